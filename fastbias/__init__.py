@@ -1,0 +1,27 @@
+"""fastbias: which of the many optima does an optimiser pick?
+
+It runs mirror, steepest, natural and momentum methods on linear models, for a million compiled steps and far beyond,
+and holds where they go against what theory predicts, solved to a certificate. It implements Gunasekar, Lee, Soudry,
+Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018).
+
+>>> import fastbias as fb
+>>> plan = fb.Plan([[1, 2]], [1], loss=fb.losses.squared, method=fb.methods.mirror_descent(fb.potentials.entropy, 0.05))
+>>> trace, limit = plan.run(1000), plan.limit()
+>>> print(limit.w.round(9), limit.certified)
+[0.5  0.25] True
+
+Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C keeps what was done.
+"""
+from fastbias import abi, data, forward, laws, losses, methods, models, norms, potentials, steps, theory
+from fastbias.abi import Status, piece
+from fastbias.loop import descend
+from fastbias.plan import Plan, run
+from fastbias.theory import Limit, NoTheorem, bregman_projection
+from fastbias.trace import RunStopped, Trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Trace", "abi", "bregman_projection", "data", "descend",
+    "forward", "laws", "losses", "methods", "models", "norms", "piece", "potentials", "run", "steps", "theory",
+]

@@ -1,0 +1,227 @@
+"""The calling convention: what a compiled piece looks like, what the loop is handed, and what a status means.
+
+A *piece* is a compiled function of one of the fixed signatures below. It works on whole vectors, writes into the last
+array it is given, allocates nothing, raises nothing, and returns an ``int64`` status (0 is fine) or a ``float64``. The
+loop is compiled once and calls pieces through their addresses, so a piece written in anybody's file joins it at full
+speed and without recompiling it.
+
+========== ======================================================= ===================================================
+signature  arguments → result                                      used for
+========== ======================================================= ===================================================
+MAP        (params, x, out) → status                               link, inverse link, steepest direction, F
+MAP_AT     (params, at, x, out) → status                           inverse Hessian at ``at`` applied to x, pullback
+VALUE      (params, x) → float                                     norm, dual norm, potential
+SLOPE      (params, p, y, q) → float                               fills q, returns s:  −∂L/∂p = e^s q
+LOG_LOSS   (params, p, y) → float                                  log L
+RULE       (params, k, s, log_loss) → float                        the step in front of e^s-scaled moves, e^s included
+DIRECTION  (geometry, params, k, s, g, u, state, move) → status    what a method makes of the gradient
+ADVANCE    (geometry, params, step, beta, move, u, state, work,    where that takes the parameters
+           u_new) → status
+========== ======================================================= ===================================================
+
+Glossary of the one-letter names used inside pieces and the loop
+    X (N, d) data, y (N,) targets or labels; w (d,) linear predictor; u (n,) parameters, w = F(u)
+    p = X w predictions; L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small
+    g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done; move the direction before the step size
+    ψ potential, z = ∇ψ(w) its dual variable; beta, gamma the momentum parameters β_t, γ_t of the paper
+
+Rules that keep the disk cache honest: a compiled function calls functions of its own file or pieces it was handed,
+nothing else, because Numba's cache looks at one file alone. The numbers of ``Status`` are frozen into compiled code,
+so a number, once given, is never changed.
+"""
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numba
+from numba import cfunc, njit, types
+
+__all__ = [
+    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SLOPE", "VALUE",
+    "Buffers", "Geometry", "Params", "Piece", "Pieces", "Records", "Status", "piece",
+]
+
+JIT = not numba.config.DISABLE_JIT
+
+
+class Status(enum.IntEnum):
+    """How a run ended. 0 is fine, > 0 is a numerical end; `fastbias.abi.MESSAGES` says each in words."""
+
+    OK = 0
+    NOT_FINITE = 1
+    OUT_OF_DOMAIN = 2
+    STALLED = 3
+    REACHED = 4
+    UNBOUNDED = 5
+
+
+MESSAGES: dict[int, str] = {
+    Status.OK: "all steps were done",
+    Status.NOT_FINITE: "the parameters ceased to be finite",
+    Status.OUT_OF_DOMAIN: "the iterate left the domain of the potential",
+    Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
+    Status.REACHED: "the log loss is at or under the asked value",
+    Status.UNBOUNDED: "the exact line search has no minimiser",
+    -1: "argument 1 is bad: pieces must be 12 addresses of compiled pieces",
+    -2: "argument 2 is bad: params must be 7 vectors, of which beta and gamma are not empty",
+    -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
+    -4: "argument 4 is bad: y must have one entry for each row of X",
+    -5: "argument 5 is bad: buffers do not fit X and each other (see abi.Buffers)",
+    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase",
+    -7: "argument 7 is bad: stop_at must not lie before the step where the run stands",
+}
+"""Every status that `descend` can return, in words; −i says that the i-th argument is bad."""
+
+_f8, _i8 = types.float64, types.int64
+_V = types.Array(_f8, 1, "C")
+_M = types.Array(_f8, 2, "C")
+
+MAP = _i8(_V, _V, _V)
+MAP_AT = _i8(_V, _V, _V, _V)
+VALUE = _f8(_V, _V)
+SLOPE = _f8(_V, _V, _V, _V)
+LOG_LOSS = _f8(_V, _V, _V)
+RULE = _f8(_V, _i8, _f8, _f8)
+
+
+class Geometry(NamedTuple):
+    """A norm or potential as a method sees it: its parameters and its maps (those it lacks return −1 or NaN)."""
+
+    params: Any        # (·,) handed to each of the maps
+    steepest: Any      # MAP      g → Δ of eq. (11)
+    dual_norm: Any     # VALUE    ‖g‖⋆
+    link: Any          # MAP      w → ∇ψ(w); OUT_OF_DOMAIN outside dom ψ
+    inverse_link: Any  # MAP      z → (∇ψ)⁻¹(z)
+    metric: Any        # MAP_AT   (w, g) → H(w)⁻¹ g; OUT_OF_DOMAIN outside dom ψ
+
+
+_F = types.FunctionType
+GEOMETRY = types.NamedTuple((_V, _F(MAP), _F(VALUE), _F(MAP), _F(MAP), _F(MAP_AT)), Geometry)
+DIRECTION = _i8(GEOMETRY, _V, _i8, _f8, _V, _V, _M, _V)
+ADVANCE = _i8(GEOMETRY, _V, _f8, _f8, _V, _V, _M, _V, _V)
+
+
+class Pieces(NamedTuple):
+    """The twelve addresses that make a run: which loss, model, step rule, method and geometry."""
+
+    slope: Any         # SLOPE
+    log_loss: Any      # LOG_LOSS
+    forward: Any       # MAP      u → w = F(u)
+    pullback: Any      # MAP_AT   (u, v) → F'(u)ᵀ v
+    rule: Any          # RULE
+    direction: Any     # DIRECTION
+    advance: Any       # ADVANCE
+    steepest: Any      # and the five maps of Geometry
+    dual_norm: Any
+    link: Any
+    inverse_link: Any
+    metric: Any
+
+
+class Params(NamedTuple):
+    """The numbers that go with the pieces; beta and gamma hold one entry a step, and the last goes on."""
+
+    loss: Any
+    model: Any
+    rule: Any
+    method: Any
+    geometry: Any
+    beta: Any
+    gamma: Any
+
+
+class Buffers(NamedTuple):
+    """All memory of a run. Whoever keeps u, state, mark and control can go on, bit for bit."""
+
+    u: Any        # (n,)      the parameters
+    state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
+    mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
+    control: Any  # (6,)      int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR below
+    work: Any     # (2 (N + d) + 6 n,)  scratch
+
+
+DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR = range(6)
+"""Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
+≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u."""
+
+
+class Records(NamedTuple):
+    """Where the loop writes what it passes: row i is filled when steps[i] updates are done."""
+
+    steps: Any     # (K,)   int64, increasing
+    u: Any         # (K, n)
+    log_loss: Any  # (K,)
+
+
+def cached(decorator: Callable[..., Any], *args: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Apply a Numba decorator with its disk cache, or without where there is no file to cache beside (a prompt)."""
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            return decorator(*args, cache=True, **options)(function)
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+            return decorator(*args, **options)(function)
+    return decorate
+
+
+kernel = cached(njit, nogil=True, error_model="numpy")
+"""Decorator of the package's own compiled functions: cached, without the GIL, IEEE division, no fastmath."""
+
+
+class Piece:
+    """A compiled function of fixed signature with a C address; made by `piece`, compiled when first asked for."""
+
+    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        wanted, got = len(signature.args), function.__code__.co_argcount
+        if wanted != got:
+            raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of this signature, "
+                            f"it takes {got}")
+        self.function, self.signature = function, signature
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+
+    @cached_property
+    def address(self) -> Any:
+        """The C address of the compiled function (under ``NUMBA_DISABLE_JIT=1`` the plain function)."""
+        return self._compiled.address if JIT else self.function
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return cached(cfunc, self.signature, error_model="numpy")(self.function)
+
+    def __repr__(self) -> str:
+        return f"<piece {self.__name__}>"
+
+
+def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
+    """Make a plain function of arrays and floats a compiled piece of the given signature.
+
+    Parameters
+    ----------
+    signature
+        One of ``fb.abi.MAP, MAP_AT, VALUE, SLOPE, LOG_LOSS, RULE, DIRECTION, ADVANCE``; the table at the top of this
+        module lists their arguments. Arrays are C-contiguous float64.
+
+    Returns
+    -------
+    decorator
+        It turns the function into a `Piece`, to be put into a ``Norm``, ``Potential``, ``Loss``, ``Model`` …
+
+    Raises
+    ------
+    TypeError
+        Where the function does not take as many arguments as the signature has.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> @fb.piece(fb.abi.VALUE)
+    ... def largest(params, x):
+    ...     return abs(x).max()
+    >>> largest
+    <piece largest>
+    """
+    return lambda function: Piece(function, signature)

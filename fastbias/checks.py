@@ -1,0 +1,119 @@
+"""Input, checked and converted once: each failure is one sentence naming the argument, what it must be, what it was.
+
+Everything past these functions is a finite, C-contiguous float64 array, a float, or an int.
+"""
+from __future__ import annotations
+
+import difflib
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["array", "name", "number", "positive_definite", "short", "steps", "whole"]
+
+
+def short(value: object) -> str:
+    """The value as an error message shows it: its repr, cut."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def number(label: str, value: object, *, above: float | None = None, least: float | None = None,
+           most: float | None = None) -> float:
+    """A finite real number within bounds, as a float; bools, strings and NaN are refused."""
+    bounds = [f"> {above:g}" if above is not None else "", f">= {least:g}" if least is not None else "",
+              f"<= {most:g}" if most is not None else ""]
+    wanted = " ".join(["a finite number", " and ".join(b for b in bounds if b)]).strip()
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{label} must be {wanted}, got {short(value)}")
+    x = float(value)
+    if (not np.isfinite(x) or (above is not None and not x > above) or (least is not None and x < least)
+            or (most is not None and x > most)):
+        raise ValueError(f"{label} must be {wanted}, got {x:g}")
+    return x
+
+
+def whole(label: str, value: object, *, least: int = 0) -> int:
+    """A whole number ≥ least, as an int; 1e6 is one, 1.5 and True are not."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{label} must be a whole number >= {least}, got {short(value)}")
+    if not np.isfinite(float(value)) or value != int(value) or value < least:
+        raise ValueError(f"{label} must be a whole number >= {least}, got {short(value)}")
+    return int(value)
+
+
+def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...], length: int | None = None,
+          empty: bool = False) -> np.ndarray:
+    """A finite float64 C-contiguous copy of an array-like; ``shape`` is how the message names the right shape."""
+    if hasattr(value, "tocsr") or type(value).__module__.startswith(("scipy.sparse", "sparse")):
+        raise TypeError(f"{label} must be a dense {shape} array, got a sparse {type(value).__name__}: "
+                        f"call .toarray() first")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(f"{label} must be {shape} without gaps, got a masked array: fill it first")
+    try:
+        raw = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{label} must be {shape}, got rows of different lengths") from None
+    if raw.dtype.kind not in "buif":
+        raise TypeError(f"{label} must be {shape} of real numbers, got dtype {raw.dtype}")
+    wanted = (dims,) if isinstance(dims, int) else dims
+    if raw.ndim not in wanted:
+        raise ValueError(f"{label} must be {shape}, got shape {raw.shape}")
+    if raw.size == 0 and not empty:
+        raise ValueError(f"{label} must be {shape} and not empty, got shape {raw.shape}")
+    if length is not None and raw.shape[0] != length:
+        raise ValueError(f"{label} must be {shape} with length {length}, got length {raw.shape[0]}")
+    out = np.array(raw, dtype=np.float64, order="C")
+    if not np.isfinite(out).all():
+        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
+        raise ValueError(f"{label} must be finite, got {out[bad]} at index {bad if len(bad) > 1 else bad[0]}")
+    return out
+
+
+def positive_definite(label: str, value: object) -> np.ndarray:
+    """A symmetric positive definite (d, d) matrix; a vector is its diagonal."""
+    D = array(label, value, "a (d,) diagonal or a (d, d) matrix", dims=(1, 2))
+    if D.ndim == 1:
+        D = np.diag(D)
+    if D.shape[0] != D.shape[1]:
+        raise ValueError(f"{label} must be square, got shape {D.shape}")
+    if not np.allclose(D, D.T, rtol=1e-12, atol=1e-14 * float(np.abs(D).max())):
+        raise ValueError(f"{label} must be symmetric, got a difference of {np.abs(D - D.T).max():.3g} to its transpose")
+    D = np.ascontiguousarray((D + D.T) / 2)
+    smallest = float(np.linalg.eigvalsh(D)[0])
+    if not smallest > D.shape[0] * np.finfo(float).eps * float(np.abs(D).max()):
+        raise ValueError(f"{label} must be positive definite, got smallest eigenvalue {smallest:.3g}")
+    return D
+
+
+def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) -> str:
+    """One of the known names; the message lists them, the nearest first."""
+    names = list(known)
+    if not isinstance(value, str):
+        raise TypeError(f"{label} must be one of {', '.join(names)}, got {short(value)}")
+    if value not in names:
+        near = difflib.get_close_matches(value, names, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"{label} must be one of {', '.join(names)}, got {value!r}{hint}")
+    return value
+
+
+def steps(label: str, value: object, *, above: float | None = None, least: float | None = None) -> np.ndarray:
+    """A number or a vector of them, one value an update, as a (K,) array; each within its bound."""
+    if isinstance(value, (bool, np.bool_)) or isinstance(value, numbers.Real):
+        return np.array([number(label, value, above=above, least=least)])
+    if isinstance(value, (str, bytes)) or value is None:
+        raise TypeError(f"{label} must be a number or a (K,) array of numbers, got {short(value)}")
+    if np.asarray(value).dtype.kind == "b":
+        raise TypeError(f"{label} must be a number or a (K,) array of numbers, got bools")
+    out = np.atleast_1d(array(label, value, "a number or a (K,) array", dims=(0, 1)))
+    for bound, bad in ((f"> {above}", out <= above if above is not None else False),
+                       (f">= {least}", out < least if least is not None else False)):
+        if np.any(bad):
+            i = int(np.argmax(bad))
+            raise ValueError(f"{label} must be {bound} in every entry, got {out[i]:g} at index {i}")
+    return out

@@ -1,0 +1,195 @@
+"""Data: readers for the user's own CSV and NPZ files, the paper's examples, and seeded random problems."""
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+
+__all__ = ["Dataset", "example", "random_regression", "read"]
+
+LABELS = ("binary", "index")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """X (N, d) and y (N,), with the names that the file gave; unpacks as ``X, y = dataset``.
+
+    Parameters
+    ----------
+    X : (N, d) float64
+    y : (N,) float64
+    features : tuple of str
+        Names of the columns of X.
+    target : str
+        Name of y.
+    classes : tuple
+        With converted labels, the original ones: ``classes[0]`` became −1 (or 0).
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    features: tuple[str, ...]
+    target: str
+    classes: tuple[Any, ...] = ()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.X, self.y))
+
+
+def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool | None = None, labels: str | None = None,
+         drop: Any = ()) -> Dataset:
+    """Read X and y from a CSV or NPZ file.
+
+    Parameters
+    ----------
+    path : path
+        ``.npz`` holds arrays ``X`` and ``y``. Anything else is read as CSV, gaps being refused.
+    target : str or int, default −1
+        The column that is y, by name or index; the other columns are X. (For NPZ: the name of the array, default "y".)
+    header : bool, optional
+        Whether the first row holds names; by default it does if none of its cells is a number, or one that is not
+        stands over a number.
+    labels : "binary" or "index", optional
+        How to convert the target. None takes it as numbers; "binary" wants two distinct values and makes the smaller
+        −1, the larger +1; "index" numbers the distinct values 0 … K − 1 in order.
+    drop : sequence of str or int
+        Columns to leave out (names of the rows, say).
+
+    Returns
+    -------
+    Dataset
+        ``X, y = fb.data.read(...)`` works.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence that says which file, row and column, and what was there.
+
+    Examples
+    --------
+    >>> import fastbias as fb, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "my.csv"
+    >>> _ = path.write_text("a,b,kind\\n1,2,yes\\n3,4,no\\n")
+    >>> X, y = fb.data.read(path, target="kind", labels="binary")
+    >>> X.tolist(), y.tolist()
+    ([[1.0, 2.0], [3.0, 4.0]], [1.0, -1.0])
+    """
+    path = Path(path)
+    if labels is not None:
+        checks.name("labels", labels, LABELS)
+    if path.suffix == ".npz":
+        return _npz(path, target, labels)
+    rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(c.strip() for c in row)]
+    if not rows:
+        raise ValueError(f"path must name a file with at least one row, got {path.name}, which is empty")
+    if header is None:
+        first, second = ([_is_number(cell) for cell in row] for row in (rows * 2)[:2])
+        header = not any(first) or any(b and not a for a, b in zip(first, second, strict=False))
+    width = len(rows[0])
+    names = [c.strip() for c in rows[0]] if header else [f"x{j}" for j in range(width)]
+    body = rows[1:] if header else rows
+    if not body or width < 2:
+        raise ValueError(f"path must name a table with at least 1 row and 2 columns, got {path.name} with {len(body)} rows "
+                         f"and {width} columns")
+    for i, row in enumerate(body):
+        if len(row) != width:
+            raise ValueError(f"{path.name} must have {width} cells in every row, got {len(row)} in row {i + 1 + header}")
+    goal = _column("target", target, names)
+    left = {_column("drop", c, names) for c in ([drop] if isinstance(drop, (str, int)) else drop)} | {goal}
+    columns = [j for j in range(width) if j not in left]
+    if not columns:
+        raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
+
+    def numbers(j: int) -> list[float]:
+        for i, row in enumerate(body):
+            if not _is_number(row[j]):
+                hint = " (labels are converted by labels=\"binary\")" if j == goal else ""
+                raise ValueError(f"column {names[j]!r} of {path.name} must hold numbers, got {row[j]!r} in row "
+                                 f"{i + 1 + header}{hint}")
+        return [float(row[j]) for row in body]
+
+    X = checks.array("X", np.array([numbers(j) for j in columns]).T, "an (N, d)", dims=2)
+    if labels is None:
+        y, classes = np.array(numbers(goal)), ()
+    else:
+        raw = [row[goal].strip() for row in body]
+        y, classes = _encode(np.array([float(c) for c in raw]) if all(map(_is_number, raw)) else np.array(raw), labels)
+    return Dataset(X, checks.array("y", y, "an (N,) array", dims=1), tuple(names[j] for j in columns), names[goal], classes)
+
+
+def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
+    name = target if isinstance(target, str) else "y"
+    with np.load(path, allow_pickle=False) as file:
+        for key in ("X", name):
+            if key not in file:
+                raise ValueError(f"{path.name} must hold an array named {key!r}, got {', '.join(file) or 'none'}")
+        X, raw = checks.array("X", file["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), file[name]
+    y, classes = (raw, ()) if labels is None else _encode(raw, labels)
+    y = checks.array(name, y, "an (N,) array", dims=1, length=X.shape[0])
+    return Dataset(X, y, tuple(f"x{j}" for j in range(X[0].size)), name, classes)
+
+
+def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    classes, index = np.unique(raw, return_inverse=True)
+    if labels == "binary":
+        if classes.size != 2:
+            raise ValueError(f"labels=\"binary\" must find two distinct values in the target, got {classes.size}: "
+                             f"{checks.short(classes.tolist())}")
+        index = 2 * index - 1
+    return index.astype(np.float64), tuple(classes.tolist())
+
+
+def _column(label: str, which: str | int, names: list[str]) -> int:
+    if isinstance(which, bool) or not isinstance(which, (str, int)):
+        raise TypeError(f"{label} must be a column's name or index, got {checks.short(which)}")
+    if isinstance(which, str):
+        return names.index(checks.name(label, which, names))
+    if not -len(names) <= which < len(names):
+        raise ValueError(f"{label} must be a column index between {-len(names)} and {len(names) - 1}, got {which}")
+    return which % len(names)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def example(number: int) -> Dataset:
+    """Return the data of Example 2, 3 or 4 of the paper (ValueError for any other number).
+
+    Examples 2 and 3: x = (1, 2), y = 1. Example 4: x₁ = (1, 1, 1), y₁ = 1, x₂ = (1, 2, 0), y₂ = 10.
+    """
+    if number in (2, 3):
+        X, y = [[1.0, 2.0]], [1.0]
+    elif number == 4:
+        X, y = [[1.0, 1.0, 1.0], [1.0, 2.0, 0.0]], [1.0, 10.0]
+    else:
+        raise ValueError(f"number must be 2, 3 or 4, got {checks.short(number)}")
+    return Dataset(np.array(X), np.array(y), tuple(f"w[{j}]" for j in range(len(X[0]))), "y")
+
+
+def random_regression(N: int, d: int, rng: Any = None, *, positive: bool = False) -> Dataset:
+    """Draw a realisable Gaussian regression problem: X (N, d), y = X w for a hidden w (all positive if asked).
+
+    Parameters
+    ----------
+    N, d : int ≥ 1
+    rng : seed or numpy Generator, optional
+    positive : bool, default False
+        Draw w from (0, 1]^d, so that potentials on the positive orthant can fit it.
+    """
+    N, d = checks.whole("N", N, least=1), checks.whole("d", d, least=1)
+    rng = np.random.default_rng(rng)
+    X = rng.normal(size=(N, d))
+    w = 1.0 - rng.random(d) if positive else rng.normal(size=d)
+    return Dataset(X, X @ w, tuple(f"x{j}" for j in range(d)), "y")

@@ -1,0 +1,110 @@
+"""Beyond single steps: the continuous-time flow η → 0 of eq. (10) and of steepest descent."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.abi import Piece, Status
+from fastbias.loop import call
+from fastbias.norms import Norm
+from fastbias.potentials import Potential
+from fastbias.problem import Problem
+from fastbias.trace import Trace
+
+__all__ = ["flow"]
+
+ROWS = 200
+WINDOWS = 60
+
+
+def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
+    """Follow du/dt = Δ(−∇L(u)), or d∇ψ(w)/dt = −∇L(w), in continuous time.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its method says which flow: gradient, mirror and natural (one flow, eq. 10), or steepest descent in a norm
+        whose Δ is a continuous function (l2, lp with 1 < p < ∞, quadratic). Momentum is dropped: at fixed β it only
+        rescales time as η → 0.
+    time : float > 0, default inf
+        How long; with inf, until the loss has fallen to rounding or the motion has ended.
+    rtol : float, default 1e-10
+        Asked relative accuracy; the integrator works at a tenth of it.
+
+    Returns
+    -------
+    Trace
+        ``t`` is the time (float64). With ``time=inf`` the last row is the limit point.
+
+    Raises
+    ------
+    ValueError
+        Where the method has no flow: ℓ1, ℓ∞ (a differential inclusion), normalised steps.
+    ArithmeticError
+        Where the integrator fails, or the motion does not end.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), eq. (10) and Example 4.
+    """
+    from scipy.integrate import solve_ivp
+    rtol = checks.number("rtol", rtol, least=1e-12, most=1e-2)
+    forever = isinstance(time, float) and time == np.inf
+    if not forever:
+        time = checks.number("time", time, above=0)
+    field, to_u, x = _field(problem)
+    speed = float(np.linalg.norm(field(0.0, x)))
+    size = max(float(np.abs(problem.start).max()), float(np.abs(problem.y).max()) / problem.spread, 1e-300)
+    if speed == 0:
+        return _trace(problem, np.array([0.0, 0.0 if forever else time]), np.array([x, x]), to_u)
+    end = time if not forever else 1.0 / (2.0 * problem.spread ** 2 * max(1.0, float(np.abs(problem.start).max())))
+    t, times, states = 0.0, [np.zeros(1)], [x[None]]
+    for _ in range(WINDOWS):
+        answer = solve_ivp(field, (t, end), x, method="LSODA", rtol=max(rtol / 10, 1e-13), atol=rtol * size * 1e-4)
+        if not answer.success or not np.isfinite(answer.y).all():
+            raise ArithmeticError(f"the flow could not be followed past time {answer.t[-1]:.6g}: {answer.message}")
+        times.append(answer.t[1:])
+        states.append(answer.y.T[1:])
+        moved = float(np.abs(to_u(answer.y[:, -1]) - to_u(x)).max())
+        x, t = answer.y[:, -1], end
+        if not forever or (moved <= 1e-2 * rtol * size and float(np.linalg.norm(field(t, x))) < 1e-6 * speed):
+            break
+        end = 3.0 * t
+    else:
+        raise ArithmeticError(f"the flow has not come to rest by time {t:.3g}; give a finite time")
+    return _trace(problem, np.concatenate(times), np.concatenate(states), to_u)
+
+
+def _field(problem: Problem) -> tuple[Callable[[float, np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray],
+                                      np.ndarray]:
+    """The right-hand side in the coordinates where it is simplest, the way back to u, and the start."""
+    method = problem.method
+    g = method.geometry
+    if isinstance(g, Norm):
+        if not g.smooth:
+            raise ValueError(f"method must have a continuous direction for a flow, got steepest descent in the {g.name} "
+                             "norm, whose flow is a differential inclusion")
+        if method.unscaled:
+            raise ValueError("method must have a flow, got normalised steps, which do not shrink with the gradient")
+        return lambda t, u: g.direction(problem.descent(u)), lambda u: u, problem.start
+    if isinstance(g, Potential):
+        return lambda t, z: problem.descent(g.to_primal(z)), g.to_primal, g.to_dual(problem.start)
+    if isinstance(g, Piece):
+        def own_metric(t: float, u: np.ndarray) -> np.ndarray:
+            out = np.empty_like(u)
+            if call(g, np.empty(0), u, problem.descent(u), out) == Status.OUT_OF_DOMAIN:
+                raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
+            return out
+        return own_metric, lambda u: u, problem.start
+    return lambda t, u: problem.descent(u), lambda u: u, problem.start
+
+
+def _trace(problem: Problem, t: np.ndarray, x: np.ndarray, to_u: Callable[[np.ndarray], np.ndarray]) -> Trace:
+    """Thin the rows (log-spaced, first and last kept) and go back to the parameters."""
+    keep = np.unique(np.concatenate([[0], np.geomspace(1, t.size - 1, min(ROWS, t.size)).astype(int)]))
+    u = np.array([to_u(row) for row in x[keep]])
+    log_loss = np.array([problem.log_loss(row) for row in u])
+    w = problem.predictor(u).reshape(keep.size, *problem.shape)
+    return Trace(t[keep], u, w, log_loss, Status.OK, f"the flow was followed to time {t[-1]:.6g}", problem)

@@ -1,0 +1,334 @@
+"""The one compiled loop: every loss × geometry × method × model runs through `descend`.
+
+It is resumable (all memory is in the caller's buffers), holds no GIL, allocates nothing, and returns an int status.
+Running 10⁶ steps in one call or in many gives the same bits. Below it, small compiled doors through which Python calls
+single pieces: the same machine code that the loop runs.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastbias.abi import (
+    ADVANCE,
+    DIRECTION,
+    DONE,
+    HURRY,
+    JIT,
+    LINEAR,
+    LOG_LOSS,
+    MAP,
+    MAP_AT,
+    ROW,
+    RULE,
+    SLOPE,
+    UNSCALED,
+    VALUE,
+    WATCH,
+    Geometry,
+    Piece,
+    Status,
+    cached,
+    kernel,
+)
+
+__all__ = ["call", "descend"]
+
+OK, NOT_FINITE, STALLED, REACHED = int(Status.OK), int(Status.NOT_FINITE), int(Status.STALLED), int(Status.REACHED)
+
+# Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
+_sums = cached(njit, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+
+def _pointer(signature: Any) -> Callable[[Any], Any]:
+    """An address becomes a callable of this signature inside compiled code (the plain function stays itself)."""
+    kind = types.FunctionType(signature)
+
+    def cast(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            function = cgutils.create_struct_proxy(kind)(context, builder)
+            function.c_addr = builder.inttoptr(args[0], cgutils.voidptr_t)
+            function.py_addr = function.jit_addr = cgutils.get_null_value(cgutils.voidptr_t)
+            return function._getvalue()
+        return kind(types.int64), codegen
+    return intrinsic(cast) if JIT else lambda function: function
+
+
+_as_map, _as_map_at, _as_value = _pointer(MAP), _pointer(MAP_AT), _pointer(VALUE)
+_as_slope, _as_log_loss, _as_rule = _pointer(SLOPE), _pointer(LOG_LOSS), _pointer(RULE)
+_as_direction, _as_advance = _pointer(DIRECTION), _pointer(ADVANCE)
+
+
+@_sums
+def _margins(X, w, p, control):  # type: ignore[no-untyped-def]
+    """P ← X w, four rows at a time; False if asked to come back."""
+    N, d = X.shape
+    whole = N - N % 4
+    for n in range(0, whole, 4):
+        a0 = a1 = a2 = a3 = 0.0
+        for j in range(d):
+            x = w[j]
+            a0 += X[n, j] * x
+            a1 += X[n + 1, j] * x
+            a2 += X[n + 2, j] * x
+            a3 += X[n + 3, j] * x
+        p[n], p[n + 1], p[n + 2], p[n + 3] = a0, a1, a2, a3
+        if control[HURRY] != 0:
+            return False
+    for n in range(whole, N):
+        a0 = 0.0
+        for j in range(d):
+            a0 += X[n, j] * w[j]
+        p[n] = a0
+    return True
+
+
+@_sums
+def _gather(X, q, g, control):  # type: ignore[no-untyped-def]
+    """G ← Xᵀ q, four rows at a time; False if asked to come back."""
+    N, d = X.shape
+    whole = N - N % 4
+    for j in range(d):
+        g[j] = 0.0
+    for n in range(0, whole, 4):
+        q0, q1, q2, q3 = q[n], q[n + 1], q[n + 2], q[n + 3]
+        for j in range(d):
+            g[j] += (q0 * X[n, j] + q1 * X[n + 1, j]) + (q2 * X[n + 2, j] + q3 * X[n + 3, j])
+        if control[HURRY] != 0:
+            return False
+    for n in range(whole, N):
+        q0 = q[n]
+        for j in range(d):
+            g[j] += q0 * X[n, j]
+    return True
+
+
+@kernel
+def _lookahead(u, state, c, at):  # type: ignore[no-untyped-def]
+    """At ← u + c Δu, the point where the gradient is taken."""
+    if c == 0.0:
+        for j in range(u.size):
+            at[j] = u[j]
+    else:
+        for j in range(u.size):
+            at[j] = u[j] + c * state[0, j]
+
+
+@kernel
+def _accept(u_new, u, state):  # type: ignore[no-untyped-def]
+    """Take the step and note Δu, if the new point is finite; else change nothing and return False."""
+    for j in range(u.size):
+        if not np.isfinite(u_new[j]):
+            return False
+    for j in range(u.size):
+        state[0, j] = u_new[j] - u[j]
+        u[j] = u_new[j]
+    return True
+
+
+@kernel
+def _remember(u, state, mark):  # type: ignore[no-untyped-def]
+    """Set the mark to where the run stands."""
+    for j in range(u.size):
+        mark[0, j] = u[j]
+        for i in range(state.shape[0]):
+            mark[i + 1, j] = state[i, j]
+
+
+@kernel
+def _repeats(u, state, mark):  # type: ignore[no-untyped-def]
+    """Whether u and state are, bit for bit in value, what they were at the mark."""
+    for j in range(u.size):
+        if u[j] != mark[0, j]:
+            return False
+    for i in range(state.shape[0]):
+        for j in range(u.size):
+            if state[i, j] != mark[i + 1, j]:
+                return False
+    return True
+
+
+@kernel
+def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ignore[no-untyped-def]
+    """The number of the first argument that does not fit, or 0."""
+    N, d = X.shape
+    n = buffers.u.size
+    rows = buffers.state.shape[0]
+    if len(pieces) != 12:
+        return 1
+    if params.beta.size == 0 or params.gamma.size == 0:
+        return 2
+    if N == 0 or d == 0:
+        return 3
+    if y.size != N:
+        return 4
+    if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
+            or buffers.mark.shape[1] != n or buffers.control.size != 6 or buffers.work.size < 2 * (N + d) + 6 * n):
+        return 5
+    if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
+        return 6
+    if records.steps.size > 0 and records.u.shape[1] != n:
+        return 6
+    for i in range(1, records.steps.size):
+        if records.steps[i] <= records.steps[i - 1]:
+            return 6
+    if stop_at < buffers.control[DONE]:
+        return 7
+    return 0
+
+
+@kernel
+def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ignore[no-untyped-def]
+    """Run a method until ``stop_at`` updates are done, or the log loss is at or under ``until``.
+
+    Every array is the caller's; nothing is allocated, nothing raised. Call it again with a later ``stop_at`` to go on:
+    the bits do not depend on where a run was cut.
+
+    Parameters
+    ----------
+    pieces : abi.Pieces
+        Twelve addresses: loss, model, step rule, method, geometry.
+    params : abi.Params
+        Seven float64 vectors that go with them.
+    X, y : (N, d), (N,) float64, C-contiguous
+    buffers : abi.Buffers
+        u, state, mark, control, work. ``control[HURRY]``, set from another thread, makes the call return within one pass
+        over a few rows; the update under way is then not done.
+    records : abi.Records
+        Which steps to write down, and where.
+    stop_at : int
+        Updates done when the call returns, counted from the very start of the run.
+    until : float
+        Stop once log L ≤ until; −inf never stops.
+
+    Returns
+    -------
+    status : int
+        0 fine (look at ``control[DONE]``), −i the i-th argument is bad, > 0 a numerical end: `fastbias.abi.MESSAGES`.
+    """
+    bad = _bad_argument(pieces, params, X, y, buffers, records, stop_at)
+    if bad != 0:
+        return -bad
+    slope, value, rule = _as_slope(pieces.slope), _as_log_loss(pieces.log_loss), _as_rule(pieces.rule)
+    forward, pullback = _as_map(pieces.forward), _as_map_at(pieces.pullback)
+    direction, advance = _as_direction(pieces.direction), _as_advance(pieces.advance)
+    geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
+                        _as_map(pieces.link), _as_map(pieces.inverse_link), _as_map_at(pieces.metric))
+    N, d = X.shape
+    u, state, mark, control, work = buffers.u, buffers.state, buffers.mark, buffers.control, buffers.work
+    n = u.size
+    p, q = work[:N], work[N:2 * N]
+    rest = work[2 * (N + d):]
+    at, g, move, u_new, scratch = rest[:n], rest[n:2 * n], rest[2 * n:3 * n], rest[3 * n:4 * n], rest[4 * n:6 * n]
+    linear = control[LINEAR] != 0
+    if linear:                                          # then w is u, and the pullback of v is v
+        w, v = at, g
+    else:
+        w, v = work[2 * N:2 * N + d], work[2 * N + d:2 * (N + d)]
+    beta, gamma, loss, steps = params.beta, params.gamma, params.loss, records.steps
+    log_u, log_loss_u = records.u, records.log_loss
+
+    # One exit and no views inside: references to arrays are then not counted at every step.
+    status = OK
+    k = control[DONE]
+    while True:
+        row = control[ROW]
+        due = row < steps.size and steps[row] == k
+        look = due or until > -np.inf
+        c = gamma[min(k, gamma.size - 1)]
+        log_loss = np.nan
+        if look:
+            _lookahead(u, state, 0.0, at)
+            if not linear:
+                forward(params.model, at, w)
+            if not _margins(X, w, p, control):
+                break
+            log_loss = value(loss, p, y)
+            if due:
+                log_loss_u[row] = log_loss
+                for j in range(n):
+                    log_u[row, j] = u[j]
+                control[ROW] = row + 1
+            if -np.inf < until and log_loss <= until:
+                status = REACHED
+                break
+        if k >= stop_at or control[HURRY] != 0:
+            break
+
+        if not look or c != 0.0:
+            _lookahead(u, state, c, at)
+            if not linear:
+                forward(params.model, at, w)
+            if not _margins(X, w, p, control):
+                break
+        s = slope(loss, p, y, q)
+        if not _gather(X, q, v, control):
+            break
+        if not linear:
+            pullback(params.model, at, v, g)
+
+        status = direction(geometry, params.method, k, s, g, u, state, move)
+        if status != OK:
+            break
+        if control[UNSCALED] != 0:
+            s = 0.0
+        step = rule(params.rule, k, s, log_loss)
+        status = advance(geometry, params.method, step, beta[min(k, beta.size - 1)], move, u, state, scratch, u_new)
+        if status != OK:
+            break
+        if not _accept(u_new, u, state):
+            status = NOT_FINITE
+            break
+        k += 1
+        control[DONE] = k
+        if control[WATCH] != 0:
+            if k & (k - 1) == 0:                        # Brent: compare with the last power of two from 64 on
+                _remember(u, state, mark)
+            elif k > 64 and _repeats(u, state, mark):
+                status = STALLED
+                break
+    return status
+
+
+@kernel
+def _call_map(address, params, x, out):  # type: ignore[no-untyped-def]
+    return _as_map(address)(params, x, out)
+
+
+@kernel
+def _call_map_at(address, params, at, x, out):  # type: ignore[no-untyped-def]
+    return _as_map_at(address)(params, at, x, out)
+
+
+@kernel
+def _call_value(address, params, x):  # type: ignore[no-untyped-def]
+    return _as_value(address)(params, x)
+
+
+@kernel
+def _call_slope(address, params, p, y, q):  # type: ignore[no-untyped-def]
+    return _as_slope(address)(params, p, y, q)
+
+
+@kernel
+def _call_log_loss(address, params, p, y):  # type: ignore[no-untyped-def]
+    return _as_log_loss(address)(params, p, y)
+
+
+@kernel
+def _call_rule(address, params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return _as_rule(address)(params, k, s, log_loss)
+
+
+_DOORS = {MAP: _call_map, MAP_AT: _call_map_at, VALUE: _call_value, SLOPE: _call_slope, LOG_LOSS: _call_log_loss,
+          RULE: _call_rule}
+
+
+def call(piece: Piece, *args: Any) -> Any:
+    """Call one compiled piece from Python, with exactly the arguments of its signature (arrays: float64, contiguous)."""
+    return _DOORS[piece.signature](piece.address, *args)

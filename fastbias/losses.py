@@ -1,0 +1,80 @@
+"""Losses ℓ(u, y); the objective is always the SUM over the samples, L(w) = Σ_n ℓ(⟨w, x_n⟩, y_n).
+
+A loss is two compiled pieces. ``slope(params, p, y, q)`` fills q and returns s such that −∂L/∂p = e^s q;
+``log_loss(params, p, y)`` returns log L. To add one: write the two, put them into a `Loss`, list it in ``EXAMPLES``.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from fastbias.abi import LOG_LOSS, SLOPE, Piece, piece
+from fastbias.loop import call
+
+__all__ = ["Loss", "squared"]
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A loss and what the theory needs to know of it.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in tables and by name.
+    slope : Piece of signature ``abi.SLOPE``
+        (params, p, y, q) → s, with q filled so that −∂L/∂p = e^s q.
+    log_loss : Piece of signature ``abi.LOG_LOSS``
+        (params, p, y) → log L; −inf where L is 0.
+    kind : "root" or "monotone"
+        "root": a unique finite root, ℓ(u, y) is minimal at u = y alone (Property 1). "monotone": strictly decreasing
+        in the margin, with no finite minimiser (Property 2).
+    params : (·,) array, default empty
+        Numbers handed to the pieces.
+    """
+
+    name: str
+    slope: Piece
+    log_loss: Piece
+    kind: Literal["root", "monotone"]
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def log(self, p: np.ndarray, y: np.ndarray) -> float:
+        """Return log L at predictions p (N,) for targets y (N,)."""
+        return float(call(self.log_loss, self.params, p, y))
+
+    def push(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return −∂L/∂p (N,), the scale multiplied in."""
+        q = np.empty_like(p)
+        return np.asarray(np.exp(call(self.slope, self.params, p, y, q)) * q)
+
+    def __repr__(self) -> str:
+        return f"<loss {self.name}>"
+
+
+@piece(SLOPE)
+def _squared_slope(params, p, y, q):  # type: ignore[no-untyped-def]
+    for i in range(p.size):
+        q[i] = 2.0 * (y[i] - p[i])
+    return 0.0
+
+
+@piece(LOG_LOSS)
+def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
+    largest = 0.0                                        # scaled, so that 1e-200² does not vanish
+    for i in range(p.size):
+        largest = max(largest, abs(y[i] - p[i]))
+    if largest == 0.0 or not np.isfinite(largest):
+        return np.log(largest)
+    total = 0.0
+    for i in range(p.size):
+        total += ((y[i] - p[i]) / largest) ** 2
+    return 2.0 * np.log(largest) + np.log(total)
+
+
+squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root")
+"""ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
+
+EXAMPLES: tuple[Loss, ...] = (squared,)

@@ -1,0 +1,283 @@
+"""Norms, for steepest descent eq. (11): Δ = argmin_v ⟨∇L, v⟩ + ½‖v‖², and for margins.
+
+A norm is three compiled pieces. ``steepest(params, g, out)`` writes the Δ of eq. (11) for g = −∇L, the factor ‖g‖⋆
+included: ⟨Δ, g⟩ = ‖Δ‖² = ‖g‖⋆², eq. (12) with its ½. ``dual_norm(params, g)`` and ``norm(params, w)`` return numbers.
+Beside them stands the convex face, the norm as cvxpy sees it. To add one: write these, put them into a `Norm`, list
+it in ``EXAMPLES``; the laws then hold it to account.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.abi import MAP, VALUE, Piece, kernel, piece
+from fastbias.loop import call
+
+__all__ = ["Norm", "l1", "l2", "linf", "lp", "quadratic"]
+
+TIE_TOL = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """A norm: its steepest direction, its dual, its value, and its convex face.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in tables.
+    steepest : Piece of signature ``abi.MAP``
+        (params, g, out): out ← argmax_v ⟨g, v⟩ − ½‖v‖², eq. (11) for g = −∇L.
+    dual_norm, norm : Piece of signature ``abi.VALUE``
+        (params, g) → ‖g‖⋆ and (params, w) → ‖w‖.
+    params : (·,) array, default empty
+        Numbers handed to the pieces.
+    size : int, optional
+        The only length of vectors it can take; None for any.
+    matrix : callable, optional
+        Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
+    smooth : bool, default False
+        Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential equation.
+    convex : callable, optional
+        (cvxpy itself, its expression w) → its expression ‖w‖.
+    """
+
+    name: str
+    steepest: Piece
+    dual_norm: Piece
+    norm: Piece
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    size: int | None = None
+    matrix: Callable[[int], np.ndarray] | None = None
+    smooth: bool = False
+    convex: Callable[[Any, Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+
+    def __call__(self, w: Any) -> Any:
+        """Return ‖w‖: a float for w (d,), an array (K,) for w (K, d)."""
+        return self._rows(self.norm, "w", w)
+
+    def dual(self, g: Any) -> Any:
+        """Return ‖g‖⋆ = max over ‖w‖ ≤ 1 of ⟨g, w⟩: a float for g (d,), an array (K,) for g (K, d)."""
+        return self._rows(self.dual_norm, "g", g)
+
+    def direction(self, g: Any) -> np.ndarray:
+        """Return the move Δ (d,) of eq. (11) for g = −∇L (d,)."""
+        g = checks.array("g", g, "a (d,) array", dims=1, length=self.size)
+        out = np.empty_like(g)
+        call(self.steepest, self.params, g, out)
+        return out
+
+    def _rows(self, which: Piece, label: str, x: Any) -> Any:
+        rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2))
+        if self.size is not None and rows.shape[-1] != self.size:
+            raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got {rows.shape[-1]}")
+        values = [call(which, self.params, row) for row in np.atleast_2d(rows)]
+        return np.array(values) if rows.ndim == 2 else float(values[0])
+
+    def __repr__(self) -> str:
+        return f"<norm {self.name}>"
+
+
+@piece(VALUE)
+def _sum(params, x):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(x.size):
+        total += abs(x[i])
+    return total
+
+
+@piece(VALUE)
+def _largest(params, x):  # type: ignore[no-untyped-def]
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(x[i]))
+    return largest
+
+
+@piece(MAP)
+def _l1_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    largest = 0.0
+    for i in range(g.size):
+        largest = max(largest, abs(g[i]))
+        out[i] = 0.0
+    for i in range(g.size):
+        if abs(g[i]) >= (1.0 - params[0]) * largest:     # the first of the tied ones
+            out[i] = g[i]
+            break
+    return 0
+
+
+l1 = Norm("l1", _l1_steepest, _largest, _sum, np.array([TIE_TOL]), convex=lambda cp, w: cp.norm(w, 1))
+"""‖w‖₁; its steepest descent is coordinate descent. Of several largest |g_j| (within 1e-12, relative) the first moves."""
+
+
+@piece(MAP)
+def _linf_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(g.size):
+        total += abs(g[i])
+    for i in range(g.size):
+        out[i] = total * np.sign(g[i])
+    return 0
+
+
+linf = Norm("linf", _linf_steepest, _sum, _largest, convex=lambda cp, w: cp.norm(w, "inf"))
+"""‖w‖_∞; Δ = ‖g‖₁ sign(g), sign descent with the gradient's size."""
+
+
+@piece(MAP)
+def _l2_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    for i in range(g.size):
+        out[i] = g[i]
+    return 0
+
+
+@piece(VALUE)
+def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(x[i]))
+    if largest == 0.0 or not np.isfinite(largest):
+        return largest
+    total = 0.0
+    for i in range(x.size):
+        total += (x[i] / largest) ** 2
+    return largest * np.sqrt(total)
+
+
+l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2))
+"""‖w‖₂; Δ = g, gradient descent."""
+
+
+@piece(MAP)
+def _lp_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    q = params[1]
+    largest = 0.0
+    for i in range(g.size):
+        largest = max(largest, abs(g[i]))
+    if largest == 0.0 or not np.isfinite(largest):
+        for i in range(g.size):
+            out[i] = g[i]
+        return 0
+    total = 0.0
+    for i in range(g.size):
+        total += (abs(g[i]) / largest) ** q
+    dual = total ** (1.0 / q)                             # ‖g‖_q / largest
+    for i in range(g.size):
+        out[i] = np.sign(g[i]) * (largest * dual) * (abs(g[i]) / largest / dual) ** (q - 1.0)
+    return 0
+
+
+@kernel
+def _power_norm(p, x):  # type: ignore[no-untyped-def]
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(x[i]))
+    if largest == 0.0 or not np.isfinite(largest):
+        return largest
+    total = 0.0
+    for i in range(x.size):
+        total += (abs(x[i]) / largest) ** p
+    return largest * total ** (1.0 / p)
+
+
+@piece(VALUE)
+def _p_norm(params, x):  # type: ignore[no-untyped-def]
+    return _power_norm(params[0], x)
+
+
+@piece(VALUE)
+def _q_norm(params, x):  # type: ignore[no-untyped-def]
+    return _power_norm(params[1], x)
+
+
+def lp(p: float) -> Norm:
+    """‖w‖_p = (Σ |w_i|^p)^{1/p}, with Δ_i = ‖g‖_q^{2−q} |g_i|^{q−1} sign(g_i), 1/p + 1/q = 1.
+
+    Parameters
+    ----------
+    p : float ≥ 1
+        lp(1), lp(2) and lp(inf) are `l1`, `l2` and `linf`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where p is under 1, NaN, or no number.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.norms.lp(4/3).dual([1.0, 1.0])       # the dual is ℓ4: 2^{1/4}
+    1.189207115002721
+    """
+    if isinstance(p, float) and p == np.inf:
+        return linf
+    p = checks.number("p", p, least=1)
+    if p == 1:
+        return l1
+    if p == 2:
+        return l2
+    return Norm(f"l{p:.4g}", _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), smooth=True,
+                convex=lambda cp, w: cp.norm(w, p))
+
+
+@piece(MAP)
+def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    n = g.size
+    for i in range(n):
+        total = 0.0
+        for j in range(n):
+            total += params[n * n + i * n + j] * g[j]
+        out[i] = total
+    return 0
+
+
+@kernel
+def _root_form(params, start, x):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(x.size):
+        inner = 0.0
+        for j in range(x.size):
+            inner += params[start + i * x.size + j] * x[j]
+        total += x[i] * inner
+    return np.sqrt(max(total, 0.0))
+
+
+@piece(VALUE)
+def _quadratic_norm(params, x):  # type: ignore[no-untyped-def]
+    return _root_form(params, 0, x)
+
+
+@piece(VALUE)
+def _quadratic_dual(params, x):  # type: ignore[no-untyped-def]
+    return _root_form(params, x.size * x.size, x)
+
+
+def quadratic(D: Any) -> Norm:
+    """‖w‖_D = √(wᵀDw), with Δ = D⁻¹g: mirror descent with ½wᵀDw under another name (paper, §2.4).
+
+    Parameters
+    ----------
+    D : (d, d) symmetric positive definite, or (d,) a positive diagonal
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where D is not square, not symmetric or not positive definite.
+    """
+    D = checks.positive_definite("D", D)
+    root = np.linalg.cholesky(D)
+    return Norm("quadratic", _quadratic_steepest, _quadratic_dual, _quadratic_norm,
+                np.concatenate([D.ravel(), np.linalg.inv(D).ravel()]), size=D.shape[0], matrix=lambda d: D,
+                smooth=True, convex=lambda cp, w: cp.norm(root.T @ w, 2))
+
+
+EXAMPLES: tuple[Norm, ...] = (l1, l2, linf, lp(4 / 3), lp(1.5), lp(3), quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3],
+                                                                             [0.0, 0.3, 3.0]]))

@@ -1,0 +1,302 @@
+"""A plan: check, allocate, run in chunks, go on. The thin facade over the compiled loop."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks, forward, models, theory
+from fastbias.abi import DONE, HURRY, LINEAR, MESSAGES, ROW, UNSCALED, WATCH, Buffers, Params, Pieces, Records, Status
+from fastbias.loop import descend
+from fastbias.problem import make
+from fastbias.theory import Limit
+from fastbias.trace import RunStopped, Trace
+
+__all__ = ["Plan", "run"]
+
+CHUNK = 0.03          # seconds of compiled work between two looks at Python (signals, progress, callback)
+LARGE = 20_000_000    # entries of X from which one step is slow enough to run it in a thread that can be hurried
+FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
+
+
+class Plan:
+    """One optimiser on one problem, ready to run, to go on, and to be held against theory.
+
+    Parameters
+    ----------
+    X : (N, d) array-like, or (N, m, n) for matrix-valued predictors
+        Data, converted to a float64 copy.
+    y : (N,) array-like
+        Targets.
+    loss : Loss or its name
+        From ``fb.losses``; the objective is the sum over the samples.
+    method : Method
+        From ``fb.methods``.
+    model : Model, default ``fb.models.linear``
+        From ``fb.models``.
+    start : (n,) array-like, optional
+        u(0). Default: argmin ψ for methods with a potential, else 0.
+
+    Attributes
+    ----------
+    t : int
+        Updates done so far.
+    u : (n,) float64
+        The parameters as they stand (a copy).
+    status : Status
+        How the last run ended.
+    trace : Trace or None
+        What the last run wrote down, also where it was interrupted.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence that names the argument, what it must be, and what it was.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.mirror_descent("entropy", 0.05))
+    >>> trace = plan.run(1000)
+    >>> limit = plan.limit()
+    >>> print(limit.w.round(12), limit.theorem[:9], bool(trace.gap(limit)[-1] < 1e-12))
+    [0.5  0.25] Theorem 1 True
+    """
+
+    def __init__(self, X: Any, y: Any, *, loss: Any, method: Any, model: Any = models.linear, start: Any = None) -> None:
+        self.problem = problem = make(X, y, loss, method, model, start)
+        (N, d), n, method = problem.X.shape, problem.start.size, problem.method
+        params, maps = method.maps
+        pieces = (problem.loss.slope, problem.loss.log_loss, problem.model.forward, problem.model.pullback,
+                  method.rule.rule, method.direction, method.advance, *maps)
+        self._pieces = Pieces(*(p.address for p in pieces))
+        self._params = Params(problem.loss.params, problem.model.params, method.rule.params, method.params, params,
+                              method.beta, method.gamma)
+        state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
+        control = np.zeros(6, np.int64)
+        control[WATCH], control[UNSCALED], control[LINEAR] = method.constant, method.unscaled, problem.model.linear
+        self._buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
+                                np.zeros(2 * (N + d) + 6 * n))
+        self.status = Status.OK
+        self.trace: Trace | None = None
+
+    @property
+    def t(self) -> int:
+        """Updates done so far."""
+        return int(self._buffers.control[DONE])
+
+    @property
+    def u(self) -> np.ndarray:
+        """The parameters as they stand, (n,), a copy."""
+        return np.array(self._buffers.u)
+
+    @property
+    def w(self) -> np.ndarray:
+        """The linear predictor as it stands, (d,) or (m, n), a copy."""
+        return self.problem.predictor(self.u).reshape(self.problem.shape)
+
+    def run(self, steps: Any, *, record: Any = None, until: float | None = None, progress: bool = False,
+            callback: Callable[[Plan], Any] | None = None, strict: bool = True) -> Trace:
+        """Do further updates; going on is bitwise what one long run would have been.
+
+        Parameters
+        ----------
+        steps : int ≥ 0
+            How many more updates; 1e6 is fine, 1.5 is not.
+        record : int or (K,) array of ints, default 200
+            How many log-spaced rows to write down, or the steps themselves (counted from the very start). The first
+            and the last step are always written down.
+        until : float, optional
+            Stop once log L is at or under it (status ``REACHED``).
+        progress : bool, default False
+            Show a tqdm bar with the log loss.
+        callback : callable, optional
+            Called as ``callback(plan)`` between chunks of about 0.03 s and at the end; it may raise ``StopIteration``
+            to end the run early.
+        strict : bool, default True
+            Raise `RunStopped` where the run cannot go on; with False its trace is returned instead.
+
+        Returns
+        -------
+        Trace
+            The rows of this call. On Ctrl-C, ``plan.t`` and ``plan.trace`` keep everything up to then, and ``run``
+            goes on from there.
+
+        Raises
+        ------
+        RunStopped
+            The iterate left the domain of the potential, or ceased to be finite; names the step, and carries the
+            trace up to the last good iterate.
+        ValueError, TypeError
+            Where an argument is bad.
+        """
+        stop = self.t + checks.whole("steps", steps)
+        rows = _rows(record, self.t, stop)
+        log_target = -np.inf if until is None else checks.number("until", until)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable, got {checks.short(callback)}")
+        records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
+        self._buffers.control[ROW] = 0
+        if self.status in FATAL or self.status == Status.STALLED:
+            status = self.status
+        else:
+            status = Status.OK
+            try:
+                status = self._go(records, stop, log_target, progress, callback)
+            except StopIteration:
+                self.trace = self._trace(records, Status.OK, f"stopped by the callback at step {self.t}")
+                return self.trace
+            except BaseException as error:
+                self.trace = self._trace(records, Status.OK, f"interrupted by {type(error).__name__} at step {self.t}")
+                raise
+        self.status = status
+        self.trace = self._trace(records, status, self._message(status))
+        if status in FATAL and strict:
+            raise RunStopped(self.trace.message, self.trace)
+        return self.trace
+
+    def limit(self, flow: bool = False) -> Limit:
+        """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.
+
+        Parameters
+        ----------
+        flow : bool, default False
+            Ask about the continuous-time limit η → 0 (what `flow` follows) instead of finite steps.
+
+        Raises
+        ------
+        NoTheorem
+            Where no theorem covers the combination, or a hypothesis is known to be False; it names the example or
+            proposition that shows why, and the nearest theorem.
+        """
+        return theory.limit(self.problem, flow)
+
+    def flow(self, time: float = np.inf, rtol: float = 1e-10) -> Trace:
+        """Follow the continuous-time limit η → 0 from the plan's start; see `fastbias.forward.flow`.
+
+        Parameters
+        ----------
+        time : float > 0, default inf
+            How long; with inf, to the limit point.
+        rtol : float, default 1e-10
+            Asked relative accuracy.
+        """
+        return forward.flow(self.problem, time, rtol)
+
+    def __repr__(self) -> str:
+        N, d = self.problem.X.shape
+        return f"<Plan ({N}, {d}), {self.problem.loss.name}, {self.problem.method!r}, t = {self.t}>"
+
+    def _go(self, records: Records, stop: int, log_target: float, progress: bool,
+            callback: Callable[[Plan], Any] | None) -> Status:
+        """Run to ``stop`` in chunks cut by time, so that Python is never away for long."""
+        bar = None
+        if progress:
+            from tqdm.auto import tqdm
+            bar = tqdm(total=stop - self.t, unit="step", unit_scale=True)
+        chunk = max(1, int(1e6 / (self.problem.X.size + 1000)))
+        try:
+            while True:
+                begun, began = self.t, perf_counter()
+                status = Status(self._chunk(records, min(stop, begun + chunk), log_target))
+                took = perf_counter() - began
+                if bar is not None:
+                    bar.set_postfix_str(f"log L = {self.problem.log_loss(self._buffers.u):.6g}", refresh=False)
+                    bar.update(self.t - begun)
+                if callback is not None:
+                    callback(self)
+                if status != Status.OK or self.t >= stop:
+                    return status
+                chunk = max(1, int(min(4.0, CHUNK / max(took, 1e-9)) * chunk))
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def _chunk(self, records: Records, stop: int, log_target: float) -> int:
+        """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in the middle of it."""
+        def work() -> None:
+            answer.append(int(descend(self._pieces, self._params, self.problem.X, self.problem.y, self._buffers, records,
+                                      stop, log_target)))
+        answer: list[int] = []
+        if self.problem.X.size < LARGE:
+            work()
+        else:
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            try:
+                while thread.is_alive():
+                    thread.join(0.1)
+            finally:
+                self._buffers.control[HURRY] = 1
+                thread.join()
+                self._buffers.control[HURRY] = 0
+        if not answer or answer[0] < 0:
+            raise RuntimeError(f"the loop refused its arguments: {MESSAGES.get(answer[0] if answer else 0)}")
+        return answer[0]
+
+    def _trace(self, records: Records, status: Status, message: str) -> Trace:
+        """The rows written so far, with the last iterate among them."""
+        K = int(self._buffers.control[ROW])
+        t, u, log_loss = records.steps[:K], records.u[:K], records.log_loss[:K]
+        if K == 0 or t[-1] != self.t:
+            t, u = np.append(t, self.t), np.vstack([u, self._buffers.u])
+            log_loss = np.append(log_loss, self.problem.log_loss(self._buffers.u))
+        w = self.problem.predictor(u).reshape(t.size, *self.problem.shape)
+        return Trace(t, u, w, log_loss, status, message, self.problem)
+
+    def _message(self, status: Status) -> str:
+        if status == Status.OK:
+            return f"{MESSAGES[status]}, t = {self.t}"
+        if status in FATAL:
+            return f"{MESSAGES[status]} in the update from step {self.t} to {self.t + 1}"
+        return f"{MESSAGES[status]}, at step {self.t}"
+
+
+def _rows(record: Any, begin: int, stop: int) -> np.ndarray:
+    """The steps to write down between two steps, both included."""
+    if record is None:
+        record = 200
+    if isinstance(record, (bool, str)) or np.ndim(record) > 1:
+        raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
+    if np.ndim(record) == 0:
+        count = checks.whole("record", record, least=2)
+        low = max(begin, 1)
+        inner = np.round(np.geomspace(low, max(stop, low), min(count, stop - begin + 2))).astype(np.int64)
+    else:
+        wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1, empty=True)
+        if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():
+            bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)][0]
+            raise ValueError(f"record must hold whole steps between {begin} and {stop}, got {bad:g}")
+        inner = wanted.astype(np.int64)
+    inner = inner[(inner > begin) & (inner < stop)]
+    return np.unique(np.concatenate([[begin], inner, [stop]])).astype(np.int64)
+
+
+def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = models.linear, start: Any = None,
+        **options: Any) -> Trace:
+    """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)`` in one line.
+
+    Parameters
+    ----------
+    X, y, loss, method, model, start
+        As for `Plan`.
+    steps : int ≥ 0
+        How many updates.
+    **options
+        As for `Plan.run`: record, until, progress, callback, strict.
+
+    Returns
+    -------
+    Trace
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> trace = fb.run([[3, 4]], [5], loss="squared", method=fb.methods.gradient_descent(0.01), steps=100)
+    >>> print(trace.w[-1].round(9))
+    [0.6 0.8]
+    """
+    return Plan(X, y, loss=loss, method=method, model=model, start=start).run(steps, **options)

@@ -1,0 +1,82 @@
+"""Step rules: how far to go at update k. A rule is one compiled piece, (params, k, s, log_loss) → η_k e^s.
+
+The gradient reaches a method as q-sized numbers and a log scale s (−∇L = e^s g), so the rule returns the step with
+e^s in it: a rule that divides by the loss never forms the vanishing loss itself.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.abi import RULE, Piece, piece
+from fastbias.loop import call
+
+__all__ = ["StepRule", "constant", "power", "sequence"]
+
+
+@dataclass(frozen=True, eq=False)
+class StepRule:
+    """A step rule: its name, its compiled piece, its numbers, and whether η_k is the same for every k."""
+
+    name: str
+    rule: Piece
+    params: np.ndarray
+    constant: bool = False
+
+    def __call__(self, k: int) -> float:
+        """Return η_k, the step size of the update from step k to k + 1."""
+        return float(call(self.rule, self.params, int(k), 0.0, float("nan")))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{x:g}" for x in self.params[:4]) + (", …" if self.params.size > 4 else "")
+        return f"{self.name}({shown})"
+
+
+@piece(RULE)
+def _sequence(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    eta = params[min(k, params.size - 1)]
+    return eta if s == 0.0 else eta * np.exp(s)
+
+
+def constant(eta: float) -> StepRule:
+    """Return the rule η_k = eta for every k; eta > 0, else ValueError."""
+    return StepRule("constant", _sequence, np.array([checks.number("step_size", eta, above=0)]), constant=True)
+
+
+def sequence(etas: Any) -> StepRule:
+    """Return the rule that takes entry k of etas (K,) for the update from k to k + 1; the last goes on. All > 0."""
+    etas = checks.steps("step_size", etas, above=0)
+    return StepRule("sequence", _sequence, etas, constant=bool((etas == etas[0]).all()))
+
+
+@piece(RULE)
+def _power(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    eta = params[0] / (k + 1.0) ** params[1]
+    return eta if s == 0.0 else eta * np.exp(s)
+
+
+def power(eta: float, a: float) -> StepRule:
+    """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.steps.power(0.5, 1.0)(4)
+    0.1
+    """
+    return StepRule("power", _power, np.array([checks.number("step_size", eta, above=0),
+                                               checks.number("a", a, least=0)]), constant=a == 0)
+
+
+def as_rule(step_size: Any) -> StepRule:
+    """Return a rule from a number (constant), a (K,) array (sequence), or a rule."""
+    if isinstance(step_size, StepRule):
+        return step_size
+    etas = checks.steps("step_size", step_size, above=0)
+    return constant(etas[0]) if etas.size == 1 else sequence(etas)
+
+
+EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5))

@@ -1,0 +1,386 @@
+"""What theory predicts: a table of theorems, each with its hypotheses, and the limits they name, solved to a certificate.
+
+A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the evidence, the dual
+variable, and residuals that are recomputed from (w, ν) alone. Where the paper shows that no characterisation exists,
+`NoTheorem` names the example. A new theorem is one row of ``TABLE``.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbias import checks, potentials
+from fastbias.norms import Norm
+from fastbias.potentials import Potential
+from fastbias.problem import Problem
+
+__all__ = ["Hypothesis", "Limit", "NoTheorem", "bregman_projection", "limit"]
+
+CERTIFIED = 1e-10
+PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
+
+
+class Hypothesis(NamedTuple):
+    """One hypothesis of a theorem: what it says, whether it holds (None: cannot be checked), and how we know."""
+
+    statement: str
+    holds: bool | None
+    evidence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Limit:
+    """Where theory says a run goes, with proof.
+
+    Parameters
+    ----------
+    w : (d,) or (m, n)
+        The limit point, or the limit direction (unit in the method's norm).
+    kind : "point" or "direction"
+    theorem, source : str
+        Which theorem, and where it stands.
+    hypotheses : tuple of Hypothesis
+        Each hypothesis with True, False or None (cannot be checked) and the evidence.
+    certified : bool
+        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
+    duality_gap : float
+        The larger of the relative feasibility and stationarity residuals.
+    dual : (N,)
+        ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν.
+    margin : float
+        NaN for a point.
+    """
+
+    w: np.ndarray
+    kind: str
+    theorem: str
+    source: str
+    hypotheses: tuple[Hypothesis, ...]
+    certified: bool
+    duality_gap: float
+    dual: np.ndarray
+    margin: float = float("nan")
+
+    def __str__(self) -> str:
+        proof = "certified" if self.certified else "NOT certified"
+        lines = [f"limit {self.kind}: {np.array2string(self.w, precision=8, threshold=12)}",
+                 f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}"]
+        return "\n".join(lines + _listed(self.hypotheses))
+
+
+class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
+    """No theorem covers what was asked, or a hypothesis is known to be False.
+
+    Parameters
+    ----------
+    reason : str
+        Why: the example or proposition that shows it, and the nearest theorem that exists.
+    source : str
+        Where that stands.
+    hypotheses : tuple of Hypothesis
+        Those that were looked at.
+    dual : array, optional
+        A certificate of the failure, where there is one.
+    """
+
+    def __init__(self, reason: str, source: str = PAPER, hypotheses: tuple[Hypothesis, ...] = (),
+                 dual: np.ndarray | None = None) -> None:
+        super().__init__("\n".join([f"{reason} [{source}]", *_listed(hypotheses)]))
+        self.reason, self.source, self.hypotheses, self.dual = reason, source, hypotheses, dual
+
+
+def _listed(hypotheses: tuple[Hypothesis, ...]) -> list[str]:
+    mark = {True: "yes", False: "NO", None: "open"}
+    return [f"  [{mark[h.holds]:>4}] {h.statement}: {h.evidence}" for h in hypotheses]
+
+
+# ---------------------------------------------------------------------------------------------- Bregman projections
+
+def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constraint: tuple[Any, Any] | None = None) -> Limit:
+    """Project w0 on {w : Xw = y} in the geometry of ψ: argmin D_ψ(w, w0), with its certificate.
+
+    Newton's method on the dual, max_ν ⟨ν, y⟩ − ψ*(∇ψ(w0) + Xᵀν), in an orthonormal basis of the row space, so that
+    dependent rows do no harm.
+
+    Parameters
+    ----------
+    X : (N, d) or (N, m, n), y : (N,)
+        The affine set.
+    potential : Potential
+        ψ.
+    w0 : (d,), optional
+        The point to project, inside dom ψ; argmin ψ by default, which gives argmin ψ over the set.
+    constraint : (G, h), optional
+        Further equations Gw = h, G (k, d), h (k,) (Theorem 1a); ν then has N + k entries.
+
+    Returns
+    -------
+    Limit
+        ``kind`` "point"; ``certified`` is False where the projection lies on the boundary of the domain, where no
+        finite ν exists.
+
+    Raises
+    ------
+    ValueError
+        Where no w of the closed domain satisfies the equations, or an argument is bad.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), eq. (6); Bregman (1967).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> print(fb.bregman_projection([[1, 2]], [1], fb.potentials.entropy).w.round(12))
+    [0.5  0.25]
+    """
+    if not isinstance(potential, Potential):
+        raise TypeError(f"potential must be one of fb.potentials, got {checks.short(potential)}")
+    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    shape = X.shape[1:]
+    X = X.reshape(X.shape[0], -1)
+    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
+    if constraint is not None:
+        G = checks.array("constraint", constraint[0], "a pair (G, h) with G a (k, d)", dims=2)
+        h = checks.array("constraint", constraint[1], "a pair (G, h) with h a (k,)", dims=1, length=G.shape[0])
+        if G.shape[1] != X.shape[1]:
+            raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
+        X, y = np.vstack([X, G]), np.concatenate([y, h])
+    start = potential.start(X.shape[1]) if w0 is None else checks.array("w0", w0, "a (d,) array", dims=(1, 2)).ravel()
+    if start.size != X.shape[1]:
+        raise ValueError(f"w0 must have {X.shape[1]} entries, got {start.size}")
+    try:
+        z0 = potential.to_dual(start)
+    except ValueError:
+        raise ValueError(f"w0 must lie inside the domain of the {potential.name} potential, "
+                         f"got {checks.short(start)}") from None
+    misfit = _misfit(X, y)
+    if misfit > 1e-9:
+        raise ValueError(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g} of the norm of y")
+    w, nu = _newton(X, y, potential, z0)
+    gap = _residual(X, y, potential, z0, w, nu)
+    rows = [Hypothesis("an interior point of the domain satisfies the equations", True, "the certificate itself")]
+    if not gap <= CERTIFIED:
+        rows = [Hypothesis("an interior point of the domain satisfies the equations", None, "Newton's method ended "
+                           f"with a residual of {gap:.1e}")]
+        if np.isfinite(potential.lower):
+            w = _on_boundary(X, y, potential, start)
+            nu, rows = np.full(y.size, np.nan), [Hypothesis(rows[0].statement, False, "linear programming: some "
+                                                            "coordinates are on the boundary in all solutions")]
+            gap = float(np.linalg.norm(X @ w - y) / max(np.linalg.norm(y), np.linalg.norm(X, 2) * np.linalg.norm(w)))
+        return Limit(w.reshape(shape), "point", "Bregman projection", "eq. (6)", tuple(rows), False, gap, nu)
+    return Limit(w.reshape(shape), "point", "Bregman projection", "eq. (6)", tuple(rows), True, gap, nu)
+
+
+def _misfit(X: np.ndarray, y: np.ndarray) -> float:
+    """The least-squares residual ‖y − X X⁺y‖ relative to ‖y‖ (0 for y = 0)."""
+    size = float(np.linalg.norm(y))
+    if size == 0:
+        return 0.0
+    return float(np.linalg.norm(X @ np.linalg.lstsq(X, y, rcond=None)[0] - y) / size)
+
+
+def _newton(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Damped Newton on the dual of eq. (6); returns (w, ν), as good as it gets."""
+    U, S, Vt = np.linalg.svd(X, full_matrices=False)
+    rank = int((S > max(X.shape) * np.finfo(float).eps * S[0]).sum()) if S[0] > 0 else 0
+    U, S, V = U[:, :rank], S[:rank], np.ascontiguousarray(Vt[:rank])
+    c = (U.T @ y) / S
+
+    def dual(nu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+        z = z0 + nu @ V
+        w = psi.to_primal(z)
+        if not np.isfinite(w).all():
+            return w, np.inf, np.full(rank, np.inf)
+        return w, float(z @ w) - psi(w) - float(c @ nu), c - V @ w
+
+    nu = np.zeros(rank)
+    with np.errstate(over="ignore", invalid="ignore"):
+        w, value, r = dual(nu)
+        best = (float(np.linalg.norm(r)), w, nu)
+        idle = 0
+        for _ in range(200):
+            solved = np.array([psi.solve(w, row) for row in V]).reshape(rank, -1)
+            move = np.linalg.lstsq(V @ solved.T, r, rcond=None)[0]
+            slope, size = float(r @ move), 1.0
+            while size > 1e-12:
+                w_new, value_new, r_new = dual(nu + size * move)
+                if value_new <= value - 1e-4 * size * slope or np.linalg.norm(r_new) <= (1 - 1e-4 * size) * best[0]:
+                    break
+                size /= 2
+            nu, w, value, r = nu + size * move, w_new, value_new, r_new
+            if not np.isfinite(w).all():
+                break
+            idle = 0 if np.linalg.norm(r) < 0.9 * best[0] else idle + 1
+            if np.linalg.norm(r) < best[0]:
+                best = (float(np.linalg.norm(r)), w, nu)
+            if best[0] == 0 or idle >= 4 + 40 * (best[0] > 1e-12 * max(1.0, float(np.linalg.norm(c)))):
+                break
+    _, w, nu = best
+    return w, U @ (nu / S)
+
+
+def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray, nu: np.ndarray) -> float:
+    """The larger of the two relative residuals of eq. (6), from w and ν alone."""
+    try:
+        z = psi.to_dual(w)
+    except ValueError:
+        return float("inf")
+    pull = nu @ X
+    primal = float(np.linalg.norm(X @ w - y)), max(float(np.linalg.norm(y)), float(np.linalg.norm(X) * np.linalg.norm(w)))
+    dual = float(np.linalg.norm(z - z0 - pull)), max(float(np.linalg.norm(x)) for x in (z, z0, pull))
+    return max(a / b if b > 0 else a for a, b in (primal, dual))
+
+
+def _on_boundary(X: np.ndarray, y: np.ndarray, psi: Potential, w0: np.ndarray) -> np.ndarray:
+    """The projection where coordinates are forced onto the boundary w_i = lower: find those, project the others."""
+    from scipy.optimize import linprog
+    N, d = X.shape
+    # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i > 0 exactly where some solution is interior
+    shift = y - psi.lower * X.sum(axis=1)
+    answer = linprog(np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
+                     A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]), b_ub=np.zeros(d),
+                     A_eq=np.hstack([X, np.zeros((N, d)), -shift[:, None]]), b_eq=np.zeros(N),
+                     bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)], method="highs-ds")
+    if answer.status != 0:
+        raise ValueError(f"X w = y must have a solution in the domain of the {psi.name} potential (w >= {psi.lower:g}), "
+                         "but a linear program shows there is none")
+    free = answer.x[d:2 * d] > 0.5
+    w = np.full(d, psi.lower)
+    if free.any():
+        rest = np.ascontiguousarray(X[:, free])
+        w[free] = _newton(rest, shift + psi.lower * rest.sum(axis=1), psi, psi.to_dual(w0[free]))[0]
+    return w
+
+
+# ---------------------------------------------------------------------------------------------------- the theorems
+
+@dataclass(frozen=True)
+class Row:
+    """One theorem, or one example that shows that there is none.
+
+    Parameters
+    ----------
+    name, source : str
+        The theorem or example, and where it stands.
+    covers : (problem, flow) → bool
+        Whether it speaks of this loss class, method and model.
+    potential : problem → Potential, optional
+        The ψ whose Bregman projection of the start is the limit; None where no characterisation exists.
+    reason : str
+        With ``potential`` None: what to tell the user.
+    hypotheses : problem → rows, optional
+        What it asks beyond what every theorem of its section asks.
+    """
+
+    name: str
+    source: str
+    covers: Callable[[Problem, bool], bool]
+    potential: Callable[[Problem], Potential] | None = None
+    reason: str = ""
+    hypotheses: Callable[[Problem], list[Hypothesis]] = field(default=lambda problem: [])
+
+
+def _psi(problem: Problem) -> Potential:
+    """The potential of the method's geometry: its own, or ½‖·‖² of a quadratic norm."""
+    g = problem.method.geometry
+    if isinstance(g, Potential):
+        return g
+    if isinstance(g, Norm) and g.matrix is not None:
+        return potentials.quadratic(g.matrix(problem.start.size))
+    return potentials.euclidean
+
+
+def _in_span(problem: Problem) -> list[Hypothesis]:
+    at_rest = np.abs(_psi(problem).to_dual(problem.start)).max() <= 1e-12
+    return [Hypothesis("every increment of the dual variable lies in span{x_n}", True,
+                       "Δ(−1) = 0, and γ only moves the point where the gradient is taken; "
+                       + ("the start is argmin ψ" if at_rest else "so the start need not be argmin ψ"))]
+
+
+def _quadratic(problem: Problem) -> bool:
+    g = problem.method.geometry
+    return g is None or (isinstance(g, Potential) and g.quadratic) or (isinstance(g, Norm) and g.matrix is not None)
+
+
+def _known_link(problem: Problem) -> bool:
+    return isinstance(problem.method.geometry, Potential)
+
+
+TABLE: tuple[Row, ...] = (
+    Row("minimum distance from the start, §2.1 (momentum: eq. 3)", f"{PAPER}, §2.1",
+        lambda p, flow: p.method.family == "gradient", _psi, hypotheses=_in_span),
+    Row("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, §2.3, eq. (10)",
+        lambda p, flow: flow and p.method.family in ("mirror", "natural") and _known_link(p), _psi,
+        hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True, "asked for")]),
+    Row("Theorem 1b: argmin ψ over the global minima", f"{PAPER}, Theorem 1b",
+        lambda p, flow: p.method.family == "mirror" and p.method.beta.any() and (not p.method.primal or _quadratic(p)),
+        _psi, hypotheses=_in_span),
+    Row("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",
+        lambda p, flow: p.method.family == "mirror" and not p.method.primal, _psi, hypotheses=_in_span),
+    Row("Example 2", f"{PAPER}, Example 2 and Proposition 2a", lambda p, flow: p.method.primal,
+        reason="with primal momentum the dual iterates leave the span of the data, so the limit depends on η, β and γ "
+               "(Example 2, Proposition 2a); the nearest theorem is 1b: use dual_momentum"),
+    Row("Theorem 1, natural gradient with a quadratic potential being mirror descent", f"{PAPER}, §2.3 and Theorem 1",
+        lambda p, flow: p.method.family == "natural" and _known_link(p) and _quadratic(p), _psi, hypotheses=_in_span),
+    Row("Example 3", f"{PAPER}, Example 3 and Proposition 3a",
+        lambda p, flow: p.method.family == "natural" and _known_link(p),
+        reason="natural gradient descent with finite steps leaves the mirror-descent path, so the limit depends on η "
+               "(Example 3, Proposition 3a); the nearest theorem is the flow η → 0: plan.limit(flow=True)"),
+    Row("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: p.method.family == "natural",
+        reason="a metric H(w) that is not known to be the Hessian of a potential has no characterisation "
+               "(Example 3 shows it fails even for Hessians); the nearest theorem is 1, for mirror descent"),
+    Row("minimum distance in a quadratic norm, §2.4 (mirror descent with ½wᵀDw, Theorem 1)", f"{PAPER}, §2.4",
+        lambda p, flow: p.method.family == "steepest" and _quadratic(p) and not p.method.unscaled, _psi,
+        hypotheses=_in_span),
+    Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: p.method.family == "steepest" and p.method.unscaled,
+        reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
+               "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
+    Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: p.method.family == "steepest",
+        reason="steepest descent in a norm that is not quadratic goes to a point that depends on η, and even η → 0 "
+               "does not give the minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest statements "
+               "are §2.4 for quadratic norms, and Theorem 5 for strictly monotone losses"),
+)
+
+
+def limit(problem: Problem, flow: bool = False) -> Limit:
+    """Look up the theorem that covers a problem, check its hypotheses, and solve for the limit it names.
+
+    Parameters
+    ----------
+    problem : Problem
+    flow : bool, default False
+        Ask about the continuous-time limit η → 0 instead of finite steps.
+
+    Raises
+    ------
+    NoTheorem
+        Where none covers it, or a hypothesis is known to be False.
+    """
+    if problem.loss.kind != "root":
+        raise NoTheorem("no theorem of the table covers strictly monotone losses; the nearest are those of Section 2, "
+                        "for losses with a unique finite root", f"{PAPER}, §3")
+    if not problem.model.linear:
+        raise NoTheorem(f"no theorem of the table covers the {problem.model.name} model with a loss that has a finite "
+                        "root; the nearest are those of Section 2, for the linear model", f"{PAPER}, §4")
+    row = next(row for row in TABLE if row.covers(problem, flow))
+    rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
+    if row.potential is None:
+        raise NoTheorem(row.reason, row.source, tuple(rows))
+    realisable = "the data are realisable: some w in dom ψ has ⟨w, x_n⟩ = y_n for every n"
+    psi = row.potential(problem)
+    try:
+        found = bregman_projection(problem.X, problem.y, psi, problem.start)
+    except ValueError as error:
+        rows.append(Hypothesis(realisable, False, str(error)))
+        raise NoTheorem(f"{row.name} needs realisable data, and these are not", row.source, tuple(rows)) from None
+    rows.append(Hypothesis(realisable, True if found.certified else None,
+                           f"residual {found.duality_gap:.1e}" if found.certified else found.hypotheses[0].evidence))
+    rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True, f"ψ: {psi.name}"))
+    rows += row.hypotheses(problem)
+    rows.append(Hypothesis("the steps are small enough that L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
+    return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows), found.certified,
+                 found.duality_gap, found.dual)

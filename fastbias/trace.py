@@ -1,0 +1,159 @@
+"""A trace: the rows a run wrote down, how it ended, and arithmetic on them."""
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.abi import MESSAGES, Status
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import pandas
+    import xarray
+
+    from fastbias.problem import Problem
+
+__all__ = ["RunStopped", "Trace"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a run wrote down: K rows of time, parameters and log loss, the first and last step always among them.
+
+    Parameters
+    ----------
+    t : (K,) int64
+        Updates done at each row (for a flow: float64, the time).
+    u : (K, n) float64
+        The parameters.
+    w : (K, d) or (K, m, n) float64
+        The linear predictor F(u); the parameters themselves for the linear model.
+    log_loss : (K,) float64
+        log L, the logarithm of the sum over the samples; −inf where L is exactly 0.
+    status : Status
+        How it ended.
+    message : str
+        The same in words, with the step.
+    """
+
+    t: np.ndarray
+    u: np.ndarray
+    w: np.ndarray
+    log_loss: np.ndarray
+    status: Status = Status.OK
+    message: str = MESSAGES[Status.OK]
+    problem: Problem | None = field(default=None, repr=False)
+
+    @cached_property
+    def log_t(self) -> np.ndarray:
+        """(K,) natural logarithm of t; −inf at t = 0."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.t))
+
+    def __len__(self) -> int:
+        return int(self.t.size)
+
+    def gap(self, limit: Any) -> np.ndarray:
+        """Distance to a limit at each row.
+
+        Parameters
+        ----------
+        limit : Limit or array of the predictor's shape
+            What ``plan.limit()`` returned, or a point.
+
+        Returns
+        -------
+        (K,) float64
+            ‖w − w∞‖₂ for a point; for a direction, the distance of the ℓ2-unit directions (NaN where w = 0).
+
+        Raises
+        ------
+        ValueError
+            Where the limit has another shape than the predictor.
+        """
+        direction = getattr(limit, "kind", "point") == "direction"
+        goal = checks.array("limit", getattr(limit, "w", limit), "an array of the predictor's shape", dims=(1, 2))
+        if goal.shape != self.w.shape[1:]:
+            raise ValueError(f"limit must have the predictor's shape {self.w.shape[1:]}, got {goal.shape}")
+        w, goal = self.w.reshape(len(self), -1), goal.ravel()
+        if direction:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                w, goal = w / np.linalg.norm(w, axis=1, keepdims=True), goal / np.linalg.norm(goal)
+        return np.asarray(np.linalg.norm(w - goal, axis=1))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows to an NPZ file (no pickle); read it back with `Trace.load`."""
+        with open(path, "wb") as file:
+            np.savez(file, t=self.t, u=self.u, w=self.w, log_loss=self.log_loss, status=np.int64(self.status),
+                     message=np.array(self.message))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """Read a trace that `save` wrote; ValueError where the file is none."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(file["t"], file["u"], file["w"], file["log_loss"], Status(int(file["status"])),
+                           str(file["message"]))
+        except (KeyError, ValueError, EOFError, AttributeError) as error:
+            raise ValueError(f"path must be a file that Trace.save wrote, got {os.fspath(path)!r}: {error}") from None
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the rows as a DataFrame: index t, columns log_loss and w0, w1, … (needs pandas)."""
+        import pandas
+        flat = self.w.reshape(len(self), -1)
+        columns = {"log_loss": self.log_loss} | {f"w{i}": flat[:, i] for i in range(flat.shape[1])}
+        return pandas.DataFrame(columns, index=pandas.Index(self.t, name="t"))
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the rows as a Dataset over the dimension t (needs xarray)."""
+        import xarray
+        dims = ("i", "j")[: self.w.ndim - 1]
+        return xarray.Dataset({"w": (("t", *dims), self.w), "u": (("t", "n"), self.u), "log_loss": ("t", self.log_loss)},
+                              coords={"t": self.t}, attrs={"status": self.status.name, "message": self.message})
+
+    def plot(self, ax: matplotlib.axes.Axes | None = None, **style: Any) -> matplotlib.axes.Axes:
+        """Draw the loss against t on logarithmic axes.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        **style
+            Handed to ``ax.plot``.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+            ax = plt.subplots()[1]
+        seen = self.t > 0
+        ax.plot(self.t[seen], self.log_loss[seen] / np.log(10), **style)
+        ax.set(xscale="log", xlabel="steps t", ylabel=r"$\log_{10} L(w_t)$")
+        return ax
+
+    def __str__(self) -> str:
+        end = f"t = {self.t[-1]:g}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
+        return f"{len(self)} rows to {end}; {self.message}"
+
+
+class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)
+    """A run that could not go on: the iterate left the domain, ceased to be finite, or a line search has no minimiser.
+
+    Parameters
+    ----------
+    message : str
+        One sentence with the step at which it happened.
+    trace : Trace
+        Everything up to the last good iterate, all finite; ``.status`` is its status.
+    """
+
+    def __init__(self, message: str, trace: Trace) -> None:
+        super().__init__(message)
+        self.trace, self.status = trace, trace.status
