@@ -48,7 +48,11 @@ JIT = not numba.config.DISABLE_JIT
 
 
 class Status(enum.IntEnum):
-    """How a run ended. 0 is fine, > 0 is a numerical end; `fastbias.abi.MESSAGES` says each in words."""
+    """How a run ended. 0 is fine, > 0 is a numerical end; `fastbias.abi.MESSAGES` says each in words.
+
+    ``STALLED`` is noticed by comparing with the state at the last power of two from 64 on, so the run has been at rest
+    (or in its cycle) for at most as long as it took to get there.
+    """
 
     OK = 0
     NOT_FINITE = 1

@@ -7,11 +7,12 @@ from __future__ import annotations
 import difflib
 import numbers
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "name", "number", "positive_definite", "short", "steps", "whole"]
+__all__ = ["array", "name", "named", "number", "one_of", "positive_definite", "short", "steps", "whole"]
 
 
 def short(value: object) -> str:
@@ -99,6 +100,22 @@ def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) ->
         near = difflib.get_close_matches(value, names, 1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(f"{label} must be one of {', '.join(names)}, got {value!r}{hint}")
+    return value
+
+
+def named(module: ModuleType, kind: type) -> dict[str, Any]:
+    """The ready-made pieces of a module that need no parameters, by name."""
+    return {x.name: x for x in sorted(module.EXAMPLES, key=lambda x: x.name) if any(x is v for v in vars(module).values())
+            and isinstance(x, kind)}
+
+
+def one_of(label: str, value: Any, module: ModuleType, kind: type) -> Any:
+    """A piece of a module's kind, or the name of a ready-made one."""
+    if isinstance(value, str):
+        known = named(module, kind)
+        return known[name(label, value, known)]
+    if not isinstance(value, kind):
+        raise TypeError(f"{label} must be one of fb.{module.__name__.rpartition('.')[2]} or its name, got {short(value)}")
     return value
 
 

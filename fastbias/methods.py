@@ -69,7 +69,8 @@ class Method:
         words = [repr(self.rule)]
         if self.geometry is not None:
             words.insert(0, getattr(self.geometry, "name", None) or repr(self.geometry))
-        for label, values in (("beta", self.beta), ("gamma", self.gamma)):
+        beta = {"mirror": "primal_momentum" if self.primal else "dual_momentum"}.get(self.family, "momentum")
+        for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
             if values.any():
                 words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
         return f"{self.name}({', '.join(words)})"
@@ -150,26 +151,25 @@ def _dual(geometry, params, step, beta, move, u, state, work, u_new):  # type: i
 
 @piece(ADVANCE)
 def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    # z = ∇ψ(w) is kept, and only the increment ∇ψ(w + βΔw) − ∇ψ(w) is asked of the link: at rest it is exactly 0,
+    # whereas going w → z → w at every step would drift along the minima by a rounding a step
     n = u.size
     point, z = work[:n], work[n:]
+    if beta != 0.0:
+        status = geometry.link(geometry.params, u, z)
+        if status != 0:
+            return status
+        for i in range(n):
+            state[1, i] -= z[i]
+            point[i] = u[i] + beta * state[0, i]
+        status = geometry.link(geometry.params, point, z)
+        if status != 0:
+            return status
+        for i in range(n):
+            state[1, i] += z[i]
     for i in range(n):
-        point[i] = u[i] + beta * state[0, i]
-    status = geometry.link(geometry.params, point, z)
-    if status != 0:
-        return status
-    for i in range(n):
-        z[i] += step * move[i]
-    return geometry.inverse_link(geometry.params, z, u_new)
-
-
-def _potential(value: Any) -> Potential:
-    """A potential, or the name of one that needs no parameters."""
-    if isinstance(value, str):
-        known = {p.name: p for p in vars(potentials).values() if isinstance(p, Potential)}
-        return known[checks.name("potential", value, known)]
-    if not isinstance(value, Potential):
-        raise TypeError(f"potential must be one of fb.potentials or its name, got {checks.short(value)}")
-    return value
+        state[1, i] += step * move[i]
+    return geometry.inverse_link(geometry.params, state[1], u_new)
 
 
 def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0) -> Method:
@@ -197,7 +197,7 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0) -
     --------
     >>> import fastbias as fb
     >>> fb.methods.gradient_descent(0.1, momentum=0.9)
-    gradient_descent(constant(0.1), beta=0.9)
+    gradient_descent(constant(0.1), momentum=0.9)
     """
     return Method("gradient_descent", "gradient", _gradient, _primal, steps.as_rule(step_size),
                   beta=checks.steps("momentum", momentum, least=0), gamma=checks.steps("nesterov", nesterov, least=0))
@@ -234,9 +234,9 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
     --------
     >>> import fastbias as fb
     >>> fb.methods.mirror_descent("entropy", 0.05, dual_momentum=0.5)
-    mirror_descent(entropy, constant(0.05), beta=0.5)
+    mirror_descent(entropy, constant(0.05), dual_momentum=0.5)
     """
-    psi = _potential(potential)
+    psi: Potential = checks.one_of("potential", potential, potentials, Potential)
     dual = checks.steps("dual_momentum", dual_momentum, least=0)
     primal = checks.steps("primal_momentum", primal_momentum, least=0)
     gamma = checks.steps("nesterov", nesterov, least=0)
@@ -245,7 +245,8 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
                          f"got {checks.short(primal_momentum)} and {checks.short(dual_momentum)}")
     rule = steps.as_rule(step_size)
     if primal.any():
-        return Method("mirror_descent", "mirror", _gradient, _primal_mirror, rule, psi, primal, gamma, primal=True)
+        return Method("mirror_descent", "mirror", _gradient, _primal_mirror, rule, psi, primal, gamma, primal=True,
+                      begin=lambda u: psi.to_dual(u)[None])
     return Method("mirror_descent", "mirror", _gradient, _dual, rule, psi, dual, gamma,
                   begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]))
 
@@ -275,7 +276,7 @@ def natural_gradient(potential: Any, step_size: Any) -> Method:
             raise TypeError(f"potential must be a potential or a metric piece of signature MAP_AT, got {potential!r}")
         return Method("natural_gradient", "natural", _natural, _primal, steps.as_rule(step_size), potential)
     return Method("natural_gradient", "natural", _natural, _primal_inside, steps.as_rule(step_size),
-                  _potential(potential))
+                  checks.one_of("potential", potential, potentials, Potential))
 
 
 def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Method:
@@ -299,11 +300,7 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
     ----------
     Gunasekar, Lee, Soudry, Srebro (2018), eqs. (11)–(12); Boyd & Vandenberghe (2004), §9.4.
     """
-    if isinstance(norm, str):
-        known = {n.name: n for n in vars(norms).values() if isinstance(n, Norm)}
-        norm = known[checks.name("norm", norm, known)]
-    if not isinstance(norm, Norm):
-        raise TypeError(f"norm must be one of fb.norms or its name, got {checks.short(norm)}")
+    norm = checks.one_of("norm", norm, norms, Norm)
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
     return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, _primal,

@@ -218,20 +218,25 @@ class Plan:
     def _chunk(self, records: Records, stop: int, log_target: float) -> int:
         """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in the middle of it."""
         def work() -> None:
-            answer.append(int(descend(self._pieces, self._params, self.problem.X, self.problem.y, self._buffers, records,
-                                      stop, log_target)))
+            try:
+                answer.append(int(descend(self._pieces, self._params, self.problem.X, self.problem.y, self._buffers,
+                                          records, stop, log_target)))
+            finally:
+                done.set()
+
         answer: list[int] = []
+        done = threading.Event()
         if self.problem.X.size < LARGE:
             work()
         else:
             thread = threading.Thread(target=work, daemon=True)
-            thread.start()
             try:
-                while thread.is_alive():
-                    thread.join(0.1)
-            finally:
-                self._buffers.control[HURRY] = 1
-                thread.join()
+                thread.start()
+                done.wait()
+            finally:                                      # never leave while the loop may still write; an Event, because
+                self._buffers.control[HURRY] = 1          # an interrupted Thread.join takes a running thread for ended
+                while not done.is_set() and thread in threading.enumerate():
+                    done.wait(0.1)
                 self._buffers.control[HURRY] = 0
         if not answer or answer[0] < 0:
             raise RuntimeError(f"the loop refused its arguments: {MESSAGES.get(answer[0] if answer else 0)}")

@@ -14,7 +14,6 @@ from fastbias import checks, losses, models
 from fastbias.losses import Loss
 from fastbias.methods import Method
 from fastbias.models import Model
-from fastbias.norms import Norm
 from fastbias.potentials import Potential
 
 __all__ = ["Problem", "make"]
@@ -59,16 +58,11 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     y = checks.array("y", y, "an (N,) array", dims=1)
     if y.size != X.shape[0]:
         raise ValueError(f"y must have one entry for each row of X, got {y.size} entries for {X.shape[0]} rows")
-    if isinstance(loss, str):
-        known = {x.name: x for x in vars(losses).values() if isinstance(x, Loss)}
-        loss = known[checks.name("loss", loss, known)]
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss must be one of fb.losses or its name, got {checks.short(loss)}")
+    loss = checks.one_of("loss", loss, losses, Loss)
     if not isinstance(method, Method):
         raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
                         f"got {checks.short(method)}")
-    if not isinstance(model, Model):
-        raise TypeError(f"model must be one of fb.models, got {checks.short(model)}")
+    model = checks.one_of("model", model, models, Model)
     n = model.parameters(X.shape[1])
     geometry = method.geometry
     size = getattr(geometry, "size", None)
@@ -101,7 +95,3 @@ def _start(start: Any, n: int, method: Method, model: Model) -> np.ndarray:
                              f"got {checks.short(start)}") from None
     return start
 
-
-def norm_of(problem: Problem) -> Norm | None:
-    """The norm of a steepest-descent method, else None."""
-    return problem.method.geometry if isinstance(problem.method.geometry, Norm) else None

@@ -162,17 +162,21 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
         raise ValueError(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g} of the norm of y")
     w, nu = _newton(X, y, potential, z0)
     gap = _residual(X, y, potential, z0, w, nu)
-    rows = [Hypothesis("an interior point of the domain satisfies the equations", True, "the certificate itself")]
-    if not gap <= CERTIFIED:
-        rows = [Hypothesis("an interior point of the domain satisfies the equations", None, "Newton's method ended "
-                           f"with a residual of {gap:.1e}")]
-        if np.isfinite(potential.lower):
-            w = _on_boundary(X, y, potential, start)
-            nu, rows = np.full(y.size, np.nan), [Hypothesis(rows[0].statement, False, "linear programming: some "
-                                                            "coordinates are on the boundary in all solutions")]
-            gap = float(np.linalg.norm(X @ w - y) / max(np.linalg.norm(y), np.linalg.norm(X, 2) * np.linalg.norm(w)))
-        return Limit(w.reshape(shape), "point", "Bregman projection", "eq. (6)", tuple(rows), False, gap, nu)
-    return Limit(w.reshape(shape), "point", "Bregman projection", "eq. (6)", tuple(rows), True, gap, nu)
+    certified = gap <= CERTIFIED
+    row = Hypothesis("an interior point of the domain satisfies the equations", True if certified else None,
+                     f"residuals at most {gap:.1e}")
+    inside = w - potential.lower
+    if np.isfinite(potential.lower) and (not certified or inside.min() <= 1e-9 * inside.max()):
+        free = _interior(X, y, potential)
+        if not free.all():
+            w, nu, certified = np.full(w.size, potential.lower), np.full(y.size, np.nan), False
+            if free.any():
+                rest = np.ascontiguousarray(X[:, free])
+                w[free] = _newton(rest, y - potential.lower * X[:, ~free].sum(axis=1), potential, z0[free])[0]
+            gap = _relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w))
+            row = Hypothesis(row.statement, False, f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on "
+                             "the boundary in every solution, so no finite dual variable exists")
+    return Limit(w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)", (row,), certified, gap, nu)
 
 
 def _misfit(X: np.ndarray, y: np.ndarray) -> float:
@@ -192,7 +196,7 @@ def _newton(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray) -> tup
 
     def dual(nu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         z = z0 + nu @ V
-        w = psi.to_primal(z)
+        w = psi.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
         if not np.isfinite(w).all():
             return w, np.inf, np.full(rank, np.inf)
         return w, float(z @ w) - psi(w) - float(c @ nu), c - V @ w
@@ -200,27 +204,25 @@ def _newton(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray) -> tup
     nu = np.zeros(rank)
     with np.errstate(over="ignore", invalid="ignore"):
         w, value, r = dual(nu)
-        best = (float(np.linalg.norm(r)), w, nu)
-        idle = 0
-        for _ in range(200):
-            solved = np.array([psi.solve(w, row) for row in V]).reshape(rank, -1)
-            move = np.linalg.lstsq(V @ solved.T, r, rcond=None)[0]
-            slope, size = float(r @ move), 1.0
+        for _ in range(200 if rank else 0):
+            move = np.linalg.lstsq(V @ np.array([psi.solve(w, row) for row in V]).T, r, rcond=None)[0]
+            gain, size = float(r @ move), 1.0
             while size > 1e-12:
                 w_new, value_new, r_new = dual(nu + size * move)
-                if value_new <= value - 1e-4 * size * slope or np.linalg.norm(r_new) <= (1 - 1e-4 * size) * best[0]:
+                sees = gain > 1e-10 * abs(value)             # below that, values are rounding and only r can tell
+                if (sees and value_new <= value - 1e-4 * size * gain) or np.linalg.norm(r_new) < np.linalg.norm(r):
                     break
                 size /= 2
+            else:
+                break
             nu, w, value, r = nu + size * move, w_new, value_new, r_new
-            if not np.isfinite(w).all():
-                break
-            idle = 0 if np.linalg.norm(r) < 0.9 * best[0] else idle + 1
-            if np.linalg.norm(r) < best[0]:
-                best = (float(np.linalg.norm(r)), w, nu)
-            if best[0] == 0 or idle >= 4 + 40 * (best[0] > 1e-12 * max(1.0, float(np.linalg.norm(c)))):
-                break
-    _, w, nu = best
     return w, U @ (nu / S)
+
+
+def _relative(error: np.ndarray, *scales: Any) -> float:
+    """‖error‖ over the largest of the scales (numbers or vectors); 0 for 0/0."""
+    size, scale = float(np.linalg.norm(error)), max(float(np.linalg.norm(x)) for x in scales)
+    return size / scale if scale > 0 else size
 
 
 def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray, nu: np.ndarray) -> float:
@@ -230,16 +232,14 @@ def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: n
     except ValueError:
         return float("inf")
     pull = nu @ X
-    primal = float(np.linalg.norm(X @ w - y)), max(float(np.linalg.norm(y)), float(np.linalg.norm(X) * np.linalg.norm(w)))
-    dual = float(np.linalg.norm(z - z0 - pull)), max(float(np.linalg.norm(x)) for x in (z, z0, pull))
-    return max(a / b if b > 0 else a for a, b in (primal, dual))
+    return max(_relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w)), _relative(z - z0 - pull, z, z0, pull))
 
 
-def _on_boundary(X: np.ndarray, y: np.ndarray, psi: Potential, w0: np.ndarray) -> np.ndarray:
-    """The projection where coordinates are forced onto the boundary w_i = lower: find those, project the others."""
+def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
+    """Which coordinates are above the lower bound in some solution (ValueError where there is no solution)."""
     from scipy.optimize import linprog
     N, d = X.shape
-    # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i > 0 exactly where some solution is interior
+    # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some solution is above
     shift = y - psi.lower * X.sum(axis=1)
     answer = linprog(np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
                      A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]), b_ub=np.zeros(d),
@@ -248,12 +248,7 @@ def _on_boundary(X: np.ndarray, y: np.ndarray, psi: Potential, w0: np.ndarray) -
     if answer.status != 0:
         raise ValueError(f"X w = y must have a solution in the domain of the {psi.name} potential (w >= {psi.lower:g}), "
                          "but a linear program shows there is none")
-    free = answer.x[d:2 * d] > 0.5
-    w = np.full(d, psi.lower)
-    if free.any():
-        rest = np.ascontiguousarray(X[:, free])
-        w[free] = _newton(rest, shift + psi.lower * rest.sum(axis=1), psi, psi.to_dual(w0[free]))[0]
-    return w
+    return np.asarray(answer.x[d:2 * d] > 0.5)
 
 
 # ---------------------------------------------------------------------------------------------------- the theorems

@@ -1,0 +1,21 @@
+"""Shared by all tests: hypothesis profile, and what a pass without the compiler leaves out."""
+import numba
+import pytest
+from hypothesis import settings
+
+settings.register_profile("fastbias", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("fastbias")
+
+JIT = not numba.config.DISABLE_JIT
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: many steps; left out where the compiler is off")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if not JIT and item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="too many steps without the compiler"))
+        if item.get_closest_marker("exhaustive") and "exhaustive" not in (config.getoption("-m") or ""):
+            item.add_marker(pytest.mark.skip(reason="run by `make exhaustive`"))

@@ -1,0 +1,172 @@
+"""The user's own files, and the command line on them."""
+import re
+
+import numpy as np
+import pytest
+
+import fastbias as fb
+from fastbias import cli
+
+CSV = "a,b,c,goal\n1,2,0.5,1\n0,1,1,2\n"
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(text, name="my.csv"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+    return write
+
+
+def test_csv_with_and_without_header(table):
+    d = fb.data.read(table(CSV))
+    assert d.X.tolist() == [[1, 2, 0.5], [0, 1, 1]]
+    assert d.y.tolist() == [1, 2]
+    assert (d.features, d.target) == (("a", "b", "c"), "goal")
+    X, y = fb.data.read(table("1,2,3\n4,5,6\n\n"))
+    assert X.tolist() == [[1, 2], [4, 5]]
+    assert y.tolist() == [3, 6]
+    d = fb.data.read(table("1,2,yes\n4,5,no\n"), labels="binary")
+    assert d.y.tolist() == [1, -1]
+    assert d.classes == ("no", "yes")
+    assert fb.data.read(table("7,8\n1,2\n3,4\n"), header=True).X.tolist() == [[1], [3]]
+    assert fb.data.read(table("\ufeffa, b\n1e3, -2\n")).X.tolist() == [[1000]]
+    assert fb.data.read(table('"x, 1",y\n"1",2\n')).features == ("x, 1",)
+
+
+def test_target_and_drop_by_name_or_index(table):
+    path = table("id,kind,a,b\nr1,2,3,4\nr2,5,6,7\n")
+    d = fb.data.read(path, target="kind", drop=["id"])
+    assert d.X.tolist() == [[3, 4], [6, 7]]
+    assert d.y.tolist() == [2, 5]
+    assert fb.data.read(path, target=1, drop=0).features == ("a", "b")
+    assert fb.data.read(path, target=-1, drop=("id", -3)).features == ("a",)
+
+
+def test_labels_are_converted_only_when_asked_by_name(table):
+    path = table("a,k\n1,0\n2,1\n3,1\n")
+    assert fb.data.read(path).y.tolist() == [0, 1, 1]
+    assert fb.data.read(path, labels="binary").y.tolist() == [-1, 1, 1]
+    d = fb.data.read(table("a,k\n1,10\n2,9\n3,x\n"), labels="index")
+    assert d.y.tolist() == [0, 1, 2]
+    assert fb.data.read(table("a,k\n1,10\n2,9\n3,9\n"), labels="index").classes == (9.0, 10.0)
+
+
+def test_npz(tmp_path):
+    path = tmp_path / "my.npz"
+    np.savez(path, X=np.eye(2), y=[1, 2], other=[0, 1])
+    assert fb.data.read(path).y.tolist() == [1, 2]
+    d = fb.data.read(path, target="other", labels="binary")
+    assert d.y.tolist() == [-1, 1]
+    with pytest.raises(ValueError, match="array named 'z', got X, y, other"):
+        fb.data.read(path, target="z")
+
+
+@pytest.mark.parametrize(("text", "options", "error", "words"), [
+    ("", {}, ValueError, "at least one row"),
+    ("a,b\n", {}, ValueError, "at least 1 row and 2 columns"),
+    ("1\n2\n", {}, ValueError, "2 columns"),
+    ("a,b\n1,2\n3\n", {}, ValueError, "2 cells in every row, got 1 in row 3"),
+    ("a,b\n1,2\nx,3\n", {}, ValueError, "column 'a' of my.csv must hold numbers, got 'x' in row 3"),
+    ("a,b\n1,2\n,3\n", {}, ValueError, "got '' in row 3"),
+    ("a,b\n1,yes\n2,no\n", {"header": True}, ValueError, "column 'b' .*labels=\"binary\""),
+    ("a,b\n1,nan\n2,3\n", {}, ValueError, "y must be finite"),
+    (CSV, {"target": "gaol"}, ValueError, "target must be one of a, b, c, goal, got 'gaol'.*goal"),
+    (CSV, {"target": 4}, ValueError, "target must be a column index between -4 and 3, got 4"),
+    (CSV, {"target": True}, TypeError, "target must be a column's name or index"),
+    (CSV, {"drop": ["a", "b", "c"]}, ValueError, "drop must leave at least one column"),
+    (CSV, {"labels": "signs"}, ValueError, "labels must be one of binary, index"),
+    ("a,k\n1,1\n2,2\n3,3\n", {"labels": "binary"}, ValueError, "two distinct values in the target, got 3"),
+])
+def test_bad_files_get_one_sentence(table, text, options, error, words):
+    with pytest.raises(error, match=words):
+        fb.data.read(table(text), **options)
+
+
+def command(capsys, *words):
+    code = cli.main([str(w) for w in words])
+    return code, *capsys.readouterr()
+
+
+def test_the_command_runs_reads_writes_and_says_what_theory_says(table, tmp_path, capsys):
+    out = tmp_path / "run.npz"
+    code, text, _ = command(capsys, "run", table("a,b,y\n1,2,1\n"), "--loss", "squared", "--method", "mirror",
+                            "--potential", "entropy", "--steps", "1e3", "--out", out)
+    assert code == 0
+    assert "Theorem 1" in text
+    assert "certified" in text
+    rows = dict(re.findall(r"^  (\w) +([\d.e+-]+)   predicted", text, re.M))
+    assert float(rows["a"]) == pytest.approx(0.5, abs=1e-9)
+    assert float(rows["b"]) == pytest.approx(0.25, abs=1e-9)
+    trace = fb.Trace.load(out)
+    assert trace.w[-1] == pytest.approx([0.5, 0.25], abs=1e-9)
+    assert float(re.search(r"distance to it: (\S+)", text)[1]) < 1e-9
+
+
+@pytest.mark.parametrize("words", [
+    ("gradient", "--momentum", "0.5"), ("natural", "--potential", "entropy"), ("steepest", "--norm", "1.5"),
+    ("steepest", "--norm", "linf"), ("mirror", "--step-size", "0.01", "--until", "-3"), ("steepest", "--norm", "1"),
+])
+def test_every_method_on_the_command_line(table, capsys, words):
+    code, text, _ = command(capsys, "run", table(CSV), "--loss", "squared", "--steps", "100", "--quiet", "--method", *words)
+    assert code == 0
+    assert "what theory says" in text
+    assert ("nearest" in text) == (words[0] in ("natural", "steepest"))
+    first = [float(x) for x in re.findall(r"^  [abc] +(\S+)", text, re.M)]
+    assert len(first) == 3
+
+
+def test_the_command_keeps_what_a_stopped_run_did(table, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "run.npz"
+    code, text, _ = command(capsys, "run", table("1,2,1\n"), "--no-header", "--loss", "squared", "--method", "natural",
+                            "--potential", "entropy", "--step-size", "0.125", "--steps", "9", "--out", out)
+    assert code == 1
+    assert "left the domain" in text
+    assert fb.Trace.load(out).t.tolist() == [0]
+
+    some = fb.run([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.1), steps=3)
+
+    def interrupt(plan, *args, **options):
+        plan.trace = some
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fb.Plan, "run", interrupt)
+    code, _, _ = command(capsys, "run", table("1,2,1\n"), "--loss", "squared", "--method", "gradient", "--step-size", "0.1",
+                         "--out", out)
+    assert code == 130
+    assert fb.Trace.load(out).t[-1] == 3
+    monkeypatch.setattr(fb.Plan, "run", lambda *a, **o: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        cli.main(["run", str(table("1,2,1\n")), "--loss", "squared", "--method", "gradient", "--step-size", "0.1"])
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("none.csv",), "none.csv"),
+    (("{}", "--target", "z"), "target must be one of"),
+    (("{}", "--steps", "1.5"), "steps must be a whole number"),
+    (("{}", "--step-size", "-1"), "step_size must be"),
+    (("{}", "--norm", "seven", "--method", "steepest"), "--norm must be a number >= 1, inf, or one of l1, l2, linf"),
+    (("{}", "--norm", "0.5", "--method", "steepest"), "--norm must be"),
+    (("{}", "--momentum", "0.5", "--method", "natural"), "--momentum and --nesterov must be 0 for natural"),
+])
+def test_the_command_answers_bad_input_with_one_sentence(table, capsys, words, said):
+    path = str(table(CSV))
+    words = [path if w == "{}" else w for w in words]
+    if "--method" not in words:
+        words += ["--method", "gradient"]
+    code, _, err = command(capsys, "run", *words, "--loss", "squared", "--step-size=0.1" if "--step-size" not in words else
+                           "--quiet")
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_step_size_is_found_or_asked_for(table, capsys):
+    code, text, _ = command(capsys, "run", table("a,y\n1e8,1\n"), "--loss", "squared", "--method", "gradient", "--steps", "50")
+    assert code == 0
+    assert "step size 2.5e-17" in text
+    code, _, _ = command(capsys, "run", table("a,b,y\n0,0,0\n"), "--loss", "squared", "--method", "gradient", "--steps", "5")
+    assert code == 0
+    with pytest.raises(SystemExit):
+        cli.main(["run", "x.csv", "--loss", "squared", "--method", "adamant"])

@@ -1,0 +1,144 @@
+"""The house rules: imports go down only, compiled code stays in its file, a piece touches one file, nothing heavy loads."""
+import ast
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import fastbias as fb
+
+PACKAGE = pathlib.Path(fb.__file__).parent
+FLOORS = [["abi", "checks"], ["loop", "data"], ["losses", "norms", "potentials", "models", "steps"], ["methods", "laws"],
+          ["problem"], ["trace"], ["theory", "forward"], ["plan"], ["cli"], ["__main__", "__init__"]]
+FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+FILES = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
+COMPILED = {"piece", "kernel", "_sums"}
+
+
+def imported(tree):
+    """Modules of the package that a file imports, except for type checking alone."""
+    guarded = {id(n) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+               for n in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in guarded:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastbias"):
+            parts = node.module.split(".")
+            yield from ([parts[1]] if len(parts) > 1 else [a.name for a in node.names])
+        if isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("fastbias."))
+
+
+def test_every_file_has_its_floor():
+    assert set(FILES) == set(FLOOR)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_go_down_only(name):
+    for other in imported(FILES[name]):
+        assert FLOOR[other] < FLOOR[name] or name == "__init__", f"{name} imports {other}"
+
+
+def compiled_functions(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            for d in node.decorator_list:
+                target = d.func if isinstance(d, ast.Call) else d
+                if getattr(target, "id", getattr(target, "attr", None)) in COMPILED:
+                    yield node
+                    break
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_compiled_functions_call_only_their_own_file_and_what_they_are_handed(name):
+    """Numba's disk cache looks at one file alone, so a call into another file would go stale without a word."""
+    tree = FILES[name]
+    own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    own |= {t.id for n in tree.body if isinstance(n, ast.Assign) for target in n.targets for t in ast.walk(target)
+            if isinstance(t, ast.Name)}
+    for function in compiled_functions(tree):
+        local = {a.arg for a in function.args.args}
+        local |= {t.id for n in ast.walk(function) for t in ast.walk(n) if isinstance(t, ast.Name)
+                  and isinstance(t.ctx, ast.Store)}
+        for node in (n for statement in function.body for n in ast.walk(statement)):
+            if isinstance(node, ast.Call):
+                f = node.func
+                root = f
+                while isinstance(root, (ast.Attribute, ast.Call)):
+                    root = root.value if isinstance(root, ast.Attribute) else root.func
+                allowed = own | local | {"np", "abs", "min", "max", "range", "len", "Geometry"}
+                assert root.id in allowed, f"{name}.{function.name} calls {ast.unparse(f)}"
+
+
+def test_the_rule_above_sees_a_call_into_another_file():
+    text = "from fastbias.norms import helper\n@piece(MAP)\ndef f(params, x, out):\n    return helper(x)\n"
+    FILES["broken"] = ast.parse(text)
+    try:
+        with pytest.raises(AssertionError, match=r"broken.f calls helper"):
+            test_compiled_functions_call_only_their_own_file_and_what_they_are_handed("broken")
+    finally:
+        del FILES["broken"]
+
+
+@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models])
+def test_a_piece_touches_one_file(module):
+    """No other file of the package names a norm, potential, loss or model, but for stated defaults."""
+    home = module.__name__.split(".")[1]
+    allowed = {("models", "linear"), ("potentials", "euclidean"), ("potentials", "quadratic")}
+    for name, tree in FILES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == home:
+                thing = getattr(module, node.attr, None)
+                is_piece = thing is not None and (type(thing) is type(module.EXAMPLES[0]) or node.attr in module.__all__)
+                if is_piece and isinstance(thing, type) is False and (home, node.attr) not in allowed and name != home:
+                    assert node.attr in ("lp",), f"{name} names {home}.{node.attr}"
+
+
+def test_no_file_grows_past_500_lines():
+    for path in PACKAGE.glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 500, path
+
+
+def python(code, **env):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env=os.environ | env).stdout
+
+
+def test_importing_loads_neither_cvxpy_nor_pyplot_nor_scipy_solvers():
+    out = python("import sys, fastbias; print([m for m in ('cvxpy', 'matplotlib', 'pandas', 'xarray', 'tqdm', "
+                 "'scipy.optimize', 'scipy.integrate') if m in sys.modules])")
+    assert out.strip() == "[]"
+
+
+def test_a_run_loads_neither_either():
+    out = python("import sys, fastbias as fb; p = fb.Plan([[1, 2]], [1], loss='squared', "
+                 "method=fb.methods.gradient_descent(.1)); p.run(5); p.limit(); "
+                 "print([m for m in ('cvxpy', 'matplotlib') if m in sys.modules])")
+    assert out.strip() == "[]"
+
+
+def test_a_piece_at_a_prompt_needs_no_file():
+    out = python("import numpy as np, fastbias as fb\n"
+                 "@fb.piece(fb.abi.VALUE)\ndef f(params, x): return 3.0\n"
+                 "from fastbias.loop import call\nprint(call(f, np.empty(0), np.ones(2)))")
+    assert out.strip() == "3.0"
+
+
+def test_every_public_name_has_a_docstring():
+    for name in fb.__all__:
+        thing = getattr(fb, name)
+        assert (thing.__doc__ or "").strip(), name
+        for attribute in getattr(thing, "__all__", []):
+            member = getattr(thing, attribute)
+            if not isinstance(member, (int, str, tuple, dict)) and type(member).__module__.startswith("fastbias"):
+                continue                                       # instances are documented by the string below them
+            assert (getattr(member, "__doc__", "") or "").strip(), f"{name}.{attribute}"
+
+
+def test_status_numbers_are_frozen():
+    """They are compiled into cached code, so they must never change."""
+    assert {s.name: int(s) for s in fb.Status} == {"OK": 0, "NOT_FINITE": 1, "OUT_OF_DOMAIN": 2, "STALLED": 3,
+                                                   "REACHED": 4, "UNBOUNDED": 5}
+    assert set(fb.abi.MESSAGES) >= set(fb.Status)

@@ -1,0 +1,153 @@
+"""Every piece that the library ships obeys the laws, and the laws see what is broken."""
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastbias as fb
+
+EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps) for x in module.EXAMPLES]
+
+
+@pytest.mark.parametrize("piece", EVERY, ids=repr)
+def test_every_piece_obeys_the_laws(piece):
+    laws = fb.laws.check(piece, trials=30)
+    assert laws
+    assert all(law.worst <= law.tolerance for law in laws)
+    if getattr(piece, "size", None) is None or callable(piece.size):
+        fb.laws.check(piece, size=1, trials=5)
+        fb.laws.check(piece, size=12, trials=5, rng=np.random.default_rng(3))
+
+
+@given(st.floats(1, 100), st.integers(0, 1000))
+def test_lp_norms_of_any_p(p, seed):
+    fb.laws.check(fb.norms.lp(p), trials=3, rng=seed)
+
+
+@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models, fb.steps])
+def test_every_public_piece_is_listed(module):
+    """A new piece cannot be forgotten: each public instance, and what each public factory makes, is in EXAMPLES."""
+    names = [e.name for e in module.EXAMPLES]
+    kind = type(module.EXAMPLES[0])
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if isinstance(thing, kind):
+            assert thing in module.EXAMPLES, name
+        elif thing is not kind and callable(thing):
+            assert any(n.startswith(name[:1] if name == "lp" else name) for n in names), name
+
+
+def broken(piece, **changes):
+    return dataclasses.replace(piece, **changes)
+
+
+@fb.piece(fb.abi.MAP)
+def double(params, x, out):
+    for i in range(x.size):
+        out[i] = 2 * x[i]
+    return 0
+
+
+@fb.piece(fb.abi.MAP)
+def spoils(params, x, out):
+    for i in range(x.size):
+        out[i] = x[i]
+        x[i] = 0
+    return 0
+
+
+@fb.piece(fb.abi.MAP)
+def refuses(params, x, out):
+    for i in range(x.size):
+        out[i] = x[i]
+    return 1
+
+
+@fb.piece(fb.abi.VALUE)
+def constant(params, x):
+    return 1.0
+
+
+@fb.piece(fb.abi.MAP)
+def log_anywhere(params, w, out):
+    for i in range(w.size):
+        out[i] = np.log(max(w[i], 1e-300))
+    return 0
+
+
+@fb.piece(fb.abi.SLOPE)
+def half_slope(params, p, y, q):
+    for i in range(p.size):
+        q[i] = y[i] - p[i]
+    return 0.0
+
+
+@fb.piece(fb.abi.RULE)
+def forgets_scale(params, k, s, log_loss):
+    return params[0]
+
+
+N, P, L = fb.norms, fb.potentials, fb.losses
+
+
+@pytest.mark.parametrize(("piece", "law"), [
+    (broken(N.l2, steepest=double), "eq. 12"),
+    (broken(N.l2, steepest=spoils), "breaks the law"),
+    (broken(N.l2, steepest=refuses), "status 0"),
+    (broken(N.l2, norm=constant), "breaks the law"),
+    (broken(N.l2, dual_norm=N.l1.dual_norm), "eq. 12"),
+    (broken(N.l1, matrix=np.eye), "matrix"),
+    (broken(P.entropy, inverse_link=P.euclidean.inverse_link), "inside its domain"),
+    (broken(P.entropy, link=log_anywhere), "OUT_OF_DOMAIN"),
+    (broken(P.entropy, metric=P.euclidean.metric), "breaks the law"),
+    (broken(P.entropy, quadratic=True), "linear"),
+    (broken(P.euclidean, value=constant), "breaks the law"),
+    (broken(L.squared, slope=half_slope), "∂L/∂p"),
+    (broken(L.squared, kind="monotone"), "falls as the margin grows"),
+    (broken(fb.models.linear, pullback=P.entropy.metric), "F'"),
+    (broken(fb.models.linear, forward=double, pullback=P.euclidean.metric, linear=False), "F'"),
+    (broken(fb.steps.constant(0.1), rule=forgets_scale), "multiplied in"),
+    (broken(fb.steps.power(0.1, 1.0), constant=True), "constant"),
+    (fb.steps.StepRule("zero", fb.steps.constant(1).rule, np.zeros(1)), "> 0"),
+], ids=str)
+def test_the_laws_see_what_is_broken(piece, law):
+    with pytest.raises(fb.laws.LawBroken, match=law):
+        fb.laws.check(piece)
+
+
+def test_laws_are_for_pieces():
+    with pytest.raises(TypeError, match="must be a Norm"):
+        fb.laws.check(3)
+    with pytest.raises(ValueError, match="trials"):
+        fb.laws.check(N.l2, trials=0)
+
+
+def test_norms_take_rows_and_check_lengths():
+    assert N.l1([[1, -2], [3, 4]]).tolist() == [3, 7]
+    assert N.lp(3)([0, 0]) == 0
+    assert N.lp(1.5)([1e-200, 1e-200]) == pytest.approx(1e-200 * 2 ** (2 / 3), rel=1e-14)
+    assert N.lp(3).dual([1e200, 1e200]) == pytest.approx(1e200 * 2 ** (2 / 3), rel=1e-14)
+    with pytest.raises(ValueError, match="2 entries"):
+        N.quadratic([1, 2])([1, 2, 3])
+    with pytest.raises(ValueError, match="length 2"):
+        N.quadratic([1, 2]).direction([1, 2, 3])
+    assert [N.lp(1), N.lp(2), N.lp(np.inf)] == [N.l1, N.l2, N.linf]
+
+
+def test_convex_faces_are_the_same_norms_and_potentials():
+    import cvxpy as cp
+    rng = np.random.default_rng(0)
+    for norm in N.EXAMPLES:
+        w = rng.normal(size=norm.size or 4)
+        assert norm.convex(cp, cp.Constant(w)).value == pytest.approx(norm(w), rel=1e-9)
+    for psi in P.EXAMPLES:
+        w = rng.uniform(0.1, 2, size=psi.size or 4)
+        assert psi.convex(cp, cp.Constant(w)).value == pytest.approx(psi(w), rel=1e-9)
+
+
+def test_ties_go_to_the_first_within_the_stated_tolerance():
+    assert N.l1.direction([1, -3, 3]).tolist() == [0, -3, 0]
+    assert N.l1.direction([1, 3 * (1 - 1e-13), 3]).tolist() == [0, 3 * (1 - 1e-13), 0]
+    assert N.l1.direction([1, 3 * (1 - 1e-11), 3]).tolist() == [0, 0, 3]
