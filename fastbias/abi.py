@@ -37,6 +37,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numba
+import numpy as np
 from numba import cfunc, njit, types
 
 __all__ = [
@@ -44,7 +45,7 @@ __all__ = [
     "Buffers", "Geometry", "Params", "Piece", "Pieces", "Records", "Status", "piece",
 ]
 
-JIT = not numba.config.DISABLE_JIT
+JIT = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 class Status(enum.IntEnum):
@@ -190,7 +191,7 @@ class Piece:
     @cached_property
     def address(self) -> Any:
         """The C address of the compiled function (under ``NUMBA_DISABLE_JIT=1`` the plain function)."""
-        return self._compiled.address if JIT else self.function
+        return self._compiled.address if JIT else np.errstate(all="ignore")(self.function)
 
     @cached_property
     def _compiled(self) -> Any:

@@ -42,9 +42,10 @@ def whole(label: str, value: object, *, least: int = 0) -> int:
     """A whole number ≥ least, as an int; 1e6 is one, 1.5 and True are not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be a whole number >= {least}, got {short(value)}")
-    if not np.isfinite(float(value)) or value != int(value) or value < least:
+    x = float(value)
+    if not np.isfinite(x) or x != np.floor(x) or x < least:
         raise ValueError(f"{label} must be a whole number >= {least}, got {short(value)}")
-    return int(value)
+    return int(value) if isinstance(value, numbers.Integral) else int(x)
 
 
 def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...], length: int | None = None,
@@ -105,8 +106,8 @@ def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) ->
 
 def named(module: ModuleType, kind: type) -> dict[str, Any]:
     """The ready-made pieces of a module that need no parameters, by name."""
-    return {x.name: x for x in sorted(module.EXAMPLES, key=lambda x: x.name) if any(x is v for v in vars(module).values())
-            and isinstance(x, kind)}
+    ready = [x for x in vars(module).values() if isinstance(x, kind)]
+    return {x.name: x for x in sorted(ready, key=lambda x: str(x.name))}  # type: ignore[attr-defined]
 
 
 def one_of(label: str, value: Any, module: ModuleType, kind: type) -> Any:
@@ -121,7 +122,7 @@ def one_of(label: str, value: Any, module: ModuleType, kind: type) -> Any:
 
 def steps(label: str, value: object, *, above: float | None = None, least: float | None = None) -> np.ndarray:
     """A number or a vector of them, one value an update, as a (K,) array; each within its bound."""
-    if isinstance(value, (bool, np.bool_)) or isinstance(value, numbers.Real):
+    if isinstance(value, (bool, np.bool_, numbers.Real)):
         return np.array([number(label, value, above=above, least=least)])
     if isinstance(value, (str, bytes)) or value is None:
         raise TypeError(f"{label} must be a number or a (K,) array of numbers, got {short(value)}")

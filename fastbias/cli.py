@@ -14,7 +14,7 @@ import numpy as np
 from fastbias import checks, data, losses, methods, norms, potentials
 from fastbias.losses import Loss
 from fastbias.norms import Norm
-from fastbias.plan import Plan
+from fastbias.plan import FATAL, Plan
 from fastbias.potentials import Potential
 from fastbias.theory import NoTheorem
 from fastbias.trace import RunStopped, Trace
@@ -46,11 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--no-header", action="store_true", help="the first row is data (default: seen from the file)")
     run.add_argument("--loss", required=True, choices=checks.named(losses, Loss))
     run.add_argument("--method", required=True, choices=METHODS)
-    run.add_argument("--potential", default="euclidean", choices=checks.named(potentials, Potential), help="for mirror, natural")
+    run.add_argument("--potential", default="euclidean", choices=checks.named(potentials, Potential),
+                     help="for mirror and natural")
     run.add_argument("--norm", default="2", help="for steepest: a number p >= 1, inf, or l1, l2, linf")
     run.add_argument("--momentum", type=float, default=0.0, help="beta: of the dual variable for mirror descent, eq. (7)")
     run.add_argument("--nesterov", type=float, default=0.0, help="gamma, eqs. (3), (7)")
-    run.add_argument("--step-size", type=float, help="eta (default: from the curvature at the start and at the limit)")
+    run.add_argument("--step-size", type=float, help="eta (default: from the curvature at start and limit)")
     run.add_argument("--steps", type=float, default=1e6, help="how many updates (default 1e6)")
     run.add_argument("--until", type=float, help="stop once the log loss is at or under this")
     run.add_argument("--out", help="write the trace to this NPZ file")
@@ -150,8 +151,8 @@ def _step_size(table: data.Dataset, options: argparse.Namespace) -> float:
     eta = 0.5 / largest if largest > 0 else 1.0
     for _ in range(60):
         trial: Trace = _plan(table, options, eta).run(200, strict=False)
-        if trial.status <= 0 or trial.status >= 3:
-            if trial.log_loss[-1] <= trial.log_loss[0] and np.all(trial.log_loss <= trial.log_loss[0] + np.log(4)):
-                return eta
+        falls = trial.log_loss[-1] <= trial.log_loss[0] and bool((trial.log_loss <= trial.log_loss[0] + np.log(4)).all())
+        if falls and trial.status not in FATAL:
+            return eta
         eta /= 2
     raise ValueError("--step-size must be given: no step size under which the loss falls was found")

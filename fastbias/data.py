@@ -45,7 +45,7 @@ class Dataset:
 
 def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool | None = None, labels: str | None = None,
          drop: Any = ()) -> Dataset:
-    """Read X and y from a CSV or NPZ file.
+    r"""Read X and y from a CSV or NPZ file.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     --------
     >>> import fastbias as fb, pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "my.csv"
-    >>> _ = path.write_text("a,b,kind\\n1,2,yes\\n3,4,no\\n")
+    >>> _ = path.write_text("a,b,kind\n1,2,yes\n3,4,no\n")
     >>> X, y = fb.data.read(path, target="kind", labels="binary")
     >>> X.tolist(), y.tolist()
     ([[1.0, 2.0], [3.0, 4.0]], [1.0, -1.0])

@@ -69,14 +69,12 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
     ‖Δ‖ = ‖g‖⋆  (eq. 12)
     """
     trials = checks.whole("trials", trials, least=1)
-    size = checks.whole("size", getattr(piece, "size", None) or 5, least=1) if size is None or callable(size) else \
-        checks.whole("size", size, least=1)
-    laws: dict[type, Callable[[Any, np.random.Generator, int], Iterator[tuple[str, float, float, Any]]]] = {
-        Norm: _norm, Potential: _potential, Loss: _loss, Model: _model, StepRule: _rule}
-    for kind, trial in laws.items():
-        if isinstance(piece, kind):
-            break
-    else:
+    if size is None:
+        own = getattr(piece, "size", None)
+        size = own if isinstance(own, int) else 5
+    size = checks.whole("size", size, least=1)
+    trial = next((laws for kind, laws in _LAWS.items() if isinstance(piece, kind)), None)
+    if trial is None:
         raise TypeError(f"piece must be a Norm, Potential, Loss, Model or StepRule, got {checks.short(piece)}")
     rng = np.random.default_rng(rng)
     worst: dict[str, Law] = {}
@@ -194,3 +192,7 @@ def _rule(rule: StepRule, rng: np.random.Generator, size: int) -> Iterator[tuple
     yield "e^s is multiplied in", _off(told, eta * np.exp(s)), SHARP, (k, s)
     if rule.constant:
         yield "η_k is constant where that is claimed", _off(eta, rule(0)), 0.0, k
+
+
+_LAWS: dict[type, Callable[[Any, np.random.Generator, int], Iterator[tuple[str, float, float, Any]]]] = {
+    Norm: _norm, Potential: _potential, Loss: _loss, Model: _model, StepRule: _rule}

@@ -6,7 +6,6 @@ single pieces: the same machine code that the loop runs.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ OK, NOT_FINITE, STALLED, REACHED = int(Status.OK), int(Status.NOT_FINITE), int(S
 _sums = cached(njit, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 
-def _pointer(signature: Any) -> Callable[[Any], Any]:
+def _pointer(signature: Any) -> Any:
     """An address becomes a callable of this signature inside compiled code (the plain function stays itself)."""
     kind = types.FunctionType(signature)
 

@@ -190,7 +190,7 @@ def _misfit(X: np.ndarray, y: np.ndarray) -> float:
 def _newton(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Damped Newton on the dual of eq. (6); returns (w, ν), as good as it gets."""
     U, S, Vt = np.linalg.svd(X, full_matrices=False)
-    rank = int((S > max(X.shape) * np.finfo(float).eps * S[0]).sum()) if S[0] > 0 else 0
+    rank = int((max(X.shape) * np.finfo(float).eps * S[0] < S).sum()) if S[0] > 0 else 0
     U, S, V = U[:, :rank], S[:rank], np.ascontiguousarray(Vt[:rank])
     c = (U.T @ y) / S
 
@@ -312,7 +312,7 @@ TABLE: tuple[Row, ...] = (
         lambda p, flow: flow and p.method.family in ("mirror", "natural") and _known_link(p), _psi,
         hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True, "asked for")]),
     Row("Theorem 1b: argmin ψ over the global minima", f"{PAPER}, Theorem 1b",
-        lambda p, flow: p.method.family == "mirror" and p.method.beta.any() and (not p.method.primal or _quadratic(p)),
+        lambda p, flow: p.method.family == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or _quadratic(p)),
         _psi, hypotheses=_in_span),
     Row("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",
         lambda p, flow: p.method.family == "mirror" and not p.method.primal, _psi, hypotheses=_in_span),

@@ -163,10 +163,10 @@ def test_the_command_answers_bad_input_with_one_sentence(table, capsys, words, s
 
 
 def test_a_step_size_is_found_or_asked_for(table, capsys):
-    code, text, _ = command(capsys, "run", table("a,y\n1e8,1\n"), "--loss", "squared", "--method", "gradient", "--steps", "50")
+    code, text, _ = command(capsys, "run", table("a,y\n1e8,1\n"), "--loss", "squared", "--method", "gradient")
     assert code == 0
     assert "step size 2.5e-17" in text
-    code, _, _ = command(capsys, "run", table("a,b,y\n0,0,0\n"), "--loss", "squared", "--method", "gradient", "--steps", "5")
+    code, _, _ = command(capsys, "run", table("a,b,y\n0,0,0\n"), "--loss", "squared", "--method", "gradient")
     assert code == 0
     with pytest.raises(SystemExit):
         cli.main(["run", "x.csv", "--loss", "squared", "--method", "adamant"])

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias import abi, plan as plan_module
+from fastbias import abi
+from fastbias import plan as plan_module
 
 m = fb.methods
 X, y = fb.data.random_regression(3, 5, rng=0, positive=True)

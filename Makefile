@@ -1,0 +1,26 @@
+# Each target does its own set-up: a virtual environment in .venv, with the package and all it needs.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: fig1 test exhaustive bench clean
+
+fig1: .venv/ready
+	$(BIN)/python -m paper_figures.fig1
+
+test: .venv/ready
+	$(BIN)/pytest -q
+
+exhaustive: .venv/ready
+	$(BIN)/pytest -q -m exhaustive tests
+
+bench: .venv/ready
+	$(BIN)/pytest -q --benchmark-only
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	find . -name __pycache__ -prune -exec rm -rf {} +
