@@ -17,6 +17,7 @@ RULE       (params, k, s, log_loss) → float                        the step in
 DIRECTION  (geometry, params, k, s, g, u, state, move) → status    what a method makes of the gradient
 ADVANCE    (geometry, params, step, beta, move, u, state, work,    where that takes the parameters
            u_new) → status
+SAMPLE     (params, k, order) → count                              fills order[:count] with the samples of update k
 ========== ======================================================= ===================================================
 
 Glossary of the one-letter names used inside pieces and the loop
@@ -41,7 +42,7 @@ import numpy as np
 from numba import cfunc, njit, types
 
 __all__ = [
-    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SLOPE", "VALUE",
+    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SLOPE", "VALUE",
     "Buffers", "Geometry", "Params", "Piece", "Pieces", "Records", "Status", "piece",
 ]
 
@@ -70,8 +71,8 @@ MESSAGES: dict[int, str] = {
     Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
-    -1: "argument 1 is bad: pieces must be 12 addresses of compiled pieces",
-    -2: "argument 2 is bad: params must be 7 vectors, of which beta and gamma are not empty",
+    -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces",
+    -2: "argument 2 is bad: params must be 8 vectors, of which beta and gamma are not empty",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
     -4: "argument 4 is bad: y must have one entry for each row of X",
     -5: "argument 5 is bad: buffers do not fit X and each other (see abi.Buffers)",
@@ -83,6 +84,7 @@ MESSAGES: dict[int, str] = {
 _f8, _i8 = types.float64, types.int64
 _V = types.Array(_f8, 1, "C")
 _M = types.Array(_f8, 2, "C")
+_I = types.Array(_i8, 1, "C")
 
 MAP = _i8(_V, _V, _V)
 MAP_AT = _i8(_V, _V, _V, _V)
@@ -90,6 +92,7 @@ VALUE = _f8(_V, _V)
 SLOPE = _f8(_V, _V, _V, _V)
 LOG_LOSS = _f8(_V, _V, _V)
 RULE = _f8(_V, _i8, _f8, _f8)
+SAMPLE = _i8(_V, _i8, _I)
 
 
 class Geometry(NamedTuple):
@@ -110,13 +113,14 @@ ADVANCE = _i8(GEOMETRY, _V, _f8, _f8, _V, _V, _M, _V, _V)
 
 
 class Pieces(NamedTuple):
-    """The twelve addresses that make a run: which loss, model, step rule, method and geometry."""
+    """The thirteen addresses that make a run: which loss, model, step rule, sampler, method and geometry."""
 
     slope: Any         # SLOPE
     log_loss: Any      # LOG_LOSS
     forward: Any       # MAP      u → w = F(u)
     pullback: Any      # MAP_AT   (u, v) → F'(u)ᵀ v
     rule: Any          # RULE
+    sample: Any        # SAMPLE
     direction: Any     # DIRECTION
     advance: Any       # ADVANCE
     steepest: Any      # and the five maps of Geometry
@@ -132,6 +136,7 @@ class Params(NamedTuple):
     loss: Any
     model: Any
     rule: Any
+    sample: Any
     method: Any
     geometry: Any
     beta: Any
@@ -144,13 +149,15 @@ class Buffers(NamedTuple):
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
     mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (6,)      int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR below
-    work: Any     # (2 (N + d) + 6 n,)  scratch
+    control: Any  # (7,)      int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH below
+    order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
+    work: Any     # (2 (N + d) + B + 6 n or more,)  scratch, with B the size of a batch (0: all samples)
 
 
-DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR = range(6)
+DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH = range(7)
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
-≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u."""
+≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
+the full gradient."""
 
 
 class Records(NamedTuple):

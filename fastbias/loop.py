@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from fastbias.abi import (
     ADVANCE,
+    BATCH,
     DIRECTION,
     DONE,
     HURRY,
@@ -25,6 +26,7 @@ from fastbias.abi import (
     MAP_AT,
     ROW,
     RULE,
+    SAMPLE,
     SLOPE,
     UNSCALED,
     VALUE,
@@ -60,7 +62,7 @@ def _pointer(signature: Any) -> Any:
 
 _as_map, _as_map_at, _as_value = _pointer(MAP), _pointer(MAP_AT), _pointer(VALUE)
 _as_slope, _as_log_loss, _as_rule = _pointer(SLOPE), _pointer(LOG_LOSS), _pointer(RULE)
-_as_direction, _as_advance = _pointer(DIRECTION), _pointer(ADVANCE)
+_as_direction, _as_advance, _as_sample = _pointer(DIRECTION), _pointer(ADVANCE), _pointer(SAMPLE)
 
 
 @_sums
@@ -105,6 +107,32 @@ def _gather(X, q, g, control):  # type: ignore[no-untyped-def]
         for j in range(d):
             g[j] += q0 * X[n, j]
     return True
+
+
+@_sums
+def _batch_margins(X, y, order, count, w, p, y_batch):  # type: ignore[no-untyped-def]
+    """P ← the margins of the drawn samples, y_batch ← their targets; places that a short batch leaves repeat its first."""
+    for i in range(count):
+        n = order[i]
+        total = 0.0
+        for j in range(w.size):
+            total += X[n, j] * w[j]
+        p[i] = total
+        y_batch[i] = y[n]
+    for i in range(count, p.size):
+        p[i] = p[0]
+        y_batch[i] = y_batch[0]
+
+
+@_sums
+def _batch_gather(X, order, count, q, g):  # type: ignore[no-untyped-def]
+    """G ← Σ q_i x_i over the drawn samples."""
+    for j in range(g.size):
+        g[j] = 0.0
+    for i in range(count):
+        n = order[i]
+        for j in range(g.size):
+            g[j] += q[i] * X[n, j]
 
 
 @kernel
@@ -158,7 +186,7 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     N, d = X.shape
     n = buffers.u.size
     rows = buffers.state.shape[0]
-    if len(pieces) != 12:
+    if len(pieces) != 13:
         return 1
     if params.beta.size == 0 or params.gamma.size == 0:
         return 2
@@ -167,7 +195,9 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     if y.size != N:
         return 4
     if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != 6 or buffers.work.size < 2 * (N + d) + 6 * n):
+            or buffers.mark.shape[1] != n or buffers.control.size != 7 or buffers.control[BATCH] > N
+            or (buffers.control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
+            or buffers.work.size < 2 * (N + d) + buffers.control[BATCH] + 6 * n):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
@@ -191,13 +221,13 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     Parameters
     ----------
     pieces : abi.Pieces
-        Twelve addresses: loss, model, step rule, method, geometry.
+        Thirteen addresses: loss, model, step rule, sampler, method, geometry.
     params : abi.Params
-        Seven float64 vectors that go with them.
+        Eight float64 vectors that go with them.
     X, y : (N, d), (N,) float64, C-contiguous
     buffers : abi.Buffers
-        u, state, mark, control, work. ``control[HURRY]``, set from another thread, makes the call return within one pass
-        over a few rows; the update under way is then not done.
+        u, state, mark, control, order, work. ``control[HURRY]``, set from another thread, makes the call return within
+        one pass over a few rows; the update under way is then not done.
     records : abi.Records
         Which steps to write down, and where.
     stop_at : int
@@ -216,14 +246,18 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     slope, value, rule = _as_slope(pieces.slope), _as_log_loss(pieces.log_loss), _as_rule(pieces.rule)
     forward, pullback = _as_map(pieces.forward), _as_map_at(pieces.pullback)
     direction, advance = _as_direction(pieces.direction), _as_advance(pieces.advance)
+    sample = _as_sample(pieces.sample)
     geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
                         _as_map(pieces.link), _as_map(pieces.inverse_link), _as_map_at(pieces.metric))
     N, d = X.shape
     u, state, mark, control, work = buffers.u, buffers.state, buffers.mark, buffers.control, buffers.work
     n = u.size
+    order, batch = buffers.order, control[BATCH]
     p, q = work[:N], work[N:2 * N]
     rest = work[2 * (N + d):]
-    at, g, move, u_new, scratch = rest[:n], rest[n:2 * n], rest[2 * n:3 * n], rest[3 * n:4 * n], rest[4 * n:6 * n]
+    p_batch, q_batch, y_batch = work[:batch], work[N:N + batch], rest[:batch]
+    rest = rest[batch:]
+    at, g, move, u_new, scratch = rest[:n], rest[n:2 * n], rest[2 * n:3 * n], rest[3 * n:4 * n], rest[4 * n:]
     linear = control[LINEAR] != 0
     if linear:                                          # then w is u, and the pullback of v is v
         w, v = at, g
@@ -263,11 +297,17 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
             _lookahead(u, state, c, at)
             if not linear:
                 forward(params.model, at, w)
-            if not _margins(X, w, p, control):
+        if batch > 0:
+            count = sample(params.sample, k, order)
+            _batch_margins(X, y, order, count, w, p_batch, y_batch)
+            s = slope(loss, p_batch, y_batch, q_batch)
+            _batch_gather(X, order, count, q_batch, v)
+        else:
+            if (not look or c != 0.0) and not _margins(X, w, p, control):
                 break
-        s = slope(loss, p, y, q)
-        if not _gather(X, q, v, control):
-            break
+            s = slope(loss, p, y, q)
+            if not _gather(X, q, v, control):
+                break
         if not linear:
             pullback(params.model, at, v, g)
 

@@ -17,7 +17,7 @@ from fastbias import checks
 from fastbias.abi import MAP, VALUE, Piece, kernel, piece
 from fastbias.loop import call
 
-__all__ = ["Norm", "l1", "l2", "linf", "lp", "quadratic"]
+__all__ = ["Norm", "group", "l1", "l2", "linf", "lp", "quadratic"]
 
 TIE_TOL = 1e-12
 
@@ -279,5 +279,87 @@ def quadratic(D: Any) -> Norm:
                 smooth=True, convex=lambda cp, w: cp.norm(root.T @ w, 2))
 
 
+@piece(MAP)
+def _group_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    largest = _largest_group(params, g)
+    count = int(params[1])
+    moved = False
+    for k in range(count):
+        size = _group_size(params, k, g)
+        chosen = not moved and size >= (1.0 - params[0]) * largest
+        for i in range(int(params[2 + k]), int(params[3 + k])):
+            j = int(params[3 + count + i])
+            out[j] = g[j] if chosen else 0.0             # the first of the tied groups
+        moved = moved or chosen
+    return 0
+
+
+@kernel
+def _group_size(params, k, x):  # type: ignore[no-untyped-def]
+    count = int(params[1])
+    largest = 0.0
+    for i in range(int(params[2 + k]), int(params[3 + k])):
+        largest = max(largest, abs(x[int(params[3 + count + i])]))
+    if largest == 0.0 or not np.isfinite(largest):
+        return largest
+    total = 0.0
+    for i in range(int(params[2 + k]), int(params[3 + k])):
+        total += (x[int(params[3 + count + i])] / largest) ** 2
+    return largest * np.sqrt(total)
+
+
+@kernel
+def _largest_group(params, x):  # type: ignore[no-untyped-def]
+    largest = 0.0
+    for k in range(int(params[1])):
+        largest = max(largest, _group_size(params, k, x))
+    return largest
+
+
+@piece(VALUE)
+def _group_dual(params, g):  # type: ignore[no-untyped-def]
+    return _largest_group(params, g)
+
+
+@piece(VALUE)
+def _group_norm(params, w):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(int(params[1])):
+        total += _group_size(params, k, w)
+    return total
+
+
+def group(groups: Any) -> Norm:
+    """Σ_g ‖w_g‖₂ over groups of features: Δ moves only the group of largest ‖∇L_g‖₂ (the first of tied ones).
+
+    Parameters
+    ----------
+    groups : list of lists of int
+        The features of each group; each of 0 … d − 1 once.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where a feature is missing, appears twice, or is no index.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.norms.group([[0, 1], [2]])([3.0, 4.0, 2.0])
+    7.0
+    """
+    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__"):
+        raise TypeError(f"groups must be a list of lists of feature indices, got {checks.short(groups)}")
+    index = [checks.array("groups", g, "a list of lists of feature indices", dims=1) for g in groups]
+    flat = np.concatenate(index) if index else np.empty(0)
+    if flat.size == 0 or not np.array_equal(np.sort(flat), np.arange(flat.size)):
+        raise ValueError(f"groups must hold each feature 0 ... d-1 exactly once, got {checks.short(groups)}")
+    ends = np.concatenate([[0.0], np.cumsum([float(g.size) for g in index])])
+    parts = [g.astype(int) for g in index]
+    return Norm("group", _group_steepest, _group_dual, _group_norm,
+                np.concatenate([[TIE_TOL, float(len(index))], ends, flat]), size=flat.size,
+                convex=lambda cp, w: sum(cp.norm(w[part], 2) for part in parts))
+
+
 EXAMPLES: tuple[Norm, ...] = (l1, l2, linf, lp(4 / 3), lp(1.5), lp(3), quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3],
-                                                                             [0.0, 0.3, 3.0]]))
+                                                                             [0.0, 0.3, 3.0]]), group([[0, 3], [2], [1]]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, forward, models, theory
-from fastbias.abi import DONE, HURRY, LINEAR, MESSAGES, ROW, UNSCALED, WATCH, Buffers, Params, Pieces, Records, Status
+from fastbias.abi import BATCH, DONE, HURRY, LINEAR, MESSAGES, ROW, UNSCALED, WATCH, Buffers, Params, Pieces, Records, Status
 from fastbias.loop import descend
 from fastbias.problem import make
 from fastbias.theory import Limit
@@ -71,15 +71,19 @@ class Plan:
         (N, d), n, method = problem.X.shape, problem.start.size, problem.method
         params, maps = method.maps
         pieces = (problem.loss.slope, problem.loss.log_loss, problem.model.forward, problem.model.pullback,
-                  method.rule.rule, method.direction, method.advance, *maps)
+                  method.rule.rule, method.sampling.piece, method.direction, method.advance, *maps)
         self._pieces = Pieces(*(p.address for p in pieces))
-        self._params = Params(problem.loss.params, problem.model.params, method.rule.params, method.params, params,
+        self._params = Params(problem.loss.params, problem.model.params, method.rule.params,
+                              method.sampling.params, method.params, params,
                               method.beta, method.gamma)
         state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
-        control = np.zeros(6, np.int64)
-        control[WATCH], control[UNSCALED], control[LINEAR] = method.constant, method.unscaled, problem.model.linear
+        batch = method.sampling.batch
+        control = np.zeros(7, np.int64)
+        control[WATCH] = method.constant and not method.random
+        control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
         self._buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
-                                np.zeros(2 * (N + d) + 6 * n))
+                                np.full(2 * N + 1 if batch else 0, -1),
+                                np.zeros(2 * (N + d) + batch + 6 * n + method.scratch))
         self.status = Status.OK
         self.trace: Trace | None = None
 

@@ -64,11 +64,19 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
                         f"got {checks.short(method)}")
     model = checks.one_of("model", model, models, Model)
     n = model.parameters(X.shape[1])
+    if method.sampling.batch > X.shape[0]:
+        raise ValueError(f"batch must be at most the number of samples {X.shape[0]}, got {method.sampling.batch}")
+    if method.constraint is not None and method.constraint[0].shape[1] != n:
+        raise ValueError(f"constraint must have {n} columns, got {method.constraint[0].shape[1]}")
     geometry = method.geometry
     size = getattr(geometry, "size", None)
     if size is not None and size != n:
         raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, "  # type: ignore[union-attr]
                          f"got {n}")
+    k = getattr(geometry, "symmetric", 0)
+    if k and not np.allclose(X, X.reshape(-1, k, k).transpose(0, 2, 1).reshape(X.shape), rtol=1e-14, atol=0):
+        raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
+                         "the same predictions")
     return Problem(X, y, loss, method, model, _start(start, n, method, model), shape)
 
 
@@ -78,7 +86,12 @@ def _start(start: Any, n: int, method: Method, model: Model) -> np.ndarray:
     if start is None:
         if not model.linear:
             raise ValueError(f"start must be given for the {model.name} model: 0 is a saddle of it")
-        return np.zeros(n) if psi is None else psi.start(n)
+        if psi is None:
+            return np.zeros(n)
+        if psi.degenerate and method.family == "natural":
+            raise ValueError(f"start must be given for natural gradient with the {psi.name} potential: its Hessian is "
+                             "singular at argmin ψ")
+        return psi.start(n) if method.constraint is None else psi.project(*method.constraint, np.zeros(n))[0]
     if model.linear or not isinstance(start, (list, tuple)):
         start = checks.array("start", start, "an (n,) array", dims=(1, 2))
     else:
@@ -93,5 +106,10 @@ def _start(start: Any, n: int, method: Method, model: Model) -> np.ndarray:
         except ValueError:
             raise ValueError(f"start must lie inside the domain of the {psi.name} potential, "
                              f"got {checks.short(start)}") from None
+    if method.constraint is not None:
+        Q, c = method.constraint
+        if np.abs(Q @ start - c).max() > 1e-9 * max(1.0, float(np.abs(start).max())):
+            raise ValueError("start must satisfy the constraint Gw = h, got a residual of "
+                             f"{np.abs(Q @ start - c).max():.3g}")
     return start
 

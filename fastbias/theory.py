@@ -160,7 +160,7 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     misfit = _misfit(X, y)
     if misfit > 1e-9:
         raise ValueError(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g} of the norm of y")
-    w, nu = _newton(X, y, potential, z0)
+    w, nu = potential.project(X, y, z0)
     gap = _residual(X, y, potential, z0, w, nu)
     certified = gap <= CERTIFIED
     row = Hypothesis("an interior point of the domain satisfies the equations", True if certified else None,
@@ -172,7 +172,7 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
             w, nu, certified = np.full(w.size, potential.lower), np.full(y.size, np.nan), False
             if free.any():
                 rest = np.ascontiguousarray(X[:, free])
-                w[free] = _newton(rest, y - potential.lower * X[:, ~free].sum(axis=1), potential, z0[free])[0]
+                w[free] = potential.project(rest, y - potential.lower * X[:, ~free].sum(axis=1), z0[free])[0]
             gap = _relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w))
             row = Hypothesis(row.statement, False, f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on "
                              "the boundary in every solution, so no finite dual variable exists")
@@ -185,38 +185,6 @@ def _misfit(X: np.ndarray, y: np.ndarray) -> float:
     if size == 0:
         return 0.0
     return float(np.linalg.norm(X @ np.linalg.lstsq(X, y, rcond=None)[0] - y) / size)
-
-
-def _newton(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Damped Newton on the dual of eq. (6); returns (w, ν), as good as it gets."""
-    U, S, Vt = np.linalg.svd(X, full_matrices=False)
-    rank = int((max(X.shape) * np.finfo(float).eps * S[0] < S).sum()) if S[0] > 0 else 0
-    U, S, V = U[:, :rank], S[:rank], np.ascontiguousarray(Vt[:rank])
-    c = (U.T @ y) / S
-
-    def dual(nu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        z = z0 + nu @ V
-        w = psi.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
-        if not np.isfinite(w).all():
-            return w, np.inf, np.full(rank, np.inf)
-        return w, float(z @ w) - psi(w) - float(c @ nu), c - V @ w
-
-    nu = np.zeros(rank)
-    with np.errstate(over="ignore", invalid="ignore"):
-        w, value, r = dual(nu)
-        for _ in range(200 if rank else 0):
-            move = np.linalg.lstsq(V @ np.array([psi.solve(w, row) for row in V]).T, r, rcond=None)[0]
-            gain, size = float(r @ move), 1.0
-            while size > 1e-12:
-                w_new, value_new, r_new = dual(nu + size * move)
-                sees = gain > 1e-10 * abs(value)             # below that, values are rounding and only r can tell
-                if (sees and value_new <= value - 1e-4 * size * gain) or np.linalg.norm(r_new) < np.linalg.norm(r):
-                    break
-                size /= 2
-            else:
-                break
-            nu, w, value, r = nu + size * move, w_new, value_new, r_new
-    return w, U @ (nu / S)
 
 
 def _relative(error: np.ndarray, *scales: Any) -> float:

@@ -1,0 +1,112 @@
+"""What a method is: its compiled pieces, step rule, momentum, geometry, and the state it starts with."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from fastbias import steps
+from fastbias.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, piece
+from fastbias.methods.sampling import Sampling
+from fastbias.norms import Norm
+from fastbias.potentials import Potential
+
+__all__ = ["Method", "gradient", "primal"]
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A method: its compiled pieces, step rule, momentum, geometry, and the state it starts with.
+
+    Made by the functions of this module. ``family`` and ``primal`` are what the theory table asks about; ``begin`` maps
+    u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps.
+    """
+
+    name: str
+    family: Literal["gradient", "mirror", "natural", "steepest", "coordinate"]
+    direction: Piece
+    advance: Piece
+    rule: steps.StepRule
+    geometry: Norm | Potential | Piece | None = None
+    beta: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    gamma: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    primal: bool = False
+    unscaled: bool = False
+    begin: Callable[[np.ndarray], np.ndarray] = lambda u: np.empty((0, u.size))
+    sampling: Sampling = field(default_factory=Sampling)
+    constraint: tuple[np.ndarray, np.ndarray] | None = None
+    scratch: int = 0
+    draws: bool = False
+
+    @property
+    def maps(self) -> tuple[np.ndarray, list[Piece]]:
+        """The geometry's parameters and its five maps (steepest, dual norm, link, inverse link, metric)."""
+        g = self.geometry
+        if isinstance(g, Norm):
+            return g.params, [g.steepest, g.dual_norm, _anywhere, _no_map, _no_map_at]
+        if isinstance(g, Potential):
+            return g.params, [_no_map, _no_value, g.link, g.inverse_link, g.metric]
+        return np.empty(0), [_no_map, _no_value, _anywhere, _no_map, _no_map_at if g is None else g]
+
+    @property
+    def constant(self) -> bool:
+        """Whether step size and momentum are the same at every update."""
+        return self.rule.constant and self.beta.size == 1 and self.gamma.size == 1
+
+    @property
+    def random(self) -> bool:
+        """Whether an update draws numbers."""
+        return self.sampling.batch > 0 or self.draws
+
+    def __repr__(self) -> str:
+        words = [repr(self.rule)]
+        if self.geometry is not None:
+            words.insert(0, getattr(self.geometry, "name", None) or repr(self.geometry))
+        beta = {"mirror": "primal_momentum" if self.primal else "dual_momentum"}.get(self.family, "momentum")
+        for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
+            if values.any():
+                words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
+        return f"{self.name}({', '.join(words)})"
+
+
+@piece(MAP)
+def _no_map(params, x, out):  # type: ignore[no-untyped-def]
+    return -1
+
+
+@piece(MAP)
+def _anywhere(params, x, out):  # type: ignore[no-untyped-def]
+    return 0
+
+
+@piece(MAP_AT)
+def _no_map_at(params, at, x, out):  # type: ignore[no-untyped-def]
+    return -1
+
+
+@piece(VALUE)
+def _no_value(params, x):  # type: ignore[no-untyped-def]
+    return np.nan
+
+
+@piece(DIRECTION)
+def gradient(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    """Move ← g."""
+    for i in range(g.size):
+        move[i] = g[i]
+    return 0
+
+
+@piece(ADVANCE)
+def primal(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    """u_new ← u + β Δu + step · move, eq. (3)."""
+    if beta == 0.0:
+        for i in range(u.size):
+            u_new[i] = u[i] + step * move[i]
+    else:
+        for i in range(u.size):
+            u_new[i] = u[i] + (beta * state[0, i] + step * move[i])
+    return 0

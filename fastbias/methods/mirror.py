@@ -1,0 +1,211 @@
+"""Mirror descent: methods that move the dual variable z = ∇ψ(w), with momentum of either kind, and constraints."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks, potentials, steps
+from fastbias.abi import ADVANCE, Status, kernel, piece
+from fastbias.methods.base import Method, gradient
+from fastbias.methods.sampling import stochastic
+from fastbias.potentials import Potential
+
+__all__ = ["mirror_descent"]
+
+NOT_FINITE = int(Status.NOT_FINITE)
+
+
+@piece(ADVANCE)
+def _dual(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    for i in range(u.size):                               # rows of state: Δw, z = ∇ψ(w), Δz
+        state[2, i] = beta * state[2, i] + step * move[i]
+        state[1, i] += state[2, i]
+    return geometry.inverse_link(geometry.params, state[1], u_new)
+
+
+@piece(ADVANCE)
+def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    # z = ∇ψ(w) is kept, and only the increment ∇ψ(w + βΔw) − ∇ψ(w) is asked of the link: at rest it is exactly 0,
+    # whereas going w → z → w at every step would drift along the minima by a rounding a step
+    n = u.size
+    point, z = work[:n], work[n:]
+    if beta != 0.0:
+        status = geometry.link(geometry.params, u, z)
+        if status != 0:
+            return status
+        for i in range(n):
+            state[1, i] -= z[i]
+            point[i] = u[i] + beta * state[0, i]
+        status = geometry.link(geometry.params, point, z)
+        if status != 0:
+            return status
+        for i in range(n):
+            state[1, i] += z[i]
+    for i in range(n):
+        state[1, i] += step * move[i]
+    return geometry.inverse_link(geometry.params, state[1], u_new)
+
+
+@piece(ADVANCE)
+def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    # u_new = ∇ψ⁻¹(z + Qᵀν) with ν such that Q u_new = c: Newton from the last ν. params: k, Q (k, n) orthonormal, c (k,)
+    n, k = u.size, int(params[0])
+    z, z_new, solved, J, r, trial = work[:n], work[n:2 * n], work[2 * n:3 * n], work[3 * n:3 * n + k * k], \
+        work[3 * n + k * k:3 * n + k * k + k], work[3 * n + k * k + k:3 * n + k * k + 2 * k]
+    nu = state[3]
+    for i in range(n):
+        state[2, i] = beta * state[2, i] + step * move[i]
+        state[1, i] += state[2, i]
+        z[i] = state[1, i]
+        for a in range(k):
+            z[i] += params[1 + a * n + i] * nu[a]
+    status = geometry.inverse_link(geometry.params, z, u_new)
+    size = _off_constraint(params, k, u_new, r)
+    for _ in range(100):
+        if status != 0 or size == 0.0 or not np.isfinite(size):
+            break
+        for a in range(k):
+            status = geometry.metric(geometry.params, u_new, params[1 + a * n:1 + (a + 1) * n], solved)
+            for b in range(k):
+                J[a * k + b] = 0.0
+                for i in range(n):
+                    J[a * k + b] += solved[i] * params[1 + b * n + i]
+        if status != 0:
+            break
+        _solve(J, k, r)
+        scale, before = 1.0, size
+        while scale > 1e-6:                              # halve until the constraint is met better than before
+            for a in range(k):
+                trial[a] = nu[a] + scale * r[a]
+            for i in range(n):
+                z_new[i] = state[1, i]
+                for a in range(k):
+                    z_new[i] += params[1 + a * n + i] * trial[a]
+            status = geometry.inverse_link(geometry.params, z_new, solved)
+            size = _off_constraint(params, k, solved, J)
+            if status == 0 and size < before:
+                break
+            scale *= 0.5
+        if not (status == 0 and size < before):          # as near as rounding lets it come
+            status = 0 if before < 1e-9 else NOT_FINITE
+            break
+        for a in range(k):
+            nu[a] = trial[a]
+            r[a] = J[a]
+        for i in range(n):
+            u_new[i] = solved[i]
+    return status
+
+
+@kernel
+def _off_constraint(params, k, u, r):  # type: ignore[no-untyped-def]
+    """R ← c − Qu, and its largest entry."""
+    n, largest = u.size, 0.0
+    for a in range(k):
+        r[a] = params[1 + k * n + a]
+        for i in range(n):
+            r[a] -= params[1 + a * n + i] * u[i]
+        largest = max(largest, abs(r[a]))
+        if not np.isfinite(r[a]):
+            largest = np.inf
+    return largest
+
+
+@kernel
+def _solve(J, k, r):  # type: ignore[no-untyped-def]
+    """R ← J⁻¹ r for a symmetric positive definite J (k, k), by elimination."""
+    for a in range(k):
+        for b in range(a + 1, k):
+            factor = J[b * k + a] / J[a * k + a]
+            for i in range(a, k):
+                J[b * k + i] -= factor * J[a * k + i]
+            r[b] -= factor * r[a]
+    for a in range(k - 1, -1, -1):
+        for i in range(a + 1, k):
+            r[a] -= J[a * k + i] * r[i]
+        r[a] /= J[a * k + a]
+
+
+def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """(G, h) checked, its rows made orthonormal: (Q (k, n), c (k,)) with the same solutions."""
+    if constraint is None:
+        return None
+    if not isinstance(constraint, (tuple, list)) or len(constraint) != 2:
+        raise TypeError(f"constraint must be a pair (G, h), got {checks.short(constraint)}")
+    G = checks.array("constraint", constraint[0], "a pair (G, h) with G a (k, d)", dims=2)
+    h = checks.array("constraint", constraint[1], "a pair (G, h) with h a (k,)", dims=1, length=G.shape[0])
+    U, S, Vt = np.linalg.svd(G, full_matrices=False)
+    rank = int((max(G.shape) * np.finfo(float).eps * S[0] < S).sum())
+    Q = np.ascontiguousarray(Vt[:rank])
+    c = (U[:, :rank].T @ h) / S[:rank]
+    if np.linalg.norm(U[:, :rank] @ (S[:rank] * c) - h) > 1e-9 * float(np.linalg.norm(h)):
+        raise ValueError("constraint must have a solution: no w satisfies G w = h")
+    return Q, c
+
+
+def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, primal_momentum: Any = 0.0,
+                   nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None, batch: int | None = None,
+                   replace: bool = True, rng: Any = None) -> Method:
+    """Mirror descent, eq. (5): ∇ψ(w⁺) = ∇ψ(w) − η ∇L(w), with dual (7) or primal (8) momentum.
+
+    Parameters
+    ----------
+    potential : Potential or its name
+        ψ, from ``fb.potentials`` or the user's own.
+    step_size : float, (K,) array or step rule
+        η > 0.
+    dual_momentum : float or (K,) array, default 0
+        β ≥ 0 of eq. (7): ∇ψ(w⁺) = ∇ψ(w) + β Δz − η ∇L(w + γ Δw), with z = ∇ψ(w).
+    primal_momentum : float or (K,) array, default 0
+        β ≥ 0 of eq. (8): ∇ψ(w⁺) = ∇ψ(w + β Δw) − η ∇L(w + γ Δw). The point w + β Δw may leave dom ψ; the run then
+        ends with ``OUT_OF_DOMAIN``.
+    nesterov : float or (K,) array, default 0
+        γ ≥ 0. The point w + γ Δw may leave dom ψ harmlessly, L being defined everywhere.
+    constraint : (G, h), optional
+        Keep Gw = h, eq. (4) with 𝒲 = {w : Gw = h} (Theorem 1a), G (k, d), h (k,); the entropy with ([[1, …, 1]], [1]) is
+        exponentiated gradient on the simplex. Not with primal momentum.
+    batch : int ≥ 1, optional
+        Samples per update, eq. (2); the gradient is the sum over them. None takes all.
+    replace : bool, default True
+        Draw with replacement; with False each epoch runs through a permutation, its last batch being what is left.
+    rng : int or numpy Generator, optional
+        Seed. The samples of an update depend on (seed, t) alone.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where a number is out of range, or both kinds of momentum are asked for.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), eqs. (4)–(8); Beck & Teboulle (2003).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.methods.mirror_descent("entropy", 0.05, dual_momentum=0.5)
+    mirror_descent(entropy, constant(0.05), dual_momentum=0.5)
+    """
+    psi: Potential = checks.one_of("potential", potential, potentials, Potential)
+    dual = checks.steps("dual_momentum", dual_momentum, least=0)
+    primal = checks.steps("primal_momentum", primal_momentum, least=0)
+    gamma = checks.steps("nesterov", nesterov, least=0)
+    if dual.any() and primal.any():
+        raise ValueError("primal_momentum must be 0 where dual_momentum is not: eqs. (7) and (8) are two methods, "
+                         f"got {checks.short(primal_momentum)} and {checks.short(dual_momentum)}")
+    rule, sampling, affine = steps.as_rule(step_size), stochastic(batch, replace, rng), _constraint(constraint)
+    if affine is not None:
+        if primal.any():
+            raise ValueError("constraint must be None with primal_momentum: Theorem 1a and eq. (8) do not go together")
+        Q, c = affine
+        k, n = Q.shape
+        return Method("mirror_descent", "mirror", gradient, _dual_constrained, rule, psi, dual, gamma,
+                      np.concatenate([[float(k)], Q.ravel(), c]), sampling=sampling, constraint=affine,
+                      scratch=n + k * k + 2 * k,
+                      begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u), np.zeros_like(u)]))
+    if primal.any():
+        return Method("mirror_descent", "mirror", gradient, _primal_mirror, rule, psi, primal, gamma, primal=True,
+                      begin=lambda u: psi.to_dual(u)[None], sampling=sampling)
+    return Method("mirror_descent", "mirror", gradient, _dual, rule, psi, dual, gamma, sampling=sampling,
+                  begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]))

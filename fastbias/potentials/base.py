@@ -1,0 +1,141 @@
+"""What a potential is: its compiled maps, its value, and its convex face."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.abi import Piece
+from fastbias.loop import call
+
+__all__ = ["Potential"]
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """A strictly convex potential ψ: its link, inverse link, inverse Hessian, value, and convex face.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in tables.
+    link, inverse_link : Piece of signature ``abi.MAP``
+        (params, w, out): out ← ∇ψ(w), and (params, z, out): out ← (∇ψ)⁻¹(z).
+    metric : Piece of signature ``abi.MAP_AT``
+        (params, w, g, out): out ← ∇²ψ(w)⁻¹ g.
+    value : Piece of signature ``abi.VALUE``
+        (params, w) → ψ(w).
+    params : (·,) array, default empty
+        Numbers handed to the pieces.
+    size : int, optional
+        The only length of vectors it can take; None for any.
+    lower : float, default −inf
+        The domain is w > lower in each coordinate (0 for the entropy); −inf for the whole space.
+    quadratic : bool, default False
+        Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey Theorem 1.
+    degenerate : bool, default False
+        Whether argmin ψ is a point where the Hessian is singular, so that natural gradient needs another start.
+    symmetric : int, default 0
+        n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
+    convex : callable, optional
+        (cvxpy itself, its expression w) → its expression ψ(w).
+    """
+
+    name: str
+    link: Piece
+    inverse_link: Piece
+    metric: Piece
+    value: Piece
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    size: int | None = None
+    lower: float = -np.inf
+    quadratic: bool = False
+    degenerate: bool = False
+    symmetric: int = 0
+    convex: Callable[[Any, Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+
+    def __call__(self, w: Any) -> float:
+        """Return ψ(w) for w (d,)."""
+        return float(call(self.value, self.params, self._vector("w", w)))
+
+    def to_dual(self, w: Any) -> np.ndarray:
+        """Return z = ∇ψ(w) (d,); ValueError where w (d,) lies outside the domain."""
+        w = self._vector("w", w)
+        z = np.empty_like(w)
+        if call(self.link, self.params, w, z) != 0:
+            raise ValueError(f"w must lie inside the domain of the {self.name} potential, got {checks.short(w)}")
+        return z
+
+    def to_primal(self, z: Any) -> np.ndarray:
+        """Return w = (∇ψ)⁻¹(z) (d,), the point whose dual variable is z (d,)."""
+        z = self._vector("z", z)
+        w = np.empty_like(z)
+        call(self.inverse_link, self.params, z, w)
+        return w
+
+    def solve(self, w: Any, g: Any) -> np.ndarray:
+        """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent."""
+        w, g = self._vector("w", w), self._vector("g", g)
+        out = np.empty_like(w)
+        call(self.metric, self.params, w, g, out)
+        return out
+
+    def divergence(self, w: Any, at: Any) -> float:
+        """Return the Bregman divergence D_ψ(w, at) = ψ(w) − ψ(at) − ⟨∇ψ(at), w − at⟩."""
+        w, at = self._vector("w", w), self._vector("at", at)
+        return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
+
+    def start(self, d: int) -> np.ndarray:
+        """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential."""
+        return self.to_primal(np.zeros(d))
+
+    def project(self, A: np.ndarray, b: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
+
+        Damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν), in an orthonormal basis of the row space. It
+        certifies nothing: `fastbias.bregman_projection` does.
+        """
+        U, S, Vt = np.linalg.svd(A, full_matrices=False)
+        rank = int((max(A.shape) * np.finfo(float).eps * S[0] < S).sum()) if S[0] > 0 else 0
+        U, S, V = U[:, :rank], S[:rank], np.ascontiguousarray(Vt[:rank])
+        c = (U.T @ b) / S
+
+        def dual(nu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+            z = z0 + nu @ V
+            w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
+            if not np.isfinite(w).all():
+                return w, np.inf, np.full(rank, np.inf)
+            return w, float(z @ w) - self(w) - float(c @ nu), c - V @ w
+
+        nu = np.zeros(rank)
+        with np.errstate(over="ignore", invalid="ignore"):
+            w, value, r = dual(nu)
+            for _ in range(200 if rank else 0):
+                at = w
+                if self.degenerate:                      # a singular Hessian at w_i = 0 would stop Newton there
+                    floor = 1e-8 * float(np.abs(w).max()) or 1.0
+                    at = np.where(np.abs(w) < floor, floor, w)
+                move = np.linalg.lstsq(V @ np.array([self.solve(at, row) for row in V]).T, r, rcond=None)[0]
+                gain, size = float(r @ move), 1.0
+                while size > 1e-12:
+                    w_new, value_new, r_new = dual(nu + size * move)
+                    sees = gain > 1e-10 * abs(value)             # below that, values are rounding and only r can tell
+                    if (sees and value_new <= value - 1e-4 * size * gain) or np.linalg.norm(r_new) < np.linalg.norm(r):
+                        break
+                    size /= 2
+                else:
+                    break
+                nu, w, value, r = nu + size * move, w_new, value_new, r_new
+        return w, U @ (nu / S)
+
+    def _vector(self, label: str, x: Any) -> np.ndarray:
+        return checks.array(label, x, "a (d,) array", dims=1, length=self.size)
+
+    def __repr__(self) -> str:
+        return f"<potential {self.name}>"
