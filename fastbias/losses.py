@@ -13,6 +13,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import LOG_LOSS, SLOPE, Piece, piece
 from fastbias.loop import call
+from fastbias.recipes import recorded
 
 __all__ = ["Loss", "huber", "squared", "truncated_squared"]
 
@@ -103,6 +104,7 @@ def _huber_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
+@recorded
 def huber(delta: float) -> Loss:
     """ℓ(u, y) = r² for |r| ≤ δ, 2δ|r| − δ² beyond, r = u − y; its one root is u = y.
 
@@ -143,6 +145,7 @@ def _truncated_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
+@recorded
 def truncated_squared(c: float) -> Loss:
     """ℓ(u, y) = min(r², c²), r = u − y; its one root is u = y.
 

@@ -16,6 +16,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import MAP, VALUE, Piece, kernel, piece
 from fastbias.loop import call
+from fastbias.recipes import recorded
 
 __all__ = ["Norm", "group", "l1", "l2", "linf", "lp", "quadratic"]
 
@@ -198,6 +199,7 @@ def _q_norm(params, x):  # type: ignore[no-untyped-def]
     return _power_norm(params[1], x)
 
 
+@recorded
 def lp(p: float) -> Norm:
     """‖w‖_p = (Σ |w_i|^p)^{1/p}, with Δ_i = ‖g‖_q^{2−q} |g_i|^{q−1} sign(g_i), 1/p + 1/q = 1.
 
@@ -260,6 +262,7 @@ def _quadratic_dual(params, x):  # type: ignore[no-untyped-def]
     return _root_form(params, x.size * x.size, x)
 
 
+@recorded
 def quadratic(D: Any) -> Norm:
     """‖w‖_D = √(wᵀDw), with Δ = D⁻¹g: mirror descent with ½wᵀDw under another name (paper, §2.4).
 
@@ -329,6 +332,7 @@ def _group_norm(params, w):  # type: ignore[no-untyped-def]
     return total
 
 
+@recorded
 def group(groups: Any) -> Norm:
     """Σ_g ‖w_g‖₂ over groups of features: Δ moves only the group of largest ‖∇L_g‖₂ (the first of tied ones).
 

@@ -1,13 +1,16 @@
 """A plan: check, allocate, run in chunks, go on. The thin facade over the compiled loop."""
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from fastbias import checkpoint as disk
 from fastbias import checks, forward, models, theory
 from fastbias.abi import BATCH, DONE, HURRY, LINEAR, MESSAGES, ROW, UNSCALED, WATCH, Buffers, Params, Pieces, Records, Status
 from fastbias.loop import descend
@@ -19,6 +22,7 @@ __all__ = ["Plan", "run"]
 
 CHUNK = 0.03          # seconds of compiled work between two looks at Python (signals, progress, callback)
 LARGE = 20_000_000    # entries of X from which one step is slow enough to run it in a thread that can be hurried
+PARTS = ("loss", "method", "model")
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
 
 
@@ -103,7 +107,8 @@ class Plan:
         return self.problem.predictor(self.u).reshape(self.problem.shape)
 
     def run(self, steps: Any, *, record: Any = None, until: float | None = None, progress: bool = False,
-            callback: Callable[[Plan], Any] | None = None, strict: bool = True) -> Trace:
+            callback: Callable[[Plan], Any] | None = None, strict: bool = True,
+            checkpoint: str | os.PathLike[str] | None = None, every: float = 30.0) -> Trace:
         """Do further updates; going on is bitwise what one long run would have been.
 
         Parameters
@@ -122,6 +127,10 @@ class Plan:
             to end the run early.
         strict : bool, default True
             Raise `RunStopped` where the run cannot go on; with False its trace is returned instead.
+        checkpoint : path, optional
+            Save the plan there at least every ``every`` seconds and at the end, whatever the end is; see `save`.
+        every : float > 0, default 30
+            Seconds.
 
         Returns
         -------
@@ -142,25 +151,124 @@ class Plan:
         log_target = -np.inf if until is None else checks.number("until", until)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
+        every = checks.number("every", every, above=0)
+        if checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.abspath(os.fspath(checkpoint)))):
+            raise ValueError(f"checkpoint must lie in a folder that exists, got {os.fspath(checkpoint)!r}")
         records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
         self._buffers.control[ROW] = 0
-        if self.status in FATAL or self.status == Status.STALLED:
-            status = self.status
-        else:
-            status = Status.OK
-            try:
-                status = self._go(records, stop, log_target, progress, callback)
-            except StopIteration:
-                self.trace = self._trace(records, Status.OK, f"stopped by the callback at step {self.t}")
-                return self.trace
-            except BaseException as error:
-                self.trace = self._trace(records, Status.OK, f"interrupted by {type(error).__name__} at step {self.t}")
-                raise
-        self.status = status
-        self.trace = self._trace(records, status, self._message(status))
+        ended = self.status in FATAL or self.status == Status.STALLED
+        status, message = self.status if ended else Status.OK, None
+
+        def keep() -> None:
+            self.trace = self._trace(records, status, message or self._message(status))
+            if checkpoint is not None:
+                self.save(checkpoint)
+
+        saved = perf_counter()
+        try:
+            if not ended:
+                for status in self._chunks(records, stop, log_target, progress):
+                    self.status = status
+                    if callback is not None:
+                        callback(self)
+                    if checkpoint is not None and perf_counter() - saved > every:
+                        keep()
+                        saved = perf_counter()
+        except StopIteration:
+            message = f"stopped by the callback at step {self.t}"
+        except BaseException as error:
+            message = f"interrupted by {type(error).__name__} at step {self.t}"
+            raise
+        finally:
+            keep()
+        trace = self.trace
+        assert trace is not None
         if status in FATAL and strict:
-            raise RunStopped(self.trace.message, self.trace)
-        return self.trace
+            raise RunStopped(trace.message, trace)
+        return trace
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a checkpoint: data, pieces, parameters, state, and the rows of the last run.
+
+        The file is an NPZ without pickle whose last bytes are a digest of the others. It is written beside its place,
+        flushed, and moved there in one step; the file that stood there is kept as PATH.previous. Pieces of the user's
+        own are named, not kept: `load` wants them again.
+
+        Parameters
+        ----------
+        path : path
+            Where; its folder must exist.
+        """
+        arrays: list[np.ndarray] = []
+        about: dict[str, Any] = {"status": int(self.status), "shape": self.problem.shape, "settings": self._settings()}
+        for part in PARTS:
+            thing = getattr(self.problem, part)
+            try:
+                about[part] = disk.describe(thing, arrays)
+            except disk.OwnPieceError:
+                about[part] = {"own": repr(thing)}
+        kept = {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start, "u": self._buffers.u,
+                "state": self._buffers.state, "mark": self._buffers.mark, "control": self._buffers.control}
+        kept |= {f"array{i}": a for i, a in enumerate(arrays)}
+        if self.trace is not None:
+            about["message"] = self.trace.message
+            about["ended"] = int(self.trace.status)
+            kept |= {"trace_t": self.trace.t, "trace_u": self.trace.u, "trace_log_loss": self.trace.log_loss}
+        disk.write(path, kept, about)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, loss: Any = None, method: Any = None, model: Any = None) -> Plan:
+        """Read a plan that `save` wrote; going on is bitwise what one long run would have been.
+
+        Parameters
+        ----------
+        path : path
+        loss, method, model : optional
+            Needed where the saved one was, or used, a piece of the user's own: the same, made again.
+
+        Returns
+        -------
+        Plan
+            ``plan.trace`` holds the rows of the run that was saved.
+
+        Raises
+        ------
+        ValueError
+            Where a bit or byte of the file is not as it was (the sentence names the one before it), or a given piece
+            has other parameters than the saved one.
+        TypeError
+            Where a piece of the user's own is not given again.
+        OSError
+            Where the file cannot be read.
+        """
+        kept, about = disk.read(path)
+        arrays = [kept[f"array{i}"] for i in range(sum(name.startswith("array") for name in kept))]
+        given = {"loss": loss, "method": method, "model": model}
+        for part in PARTS:
+            if given[part] is None:
+                if isinstance(about[part], dict) and "own" in about[part]:
+                    raise TypeError(f"{part} must be given again, the checkpoint was made with one of the user's own: "
+                                    f"{about[part]['own']}")
+                given[part] = disk.make_again(about[part], arrays)
+        plan = cls(kept["X"].reshape(-1, *about["shape"]), kept["y"], start=kept["start"], **given)
+        if plan._settings() != about["settings"]:
+            raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
+        for name in ("u", "state", "mark", "control"):
+            getattr(plan._buffers, name)[:] = kept[name]
+        plan._buffers.control[HURRY] = 0
+        plan.status = Status(about["status"])
+        if "trace_t" in kept:
+            u = kept["trace_u"]
+            w = plan.problem.predictor(u).reshape(len(u), *plan.problem.shape)
+            plan.trace = Trace(kept["trace_t"], u, w, kept["trace_log_loss"], Status(about["ended"]), about["message"],
+                               plan.problem)
+        return plan
+
+    def _settings(self) -> str:
+        """A digest of the names and parameters of all pieces."""
+        problem = self.problem
+        names = repr((problem.loss.name, problem.method.name, problem.method.geometry, problem.model.name))
+        return hashlib.blake2b(names.encode() + b"".join(p.tobytes() for p in self._params)).hexdigest()
 
     def limit(self, flow: bool = False) -> Limit:
         """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.
@@ -194,9 +302,8 @@ class Plan:
         N, d = self.problem.X.shape
         return f"<Plan ({N}, {d}), {self.problem.loss.name}, {self.problem.method!r}, t = {self.t}>"
 
-    def _go(self, records: Records, stop: int, log_target: float, progress: bool,
-            callback: Callable[[Plan], Any] | None) -> Status:
-        """Run to ``stop`` in chunks cut by time, so that Python is never away for long."""
+    def _chunks(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
+        """Run to ``stop`` in chunks cut by time, so that Python is never away for long; yields the status after each."""
         bar = None
         if progress:
             from tqdm.auto import tqdm
@@ -210,10 +317,9 @@ class Plan:
                 if bar is not None:
                     bar.set_postfix_str(f"log L = {self.problem.log_loss(self._buffers.u):.6g}", refresh=False)
                     bar.update(self.t - begun)
-                if callback is not None:
-                    callback(self)
+                yield status
                 if status != Status.OK or self.t >= stop:
-                    return status
+                    return
                 chunk = max(1, int(min(4.0, CHUNK / max(took, 1e-9)) * chunk))
         finally:
             if bar is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import RULE, Piece, piece
 from fastbias.loop import call
+from fastbias.recipes import recorded
 
 __all__ = ["StepRule", "constant", "power", "sequence"]
 
@@ -41,11 +42,13 @@ def _sequence(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     return eta if s == 0.0 else eta * np.exp(s)
 
 
+@recorded
 def constant(eta: float) -> StepRule:
     """Return the rule η_k = eta for every k; eta > 0, else ValueError."""
     return StepRule("constant", _sequence, np.array([checks.number("step_size", eta, above=0)]), constant=True)
 
 
+@recorded
 def sequence(etas: Any) -> StepRule:
     """Return the rule that takes entry k of etas (K,) for the update from k to k + 1; the last goes on. All > 0."""
     etas = checks.steps("step_size", etas, above=0)
@@ -58,6 +61,7 @@ def _power(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     return eta if s == 0.0 else eta * np.exp(s)
 
 
+@recorded
 def power(eta: float, a: float) -> StepRule:
     """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError.
 

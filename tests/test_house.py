@@ -10,8 +10,9 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["abi", "checks"], ["loop", "data"], ["losses", "norms", "potentials", "models", "steps"], ["methods", "laws"],
-          ["problem"], ["trace"], ["theory", "forward"], ["plan"], ["cli"], ["__main__", "__init__"]]
+FLOORS = [["abi", "checks", "recipes"], ["loop", "data"], ["losses", "norms", "potentials", "models", "steps"], ["methods", "laws"],
+          ["problem"], ["trace"], ["theory", "forward", "checkpoint"], ["plan"], ["cli"],
+          ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
          for path in PACKAGE.rglob("*.py")}

@@ -10,6 +10,7 @@ from fastbias.abi import ADVANCE, Status, kernel, piece
 from fastbias.methods.base import Method, gradient
 from fastbias.methods.sampling import stochastic
 from fastbias.potentials import Potential
+from fastbias.recipes import recorded
 
 __all__ = ["mirror_descent"]
 
@@ -144,6 +145,7 @@ def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
     return Q, c
 
 
+@recorded
 def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, primal_momentum: Any = 0.0,
                    nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None, batch: int | None = None,
                    replace: bool = True, rng: Any = None) -> Method:

@@ -11,6 +11,7 @@ from fastbias.methods.base import Method, gradient, primal
 from fastbias.methods.sampling import coordinate, seed, stochastic
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
+from fastbias.recipes import recorded
 
 __all__ = ["coordinate_descent", "gradient_descent", "natural_gradient", "stagewise", "steepest_descent"]
 
@@ -45,6 +46,7 @@ def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  
     return geometry.link(geometry.params, u_new, work[:u.size])       # only to ask whether u_new lies in dom ψ
 
 
+@recorded
 def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, batch: int | None = None,
                      replace: bool = True, rng: Any = None) -> Method:
     """Gradient descent with momentum, eq. (3): w⁺ = w + β Δw − η ∇L(w + γ Δw).
@@ -84,6 +86,7 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
                   sampling=stochastic(batch, replace, rng))
 
 
+@recorded
 def natural_gradient(potential: Any, step_size: Any) -> Method:
     """Natural gradient descent, eq. (9): w⁺ = w − η H(w)⁻¹ ∇L(w), with H = ∇²ψ or a metric of the user's own.
 
@@ -112,6 +115,7 @@ def natural_gradient(potential: Any, step_size: Any) -> Method:
                   checks.one_of("potential", potential, potentials, Potential))
 
 
+@recorded
 def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Method:
     """Steepest descent, eq. (11): w⁺ = w + η Δ, Δ = argmin_v ⟨∇L(w), v⟩ + ½‖v‖², so that ‖Δ‖ = ‖∇L(w)‖⋆.
 
@@ -140,6 +144,7 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
                   steps.as_rule(step_size), norm, unscaled=normalised)
 
 
+@recorded
 def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-12, shrinkage: float = 1.0,
                        rng: Any = None) -> Method:
     """Coordinate descent, steepest descent in ℓ1: the largest |∂L/∂w_j| moves, Δ_j = −∂L/∂w_j (paper, §2.4).
@@ -173,6 +178,7 @@ def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-
     return _coordinates("coordinate_descent", steps.as_rule(step_size), ties, tie_tol, shrinkage, rng, unit=False)
 
 
+@recorded
 def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12, rng: Any = None) -> Method:
     """ε-stagewise (forward stagewise, the monotone lasso): moves of ℓ1 length ε along the largest coordinate.
 

@@ -9,6 +9,7 @@ from fastbias import checks
 from fastbias.abi import MAP, MAP_AT, VALUE, Status, kernel, piece
 from fastbias.potentials.base import Potential
 from fastbias.potentials.separable import euclidean
+from fastbias.recipes import recorded
 
 __all__ = ["quadratic", "spectral_entropy", "squared_lp"]
 
@@ -51,6 +52,7 @@ def _quadratic_value(params, w):  # type: ignore[no-untyped-def]
     return 0.5 * total
 
 
+@recorded
 def quadratic(D: Any) -> Potential:
     """ψ(w) = ½ wᵀDw, ∇ψ(w) = Dw: linear link, constant metric, so that NGD and mirror descent are one method.
 
@@ -131,6 +133,7 @@ def _squared_lp_value(params, w):  # type: ignore[no-untyped-def]
     return 0.5 * _scaled_norm(w, params[0]) ** 2
 
 
+@recorded
 def squared_lp(p: float) -> Potential:
     """ψ(w) = ½‖w‖_p², ∇ψ(w)_i = ‖w‖_p^{2−p} |w_i|^{p−1} sign(w_i): strongly convex for 1 < p ≤ 2 (paper, §2.2).
 
@@ -226,6 +229,7 @@ def _spectral_value(params, w):  # type: ignore[no-untyped-def]
     return total
 
 
+@recorded
 def spectral_entropy(n: int) -> Potential:
     """ψ(W) = tr(W log W − W) on positive definite n × n matrices, ∇ψ(W) = log W, (∇ψ)⁻¹(Z) = e^Z.
 

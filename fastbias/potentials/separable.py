@@ -6,6 +6,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import MAP, MAP_AT, VALUE, Status, kernel, piece
 from fastbias.potentials.base import Potential
+from fastbias.recipes import recorded
 
 __all__ = ["cosh", "entropy", "euclidean", "hypentropy", "power"]
 
@@ -116,6 +117,7 @@ def _power_value(params, w):  # type: ignore[no-untyped-def]
     return total / params[0]
 
 
+@recorded
 def power(p: float) -> Potential:
     """ψ(w) = (1/p) Σ|w_i|^p, ∇ψ(w)_i = |w_i|^{p−1} sign(w_i): separable, p > 1 (Sun et al. 2022).
 
@@ -158,6 +160,7 @@ def _hypentropy_value(params, w):  # type: ignore[no-untyped-def]
     return total
 
 
+@recorded
 def hypentropy(beta: float) -> Potential:
     """ψ(w) = Σ w_i asinh(w_i/β) − √(w_i² + β²), ∇ψ(w) = asinh(w/β): between ℓ1 (β → 0) and ℓ2 (β → ∞).
 
