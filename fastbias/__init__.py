@@ -12,9 +12,10 @@ Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2
 
 Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C keeps what was done.
 """
-from fastbias import abi, data, forward, laws, losses, methods, models, norms, potentials, steps, theory
+from fastbias import abi, capi, data, forward, laws, losses, methods, models, norms, potentials, steps, theory
 from fastbias.abi import Status, piece
 from fastbias.loop import descend
+from fastbias.paths import l1_path, minimum_norm
 from fastbias.plan import Plan, run
 from fastbias.theory import Limit, NoTheorem, bregman_projection
 from fastbias.trace import RunStopped, Trace
@@ -22,6 +23,7 @@ from fastbias.trace import RunStopped, Trace
 __version__ = "0.1.0"
 
 __all__ = [
-    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Trace", "abi", "bregman_projection", "data", "descend",
-    "forward", "laws", "losses", "methods", "models", "norms", "piece", "potentials", "run", "steps", "theory",
+    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Trace", "abi", "bregman_projection", "capi", "data",
+    "descend", "forward", "l1_path", "laws", "losses", "methods", "minimum_norm", "models", "norms", "piece", "potentials",
+    "run", "steps", "theory",
 ]

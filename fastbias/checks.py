@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "name", "named", "number", "one_of", "positive_definite", "short", "steps", "whole"]
+__all__ = ["array", "equations", "name", "named", "number", "one_of", "positive_definite", "short", "steps", "whole"]
 
 
 def short(value: object) -> str:
@@ -90,6 +90,14 @@ def positive_definite(label: str, value: object) -> np.ndarray:
     if not smallest > D.shape[0] * np.finfo(float).eps * float(np.abs(D).max()):
         raise ValueError(f"{label} must be positive definite, got smallest eigenvalue {smallest:.3g}")
     return D
+
+
+def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A pair (G (k, d), h (k,)), the equations Gw = h."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{label} must be a pair (G, h), got {short(value)}")
+    G = array(label, value[0], "a pair (G, h) with G a (k, d)", dims=2)
+    return G, array(label, value[1], "a pair (G, h) with h a (k,)", dims=1, length=G.shape[0])
 
 
 def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) -> str:

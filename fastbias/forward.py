@@ -90,7 +90,9 @@ def _field(problem: Problem) -> tuple[Callable[[float, np.ndarray], np.ndarray],
             raise ValueError("method must have a flow, got normalised steps, which do not shrink with the gradient")
         return lambda t, u: g.direction(problem.descent(u)), lambda u: u, problem.start
     if isinstance(g, Potential):
-        return lambda t, z: problem.descent(g.to_primal(z)), g.to_primal, g.to_dual(problem.start)
+        affine = method.constraint
+        back = g.to_primal if affine is None else lambda z: g.project(*affine, z)[0]
+        return lambda t, z: problem.descent(back(z)), back, g.to_dual(problem.start)
     if isinstance(g, Piece):
         def own_metric(t: float, u: np.ndarray) -> np.ndarray:
             out = np.empty_like(u)

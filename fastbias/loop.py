@@ -6,10 +6,11 @@ single pieces: the same machine code that the loop runs.
 """
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -31,14 +32,18 @@ from fastbias.abi import (
     UNSCALED,
     VALUE,
     WATCH,
+    Buffers,
     Geometry,
+    Params,
     Piece,
+    Pieces,
+    Records,
     Status,
     cached,
     kernel,
 )
 
-__all__ = ["call", "descend"]
+__all__ = ["address", "call", "descend"]
 
 OK, NOT_FINITE, STALLED, REACHED = int(Status.OK), int(Status.NOT_FINITE), int(Status.STALLED), int(Status.REACHED)
 
@@ -332,6 +337,34 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                 status = STALLED
                 break
     return status
+
+
+def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, room,  # type: ignore[no-untyped-def]
+               steps, rows_u, rows_log_loss, K, stop_at, until):
+    at = np.zeros(9, np.int64)
+    for i in range(8):
+        at[i + 1] = at[i] + carray(sizes, (8,))[i]
+    p, a = carray(params, (at[8],)), carray(pieces, (13,))
+    kept = carray(control, (7,))
+    return descend(
+        Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
+        Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],
+               p[at[6]:at[7]], p[at[7]:at[8]]),
+        carray(X, (N, d)), carray(y, (N,)),
+        Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), kept,
+                carray(order, (2 * N + 1 if kept[BATCH] > 0 else 0,)), carray(work, (room,))),
+        Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))), stop_at, until)
+
+
+_D, _I = types.CPointer(types.float64), types.CPointer(types.int64)
+_C = types.int64(_I, _D, _I, _D, types.int64, types.int64, _D, _D, types.int64, _D, types.int64, _D, _I, _I, _D, types.int64,
+                 _I, _D, _D, types.int64, types.int64, types.float64)
+
+
+@cache
+def address() -> int:
+    """The C address of `descend` behind the prototype of `fastbias.capi`; compiled when first asked for."""
+    return int(cached(cfunc, _C, error_model="numpy")(_descend_c).address)
 
 
 @kernel

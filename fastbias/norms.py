@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Norm:
         Numbers handed to the pieces.
     size : int, optional
         The only length of vectors it can take; None for any.
+    ball : "cross-polytope" or "cube", optional
+        The unit ball, where it is a polytope that the linear programs of the oracles know.
     matrix : callable, optional
         Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
     smooth : bool, default False
@@ -53,6 +55,7 @@ class Norm:
     norm: Piece
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
     size: int | None = None
+    ball: Literal["cross-polytope", "cube"] | None = None
     matrix: Callable[[int], np.ndarray] | None = None
     smooth: bool = False
     convex: Callable[[Any, Any], Any] | None = None
@@ -115,7 +118,8 @@ def _l1_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-l1 = Norm("l1", _l1_steepest, _largest, _sum, np.array([TIE_TOL]), convex=lambda cp, w: cp.norm(w, 1))
+l1 = Norm("l1", _l1_steepest, _largest, _sum, np.array([TIE_TOL]), ball="cross-polytope",
+          convex=lambda cp, w: cp.norm(w, 1))
 """‖w‖₁; its steepest descent is coordinate descent. Of several largest |g_j| (within 1e-12, relative) the first moves."""
 
 
@@ -129,7 +133,7 @@ def _linf_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-linf = Norm("linf", _linf_steepest, _sum, _largest, convex=lambda cp, w: cp.norm(w, "inf"))
+linf = Norm("linf", _linf_steepest, _sum, _largest, ball="cube", convex=lambda cp, w: cp.norm(w, "inf"))
 """‖w‖_∞; Δ = ‖g‖₁ sign(g), sign descent with the gradient's size."""
 
 

@@ -54,6 +54,8 @@ class Plan:
         How the last run ended.
     trace : Trace or None
         What the last run wrote down, also where it was interrupted.
+    pieces, params, buffers : abi.Pieces, abi.Params, abi.Buffers
+        What `fastbias.descend` is handed: the addresses, their numbers, and all memory of the run.
 
     Raises
     ------
@@ -76,8 +78,8 @@ class Plan:
         params, maps = method.maps
         pieces = (problem.loss.slope, problem.loss.log_loss, problem.model.forward, problem.model.pullback,
                   method.rule.rule, method.sampling.piece, method.direction, method.advance, *maps)
-        self._pieces = Pieces(*(p.address for p in pieces))
-        self._params = Params(problem.loss.params, problem.model.params, method.rule.params,
+        self.pieces = Pieces(*(p.address for p in pieces))
+        self.params = Params(problem.loss.params, problem.model.params, method.rule.params,
                               method.sampling.params, method.params, params,
                               method.beta, method.gamma)
         state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
@@ -85,7 +87,7 @@ class Plan:
         control = np.zeros(7, np.int64)
         control[WATCH] = method.constant and not method.random
         control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
-        self._buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
+        self.buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                                 np.full(2 * N + 1 if batch else 0, -1),
                                 np.zeros(2 * (N + d) + batch + 6 * n + method.scratch))
         self.status = Status.OK
@@ -94,12 +96,12 @@ class Plan:
     @property
     def t(self) -> int:
         """Updates done so far."""
-        return int(self._buffers.control[DONE])
+        return int(self.buffers.control[DONE])
 
     @property
     def u(self) -> np.ndarray:
         """The parameters as they stand, (n,), a copy."""
-        return np.array(self._buffers.u)
+        return np.array(self.buffers.u)
 
     @property
     def w(self) -> np.ndarray:
@@ -155,7 +157,7 @@ class Plan:
         if checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.abspath(os.fspath(checkpoint)))):
             raise ValueError(f"checkpoint must lie in a folder that exists, got {os.fspath(checkpoint)!r}")
         records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
-        self._buffers.control[ROW] = 0
+        self.buffers.control[ROW] = 0
         ended = self.status in FATAL or self.status == Status.STALLED
         status, message = self.status if ended else Status.OK, None
 
@@ -207,8 +209,8 @@ class Plan:
                 about[part] = disk.describe(thing, arrays)
             except disk.OwnPieceError:
                 about[part] = {"own": repr(thing)}
-        kept = {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start, "u": self._buffers.u,
-                "state": self._buffers.state, "mark": self._buffers.mark, "control": self._buffers.control}
+        kept = {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start, "u": self.buffers.u,
+                "state": self.buffers.state, "mark": self.buffers.mark, "control": self.buffers.control}
         kept |= {f"array{i}": a for i, a in enumerate(arrays)}
         if self.trace is not None:
             about["message"] = self.trace.message
@@ -254,8 +256,8 @@ class Plan:
         if plan._settings() != about["settings"]:
             raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
         for name in ("u", "state", "mark", "control"):
-            getattr(plan._buffers, name)[:] = kept[name]
-        plan._buffers.control[HURRY] = 0
+            getattr(plan.buffers, name)[:] = kept[name]
+        plan.buffers.control[HURRY] = 0
         plan.status = Status(about["status"])
         if "trace_t" in kept:
             u = kept["trace_u"]
@@ -268,7 +270,7 @@ class Plan:
         """A digest of the names and parameters of all pieces."""
         problem = self.problem
         names = repr((problem.loss.name, problem.method.name, problem.method.geometry, problem.model.name))
-        return hashlib.blake2b(names.encode() + b"".join(p.tobytes() for p in self._params)).hexdigest()
+        return hashlib.blake2b(names.encode() + b"".join(p.tobytes() for p in self.params)).hexdigest()
 
     def limit(self, flow: bool = False) -> Limit:
         """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.
@@ -315,7 +317,7 @@ class Plan:
                 status = Status(self._chunk(records, min(stop, begun + chunk), log_target))
                 took = perf_counter() - began
                 if bar is not None:
-                    bar.set_postfix_str(f"log L = {self.problem.log_loss(self._buffers.u):.6g}", refresh=False)
+                    bar.set_postfix_str(f"log L = {self.problem.log_loss(self.buffers.u):.6g}", refresh=False)
                     bar.update(self.t - begun)
                 yield status
                 if status != Status.OK or self.t >= stop:
@@ -329,7 +331,7 @@ class Plan:
         """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in the middle of it."""
         def work() -> None:
             try:
-                answer.append(int(descend(self._pieces, self._params, self.problem.X, self.problem.y, self._buffers,
+                answer.append(int(descend(self.pieces, self.params, self.problem.X, self.problem.y, self.buffers,
                                           records, stop, log_target)))
             finally:
                 done.set()
@@ -344,21 +346,21 @@ class Plan:
                 thread.start()
                 done.wait()
             finally:                                      # never leave while the loop may still write; an Event, because
-                self._buffers.control[HURRY] = 1          # an interrupted Thread.join takes a running thread for ended
+                self.buffers.control[HURRY] = 1          # an interrupted Thread.join takes a running thread for ended
                 while not done.is_set() and thread in threading.enumerate():
                     done.wait(0.1)
-                self._buffers.control[HURRY] = 0
+                self.buffers.control[HURRY] = 0
         if not answer or answer[0] < 0:
             raise RuntimeError(f"the loop refused its arguments: {MESSAGES.get(answer[0] if answer else 0)}")
         return answer[0]
 
     def _trace(self, records: Records, status: Status, message: str) -> Trace:
         """The rows written so far, with the last iterate among them."""
-        K = int(self._buffers.control[ROW])
+        K = int(self.buffers.control[ROW])
         t, u, log_loss = records.steps[:K], records.u[:K], records.log_loss[:K]
         if K == 0 or t[-1] != self.t:
-            t, u = np.append(t, self.t), np.vstack([u, self._buffers.u])
-            log_loss = np.append(log_loss, self.problem.log_loss(self._buffers.u))
+            t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
+            log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
         w = self.problem.predictor(u).reshape(t.size, *self.problem.shape)
         return Trace(t, u, w, log_loss, status, message, self.problem)
 

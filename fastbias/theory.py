@@ -17,7 +17,7 @@ from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem
 
-__all__ = ["Hypothesis", "Limit", "NoTheorem", "bregman_projection", "limit"]
+__all__ = ["Hypothesis", "Limit", "NoTheorem", "bregman_projection", "limit", "reachable", "relative"]
 
 CERTIFIED = 1e-10
 PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
@@ -144,8 +144,7 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     X = X.reshape(X.shape[0], -1)
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     if constraint is not None:
-        G = checks.array("constraint", constraint[0], "a pair (G, h) with G a (k, d)", dims=2)
-        h = checks.array("constraint", constraint[1], "a pair (G, h) with h a (k,)", dims=1, length=G.shape[0])
+        G, h = checks.equations("constraint", constraint)
         if G.shape[1] != X.shape[1]:
             raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
         X, y = np.vstack([X, G]), np.concatenate([y, h])
@@ -157,9 +156,7 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     except ValueError:
         raise ValueError(f"w0 must lie inside the domain of the {potential.name} potential, "
                          f"got {checks.short(start)}") from None
-    misfit = _misfit(X, y)
-    if misfit > 1e-9:
-        raise ValueError(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g} of the norm of y")
+    reachable(X, y)
     w, nu = potential.project(X, y, z0)
     gap = _residual(X, y, potential, z0, w, nu)
     certified = gap <= CERTIFIED
@@ -173,21 +170,36 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
             if free.any():
                 rest = np.ascontiguousarray(X[:, free])
                 w[free] = potential.project(rest, y - potential.lower * X[:, ~free].sum(axis=1), z0[free])[0]
-            gap = _relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w))
+            gap = relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w))
             row = Hypothesis(row.statement, False, f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on "
                              "the boundary in every solution, so no finite dual variable exists")
+    if potential.symmetric and not certified:
+        row = row._replace(evidence=_in_cone(X, y, potential.symmetric))
     return Limit(w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)", (row,), certified, gap, nu)
 
 
-def _misfit(X: np.ndarray, y: np.ndarray) -> float:
-    """The least-squares residual ‖y − X X⁺y‖ relative to ‖y‖ (0 for y = 0)."""
-    size = float(np.linalg.norm(y))
-    if size == 0:
-        return 0.0
-    return float(np.linalg.norm(X @ np.linalg.lstsq(X, y, rcond=None)[0] - y) / size)
+def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> str:
+    """What a semidefinite program says of positive semidefinite solutions; ValueError where there is none."""
+    import cvxpy as cp
+    W = cp.Variable((n, n), PSD=True)
+    lowest = cp.Variable()
+    program = cp.Problem(cp.Maximize(lowest), [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
+                                               lowest <= 1])
+    program.solve(cp.CLARABEL)
+    if program.status not in ("optimal", "optimal_inaccurate"):
+        raise ValueError("X w = y must have a positive semidefinite solution, but a semidefinite program says "
+                         f"{program.status}")
+    return f"a semidefinite program: the smallest eigenvalue of a solution can be {lowest.value:.1e}, not more"
 
 
-def _relative(error: np.ndarray, *scales: Any) -> float:
+def reachable(X: np.ndarray, y: np.ndarray) -> None:
+    """Raise ValueError where Xw = y has no solution: a least-squares residual over 1e-9 of ‖y‖."""
+    misfit = relative(X @ np.linalg.lstsq(X, y, rcond=None)[0] - y, y)
+    if misfit > 1e-9:
+        raise ValueError(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g} of the norm of y")
+
+
+def relative(error: np.ndarray, *scales: Any) -> float:
     """‖error‖ over the largest of the scales (numbers or vectors); 0 for 0/0."""
     size, scale = float(np.linalg.norm(error)), max(float(np.linalg.norm(x)) for x in scales)
     return size / scale if scale > 0 else size
@@ -200,7 +212,7 @@ def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: n
     except ValueError:
         return float("inf")
     pull = nu @ X
-    return max(_relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w)), _relative(z - z0 - pull, z, z0, pull))
+    return max(relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w)), relative(z - z0 - pull, z, z0, pull))
 
 
 def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
@@ -259,9 +271,14 @@ def _psi(problem: Problem) -> Potential:
 
 def _in_span(problem: Problem) -> list[Hypothesis]:
     at_rest = np.abs(_psi(problem).to_dual(problem.start)).max() <= 1e-12
-    return [Hypothesis("every increment of the dual variable lies in span{x_n}", True,
-                       "Δ(−1) = 0, and γ only moves the point where the gradient is taken; "
-                       + ("the start is argmin ψ" if at_rest else "so the start need not be argmin ψ"))]
+    why = "Δ(−1) = 0, and γ only moves the point where the gradient is taken; "
+    if problem.method.sampling.batch:
+        why += "so does each stochastic gradient, eq. (2) (Remark 1); "
+    rows = [Hypothesis("every increment of the dual variable lies in span{x_n}", True,
+                       why + ("the start is argmin ψ" if at_rest else "so the start need not be argmin ψ"))]
+    if problem.method.constraint is not None:
+        rows[0] = rows[0]._replace(statement="every increment of the dual variable lies in span{x_n, rows of G}")
+    return rows
 
 
 def _quadratic(problem: Problem) -> bool:
@@ -279,6 +296,8 @@ TABLE: tuple[Row, ...] = (
     Row("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, §2.3, eq. (10)",
         lambda p, flow: flow and p.method.family in ("mirror", "natural") and _known_link(p), _psi,
         hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True, "asked for")]),
+    Row("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h", f"{PAPER}, Theorem 1a",
+        lambda p, flow: p.method.constraint is not None, _psi, hypotheses=_in_span),
     Row("Theorem 1b: argmin ψ over the global minima", f"{PAPER}, Theorem 1b",
         lambda p, flow: p.method.family == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or _quadratic(p)),
         _psi, hypotheses=_in_span),
@@ -302,11 +321,37 @@ TABLE: tuple[Row, ...] = (
     Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: p.method.family == "steepest" and p.method.unscaled,
         reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
                "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
+    Row("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: p.method.family == "coordinate",
+        reason="coordinate descent and stagewise selection follow the l1 regularisation path only where that path is "
+               "monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one case); the "
+               "nearest statement is that path itself: fb.l1_path, and fb.minimum_norm for its end"),
     Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: p.method.family == "steepest",
         reason="steepest descent in a norm that is not quadratic goes to a point that depends on η, and even η → 0 "
                "does not give the minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest statements "
                "are §2.4 for quadratic norms, and Theorem 5 for strictly monotone losses"),
 )
+
+
+def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> Limit | None:
+    """The limit for the squared loss on data that are not realisable: the least-squares solution nearest to the start.
+
+    The increments still lie in the span, and the minima of ‖Xw − y‖² are {w : Xw = XX⁺y}; None where that says nothing.
+    """
+    if problem.loss.name != "squared" or problem.method.sampling.batch or problem.method.constraint is not None:
+        return None
+    reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
+    try:
+        found = bregman_projection(problem.X, reached, psi, problem.start)
+    except ValueError:
+        return None
+    normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
+    gap = max(found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y)))
+    rows = [*rows, *_in_span(problem),
+            Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ", found.certified, f"residual {gap:.1e}"),
+            Hypothesis("the steps are small enough that ∇L(w_t) → 0", None, "seen only in a run")]
+    return Limit(found.w.reshape(problem.shape), "point", "least squares: the data are not realisable, so no theorem of the "
+                 "paper speaks; the span argument of §2.1 gives argmin D_ψ(w, w(0)) over the least-squares solutions",
+                 f"{PAPER}, §2.1", tuple(rows), found.certified and gap <= CERTIFIED, gap, found.dual)
 
 
 def limit(problem: Problem, flow: bool = False) -> Limit:
@@ -336,9 +381,12 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     realisable = "the data are realisable: some w in dom ψ has ⟨w, x_n⟩ = y_n for every n"
     psi = row.potential(problem)
     try:
-        found = bregman_projection(problem.X, problem.y, psi, problem.start)
+        found = bregman_projection(problem.X, problem.y, psi, problem.start, problem.method.constraint)
     except ValueError as error:
         rows.append(Hypothesis(realisable, False, str(error)))
+        least = _least_squares(problem, psi, rows)
+        if least is not None:
+            return least
         raise NoTheorem(f"{row.name} needs realisable data, and these are not", row.source, tuple(rows)) from None
     rows.append(Hypothesis(realisable, True if found.certified else None,
                            f"residual {found.duality_gap:.1e}" if found.certified else found.hypotheses[0].evidence))

@@ -48,7 +48,7 @@ def test_a_loaded_plan_goes_on_bit_for_bit(name, tmp_path):
     assert repr(back) == repr(part)
     back.run(37)
     assert back.u.tobytes() == whole.u.tobytes()
-    for a, b in zip(back._buffers[:3], whole._buffers[:3], strict=True):
+    for a, b in zip(back.buffers[:3], whole.buffers[:3], strict=True):
         assert a.tobytes() == b.tobytes()
 
 

@@ -233,10 +233,11 @@ def test_no_theorem_names_the_example_and_the_nearest_theorem(example):
 
 
 def test_unrealisable_data_are_said_to_be():
-    for X, y, method in (([[1, 1], [1, 1]], [1, 2], m.gradient_descent(0.1)),
-                         ([[1, 1]], [-1], m.mirror_descent("entropy", 0.1))):
+    for X, y, loss, method in (([[1, 1], [1, 1]], [1, 2], fb.losses.huber(1), m.gradient_descent(0.1)),
+                               ([[1, 1], [1, 1]], [1, 2], "squared", m.gradient_descent(0.1, batch=1, rng=0)),
+                               ([[1, 1]], [-1], "squared", m.mirror_descent("entropy", 0.1))):
         with pytest.raises(fb.NoTheorem, match="realisable") as refused:
-            fb.Plan(X, y, loss="squared", method=method).limit()
+            fb.Plan(X, y, loss=loss, method=method).limit()
         assert refused.value.hypotheses[-1].holds is False
     boundary = fb.Plan([[1, 0], [0, 1]], [0, 1], loss="squared", method=m.mirror_descent("entropy", 0.1)).limit()
     assert not boundary.certified

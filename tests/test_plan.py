@@ -41,7 +41,7 @@ def test_going_on_is_bitwise_one_long_run(method, cuts):
         same = [(tr.u[tr.t == t], tr.log_loss[tr.t == t]) for tr in many if t in tr.t]
         assert same
         assert all((u == one.u[row]).all() and (loss == one.log_loss[row]).all() for u, loss in same)
-    for a, b in zip(parts._buffers[:3], whole._buffers[:3], strict=True):
+    for a, b in zip(parts.buffers[:3], whole.buffers[:3], strict=True):
         assert a.tobytes() == b.tobytes()
 
 
@@ -107,7 +107,7 @@ def test_a_state_that_repeats_ends_the_run():
     assert plan.run(10).t.tolist() == [plan.t]                 # it stands still, and says so again
     # what it says is true: a run without the watch is, for ever after, in the states that were seen already
     other = new(m.gradient_descent(0.3 / np.linalg.norm(X, 2) ** 2, 0.5))
-    other._buffers.control[abi.WATCH] = 0
+    other.buffers.control[abi.WATCH] = 0
     seen = other.run(3 * plan.t, record=np.arange(3 * plan.t + 1)).u
     states = {row.tobytes() for row in seen[: plan.t + 1]}
     assert all(row.tobytes() in states for row in seen[plan.t:])
@@ -218,13 +218,13 @@ def test_hurry_comes_back_in_the_middle_of_a_step_and_undoes_nothing():
     plan.run(3)
     before = plan.u
     records = abi.Records(np.array([3]), np.zeros((1, 5)), np.zeros(1))
-    plan._buffers.control[abi.ROW] = 0
-    plan._buffers.control[abi.HURRY] = 1
-    assert fb.descend(plan._pieces, plan._params, X, y, plan._buffers, records, 10, -np.inf) == 0
+    plan.buffers.control[abi.ROW] = 0
+    plan.buffers.control[abi.HURRY] = 1
+    assert fb.descend(plan.pieces, plan.params, X, y, plan.buffers, records, 10, -np.inf) == 0
     assert plan.t == 3
     assert (plan.u == before).all()
-    plan._buffers.control[abi.HURRY] = 0
-    assert fb.descend(plan._pieces, plan._params, X, y, plan._buffers, records, 10, -np.inf) == 0
+    plan.buffers.control[abi.HURRY] = 0
+    assert fb.descend(plan.pieces, plan.params, X, y, plan.buffers, records, 10, -np.inf) == 0
     assert plan.t == 10
     other = new()
     other.run(10)
@@ -233,11 +233,11 @@ def test_hurry_comes_back_in_the_middle_of_a_step_and_undoes_nothing():
 
 def test_descend_says_which_argument_is_bad():
     plan = new()
-    good = [plan._pieces, plan._params, X, y, plan._buffers, abi.Records(np.array([0]), np.zeros((1, 5)), np.zeros(1)), 5,
+    good = [plan.pieces, plan.params, X, y, plan.buffers, abi.Records(np.array([0]), np.zeros((1, 5)), np.zeros(1)), 5,
             -np.inf]
-    b = plan._buffers
+    b = plan.buffers
     bad = [
-        (2, plan._params._replace(beta=np.empty(0))), (2, plan._params._replace(gamma=np.empty(0))),
+        (2, plan.params._replace(beta=np.empty(0))), (2, plan.params._replace(gamma=np.empty(0))),
         (3, np.empty((0, 5))), (4, np.zeros(2)), (5, b._replace(work=np.zeros(3))), (5, b._replace(state=np.zeros((1, 4)))),
         (5, b._replace(control=np.zeros(2, np.int64))), (5, b._replace(mark=np.zeros((1, 5)))),
         (5, b._replace(mark=np.zeros((2, 4)))),
@@ -250,10 +250,10 @@ def test_descend_says_which_argument_is_bad():
         assert fb.descend(*args) == -number
         assert str(number) in abi.MESSAGES[-number]
     assert fb.descend(*good) == 0
-    plan._buffers.state.resize((1, 5))
+    plan.buffers.state.resize((1, 5))
     with pytest.raises(RuntimeError, match="refused"):
         broken = new()
-        broken._buffers = broken._buffers._replace(work=np.zeros(1))
+        broken.buffers = broken.buffers._replace(work=np.zeros(1))
         broken.run(1)
 
 

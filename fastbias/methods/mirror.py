@@ -132,10 +132,7 @@ def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """(G, h) checked, its rows made orthonormal: (Q (k, n), c (k,)) with the same solutions."""
     if constraint is None:
         return None
-    if not isinstance(constraint, (tuple, list)) or len(constraint) != 2:
-        raise TypeError(f"constraint must be a pair (G, h), got {checks.short(constraint)}")
-    G = checks.array("constraint", constraint[0], "a pair (G, h) with G a (k, d)", dims=2)
-    h = checks.array("constraint", constraint[1], "a pair (G, h) with h a (k,)", dims=1, length=G.shape[0])
+    G, h = checks.equations("constraint", constraint)
     U, S, Vt = np.linalg.svd(G, full_matrices=False)
     rank = int((max(G.shape) * np.finfo(float).eps * S[0] < S).sum())
     Q = np.ascontiguousarray(Vt[:rank])

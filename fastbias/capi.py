@@ -1,0 +1,92 @@
+"""The loop for C callers: the address of `fastbias.descend` behind a plain C prototype, as a capsule and for SciPy.
+
+A run is prepared in Python, where everything is checked, and driven from C (or anything that can call C) with no Python
+in between; the caller owns every buffer. Include `PROTOTYPE` in the C source, hand over `address()` and the
+`arguments` of a plan, and call it as often as you like with a later ``stop_at``.
+"""
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from fastbias.loop import address
+from fastbias.plan import Plan
+
+__all__ = ["PROTOTYPE", "address", "arguments", "capsule", "low_level_callable"]
+
+SIGNATURE = ("int64_t (int64_t *, double *, int64_t *, double *, int64_t, int64_t, double *, double *, int64_t, double *, "
+             "int64_t, double *, int64_t *, int64_t *, double *, int64_t, int64_t *, double *, double *, int64_t, int64_t, "
+             "double)")
+
+PROTOTYPE = """\
+#include <stdint.h>
+/* Do updates until stop_at are done (counted from the start of the run) or log L <= until. Returns 0, > 0 for a
+   numerical end, -i where argument i of descend is bad; fastbias.abi.MESSAGES has the words. Never allocates. */
+typedef int64_t (*fastbias_descend)(
+    int64_t *pieces,          /* (13) addresses of compiled pieces: loss, model, step rule, sampler, method, geometry */
+    double *params,           /* the numbers of the pieces, eight vectors end to end */
+    int64_t *sizes,           /* (8) their lengths: loss, model, rule, sample, method, geometry, beta, gamma */
+    double *X, int64_t N, int64_t d,      /* (N, d) data, row by row */
+    double *y,                /* (N) targets */
+    double *u, int64_t n,     /* (n) parameters, moved in place */
+    double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
+    double *mark,             /* (rows + 1, n) memory of the watch for repetition */
+    int64_t *control,         /* (7) updates done, rows recorded, hurry, watch, unscaled, linear, batch */
+    int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */
+    double *work, int64_t room,           /* scratch, room >= 2 (N + d) + batch + 6 n + what the method asks for */
+    int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,   /* (K), (K, n), (K): which steps to write down */
+    int64_t stop_at, double until);
+"""
+"""The C prototype, to be pasted into a source file or header."""
+
+
+def capsule() -> Any:
+    """Return `address()` in a PyCapsule whose name is the C signature."""
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    return new(address(), _NAME, None)
+
+
+_NAME = SIGNATURE.encode()            # the capsule keeps the pointer, so the bytes must live as long as the module
+
+
+def low_level_callable() -> Any:
+    """Return the capsule as a ``scipy.LowLevelCallable``, whose ``signature`` is the C signature."""
+    from scipy import LowLevelCallable
+    return LowLevelCallable(capsule())
+
+
+def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndarray]]:
+    """Everything that the C function wants of a plan but ``stop_at`` and ``until``, as ctypes values.
+
+    The plan's own memory is handed over, so ``plan.t`` and ``plan.u`` show what C has done; keep the plan and the second
+    value alive while C works.
+
+    Parameters
+    ----------
+    plan : Plan
+    steps : (K,) array of int, default empty
+        Which steps to write down, increasing, not before ``plan.t``.
+
+    Returns
+    -------
+    arguments : list of 20 ctypes values
+    kept : dict
+        ``steps`` (K,), ``u`` (K, n) and ``log_loss`` (K,), filled as the run passes them.
+    """
+    sizes = np.array([p.size for p in plan.params], np.int64)
+    kept = {"pieces": np.array(plan.pieces, np.int64), "params": np.concatenate(plan.params), "sizes": sizes,
+            "steps": np.array(steps, np.int64)}
+    K, b, problem = kept["steps"].size, plan.buffers, plan.problem
+    kept |= {"u": np.zeros((K, b.u.size)), "log_loss": np.zeros(K)}
+
+    def pointer(a: np.ndarray) -> ctypes.c_void_p:
+        return ctypes.c_void_p(a.ctypes.data)
+
+    whole = ctypes.c_int64
+    return [pointer(kept["pieces"]), pointer(kept["params"]), pointer(sizes), pointer(problem.X), whole(problem.X.shape[0]),
+            whole(problem.X.shape[1]), pointer(problem.y), pointer(b.u), whole(b.u.size), pointer(b.state),
+            whole(b.state.shape[0]), pointer(b.mark), pointer(b.control), pointer(b.order), pointer(b.work),
+            whole(b.work.size), pointer(kept["steps"]), pointer(kept["u"]), pointer(kept["log_loss"]), whole(K)], kept
