@@ -393,12 +393,17 @@ def _call_log_loss(address, params, p, y):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _call_sample(address, params, k, order):  # type: ignore[no-untyped-def]
+    return _as_sample(address)(params, k, order)
+
+
+@kernel
 def _call_rule(address, params, k, s, log_loss):  # type: ignore[no-untyped-def]
     return _as_rule(address)(params, k, s, log_loss)
 
 
 _DOORS = {MAP: _call_map, MAP_AT: _call_map_at, VALUE: _call_value, SLOPE: _call_slope, LOG_LOSS: _call_log_loss,
-          RULE: _call_rule}
+          RULE: _call_rule, SAMPLE: _call_sample}
 
 
 def call(piece: Piece, *args: Any) -> Any:

@@ -169,15 +169,12 @@ def _violation(X: np.ndarray, y: np.ndarray, weight: float, w: np.ndarray) -> fl
 
 def _polish(X: np.ndarray, y: np.ndarray, weight: float, rough: np.ndarray) -> np.ndarray:
     """Solve exactly on a support that the rough solution suggests; keep the best of a few, the rough one included."""
-    best = rough
+    best = min(np.zeros(rough.size), rough, key=lambda w: _violation(X, y, weight, w))
     for cut in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7):
         active = np.abs(rough) > cut * max(float(np.abs(rough).max()), 1e-300)
         w = np.zeros(rough.size)
-        if active.any():
-            A = X[:, active]
-            w[active] = np.linalg.lstsq(A.T @ A, A.T @ y - weight / 2.0 * np.sign(rough[active]), rcond=None)[0]
-        elif weight < 2.0 * np.abs(X.T @ y).max():
-            continue
+        A = X[:, active]
+        w[active] = np.linalg.lstsq(A.T @ A, A.T @ y - weight / 2.0 * np.sign(rough[active]), rcond=None)[0]
         if _violation(X, y, weight, w) < _violation(X, y, weight, best):
             best = w
     return best

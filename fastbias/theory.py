@@ -173,13 +173,18 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
             gap = relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w))
             row = Hypothesis(row.statement, False, f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on "
                              "the boundary in every solution, so no finite dual variable exists")
-    if potential.symmetric and not certified:
-        row = row._replace(evidence=_in_cone(X, y, potential.symmetric))
+    if potential.symmetric:
+        values = np.linalg.eigvalsh(w.reshape(2 * (potential.symmetric,)))
+        if not certified or values[0] <= 1e-9 * values[-1]:
+            lowest = _in_cone(X, y, potential.symmetric)
+            certified = certified and lowest > 1e-7 * float(values[-1])
+            row = Hypothesis(row.statement, True if certified else False if lowest <= 1e-7 else None, "a semidefinite "
+                             f"program: the smallest eigenvalue of a solution can be {lowest:.1e}, not more")
     return Limit(w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)", (row,), certified, gap, nu)
 
 
-def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> str:
-    """What a semidefinite program says of positive semidefinite solutions; ValueError where there is none."""
+def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
+    """How large (at most 1) the smallest eigenvalue of a solution can be; ValueError where none is semidefinite."""
     import cvxpy as cp
     W = cp.Variable((n, n), PSD=True)
     lowest = cp.Variable()
@@ -189,7 +194,7 @@ def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> str:
     if program.status not in ("optimal", "optimal_inaccurate"):
         raise ValueError("X w = y must have a positive semidefinite solution, but a semidefinite program says "
                          f"{program.status}")
-    return f"a semidefinite program: the smallest eigenvalue of a solution can be {lowest.value:.1e}, not more"
+    return float(lowest.value)  # type: ignore[arg-type]
 
 
 def reachable(X: np.ndarray, y: np.ndarray) -> None:

@@ -1,10 +1,13 @@
 """Every method, geometry and momentum against its naive twin, step for step."""
+import itertools
+
 import naive
 import numpy as np
 import pytest
 from conftest import JIT
 
 import fastbias as fb
+from fastbias.loop import call
 
 STEPS = 1000 if JIT else 60
 D3 = np.array([[2.0, 0.5, 0.0, 0.1], [0.5, 1.0, 0.3, 0.0], [0.0, 0.3, 3.0, 0.2], [0.1, 0.0, 0.2, 1.5]])
@@ -16,6 +19,17 @@ SEQUENCE = ETA * np.array([1.0, 0.5, 0.7, 0.4])
 BETAS = np.array([0.0, 0.5, 0.1, 0.3])
 QUADRATIC = fb.potentials.quadratic(D3)
 LINK = naive.quadratic_link(D3)
+
+G2 = np.array([[1.0, 1, 1, 1], [1, -1, 0, 2]])
+SYMMETRIC = np.array([[1.0, 0.3, 0.3, -0.5], [0.2, -0.4, -0.4, 1.0], [0.5, 0.1, 0.1, 0.7]])
+
+
+def drawn(batch, replace):
+    """The samples of each update, read from the compiled sampler; test_draws_* hold it to account."""
+    sampling = m.gradient_descent(1, batch=batch, replace=replace, rng=3).sampling
+    order = np.full(2 * len(X) + 1, -1)
+    return lambda k: order[:call(sampling.piece, sampling.params, k, order)].copy()
+
 
 CASES = {
     "gd": (m.gradient_descent(ETA), lambda n: naive.gradient_descent(X, y, 0 * ONES, ETA, n)),
@@ -44,6 +58,45 @@ CASES = {
                           lambda n: naive.natural_gradient(X, y, 0 * ONES, ETA, n, lambda w: np.linalg.inv(D3))),
     "steepest quadratic": (m.steepest_descent(fb.norms.quadratic(D3), ETA),
                            lambda n: naive.steepest_descent(X, y, 0 * ONES, ETA, n, lambda g: -np.linalg.solve(D3, g))),
+    "gd huber": (m.gradient_descent(ETA), lambda n: naive.gradient_descent(
+        X, y, 0 * ONES, ETA, n, g=lambda X, y, w: naive.huber_gradient(X, y, w, 0.5)), fb.losses.huber(0.5)),
+    "gd truncated": (m.gradient_descent(ETA), lambda n: naive.gradient_descent(
+        X, y, 0 * ONES, ETA, n, g=lambda X, y, w: naive.truncated_gradient(X, y, w, 1.5)),
+        fb.losses.truncated_squared(1.5)),
+    "sgd": (m.gradient_descent(ETA, 0.5, batch=2, rng=3),
+            lambda n: naive.gradient_descent(X, y, 0 * ONES, ETA, n, 0.5, samples=drawn(2, True))),
+    "sgd epochs": (m.gradient_descent(ETA, 0.5, 0.5, batch=2, replace=False, rng=3),
+                   lambda n: naive.gradient_descent(X, y, 0 * ONES, ETA, n, 0.5, 0.5, samples=drawn(2, False))),
+    "stochastic mirror": (m.mirror_descent("entropy", ETA, dual_momentum=0.3, batch=1, rng=3),
+                          lambda n: naive.mirror_descent(X, y, ONES, ETA, n, naive.LINKS["entropy"], 0.3,
+                                                         samples=drawn(1, True))),
+    "exponentiated gradient": (m.mirror_descent("entropy", ETA, constraint=([[1, 1, 1, 1]], [1])),
+                               lambda n: naive.exponentiated_gradient(X, y, ONES / 4, ETA, n)),
+    "two constraints": (m.mirror_descent("euclidean", ETA, constraint=(G2, [1, 0.5])),
+                        lambda n: naive.constrained_gradient(X, y, np.linalg.pinv(G2) @ [1, 0.5], ETA, n, G2, [1, 0.5])),
+    "coordinate": (m.coordinate_descent(ETA), lambda n: naive.steepest_descent(
+        X, y, 0 * ONES, ETA, n, naive.coordinate_direction)),
+    "coordinate average": (m.coordinate_descent(ETA, "average", 0.3, shrinkage=0.5), lambda n: naive.steepest_descent(
+        X, y, 0 * ONES, ETA / 2, n, lambda g: naive.coordinate_direction(g, "average", 0.3))),
+    "stagewise": (m.stagewise(0.01), lambda n: naive.steepest_descent(
+        X, y, 0 * ONES, 0.01, n, lambda g: naive.coordinate_direction(g, "average", unit=True))),
+    "steepest group": (m.steepest_descent(fb.norms.group([[0, 2], [1], [3]]), ETA), lambda n: naive.steepest_descent(
+        X, y, 0 * ONES, ETA, n, lambda g: naive.group_direction(g, [[0, 2], [1], [3]]))),
+    "mirror spectral": (m.mirror_descent(fb.potentials.spectral_entropy(2), ETA), lambda n: naive.mirror_descent(
+        SYMMETRIC, y, np.eye(2).ravel(), ETA, n, naive.spectral_link(2))),
+} | {
+    f"{kind} {psi.name} {i}": (
+        (m.mirror_descent(psi, ETA, dual_momentum=0.3) if kind == "mirror" else m.natural_gradient(psi, ETA)),
+        (lambda n, start=start, link=link: naive.mirror_descent(X, y, start, ETA, n, link, 0.3)) if kind == "mirror" else
+        (lambda n, start=start, inverse=inverse: naive.natural_gradient(X, y, start, ETA, n, inverse)), "squared", start)
+    for i, (psi, start, link, inverse) in enumerate([
+        (fb.potentials.cosh, 0.1 * ONES, naive.LINKS["cosh"], naive.INVERSE_HESSIANS["cosh"]),
+        (fb.potentials.hypentropy(0.3), 0.1 * ONES, naive.hypentropy_link(0.3), lambda w: np.diag(np.hypot(w, 0.3))),
+        (fb.potentials.power(1.5), ONES, naive.power_link(1.5), lambda w: np.diag(abs(w) ** 0.5 / 0.5)),
+        (fb.potentials.power(3), ONES, naive.power_link(3), lambda w: np.diag(abs(w) ** -1 / 2)),
+        (fb.potentials.squared_lp(1.5), ONES, naive.squared_lp_link(1.5), naive.squared_lp_inverse_hessian(1.5)),
+        (fb.potentials.squared_lp(1.2), ONES, naive.squared_lp_link(1.2), naive.squared_lp_inverse_hessian(1.2)),
+    ]) for kind in ("mirror", "natural")
 } | {
     f"steepest l{p:.3g}": (m.steepest_descent(fb.norms.lp(p), ETA / 2),
                            lambda n, p=p: naive.steepest_descent(X, y, 0 * ONES, ETA / 2, n,
@@ -54,11 +107,12 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_iterates_equal_the_naive_twin(case):
-    method, twin = CASES[case]
-    plan = fb.Plan(X, y, loss="squared", method=method)
+    method, twin, loss, start = CASES[case] + ("squared", None)[len(CASES[case]) - 2:]
+    A = SYMMETRIC.reshape(-1, 2, 2) if "spectral" in case else X
+    plan = fb.Plan(A, y, loss=loss, method=method, start=start)
     trace = plan.run(STEPS, record=np.arange(STEPS + 1))
     wanted = np.array(list(twin(trace.t[-1])))
-    error = np.abs(trace.w - wanted).max() / np.abs(wanted).max()
+    error = np.abs(trace.u - wanted).max() / np.abs(wanted).max()
     assert error <= 1e-12, error
 
 
@@ -128,3 +182,148 @@ def test_primal_momentum_comes_to_rest():
         method = m.mirror_descent("entropy", eta, primal_momentum=beta, nesterov=gamma)
         trace = fb.run(A, b, loss="squared", method=method, steps=1_000_000)
         assert trace.status == fb.Status.STALLED, (eta, beta, gamma)
+
+
+def test_momentum_conventions_equal_pytorchs():
+    """At constant parameters: heavy ball μ is our β (γ = 0), Nesterov μ is β = γ = μ, in PyTorch's shifted variable."""
+    steps, mu = 200, 0.9
+    torch = np.array(list(naive.pytorch_sgd(X, y, 0 * ONES, ETA, mu, False, steps)))
+    ours = fb.run(X, y, loss="squared", method=m.gradient_descent(ETA, mu), steps=steps, record=np.arange(steps + 1)).w
+    assert ours == pytest.approx(torch, rel=1e-11, abs=1e-12)
+    shifted = np.array(list(naive.pytorch_sgd(X, y, 0 * ONES, ETA, mu, True, steps)))
+    trace = fb.run(X, y, loss="squared", method=m.gradient_descent(ETA, mu, mu), steps=steps, record=np.arange(steps + 1))
+    moves = np.diff(trace.w, axis=0, prepend=trace.w[:1])
+    assert trace.w + mu * moves == pytest.approx(shifted, rel=1e-11, abs=1e-12)
+
+
+def batches(batch, replace, N, steps, seed=3):
+    sampling = m.gradient_descent(1, batch=batch, replace=replace, rng=seed).sampling
+    order = np.full(2 * N + 1, -1)
+    return [order[:call(sampling.piece, sampling.params, k, order)].tolist() for k in range(steps)]
+
+
+def test_draws_with_replacement_are_uniform_and_depend_on_seed_and_t_alone():
+    rows = batches(3, True, 7, 3000 if JIT else 300)
+    counts = np.bincount(np.ravel(rows), minlength=7)
+    expected = len(rows) * 3 / 7
+    assert ((counts - expected) ** 2 / expected).sum() < 22.5           # χ² with 6 degrees of freedom, p = 1e-3
+    pairs = np.bincount([7 * a + b for (a, _, _), (b, _, _) in itertools.pairwise(rows)], minlength=49)
+    assert ((pairs - len(rows) / 49) ** 2 / (len(rows) / 49)).sum() < 94    # 48 degrees of freedom, p = 1e-4
+    assert batches(3, True, 7, 50) == rows[:50]
+    assert batches(3, True, 7, 50, seed=4) != rows[:50]
+
+
+def test_draws_by_permutation_take_each_sample_once_an_epoch():
+    rows = batches(3, False, 7, 300)
+    epochs = [[n for r in rows[i:i + 3] for n in r] for i in range(0, 300, 3)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert [len(r) for r in rows[:3]] == [3, 3, 1]
+    firsts = np.bincount([e[0] for e in epochs], minlength=7)
+    assert ((firsts - 100 / 7) ** 2 / (100 / 7)).sum() < 22.5
+    sampling = m.gradient_descent(1, batch=3, replace=False, rng=3).sampling
+    order = np.full(15, -1)                                            # in the middle of nowhere: the same draws
+    assert order[:call(sampling.piece, sampling.params, 200, order)].tolist() == rows[200]
+    whole = batches(7, False, 7, 3)
+    assert all(sorted(r) == list(range(7)) for r in whole)
+
+
+def test_random_ties_are_drawn_evenly_and_by_step():
+    A, b = np.ones((1, 4)), [1.0]
+    moved = []
+    for seed in range(400 if JIT else 100):
+        trace = fb.run(A, b, loss="squared", method=m.coordinate_descent(0.1, "random", rng=seed), steps=1)
+        moved.append(int(np.flatnonzero(trace.w[-1])[0]))
+    counts = np.bincount(moved, minlength=4)
+    assert ((counts - len(moved) / 4) ** 2 / (len(moved) / 4)).sum() < 16.3       # 3 degrees of freedom, p = 1e-3
+    one = fb.run(A, b, loss="squared", method=m.coordinate_descent(0.01, "random", rng=1), steps=50)
+    two = fb.run(A, b, loss="squared", method=m.coordinate_descent(0.01, "random", rng=1), steps=50)
+    assert (one.w == two.w).all()
+    assert (one.w[-1] > 0).sum() > 1
+
+
+def test_ties_average_first_and_tolerance():
+    A, b = np.array([[1.0, 1.0, 0.9]]), [1.0]
+    step = {ties: fb.run(A, b, loss="squared", method=m.coordinate_descent(0.1, ties), steps=1).w[-1]
+            for ties in ("first", "average")}
+    assert step["first"] == pytest.approx([0.2, 0, 0])
+    assert step["average"] == pytest.approx([0.1, 0.1, 0])
+    wide = fb.run(A, b, loss="squared", method=m.coordinate_descent(0.1, "average", tie_tol=0.2), steps=1).w[-1]
+    assert wide == pytest.approx([0.2 / 3, 0.2 / 3, 0.18 / 3])
+    rest = fb.run(A, [0.0], loss="squared", method=m.coordinate_descent(0.1), steps=3)
+    assert (rest.w == 0).all()
+
+
+def test_generators_and_seeds():
+    a = m.gradient_descent(0.1, batch=1, rng=np.random.default_rng(5))
+    b = m.gradient_descent(0.1, batch=1, rng=np.random.default_rng(5))
+    assert a.sampling == b.sampling != m.gradient_descent(0.1, batch=1, rng=6).sampling
+    assert m.gradient_descent(0.1, batch=1).sampling != m.gradient_descent(0.1, batch=1).sampling
+    for bad in ("a", -1, 1.5):
+        with pytest.raises(TypeError, match="rng must be None, a whole number >= 0 or a numpy Generator"):
+            m.gradient_descent(0.1, batch=1, rng=bad)
+
+
+def test_constraints_are_kept_and_checked():
+    method = m.mirror_descent("entropy", ETA, constraint=(G2, [4, 3]), dual_momentum=0.2)
+    plan = fb.Plan(X, y, loss="squared", method=method)
+    trace = plan.run(200)
+    assert trace.w @ G2.T == pytest.approx(np.tile([4, 3], (len(trace), 1)), abs=1e-12)
+    doubled = m.mirror_descent("entropy", ETA, constraint=(np.vstack([G2, G2]), [4, 3, 4, 3]), dual_momentum=0.2)
+    assert fb.run(X, y, loss="squared", method=doubled, steps=200).w == pytest.approx(trace.w, rel=1e-10)
+    simplex = ([[1, 1, 1, 1]], [1])
+    assert fb.Plan(X, y, loss="squared", method=m.mirror_descent("entropy", ETA, constraint=simplex)).u == \
+        pytest.approx(0.25 * ONES, abs=1e-15)
+    for bad, words in ((lambda: m.mirror_descent("entropy", 1, constraint=3), r"constraint must be a pair \(G, h\), got 3"),
+                       (lambda: m.mirror_descent("entropy", 1, constraint=([[1, 1], [1, 1]], [1, 2])), "no w satisfies"),
+                       (lambda: m.mirror_descent("entropy", 1, primal_momentum=0.1, constraint=simplex), "primal_momentum"),
+                       (lambda: fb.Plan([[1, 2]], [1], loss="squared",
+                                        method=m.mirror_descent("entropy", 1, constraint=simplex)), "must have 2 columns"),
+                       (lambda: fb.Plan(X, y, loss="squared", method=m.mirror_descent("entropy", 1, constraint=simplex),
+                                        start=ONES), "start must satisfy the constraint")):
+        with pytest.raises((ValueError, TypeError), match=words):
+            bad()
+
+
+def test_large_constrained_steps_still_meet_the_constraint():
+    method = m.mirror_descent("entropy", 50.0, constraint=([[1, 1, 1, 1]], [1]))
+    trace = fb.run(X, y, loss="squared", method=method, steps=5, strict=False)
+    assert np.isfinite(trace.w).all()
+    assert trace.w.sum(axis=1) == pytest.approx(1, abs=1e-12)
+
+
+def test_degenerate_starts_are_asked_for():
+    for psi in (fb.potentials.power(1.5), fb.potentials.squared_lp(1.3)):
+        with pytest.raises(ValueError, match="start must be given for natural gradient"):
+            fb.Plan(X, y, loss="squared", method=m.natural_gradient(psi, 0.1))
+        assert (fb.Plan(X, y, loss="squared", method=m.mirror_descent(psi, 0.1)).u == 0).all()
+    with pytest.raises(ValueError, match="symmetric"):
+        fb.Plan([[[1, 2], [0, 1]]], [1], loss="squared", method=m.mirror_descent(fb.potentials.spectral_entropy(2), 0.1))
+
+
+@pytest.mark.parametrize(("call", "error", "words"), [
+    (lambda: m.gradient_descent(0.1, batch=0), ValueError, "batch must be a whole number >= 1"),
+    (lambda: m.gradient_descent(0.1, batch=True), TypeError, "batch must be"),
+    (lambda: m.gradient_descent(0.1, batch=1, replace=0), TypeError, "replace must be True or False"),
+    (lambda: fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.1, batch=9)), ValueError, "batch must be at most"),
+    (lambda: m.coordinate_descent(0.1, "last"), ValueError, "ties must be one of first, average, random"),
+    (lambda: m.coordinate_descent(0.1, tie_tol=1), ValueError, "tie_tol must be under 1"),
+    (lambda: m.coordinate_descent(0.1, tie_tol=-1), ValueError, "tie_tol must be"),
+    (lambda: m.coordinate_descent(0.1, shrinkage=0), ValueError, "shrinkage must be"),
+    (lambda: m.coordinate_descent(0.1, shrinkage=2), ValueError, "shrinkage must be"),
+    (lambda: m.stagewise(0), ValueError, "epsilon must be"),
+    (lambda: fb.losses.huber(0), ValueError, "delta must be"),
+    (lambda: fb.losses.truncated_squared(-1), ValueError, "c must be"),
+    (lambda: fb.norms.group([[0, 1], [1]]), ValueError, "groups must hold each feature"),
+    (lambda: fb.norms.group([[0, 2]]), ValueError, "groups must hold each feature"),
+    (lambda: fb.norms.group([]), ValueError, "groups must hold each feature"),
+    (lambda: fb.norms.group("01"), TypeError, "groups must be a list of lists"),
+    (lambda: fb.norms.group(3), TypeError, "groups must be a list of lists"),
+    (lambda: fb.potentials.squared_lp(2.5), ValueError, "p must be a finite number > 1 and <= 2, got 2.5"),
+    (lambda: fb.potentials.squared_lp(1), ValueError, "p must be"),
+    (lambda: fb.potentials.power(1), ValueError, "p must be"),
+    (lambda: fb.potentials.hypentropy(0), ValueError, "beta must be"),
+    (lambda: fb.potentials.spectral_entropy(0), ValueError, "n must be"),
+])
+def test_bad_arguments_of_section_2(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

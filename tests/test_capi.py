@@ -1,0 +1,104 @@
+"""The C face: a small C program, compiled here, drives a run through the exported address; no Python in between."""
+import ctypes
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from conftest import JIT
+from scipy import LowLevelCallable
+
+import fastbias as fb
+
+m = fb.methods
+X, y = fb.data.random_regression(4, 6, rng=0, positive=True)
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+needs_compiler = pytest.mark.skipif(COMPILER is None or not JIT, reason="no C compiler, or Numba's is off")
+
+DRIVER = fb.capi.PROTOTYPE + r"""
+/* Run to the end in pieces of `chunk` updates, as a host program would between other work. */
+int64_t drive(fastbias_descend descend, int64_t chunk, int64_t *pieces, double *params, int64_t *sizes, double *X, int64_t N,
+              int64_t d, double *y, double *u, int64_t n, double *state, int64_t rows, double *mark, int64_t *control,
+              int64_t *order, double *work, int64_t room, int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,
+              int64_t stop_at, double until)
+{
+    int64_t status = 0, next = control[0];
+    while (status == 0 && control[0] < stop_at) {
+        next = next + chunk < stop_at ? next + chunk : stop_at;
+        status = descend(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, room, steps,
+                         rows_u, rows_log_loss, K, next, until);
+    }
+    return status;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("c")
+    (folder / "driver.c").write_text(DRIVER)
+    subprocess.run([COMPILER, "-std=c99", "-Wall", "-Werror", "-shared", "-fPIC", "-o", folder / "driver.so",
+                    folder / "driver.c"], check=True)
+    function = ctypes.CDLL(str(folder / "driver.so")).drive
+    function.restype = ctypes.c_int64
+    return function
+
+
+METHODS = [m.gradient_descent(0.01, 0.5), m.mirror_descent("entropy", 0.01, dual_momentum=0.2),
+           m.mirror_descent("entropy", 0.01, constraint=([[1] * 6], [1])), m.gradient_descent(0.005, batch=2, rng=1),
+           m.steepest_descent(fb.norms.lp(1.5), [0.01, 0.005])]
+
+
+@needs_compiler
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_a_c_program_drives_a_run(drive, method):
+    steps = np.array([0, 5, 100])
+    plan, whole = (fb.Plan(X, y, loss="squared", method=method) for _ in range(2))
+    arguments, kept = fb.capi.arguments(plan, steps)
+    status = drive(ctypes.c_void_p(fb.capi.address()), ctypes.c_int64(7), *arguments, ctypes.c_int64(100),
+                   ctypes.c_double(-np.inf))
+    trace = whole.run(100, record=steps)
+    assert status == 0
+    assert plan.t == 100
+    assert plan.u.tobytes() == whole.u.tobytes()
+    assert kept["u"].tobytes() == trace.u.tobytes()
+    assert kept["log_loss"].tobytes() == trace.log_loss.tobytes()
+    assert plan.run(10).u.tobytes() == whole.run(10).u.tobytes()      # and Python goes on from there
+
+
+@needs_compiler
+def test_c_gets_the_status(drive):
+    plan = fb.Plan([[1, 2]], [1], loss="squared", method=m.natural_gradient("entropy", 0.125))
+    arguments, _ = fb.capi.arguments(plan)
+    end = ctypes.c_int64(9), ctypes.c_double(-np.inf)
+    assert drive(ctypes.c_void_p(fb.capi.address()), ctypes.c_int64(1), *arguments, *end) == fb.Status.OUT_OF_DOMAIN
+    arguments[15] = ctypes.c_int64(3)                                   # too little scratch
+    assert drive(ctypes.c_void_p(fb.capi.address()), ctypes.c_int64(1), *arguments, *end) == -5
+
+
+@pytest.mark.skipif(not JIT, reason="nothing is compiled")
+def test_capsule_and_low_level_callable():
+    capsule = fb.capi.capsule()
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    assert get(capsule, fb.capi.SIGNATURE.encode()) == fb.capi.address()
+    callable_ = fb.capi.low_level_callable()
+    assert isinstance(callable_, LowLevelCallable)
+    assert callable_.signature == fb.capi.SIGNATURE
+
+
+def test_descend_runs_with_buffers_of_the_callers_own():
+    """The call as its docstring describes it, with every array allocated here."""
+    plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.01))
+    n, N, d = 6, 4, 6
+    buffers = fb.abi.Buffers(u=np.zeros(n), state=np.zeros((1, n)), mark=np.zeros((2, n)),
+                             control=np.array([0, 0, 0, 0, 0, 1, 0]), order=np.empty(0, np.int64),
+                             work=np.zeros(2 * (N + d) + 6 * n))
+    records = fb.abi.Records(np.array([0, 10]), np.zeros((2, n)), np.zeros(2))
+    assert fb.descend(plan.pieces, plan.params, X, y, buffers, records, 10, -np.inf) == 0
+    w = np.zeros(n)
+    for _ in range(10):
+        w = w - 0.01 * 2 * X.T @ (X @ w - y)
+    assert buffers.u == pytest.approx(w, rel=1e-12)
+    assert records.u[1] == pytest.approx(w, rel=1e-12)
+    assert records.log_loss[1] == pytest.approx(2 * np.log(np.linalg.norm(X @ w - y)), abs=1e-12)
