@@ -13,7 +13,8 @@ MAP_AT     (params, at, x, out) → status                           inverse Hes
 VALUE      (params, x) → float                                     norm, dual norm, potential
 SLOPE      (params, p, y, q) → float                               fills q, returns s:  −∂L/∂p = e^s q
 LOG_LOSS   (params, p, y) → float                                  log L
-RULE       (params, k, s, log_loss) → float                        the step in front of e^s-scaled moves, e^s included
+RULE       (params, k, s, log_loss) → float                        the step in front of e^s-scaled moves, e^s included;
+                                                                   log_loss is NaN unless the rule asks for it
 DIRECTION  (geometry, params, k, s, g, u, state, move) → status    what a method makes of the gradient
 ADVANCE    (geometry, params, step, beta, move, u, state, work,    where that takes the parameters
            u_new) → status
@@ -76,7 +77,7 @@ MESSAGES: dict[int, str] = {
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
     -4: "argument 4 is bad: y must have one entry for each row of X",
     -5: "argument 5 is bad: buffers do not fit X and each other (see abi.Buffers)",
-    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase",
+    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do not lie behind",
     -7: "argument 7 is bad: stop_at must not lie before the step where the run stands",
 }
 """Every status that `descend` can return, in words; −i says that the i-th argument is bad."""
@@ -149,15 +150,15 @@ class Buffers(NamedTuple):
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
     mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (7,)      int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH below
+    control: Any  # (8,)      int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS below
     order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
     work: Any     # (2 (N + d) + B + 6 n or more,)  scratch, with B the size of a batch (0: all samples)
 
 
-DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH = range(7)
+DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS = range(8)
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
-the full gradient."""
+the full gradient; ≠ 0: the step rule is told log L at every update."""
 
 
 class Records(NamedTuple):
@@ -188,6 +189,8 @@ class Piece:
     """A compiled function of fixed signature with a C address; made by `piece`, compiled when first asked for."""
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        if not hasattr(function, "__code__"):
+            raise TypeError(f"a piece must be made of a plain function, got {function!r}")
         wanted, got = len(signature.args), function.__code__.co_argcount
         if wanted != got:
             raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of this signature, "
@@ -208,6 +211,16 @@ class Piece:
         return f"<piece {self.__name__}>"
 
 
+def expect(owner: str, **slots: tuple[Any, Any]) -> None:
+    """Raise TypeError unless each slot holds a piece of its signature: name=(value, signature)."""
+    for label, (value, signature) in slots.items():
+        if not isinstance(value, Piece):
+            raise TypeError(f"{label} of a {owner} must be a compiled piece (fb.piece), got {type(value).__name__}")
+        if value.signature != signature:
+            raise TypeError(f"{label} of a {owner} must be a piece of signature {_NAMES[signature]}, got {value!r} of "
+                            f"signature {_NAMES[value.signature]}")
+
+
 def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
     """Make a plain function of arrays and floats a compiled piece of the given signature.
 
@@ -225,7 +238,7 @@ def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
     Raises
     ------
     TypeError
-        Where the function does not take as many arguments as the signature has.
+        Where the signature is none, or the function does not take as many arguments as it has.
 
     Examples
     --------
@@ -236,4 +249,10 @@ def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
     >>> largest
     <piece largest>
     """
+    if signature not in _NAMES:
+        raise TypeError(f"signature must be one of fb.abi.{', fb.abi.'.join(_NAMES.values())}, got {signature!r}")
     return lambda function: Piece(function, signature)
+
+
+_NAMES = {MAP: "MAP", MAP_AT: "MAP_AT", VALUE: "VALUE", SLOPE: "SLOPE", LOG_LOSS: "LOG_LOSS", RULE: "RULE",
+          SAMPLE: "SAMPLE", DIRECTION: "DIRECTION", ADVANCE: "ADVANCE"}

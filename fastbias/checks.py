@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "equations", "name", "named", "number", "one_of", "positive_definite", "short", "steps", "whole"]
+__all__ = ["array", "equations", "name", "named", "number", "one_of", "point", "positive_definite", "short", "steps",
+           "whole"]
 
 
 def short(value: object) -> str:
@@ -31,18 +32,27 @@ def number(label: str, value: object, *, above: float | None = None, least: floa
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be {wanted}, got {short(value)}")
-    x = float(value)
+    x = _float(label, value)
     if (not np.isfinite(x) or (above is not None and not x > above) or (least is not None and x < least)
             or (most is not None and x > most)):
         raise ValueError(f"{label} must be {wanted}, got {x:g}")
     return x
 
 
+def _float(label: str, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{label} must fit into float64, got {short(value)}") from None
+
+
 def whole(label: str, value: object, *, least: int = 0) -> int:
-    """A whole number ≥ least, as an int; 1e6 is one, 1.5 and True are not."""
+    """A whole number ≥ least and < 2^62, as an int; 1e6 is one, 1.5 and True are not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be a whole number >= {least}, got {short(value)}")
-    x = float(value)
+    x = _float(label, value)
+    if x >= 2.0 ** 62:
+        raise ValueError(f"{label} must be under 2^62, got {x:g}")
     if not np.isfinite(x) or x != np.floor(x) or x < least:
         raise ValueError(f"{label} must be a whole number >= {least}, got {short(value)}")
     return int(value) if isinstance(value, numbers.Integral) else int(x)
@@ -52,12 +62,13 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
           empty: bool = False) -> np.ndarray:
     """A finite float64 C-contiguous copy of an array-like; ``shape`` is how the message names the right shape."""
     if hasattr(value, "tocsr") or type(value).__module__.startswith(("scipy.sparse", "sparse")):
-        raise TypeError(f"{label} must be a dense {shape} array, got a sparse {type(value).__name__}: "
-                        f"call .toarray() first")
+        raise TypeError(f"{label} must be {shape} and dense, got a sparse {type(value).__name__}: call .toarray() first")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError(f"{label} must be {shape} without gaps, got a masked array: fill it first")
     try:
         raw = np.asarray(value)
+        if raw.dtype.kind == "O" and hasattr(value, "dtypes") and hasattr(value, "to_numpy"):
+            raw = _frame(value, raw)
     except ValueError:
         raise ValueError(f"{label} must be {shape}, got rows of different lengths") from None
     if raw.dtype.kind not in "buif":
@@ -76,11 +87,19 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
     return out
 
 
+def _frame(value: Any, raw: np.ndarray) -> np.ndarray:
+    """The numbers of a DataFrame or Series with nullable or mixed numeric columns; its raw objects where it has others."""
+    kinds = [getattr(t, "kind", "O") for t in (value.dtypes if value.ndim == 2 else [value.dtype])]
+    return np.asarray(value.to_numpy(dtype=np.float64, na_value=np.nan)) if set(kinds) <= set("buif") else raw
+
+
 def positive_definite(label: str, value: object) -> np.ndarray:
     """A symmetric positive definite (d, d) matrix; a vector is its diagonal."""
     D = array(label, value, "a (d,) diagonal or a (d, d) matrix", dims=(1, 2))
     if D.ndim == 1:
-        D = np.diag(D)
+        if not (D > 0).all():
+            raise ValueError(f"{label} must be positive definite, got {D.min():.3g} on its diagonal")
+        return np.diag(D)
     if D.shape[0] != D.shape[1]:
         raise ValueError(f"{label} must be square, got shape {D.shape}")
     if not np.allclose(D, D.T, rtol=1e-12, atol=1e-14 * float(np.abs(D).max())):
@@ -98,6 +117,15 @@ def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:
         raise TypeError(f"{label} must be a pair (G, h), got {short(value)}")
     G = array(label, value[0], "a pair (G, h) with G a (k, d)", dims=2)
     return G, array(label, value[1], "a pair (G, h) with h a (k,)", dims=1, length=G.shape[0])
+
+
+def point(label: str, value: Any, size: int, shape: tuple[int, ...]) -> np.ndarray:
+    """A vector of the given size, flat; a matrix of exactly the given shape is taken too."""
+    x = array(label, value, f"a ({size},) array" + (f" or {shape}" if len(shape) > 1 else ""), dims=(1, 2))
+    if x.shape not in ((size,), shape):
+        raise ValueError(f"{label} must have {size} entries" + (f" or shape {shape}" if len(shape) > 1 else "")
+                         + f", got shape {x.shape}")
+    return x.ravel()
 
 
 def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) -> str:
@@ -134,7 +162,9 @@ def steps(label: str, value: object, *, above: float | None = None, least: float
         return np.array([number(label, value, above=above, least=least)])
     if isinstance(value, (str, bytes)) or value is None:
         raise TypeError(f"{label} must be a number or a (K,) array of numbers, got {short(value)}")
-    if np.asarray(value).dtype.kind == "b":
+    bools = value.dtype.kind == "b" if isinstance(value, np.ndarray) else any(
+        isinstance(x, (bool, np.bool_)) for x in np.array(value, dtype=object).ravel())
+    if bools:
         raise TypeError(f"{label} must be a number or a (K,) array of numbers, got bools")
     out = np.atleast_1d(array(label, value, "a number or a (K,) array", dims=(0, 1)))
     for bound, bad in ((f"> {above}", out <= above if above is not None else False),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--target", default="-1", help="the column that is y, by name or index (default: the last)")
     run.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to leave out; may be repeated")
     run.add_argument("--labels", choices=data.LABELS, help="how to convert the target; default: it is numbers")
-    run.add_argument("--no-header", action="store_true", help="the first row is data (default: seen from the file)")
+    header = run.add_mutually_exclusive_group()
+    header.add_argument("--header", action="store_true", help="the first row holds names (default: seen from the file)")
+    header.add_argument("--no-header", action="store_true", help="the first row is data")
     run.add_argument("--loss", required=True, choices=checks.named(losses, Loss))
     run.add_argument("--method", required=True, choices=METHODS)
     run.add_argument("--potential", default="euclidean", choices=checks.named(potentials, Potential),
@@ -60,8 +63,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    table = data.read(options.file, target=_column(options.target), drop=[_column(c) for c in options.drop],
-                      labels=options.labels, header=False if options.no_header else None)
+    names = data.names(options.file) if not options.no_header else ()
+    table = data.read(options.file, target=_column(options.target, names), drop=[_column(c, names) for c in options.drop],
+                      labels=options.labels, header=True if options.header else False if options.no_header else None)
+    if options.out and not Path(options.out).absolute().parent.is_dir():
+        raise ValueError(f"--out must lie in a folder that exists, got {options.out!r}")
     if options.step_size is None:
         options.step_size = _step_size(table, options)
         print(f"step size {options.step_size:.4g}, from the curvature (choose with --step-size)")
@@ -91,10 +97,10 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
-def _column(text: str) -> str | int:
-    """A column as the user named it: an index where it reads as one."""
+def _column(text: str, names: Sequence[str] = ()) -> str | int:
+    """A column as the user named it: a name where the file has it, else an index where it reads as one."""
     try:
-        return int(text)
+        return text if text in names else int(text)
     except ValueError:
         return text
 
@@ -144,10 +150,14 @@ def _step_size(table: data.Dataset, options: argparse.Namespace) -> float:
         points.append(limit.w.ravel())
     largest = 0.0
     for w in points:
-        rows = problem.X
+        rows: np.ndarray = problem.X
+        if rows.shape[0] > rows.shape[1]:
+            rows = np.asarray(np.linalg.qr(rows, mode="r"))
+        solved = rows
         if isinstance(problem.method.geometry, Potential):
-            rows = np.array([problem.method.geometry.solve(w, row) for row in rows])
-        largest = max(largest, 2.0 * float(np.abs(np.linalg.eigvals(problem.X @ rows.T)).max()))
+            solved = np.array([problem.method.geometry.solve(w, row) for row in rows])
+        curvature = 2.0 * np.linalg.eigvals(rows @ solved.T)
+        largest = max(largest, float(np.abs(curvature).max()) if np.isfinite(curvature).all() else 0.0)
     eta = 0.5 / largest if largest > 0 else 1.0
     for _ in range(60):
         trial: Trace = _plan(table, options, eta).run(200, strict=False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from fastbias import checks
 
-__all__ = ["Dataset", "example", "random_regression", "read"]
+__all__ = ["Dataset", "example", "names", "random_regression", "read"]
 
 LABELS = ("binary", "index")
 
@@ -85,8 +86,22 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     if labels is not None:
         checks.name("labels", labels, LABELS)
     if path.suffix == ".npz":
+        if header is not None or _as_list(drop):
+            raise ValueError(f"header and drop are for CSV files, got them with {path.name}")
         return _npz(path, target, labels)
-    rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(c.strip() for c in row)]
+    for name, value in (("target", target), *(("drop", c) for c in _as_list(drop))):
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise TypeError(f"{name} must be a column's name or index, got {checks.short(value)}")
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            for row in (reader := csv.reader(file)):
+                if any(c.strip() for c in row):
+                    rows.append(row)
+                    lines.append(reader.line_num)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"path must name a text file in UTF-8, got {path.name}: {error}") from None
     if not rows:
         raise ValueError(f"path must name a file with at least one row, got {path.name}, which is empty")
     if header is None:
@@ -100,9 +115,12 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
                          f"and {width} columns")
     for i, row in enumerate(body):
         if len(row) != width:
-            raise ValueError(f"{path.name} must have {width} cells in every row, got {len(row)} in row {i + 1 + header}")
+            raise ValueError(f"{path.name} must have {width} cells in every row, got {len(row)} in line {lines[i + header]}")
     goal = _column("target", target, names)
-    left = {_column("drop", c, names) for c in ([drop] if isinstance(drop, (str, int)) else drop)} | {goal}
+    left = {_column("drop", c, names) for c in _as_list(drop)}
+    if goal in left:
+        raise ValueError(f"drop must not name the target column {names[goal]!r}")
+    left.add(goal)
     columns = [j for j in range(width) if j not in left]
     if not columns:
         raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
@@ -111,8 +129,8 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
         for i, row in enumerate(body):
             if not _is_number(row[j]):
                 hint = " (labels are converted by labels=\"binary\")" if j == goal else ""
-                raise ValueError(f"column {names[j]!r} of {path.name} must hold numbers, got {row[j]!r} in row "
-                                 f"{i + 1 + header}{hint}")
+                raise ValueError(f"column {names[j]!r} of {path.name} must hold numbers, got {row[j]!r} in line "
+                                 f"{lines[i + header]}{hint}")
         return [float(row[j]) for row in body]
 
     X = checks.array("X", np.array([numbers(j) for j in columns]).T, "an (N, d)", dims=2)
@@ -120,23 +138,43 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
         y, classes = np.array(numbers(goal)), ()
     else:
         raw = [row[goal].strip() for row in body]
+        for i, cell in enumerate(raw):
+            if cell.lower() in ("", "nan", "na", "null", "none"):
+                raise ValueError(f"column {names[goal]!r} of {path.name} must have no gaps, got {cell!r} in line "
+                                 f"{lines[i + header]}")
         y, classes = _encode(np.array([float(c) for c in raw]) if all(map(_is_number, raw)) else np.array(raw), labels)
     return Dataset(X, checks.array("y", y, "an (N,) array", dims=1), tuple(names[j] for j in columns), names[goal], classes)
 
 
+def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the cells of the first row of a CSV file, stripped: its names where it has a header; () for NPZ."""
+    if Path(path).suffix == ".npz":
+        return ()
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        return tuple(c.strip() for c in next(csv.reader(file), []))
+
+
 def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
     name = target if isinstance(target, str) else "y"
-    with np.load(path, allow_pickle=False) as file:
-        for key in ("X", name):
-            if key not in file:
-                raise ValueError(f"{path.name} must hold an array named {key!r}, got {', '.join(file) or 'none'}")
-        X, raw = checks.array("X", file["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), file[name]
+    if target != -1 and not isinstance(target, str):
+        raise ValueError(f"target must be the name of an array for {path.name}, got {checks.short(target)}")
+    try:
+        with open(path, "rb") as raw_file, np.load(raw_file, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
+        raise ValueError(f"path must name a whole NPZ file, got {path.name}: {error}") from None
+    for key in ("X", name):
+        if key not in arrays:
+            raise ValueError(f"{path.name} must hold an array named {key!r}, got {', '.join(arrays) or 'none'}")
+    X, raw = checks.array("X", arrays["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), arrays[name]
     y, classes = (raw, ()) if labels is None else _encode(raw, labels)
     y = checks.array(name, y, "an (N,) array", dims=1, length=X.shape[0])
     return Dataset(X, y, tuple(f"x{j}" for j in range(X[0].size)), name, classes)
 
 
 def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+        raise ValueError(f"the target must be finite to be converted to labels, got {checks.short(raw.tolist())}")
     classes, index = np.unique(raw, return_inverse=True)
     if labels == "binary":
         if classes.size != 2:
@@ -147,16 +185,22 @@ def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:
 
 
 def _column(label: str, which: str | int, names: list[str]) -> int:
-    if isinstance(which, bool) or not isinstance(which, (str, int)):
-        raise TypeError(f"{label} must be a column's name or index, got {checks.short(which)}")
     if isinstance(which, str):
+        if names.count(which) > 1:
+            raise ValueError(f"{label} must name one column, got {which!r}, which {names.count(which)} columns have")
         return names.index(checks.name(label, which, names))
     if not -len(names) <= which < len(names):
         raise ValueError(f"{label} must be a column index between {-len(names)} and {len(names) - 1}, got {which}")
     return which % len(names)
 
 
+def _as_list(columns: Any) -> list[Any]:
+    return [] if columns is None else [columns] if isinstance(columns, (str, int)) else list(columns)
+
+
 def _is_number(cell: str) -> bool:
+    if "_" in cell:                                           # Python would read 1_0 as 10
+        return False
     try:
         float(cell)
     except ValueError:

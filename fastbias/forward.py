@@ -10,7 +10,7 @@ from fastbias.abi import Piece, Status
 from fastbias.loop import call
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
-from fastbias.problem import Problem
+from fastbias.problem import Problem, reachable
 from fastbias.trace import Trace
 
 __all__ = ["flow"]
@@ -59,6 +59,7 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     size = max(float(np.abs(problem.start).max()), float(np.abs(problem.y).max()) / problem.spread, 1e-300)
     if speed == 0:
         return _trace(problem, np.array([0.0, 0.0 if forever else time]), np.array([x, x]), to_u)
+    log_floor = _log_floor(problem, rtol)
     end = time if not forever else 1.0 / (2.0 * problem.spread ** 2 * max(1.0, float(np.abs(problem.start).max())))
     t, times, states = 0.0, [np.zeros(1)], [x[None]]
     for _ in range(WINDOWS):
@@ -69,12 +70,23 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         states.append(answer.y.T[1:])
         moved = float(np.abs(to_u(answer.y[:, -1]) - to_u(x)).max())
         x, t = answer.y[:, -1], end
-        if not forever or (moved <= 1e-2 * rtol * size and float(np.linalg.norm(field(t, x))) < 1e-6 * speed):
+        fallen = problem.log_loss(to_u(x)) <= log_floor if log_floor is not None else \
+            float(np.linalg.norm(field(t, x))) <= 1e-6 * speed
+        if not forever or (moved <= 1e-2 * rtol * size and fallen):
             break
         end = 3.0 * t
     else:
         raise ArithmeticError(f"the flow has not come to rest by time {t:.3g}; give a finite time")
     return _trace(problem, np.concatenate(times), np.concatenate(states), to_u)
+
+
+def _log_floor(problem: Problem, rtol: float) -> float | None:
+    """The log loss at which a flow has arrived: residuals rtol of the targets; None where L need not go to 0."""
+    try:
+        reachable(problem.X, problem.y)
+    except ValueError:
+        return None
+    return problem.log_loss(problem.start) + 2.0 * float(np.log(rtol)) if problem.loss.kind == "root" else None
 
 
 def _field(problem: Problem) -> tuple[Callable[[float, np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray],
@@ -85,7 +97,7 @@ def _field(problem: Problem) -> tuple[Callable[[float, np.ndarray], np.ndarray],
     if isinstance(g, Norm):
         if not g.smooth:
             raise ValueError(f"method must have a continuous direction for a flow, got steepest descent in the {g.name} "
-                             "norm, whose flow is a differential inclusion")
+                             "norm, which does not declare smooth=True: for l1 and linf it is a differential inclusion")
         if method.unscaled:
             raise ValueError("method must have a flow, got normalised steps, which do not shrink with the gradient")
         return lambda t, u: g.direction(problem.descent(u)), lambda u: u, problem.start

@@ -73,6 +73,9 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
         own = getattr(piece, "size", None)
         size = own if isinstance(own, int) else 5
     size = checks.whole("size", size, least=1)
+    own = getattr(piece, "size", None)
+    if isinstance(own, int) and size != own:
+        raise ValueError(f"size must be {own}, the only length that {piece!r} takes, got {size}")
     trial = next((laws for kind, laws in _LAWS.items() if isinstance(piece, kind)), None)
     if trial is None:
         raise TypeError(f"piece must be a Norm, Potential, Loss, Model or StepRule, got {checks.short(piece)}")

@@ -23,6 +23,7 @@ from fastbias.abi import (
     JIT,
     LINEAR,
     LOG_LOSS,
+    LOSS,
     MAP,
     MAP_AT,
     ROW,
@@ -200,13 +201,16 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     if y.size != N:
         return 4
     if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != 7 or buffers.control[BATCH] > N
+            or buffers.mark.shape[1] != n or buffers.control.size != 8 or buffers.control[BATCH] > N
             or (buffers.control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
             or buffers.work.size < 2 * (N + d) + buffers.control[BATCH] + 6 * n):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
     if records.steps.size > 0 and records.u.shape[1] != n:
+        return 6
+    row = buffers.control[ROW]
+    if row < records.steps.size and records.steps[row] < buffers.control[DONE]:
         return 6
     for i in range(1, records.steps.size):
         if records.steps[i] <= records.steps[i - 1]:
@@ -277,7 +281,7 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     while True:
         row = control[ROW]
         due = row < steps.size and steps[row] == k
-        look = due or until > -np.inf
+        look = due or until > -np.inf or control[LOSS] != 0
         c = gamma[min(k, gamma.size - 1)]
         log_loss = np.nan
         if look:
@@ -345,7 +349,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     for i in range(8):
         at[i + 1] = at[i] + carray(sizes, (8,))[i]
     p, a = carray(params, (at[8],)), carray(pieces, (13,))
-    kept = carray(control, (7,))
+    kept = carray(control, (8,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import LOG_LOSS, SLOPE, Piece, piece
+from fastbias.abi import LOG_LOSS, SLOPE, Piece, expect, piece
 from fastbias.loop import call
 from fastbias.recipes import recorded
 
@@ -43,9 +43,14 @@ class Loss:
     kind: Literal["root", "monotone"]
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
 
+    def __post_init__(self) -> None:
+        expect("Loss", slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
+        checks.name("kind", self.kind, ("root", "monotone"))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+
     def log(self, p: np.ndarray, y: np.ndarray) -> float:
         """Return log L at predictions p (N,) for targets y (N,)."""
-        return float(call(self.log_loss, self.params, p, y))
+        return float(call(self.log_loss, self.params, *(checks.array("p, y", x, "(N,) arrays", dims=1) for x in (p, y))))
 
     def push(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return −∂L/∂p (N,), the scale multiplied in."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import MAP, MAP_AT, Piece, piece
+from fastbias.abi import MAP, MAP_AT, Piece, expect, piece
 from fastbias.loop import call
 
 __all__ = ["Model", "linear"]
@@ -46,6 +46,7 @@ class Model:
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
+        expect("Model", forward=(self.forward, MAP), pullback=(self.pullback, MAP_AT))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
 
     def parameters(self, d: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import MAP, VALUE, Piece, kernel, piece
+from fastbias.abi import MAP, VALUE, Piece, expect, kernel, piece
 from fastbias.loop import call
 from fastbias.recipes import recorded
 
@@ -61,6 +61,7 @@ class Norm:
     convex: Callable[[Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
+        expect("Norm", steepest=(self.steepest, MAP), dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
 
     def __call__(self, w: Any) -> Any:
@@ -230,40 +231,50 @@ def lp(p: float) -> Norm:
         return l1
     if p == 2:
         return l2
-    return Norm(f"l{p:.4g}", _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), smooth=True,
+    short = f"{p:.4g}"
+    name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
+    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), smooth=True,
                 convex=lambda cp, w: cp.norm(w, p))
 
 
 @piece(MAP)
 def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
-    n = g.size
+    n = g.size                                            # D⁻¹ g, D = L Lᵀ; params: D, L
     for i in range(n):
-        total = 0.0
-        for j in range(n):
-            total += params[n * n + i * n + j] * g[j]
-        out[i] = total
+        total = g[i]
+        for j in range(i):
+            total -= params[n * n + i * n + j] * out[j]
+        out[i] = total / params[n * n + i * n + i]
+    for i in range(n - 1, -1, -1):
+        out[i] /= params[n * n + i * n + i]
+        for j in range(i):
+            out[j] -= params[n * n + i * n + j] * out[i]
     return 0
 
 
-@kernel
-def _root_form(params, start, x):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for i in range(x.size):
+@piece(VALUE)
+def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
+    n, total = w.size, 0.0
+    for j in range(n):                                    # ‖Lᵀw‖₂
         inner = 0.0
-        for j in range(x.size):
-            inner += params[start + i * x.size + j] * x[j]
-        total += x[i] * inner
-    return np.sqrt(max(total, 0.0))
+        for i in range(j, n):
+            inner += params[n * n + i * n + j] * w[i]
+        total += inner * inner
+    return np.sqrt(total)
 
 
 @piece(VALUE)
-def _quadratic_norm(params, x):  # type: ignore[no-untyped-def]
-    return _root_form(params, 0, x)
-
-
-@piece(VALUE)
-def _quadratic_dual(params, x):  # type: ignore[no-untyped-def]
-    return _root_form(params, x.size * x.size, x)
+def _quadratic_dual(params, g):  # type: ignore[no-untyped-def]
+    n = g.size
+    half = np.empty(n)                                    # ‖L⁻¹g‖₂
+    total = 0.0
+    for i in range(n):
+        inner = g[i]
+        for j in range(i):
+            inner -= params[n * n + i * n + j] * half[j]
+        half[i] = inner / params[n * n + i * n + i]
+        total += half[i] * half[i]
+    return np.sqrt(total)
 
 
 @recorded
@@ -282,7 +293,7 @@ def quadratic(D: Any) -> Norm:
     D = checks.positive_definite("D", D)
     root = np.linalg.cholesky(D)
     return Norm("quadratic", _quadratic_steepest, _quadratic_dual, _quadratic_norm,
-                np.concatenate([D.ravel(), np.linalg.inv(D).ravel()]), size=D.shape[0], matrix=lambda d: D,
+                np.concatenate([D.ravel(), root.ravel()]), size=D.shape[0], matrix=lambda d: D,
                 smooth=True, convex=lambda cp, w: cp.norm(root.T @ w, 2))
 
 

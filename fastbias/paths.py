@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbias import checks, norms, potentials, theory
 from fastbias.norms import Norm
+from fastbias.problem import reachable
 from fastbias.theory import CERTIFIED, Hypothesis, Limit
 
 __all__ = ["RegularisationPath", "l1_path", "minimum_norm"]
@@ -48,7 +49,7 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     d = X.shape[1]
     if norm.size not in (None, d):
         raise ValueError(f"X must have {norm.size} columns for the {norm.name} norm, got {d}")
-    theory.reachable(X, y)
+    reachable(X, y)
     if norm.matrix is not None:
         found = theory.bregman_projection(X, y, potentials.quadratic(norm.matrix(d)), np.zeros(d))
         w, nu = found.w, found.dual
@@ -58,8 +59,7 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
         w, nu = _convex_program(X, y, norm)
     nu = nu / max(norm.dual(nu @ X), 1e-300) if norm.dual(nu @ X) > 0 else nu
     size = norm(w)
-    gap = max((size - float(nu @ y)) / size if size > 0 else 0.0, theory.relative(X @ w - y, y, np.linalg.norm(X)
-                                                                                  * np.linalg.norm(w)))
+    gap = max((size - float(nu @ y)) / size if size > 0 else 0.0, theory.feasibility(X, y, w))
     rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True, f"{norm.dual(nu @ X):.16g}"),)
     return Limit(w, "point", f"minimum {norm.name} norm", "linear duality", rows, bool(abs(gap) <= CERTIFIED), float(gap),
                  nu)

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +14,22 @@ import numpy as np
 
 from fastbias import checkpoint as disk
 from fastbias import checks, forward, models, theory
-from fastbias.abi import BATCH, DONE, HURRY, LINEAR, MESSAGES, ROW, UNSCALED, WATCH, Buffers, Params, Pieces, Records, Status
+from fastbias.abi import (
+    BATCH,
+    DONE,
+    HURRY,
+    LINEAR,
+    LOSS,
+    MESSAGES,
+    ROW,
+    UNSCALED,
+    WATCH,
+    Buffers,
+    Params,
+    Pieces,
+    Records,
+    Status,
+)
 from fastbias.loop import descend
 from fastbias.problem import make
 from fastbias.theory import Limit
@@ -84,14 +101,17 @@ class Plan:
                               method.beta, method.gamma)
         state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
         batch = method.sampling.batch
-        control = np.zeros(7, np.int64)
+        control = np.zeros(8, np.int64)
         control[WATCH] = method.constant and not method.random
         control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
+        control[LOSS] = method.rule.loss
         self.buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                                 np.full(2 * N + 1 if batch else 0, -1),
                                 np.zeros(2 * (N + d) + batch + 6 * n + method.scratch))
         self.status = Status.OK
         self.trace: Trace | None = None
+        self._running = False
+        self._pace = 0.0                                  # updates a second, as last seen
 
     @property
     def t(self) -> int:
@@ -148,7 +168,9 @@ class Plan:
         ValueError, TypeError
             Where an argument is bad.
         """
-        stop = self.t + checks.whole("steps", steps)
+        if self._running:
+            raise RuntimeError("plan.run must not be called from within its own callback")
+        stop = checks.whole("steps", self.t + checks.whole("steps", steps))
         rows = _rows(record, self.t, stop)
         log_target = -np.inf if until is None else checks.number("until", until)
         if callback is not None and not callable(callback):
@@ -167,6 +189,7 @@ class Plan:
                 self.save(checkpoint)
 
         saved = perf_counter()
+        self._running = True
         try:
             if not ended:
                 for status in self._chunks(records, stop, log_target, progress):
@@ -177,11 +200,12 @@ class Plan:
                         keep()
                         saved = perf_counter()
         except StopIteration:
-            message = f"stopped by the callback at step {self.t}"
+            message = f"stopped by the callback at step {self.t}" if status == Status.OK else None
         except BaseException as error:
             message = f"interrupted by {type(error).__name__} at step {self.t}"
             raise
         finally:
+            self._running = False
             keep()
         trace = self.trace
         assert trace is not None
@@ -310,7 +334,7 @@ class Plan:
         if progress:
             from tqdm.auto import tqdm
             bar = tqdm(total=stop - self.t, unit="step", unit_scale=True)
-        chunk = max(1, int(1e6 / (self.problem.X.size + 1000)))
+        chunk = max(1, int(self._pace * CHUNK))           # an update may cost far more than X.size tells: begin with one
         try:
             while True:
                 begun, began = self.t, perf_counter()
@@ -322,7 +346,8 @@ class Plan:
                 yield status
                 if status != Status.OK or self.t >= stop:
                     return
-                chunk = max(1, int(min(4.0, CHUNK / max(took, 1e-9)) * chunk))
+                self._pace = chunk / max(took, 1e-9)
+                chunk = max(1, int(min(8.0, CHUNK / max(took, 1e-9)) * chunk))
         finally:
             if bar is not None:
                 bar.close()
@@ -348,10 +373,12 @@ class Plan:
             finally:                                      # never leave while the loop may still write; an Event, because
                 self.buffers.control[HURRY] = 1          # an interrupted Thread.join takes a running thread for ended
                 while not done.is_set() and thread in threading.enumerate():
-                    done.wait(0.1)
+                    with suppress(KeyboardInterrupt):     # a second Ctrl-C changes nothing: one is under way
+                        done.wait(0.1)
                 self.buffers.control[HURRY] = 0
-        if not answer or answer[0] < 0:
-            raise RuntimeError(f"the loop refused its arguments: {MESSAGES.get(answer[0] if answer else 0)}")
+        if not answer or answer[0] not in set(Status):
+            told = f"{answer[0]} ({MESSAGES.get(answer[0], 'unknown')})" if answer else "nothing"
+            raise RuntimeError(f"a piece or the loop must return one of fb.Status, got {told}")
         return answer[0]
 
     def _trace(self, records: Records, status: Status, message: str) -> Trace:
@@ -376,12 +403,13 @@ def _rows(record: Any, begin: int, stop: int) -> np.ndarray:
     """The steps to write down between two steps, both included."""
     if record is None:
         record = 200
-    if isinstance(record, (bool, str)) or np.ndim(record) > 1:
+    if isinstance(record, (bool, str, bytes, dict)):
         raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
-    if np.ndim(record) == 0:
-        count = checks.whole("record", record, least=2)
+    if isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0):
+        count = checks.whole("record", record, least=2) - (begin == 0)
         low = max(begin, 1)
         inner = np.round(np.geomspace(low, max(stop, low), min(count, stop - begin + 2))).astype(np.int64)
+        inner = inner[1:] if count == 1 else inner           # a start and an end, nothing between
     else:
         wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1, empty=True)
         if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():

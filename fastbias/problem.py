@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, losses, models
+from fastbias.abi import Piece
+from fastbias.loop import call
 from fastbias.losses import Loss
 from fastbias.methods import Method
 from fastbias.models import Model
 from fastbias.potentials import Potential
 
-__all__ = ["Problem", "make"]
+__all__ = ["Problem", "Unreachable", "make", "reachable"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +79,10 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     if k and not np.allclose(X, X.reshape(-1, k, k).transpose(0, 2, 1).reshape(X.shape), rtol=1e-14, atol=0):
         raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
                          "the same predictions")
-    return Problem(X, y, loss, method, model, _start(start, n, method, model), shape)
+    return Problem(X, y, loss, method, model, _start(start, n, method, model, shape), shape)
 
 
-def _start(start: Any, n: int, method: Method, model: Model) -> np.ndarray:
+def _start(start: Any, n: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:
     """The user's u(0), or the default: argmin ψ for potentials, else 0; it must lie inside dom ψ."""
     psi = method.geometry if isinstance(method.geometry, Potential) else None
     if start is None:
@@ -92,20 +94,17 @@ def _start(start: Any, n: int, method: Method, model: Model) -> np.ndarray:
             raise ValueError(f"start must be given for natural gradient with the {psi.name} potential: its Hessian is "
                              "singular at argmin ψ")
         return psi.start(n) if method.constraint is None else psi.project(*method.constraint, np.zeros(n))[0]
-    if model.linear or not isinstance(start, (list, tuple)):
-        start = checks.array("start", start, "an (n,) array", dims=(1, 2))
-    else:
-        start = np.concatenate([checks.array("start", layer, "a list of layers", dims=(1, 2)).ravel()
-                                for layer in (start if np.ndim(start[0]) else [start])])
-    start = np.ascontiguousarray(start.ravel())
-    if start.size != n:
-        raise ValueError(f"start must have {n} entries, got {start.size}")
+    if not model.linear and isinstance(start, (list, tuple)) and len(start) and np.ndim(start[0]):
+        start = np.concatenate([checks.array("start", layer, "a list of layers", dims=(1, 2)).ravel() for layer in start])
+    start = checks.point("start", start, n, shape if model.linear else (n,))
     if psi is not None:
         try:
             psi.to_dual(start)
         except ValueError:
             raise ValueError(f"start must lie inside the domain of the {psi.name} potential, "
                              f"got {checks.short(start)}") from None
+    if isinstance(method.geometry, Piece) and call(method.geometry, np.empty(0), start, np.zeros(n), np.empty(n)) != 0:
+        raise ValueError(f"start must lie where the metric {method.geometry!r} is defined, got {checks.short(start)}")
     if method.constraint is not None:
         Q, c = method.constraint
         if np.abs(Q @ start - c).max() > 1e-9 * max(1.0, float(np.abs(start).max())):
@@ -113,3 +112,17 @@ def _start(start: Any, n: int, method: Method, model: Model) -> np.ndarray:
                              f"{np.abs(Q @ start - c).max():.3g}")
     return start
 
+
+class Unreachable(ValueError):  # noqa: N818 (it names the event)
+    """No point of the closed domain satisfies the equations."""
+
+
+def reachable(X: np.ndarray, y: np.ndarray) -> None:
+    """Raise `Unreachable` where Xw = y has no solution: with rows of length one, a least-squares residual over 1e-9."""
+    lengths = np.linalg.norm(X, axis=1)
+    scale = np.where(lengths > 0, lengths, 1.0)
+    rows, goal = X / scale[:, None], y / scale
+    w = np.linalg.lstsq(rows, goal, rcond=None)[0]
+    misfit = float(np.abs(rows @ w - goal).max() / max(float(np.abs(goal).max()), float(np.linalg.norm(w)), 1e-300))
+    if misfit > 1e-9:
+        raise Unreachable(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g}, relatively")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import RULE, Piece, piece
+from fastbias.abi import RULE, Piece, expect, piece
 from fastbias.loop import call
 from fastbias.recipes import recorded
 
@@ -20,12 +20,20 @@ __all__ = ["StepRule", "constant", "power", "sequence"]
 
 @dataclass(frozen=True, eq=False)
 class StepRule:
-    """A step rule: its name, its compiled piece, its numbers, and whether η_k is the same for every k."""
+    """A step rule: its name, its compiled piece (``abi.RULE``), its numbers, and what the loop must know of it.
+
+    ``constant`` says that η_k is the same for every k; ``loss`` that the piece wants log L, which then costs a pass.
+    """
 
     name: str
     rule: Piece
     params: np.ndarray
     constant: bool = False
+    loss: bool = False
+
+    def __post_init__(self) -> None:
+        expect("StepRule", rule=(self.rule, RULE))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
 
     def __call__(self, k: int) -> float:
         """Return η_k, the step size of the update from step k to k + 1."""
@@ -45,7 +53,7 @@ def _sequence(params, k, s, log_loss):  # type: ignore[no-untyped-def]
 @recorded
 def constant(eta: float) -> StepRule:
     """Return the rule η_k = eta for every k; eta > 0, else ValueError."""
-    return StepRule("constant", _sequence, np.array([checks.number("step_size", eta, above=0)]), constant=True)
+    return StepRule("constant", _sequence, np.array([checks.number("eta", eta, above=0)]), constant=True)
 
 
 @recorded
@@ -71,7 +79,7 @@ def power(eta: float, a: float) -> StepRule:
     >>> fb.steps.power(0.5, 1.0)(4)
     0.1
     """
-    return StepRule("power", _power, np.array([checks.number("step_size", eta, above=0),
+    return StepRule("power", _power, np.array([checks.number("eta", eta, above=0),
                                                checks.number("a", a, least=0)]), constant=a == 0)
 
 
@@ -80,7 +88,7 @@ def as_rule(step_size: Any) -> StepRule:
     if isinstance(step_size, StepRule):
         return step_size
     etas = checks.steps("step_size", step_size, above=0)
-    return constant(etas[0]) if etas.size == 1 else sequence(etas)
+    return constant(float(etas[0])) if etas.size == 1 else sequence(etas)
 
 
 EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5))

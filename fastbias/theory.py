@@ -15,9 +15,9 @@ import numpy as np
 from fastbias import checks, potentials
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
-from fastbias.problem import Problem
+from fastbias.problem import Problem, Unreachable, reachable
 
-__all__ = ["Hypothesis", "Limit", "NoTheorem", "bregman_projection", "limit", "reachable", "relative"]
+__all__ = ["Hypothesis", "Limit", "NoTheorem", "bregman_projection", "feasibility", "limit"]
 
 CERTIFIED = 1e-10
 PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
@@ -137,54 +137,103 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     >>> print(fb.bregman_projection([[1, 2]], [1], fb.potentials.entropy).w.round(12))
     [0.5  0.25]
     """
-    if not isinstance(potential, Potential):
-        raise TypeError(f"potential must be one of fb.potentials, got {checks.short(potential)}")
+    psi: Potential = checks.one_of("potential", potential, potentials, Potential)
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
     shape = X.shape[1:]
     X = X.reshape(X.shape[0], -1)
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
+    if psi.size not in (None, X.shape[1]):
+        raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got {X.shape[1]}")
     if constraint is not None:
         G, h = checks.equations("constraint", constraint)
         if G.shape[1] != X.shape[1]:
             raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
         X, y = np.vstack([X, G]), np.concatenate([y, h])
-    start = potential.start(X.shape[1]) if w0 is None else checks.array("w0", w0, "a (d,) array", dims=(1, 2)).ravel()
-    if start.size != X.shape[1]:
-        raise ValueError(f"w0 must have {X.shape[1]} entries, got {start.size}")
+    w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
     try:
-        z0 = potential.to_dual(start)
+        z0 = psi.to_dual(w0)
     except ValueError:
-        raise ValueError(f"w0 must lie inside the domain of the {potential.name} potential, "
-                         f"got {checks.short(start)}") from None
+        raise ValueError(f"w0 must lie inside the domain of the {psi.name} potential, got {checks.short(w0)}") from None
     reachable(X, y)
-    w, nu = potential.project(X, y, z0)
-    gap = _residual(X, y, potential, z0, w, nu)
+    w, nu = psi.project(X, y, z0)
+    gap = _residual(X, y, psi, z0, w, nu)
     certified = gap <= CERTIFIED
     row = Hypothesis("an interior point of the domain satisfies the equations", True if certified else None,
                      f"residuals at most {gap:.1e}")
-    inside = w - potential.lower
-    if np.isfinite(potential.lower) and (not certified or inside.min() <= 1e-9 * inside.max()):
-        free = _interior(X, y, potential)
-        if not free.all():
-            w, nu, certified = np.full(w.size, potential.lower), np.full(y.size, np.nan), False
+    unseen = _unseen(X, w - psi.lower) if certified and np.isfinite(psi.lower) else np.zeros(w.size, bool)
+    if np.isfinite(psi.lower) and (not certified or unseen.any()):
+        free = _interior(X, y, psi)
+        if not free.all() and (not certified or unseen[~free].all()):
+            w, nu, certified = np.full(w.size, psi.lower), np.full(y.size, np.nan), False
             if free.any():
                 rest = np.ascontiguousarray(X[:, free])
-                w[free] = potential.project(rest, y - potential.lower * X[:, ~free].sum(axis=1), z0[free])[0]
-            gap = relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w))
+                w[free] = psi.project(rest, y - psi.lower * X[:, ~free].sum(axis=1), z0[free])[0]
+            gap = feasibility(X, y, w)
             row = Hypothesis(row.statement, False, f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on "
                              "the boundary in every solution, so no finite dual variable exists")
-    if potential.symmetric:
-        values = np.linalg.eigvalsh(w.reshape(2 * (potential.symmetric,)))
+    if psi.symmetric:
+        values = np.linalg.eigvalsh(w.reshape(2 * (psi.symmetric,)))
         if not certified or values[0] <= 1e-9 * values[-1]:
-            lowest = _in_cone(X, y, potential.symmetric)
+            lowest = _in_cone(X, y, psi.symmetric)
             certified = certified and lowest > 1e-7 * float(values[-1])
             row = Hypothesis(row.statement, True if certified else False if lowest <= 1e-7 else None, "a semidefinite "
                              f"program: the smallest eigenvalue of a solution can be {lowest:.1e}, not more")
     return Limit(w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)", (row,), certified, gap, nu)
 
 
+def feasibility(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
+    """The largest |⟨x_n, w⟩ − y_n| relative to the terms of its sum, so that no row hides behind another."""
+    error, size = np.abs(X @ w - y), np.maximum(np.abs(y), np.abs(X) @ np.abs(w))
+    return float(np.max(np.divide(error, size, out=error.copy(), where=size > 0)))
+
+
+def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray, nu: np.ndarray) -> float:
+    """The larger of the two relative residuals of eq. (6), from w and ν alone.
+
+    Stationarity is measured against the dual variables, and against what a relative change of w does to ∇ψ(w); where a
+    coordinate underflows onto the boundary (e^−800 is 0), as w = (∇ψ)⁻¹(∇ψ(w0) + Xᵀν).
+    """
+    pull = nu @ X
+    try:
+        z, nearby = psi.to_dual(w), psi.to_dual(w * (1 + 1e-8))
+    except ValueError:
+        if not np.isfinite(z0 + pull).all():
+            return float("inf")
+        return max(feasibility(X, y, w), relative(psi.to_primal(z0 + pull) - w, w))
+    scale = max(float(np.abs(x).max()) for x in (z, z0, pull, (nearby - z) * 1e8))
+    error = float(np.abs(z - z0 - pull).max())
+    return max(feasibility(X, y, w), error / scale if scale > 0 else error)
+
+
+def _unseen(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Which coordinates are so small that no equation sees them in float64."""
+    terms = np.abs(X) * inside
+    return np.asarray((terms <= 4 * np.finfo(float).eps * terms.sum(axis=1, keepdims=True)).all(axis=0))
+
+
+def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
+    """Which coordinates are above the lower bound in some solution (`Unreachable` where there is no solution)."""
+    from scipy.optimize import linprog
+    N, d = X.shape
+    # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some solution is above;
+    # the feasible set is a cone, so rows and right-hand side may be brought to size one
+    shift = y - psi.lower * X.sum(axis=1)
+    scale = np.linalg.norm(X, axis=1)
+    scale[scale == 0] = 1.0
+    rows, shift = X / scale[:, None], shift / scale
+    shift = shift / (np.abs(shift).max() or 1.0)
+    answer = linprog(np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
+                     A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]), b_ub=np.zeros(d),
+                     A_eq=np.hstack([rows, np.zeros((N, d)), -shift[:, None]]), b_eq=np.zeros(N),
+                     bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)], method="highs-ds")
+    if answer.status == 2:
+        raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential (w >= {psi.lower:g}), "
+                          "but a linear program shows there is none")
+    return np.asarray(answer.x[d:2 * d] > 0.5) if answer.status == 0 else np.ones(d, bool)
+
+
 def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
-    """How large (at most 1) the smallest eigenvalue of a solution can be; ValueError where none is semidefinite."""
+    """How large (at most 1) the smallest eigenvalue of a solution can be; `Unreachable` where none is semidefinite."""
     import cvxpy as cp
     W = cp.Variable((n, n), PSD=True)
     lowest = cp.Variable()
@@ -192,48 +241,15 @@ def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
                                                lowest <= 1])
     program.solve(cp.CLARABEL)
     if program.status not in ("optimal", "optimal_inaccurate"):
-        raise ValueError("X w = y must have a positive semidefinite solution, but a semidefinite program says "
-                         f"{program.status}")
+        raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite program says "
+                          f"{program.status}")
     return float(lowest.value)  # type: ignore[arg-type]
-
-
-def reachable(X: np.ndarray, y: np.ndarray) -> None:
-    """Raise ValueError where Xw = y has no solution: a least-squares residual over 1e-9 of ‖y‖."""
-    misfit = relative(X @ np.linalg.lstsq(X, y, rcond=None)[0] - y, y)
-    if misfit > 1e-9:
-        raise ValueError(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g} of the norm of y")
 
 
 def relative(error: np.ndarray, *scales: Any) -> float:
     """‖error‖ over the largest of the scales (numbers or vectors); 0 for 0/0."""
     size, scale = float(np.linalg.norm(error)), max(float(np.linalg.norm(x)) for x in scales)
     return size / scale if scale > 0 else size
-
-
-def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray, nu: np.ndarray) -> float:
-    """The larger of the two relative residuals of eq. (6), from w and ν alone."""
-    try:
-        z = psi.to_dual(w)
-    except ValueError:
-        return float("inf")
-    pull = nu @ X
-    return max(relative(X @ w - y, y, np.linalg.norm(X) * np.linalg.norm(w)), relative(z - z0 - pull, z, z0, pull))
-
-
-def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
-    """Which coordinates are above the lower bound in some solution (ValueError where there is no solution)."""
-    from scipy.optimize import linprog
-    N, d = X.shape
-    # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some solution is above
-    shift = y - psi.lower * X.sum(axis=1)
-    answer = linprog(np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
-                     A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]), b_ub=np.zeros(d),
-                     A_eq=np.hstack([X, np.zeros((N, d)), -shift[:, None]]), b_eq=np.zeros(N),
-                     bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)], method="highs-ds")
-    if answer.status != 0:
-        raise ValueError(f"X w = y must have a solution in the domain of the {psi.name} potential (w >= {psi.lower:g}), "
-                         "but a linear program shows there is none")
-    return np.asarray(answer.x[d:2 * d] > 0.5)
 
 
 # ---------------------------------------------------------------------------------------------------- the theorems
@@ -269,7 +285,7 @@ def _psi(problem: Problem) -> Potential:
     g = problem.method.geometry
     if isinstance(g, Potential):
         return g
-    if isinstance(g, Norm) and g.matrix is not None:
+    if isinstance(g, Norm) and g.matrix not in (None, np.eye):
         return potentials.quadratic(g.matrix(problem.start.size))
     return potentials.euclidean
 
@@ -331,7 +347,8 @@ TABLE: tuple[Row, ...] = (
                "monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one case); the "
                "nearest statement is that path itself: fb.l1_path, and fb.minimum_norm for its end"),
     Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: p.method.family == "steepest",
-        reason="steepest descent in a norm that is not quadratic goes to a point that depends on η, and even η → 0 "
+        reason="steepest descent in a norm that is not quadratic (or does not declare its matrix=) goes to "
+               "a point that depends on η, and even η → 0 "
                "does not give the minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest statements "
                "are §2.4 for quadratic norms, and Theorem 5 for strictly monotone losses"),
 )
@@ -347,7 +364,7 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
     try:
         found = bregman_projection(problem.X, reached, psi, problem.start)
-    except ValueError:
+    except Unreachable:
         return None
     normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
     gap = max(found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y)))
@@ -383,17 +400,17 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
     if row.potential is None:
         raise NoTheorem(row.reason, row.source, tuple(rows))
-    realisable = "the data are realisable: some w in dom ψ has ⟨w, x_n⟩ = y_n for every n"
+    realisable = "the data are realisable: some w in the closure of dom ψ has ⟨w, x_n⟩ = y_n for every n"
     psi = row.potential(problem)
     try:
         found = bregman_projection(problem.X, problem.y, psi, problem.start, problem.method.constraint)
-    except ValueError as error:
+    except Unreachable as error:
         rows.append(Hypothesis(realisable, False, str(error)))
         least = _least_squares(problem, psi, rows)
         if least is not None:
             return least
         raise NoTheorem(f"{row.name} needs realisable data, and these are not", row.source, tuple(rows)) from None
-    rows.append(Hypothesis(realisable, True if found.certified else None,
+    rows.append(Hypothesis(realisable, True if found.certified or found.hypotheses[0].holds is False else None,
                            f"residual {found.duality_gap:.1e}" if found.certified else found.hypotheses[0].evidence))
     rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True, f"ψ: {psi.name}"))
     rows += row.hypotheses(problem)

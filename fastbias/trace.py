@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -96,10 +97,10 @@ class Trace:
     def load(cls, path: str | os.PathLike[str]) -> Trace:
         """Read a trace that `save` wrote; ValueError where the file is none."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return cls(file["t"], file["u"], file["w"], file["log_loss"], Status(int(file["status"])),
                            str(file["message"]))
-        except (KeyError, ValueError, EOFError, AttributeError) as error:
+        except (KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
             raise ValueError(f"path must be a file that Trace.save wrote, got {os.fspath(path)!r}: {error}") from None
 
     def to_pandas(self) -> pandas.DataFrame:

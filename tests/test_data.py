@@ -61,17 +61,36 @@ def test_npz(tmp_path):
     assert d.y.tolist() == [-1, 1]
     with pytest.raises(ValueError, match="array named 'z', got X, y, other"):
         fb.data.read(path, target="z")
+    with pytest.raises(ValueError, match="header and drop are for CSV"):
+        fb.data.read(path, drop="a")
+    with pytest.raises(ValueError, match="name of an array"):
+        fb.data.read(path, target=1)
+    np.savez(path, X=np.eye(2), y=[np.nan, 1])
+    with pytest.raises(ValueError, match="finite to be converted"):
+        fb.data.read(path, labels="binary")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="whole NPZ"):
+        fb.data.read(path)
+    (tmp_path / "x.csv").write_bytes(b"a,b\n\xff,1\n")
+    with pytest.raises(ValueError, match="UTF-8"):
+        fb.data.read(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize(("text", "options", "error", "words"), [
     ("", {}, ValueError, "at least one row"),
     ("a,b\n", {}, ValueError, "at least 1 row and 2 columns"),
     ("1\n2\n", {}, ValueError, "2 columns"),
-    ("a,b\n1,2\n3\n", {}, ValueError, "2 cells in every row, got 1 in row 3"),
-    ("a,b\n1,2\nx,3\n", {}, ValueError, "column 'a' of my.csv must hold numbers, got 'x' in row 3"),
-    ("a,b\n1,2\n,3\n", {}, ValueError, "got '' in row 3"),
+    ("a,b\n1,2\n3\n", {}, ValueError, "2 cells in every row, got 1 in line 3"),
+    ("a,b\n1,2\nx,3\n", {}, ValueError, "column 'a' of my.csv must hold numbers, got 'x' in line 3"),
+    ("a,b\n1,2\n,3\n", {}, ValueError, "got '' in line 3"),
     ("a,b\n1,yes\n2,no\n", {"header": True}, ValueError, "column 'b' .*labels=\"binary\""),
     ("a,b\n1,nan\n2,3\n", {}, ValueError, "y must be finite"),
+    ("a,k\n1,\n2,x\n", {"labels": "binary"}, ValueError, "column 'k' of my.csv must have no gaps, got '' in line 2"),
+    ("a,k\n1,nan\n2,5\n", {"labels": "binary"}, ValueError, "no gaps"),
+    ("a,a\n1,2\n", {"target": "a"}, ValueError, "target must name one column, got 'a', which 2 columns have"),
+    (CSV, {"drop": "goal"}, ValueError, "drop must not name the target"),
+    ("a,b\n1_0,2\n1,2\n", {}, ValueError, "got '1_0'"),
+    ('a,b\n"1\n2",3\n1,2\n', {}, ValueError, "must hold numbers, got '1.n2'"),
     (CSV, {"target": "gaol"}, ValueError, "target must be one of a, b, c, goal, got 'gaol'.*goal"),
     (CSV, {"target": 4}, ValueError, "target must be a column index between -4 and 3, got 4"),
     (CSV, {"target": True}, TypeError, "target must be a column's name or index"),
@@ -160,6 +179,19 @@ def test_the_command_answers_bad_input_with_one_sentence(table, capsys, words, s
     assert code == 2
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_numeric_headers_and_tall_tables(table, capsys, tmp_path):
+    path = table("2019,2020,2021\n1,2,3\n4,5,6\n")
+    code, text, _ = command(capsys, "run", path, "--header", "--target", "2020", "--loss", "squared", "--method", "gradient")
+    assert code == 0
+    assert "2021" in text
+    rows = "\n".join(f"{i % 7},{i % 5},{i % 3}" for i in range(3000))
+    code, _, _ = command(capsys, "run", table(rows), "--loss", "squared", "--method", "gradient", "--steps", "10", "--quiet")
+    assert code == 0
+    code, _, err = command(capsys, "run", path, "--loss", "squared", "--method", "gradient", "--out", tmp_path / "no/x.npz")
+    assert code == 2
+    assert "folder that exists" in err
 
 
 def test_a_step_size_is_found_or_asked_for(table, capsys):

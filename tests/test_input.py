@@ -31,7 +31,7 @@ def plan(X=X, y=y, loss="squared", method=GD, **options):
     (lambda: plan(X=[[1, None], [1, 2]]), TypeError, "dtype object"),
     (lambda: plan(X=np.array(X, complex)), TypeError, "dtype complex128"),
     (lambda: plan(X=[["1", "2"], ["3", "4"]]), TypeError, "X must be .* real numbers"),
-    (lambda: plan(X=scipy.sparse.eye(2).tocsr()), TypeError, "X must be a dense .* sparse"),
+    (lambda: plan(X=scipy.sparse.eye(2).tocsr()), TypeError, "X must be .* dense, got a sparse"),
     (lambda: plan(X=scipy.sparse.coo_array(np.eye(2))), TypeError, "sparse"),
     (lambda: plan(X=np.ma.masked_greater(np.array(X), 1.5)), TypeError, "masked"),
     (lambda: plan(loss="sqared"), ValueError, "loss must be one of .*did you mean 'squared'"),
@@ -39,7 +39,7 @@ def plan(X=X, y=y, loss="squared", method=GD, **options):
     (lambda: plan(method="gradient"), TypeError, "method must come from fb.methods"),
     (lambda: plan(model=3), TypeError, "model must be"),
     (lambda: plan(model="liner"), ValueError, "model must be one of linear"),
-    (lambda: plan(start=[1.0]), ValueError, "start must have 3 entries, got 1"),
+    (lambda: plan(start=[1.0]), ValueError, "start must have 3 entries, got shape"),
     (lambda: plan(start=[1.0, NAN, 1.0]), ValueError, "start must be finite"),
     (lambda: plan(method=m.mirror_descent("entropy", 0.1), start=[1, 0, 1]), ValueError,
      "start must lie inside the domain of the entropy potential"),
@@ -82,6 +82,19 @@ def plan(X=X, y=y, loss="squared", method=GD, **options):
     (lambda: plan().run("10"), TypeError, "steps must be a whole number"),
     (lambda: plan().run(True), TypeError, "steps must be a whole number"),
     (lambda: fb.piece(fb.abi.VALUE)(lambda x: 1.0), TypeError, "must take 2 arguments"),
+    (lambda: m.gradient_descent(10**400), ValueError, "step_size must fit into float64"),
+    (lambda: plan().run(10**400), ValueError, "steps must fit into float64"),
+    (lambda: plan().run(2**63), ValueError, "steps must be under 2"),
+    (lambda: fb.norms.lp(10**400), ValueError, "p must fit"),
+    (lambda: m.gradient_descent([[0.1], [0.1, 0.2]]), ValueError, "step_size must be"),
+    (lambda: m.gradient_descent(0.1, momentum=[True, 0.5]), TypeError, "bools"),
+    (lambda: plan(X=np.ones((1, 2, 3)), y=[1], start=np.zeros((3, 2))), ValueError, "start must have 6 entries or shape"),
+    (lambda: plan(start=np.zeros((3, 1))), ValueError, "start must have 3 entries"),
+    (lambda: fb.bregman_projection(X, y, fb.potentials.entropy, constraint=5), TypeError, "constraint must be a pair"),
+    (lambda: fb.bregman_projection(X, y, fb.potentials.entropy, constraint=(X,)), TypeError, "constraint must be a pair"),
+    (lambda: fb.bregman_projection(X, y, fb.potentials.quadratic([1, 2])), ValueError, "X must have 2 columns"),
+    (lambda: fb.laws.check(fb.norms.quadratic([1, 2]), size=3), ValueError, "size must be 2"),
+    (lambda: fb.steps.constant(-1), ValueError, "eta must be"),
     (lambda: fb.data.example(1), ValueError, "number must be 2, 3 or 4"),
     (lambda: fb.data.random_regression(0, 3), ValueError, "N must be a whole number >= 1"),
     (lambda: fb.bregman_projection([[1, 2]], [1, 2], fb.potentials.entropy), ValueError, "y must be .* length 1"),
@@ -124,6 +137,15 @@ def test_data_frames_read_only_arrays_and_copies():
     assert (fb.run(frame, pandas.Series(y), loss="squared", method=GD, steps=20).w == wanted).all()
     mixed = pandas.DataFrame({"a": [1, 0], "b": [2.0, 1.0], "c": [0.5, 1.0]})
     assert (fb.run(mixed, y, loss="squared", method=GD, steps=20).w == wanted).all()
+    nullable = pandas.DataFrame({"a": pandas.array([1, 0], "Int64"), "b": [2.0, 1.0], "c": [0.5, 1.0]})
+    assert (fb.run(nullable, y, loss="squared", method=GD, steps=20).w == wanted).all()
+    flags = pandas.DataFrame({"a": [True, False], "b": [2.0, 1.0], "c": [0.5, 1.0]})
+    assert (fb.run(flags, y, loss="squared", method=GD, steps=20).w == wanted).all()
+    nullable.loc[0, "a"] = pandas.NA
+    with pytest.raises(ValueError, match="X must be finite"):
+        fb.run(nullable, y, loss="squared", method=GD, steps=1)
+    with pytest.raises(TypeError, match="dtype object"):
+        fb.run(pandas.DataFrame({"a": ["x", "y"], "b": [1, 2]}), y, loss="squared", method=GD, steps=1)
     A = np.array(X)
     A.setflags(write=False)
     assert (fb.run(A, y, loss="squared", method=GD, steps=20).w == wanted).all()

@@ -77,7 +77,7 @@ def test_record_takes_steps_or_a_count():
     assert plan.run(0).t.tolist() == [25]
     assert plan.run(1e1, record=[]).t.tolist() == [25, 35]
     for bad, kind in (([36.5], ValueError), ([34], ValueError), ([99], ValueError), (1, ValueError), (True, TypeError),
-                      ("all", TypeError), ([[36]], TypeError)):
+                      ("all", TypeError), ([[36]], ValueError), ([[1], [1, 2]], ValueError), ({}, TypeError)):
         with pytest.raises(kind, match="record"):
             plan.run(10, record=bad)
     assert plan.t == 35
@@ -251,7 +251,7 @@ def test_descend_says_which_argument_is_bad():
         assert str(number) in abi.MESSAGES[-number]
     assert fb.descend(*good) == 0
     plan.buffers.state.resize((1, 5))
-    with pytest.raises(RuntimeError, match="refused"):
+    with pytest.raises(RuntimeError, match="argument 5 is bad"):
         broken = new()
         broken.buffers = broken.buffers._replace(work=np.zeros(1))
         broken.run(1)
@@ -348,3 +348,114 @@ def test_a_models_pullback_is_used():
     assert layers.u.tolist() == [0.5, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="saddle"):
         fb.Plan(X, y, loss="squared", method=m.gradient_descent(ETA), model=square)
+
+
+def test_a_second_ctrl_c_does_not_leave_the_loop_writing(monkeypatch):
+    """The step under way is slow and cannot be hurried: run() returns only once the loop has stopped."""
+    @fb.piece(fb.abi.MAP)
+    def slow(params, g, out):
+        total = 0.0
+        for i in range(60_000_000 if params[0] > 0 else 1):
+            total += (i % 7) * 1e-300
+        for i in range(g.size):
+            out[i] = g[i] + total
+        return 0
+
+    norm = fb.norms.Norm("slow", slow, fb.norms.l2.dual_norm, fb.norms.l2.norm, params=[1.0 if JIT else 0.0])
+    monkeypatch.setattr(plan_module, "LARGE", 1)
+    plan = new(m.steepest_descent(norm, ETA))
+    plan.run(1)
+    timers = [threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)) for after in (0.1, 0.15)]
+    for timer in timers:
+        timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            plan.run(10**9)
+            time.sleep(1)
+    finally:
+        for timer in timers:
+            timer.join()
+    u, t = plan.u, plan.t
+    time.sleep(0.3)
+    assert plan.t == t
+    assert (plan.u == u).all()
+
+
+@pytest.mark.long
+def test_ctrl_c_is_answered_at_once_where_the_geometry_is_dear():
+    d = 1500
+    A, b = fb.data.random_regression(2, d, rng=0)
+    plan = fb.Plan(A, b, loss="squared", method=m.mirror_descent(fb.potentials.quadratic(np.ones(d)),
+                                                                 fb.steps.power(1e-6, 0.1)))
+    assert interrupted(plan, 10**9, 0.3) < 0.5
+
+
+def test_a_callback_may_not_run_the_plan_and_does_not_hide_how_a_run_ended():
+    plan = new()
+    with pytest.raises(RuntimeError, match="within its own callback"):
+        plan.run(10, callback=lambda p: p.run(1))
+    plan.run(10)
+    E = fb.data.example(2)
+
+    def stop(p):
+        raise StopIteration
+
+    plan = fb.Plan(*E, loss="squared", method=m.mirror_descent("entropy", 0.05, primal_momentum=0.9))
+    plan.run(2)
+    with pytest.raises(fb.RunStopped, match="left the domain"):
+        plan.run(1, callback=stop)
+
+
+def test_pieces_of_the_wrong_signature_are_refused_where_they_are_made():
+    L, N, P = fb.losses.squared, fb.norms.l2, fb.potentials.entropy
+    for make, words in (
+            (lambda: fb.losses.Loss("x", L.log_loss, L.slope, "root"), "slope of a Loss must be a piece of signature SLOPE"),
+            (lambda: fb.losses.Loss("x", L.slope, L.log_loss, "roooot"), "kind must be one of root, monotone"),
+            (lambda: fb.norms.Norm("x", N.norm, N.dual_norm, N.norm), "steepest of a Norm must be a piece of signature MAP"),
+            (lambda: fb.norms.Norm("x", lambda p, g, o: 0, N.dual_norm, N.norm), "must be a compiled piece"),
+            (lambda: fb.potentials.Potential("x", P.link, P.inverse_link, P.link, P.value), "MAP_AT"),
+            (lambda: fb.models.Model("x", P.metric, P.metric), "forward of a Model"),
+            (lambda: fb.steps.StepRule("x", N.norm, [1.0]), "rule of a StepRule"),
+            (lambda: fb.piece("MAP"), "signature must be one of"),
+            (lambda: fb.piece(fb.abi.MAP)(3), "plain function")):
+        with pytest.raises((TypeError, ValueError), match=words):
+            make()
+
+
+def test_a_status_that_is_none_is_said():
+    @fb.piece(fb.abi.MAP)
+    def odd(params, g, out):
+        out[:] = g
+        return 7
+
+    norm = fb.norms.Norm("odd", odd, fb.norms.l2.dual_norm, fb.norms.l2.norm)
+    with pytest.raises(RuntimeError, match="got 7"):
+        new(m.steepest_descent(norm, ETA)).run(1)
+
+
+def test_a_rule_that_asks_for_the_loss_is_told_it_at_every_step():
+    @fb.piece(fb.abi.RULE)
+    def falling(params, k, s, log_loss):
+        return params[0] * min(1.0, np.exp(log_loss))
+
+    rule = fb.steps.StepRule("falling", falling, [ETA], loss=True)
+    traces = [new(m.gradient_descent(rule)).run(30, record=record) for record in (2, 200, [1, 5, 9])]
+    assert all((t.u[-1] == traces[0].u[-1]).all() for t in traces)
+    w = np.zeros(5)
+    for _ in range(30):
+        r = X @ w - y
+        w = w - ETA * min(1.0, r @ r) * 2 * X.T @ r
+    assert traces[0].u[-1] == pytest.approx(w, rel=1e-12)
+
+
+def test_count_of_rows_is_at_most_what_was_asked():
+    for count in (2, 3, 10, 50):
+        assert len(new().run(60, record=count)) <= count
+
+
+def test_descend_refuses_rows_that_lie_behind():
+    plan = new()
+    plan.run(5)
+    plan.buffers.control[abi.ROW] = 0
+    records = abi.Records(np.array([3]), np.zeros((1, 5)), np.zeros(1))
+    assert fb.descend(plan.pieces, plan.params, X, y, plan.buffers, records, 9, -np.inf) == -6

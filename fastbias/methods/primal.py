@@ -43,7 +43,7 @@ def _natural(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
 def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
     for i in range(u.size):
         u_new[i] = u[i] + step * move[i]
-    return geometry.link(geometry.params, u_new, work[:u.size])       # only to ask whether u_new lies in dom ψ
+    return geometry.metric(geometry.params, u_new, move, work[:u.size])    # only to ask whether u_new has a metric
 
 
 @recorded
@@ -110,7 +110,7 @@ def natural_gradient(potential: Any, step_size: Any) -> Method:
     if isinstance(potential, Piece):
         if potential.signature != MAP_AT:
             raise TypeError(f"potential must be a potential or a metric piece of signature MAP_AT, got {potential!r}")
-        return Method("natural_gradient", "natural", _natural, primal, steps.as_rule(step_size), potential)
+        return Method("natural_gradient", "natural", _natural, _primal_inside, steps.as_rule(step_size), potential)
     return Method("natural_gradient", "natural", _natural, _primal_inside, steps.as_rule(step_size),
                   checks.one_of("potential", potential, potentials, Potential))
 

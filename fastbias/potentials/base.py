@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import Piece
+from fastbias.abi import MAP, MAP_AT, VALUE, Piece, expect
 from fastbias.loop import call
 
 __all__ = ["Potential"]
@@ -58,6 +58,8 @@ class Potential:
     convex: Callable[[Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
+        expect("Potential", link=(self.link, MAP), inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),
+               value=(self.value, VALUE))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
 
     def __call__(self, w: Any) -> float:
@@ -80,10 +82,11 @@ class Potential:
         return w
 
     def solve(self, w: Any, g: Any) -> np.ndarray:
-        """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent."""
+        """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside the domain."""
         w, g = self._vector("w", w), self._vector("g", g)
         out = np.empty_like(w)
-        call(self.metric, self.params, w, g, out)
+        if call(self.metric, self.params, w, g, out) != 0:
+            out[:] = np.nan
         return out
 
     def divergence(self, w: Any, at: Any) -> float:
@@ -98,44 +101,61 @@ class Potential:
     def project(self, A: np.ndarray, b: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
 
-        Damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν), in an orthonormal basis of the row space. It
-        certifies nothing: `fastbias.bregman_projection` does.
+        Damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν), with rows of length one, dependent rows left
+        out. It certifies nothing: `fastbias.bregman_projection` does.
         """
-        U, S, Vt = np.linalg.svd(A, full_matrices=False)
-        rank = int((max(A.shape) * np.finfo(float).eps * S[0] < S).sum()) if S[0] > 0 else 0
-        U, S, V = U[:, :rank], S[:rank], np.ascontiguousarray(Vt[:rank])
-        c = (U.T @ b) / S
+        lengths = np.linalg.norm(A, axis=1)
+        lengths[lengths == 0] = 1.0
+        rows = independent_rows(A / lengths[:, None])
+        V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
 
-        def dual(nu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-            z = z0 + nu @ V
+        def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+            z = z0 + mu @ V
             w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
             if not np.isfinite(w).all():
-                return w, np.inf, np.full(rank, np.inf)
-            return w, float(z @ w) - self(w) - float(c @ nu), c - V @ w
+                return w, np.inf, np.full(c.size, np.inf)
+            return w, float(z @ w) - self(w) - float(c @ mu), c - V @ w
 
-        nu = np.zeros(rank)
-        with np.errstate(over="ignore", invalid="ignore"):
-            w, value, r = dual(nu)
-            for _ in range(200 if rank else 0):
-                at = w
-                if self.degenerate:                      # a singular Hessian at w_i = 0 would stop Newton there
-                    floor = 1e-8 * float(np.abs(w).max()) or 1.0
-                    at = np.where(np.abs(w) < floor, floor, w)
-                move = np.linalg.lstsq(V @ np.array([self.solve(at, row) for row in V]).T, r, rcond=None)[0]
+        mu = np.zeros(c.size)
+        with np.errstate(all="ignore"):
+            w, value, r = dual(mu)
+            for _ in range(300 if c.size else 0):
+                move = self._newton_move(w, V, r)
                 gain, size = float(r @ move), 1.0
-                while size > 1e-12:
-                    w_new, value_new, r_new = dual(nu + size * move)
+                while size > 1e-60:
+                    w_new, value_new, r_new = dual(mu + size * move)
                     sees = gain > 1e-10 * abs(value)             # below that, values are rounding and only r can tell
                     if (sees and value_new <= value - 1e-4 * size * gain) or np.linalg.norm(r_new) < np.linalg.norm(r):
                         break
                     size /= 2
                 else:
                     break
-                nu, w, value, r = nu + size * move, w_new, value_new, r_new
-        return w, U @ (nu / S)
+                mu, w, value, r = mu + size * move, w_new, value_new, r_new
+        nu = np.zeros(b.size)
+        nu[rows] = mu / lengths[rows]
+        return w, nu
+
+    def _newton_move(self, w: np.ndarray, V: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """J⁻¹ r with J = V ∇²ψ(w)⁻¹ Vᵀ, brought to a unit diagonal; where J is singular, at a point nearby."""
+        for at in (w, np.where(np.abs(w) < 1e-8 * (np.abs(w).max() or 1e8), 1e-8 * np.abs(w).max() or 1.0, w)):
+            J = V @ np.array([self.solve(at, row) for row in V]).T
+            diagonal = np.sqrt(np.abs(np.diag(J)))
+            if np.isfinite(J).all() and (diagonal > 0).all():
+                move = np.linalg.lstsq(J / np.outer(diagonal, diagonal), r / diagonal, rcond=None)[0] / diagonal
+                if r @ move > 0:
+                    return np.asarray(move)
+        return r
 
     def _vector(self, label: str, x: Any) -> np.ndarray:
         return checks.array(label, x, "a (d,) array", dims=1, length=self.size)
 
     def __repr__(self) -> str:
         return f"<potential {self.name}>"
+
+
+def independent_rows(A: np.ndarray) -> np.ndarray:
+    """Which rows of A (k, d), all of length one or zero, span the others: a pivoted QR decomposition, sorted indices."""
+    from scipy.linalg import qr
+    R, order = qr(A.T, mode="r", pivoting=True)
+    size = np.abs(np.diag(R))
+    return np.sort(order[: int((size > max(A.shape) * np.finfo(float).eps * max(size.max(initial=0.0), 1e-300)).sum())])

@@ -16,30 +16,41 @@ __all__ = ["quadratic", "spectral_entropy", "squared_lp"]
 NOT_FINITE, OUT_OF_DOMAIN = int(Status.NOT_FINITE), int(Status.OUT_OF_DOMAIN)
 
 
-@kernel
-def _times(params, start, x, out):  # type: ignore[no-untyped-def]
-    n = x.size
+@piece(MAP)
+def _quadratic_link(params, w, out):  # type: ignore[no-untyped-def]
+    n = w.size
     for i in range(n):
         total = 0.0
         for j in range(n):
-            total += params[start + i * n + j] * x[j]
+            total += params[i * n + j] * w[j]
         out[i] = total
     return 0
 
 
-@piece(MAP)
-def _quadratic_link(params, w, out):  # type: ignore[no-untyped-def]
-    return _times(params, 0, w, out)
+@kernel
+def _cholesky_solve(params, x, out):  # type: ignore[no-untyped-def]
+    """Out ← D⁻¹ x, D = L Lᵀ, L being the second matrix in params."""
+    n = x.size
+    for i in range(n):
+        total = x[i]
+        for j in range(i):
+            total -= params[n * n + i * n + j] * out[j]
+        out[i] = total / params[n * n + i * n + i]
+    for i in range(n - 1, -1, -1):
+        out[i] /= params[n * n + i * n + i]
+        for j in range(i):
+            out[j] -= params[n * n + i * n + j] * out[i]
+    return 0
 
 
 @piece(MAP)
 def _quadratic_inverse(params, z, out):  # type: ignore[no-untyped-def]
-    return _times(params, z.size * z.size, z, out)
+    return _cholesky_solve(params, z, out)
 
 
 @piece(MAP_AT)
 def _quadratic_metric(params, at, g, out):  # type: ignore[no-untyped-def]
-    return _times(params, g.size * g.size, g, out)
+    return _cholesky_solve(params, g, out)
 
 
 @piece(VALUE)
@@ -74,7 +85,7 @@ def quadratic(D: Any) -> Potential:
     D = checks.positive_definite("D", D)
     root = np.linalg.cholesky(D)
     return Potential("quadratic", _quadratic_link, _quadratic_inverse, _quadratic_metric, _quadratic_value,
-                     np.concatenate([D.ravel(), np.linalg.inv(D).ravel()]), size=D.shape[0], quadratic=True,
+                     np.concatenate([D.ravel(), root.ravel()]), size=D.shape[0], quadratic=True,
                      convex=lambda cp, w: 0.5 * cp.sum_squares(root.T @ w))
 
 
