@@ -14,10 +14,11 @@ Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C k
 """
 from fastbias import abi, capi, data, forward, laws, losses, methods, models, norms, potentials, steps, theory
 from fastbias.abi import Status, piece
+from fastbias.limits import Limit, NoTheorem
 from fastbias.loop import descend
 from fastbias.paths import l1_path, minimum_norm
 from fastbias.plan import Plan, run
-from fastbias.theory import Limit, NoTheorem, bregman_projection
+from fastbias.projections import bregman_projection
 from fastbias.trace import RunStopped, Trace
 
 __version__ = "0.1.0"

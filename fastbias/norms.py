@@ -41,6 +41,8 @@ class Norm:
         The only length of vectors it can take; None for any.
     ball : "cross-polytope" or "cube", optional
         The unit ball, where it is a polytope that the linear programs of the oracles know.
+    power : float, optional
+        p, for the norm ‖w‖_p with 1 < p < ∞.
     matrix : callable, optional
         Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
     smooth : bool, default False
@@ -56,6 +58,7 @@ class Norm:
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
     size: int | None = None
     ball: Literal["cross-polytope", "cube"] | None = None
+    power: float | None = None
     matrix: Callable[[int], np.ndarray] | None = None
     smooth: bool = False
     convex: Callable[[Any, Any], Any] | None = None
@@ -233,7 +236,7 @@ def lp(p: float) -> Norm:
         return l2
     short = f"{p:.4g}"
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
-    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), smooth=True,
+    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True,
                 convex=lambda cp, w: cp.norm(w, p))
 
 

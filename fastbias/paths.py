@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, norms, potentials, theory
+from fastbias import checks, norms, potentials
+from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.problem import reachable
-from fastbias.theory import CERTIFIED, Hypothesis, Limit
+from fastbias.projections import bregman_projection, feasibility
 
 __all__ = ["RegularisationPath", "l1_path", "minimum_norm"]
 
@@ -17,7 +18,7 @@ __all__ = ["RegularisationPath", "l1_path", "minimum_norm"]
 def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     """Solve argmin ‖w‖ subject to Xw = y, with its certificate.
 
-    ℓ1 and ℓ∞ by linear programming, quadratic norms by projection, the others by their convex face.
+    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their convex face.
 
     Parameters
     ----------
@@ -51,15 +52,18 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
         raise ValueError(f"X must have {norm.size} columns for the {norm.name} norm, got {d}")
     reachable(X, y)
     if norm.matrix is not None:
-        found = theory.bregman_projection(X, y, potentials.quadratic(norm.matrix(d)), np.zeros(d))
+        found = bregman_projection(X, y, potentials.quadratic(norm.matrix(d)), np.zeros(d))
         w, nu = found.w, found.dual
     elif norm.ball is not None:
         w, nu = _linear_program(X, y, norm.ball)
+    elif norm.power is not None:                             # argmin ‖w‖_p is the projection of 0 with (1/p) Σ|w_i|^p
+        found = bregman_projection(X, y, potentials.power(norm.power), np.zeros(d))
+        w, nu = found.w, found.dual
     else:
         w, nu = _convex_program(X, y, norm)
     nu = nu / max(norm.dual(nu @ X), 1e-300) if norm.dual(nu @ X) > 0 else nu
     size = norm(w)
-    gap = max((size - float(nu @ y)) / size if size > 0 else 0.0, theory.feasibility(X, y, w))
+    gap = max((size - float(nu @ y)) / size if size > 0 else 0.0, feasibility(X, y, w))
     rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True, f"{norm.dual(nu @ X):.16g}"),)
     return Limit(w, "point", f"minimum {norm.name} norm", "linear duality", rows, bool(abs(gap) <= CERTIFIED), float(gap),
                  nu)

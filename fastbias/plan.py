@@ -30,9 +30,9 @@ from fastbias.abi import (
     Records,
     Status,
 )
+from fastbias.limits import Limit
 from fastbias.loop import descend
 from fastbias.problem import make
-from fastbias.theory import Limit
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["Plan", "run"]

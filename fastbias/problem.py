@@ -61,6 +61,10 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     if y.size != X.shape[0]:
         raise ValueError(f"y must have one entry for each row of X, got {y.size} entries for {X.shape[0]} rows")
     loss = checks.one_of("loss", loss, losses, Loss)
+    if loss.kind == "monotone" and not (np.abs(y) == 1).all():
+        values = np.unique(y)
+        raise ValueError("labels must be −1 or +1 for the " + loss.name + " loss, got {" + ", ".join(
+            f"{v:g}" for v in values[:4]) + (", …}" if values.size > 4 else "}"))
     if not isinstance(method, Method):
         raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
                         f"got {checks.short(method)}")

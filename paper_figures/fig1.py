@@ -17,7 +17,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.linalg import null_space
-from scipy.optimize import brentq
 
 import fastbias as fb
 from paper_figures._style import BLACK, BLUE, COLOURS, MARKERS, YELLOW, folder, save
@@ -101,19 +100,8 @@ def steepest() -> Panel:
     """(c) Example 4: in a norm that is not quadratic, not even the flow reaches the star."""
     runs = planned(4, {f"η = {eta:g}": fb.methods.steepest_descent(fb.norms.lp(P), eta) for eta in STEEPEST}, flow=True)
     return Panel("c", "Steepest descent in the 4/3-norm:\nthe limit depends on η; η → 0 misses w*", "seen along $w_2$",
-                 runs, minimum_norm(*fb.data.example(4), P), r"$w^*_{\|\cdot\|}$", axes=(0, 2),
-                 view=((-1.05, 1.65), (-4.9, 0.3)), zoom=((-0.08, 0.52), (-4.4, -3.8)))
-
-
-def minimum_norm(X: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
-    """Solve argmin ‖w‖_p over a line Xw = y, w = w0 + s v: the root in s of the slope of Σ|w_i|^p, which grows."""
-    w0, v = np.linalg.lstsq(X, y, rcond=None)[0], null_space(X)[:, 0]
-
-    def slope(s: float) -> float:
-        w = w0 + s * v
-        return float(v @ (np.sign(w) * np.abs(w) ** (p - 1)))
-    far = w0.size * np.linalg.norm(w0)                     # p ≤ 2: |s| ≤ ‖w‖₂ ≤ ‖w‖_p ≤ ‖w0‖_p ≤ d ‖w0‖₂
-    return np.asarray(w0 + brentq(slope, -far, far, xtol=1e-15, rtol=1e-14) * v)
+                 runs, fb.bregman_projection(*fb.data.example(4), fb.potentials.squared_lp(P)).w, r"$w^*_{\|\cdot\|}$",
+                 axes=(0, 2), view=((-1.05, 1.65), (-4.9, 0.3)), zoom=((-0.08, 0.52), (-4.4, -3.8)))
 
 
 def draw(ax: Axes, panel: Panel) -> None:

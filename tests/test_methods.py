@@ -327,3 +327,12 @@ def test_degenerate_starts_are_asked_for():
 def test_bad_arguments_of_section_2(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.long
+def test_exponentiated_gradient_goes_on_where_a_weight_underflows():
+    """No weights on the simplex fit these data, so some fall for ever: 0 in float64, yet inside the domain."""
+    method = m.mirror_descent("entropy", 0.01, constraint=([[1, 1, 1, 1]], [1]))
+    trace = fb.run(X, 10 * y, loss="squared", method=method, steps=200_000)
+    assert trace.w[-1].sum() == pytest.approx(1, abs=1e-12)
+    assert trace.w[-1].min() < 1e-300

@@ -66,8 +66,10 @@ def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new)
     for _ in range(100):
         if status != 0 or size == 0.0 or not np.isfinite(size):
             break
+        for i in range(n):                               # e^−800 is 0 in float64, but still inside the domain
+            z_new[i] = u_new[i] if u_new[i] != 0.0 else 1e-300
         for a in range(k):
-            status = geometry.metric(geometry.params, u_new, params[1 + a * n:1 + (a + 1) * n], solved)
+            status = geometry.metric(geometry.params, z_new, params[1 + a * n:1 + (a + 1) * n], solved)
             for b in range(k):
                 J[a * k + b] = 0.0
                 for i in range(n):

@@ -1,64 +1,14 @@
-"""Losses ℓ(u, y); the objective is always the SUM over the samples, L(w) = Σ_n ℓ(⟨w, x_n⟩, y_n).
-
-A loss is two compiled pieces. ``slope(params, p, y, q)`` fills q and returns s such that −∂L/∂p = e^s q;
-``log_loss(params, p, y)`` returns log L. To add one: write the two, put them into a `Loss`, list it in ``EXAMPLES``.
-"""
+"""Losses with a unique finite root (Property 1): squared, Huber, truncated squared."""
 from __future__ import annotations
-
-from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import LOG_LOSS, SLOPE, Piece, expect, piece
-from fastbias.loop import call
+from fastbias.abi import LOG_LOSS, SLOPE, piece
+from fastbias.losses.base import Loss
 from fastbias.recipes import recorded
 
-__all__ = ["Loss", "huber", "squared", "truncated_squared"]
-
-
-@dataclass(frozen=True, eq=False)
-class Loss:
-    """A loss and what the theory needs to know of it.
-
-    Parameters
-    ----------
-    name : str
-        How it is called in tables and by name.
-    slope : Piece of signature ``abi.SLOPE``
-        (params, p, y, q) → s, with q filled so that −∂L/∂p = e^s q.
-    log_loss : Piece of signature ``abi.LOG_LOSS``
-        (params, p, y) → log L; −inf where L is 0.
-    kind : "root" or "monotone"
-        "root": a unique finite root, ℓ(u, y) is minimal at u = y alone (Property 1). "monotone": strictly decreasing
-        in the margin, with no finite minimiser (Property 2).
-    params : (·,) array, default empty
-        Numbers handed to the pieces.
-    """
-
-    name: str
-    slope: Piece
-    log_loss: Piece
-    kind: Literal["root", "monotone"]
-    params: np.ndarray = field(default_factory=lambda: np.empty(0))
-
-    def __post_init__(self) -> None:
-        expect("Loss", slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
-        checks.name("kind", self.kind, ("root", "monotone"))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
-
-    def log(self, p: np.ndarray, y: np.ndarray) -> float:
-        """Return log L at predictions p (N,) for targets y (N,)."""
-        return float(call(self.log_loss, self.params, *(checks.array("p, y", x, "(N,) arrays", dims=1) for x in (p, y))))
-
-    def push(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return −∂L/∂p (N,), the scale multiplied in."""
-        q = np.empty_like(p)
-        return np.asarray(np.exp(call(self.slope, self.params, p, y, q)) * q)
-
-    def __repr__(self) -> str:
-        return f"<loss {self.name}>"
+__all__ = ["huber", "squared", "truncated_squared"]
 
 
 @piece(SLOPE)

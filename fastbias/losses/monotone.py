@@ -1,0 +1,115 @@
+"""Strictly monotone losses (Property 2) of the margin m = y p, labels ±1: exponential, logistic, probit, sigmoid.
+
+Each is its log ℓ(m) and its log(−ℓ'(m)), right to a few units in the last place for any m: the loss itself dies at
+m ≈ 745, and runs go far beyond. The four share two compiled pieces that branch on ``params[0]``.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastbias.abi import LOG_LOSS, SLOPE, kernel, piece
+from fastbias.losses.base import Loss
+
+__all__ = ["exponential", "logistic", "probit", "sigmoid"]
+
+EXPONENTIAL, LOGISTIC, SIGMOID, PROBIT = 0.0, 1.0, 2.0, 3.0
+LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
+ROOT_HALF = math.sqrt(0.5)
+
+
+@kernel
+def _softplus(x):  # type: ignore[no-untyped-def]
+    """log(1 + e^x)."""
+    return x + np.log1p(np.exp(-x)) if x > 0.0 else np.log1p(np.exp(x))
+
+
+@kernel
+def _log_mills(x):  # type: ignore[no-untyped-def]
+    """Logarithm of Mills' ratio (1 − Φ(x))/φ(x) for x ≥ 2, by its continued fraction x + 1/(x + 2/(x + 3/…))."""
+    tail = x
+    for k in range(int(20.0 + 600.0 / (x * x)), 0, -1):
+        tail = x + k / tail
+    return -np.log(tail)
+
+
+@kernel
+def _log_upper(x):  # type: ignore[no-untyped-def]
+    """log(1 − Φ(x)), the upper tail of the normal distribution."""
+    if x >= 2.0:
+        return -0.5 * x * x - LOG_ROOT_2PI + _log_mills(x)
+    if x > -1.0:
+        return np.log(0.5 * math.erfc(x * ROOT_HALF))
+    return np.log1p(-0.5 * math.erfc(-x * ROOT_HALF))
+
+
+@kernel
+def _log_of_minus(x):  # type: ignore[no-untyped-def]
+    """log(−log(1 − e^x)) for x < 0: what is left of −log(1 − Q) when Q = e^x is far below rounding."""
+    return x + 0.5 * np.exp(x) if x < -36.0 else np.log(-np.log1p(-np.exp(x)))
+
+
+@kernel
+def _log_loss_at(kind, m):  # type: ignore[no-untyped-def]
+    """Log ℓ(m)."""
+    if kind == EXPONENTIAL:
+        return -m
+    if kind == LOGISTIC:
+        return -m - 0.5 * np.exp(-m) if m > 36.0 else np.log(_softplus(-m))
+    if kind == SIGMOID:
+        return -_softplus(m)
+    return _log_of_minus(_log_upper(m)) if m > 0.0 else np.log(-_log_upper(-m))
+
+
+@kernel
+def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
+    """log(−ℓ'(m))."""
+    if kind == EXPONENTIAL:
+        return -m
+    if kind == LOGISTIC:
+        return -_softplus(m)
+    if kind == SIGMOID:
+        return -abs(m) - 2.0 * np.log1p(np.exp(-abs(m)))
+    return -_log_mills(-m) if m <= -2.0 else -0.5 * m * m - LOG_ROOT_2PI - _log_upper(-m)
+
+
+@piece(SLOPE)
+def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
+    s = -np.inf
+    for i in range(p.size):
+        q[i] = _log_slope_at(params[0], y[i] * p[i])
+        s = max(s, q[i])
+    if not np.isfinite(s):                                # only where a prediction is no longer finite
+        s = 0.0
+    for i in range(p.size):
+        q[i] = y[i] * np.exp(q[i] - s)
+    return s
+
+
+@piece(LOG_LOSS)
+def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
+    largest, total = -np.inf, 0.0                         # one pass: the sum is rescaled when a larger term comes
+    for i in range(p.size):
+        x = _log_loss_at(params[0], y[i] * p[i])
+        if x > largest:
+            total = total * np.exp(largest - x) + 1.0
+            largest = x
+        else:
+            total += np.exp(x - largest)
+    return largest + np.log(total) if np.isfinite(largest) else largest
+
+
+exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential")
+"""ℓ(u, y) = exp(−uy)."""
+
+logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential")
+"""ℓ(u, y) = log(1 + exp(−uy))."""
+
+sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential")
+"""ℓ(u, y) = 1/(1 + exp(uy)), which is not convex."""
+
+probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian")
+"""ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential one, do not cover it."""
+
+EXAMPLES: tuple[Loss, ...] = (exponential, logistic, sigmoid, probit)
