@@ -73,7 +73,7 @@ MESSAGES: dict[int, str] = {
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
     -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces",
-    -2: "argument 2 is bad: params must be 8 vectors, of which beta and gamma are not empty",
+    -2: "argument 2 is bad: params must be 8 vectors, of which rule, beta and gamma are not empty",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
     -4: "argument 4 is bad: y must have one entry for each row of X",
     -5: "argument 5 is bad: buffers do not fit X and each other (see abi.Buffers)",
@@ -150,15 +150,16 @@ class Buffers(NamedTuple):
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
     mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (8,)      int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS below
+    control: Any  # (10,)     int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH below
     order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
     work: Any     # (2 (N + d) + B + 6 n or more,)  scratch, with B the size of a batch (0: all samples)
 
 
-DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS = range(8)
+DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH = range(10)
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
-the full gradient; ≠ 0: the step rule is told log L at every update."""
+the full gradient; ≠ 0: the step rule is told log L at every update; the rows of
+state and the scratch, beyond 6 n, that the method asks for."""
 
 
 class Records(NamedTuple):

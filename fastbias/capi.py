@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbias.abi import ROW
 from fastbias.loop import address
 from fastbias.plan import Plan
 
@@ -33,7 +34,8 @@ typedef int64_t (*fastbias_descend)(
     double *u, int64_t n,     /* (n) parameters, moved in place */
     double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
     double *mark,             /* (rows + 1, n) memory of the watch for repetition */
-    int64_t *control,         /* (8) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss */
+    int64_t *control,         /* (10) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss,
+                                 rows of state and extra scratch that the method asks for */
     int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */
     double *work, int64_t room,           /* scratch, room >= 2 (N + d) + batch + 6 n + what the method asks for */
     int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,   /* (K), (K, n), (K): which steps to write down */
@@ -79,6 +81,7 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
     sizes = np.array([p.size for p in plan.params], np.int64)
     kept = {"pieces": np.array(plan.pieces, np.int64), "params": np.concatenate(plan.params), "sizes": sizes,
             "steps": np.array(steps, np.int64)}
+    plan.buffers.control[ROW] = 0
     K, b, problem = kept["steps"].size, plan.buffers, plan.problem
     kept |= {"u": np.zeros((K, b.u.size)), "log_loss": np.zeros(K)}
 

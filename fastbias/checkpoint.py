@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -32,6 +33,8 @@ def describe(thing: Any, arrays: list[np.ndarray]) -> Any:
     """What JSON needs to make a piece, number or array again; arrays go into the list. Raises `OwnPieceError`."""
     if thing is None or isinstance(thing, (bool, str)):
         return thing
+    if isinstance(thing, Fraction):
+        thing = float(thing)
     if isinstance(thing, (int, float, np.integer, np.floating)):
         return {"number": float(thing).hex() if isinstance(thing, (float, np.floating)) else int(thing)}
     for shelf, module in SHELVES.items():

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import difflib
 import numbers
+import os
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "equations", "name", "named", "number", "one_of", "point", "positive_definite", "short", "steps",
+__all__ = ["array", "equations", "name", "named", "number", "one_of", "path", "point", "positive_definite", "short", "steps",
            "whole"]
 
 
@@ -126,6 +127,18 @@ def point(label: str, value: Any, size: int, shape: tuple[int, ...]) -> np.ndarr
         raise ValueError(f"{label} must have {size} entries" + (f" or shape {shape}" if len(shape) > 1 else "")
                          + f", got shape {x.shape}")
     return x.ravel()
+
+
+def path(label: str, value: Any) -> str:
+    """A path as text, to a file in a folder that exists."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{label} must be a path, got {short(value)}")
+    text = str(os.fspath(value))
+    if not os.path.isdir(os.path.dirname(os.path.abspath(text))):
+        raise ValueError(f"{label} must lie in a folder that exists, got {text!r}")
+    if os.path.isdir(text):
+        raise ValueError(f"{label} must name a file, got the folder {text!r}")
+    return text
 
 
 def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) -> str:

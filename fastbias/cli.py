@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     header.add_argument("--no-header", action="store_true", help="the first row is data")
     run.add_argument("--loss", required=True, choices=checks.named(losses, Loss))
     run.add_argument("--method", required=True, choices=METHODS)
-    run.add_argument("--potential", default="euclidean", choices=checks.named(potentials, Potential),
-                     help="for mirror and natural")
-    run.add_argument("--norm", default="2", help="for steepest: a number p >= 1, inf, or l1, l2, linf")
+    run.add_argument("--potential", choices=checks.named(potentials, Potential),
+                     help="for mirror and natural (default euclidean)")
+    run.add_argument("--norm", help="for steepest: a number p >= 1, inf, or l1, l2, linf (default l2)")
     run.add_argument("--momentum", type=float, default=0.0, help="beta: of the dual variable for mirror descent, eq. (7)")
     run.add_argument("--nesterov", type=float, default=0.0, help="gamma, eqs. (3), (7)")
     run.add_argument("--step-size", type=float, help="eta (default: from the curvature at start and limit)")
@@ -68,6 +68,9 @@ def _run(options: argparse.Namespace) -> int:
                       labels=options.labels, header=True if options.header else False if options.no_header else None)
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise ValueError(f"--out must lie in a folder that exists, got {options.out!r}")
+    checks.whole("steps", options.steps)
+    if options.until is not None:
+        checks.number("until", options.until)
     if options.step_size is None:
         options.step_size = _step_size(table, options)
         print(f"step size {options.step_size:.4g}, from the curvature (choose with --step-size)")
@@ -106,17 +109,23 @@ def _column(text: str, names: Sequence[str] = ()) -> str | int:
 
 
 def _plan(table: data.Dataset, options: argparse.Namespace, eta: float) -> Plan:
+    if options.norm is not None and options.method != "steepest":
+        raise ValueError(f"--norm must be left out for {options.method}, got {options.norm!r}: it is for steepest")
+    if options.potential is not None and options.method not in ("mirror", "natural"):
+        raise ValueError(f"--potential must be left out for {options.method}, got {options.potential!r}: it is for mirror "
+                         "and natural")
+    psi = options.potential or "euclidean"
     if options.method == "gradient":
         method = methods.gradient_descent(eta, options.momentum, options.nesterov)
     elif options.method == "mirror":
-        method = methods.mirror_descent(options.potential, eta, options.momentum, nesterov=options.nesterov)
+        method = methods.mirror_descent(psi, eta, options.momentum, nesterov=options.nesterov)
     elif options.momentum or options.nesterov:
         raise ValueError(f"--momentum and --nesterov must be 0 for {options.method}, "
                          f"got {options.momentum:g} and {options.nesterov:g}")
     elif options.method == "natural":
-        method = methods.natural_gradient(options.potential, eta)
+        method = methods.natural_gradient(psi, eta)
     else:
-        method = methods.steepest_descent(_norm(options.norm), eta)
+        method = methods.steepest_descent(_norm(options.norm or "l2"), eta)
     return Plan(table.X, table.y, loss=options.loss, method=method)
 
 

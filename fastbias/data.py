@@ -110,6 +110,10 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     width = len(rows[0])
     names = [c.strip() for c in rows[0]] if header else [f"x{j}" for j in range(width)]
     body = rows[1:] if header else rows
+    if header is not True and header is not False:
+        raise TypeError(f"header must be True, False or None, got {checks.short(header)}")
+    if width < 2 and any(mark in rows[0][0] for mark in ";\t"):
+        raise ValueError(f"{path.name} must be separated by commas, got other separators in its first line")
     if not body or width < 2:
         raise ValueError(f"path must name a table with at least 1 row and 2 columns, got {path.name} with {len(body)} rows "
                          f"and {width} columns")
@@ -195,7 +199,11 @@ def _column(label: str, which: str | int, names: list[str]) -> int:
 
 
 def _as_list(columns: Any) -> list[Any]:
-    return [] if columns is None else [columns] if isinstance(columns, (str, int)) else list(columns)
+    if columns is None or isinstance(columns, (str, int)):
+        return [] if columns is None else [columns]
+    if not hasattr(columns, "__iter__"):
+        raise TypeError(f"drop must be a column's name or index, or a list of them, got {checks.short(columns)}")
+    return list(columns)
 
 
 def _is_number(cell: str) -> bool:

@@ -1,6 +1,7 @@
 """Beyond single steps: the continuous-time flow η → 0 of eq. (10) and of steepest descent."""
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["flow"]
 
 ROWS = 200
 WINDOWS = 60
+CALLS = 300_000    # evaluations of the right-hand side, some ten seconds
 
 
 def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
@@ -61,9 +63,21 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         return _trace(problem, np.array([0.0, 0.0 if forever else time]), np.array([x, x]), to_u)
     log_floor = _log_floor(problem, rtol)
     end = time if not forever else 1.0 / (2.0 * problem.spread ** 2 * max(1.0, float(np.abs(problem.start).max())))
+    calls = 0
+
+    def counted(t: float, x: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        if calls > CALLS:
+            raise ArithmeticError(f"the flow could not be followed past time {t:.6g}: its direction is too rough there "
+                                  f"({CALLS} evaluations); give a finite time, or finite steps")
+        return field(t, x)
+
     t, times, states = 0.0, [np.zeros(1)], [x[None]]
     for _ in range(WINDOWS):
-        answer = solve_ivp(field, (t, end), x, method="LSODA", rtol=max(rtol / 10, 1e-13), atol=rtol * size * 1e-4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")              # LSODA's complaints come back in answer.message
+            answer = solve_ivp(counted, (t, end), x, method="LSODA", rtol=max(rtol / 10, 1e-13), atol=rtol * size * 1e-4)
         if not answer.success or not np.isfinite(answer.y).all():
             raise ArithmeticError(f"the flow could not be followed past time {answer.t[-1]:.6g}: {answer.message}")
         times.append(answer.t[1:])

@@ -111,6 +111,13 @@ def _vector(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.asarray(rng.normal(size=size) * 10 ** rng.uniform(-3, 3))
 
 
+def _convex(piece: Norm | Potential, x: np.ndarray, value: float) -> float:
+    """How far the convex face is from the compiled one."""
+    import cvxpy
+    assert piece.convex is not None
+    return _off(piece.convex(cvxpy, cvxpy.Constant(x)).value, value)
+
+
 def _norm(norm: Norm, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
     g, v = _vector(rng, size), _vector(rng, size)
     kept = g.copy()
@@ -128,6 +135,16 @@ def _norm(norm: Norm, rng: np.random.Generator, size: int) -> Iterator[tuple[str
     yield "Δ(a g) = a Δ(g) for a > 0", _off(norm.direction(3.0 * g), 3.0 * move), SHARP, g
     zero = np.zeros(size)
     yield "Δ(0) = 0, ‖0‖ = ‖0‖⋆ = 0", float(np.abs(norm.direction(zero)).max() + norm(zero) + norm.dual(zero)), 0.0, zero
+    if norm.ball is not None:
+        known = np.abs(v).sum() if norm.ball == "cross-polytope" else np.abs(v).max()
+        yield "the norm is the one whose unit ball it claims", _off(norm(v), known), SHARP, v
+    if norm.smooth:
+        tied, e = np.ones(size), 1e-13 * rng.normal(size=size)
+        tied[rng.integers(size)] = 0.0 if size > 1 else 1.0
+        jump = norm.direction(np.where(tied == 0, 1e-300, tied + e)) - norm.direction(np.where(tied == 0, -1e-300, tied - e))
+        yield "Δ is continuous where smooth is claimed", float(np.abs(jump).max()) / max(norm.dual(tied), 1.0), 0.1, tied
+    if norm.convex is not None:
+        yield "the convex face is the norm", _convex(norm, v, norm(v)), 1e-4, v
     if norm.matrix is not None:
         yield "‖v‖² = vᵀDv for the matrix it claims", _off(norm(v) ** 2, v @ norm.matrix(size) @ v), SHARP, v
 
@@ -154,6 +171,8 @@ def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[
         out[rng.integers(size)] = psi.lower - rng.uniform(0, 1) * rng.integers(2)
         told = [call(psi.link, psi.params, out, np.empty(size)), call(psi.metric, psi.params, out, g, np.empty(size))]
         yield "link and metric say OUT_OF_DOMAIN outside the domain", float(told != [2, 2]), 0.0, out
+    if psi.convex is not None:
+        yield "the convex face is ψ", _convex(psi, w, psi(w)), 1e-6, w
     if psi.quadratic:
         yield "∇ψ is linear where quadratic is claimed", _off(psi.to_dual(0.5 * (w + w2)), 0.5 * (z + z2), 1.0), SHARP, w
 

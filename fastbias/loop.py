@@ -27,8 +27,10 @@ from fastbias.abi import (
     MAP,
     MAP_AT,
     ROW,
+    ROWS,
     RULE,
     SAMPLE,
+    SCRATCH,
     SLOPE,
     UNSCALED,
     VALUE,
@@ -194,16 +196,20 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     rows = buffers.state.shape[0]
     if len(pieces) != 13:
         return 1
-    if params.beta.size == 0 or params.gamma.size == 0:
+    if params.beta.size == 0 or params.gamma.size == 0 or params.rule.size == 0:
         return 2
     if N == 0 or d == 0:
         return 3
     if y.size != N:
         return 4
     if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != 8 or buffers.control[BATCH] > N
+            or buffers.mark.shape[1] != n or buffers.control.size != 10):
+        return 5
+    control = buffers.control
+    if (control[DONE] < 0 or control[ROW] < 0 or control[BATCH] < 0 or control[BATCH] > N or rows < control[ROWS]
+            or control[SCRATCH] < 0 or (control[LINEAR] != 0 and n != d)
             or (buffers.control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
-            or buffers.work.size < 2 * (N + d) + buffers.control[BATCH] + 6 * n):
+            or buffers.work.size < 2 * (N + d) + control[BATCH] + 6 * n + control[SCRATCH]):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
@@ -349,7 +355,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     for i in range(8):
         at[i + 1] = at[i] + carray(sizes, (8,))[i]
     p, a = carray(params, (at[8],)), carray(pieces, (13,))
-    kept = carray(control, (8,))
+    kept = carray(control, (10,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],

@@ -56,8 +56,9 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
         w, nu = found.w, found.dual
     elif norm.ball is not None:
         w, nu = _linear_program(X, y, norm.ball)
-    elif norm.power is not None:                             # argmin ‖w‖_p is the projection of 0 with (1/p) Σ|w_i|^p
-        found = bregman_projection(X, y, potentials.power(norm.power), np.zeros(d))
+    elif norm.power is not None:                             # argmin ‖w‖_p is the projection of 0 with a power of it
+        psi = potentials.squared_lp(norm.power) if norm.power <= 2 else potentials.power(norm.power)
+        found = bregman_projection(X, y, psi, np.zeros(d))
         w, nu = found.w, found.dual
     else:
         w, nu = _convex_program(X, y, norm)
@@ -70,28 +71,37 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
 
 
 def _linear_program(X: np.ndarray, y: np.ndarray, ball: str) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); returns w and the multipliers of Xw = y."""
+    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); returns w and the multipliers of Xw = y.
+
+    The solver's tolerances are absolute, so rows and right-hand side are brought to size one first.
+    """
     from scipy.optimize import linprog
+    lengths = np.linalg.norm(X, axis=1)
+    lengths[lengths == 0] = 1.0
+    X, y = X / lengths[:, None], y / lengths
+    unit = float(np.abs(y).max()) or 1.0
+    y = y / unit
     N, d = X.shape
     if ball == "cross-polytope":
         answer = linprog(np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None), method="highs-ds")
-        return answer.x[:d] - answer.x[d:], np.asarray(answer.eqlin.marginals)
+        return (answer.x[:d] - answer.x[d:]) * unit, np.asarray(answer.eqlin.marginals / lengths)
     eye, ones = np.eye(d), np.ones((d, 1))
     answer = linprog(np.append(np.zeros(d), 1.0), A_ub=np.block([[eye, -ones], [-eye, -ones]]), b_ub=np.zeros(2 * d),
                      A_eq=np.hstack([X, np.zeros((N, 1))]), b_eq=y, bounds=[(None, None)] * d + [(0, None)],
                      method="highs-ds")
-    return answer.x[:d], np.asarray(answer.eqlin.marginals)
+    return answer.x[:d] * unit, np.asarray(answer.eqlin.marginals / lengths)
 
 
 def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
     import cvxpy as cp
     if norm.convex is None:
         raise ValueError(f"norm must have a convex face to be minimised, got {norm!r}")
-    w = cp.Variable(X.shape[1])
-    equations = [X @ w == y]
-    cp.Problem(cp.Minimize(norm.convex(cp, w)), equations).solve(cp.CLARABEL)
+    w, size, unit = cp.Variable(X.shape[1]), float(np.linalg.norm(X, 2)), float(np.linalg.norm(y)) or 1.0
+    equations = [(X / size) @ w == y / unit]
+    cp.Problem(cp.Minimize(norm.convex(cp, w)), equations).solve(
+        cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
     nu = np.asarray(equations[0].dual_value)
-    return np.asarray(w.value), nu if nu @ y >= 0 else -nu
+    return np.asarray(w.value) * unit / size, nu if nu @ y >= 0 else -nu
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +163,14 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
         grid = np.geomspace(top if top > 0 else 1.0, 1e-4 * (top if top > 0 else 1.0), count)
     else:
         grid = np.sort(checks.steps("lambdas", lambdas, above=0))[::-1].copy()
-    w, weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)
-    program = cp.Problem(cp.Minimize(cp.sum_squares(X @ w - y) + weight * cp.norm1(w)))
+    size, unit = float(np.linalg.norm(X, 2)) or 1.0, float(np.linalg.norm(y)) or 1.0
+    w, weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)           # in units in which X and y are of size one
+    program = cp.Problem(cp.Minimize(cp.sum_squares((X / size) @ w - y / unit) + weight * cp.norm1(w)))
     rows = []
     for value in grid:
-        weight.value = value
+        weight.value = value / (size * unit)
         program.solve(cp.CLARABEL)
-        rows.append(_polish(X, y, float(value), np.asarray(w.value)))
+        rows.append(_polish(X, y, float(value), np.asarray(w.value) * unit / size))
     W = np.array(rows)
     return RegularisationPath(grid, W, np.array([_violation(X, y, v, row) for v, row in zip(grid, W, strict=True)])
                               / max(top, 1e-300))

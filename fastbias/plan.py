@@ -22,6 +22,8 @@ from fastbias.abi import (
     LOSS,
     MESSAGES,
     ROW,
+    ROWS,
+    SCRATCH,
     UNSCALED,
     WATCH,
     Buffers,
@@ -101,10 +103,10 @@ class Plan:
                               method.beta, method.gamma)
         state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
         batch = method.sampling.batch
-        control = np.zeros(8, np.int64)
+        control = np.zeros(10, np.int64)
         control[WATCH] = method.constant and not method.random
         control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
-        control[LOSS] = method.rule.loss
+        control[LOSS], control[ROWS], control[SCRATCH] = method.rule.loss, state.shape[0], method.scratch
         self.buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                                 np.full(2 * N + 1 if batch else 0, -1),
                                 np.zeros(2 * (N + d) + batch + 6 * n + method.scratch))
@@ -176,8 +178,8 @@ class Plan:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
         every = checks.number("every", every, above=0)
-        if checkpoint is not None and not os.path.isdir(os.path.dirname(os.path.abspath(os.fspath(checkpoint)))):
-            raise ValueError(f"checkpoint must lie in a folder that exists, got {os.fspath(checkpoint)!r}")
+        if checkpoint is not None:
+            checkpoint = checks.path("checkpoint", checkpoint)
         records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
         self.buffers.control[ROW] = 0
         ended = self.status in FATAL or self.status == Status.STALLED
@@ -225,6 +227,7 @@ class Plan:
         path : path
             Where; its folder must exist.
         """
+        path = checks.path("path", path)
         arrays: list[np.ndarray] = []
         about: dict[str, Any] = {"status": int(self.status), "shape": self.problem.shape, "settings": self._settings()}
         for part in PARTS:
@@ -406,10 +409,7 @@ def _rows(record: Any, begin: int, stop: int) -> np.ndarray:
     if isinstance(record, (bool, str, bytes, dict)):
         raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
     if isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0):
-        count = checks.whole("record", record, least=2) - (begin == 0)
-        low = max(begin, 1)
-        inner = np.round(np.geomspace(low, max(stop, low), min(count, stop - begin + 2))).astype(np.int64)
-        inner = inner[1:] if count == 1 else inner           # a start and an end, nothing between
+        inner = _log_spaced(begin, stop, checks.whole("record", record, least=2))
     else:
         wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1, empty=True)
         if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():
@@ -418,6 +418,19 @@ def _rows(record: Any, begin: int, stop: int) -> np.ndarray:
         inner = wanted.astype(np.int64)
     inner = inner[(inner > begin) & (inner < stop)]
     return np.unique(np.concatenate([[begin], inner, [stop]])).astype(np.int64)
+
+
+def _log_spaced(begin: int, stop: int, count: int) -> np.ndarray:
+    """The finest log-spaced steps between two that are at most ``count`` in number, ends included."""
+    def steps(points: int) -> np.ndarray:
+        spaced = np.round(np.geomspace(max(begin, 1), max(stop, 1), points)).astype(np.int64)
+        return np.unique(np.concatenate([[begin, stop], spaced]))
+
+    fewest, most = 0, 8 * count                               # small steps coincide, so more are asked for than wanted
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        fewest, most = (middle, most) if steps(middle).size <= count else (fewest, middle)
+    return steps(fewest)
 
 
 def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = models.linear, start: Any = None,

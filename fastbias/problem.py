@@ -80,7 +80,7 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
         raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, "  # type: ignore[union-attr]
                          f"got {n}")
     k = getattr(geometry, "symmetric", 0)
-    if k and not np.allclose(X, X.reshape(-1, k, k).transpose(0, 2, 1).reshape(X.shape), rtol=1e-14, atol=0):
+    if k and not symmetric(X, k):
         raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
                          "the same predictions")
     return Problem(X, y, loss, method, model, _start(start, n, method, model, shape), shape)
@@ -97,24 +97,47 @@ def _start(start: Any, n: int, method: Method, model: Model, shape: tuple[int, .
         if psi.degenerate and method.family == "natural":
             raise ValueError(f"start must be given for natural gradient with the {psi.name} potential: its Hessian is "
                              "singular at argmin ψ")
-        return psi.start(n) if method.constraint is None else psi.project(*method.constraint, np.zeros(n))[0]
+        if method.constraint is None:
+            return psi.start(n)
+        start = psi.project(*method.constraint, np.zeros(n))[0]
+        if not np.isfinite(start).all() or _off(method.constraint, start) > 1e-9 or not _inside(psi, start):
+            raise ValueError(f"constraint must have a point inside the domain of the {psi.name} potential to start from")
+        return start
     if not model.linear and isinstance(start, (list, tuple)) and len(start) and np.ndim(start[0]):
         start = np.concatenate([checks.array("start", layer, "a list of layers", dims=(1, 2)).ravel() for layer in start])
     start = checks.point("start", start, n, shape if model.linear else (n,))
     if psi is not None:
-        try:
-            psi.to_dual(start)
-        except ValueError:
-            raise ValueError(f"start must lie inside the domain of the {psi.name} potential, "
-                             f"got {checks.short(start)}") from None
+        if not _inside(psi, start):
+            raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got {checks.short(start)}")
+        if psi.symmetric and not symmetric(start[None], psi.symmetric):
+            raise ValueError("start must be a symmetric matrix")
     if isinstance(method.geometry, Piece) and call(method.geometry, np.empty(0), start, np.zeros(n), np.empty(n)) != 0:
         raise ValueError(f"start must lie where the metric {method.geometry!r} is defined, got {checks.short(start)}")
     if method.constraint is not None:
-        Q, c = method.constraint
-        if np.abs(Q @ start - c).max() > 1e-9 * max(1.0, float(np.abs(start).max())):
-            raise ValueError("start must satisfy the constraint Gw = h, got a residual of "
-                             f"{np.abs(Q @ start - c).max():.3g}")
+        off = _off(method.constraint, start)
+        if off > 1e-9:
+            raise ValueError(f"start must satisfy the constraint Gw = h, got a relative residual of {off:.3g}")
     return start
+
+
+def symmetric(rows: np.ndarray, n: int) -> bool:
+    """Whether each row is a symmetric n × n matrix."""
+    matrices = rows.reshape(-1, n, n)
+    return bool(np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-14, atol=0))
+
+
+def _inside(psi: Potential, w: np.ndarray) -> bool:
+    try:
+        psi.to_dual(w)
+    except ValueError:
+        return False
+    return True
+
+
+def _off(constraint: tuple[np.ndarray, np.ndarray], w: np.ndarray) -> float:
+    """The largest |Qw − c| relative to the terms of its sums."""
+    Q, c = constraint
+    return float(np.max(np.abs(Q @ w - c) / np.maximum(np.abs(Q) @ np.abs(w) + np.abs(c), 1e-300)))
 
 
 class Unreachable(ValueError):  # noqa: N818 (it names the event)

@@ -8,7 +8,7 @@ import numpy as np
 from fastbias import checks, potentials
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit
 from fastbias.potentials import Potential
-from fastbias.problem import Unreachable, reachable
+from fastbias.problem import Unreachable, reachable, symmetric
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
 
@@ -63,6 +63,9 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
         if G.shape[1] != X.shape[1]:
             raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
         X, y = np.vstack([X, G]), np.concatenate([y, h])
+    if psi.symmetric and not symmetric(X, psi.symmetric):
+        raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
+                         "the same predictions")
     w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
     try:
         z0 = psi.to_dual(w0)
@@ -120,9 +123,9 @@ def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: n
 
 
 def _unseen(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Which coordinates are so small that no equation sees them in float64."""
+    """Which coordinates are so small that each equation could do without them, to the accuracy of the certificate."""
     terms = np.abs(X) * inside
-    return np.asarray((terms <= 4 * np.finfo(float).eps * terms.sum(axis=1, keepdims=True)).all(axis=0))
+    return np.asarray((terms <= CERTIFIED * terms.sum(axis=1, keepdims=True)).all(axis=0))
 
 
 def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:

@@ -5,7 +5,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -25,14 +25,27 @@ def recorded(factory: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> T:
         call = signature.bind(*args, **kwargs)
+        for name, value in call.arguments.items():            # the caller's arrays may change, his iterators run dry
+            call.arguments[name] = _own(value)
         if "rng" in signature.parameters:
             rng = call.arguments.get("rng")
             if rng is None:
                 call.arguments["rng"] = int.from_bytes(os.urandom(6), "little")
-            elif isinstance(rng, np.random.Generator):
-                call.arguments["rng"] = int(rng.integers(2 ** 53))
+            elif isinstance(rng, (np.random.Generator, np.random.SeedSequence, np.random.BitGenerator)):
+                call.arguments["rng"] = int(np.random.default_rng(rng).integers(2 ** 53))
         made = factory(*call.args, **call.kwargs)
         if not hasattr(made, "recipe"):
             object.__setattr__(made, "recipe", (factory.__name__, dict(call.arguments)))
         return made
     return make
+
+
+def _own(value: Any) -> Any:
+    """A copy of an array or of a list of numbers, a list of what an iterator yields; anything else as it is."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if hasattr(value, "__next__"):
+        return list(value)
+    if type(value) in (list, tuple):
+        return type(value)(_own(x) for x in value)
+    return value

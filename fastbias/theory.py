@@ -86,7 +86,7 @@ TABLE: tuple[Row, ...] = (
         hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True, "asked for")]),
     Row("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h", f"{PAPER}, Theorem 1a",
         lambda p, flow: p.method.constraint is not None, _psi, hypotheses=_in_span),
-    Row("Theorem 1b: argmin ψ over the global minima", f"{PAPER}, Theorem 1b",
+    Row("Theorem 1b: argmin D_ψ(w, w(0)) over the global minima, which from argmin ψ is argmin ψ", f"{PAPER}, Theorem 1b",
         lambda p, flow: p.method.family == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or _quadratic(p)),
         _psi, hypotheses=_in_span),
     Row("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",

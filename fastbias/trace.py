@@ -100,7 +100,7 @@ class Trace:
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return cls(file["t"], file["u"], file["w"], file["log_loss"], Status(int(file["status"])),
                            str(file["message"]))
-        except (KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        except (KeyError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError(f"path must be a file that Trace.save wrote, got {os.fspath(path)!r}: {error}") from None
 
     def to_pandas(self) -> pandas.DataFrame:

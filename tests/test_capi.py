@@ -64,6 +64,9 @@ def test_a_c_program_drives_a_run(drive, method):
     assert kept["u"].tobytes() == trace.u.tobytes()
     assert kept["log_loss"].tobytes() == trace.log_loss.tobytes()
     assert plan.run(10).u.tobytes() == whole.run(10).u.tobytes()      # and Python goes on from there
+    arguments, kept = fb.capi.arguments(plan, [115, 120])
+    drive(ctypes.c_void_p(fb.capi.address()), ctypes.c_int64(7), *arguments, ctypes.c_int64(120), ctypes.c_double(-np.inf))
+    assert kept["u"].tobytes() == whole.run(10, record=[115, 120]).u[1:].tobytes()
 
 
 @needs_compiler
@@ -92,7 +95,7 @@ def test_descend_runs_with_buffers_of_the_callers_own():
     plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.01))
     n, N, d = 6, 4, 6
     buffers = fb.abi.Buffers(u=np.zeros(n), state=np.zeros((1, n)), mark=np.zeros((2, n)),
-                             control=np.array([0, 0, 0, 0, 0, 1, 0, 0]), order=np.empty(0, np.int64),
+                             control=np.array([0, 0, 0, 0, 0, 1, 0, 0, 0, 0]), order=np.empty(0, np.int64),
                              work=np.zeros(2 * (N + d) + 6 * n))
     records = fb.abi.Records(np.array([0, 10]), np.zeros((2, n)), np.zeros(2))
     assert fb.descend(plan.pieces, plan.params, X, y, buffers, records, 10, -np.inf) == 0
@@ -102,3 +105,24 @@ def test_descend_runs_with_buffers_of_the_callers_own():
     assert buffers.u == pytest.approx(w, rel=1e-12)
     assert records.u[1] == pytest.approx(w, rel=1e-12)
     assert records.log_loss[1] == pytest.approx(2 * np.log(np.linalg.norm(X @ w - y)), abs=1e-12)
+
+
+def test_descend_refuses_buffers_that_would_be_overrun():
+    plan = fb.Plan(X, y, loss="squared", method=m.mirror_descent("entropy", 0.01))
+    records = fb.abi.Records(np.array([0]), np.zeros((1, 6)), np.zeros(1))
+
+    def told(**changes):
+        return fb.descend(plan.pieces, plan.params, X, y, plan.buffers._replace(**changes), records, 5, -np.inf)
+
+    def control(entry, value):
+        changed = plan.buffers.control.copy()
+        changed[entry] = value
+        return {"control": changed}
+
+    for entry, value in ((fb.abi.BATCH, -1), (fb.abi.BATCH, 99), (fb.abi.DONE, -5), (fb.abi.ROW, -1),
+                         (fb.abi.SCRATCH, 10**6)):
+        assert told(**control(entry, value)) == -5
+    assert told(state=np.zeros((1, 6)), mark=np.zeros((2, 6))) == -5        # mirror descent keeps three rows
+    assert told(u=np.ones(5), state=np.zeros((3, 5)), mark=np.zeros((4, 5))) == -5
+    assert fb.descend(plan.pieces, plan.params._replace(rule=np.empty(0)), X, y, plan.buffers, records, 5, -np.inf) == -2
+    assert told() == 0

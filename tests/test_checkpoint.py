@@ -246,3 +246,24 @@ def test_every_bit_flip_and_every_truncation_is_refused(tmp_path):
     print(f"{8 * len(raw)} single-bit flips and {len(raw)} truncations refused")
 
 
+
+
+def test_what_the_caller_does_to_his_arrays_afterwards_does_not_matter(tmp_path):
+    eta, D = np.array([0.01, 0.02, 0.03]), np.diag([1.0, 2, 3, 4])
+    groups = iter([[0, 1], [2, 3]])
+    for method in (m.gradient_descent(eta), m.mirror_descent(fb.potentials.quadratic(D), 0.01),
+                   m.steepest_descent(fb.norms.group(groups), 0.01)):
+        p = fb.Plan(X, y, loss="squared", method=method)
+        p.run(10)
+        eta[:] = 7
+        D[:] = 7
+        p.save(tmp_path / "p.npz")
+        assert fb.Plan.load(tmp_path / "p.npz").run(5).u.tobytes() == p.run(5).u.tobytes()
+
+
+def test_paths_are_checked_before_the_run(tmp_path):
+    for bad, error in ((123, TypeError), (b"x", TypeError), (tmp_path, ValueError)):
+        with pytest.raises(error, match="checkpoint must"):
+            plan().run(1, checkpoint=bad)
+        with pytest.raises(error, match="path must"):
+            plan().save(bad)

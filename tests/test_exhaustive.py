@@ -34,7 +34,7 @@ def test_projections_of_3000_random_problems_are_certified():
 
 
 def test_theorems_1_and_1b_on_300_random_problems():
-    worst = 0.0
+    worst, slow = 0.0, 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
         d = int(rng.integers(2, 12))
@@ -47,9 +47,11 @@ def test_theorems_1_and_1b_on_300_random_problems():
         limit = plan.limit()
         trace = plan.run(20_000_000, until=-62)
         if trace.log_loss[-1] > -55:
-            continue                                           # too ill-conditioned to get there in so many steps
+            slow += 1                                          # too ill-conditioned to get there in so many steps
+            continue
         worst = max(worst, trace.gap(limit)[-1] * min(1.0, float(np.linalg.svd(X)[1][-1])))
-    print(f"worst distance from the projection, times σ_min: {worst:.1e}")
+    print(f"worst distance from the projection, times σ_min: {worst:.1e}; {slow} of 300 runs too slow to count")
+    assert slow <= 60
     assert worst <= 1e-10
 
 

@@ -92,7 +92,7 @@ def test_the_rule_above_sees_a_call_into_another_file():
 
 
 NAMED = {("models", "linear"), ("norms", "l1"), ("norms", "lp"), ("potentials", "euclidean"), ("potentials", "quadratic"),
-         ("potentials", "power")}
+         ("potentials", "power"), ("potentials", "squared_lp")}
 
 
 def pieces_named_in(tree, home, module):

@@ -439,3 +439,33 @@ def test_ill_conditioned_quadratics_obey_the_laws_and_certify():
     X, y = fb.data.random_regression(2, 5, 1)
     assert fb.bregman_projection(X, y, fb.potentials.quadratic((D + D.T) / 2)).certified
     assert fb.norms.quadratic([1e-20, 1])([1, 0]) == pytest.approx(1e-10)
+
+
+@long
+def test_projections_hold_over_scales_and_steep_potentials():
+    P = fb.potentials
+    for psi in (P.power(1.1), P.power(4), P.power(6), P.power(10), P.squared_lp(1.05)):
+        for seed in range(10):
+            assert fb.bregman_projection(*fb.data.random_regression(3, 8, seed), psi).certified, (psi, seed)
+    for size in (20, 100, 500):                                 # sinh(500) is 1e217
+        rng = np.random.default_rng(size)
+        X, w = rng.normal(size=(3, 8)), rng.uniform(-1, 1, 8)
+        assert fb.bregman_projection(X, X @ (w * size / np.abs(w).max()), P.cosh).certified
+    for scale in (1e-2, 1, 10, 100, 1e4):
+        rng = np.random.default_rng(1)
+        A, B = rng.normal(size=(2, 3, 3)), rng.normal(size=(3, 3))
+        A = A + A.transpose(0, 2, 1)
+        W = scale * (B @ B.T + 0.1 * np.eye(3))
+        assert fb.bregman_projection(A, np.einsum("kij,ij->k", A, W), P.spectral_entropy(3)).certified
+    for X, y, w0 in (([[1, 2], [1, 1]], [1, 1], None), ([[1, 2, 1], [1, 1, 1]], [1, 1], [1, 2, 3])):
+        edge = fb.bregman_projection(X, y, entropy, w0)          # the only solutions lie on the boundary
+        assert not edge.certified
+        assert (edge.w == 0).any()
+    with pytest.raises(ValueError, match="symmetric"):
+        fb.bregman_projection([[[1, 2], [0, 1]]], [1], P.spectral_entropy(2))
+
+
+def test_a_flow_too_rough_to_follow_is_refused(monkeypatch):
+    monkeypatch.setattr(fb.forward, "CALLS", 50)
+    with pytest.raises(ArithmeticError, match="too rough"):
+        fb.Plan(*EXAMPLE4, loss="squared", method=m.steepest_descent(fb.norms.lp(6), 0.01)).flow()

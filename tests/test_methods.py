@@ -336,3 +336,18 @@ def test_exponentiated_gradient_goes_on_where_a_weight_underflows():
     trace = fb.run(X, 10 * y, loss="squared", method=method, steps=200_000)
     assert trace.w[-1].sum() == pytest.approx(1, abs=1e-12)
     assert trace.w[-1].min() < 1e-300
+
+
+def test_constraints_at_any_scale_and_without_a_point_inside():
+    for S in (1e-6, 1.0, 1e9, 1e12):
+        method = m.mirror_descent("entropy", 1e-3 / S, constraint=([[1, 1, 1]], [S]))
+        trace = fb.run([[1, 2, 0.5]], [1.1 * S], loss="squared", method=method, steps=200)
+        assert trace.w.sum(axis=1) == pytest.approx(S, rel=1e-12)
+    for psi, h in (("entropy", 0), ("entropy", -1)):
+        with pytest.raises(ValueError, match="constraint must have a point inside the domain"):
+            fb.Plan([[1, 1]], [1], loss="squared", method=m.mirror_descent(psi, 0.1, constraint=([[1, 1]], [h])))
+    with pytest.raises(ValueError, match="a row that is not zero"):
+        m.mirror_descent("entropy", 0.1, constraint=([[0, 0]], [0]))
+    with pytest.raises(ValueError, match="symmetric matrix"):
+        fb.Plan([[[1, 0], [0, 1]]], [1], loss="squared", method=m.mirror_descent(fb.potentials.spectral_entropy(2), 0.1),
+                start=[[1, 0.5], [0, 1]])

