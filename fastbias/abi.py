@@ -150,16 +150,16 @@ class Buffers(NamedTuple):
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
     mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (10,)     int64, see DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH below
+    control: Any  # (11,)     int64, see DONE … SEARCH below
     order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
     work: Any     # (2 (N + d) + B + 6 n or more,)  scratch, with B the size of a batch (0: all samples)
 
 
-DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH = range(10)
+DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH = range(11)
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
 the full gradient; ≠ 0: the step rule is told log L at every update; the rows of
-state and the scratch, beyond 6 n, that the method asks for."""
+state and the scratch, beyond 6 n, that the method asks for; ≠ 0: the step is searched along the move (2 N more scratch)"""
 
 
 class Records(NamedTuple):

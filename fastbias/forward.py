@@ -126,6 +126,8 @@ def _field(problem: Problem) -> tuple[Callable[[float, np.ndarray], np.ndarray],
                 raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
             return out
         return own_metric, lambda u: u, problem.start
+    if method.family != "gradient":
+        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
     return lambda t, u: problem.descent(u), lambda u: u, problem.start
 
 

@@ -210,8 +210,8 @@ def _rule(rule: StepRule, rng: np.random.Generator, size: int) -> Iterator[tuple
     k, s = int(rng.integers(0, 10**6)), rng.normal()
     eta = rule(k)
     yield "η_k > 0 and finite", float(not (eta > 0 and np.isfinite(eta))), 0.0, k
-    told = call(rule.rule, rule.params, k, s, s)
-    yield "e^s is multiplied in", _off(told, eta * np.exp(s)), SHARP, (k, s)
+    told = [call(rule.rule, rule.params, k, x, 0.5) for x in (0.0, s)]
+    yield "e^s is multiplied in", _off(told[1], told[0] * np.exp(s)), SHARP, (k, s)
     if rule.constant:
         yield "η_k is constant where that is claimed", _off(eta, rule(0)), 0.0, k
 

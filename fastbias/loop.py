@@ -31,6 +31,7 @@ from fastbias.abi import (
     RULE,
     SAMPLE,
     SCRATCH,
+    SEARCH,
     SLOPE,
     UNSCALED,
     VALUE,
@@ -48,7 +49,8 @@ from fastbias.abi import (
 
 __all__ = ["address", "call", "descend"]
 
-OK, NOT_FINITE, STALLED, REACHED = int(Status.OK), int(Status.NOT_FINITE), int(Status.STALLED), int(Status.REACHED)
+OK, NOT_FINITE, STALLED, REACHED, UNBOUNDED = (int(s) for s in (Status.OK, Status.NOT_FINITE, Status.STALLED,
+                                                                Status.REACHED, Status.UNBOUNDED))
 
 # Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
 _sums = cached(njit, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
@@ -155,6 +157,70 @@ def _lookahead(u, state, c, at):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _fall(slope, loss, p, dp, step, y, trial, q):  # type: ignore[no-untyped-def]
+    """−dL/dτ of L(p + τ dp) at τ = step, up to a positive factor."""
+    for i in range(p.size):
+        trial[i] = p[i] + step * dp[i]
+    slope(loss, trial, y, q)
+    total, size, push = 0.0, 0.0, 0.0
+    for i in range(p.size):
+        total += q[i] * dp[i]
+        size += abs(q[i] * dp[i])
+        push = max(push, abs(q[i]))
+    if size > 0.0:
+        return total / size
+    return 1e-300 if push > 0.0 else 0.0                  # all that moves has vanished behind what stands: still falling
+
+
+@kernel
+def _search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
+    """The first minimiser τ ≥ 0 of L(p + τ dp), to the last digits: a sign change of the slope, bracketed and halved.
+
+    Infinity where the loss falls for ever, 0 where it does not fall at all.
+    """
+    largest = 0.0
+    for i in range(p.size):
+        largest = max(largest, abs(dp[i]))
+    if largest == 0.0 or not _fall(slope, loss, p, dp, 0.0, y, trial, q) > 0.0:
+        return 0.0
+    high = 1.0 / largest
+    at_high = _fall(slope, loss, p, dp, high, y, trial, q)
+    while at_high > 0.0:                                  # the minimiser lies in (high/2, high] after one of these loops
+        if high * largest > 1e250:
+            return np.inf
+        high *= 2.0
+        at_high = _fall(slope, loss, p, dp, high, y, trial, q)
+    low = 0.5 * high
+    at_low = _fall(slope, loss, p, dp, low, y, trial, q)
+    for _ in range(1000):
+        if at_low > 0.0:
+            break
+        high, at_high = low, at_low
+        low *= 0.5
+        at_low = _fall(slope, loss, p, dp, low, y, trial, q)
+    side = 0
+    for _ in range(200):                                  # false position (Illinois), with halving as its safeguard
+        if high - low <= 2.3e-16 * high:
+            break
+        weight = at_low / (at_low - at_high)
+        middle = low + weight * (high - low)
+        if not low < middle < high or _ % 3 == 2:
+            middle = 0.5 * (low + high)
+            if not low < middle < high:
+                break
+        at = _fall(slope, loss, p, dp, middle, y, trial, q)
+        if at > 0.0:
+            low, at_low = middle, at
+            at_high = 0.5 * at_high if side == 1 else at_high
+            side = 1
+        else:
+            high, at_high = middle, at
+            at_low = 0.5 * at_low if side == -1 else at_low
+            side = -1
+    return 0.5 * (low + high)
+
+
+@kernel
 def _accept(u_new, u, state):  # type: ignore[no-untyped-def]
     """Take the step and note Δu, if the new point is finite; else change nothing and return False."""
     for j in range(u.size):
@@ -203,13 +269,13 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     if y.size != N:
         return 4
     if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != 10):
+            or buffers.mark.shape[1] != n or buffers.control.size != 11):
         return 5
     control = buffers.control
-    if (control[DONE] < 0 or control[ROW] < 0 or control[BATCH] < 0 or control[BATCH] > N or rows < control[ROWS]
-            or control[SCRATCH] < 0 or (control[LINEAR] != 0 and n != d)
+    if (min(control[SEARCH], control[DONE], control[ROW], control[BATCH], control[SCRATCH]) < 0 or control[BATCH] > N
+            or rows < control[ROWS] or (control[LINEAR] != 0 and n != d)
             or (buffers.control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
-            or buffers.work.size < 2 * (N + d) + control[BATCH] + 6 * n + control[SCRATCH]):
+            or buffers.work.size < 2 * (N + d) + control[BATCH] + 6 * n + control[SCRATCH] + 2 * N * control[SEARCH]):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
@@ -273,6 +339,10 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     p_batch, q_batch, y_batch = work[:batch], work[N:N + batch], rest[:batch]
     rest = rest[batch:]
     at, g, move, u_new, scratch = rest[:n], rest[n:2 * n], rest[2 * n:3 * n], rest[3 * n:4 * n], rest[4 * n:]
+    p_move, p_trial = scratch[:0], scratch[:0]
+    if control[SEARCH] != 0:
+        end = scratch.size
+        p_move, p_trial, scratch = scratch[end - 2 * N:end - N], scratch[end - N:], scratch[:end - 2 * N]
     linear = control[LINEAR] != 0
     if linear:                                          # then w is u, and the pullback of v is v
         w, v = at, g
@@ -331,7 +401,16 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
             break
         if control[UNSCALED] != 0:
             s = 0.0
-        step = rule(params.rule, k, s, log_loss)
+        if control[SEARCH] != 0:                          # along the move, in units of the move
+            if not _margins(X, move, p_move, control):
+                break
+            step = _search(slope, loss, p, p_move, y, p_trial, q)
+            if np.isinf(step):
+                status = UNBOUNDED
+                break
+            step *= params.rule[0]
+        else:
+            step = rule(params.rule, k, s, log_loss)
         status = advance(geometry, params.method, step, beta[min(k, beta.size - 1)], move, u, state, scratch, u_new)
         if status != OK:
             break
@@ -355,7 +434,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     for i in range(8):
         at[i + 1] = at[i] + carray(sizes, (8,))[i]
     p, a = carray(params, (at[8],)), carray(pieces, (13,))
-    kept = carray(control, (10,))
+    kept = carray(control, (11,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],

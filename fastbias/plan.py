@@ -24,6 +24,7 @@ from fastbias.abi import (
     ROW,
     ROWS,
     SCRATCH,
+    SEARCH,
     UNSCALED,
     WATCH,
     Buffers,
@@ -96,20 +97,21 @@ class Plan:
         (N, d), n, method = problem.X.shape, problem.start.size, problem.method
         params, maps = method.maps
         pieces = (problem.loss.slope, problem.loss.log_loss, problem.model.forward, problem.model.pullback,
-                  method.rule.rule, method.sampling.piece, method.direction, method.advance, *maps)
+                  problem.rule.rule, method.sampling.piece, method.direction, method.advance, *maps)
         self.pieces = Pieces(*(p.address for p in pieces))
-        self.params = Params(problem.loss.params, problem.model.params, method.rule.params,
+        self.params = Params(problem.loss.params, problem.model.params, problem.rule.params,
                               method.sampling.params, method.params, params,
                               method.beta, method.gamma)
         state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
         batch = method.sampling.batch
-        control = np.zeros(10, np.int64)
+        control = np.zeros(11, np.int64)
         control[WATCH] = method.constant and not method.random
         control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
-        control[LOSS], control[ROWS], control[SCRATCH] = method.rule.loss, state.shape[0], method.scratch
+        control[LOSS], control[ROWS], control[SCRATCH] = problem.rule.loss, state.shape[0], method.scratch
+        control[SEARCH] = problem.rule.search
         self.buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                                 np.full(2 * N + 1 if batch else 0, -1),
-                                np.zeros(2 * (N + d) + batch + 6 * n + method.scratch))
+                                np.zeros(2 * (N + d) + batch + 6 * n + method.scratch + 2 * N * problem.rule.search))
         self.status = Status.OK
         self.trace: Trace | None = None
         self._running = False

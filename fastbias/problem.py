@@ -4,7 +4,7 @@ A `Problem` is what a plan runs, a trace refers to, and the theory reasons about
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,9 @@ from fastbias.loop import call
 from fastbias.losses import Loss
 from fastbias.methods import Method
 from fastbias.models import Model
+from fastbias.norms import Norm
 from fastbias.potentials import Potential
+from fastbias.steps import StepRule
 
 __all__ = ["Problem", "Unreachable", "make", "reachable"]
 
@@ -32,6 +34,7 @@ class Problem:
     model: Model
     start: np.ndarray
     shape: tuple[int, ...]  # of one predictor: (d,), or (m, n) where X was (N, m, n)
+    rule: StepRule          # the method's, with what it takes from the data
 
     def predictor(self, u: np.ndarray) -> np.ndarray:
         """Return w = F(u): (d,) for u (n,), (K, d) for u (K, n)."""
@@ -83,7 +86,26 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     if k and not symmetric(X, k):
         raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
                          "the same predictions")
-    return Problem(X, y, loss, method, model, _start(start, n, method, model, shape), shape)
+    return Problem(X, y, loss, method, model, _start(start, n, method, model, shape), shape,
+                   _rule(X, loss, method, model))
+
+
+def _rule(X: np.ndarray, loss: Loss, method: Method, model: Model) -> StepRule:
+    """The method's step rule with what it takes from the data; ValueError where it has no meaning."""
+    rule = method.rule
+    if rule.monotone and loss.kind != "monotone":
+        raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for strictly "
+                         "monotone losses")
+    if rule.search and (not model.linear or method.sampling.batch or not method.straight):
+        raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search wants the linear model, full "
+                         "gradients, and a move without momentum")
+    if not rule.radius:
+        return rule
+    if not model.linear or method.family not in ("gradient", "steepest", "coordinate"):
+        raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
+                         "coordinate descent on the linear model")
+    dual = method.geometry.dual if isinstance(method.geometry, Norm) else lambda rows: np.linalg.norm(rows, axis=1)
+    return replace(rule, params=np.array([rule.params[0], float(np.max(dual(X))) ** 2]))
 
 
 def _start(start: Any, n: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:

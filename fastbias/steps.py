@@ -15,14 +15,16 @@ from fastbias.abi import RULE, Piece, expect, piece
 from fastbias.loop import call
 from fastbias.recipes import recorded
 
-__all__ = ["StepRule", "constant", "power", "sequence"]
+__all__ = ["StepRule", "bounded", "constant", "line_search", "loss_scaled", "power", "sequence"]
 
 
 @dataclass(frozen=True, eq=False)
 class StepRule:
     """A step rule: its name, its compiled piece (``abi.RULE``), its numbers, and what the loop must know of it.
 
-    ``constant`` says that η_k is the same for every k; ``loss`` that the piece wants log L, which then costs a pass.
+    ``constant`` says that η_k does not depend on k; ``loss`` that the piece wants log L, which then costs a pass;
+    ``monotone`` that it has a meaning for strictly monotone losses alone; ``search`` that the step is searched along the
+    move instead; ``radius`` that ``params[1]`` is to be B², B = max_n ‖x_n‖⋆, which a `Plan` computes from its data.
     """
 
     name: str
@@ -30,14 +32,17 @@ class StepRule:
     params: np.ndarray
     constant: bool = False
     loss: bool = False
+    monotone: bool = False
+    search: bool = False
+    radius: bool = False
 
     def __post_init__(self) -> None:
         expect("StepRule", rule=(self.rule, RULE))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
 
     def __call__(self, k: int) -> float:
-        """Return η_k, the step size of the update from step k to k + 1."""
-        return float(call(self.rule, self.params, int(k), 0.0, float("nan")))
+        """Return η_k, the step size of the update from step k to k + 1, at loss 1."""
+        return float(call(self.rule, self.params, int(k), 0.0, 0.0))
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{x:g}" for x in self.params[:4]) + (", …" if self.params.size > 4 else "")
@@ -83,6 +88,52 @@ def power(eta: float, a: float) -> StepRule:
                                                checks.number("a", a, least=0)]), constant=a == 0)
 
 
+@piece(RULE)
+def _loss_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return params[0] * np.exp(s - log_loss)
+
+
+@recorded
+def loss_scaled(eta: float) -> StepRule:
+    """Return the rule η_k = eta/L(w_k), for strictly monotone losses; eta > 0, else ValueError.
+
+    In the log domain, so it goes on where L itself is long under 1e-308 (Ji & Telgarsky: the margin gap falls like 1/t).
+    """
+    return StepRule("loss_scaled", _loss_scaled, np.array([checks.number("eta", eta, above=0)]), constant=True, loss=True,
+                    monotone=True)
+
+
+@piece(RULE)
+def _bounded(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return min(params[0] * np.exp(s), np.exp(s - log_loss) / params[1])
+
+
+@recorded
+def bounded(eta_plus: float) -> StepRule:
+    """Return Theorem 5's rule η_k = min(eta_plus, 1/(B² L(w_k))), B = max_n ‖x_n‖⋆ in the dual of the method's norm.
+
+    The paper prints max; its descent argument needs min. For gradient, steepest and coordinate descent on strictly
+    monotone losses and the linear model; ``plan.problem.rule`` shows B². eta_plus > 0, else ValueError.
+    """
+    return StepRule("bounded", _bounded, np.array([checks.number("eta_plus", eta_plus, above=0), 1.0]), constant=True,
+                    loss=True, monotone=True, radius=True)
+
+
+@piece(RULE)
+def _no_rule(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return np.nan
+
+
+@recorded
+def line_search() -> StepRule:
+    """Return the exact line search: the first minimiser of the loss along the move, to the last digits.
+
+    For methods whose move is a direction of the parameters (gradient, steepest, coordinate, natural, adaptive, sign), full
+    gradients, no momentum, the linear model. Where the loss falls for ever along the move the run ends ``UNBOUNDED``.
+    """
+    return StepRule("line_search", _no_rule, np.array([1.0]), constant=True, search=True)
+
+
 def as_rule(step_size: Any) -> StepRule:
     """Return a rule from a number (constant), a (K,) array (sequence), or a rule."""
     if isinstance(step_size, StepRule):
@@ -91,4 +142,4 @@ def as_rule(step_size: Any) -> StepRule:
     return constant(float(etas[0])) if etas.size == 1 else sequence(etas)
 
 
-EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5))
+EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5), loss_scaled(0.1), bounded(0.3))

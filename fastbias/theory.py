@@ -109,6 +109,10 @@ TABLE: tuple[Row, ...] = (
     Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: p.method.family == "steepest" and p.method.unscaled,
         reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
                "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
+    Row("§3.3", f"{PAPER}, §3.3", lambda p, flow: p.method.family == "adaptive",
+        reason="adaptive methods go to a point that depends on the step size and on the history of the gradient: by "
+               "inspection of eq. (13) no characterisation is to be expected (§3.3); the nearest theorem is 1, for mirror "
+               "descent"),
     Row("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: p.method.family == "coordinate",
         reason="coordinate descent and stagewise selection follow the l1 regularisation path only where that path is "
                "monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one case); the "

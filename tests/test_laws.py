@@ -35,7 +35,7 @@ def test_every_public_piece_is_listed(module):
         thing = getattr(module, name)
         if isinstance(thing, kind):
             assert thing in module.EXAMPLES, name
-        elif thing is not kind and callable(thing):
+        elif thing is not kind and callable(thing) and name != "line_search":     # a search is no rule of k, s, L
             assert any(n.startswith(name[:1] if name == "lp" else name) for n in names), name
 
 

@@ -25,7 +25,7 @@ class Method:
     """
 
     name: str
-    family: Literal["gradient", "mirror", "natural", "steepest", "coordinate"]
+    family: Literal["gradient", "mirror", "natural", "steepest", "coordinate", "adaptive"]
     direction: Piece
     advance: Piece
     rule: steps.StepRule
@@ -40,6 +40,12 @@ class Method:
     constraint: tuple[np.ndarray, np.ndarray] | None = None
     scratch: int = 0
     draws: bool = False
+    aged: bool = False
+
+    @property
+    def straight(self) -> bool:
+        """Whether an update is a step along its move and nothing else."""
+        return self.family != "mirror" and not self.beta.any() and not self.gamma.any()
 
     @property
     def maps(self) -> tuple[np.ndarray, list[Piece]]:
@@ -54,7 +60,7 @@ class Method:
     @property
     def constant(self) -> bool:
         """Whether step size and momentum are the same at every update."""
-        return self.rule.constant and self.beta.size == 1 and self.gamma.size == 1
+        return self.rule.constant and self.beta.size == 1 and self.gamma.size == 1 and not self.aged
 
     @property
     def random(self) -> bool:

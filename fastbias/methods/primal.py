@@ -1,6 +1,7 @@
 """Methods that move the parameters themselves: gradient, natural gradient, steepest, coordinate and stagewise descent."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -205,5 +206,7 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
         raise ValueError(f"tie_tol must be under 1, got {tie_tol:g}")
     nu = checks.number("shrinkage", shrinkage, above=0, most=1)
     key = float(seed(rng)) if choice == RANDOM else 0.0
+    if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
+        rule, nu = replace(rule, params=np.array([nu])), 1.0
     return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
                   params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM)
