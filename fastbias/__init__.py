@@ -16,6 +16,7 @@ from fastbias import abi, capi, data, forward, laws, losses, methods, models, no
 from fastbias.abi import Status, piece
 from fastbias.limits import Limit, NoTheorem
 from fastbias.loop import descend
+from fastbias.margins import max_margin, separability
 from fastbias.paths import l1_path, minimum_norm
 from fastbias.plan import Plan, run
 from fastbias.projections import bregman_projection
@@ -25,6 +26,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Trace", "abi", "bregman_projection", "capi", "data",
-    "descend", "forward", "l1_path", "laws", "losses", "methods", "minimum_norm", "models", "norms", "piece", "potentials",
-    "run", "steps", "theory",
+    "descend", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm", "models", "norms", "piece",
+    "potentials", "run", "separability", "steps", "theory",
 ]

@@ -1,0 +1,190 @@
+"""Maximum margins and separability: certificates recomputed here, hard cases, and the limits they are of real runs."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastbias as fb
+
+m, N = fb.methods, fb.norms
+long = pytest.mark.long
+SHARP = {"l1", "l2", "linf", "quadratic", "l1.5", "l3"}
+
+
+def dual_norm(name, g, D=None, parts=None):
+    """Independent of the library: the dual norms, written out."""
+    return {"l1": lambda: np.abs(g).max(), "l2": lambda: np.linalg.norm(g), "linf": lambda: np.abs(g).sum(),
+            "l1.5": lambda: (np.abs(g) ** 3).sum() ** (1 / 3), "l3": lambda: (np.abs(g) ** 1.5).sum() ** (2 / 3),
+            "quadratic": lambda: np.sqrt(g @ np.linalg.solve(D, g)),
+            "group": lambda: max(np.linalg.norm(g[p]) for p in parts)}[name]()
+
+
+def primal_norm(name, w, D=None, parts=None):
+    return {"l1": lambda: np.abs(w).sum(), "l2": lambda: np.linalg.norm(w), "linf": lambda: np.abs(w).max(),
+            "l1.5": lambda: (np.abs(w) ** 1.5).sum() ** (2 / 3), "l3": lambda: (np.abs(w) ** 3).sum() ** (1 / 3),
+            "quadratic": lambda: np.sqrt(w @ D @ w), "group": lambda: sum(np.linalg.norm(w[p]) for p in parts)}[name]()
+
+
+def problem(seed):
+    rng = np.random.default_rng(seed)
+    d, n = int(rng.integers(2, 10)), int(rng.integers(1, 25))
+    w, X = rng.normal(size=d), rng.normal(size=(n, d))
+    return X, np.where(X @ w > 0, 1.0, -1.0)
+
+
+def check(X, y):
+    d = X.shape[1]
+    D, parts = np.diag(np.linspace(1, 3, d)), [list(range(d // 2)), list(range(d // 2, d))]
+    worst = 0.0
+    for norm in (N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic(D), N.group(parts)):
+        found = fb.max_margin(X, y, norm)
+        Z = y[:, None] * X
+        lower = (Z @ found.w).min() / primal_norm(norm.name, found.w, D, parts)
+        assert (found.dual >= 0).all()
+        assert found.dual.sum() == pytest.approx(1, abs=1e-12)
+        upper = dual_norm(norm.name, found.dual @ Z, D, parts)
+        gap = (upper - lower) / upper
+        assert gap <= (1e-10 if norm.name in SHARP else 1e-8), (norm, gap)
+        assert gap >= -1e-12
+        assert found.margin == pytest.approx(lower, rel=1e-12)
+        assert found.duality_gap == pytest.approx(max(gap, 0), abs=1e-13)
+        assert primal_norm(norm.name, found.w, D, parts) == pytest.approx(1, rel=1e-12)
+        worst = max(worst, gap)
+    return worst
+
+
+@given(st.integers(0, 10**6))
+def test_certificates_on_random_problems(seed):
+    check(*problem(seed))
+
+
+@pytest.mark.exhaustive
+def test_certificates_on_1000_random_problems():
+    print(f"worst gap of 7000 margins: {max(check(*problem(seed)) for seed in range(1000)):.1e}")
+
+
+RNG = np.random.default_rng(0)
+HARD = {
+    "a point at the origin": ([[1, 2], [0, 0]], [1, 1], False),
+    "opposite points": ([[1, 2], [1, 2]], [1, -1], False),
+    "margin 1e-6": ([[1, 1e-6], [-1, 1e-6]], [1, 1], True),
+    "margin 1e-9 the other way": ([[1, 1e-9], [-1, -1e-9]], [1, 1], False),
+    "features 1e6 apart": ((RNG.normal(size=(6, 4)) + [2, 0, 0, 0]) * [1e6, 1, 1, 1e3], [1] * 6, True),
+    "duplicates": ([[1, 1, 1], [2, 2, 2], [1, 1, 1]], [1, 1, 1], True),
+    "collinear columns": (np.outer([1, 2, 3], [1, 2, 3.0]) + [[0, 0, 1e-3]], [1, 1, 1], True),
+    "many samples": (RNG.normal(size=(400, 3)) + [5, 0, 0], [1] * 400, True),
+    "many features": (RNG.normal(size=(3, 300)), [1, -1, 1], True),
+    "inseparable": (RNG.normal(size=(50, 3)), [1] * 50, False),
+    "one sample": ([[1, -2]], [-1], True),
+}
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_hard_cases(case):
+    X, y, separable = HARD[case]
+    X, y = np.array(X, float), np.array(y, float)
+    told = fb.separability(X, y)
+    assert told.separable is separable
+    assert bool(told) is separable
+    Z = y[:, None] * X
+    if separable:
+        assert (Z @ told.w > 0).all()
+        check(X, y)
+    else:
+        assert (told.dual >= 0).all()
+        assert told.dual.sum() == pytest.approx(1)
+        assert (np.abs(told.dual @ Z) <= 1e-9 * np.maximum(told.dual @ np.abs(Z), 1e-300)).all()
+        with pytest.raises(ValueError, match="linearly separable"):
+            fb.max_margin(X, y)
+        with pytest.raises(fb.NoTheorem, match="not separable") as refused:
+            fb.Plan(X, y, loss="logistic", method=m.gradient_descent(0.1)).limit()
+        assert refused.value.dual == pytest.approx(told.dual)
+        assert refused.value.hypotheses[-1].holds is False
+
+
+def test_the_maximiser_of_a_polytope_need_not_be_unique():
+    def unique(X, norm):
+        return fb.max_margin(X, np.ones(len(X)), norm).hypotheses[0].holds
+    assert unique([[1.0, 1.0]], N.l1) is False
+    assert unique([[1.0, 0.5]], N.l1) is True
+    assert unique([[1.0, 0.0]], N.linf) is False
+    assert unique([[1.0, 1.0]], N.linf) is True
+    assert unique([[1.0, 1.0]], N.l2) is True
+    assert unique([[1.0, 1.0, 1.0]], N.group([[0, 1], [2]])) is None
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="labels must be −1 or"):
+        fb.max_margin([[1, 2]], [2])
+    with pytest.raises(ValueError, match="2 columns"):
+        fb.max_margin([[1, 2, 3]], [1], N.quadratic([1, 2]))
+    bare = N.Norm("bare", N.l2.steepest, N.l2.dual_norm, N.l2.norm)
+    with pytest.raises(ValueError, match="convex face"):
+        fb.max_margin([[1, 2]], [1], bare)
+
+
+# Soudry et al. (2018), Figure 1: support vectors (½, 3/2), (3/2, ½) and their negatives, more points behind them
+SUPPORT = np.array([[0.5, 1.5], [1.5, 0.5]])
+X = np.vstack([SUPPORT, -SUPPORT, [[2.5, 2.0], [2.0, 3.0], [-3.0, -2.0], [-2.0, -2.5]]])
+y = np.array([1, 1, -1, -1, 1, 1, -1, -1.0])
+
+
+@long
+@pytest.mark.parametrize("loss", ["exponential", "logistic", "sigmoid"])
+def test_gradient_descent_heads_for_the_maximum_margin(loss):
+    eta = 1 / np.linalg.norm(X, 2)
+    plan = fb.Plan(X, y, loss=loss, method=m.gradient_descent(eta if loss != "exponential" else eta / 10))
+    trace, limit = plan.run(1_000_000), plan.limit()
+    assert "Soudry" in limit.theorem
+    assert limit.w == pytest.approx([0.5 ** 0.5] * 2, abs=1e-12)
+    assert limit.margin == pytest.approx(2 ** 0.5)
+    assert trace.increment() == pytest.approx([0.5, 0.5], abs=2e-3)         # ŵ itself, not only its direction
+    assert trace.gap(limit)[-1] < 0.01
+    assert trace.margin()[-1] == pytest.approx(limit.margin, rel=1e-2)
+
+
+@long
+@pytest.mark.parametrize("norm", [N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic([1.0, 4.0]), N.group([[0], [1]])],
+                         ids=repr)
+def test_steepest_descent_reaches_the_margin_of_theorem_5(norm):
+    """Loss-scaled steps get there like 1/t; the same limit as the theorem's bounded ones."""
+    rng = np.random.default_rng(3)
+    A = rng.normal(size=(10, 2)) + [1.5, 0.7]
+    A = A[(A @ [1.0, 0.5]) > 0.3]
+    for rule in (fb.steps.loss_scaled(0.02), fb.steps.bounded(1.0)):
+        plan = fb.Plan(A, np.ones(len(A)), loss="exponential", method=m.steepest_descent(norm, rule))
+        limit = plan.limit()
+        assert "Theorem 5" in limit.theorem
+        told = next(h for h in limit.hypotheses if "min(η₊" in h.statement)
+        assert told.holds is (True if rule.radius else None)
+        trace = plan.run(200_000)
+        assert trace.margin(norm)[-1] >= (0.9 if rule.radius else 0.995) * limit.margin
+        assert trace.margin(norm)[-1] <= limit.margin * (1 + 1e-9)
+
+
+def test_where_no_theorem_of_section_3_speaks():
+    for method, loss, words in ((m.adagrad(0.1), "exponential", "Theorem 6"), (m.adam(0.1), "logistic", "Theorem 6"),
+                                (m.mirror_descent("cosh", 0.1), "logistic", "no theorem of the table"),
+                                (m.steepest_descent("l2", 0.1, normalised=True), "logistic", "fixed length"),
+                                (m.gradient_descent(0.1), "probit", "exponential tail")):
+        with pytest.raises(fb.NoTheorem, match=words):
+            fb.Plan(X, y, loss=loss, method=method).limit()
+    limit = fb.Plan(X, y, loss="logistic", method=m.gradient_descent(0.1, 0.9, batch=2, rng=0)).limit()
+    assert sum("keep" in h.statement and h.holds is None for h in limit.hypotheses) == 2
+
+
+def test_trace_measures_margins_directions_and_increments(tmp_path):
+    trace = fb.run(X, y, loss="exponential", method=m.gradient_descent(0.05), steps=200)
+    least = (y * (trace.w[1:] @ X.T)).min(axis=1)
+    assert trace.margin()[1:] == pytest.approx(least / np.linalg.norm(trace.w[1:], axis=1))
+    assert trace.margin(N.l1)[1:] == pytest.approx(least / np.abs(trace.w[1:]).sum(axis=1))
+    assert np.isnan(trace.margin()[0])
+    assert np.linalg.norm(trace.direction()[1:], axis=1) == pytest.approx(1)
+    assert np.abs(trace.direction(N.linf)[1:]).max(axis=1) == pytest.approx(1)
+    first = np.flatnonzero(trace.t >= 2)[0]
+    assert trace.increment() == pytest.approx((trace.w[-1] - trace.w[first]) / np.log(200 / trace.t[first]))
+    with pytest.raises(ValueError, match="two rows"):
+        fb.run(X, y, loss="exponential", method=m.gradient_descent(0.05), steps=1).increment()
+    trace.save(tmp_path / "t.npz")
+    with pytest.raises(ValueError, match="must know its data"):
+        fb.Trace.load(tmp_path / "t.npz").margin()
