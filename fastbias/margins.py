@@ -178,7 +178,7 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
         w, lam = _polytope(scaled, norm.ball)
     else:
         w, lam = _convex(scaled, norm)
-    psi = _potential(norm, Z.shape[1])
+    psi = _potential(norm)
     best = _gap(scaled, norm, w, lam)
     for _ in range(3):                                       # exact on the support vectors; better ones show better ones
         gap, w, lam, margin = best
@@ -216,10 +216,8 @@ def _supports(Z: np.ndarray, w: np.ndarray, lam: np.ndarray) -> list[np.ndarray]
     return [g for i, g in enumerate(guesses) if g.size and not any(np.array_equal(g, h) for h in guesses[:i])]
 
 
-def _potential(norm: Norm, d: int) -> Potential | None:
+def _potential(norm: Norm) -> Potential | None:
     """A potential that grows with the norm, whose projection polishes; None for norms without one."""
-    if norm.matrix is not None:
-        return potentials.quadratic(norm.matrix(d))
     if norm.power is not None:
         return potentials.squared_lp(norm.power) if norm.power <= 2 else potentials.power(norm.power)
     return None
@@ -229,6 +227,11 @@ def _polish(S: np.ndarray, norm: Norm, psi: Potential | None, w: np.ndarray,
             lam: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """The solution if the rows of S are exactly the support vectors: argmin ‖w‖ with Sw = 1, and its multipliers."""
     ones = np.ones(S.shape[0])
+    if norm.matrix is not None:                               # least squares, not its normal equations
+        root = np.linalg.cholesky(norm.matrix(S.shape[1]))
+        R = np.linalg.solve(root, S.T)
+        v = np.linalg.lstsq(R.T, ones, rcond=None)[0]
+        return np.linalg.solve(root.T, v), np.linalg.lstsq(R, v, rcond=None)[0]
     if psi is not None:
         return psi.project(S, ones, np.zeros(S.shape[1]))
     if norm.ball == "cross-polytope":                         # a vertex: as many coordinates as support vectors
