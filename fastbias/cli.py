@@ -88,7 +88,11 @@ def _run(options: argparse.Namespace) -> int:
     print(f"{trace.message}\nwhere it went: t = {trace.t[-1]}, log loss {trace.log_loss[-1]:.6g}")
     limit = _predicted(plan)
     goal = np.full(trace.w[-1].size, np.nan) if isinstance(limit, NoTheorem) else limit.w.ravel()
-    for name, went, predicted in zip(table.features, trace.w[-1].ravel(), goal, strict=True):
+    end = trace.w[-1].ravel()
+    if not isinstance(limit, NoTheorem) and limit.kind == "direction":
+        print("  (its direction, and the predicted one, both of ℓ2 length 1)")
+        end, goal = end / (np.linalg.norm(end) or 1.0), goal / np.linalg.norm(goal)
+    for name, went, predicted in zip(table.features, end, goal, strict=True):
         print(f"  {name:<20} {went:>18.10g}" + ("" if np.isnan(predicted) else f"   predicted {predicted:>18.10g}"))
     if isinstance(limit, NoTheorem):
         print(f"what theory says: {limit}")

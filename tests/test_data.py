@@ -181,6 +181,19 @@ def test_the_command_answers_bad_input_with_one_sentence(table, capsys, words, s
     assert err.count("\n") == 1
 
 
+def test_labelled_data_on_the_command_line(table, capsys):
+    path = table("a,b,kind\n0.5,1.5,yes\n1.5,0.5,yes\n-2,-2,no\n-1,-3,no\n")
+    code, text, _ = command(capsys, "run", path, "--labels", "binary", "--loss", "exponential", "--method", "steepest",
+                            "--norm", "2", "--steps", "2000")
+    assert code == 0
+    assert "Theorem 5" in text
+    assert "direction" in text
+    assert [float(x) for x in re.findall(r"predicted +(\S+)", text)] == pytest.approx([0.5 ** 0.5] * 2)
+    code, _, err = command(capsys, "run", table("a,b,k\n1,2,0\n2,1,1\n"), "--loss", "logistic", "--method", "gradient")
+    assert code == 2
+    assert "labels must be −1 or +1" in err
+
+
 def test_numeric_headers_and_tall_tables(table, capsys, tmp_path):
     path = table("2019,2020,2021\n1,2,3\n4,5,6\n")
     code, text, _ = command(capsys, "run", path, "--header", "--target", "2020", "--loss", "squared", "--method", "gradient")

@@ -351,3 +351,18 @@ def test_constraints_at_any_scale_and_without_a_point_inside():
     with pytest.raises(ValueError, match="symmetric matrix"):
         fb.Plan([[[1, 0], [0, 1]]], [1], loss="squared", method=m.mirror_descent(fb.potentials.spectral_entropy(2), 0.1),
                 start=[[1, 0.5], [0, 1]])
+
+
+def test_natural_gradient_in_the_spectral_entropy_equals_a_twin():
+    """∇²ψ(W)⁻¹[G] is the Fréchet derivative of the matrix exponential at log W, by SciPy."""
+    from scipy.linalg import expm_frechet, logm
+    A = SYMMETRIC.reshape(3, 2, 2)
+    targets = np.einsum("kij,ij->k", A, [[0.8, 0.1], [0.1, 1.2]])
+    steps = 1000 if JIT else 60
+    trace = fb.run(A, targets, loss="squared", method=m.natural_gradient(fb.potentials.spectral_entropy(2), ETA),
+                   steps=steps, record=np.arange(steps + 1))
+    W = np.eye(2)
+    for row in trace.w[:300]:
+        assert np.abs(row - W).max() <= 1e-12 * np.abs(W).max()
+        g = 2 * np.einsum("k,kij->ij", np.einsum("kij,ij->k", A, W) - targets, A)
+        W = W - ETA * expm_frechet(np.real(logm(W)), g, compute_expm=False)
