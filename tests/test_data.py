@@ -188,7 +188,7 @@ def test_labelled_data_on_the_command_line(table, capsys):
     assert code == 0
     assert "Theorem 5" in text
     assert "direction" in text
-    assert [float(x) for x in re.findall(r"predicted +(\S+)", text)] == pytest.approx([0.5 ** 0.5] * 2)
+    assert [float(x) for x in re.findall(r"predicted +([\d.]+)", text)] == pytest.approx([0.5 ** 0.5] * 2)
     code, _, err = command(capsys, "run", table("a,b,k\n1,2,0\n2,1,1\n"), "--loss", "logistic", "--method", "gradient")
     assert code == 2
     assert "labels must be −1 or +1" in err
