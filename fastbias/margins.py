@@ -6,6 +6,7 @@ bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where some such λ
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 
-__all__ = ["Separability", "max_margin", "separability"]
+__all__ = ["Separability", "max_margin", "separability", "solve_tightly"]
 
 EPS = float(np.finfo(float).eps)
 
@@ -275,11 +276,19 @@ def _convex(Z: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
     w = cp.Variable(Z.shape[1])
     margins = [Z @ w >= 1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                       # "may be inaccurate" at this tolerance: the certificate tells
-        cp.Problem(cp.Minimize(norm.convex(cp, w)), margins).solve(
-            cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
+    solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, w)), margins))
     return np.asarray(w.value), np.asarray(margins[0].dual_value)
+
+
+def solve_tightly(program: Any) -> None:
+    """Solve a cvxpy problem as exactly as the solver can; what it then says of accuracy is left to the certificate."""
+    import cvxpy as cp
+    for tolerance in (1e-12, 1e-10, 1e-8):
+        with warnings.catch_warnings(), suppress(cp.SolverError):
+            warnings.simplefilter("ignore")
+            program.solve(cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
+            return
+    raise ArithmeticError("the convex solver failed at every tolerance")
 
 
 def _unique(Z: np.ndarray, norm: Norm, margin: float) -> Hypothesis:

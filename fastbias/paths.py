@@ -1,7 +1,6 @@
 """The ℓ1 story of §2.4: minimum-norm solutions, and the ℓ1 regularisation path that stagewise selection may follow."""
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
+from fastbias.margins import solve_tightly
 from fastbias.norms import Norm
 from fastbias.problem import reachable
 from fastbias.projections import bregman_projection, feasibility
@@ -99,10 +99,7 @@ def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarra
         raise ValueError(f"norm must have a convex face to be minimised, got {norm!r}")
     w, size, unit = cp.Variable(X.shape[1]), float(np.linalg.norm(X, 2)), float(np.linalg.norm(y)) or 1.0
     equations = [(X / size) @ w == y / unit]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                       # "may be inaccurate" at this tolerance: the certificate tells
-        cp.Problem(cp.Minimize(norm.convex(cp, w)), equations).solve(
-            cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
+    solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, w)), equations))
     nu = np.asarray(equations[0].dual_value)
     return np.asarray(w.value) * unit / size, nu if nu @ y >= 0 else -nu
 
