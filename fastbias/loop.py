@@ -199,12 +199,12 @@ def _search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
         low *= 0.5
         at_low = _fall(slope, loss, p, dp, low, y, trial, q)
     side = 0
-    for _ in range(200):                                  # false position (Illinois), with halving as its safeguard
+    for k in range(200):                                  # false position (Illinois), with halving as its safeguard
         if high - low <= 2.3e-16 * high:
             break
         weight = at_low / (at_low - at_high)
         middle = low + weight * (high - low)
-        if not low < middle < high or _ % 3 == 2:
+        if not low < middle < high or k % 3 == 2:
             middle = 0.5 * (low + high)
             if not low < middle < high:
                 break

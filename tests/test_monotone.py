@@ -180,8 +180,6 @@ def test_adaboosts_step_in_closed_form():
             edge = q @ M
             j = int(np.argmax(np.abs(edge) >= (1 - 1e-12) * np.abs(edge).max()))
             w[j] += nu * 0.5 * np.log((1 + edge[j]) / (1 - edge[j]))
-    weights = np.sort(np.exp(-M @ trace.w[-1]))
-    assert weights.sum() > 0
 
 
 @long
