@@ -23,7 +23,8 @@ SAMPLE     (params, k, order) → count                              fills order
 
 Glossary of the one-letter names used inside pieces and the loop
     X (N, d) data, y (N,) targets or labels; w (d,) linear predictor; u (n,) parameters, w = F(u)
-    p = X w predictions; L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small
+    p = X w predictions; L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small; a loss of
+        K > 1 outputs (classes) has w (K, d) and p (K, N), both flat, class after class
     g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done; move the direction before the step size
     ψ potential, z = ∇ψ(w) its dual variable; beta, gamma the momentum parameters β_t, γ_t of the paper
 
@@ -41,6 +42,8 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numba import cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 __all__ = [
     "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SLOPE", "VALUE",
@@ -150,16 +153,17 @@ class Buffers(NamedTuple):
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
     mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (11,)     int64, see DONE … SEARCH below
+    control: Any  # (12,)     int64, see DONE … OUTPUTS below
     order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
-    work: Any     # (2 (N + d) + B + 6 n or more,)  scratch, with B the size of a batch (0: all samples)
+    work: Any     # (2 K (N + d) + B + 6 n or more,)  scratch; B the size of a batch (0: all samples), K the outputs
 
 
-DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH = range(11)
+DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS = range(12)
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
-the full gradient; ≠ 0: the step rule is told log L at every update; the rows of
-state and the scratch, beyond 6 n, that the method asks for; ≠ 0: the step is searched along the move (2 N more scratch)"""
+the full gradient; ≠ 0: the step rule is told log L at every update; the rows of state and the scratch, beyond 6 n, that
+the method asks for; ≠ 0: the step is searched along the move (2 K N more scratch); K, the predictions that a sample has
+(0 counts as 1)"""
 
 
 class Records(NamedTuple):
@@ -184,6 +188,20 @@ def cached(decorator: Callable[..., Any], *args: Any, **options: Any) -> Callabl
 
 kernel = cached(njit, nogil=True, error_model="numpy")
 """Decorator of the package's own compiled functions: cached, without the GIL, IEEE division, no fastmath."""
+
+
+def pointer(signature: Any) -> Any:
+    """An address becomes a callable of this signature inside compiled code (the plain function stays itself)."""
+    kind = types.FunctionType(signature)
+
+    def cast(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            function = cgutils.create_struct_proxy(kind)(context, builder)
+            function.c_addr = builder.inttoptr(args[0], cgutils.voidptr_t)
+            function.py_addr = function.jit_addr = cgutils.get_null_value(cgutils.voidptr_t)
+            return function._getvalue()
+        return kind(types.int64), codegen
+    return intrinsic(cast) if JIT else lambda function: function
 
 
 class Piece:

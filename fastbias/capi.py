@@ -34,10 +34,10 @@ typedef int64_t (*fastbias_descend)(
     double *u, int64_t n,     /* (n) parameters, moved in place */
     double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
     double *mark,             /* (rows + 1, n) memory of the watch for repetition */
-    int64_t *control,         /* (11) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss,
-                                 rows of state and extra scratch that the method asks for, line search */
+    int64_t *control,         /* (12) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss,
+                                 rows of state and extra scratch that the method asks for, line search, outputs K */
     int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */
-    double *work, int64_t room,           /* scratch, room >= 2 (N + d) + batch + 6 n + what the method asks for */
+    double *work, int64_t room,           /* scratch, room >= 2 K (N + d) + batch + 6 n + what the method asks for */
     int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,   /* (K), (K, n), (K): which steps to write down */
     int64_t stop_at, double until);
 """

@@ -20,7 +20,7 @@ from fastbias import checks, losses, methods, models, norms, potentials, steps
 
 __all__ = ["describe", "make_again", "read", "write"]
 
-FORMAT = 1
+FORMAT = 2
 SHELVES: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in (losses, methods, models, norms, potentials,
                                                                               steps)}
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "equations", "name", "named", "number", "one_of", "path", "point", "positive_definite", "short", "steps",
-           "whole"]
+__all__ = ["array", "classes", "equations", "name", "named", "number", "one_of", "path", "point", "positive_definite",
+           "short", "signs", "steps", "whole"]
 
 
 def short(value: object) -> str:
@@ -110,6 +110,24 @@ def positive_definite(label: str, value: object) -> np.ndarray:
     if not smallest > D.shape[0] * np.finfo(float).eps * float(np.abs(D).max()):
         raise ValueError(f"{label} must be positive definite, got smallest eigenvalue {smallest:.3g}")
     return D
+
+
+def signs(y: np.ndarray, where: str = "") -> None:
+    """Raise ValueError unless every label is −1 or +1."""
+    if not (np.abs(y) == 1).all():
+        raise ValueError(f"labels must be −1 or +1{where}, got {_listed(y)}")
+
+
+def classes(y: np.ndarray, where: str = "") -> int:
+    """The number K ≥ 2 of classes of the labels 0 … K−1; ValueError for other labels."""
+    if (y != np.round(y)).any() or (y < 0).any() or not y.any():
+        raise ValueError(f"labels must be 0, 1, ..., K-1 with at least two classes{where}, got {_listed(y)}")
+    return int(y.max()) + 1
+
+
+def _listed(y: np.ndarray) -> str:
+    values = np.unique(y)
+    return "{" + ", ".join(f"{v:g}" for v in values[:4]) + (", …}" if values.size > 4 else "}")
 
 
 def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:

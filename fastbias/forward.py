@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import Piece, Status
-from fastbias.loop import call
+from fastbias.doors import call
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, reachable

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbias import checks
-from fastbias.loop import call
+from fastbias.doors import call
 from fastbias.losses import Loss
 from fastbias.models import Model
 from fastbias.norms import Norm
@@ -179,20 +179,25 @@ def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[
 
 def _loss(loss: Loss, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
     y = rng.choice([-1.0, 1.0], size) if loss.kind == "monotone" else rng.normal(size=size)
-    p, direction = rng.normal(size=size) * 3, rng.normal(size=size)
+    better, outputs = y, 1
+    if loss.classes:
+        outputs = 3
+        y = rng.integers(outputs, size=size).astype(float)
+        better = (np.arange(outputs)[:, None] == y).astype(float).ravel()
+    p, direction = rng.normal(size=outputs * size) * 3, rng.normal(size=outputs * size)
     h = 1e-6
     push = loss.push(p, y)
     slope = (np.exp(loss.log(p + h * direction, y)) - np.exp(loss.log(p - h * direction, y))) / (2 * h)
     scale = float(np.abs(push * direction).max()) + np.exp(loss.log(p, y)) * 1e-9 / h
     yield "e^s q = −∂L/∂p", _off(-slope, push @ direction, scale), DIFFERENCE, (p, y)
-    q = np.full(size, np.nan)
+    q = np.full(p.size, np.nan)
     call(loss.slope, loss.params, p, y, q)
     yield "q is finite", float(not np.isfinite(q).all()), 0.0, (p, y)
     if loss.kind == "root":
         yield "the minimum is at u = y, where the loss is 0", float(loss.log(y, y) > -700 or loss.log(p, y) < -700), 0.0, y
         yield "∂L/∂p points away from the root", float(np.any(push * (y - p) < 0)), 0.0, (p, y)
     else:
-        yield "the loss falls as the margin grows", float(loss.log(p + y, y) >= loss.log(p, y)), 0.0, (p, y)
+        yield "the loss falls as the margin grows", float(loss.log(p + better, y) >= loss.log(p, y)), 0.0, (p, y)
 
 
 def _model(model: Model, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:

@@ -1,18 +1,14 @@
 """The one compiled loop: every loss × geometry × method × model runs through `descend`.
 
 It is resumable (all memory is in the caller's buffers), holds no GIL, allocates nothing, and returns an int status.
-Running 10⁶ steps in one call or in many gives the same bits. Below it, small compiled doors through which Python calls
-single pieces: the same machine code that the loop runs.
+Running 10⁶ steps in one call or in many gives the same bits.
 """
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fastbias.abi import (
     ADVANCE,
@@ -20,12 +16,12 @@ from fastbias.abi import (
     DIRECTION,
     DONE,
     HURRY,
-    JIT,
     LINEAR,
     LOG_LOSS,
     LOSS,
     MAP,
     MAP_AT,
+    OUTPUTS,
     ROW,
     ROWS,
     RULE,
@@ -39,15 +35,15 @@ from fastbias.abi import (
     Buffers,
     Geometry,
     Params,
-    Piece,
     Pieces,
     Records,
     Status,
     cached,
     kernel,
+    pointer,
 )
 
-__all__ = ["address", "call", "descend"]
+__all__ = ["address", "descend"]
 
 OK, NOT_FINITE, STALLED, REACHED, UNBOUNDED = (int(s) for s in (Status.OK, Status.NOT_FINITE, Status.STALLED,
                                                                 Status.REACHED, Status.UNBOUNDED))
@@ -56,93 +52,85 @@ OK, NOT_FINITE, STALLED, REACHED, UNBOUNDED = (int(s) for s in (Status.OK, Statu
 _sums = cached(njit, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 
-def _pointer(signature: Any) -> Any:
-    """An address becomes a callable of this signature inside compiled code (the plain function stays itself)."""
-    kind = types.FunctionType(signature)
-
-    def cast(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            function = cgutils.create_struct_proxy(kind)(context, builder)
-            function.c_addr = builder.inttoptr(args[0], cgutils.voidptr_t)
-            function.py_addr = function.jit_addr = cgutils.get_null_value(cgutils.voidptr_t)
-            return function._getvalue()
-        return kind(types.int64), codegen
-    return intrinsic(cast) if JIT else lambda function: function
-
-
-_as_map, _as_map_at, _as_value = _pointer(MAP), _pointer(MAP_AT), _pointer(VALUE)
-_as_slope, _as_log_loss, _as_rule = _pointer(SLOPE), _pointer(LOG_LOSS), _pointer(RULE)
-_as_direction, _as_advance, _as_sample = _pointer(DIRECTION), _pointer(ADVANCE), _pointer(SAMPLE)
+_as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
+_as_slope, _as_log_loss, _as_rule = pointer(SLOPE), pointer(LOG_LOSS), pointer(RULE)
+_as_direction, _as_advance, _as_sample = pointer(DIRECTION), pointer(ADVANCE), pointer(SAMPLE)
 
 
 @_sums
 def _margins(X, w, p, control):  # type: ignore[no-untyped-def]
-    """P ← X w, four rows at a time; False if asked to come back."""
+    """P ← X w for each output, four rows at a time; False if asked to come back."""
     N, d = X.shape
     whole = N - N % 4
-    for n in range(0, whole, 4):
-        a0 = a1 = a2 = a3 = 0.0
-        for j in range(d):
-            x = w[j]
-            a0 += X[n, j] * x
-            a1 += X[n + 1, j] * x
-            a2 += X[n + 2, j] * x
-            a3 += X[n + 3, j] * x
-        p[n], p[n + 1], p[n + 2], p[n + 3] = a0, a1, a2, a3
-        if control[HURRY] != 0:
-            return False
-    for n in range(whole, N):
-        a0 = 0.0
-        for j in range(d):
-            a0 += X[n, j] * w[j]
-        p[n] = a0
+    for c in range(p.size // N):
+        first, row = c * d, c * N
+        for n in range(0, whole, 4):
+            a0 = a1 = a2 = a3 = 0.0
+            for j in range(d):
+                x = w[first + j]
+                a0 += X[n, j] * x
+                a1 += X[n + 1, j] * x
+                a2 += X[n + 2, j] * x
+                a3 += X[n + 3, j] * x
+            p[row + n], p[row + n + 1], p[row + n + 2], p[row + n + 3] = a0, a1, a2, a3
+            if control[HURRY] != 0:
+                return False
+        for n in range(whole, N):
+            a0 = 0.0
+            for j in range(d):
+                a0 += X[n, j] * w[first + j]
+            p[row + n] = a0
     return True
 
 
 @_sums
 def _gather(X, q, g, control):  # type: ignore[no-untyped-def]
-    """G ← Xᵀ q, four rows at a time; False if asked to come back."""
+    """G ← Xᵀ q for each output, four rows at a time; False if asked to come back."""
     N, d = X.shape
     whole = N - N % 4
-    for j in range(d):
-        g[j] = 0.0
-    for n in range(0, whole, 4):
-        q0, q1, q2, q3 = q[n], q[n + 1], q[n + 2], q[n + 3]
+    for c in range(q.size // N):
+        first, row = c * d, c * N
         for j in range(d):
-            g[j] += (q0 * X[n, j] + q1 * X[n + 1, j]) + (q2 * X[n + 2, j] + q3 * X[n + 3, j])
-        if control[HURRY] != 0:
-            return False
-    for n in range(whole, N):
-        q0 = q[n]
-        for j in range(d):
-            g[j] += q0 * X[n, j]
+            g[first + j] = 0.0
+        for n in range(0, whole, 4):
+            q0, q1, q2, q3 = q[row + n], q[row + n + 1], q[row + n + 2], q[row + n + 3]
+            for j in range(d):
+                g[first + j] += (q0 * X[n, j] + q1 * X[n + 1, j]) + (q2 * X[n + 2, j] + q3 * X[n + 3, j])
+            if control[HURRY] != 0:
+                return False
+        for n in range(whole, N):
+            q0 = q[row + n]
+            for j in range(d):
+                g[first + j] += q0 * X[n, j]
     return True
 
 
 @_sums
 def _batch_margins(X, y, order, count, w, p, y_batch):  # type: ignore[no-untyped-def]
     """P ← the margins of the drawn samples, y_batch ← their targets; places that a short batch leaves repeat its first."""
-    for i in range(count):
-        n = order[i]
-        total = 0.0
-        for j in range(w.size):
-            total += X[n, j] * w[j]
-        p[i] = total
+    d, batch = X.shape[1], y_batch.size
+    for i in range(batch):
+        n = order[i] if i < count else order[0]
+        for c in range(p.size // batch):
+            total = 0.0
+            for j in range(d):
+                total += X[n, j] * w[c * d + j]
+            p[c * batch + i] = total
         y_batch[i] = y[n]
-    for i in range(count, p.size):
-        p[i] = p[0]
-        y_batch[i] = y_batch[0]
 
 
 @_sums
 def _batch_gather(X, order, count, q, g):  # type: ignore[no-untyped-def]
     """G ← Σ q_i x_i over the drawn samples."""
+    d = X.shape[1]
+    batch = q.size // (g.size // d)
     for j in range(g.size):
         g[j] = 0.0
     for i in range(count):
         n = order[i]
-        for j in range(g.size):
-            g[j] += q[i] * X[n, j]
+        for c in range(g.size // d):
+            for j in range(d):
+                g[c * d + j] += q[c * batch + i] * X[n, j]
 
 
 @kernel
@@ -269,13 +257,15 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     if y.size != N:
         return 4
     if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != 11):
+            or buffers.mark.shape[1] != n or buffers.control.size != 12):
         return 5
     control = buffers.control
+    K = max(1, control[OUTPUTS])
     if (min(control[SEARCH], control[DONE], control[ROW], control[BATCH], control[SCRATCH]) < 0 or control[BATCH] > N
-            or rows < control[ROWS] or (control[LINEAR] != 0 and n != d)
-            or (buffers.control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
-            or buffers.work.size < 2 * (N + d) + control[BATCH] + 6 * n + control[SCRATCH] + 2 * N * control[SEARCH]):
+            or control[OUTPUTS] < 0 or rows < control[ROWS] or (control[LINEAR] != 0 and n != d * K)
+            or (control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
+            or buffers.work.size < 2 * K * (N + d) + control[BATCH] + 6 * n + control[SCRATCH]
+            + 2 * K * N * control[SEARCH]):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
@@ -306,6 +296,7 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     params : abi.Params
         Eight float64 vectors that go with them.
     X, y : (N, d), (N,) float64, C-contiguous
+        Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after output.
     buffers : abi.Buffers
         u, state, mark, control, order, work. ``control[HURRY]``, set from another thread, makes the call return within
         one pass over a few rows; the update under way is then not done.
@@ -330,13 +321,13 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     sample = _as_sample(pieces.sample)
     geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
                         _as_map(pieces.link), _as_map(pieces.inverse_link), _as_map_at(pieces.metric))
-    N, d = X.shape
     u, state, mark, control, work = buffers.u, buffers.state, buffers.mark, buffers.control, buffers.work
-    n = u.size
+    K, n = max(1, control[OUTPUTS]), u.size
+    N, d = X.shape[0] * K, X.shape[1] * K               # predictions and entries of w: K of each for a sample or feature
     order, batch = buffers.order, control[BATCH]
     p, q = work[:N], work[N:2 * N]
     rest = work[2 * (N + d):]
-    p_batch, q_batch, y_batch = work[:batch], work[N:N + batch], rest[:batch]
+    p_batch, q_batch, y_batch = work[:batch * K], work[N:N + batch * K], rest[:batch]
     rest = rest[batch:]
     at, g, move, u_new, scratch = rest[:n], rest[n:2 * n], rest[2 * n:3 * n], rest[3 * n:4 * n], rest[4 * n:]
     p_move, p_trial = scratch[:0], scratch[:0]
@@ -434,7 +425,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     for i in range(8):
         at[i + 1] = at[i] + carray(sizes, (8,))[i]
     p, a = carray(params, (at[8],)), carray(pieces, (13,))
-    kept = carray(control, (11,))
+    kept = carray(control, (12,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],
@@ -454,47 +445,3 @@ _C = types.int64(_I, _D, _I, _D, types.int64, types.int64, _D, _D, types.int64, 
 def address() -> int:
     """The C address of `descend` behind the prototype of `fastbias.capi`; compiled when first asked for."""
     return int(cached(cfunc, _C, error_model="numpy")(_descend_c).address)
-
-
-@kernel
-def _call_map(address, params, x, out):  # type: ignore[no-untyped-def]
-    return _as_map(address)(params, x, out)
-
-
-@kernel
-def _call_map_at(address, params, at, x, out):  # type: ignore[no-untyped-def]
-    return _as_map_at(address)(params, at, x, out)
-
-
-@kernel
-def _call_value(address, params, x):  # type: ignore[no-untyped-def]
-    return _as_value(address)(params, x)
-
-
-@kernel
-def _call_slope(address, params, p, y, q):  # type: ignore[no-untyped-def]
-    return _as_slope(address)(params, p, y, q)
-
-
-@kernel
-def _call_log_loss(address, params, p, y):  # type: ignore[no-untyped-def]
-    return _as_log_loss(address)(params, p, y)
-
-
-@kernel
-def _call_sample(address, params, k, order):  # type: ignore[no-untyped-def]
-    return _as_sample(address)(params, k, order)
-
-
-@kernel
-def _call_rule(address, params, k, s, log_loss):  # type: ignore[no-untyped-def]
-    return _as_rule(address)(params, k, s, log_loss)
-
-
-_DOORS = {MAP: _call_map, MAP_AT: _call_map_at, VALUE: _call_value, SLOPE: _call_slope, LOG_LOSS: _call_log_loss,
-          RULE: _call_rule, SAMPLE: _call_sample}
-
-
-def call(piece: Piece, *args: Any) -> Any:
-    """Call one compiled piece from Python, with exactly the arguments of its signature (arrays: float64, contiguous)."""
-    return _DOORS[piece.signature](piece.address, *args)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import MAP, MAP_AT, Piece, expect, piece
-from fastbias.loop import call
+from fastbias.doors import call
 
 __all__ = ["Model", "linear"]
 

@@ -21,6 +21,7 @@ from fastbias.abi import (
     LINEAR,
     LOSS,
     MESSAGES,
+    OUTPUTS,
     ROW,
     ROWS,
     SCRATCH,
@@ -94,7 +95,7 @@ class Plan:
 
     def __init__(self, X: Any, y: Any, *, loss: Any, method: Any, model: Any = models.linear, start: Any = None) -> None:
         self.problem = problem = make(X, y, loss, method, model, start)
-        (N, d), n, method = problem.X.shape, problem.start.size, problem.method
+        N, n, method = problem.X.shape[0], problem.start.size, problem.method
         params, maps = method.maps
         pieces = (problem.loss.slope, problem.loss.log_loss, problem.model.forward, problem.model.pullback,
                   problem.rule.rule, method.sampling.piece, method.direction, method.advance, *maps)
@@ -104,14 +105,15 @@ class Plan:
                               method.beta, method.gamma)
         state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
         batch = method.sampling.batch
-        control = np.zeros(11, np.int64)
+        control = np.zeros(12, np.int64)
         control[WATCH] = method.constant and not method.random
         control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
         control[LOSS], control[ROWS], control[SCRATCH] = problem.rule.loss, state.shape[0], method.scratch
-        control[SEARCH] = problem.rule.search
+        control[SEARCH], control[OUTPUTS] = problem.rule.search, problem.outputs
         self.buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                                 np.full(2 * N + 1 if batch else 0, -1),
-                                np.zeros(2 * (N + d) + batch + 6 * n + method.scratch + 2 * N * problem.rule.search))
+                                np.zeros(2 * (N * problem.outputs + problem.size) + batch + 6 * n + method.scratch
+                                         + 2 * N * problem.outputs * problem.rule.search))
         self.status = Status.OK
         self.trace: Trace | None = None
         self._running = False

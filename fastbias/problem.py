@@ -1,18 +1,18 @@
 """What is being solved: data, loss, method, model and start, checked and converted once.
 
-A `Problem` is what a plan runs, a trace refers to, and the theory reasons about.
+`Data` is what a trace refers to; a `Problem`, which adds how it is solved, is what a plan runs and the theory reasons about.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbias import checks, losses, models
 from fastbias.abi import Piece
-from fastbias.loop import call
+from fastbias.doors import call
 from fastbias.losses import Loss
 from fastbias.methods import Method
 from fastbias.models import Model
@@ -20,34 +20,40 @@ from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.steps import StepRule
 
-__all__ = ["Problem", "Unreachable", "make", "reachable"]
+__all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "signed"]
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """Data X (N, d), y (N,), loss, method, model, and start u(0) (n,): all float64, contiguous, finite."""
+class Data:
+    """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite."""
 
     X: np.ndarray
     y: np.ndarray
     loss: Loss
-    method: Method
-    model: Model
-    start: np.ndarray
-    shape: tuple[int, ...]  # of one predictor: (d,), or (m, n) where X was (N, m, n)
-    rule: StepRule          # the method's, with what it takes from the data
+    shape: tuple[int, ...]  # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
 
-    def predictor(self, u: np.ndarray) -> np.ndarray:
-        """Return w = F(u): (d,) for u (n,), (K, d) for u (K, n)."""
-        return self.model.predictor(u, self.X.shape[1])
+    @property
+    def size(self) -> int:
+        """The number of entries of a predictor."""
+        return int(np.prod(self.shape))
 
-    def log_loss(self, u: np.ndarray) -> float:
-        """Return log L at u (n,)."""
-        return self.loss.log(self.X @ self.predictor(u), self.y)
+    @property
+    def outputs(self) -> int:
+        """K, the predictions that each sample has."""
+        return self.size // self.X.shape[1]
 
-    def descent(self, u: np.ndarray) -> np.ndarray:
-        """Return −∇L(u) (n,) in the parameters."""
-        v = self.loss.push(self.X @ self.predictor(u), self.y) @ self.X
-        return v if self.model.linear else self.model.pull(u, v)
+    def predictions(self, w: np.ndarray) -> np.ndarray:
+        """Return the predictions (K N,) of w, output after output."""
+        return np.asarray((w.reshape(self.outputs, -1) @ self.X.T).ravel())
+
+    @cached_property
+    def Z(self) -> np.ndarray:
+        """The rows z (M, size) with margin ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n for each sample and each class c ≠ y."""
+        return signed(self.X, self.y, self.outputs)
+
+    def margins(self, w: np.ndarray) -> np.ndarray:
+        """Return the least margin (T,) of each of the predictors w (T, ...): the least of Z w."""
+        return np.asarray(np.array([(self.Z @ row.ravel()).min() for row in w]))
 
     @cached_property
     def spread(self) -> float:
@@ -55,8 +61,53 @@ class Problem:
         return float(np.linalg.norm(self.X, 2))
 
 
-def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Problem:
-    """Check and convert what the user gave; raises ValueError or TypeError with one sentence."""
+@dataclass(frozen=True, eq=False)
+class Problem(Data):
+    """Data with a method, a model, the start u(0) (n,), and the method's step rule with what it takes from the data."""
+
+    method: Method
+    model: Model
+    start: np.ndarray
+    rule: StepRule
+    reached: Reached | None = None  # where a run stands, for limits that are measured
+
+    def predictor(self, u: np.ndarray) -> np.ndarray:
+        """Return w = F(u): (size,) for u (n,), (T, size) for u (T, n)."""
+        return self.model.predictor(u, self.size)
+
+    def log_loss(self, u: np.ndarray) -> float:
+        """Return log L at u (n,)."""
+        return self.loss.log(self.predictions(self.predictor(u)), self.y)
+
+    def descent(self, u: np.ndarray) -> np.ndarray:
+        """Return −∇L(u) (n,) in the parameters."""
+        q = self.loss.push(self.predictions(self.predictor(u)), self.y)
+        v = (q.reshape(self.outputs, -1) @ self.X).ravel()
+        return v if self.model.linear else self.model.pull(u, v)
+
+
+class Reached(NamedTuple):
+    """Where a run stands: the updates done, the parameters u (n,), and the method's own rows of state (S − 1, n)."""
+
+    t: int
+    u: np.ndarray
+    state: np.ndarray
+
+
+def signed(X: np.ndarray, y: np.ndarray, classes: int = 1) -> np.ndarray:
+    """The rows z whose products with w are the margins: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
+    if classes == 1:
+        return np.ascontiguousarray(y[:, None] * X)
+    own = y.astype(int)
+    sample, other = np.nonzero(np.arange(classes) != own[:, None])
+    Z = np.zeros((sample.size, classes, X.shape[1]))
+    Z[np.arange(sample.size), own[sample]] = X[sample]
+    Z[np.arange(sample.size), other] -= X[sample]
+    return Z.reshape(sample.size, -1)
+
+
+def gather(X: Any, y: Any, loss: Any) -> Data:
+    """Check and convert data and loss; raises ValueError or TypeError with one sentence."""
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
     shape = X.shape[1:]
     X = X.reshape(X.shape[0], -1)
@@ -64,15 +115,25 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     if y.size != X.shape[0]:
         raise ValueError(f"y must have one entry for each row of X, got {y.size} entries for {X.shape[0]} rows")
     loss = checks.one_of("loss", loss, losses, Loss)
-    if loss.kind == "monotone" and not (np.abs(y) == 1).all():
-        values = np.unique(y)
-        raise ValueError("labels must be −1 or +1 for the " + loss.name + " loss, got {" + ", ".join(
-            f"{v:g}" for v in values[:4]) + (", …}" if values.size > 4 else "}"))
+    if loss.classes:
+        if len(shape) > 1:
+            raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {(X.shape[0], *shape)}")
+        shape = (checks.classes(y, f" for the {loss.name} loss"), *shape)
+    elif loss.kind == "monotone":
+        checks.signs(y, f" for the {loss.name} loss")
+    return Data(X, y, loss, shape)
+
+
+def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Problem:
+    """Check and convert what the user gave; raises ValueError or TypeError with one sentence."""
+    data = gather(X, y, loss)
+    X, y, loss, shape = data.X, data.y, data.loss, data.shape
     if not isinstance(method, Method):
         raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
                         f"got {checks.short(method)}")
+    method = method.on(shape)
     model = checks.one_of("model", model, models, Model)
-    n = model.parameters(X.shape[1])
+    n = model.parameters(data.size)
     if method.sampling.batch > X.shape[0]:
         raise ValueError(f"batch must be at most the number of samples {X.shape[0]}, got {method.sampling.batch}")
     if method.constraint is not None and method.constraint[0].shape[1] != n:
@@ -80,19 +141,22 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     geometry = method.geometry
     size = getattr(geometry, "size", None)
     if size is not None and size != n:
-        raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, "  # type: ignore[union-attr]
+        raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, "
                          f"got {n}")
+    wanted = getattr(geometry, "shape", None)
+    if len(shape) > 1 and wanted not in (None, shape):
+        raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
+                         f"got {shape}")
     k = getattr(geometry, "symmetric", 0)
     if k and not symmetric(X, k):
         raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
                          "the same predictions")
-    return Problem(X, y, loss, method, model, _start(start, n, method, model, shape), shape,
-                   _rule(X, loss, method, model))
+    return Problem(X, y, loss, shape, method, model, _start(start, n, method, model, shape), _rule(data, method, model))
 
 
-def _rule(X: np.ndarray, loss: Loss, method: Method, model: Model) -> StepRule:
+def _rule(data: Data, method: Method, model: Model) -> StepRule:
     """The method's step rule with what it takes from the data; ValueError where it has no meaning."""
-    rule = method.rule
+    rule, loss = method.rule, data.loss
     if rule.monotone and loss.kind != "monotone":
         raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for strictly "
                          "monotone losses")
@@ -104,8 +168,13 @@ def _rule(X: np.ndarray, loss: Loss, method: Method, model: Model) -> StepRule:
     if not model.linear or method.family not in ("gradient", "steepest", "coordinate"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
                          "coordinate descent on the linear model")
-    dual = method.geometry.dual if isinstance(method.geometry, Norm) else lambda rows: np.linalg.norm(rows, axis=1)
-    return replace(rule, params=np.array([rule.params[0], float(np.max(dual(X))) ** 2]))
+    return replace(rule, params=np.array([rule.params[0], radius(data, method.geometry) ** 2]))
+
+
+def radius(data: Data, geometry: Any = None) -> float:
+    """B = max ‖z‖⋆ over the rows z, in the dual of a norm (ℓ2 for anything else)."""
+    dual = geometry.dual if isinstance(geometry, Norm) else lambda rows: np.linalg.norm(rows, axis=1)
+    return float(np.max(dual(data.Z)))
 
 
 def _start(start: Any, n: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:

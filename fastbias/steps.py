@@ -12,7 +12,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import RULE, Piece, expect, piece
-from fastbias.loop import call
+from fastbias.doors import call
 from fastbias.recipes import recorded
 
 __all__ = ["StepRule", "bounded", "constant", "line_search", "loss_scaled", "power", "sequence"]

@@ -95,7 +95,7 @@ def test_descend_runs_with_buffers_of_the_callers_own():
     plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.01))
     n, N, d = 6, 4, 6
     buffers = fb.abi.Buffers(u=np.zeros(n), state=np.zeros((1, n)), mark=np.zeros((2, n)),
-                             control=np.array([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]), order=np.empty(0, np.int64),
+                             control=np.array([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]), order=np.empty(0, np.int64),
                              work=np.zeros(2 * (N + d) + 6 * n))
     records = fb.abi.Records(np.array([0, 10]), np.zeros((2, n)), np.zeros(2))
     assert fb.descend(plan.pieces, plan.params, X, y, buffers, records, 10, -np.inf) == 0

@@ -10,7 +10,7 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["abi", "checks", "recipes"], ["loop", "data"], ["losses", "norms", "potentials", "models", "steps"],
+FLOORS = [["abi", "checks", "recipes"], ["loop", "doors", "data"], ["losses", "norms", "potentials", "models", "steps"],
           ["methods", "laws"], ["problem"], ["trace", "limits"], ["projections", "margins"], ["paths"],
           ["theory", "forward", "checkpoint"], ["plan"], ["capi", "cli"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
@@ -64,7 +64,7 @@ def test_compiled_functions_call_only_their_own_file_and_what_they_are_handed(na
     """Numba's disk cache looks at one file alone, so a call into another file would go stale without a word."""
     tree = FILES[name]
     own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
-    own |= {t.id for n in tree.body if isinstance(n, ast.Assign) and "_pointer(" in ast.unparse(n.value)
+    own |= {t.id for n in tree.body if isinstance(n, ast.Assign) and "pointer(" in ast.unparse(n.value)
             for target in n.targets for t in ast.walk(target) if isinstance(t, ast.Name)}
     for function in compiled_functions(tree):
         local = {a.arg for a in function.args.args}
@@ -74,8 +74,8 @@ def test_compiled_functions_call_only_their_own_file_and_what_they_are_handed(na
             if isinstance(node, ast.Call):
                 f = node.func
                 root = f
-                while isinstance(root, (ast.Attribute, ast.Call)):
-                    root = root.value if isinstance(root, ast.Attribute) else root.func
+                while not isinstance(root, ast.Name):
+                    root = root.func if isinstance(root, ast.Call) else root.value
                 allowed = own | local | {"np", "math", "abs", "min", "max", "range", "len", "int", "float", "carray",
                            "Geometry", "Pieces", "Params", "Buffers", "Records"}
                 assert root.id in allowed, f"{name}.{function.name} calls {ast.unparse(f)}"
@@ -151,7 +151,7 @@ def test_a_run_loads_neither_either():
 def test_a_piece_at_a_prompt_needs_no_file():
     out = python("import numpy as np, fastbias as fb\n"
                  "@fb.piece(fb.abi.VALUE)\ndef f(params, x): return 3.0\n"
-                 "from fastbias.loop import call\nprint(call(f, np.empty(0), np.ones(2)))")
+                 "from fastbias.doors import call\nprint(call(f, np.empty(0), np.ones(2)))")
     assert out.strip() == "3.0"
 
 

@@ -6,9 +6,9 @@ file's ``EXAMPLES``.
 """
 from fastbias.losses import monotone, root
 from fastbias.losses.base import Loss
-from fastbias.losses.monotone import exponential, logistic, probit, sigmoid
+from fastbias.losses.monotone import cross_entropy, exponential, logistic, probit, sigmoid
 from fastbias.losses.root import huber, squared, truncated_squared
 
-__all__ = ["Loss", "exponential", "huber", "logistic", "probit", "sigmoid", "squared", "truncated_squared"]
+__all__ = ["Loss", "cross_entropy", "exponential", "huber", "logistic", "probit", "sigmoid", "squared", "truncated_squared"]
 
 EXAMPLES: tuple[Loss, ...] = root.EXAMPLES + monotone.EXAMPLES

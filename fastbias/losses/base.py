@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import LOG_LOSS, SLOPE, Piece, expect
-from fastbias.loop import call
+from fastbias.doors import call
 
 __all__ = ["Loss"]
 
@@ -32,6 +32,8 @@ class Loss:
         Numbers handed to the pieces.
     tail : "exponential", "gaussian" or None, default None
         Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems ask for the first.
+    classes : bool, default False
+        Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Loss:
     kind: Literal["root", "monotone"]
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
     tail: Literal["exponential", "gaussian"] | None = None
+    classes: bool = False
 
     def __post_init__(self) -> None:
         expect("Loss", slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
@@ -47,7 +50,7 @@ class Loss:
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
 
     def log(self, p: np.ndarray, y: np.ndarray) -> float:
-        """Return log L at predictions p (N,) for targets y (N,)."""
+        """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""
         return float(call(self.log_loss, self.params, *(checks.array("p, y", x, "(N,) arrays", dims=1) for x in (p, y))))
 
     def push(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:

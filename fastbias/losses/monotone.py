@@ -1,7 +1,8 @@
 """Strictly monotone losses (Property 2) of the margin m = y p, labels ±1: exponential, logistic, probit, sigmoid.
 
 Each is its log ℓ(m) and its log(−ℓ'(m)), right to a few units in the last place for any m: the loss itself dies at
-m ≈ 745, and runs go far beyond. The four share two compiled pieces that branch on ``params[0]``.
+m ≈ 745, and runs go far beyond. The four share two compiled pieces that branch on ``params[0]``. Cross-entropy is the
+logistic loss of K classes.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import numpy as np
 from fastbias.abi import LOG_LOSS, SLOPE, kernel, piece
 from fastbias.losses.base import Loss
 
-__all__ = ["exponential", "logistic", "probit", "sigmoid"]
+__all__ = ["cross_entropy", "exponential", "logistic", "probit", "sigmoid"]
 
 EXPONENTIAL, LOGISTIC, SIGMOID, PROBIT = 0.0, 1.0, 2.0, 3.0
 LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -112,4 +113,60 @@ sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), ta
 probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian")
 """ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential one, do not cover it."""
 
-EXAMPLES: tuple[Loss, ...] = (exponential, logistic, sigmoid, probit)
+@piece(SLOPE)
+def _classes_slope(params, p, y, q):  # type: ignore[no-untyped-def]
+    # −∂ℓ/∂p_c = −e^{p_c − p_y}/(1 + e^a), e^a = Σ_{c ≠ y} e^{p_c − p_y}, and minus the sum of these for the own class
+    N, s = y.size, -np.inf
+    K = p.size // N
+    for n in range(N):
+        own = int(y[n])
+        total = _softplus(_rivals(p, n, own, N))
+        for c in range(K):
+            if c != own:
+                q[c * N + n] = p[c * N + n] - p[own * N + n] - total
+                s = max(s, q[c * N + n])
+    if not np.isfinite(s):
+        s = 0.0
+    for n in range(N):
+        own, total = int(y[n]), 0.0
+        for c in range(K):
+            if c != own:
+                weight = np.exp(q[c * N + n] - s)
+                q[c * N + n] = -weight
+                total += weight
+        q[own * N + n] = total
+    return s
+
+
+@piece(LOG_LOSS)
+def _classes_log_loss(params, p, y):  # type: ignore[no-untyped-def]
+    largest, total = -np.inf, 0.0
+    for n in range(y.size):
+        x = _log_loss_at(LOGISTIC, -_rivals(p, n, int(y[n]), y.size))
+        if x > largest:
+            total = total * np.exp(largest - x) + 1.0
+            largest = x
+        else:
+            total += np.exp(x - largest)
+    return largest + np.log(total) if np.isfinite(largest) else largest
+
+
+@kernel
+def _rivals(p, n, own, N):  # type: ignore[no-untyped-def]
+    """Log Σ_{c ≠ own} e^{p_c − p_own} of sample n."""
+    largest, total = -np.inf, 0.0
+    for c in range(p.size // N):
+        if c != own:
+            largest = max(largest, p[c * N + n] - p[own * N + n])
+    if not np.isfinite(largest):
+        return largest
+    for c in range(p.size // N):
+        if c != own:
+            total += np.exp(p[c * N + n] - p[own * N + n] - largest)
+    return largest + np.log(total)
+
+
+cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone", tail="exponential", classes=True)
+"""ℓ(u, y) = log Σ_c exp(u_c − u_y) for classes y in 0 … K−1 and predictors (K, d); the logistic loss of K classes."""
+
+EXAMPLES: tuple[Loss, ...] = (exponential, logistic, sigmoid, probit, cross_entropy)

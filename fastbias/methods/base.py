@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -41,6 +41,15 @@ class Method:
     scratch: int = 0
     draws: bool = False
     aged: bool = False
+    shaped: Callable[[tuple[int, ...]], Norm] | None = None
+
+    def on(self, shape: tuple[int, ...]) -> Method:
+        """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
+        if self.shaped is None:
+            return self
+        made = replace(self, geometry=self.shaped(shape), shaped=None)
+        object.__setattr__(made, "recipe", self.recipe)  # type: ignore[attr-defined]
+        return made
 
     @property
     def straight(self) -> bool:

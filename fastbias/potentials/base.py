@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import MAP, MAP_AT, VALUE, Piece, expect
-from fastbias.loop import call
+from fastbias.doors import call
 
 __all__ = ["Potential"]
 

@@ -1,96 +1,16 @@
-"""Norms, for steepest descent eq. (11): Δ = argmin_v ⟨∇L, v⟩ + ½‖v‖², and for margins.
-
-A norm is three compiled pieces. ``steepest(params, g, out)`` writes the Δ of eq. (11) for g = −∇L, the factor ‖g‖⋆
-included: ⟨Δ, g⟩ = ‖Δ‖² = ‖g‖⋆², eq. (12) with its ½. ``dual_norm(params, g)`` and ``norm(params, w)`` return numbers.
-Beside them stands the convex face, the norm as cvxpy sees it. To add one: write these, put them into a `Norm`, list
-it in ``EXAMPLES``; the laws then hold it to account.
-"""
+"""Norms of vectors: ℓ1 (with its ties), ℓ2, ℓ∞, ℓp, quadratic norms, and sums over groups."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import MAP, VALUE, Piece, expect, kernel, piece
-from fastbias.loop import call
+from fastbias.abi import MAP, VALUE, kernel, piece
+from fastbias.norms.base import TIE_TOL, Norm
 from fastbias.recipes import recorded
 
-__all__ = ["Norm", "group", "l1", "l2", "linf", "lp", "quadratic"]
-
-TIE_TOL = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class Norm:
-    """A norm: its steepest direction, its dual, its value, and its convex face.
-
-    Parameters
-    ----------
-    name : str
-        How it is called in tables.
-    steepest : Piece of signature ``abi.MAP``
-        (params, g, out): out ← argmax_v ⟨g, v⟩ − ½‖v‖², eq. (11) for g = −∇L.
-    dual_norm, norm : Piece of signature ``abi.VALUE``
-        (params, g) → ‖g‖⋆ and (params, w) → ‖w‖.
-    params : (·,) array, default empty
-        Numbers handed to the pieces.
-    size : int, optional
-        The only length of vectors it can take; None for any.
-    ball : "cross-polytope" or "cube", optional
-        The unit ball, where it is a polytope that the linear programs of the oracles know.
-    power : float, optional
-        p, for the norm ‖w‖_p with 1 < p < ∞.
-    matrix : callable, optional
-        Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
-    smooth : bool, default False
-        Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential equation.
-    convex : callable, optional
-        (cvxpy itself, its expression w) → its expression ‖w‖.
-    """
-
-    name: str
-    steepest: Piece
-    dual_norm: Piece
-    norm: Piece
-    params: np.ndarray = field(default_factory=lambda: np.empty(0))
-    size: int | None = None
-    ball: Literal["cross-polytope", "cube"] | None = None
-    power: float | None = None
-    matrix: Callable[[int], np.ndarray] | None = None
-    smooth: bool = False
-    convex: Callable[[Any, Any], Any] | None = None
-
-    def __post_init__(self) -> None:
-        expect("Norm", steepest=(self.steepest, MAP), dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
-
-    def __call__(self, w: Any) -> Any:
-        """Return ‖w‖: a float for w (d,), an array (K,) for w (K, d)."""
-        return self._rows(self.norm, "w", w)
-
-    def dual(self, g: Any) -> Any:
-        """Return ‖g‖⋆ = max over ‖w‖ ≤ 1 of ⟨g, w⟩: a float for g (d,), an array (K,) for g (K, d)."""
-        return self._rows(self.dual_norm, "g", g)
-
-    def direction(self, g: Any) -> np.ndarray:
-        """Return the move Δ (d,) of eq. (11) for g = −∇L (d,)."""
-        g = checks.array("g", g, "a (d,) array", dims=1, length=self.size)
-        out = np.empty_like(g)
-        call(self.steepest, self.params, g, out)
-        return out
-
-    def _rows(self, which: Piece, label: str, x: Any) -> Any:
-        rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2))
-        if self.size is not None and rows.shape[-1] != self.size:
-            raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got {rows.shape[-1]}")
-        values = [call(which, self.params, row) for row in np.atleast_2d(rows)]
-        return np.array(values) if rows.ndim == 2 else float(values[0])
-
-    def __repr__(self) -> str:
-        return f"<norm {self.name}>"
+__all__ = ["group", "l1", "l2", "linf", "lp", "quadratic"]
 
 
 @piece(VALUE)

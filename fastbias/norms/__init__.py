@@ -1,0 +1,15 @@
+"""Norms, for steepest descent eq. (11): Δ = argmin_v ⟨∇L, v⟩ + ½‖v‖², and for margins.
+
+A norm is three compiled pieces. ``steepest(params, g, out)`` writes the Δ of eq. (11) for g = −∇L, the factor ‖g‖⋆
+included: ⟨Δ, g⟩ = ‖Δ‖² = ‖g‖⋆², eq. (12) with its ½. ``dual_norm(params, g)`` and ``norm(params, w)`` return numbers.
+Beside them stands the convex face, the norm as cvxpy sees it. To add one: write these, put them into a `Norm`, list
+it in its file's ``EXAMPLES``; the laws then hold it to account.
+"""
+from fastbias.norms import matrices, vectors
+from fastbias.norms.base import Norm
+from fastbias.norms.matrices import nuclear, spectral
+from fastbias.norms.vectors import group, l1, l2, linf, lp, quadratic
+
+__all__ = ["Norm", "group", "l1", "l2", "linf", "lp", "nuclear", "quadratic", "spectral"]
+
+EXAMPLES: tuple[Norm, ...] = vectors.EXAMPLES + matrices.EXAMPLES

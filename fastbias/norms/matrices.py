@@ -1,0 +1,128 @@
+"""Norms of matrices (m, n), kept flat row after row: the spectral and the nuclear norm, by singular values."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.abi import MAP, VALUE, kernel, piece
+from fastbias.norms.base import TIE_TOL, Norm
+from fastbias.recipes import recorded
+
+__all__ = ["nuclear", "spectral"]
+
+
+@kernel
+def _matrix(params, x):  # type: ignore[no-untyped-def]
+    """The matrix (m, n) that x (m n,) is, a copy: LAPACK works in place; params: tolerance of rank and ties, m, n."""
+    m, n = int(params[1]), int(params[2])
+    A = np.empty((m, n))
+    for i in range(m):
+        for j in range(n):
+            A[i, j] = x[i * n + j]
+    return A
+
+
+@kernel
+def _finite(x):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * 0.0                               # NaN where an entry is NaN or infinite
+    return total == 0.0
+
+
+@piece(MAP)
+def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    for i in range(g.size):
+        out[i] = 0.0 if _finite(g) else np.nan
+    if not _finite(g):
+        return 0
+    U, S, V = np.linalg.svd(_matrix(params, g), False)
+    m, n, total = U.shape[0], V.shape[1], S.sum()
+    for k in range(S.size):
+        if S[k] > params[0] * S[0]:                       # what is left of a singular value 0 has no direction
+            for i in range(m):
+                for j in range(n):
+                    out[i * n + j] += total * U[i, k] * V[k, j]
+    return 0
+
+
+@piece(MAP)
+def _nuclear_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    for i in range(g.size):
+        out[i] = np.nan
+    if not _finite(g):
+        return 0
+    U, S, V = np.linalg.svd(_matrix(params, g), False)
+    m, n = U.shape[0], V.shape[1]
+    for i in range(m):
+        for j in range(n):
+            out[i * n + j] = S[0] * U[i, 0] * V[0, j]
+    return 0
+
+
+@piece(VALUE)
+def _largest_value(params, x):  # type: ignore[no-untyped-def]
+    return np.linalg.svd(_matrix(params, x), False)[1][0] if _finite(x) else np.nan
+
+
+@piece(VALUE)
+def _sum_of_values(params, x):  # type: ignore[no-untyped-def]
+    return np.linalg.svd(_matrix(params, x), False)[1].sum() if _finite(x) else np.nan
+
+
+def _params(m: int, n: int) -> tuple[np.ndarray, tuple[int, int]]:
+    shape = checks.whole("m", m, least=1), checks.whole("n", n, least=1)
+    return np.array([TIE_TOL, *map(float, shape)]), shape
+
+
+@recorded
+def spectral(m: int, n: int) -> Norm:
+    """σ₁(W), the largest singular value of W (m, n), with Δ = ‖G‖_nuc U Vᵀ for G = U Σ Vᵀ = −∇L (Muon's direction).
+
+    Parameters
+    ----------
+    m, n : int ≥ 1
+        The shape of the predictor: X (N, m, n), or K classes and d features.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where m or n is no whole number ≥ 1.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.norms.spectral(2, 2)([3.0, 0.0, 0.0, -4.0])
+    4.0
+    """
+    params, shape = _params(m, n)
+    return Norm("spectral", _spectral_steepest, _sum_of_values, _largest_value, params, size=shape[0] * shape[1],
+                convex=lambda cp, w: cp.sigma_max(cp.reshape(w, shape, order="C")), shape=shape)
+
+
+@recorded
+def nuclear(m: int, n: int) -> Norm:
+    """Σ σ_i(W), the sum of the singular values of W (m, n), with Δ = σ₁ u₁ v₁ᵀ of −∇L (of tied ones the SVD's first).
+
+    Parameters
+    ----------
+    m, n : int ≥ 1
+        The shape of the predictor: X (N, m, n), or K classes and d features.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where m or n is no whole number ≥ 1.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.norms.nuclear(2, 2)([3.0, 0.0, 0.0, -4.0])
+    7.0
+    """
+    params, shape = _params(m, n)
+    return Norm("nuclear", _nuclear_steepest, _largest_value, _sum_of_values, params, size=shape[0] * shape[1],
+                convex=lambda cp, w: cp.normNuc(cp.reshape(w, shape, order="C")), shape=shape)
+
+
+EXAMPLES: tuple[Norm, ...] = (spectral(2, 3), nuclear(3, 2))
