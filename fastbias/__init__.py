@@ -14,10 +14,11 @@ Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C k
 """
 from fastbias import abi, capi, data, forward, laws, losses, methods, models, norms, potentials, steps, theory
 from fastbias.abi import Status, piece
+from fastbias.diagnostics import diagnose
 from fastbias.limits import Limit, NoTheorem
 from fastbias.loop import descend
 from fastbias.margins import max_margin, separability
-from fastbias.paths import l1_path, minimum_norm
+from fastbias.paths import l1_path, minimum_norm, regularisation_path
 from fastbias.plan import Plan, run
 from fastbias.projections import bregman_projection
 from fastbias.trace import RunStopped, Trace
@@ -26,6 +27,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Trace", "abi", "bregman_projection", "capi", "data",
-    "descend", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm", "models", "norms", "piece",
-    "potentials", "run", "separability", "steps", "theory",
+    "descend", "diagnose", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm", "models",
+    "norms", "piece", "potentials", "regularisation_path", "run", "separability", "steps", "theory",
 ]

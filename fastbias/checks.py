@@ -118,11 +118,11 @@ def signs(y: np.ndarray, where: str = "") -> None:
         raise ValueError(f"labels must be −1 or +1{where}, got {_listed(y)}")
 
 
-def classes(y: np.ndarray, where: str = "") -> int:
-    """The number K ≥ 2 of classes of the labels 0 … K−1; ValueError for other labels."""
-    if (y != np.round(y)).any() or (y < 0).any() or not y.any():
-        raise ValueError(f"labels must be 0, 1, ..., K-1 with at least two classes{where}, got {_listed(y)}")
-    return int(y.max()) + 1
+def classes(y: np.ndarray, where: str = "", least: int = 0) -> int:
+    """The number K ≥ 2 of classes of the labels 0 … K−1; ValueError for others. With ``least``, how many at least."""
+    if (y != np.round(y)).any() or (y < 0).any() or ((not y.any() or y.all()) and least < 2):
+        raise ValueError(f"labels must be 0, 1, ..., K-1, 0 and another among them{where}, got {_listed(y)}")
+    return max(int(y.max()) + 1, least)
 
 
 def _listed(y: np.ndarray) -> str:

@@ -22,6 +22,7 @@ __all__ = ["Law", "LawBroken", "check"]
 
 SHARP = 1e-10     # identities, relative
 DIFFERENCE = 1e-5  # derivatives by central differences, relative
+HORIZON = 2e-2    # shapes of level sets as far out as float64 reaches, relative
 
 
 class Law(NamedTuple):
@@ -173,8 +174,22 @@ def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[
         yield "link and metric say OUT_OF_DOMAIN outside the domain", float(told != [2, 2]), 0.0, out
     if psi.convex is not None:
         yield "the convex face is ψ", _convex(psi, w, psi(w)), 1e-6, w
+    if psi.horizon is not None:
+        balls = [_reach(psi, v) * float(np.linalg.norm(v, psi.horizon)) for v in (w, w2)]
+        yield "far level sets have the shape of the horizon that is claimed", _off(*balls), HORIZON, (w, w2)
     if psi.quadratic:
         yield "∇ψ is linear where quadratic is claimed", _off(psi.to_dual(0.5 * (w + w2)), 0.5 * (z + z2), 1.0), SHARP, w
+
+
+def _reach(psi: Potential, v: np.ndarray) -> float:
+    """The factor a at which ψ(a v) reaches e^600, by bisection of its logarithm."""
+    low, high = -700.0, 600.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        with np.errstate(all="ignore"):
+            value = psi(np.exp(middle) * v)
+        low, high = (middle, high) if np.isfinite(value) and np.log(max(value, 1e-300)) < 600 else (low, middle)
+    return float(np.exp(low))
 
 
 def _loss(loss: Loss, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
@@ -190,6 +205,10 @@ def _loss(loss: Loss, rng: np.random.Generator, size: int) -> Iterator[tuple[str
     slope = (np.exp(loss.log(p + h * direction, y)) - np.exp(loss.log(p - h * direction, y))) / (2 * h)
     scale = float(np.abs(push * direction).max()) + np.exp(loss.log(p, y)) * 1e-9 / h
     yield "e^s q = −∂L/∂p", _off(-slope, push @ direction, scale), DIFFERENCE, (p, y)
+    if loss.curvature is not None:
+        turn = (loss.push(p + h * direction, y) - loss.push(p - h * direction, y)) / (2 * h)
+        most = (1 + DIFFERENCE) * loss.curvature * float(np.linalg.norm(direction))
+        yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", _above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
     q = np.full(p.size, np.nan)
     call(loss.slope, loss.params, p, y, q)
     yield "q is finite", float(not np.isfinite(q).all()), 0.0, (p, y)

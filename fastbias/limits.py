@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem"]
+from fastbias.norms import Norm
+
+__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
 
 CERTIFIED = 1e-10
 PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
@@ -18,6 +20,18 @@ class Hypothesis(NamedTuple):
     statement: str
     holds: bool | None
     evidence: str
+
+
+class Rate(NamedTuple):
+    """How a quantity of a run should behave: like clock^slope, and towards a level where theory names one.
+
+    ``quantity`` and ``clock`` ("t" or "log t") are names that `Trace.rates` knows.
+    """
+
+    quantity: str
+    clock: str
+    slope: float
+    level: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +48,20 @@ class Limit:
     hypotheses : tuple of Hypothesis
         Each hypothesis with True, False or None (cannot be checked) and the evidence.
     certified : bool
-        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
+        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10 (1e-8 for margins in norms that only
+        a cone solver knows: ℓp, group, spectral, nuclear).
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
     dual : (N,)
-        ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν.
+        ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν; for margins λ ≥ 0 with Σλ = 1.
     margin : float
         NaN for a point.
+    norm : Norm or None
+        The norm in which a direction has length one.
+    rates : tuple of Rate
+        How fast theory says that a run approaches it, where it does.
+    offset : array of w's shape, or None
+        Of gradient descent on separable data: the limit of w(t) − ŵ log t, ŵ = w/margin, where it has one.
     """
 
     w: np.ndarray
@@ -52,6 +73,9 @@ class Limit:
     duality_gap: float
     dual: np.ndarray
     margin: float = float("nan")
+    norm: Norm | None = None
+    rates: tuple[Rate, ...] = ()
+    offset: np.ndarray | None = None
 
     def __str__(self) -> str:
         proof = "certified" if self.certified else "NOT certified"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,12 @@ from fastbias import checks, norms, potentials
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
+from fastbias.problem import signed
 
-__all__ = ["Separability", "max_margin", "separability", "solve_tightly"]
+__all__ = ["Separability", "max_margin", "separability", "separate", "solve_tightly", "widest"]
 
 EPS = float(np.finfo(float).eps)
+CONIC = 1e-8          # the relative gap that counts as certified where all we have is a cone solver
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +31,10 @@ class Separability:
     Parameters
     ----------
     separable : bool
-    w : (d,) or None
+    w : (d,), (m, n) or (K, d), or None
         A separator, its margins positive beyond rounding.
-    dual : (N,) or None
-        λ ≥ 0, Σλ = 1 with Σ λ_n y_n x_n = 0 (Gordan).
+    dual : (N,), or (N (K − 1),) with K > 2 classes, or None
+        λ ≥ 0, Σλ = 1 with Σ λ_n z_n = 0 (Gordan), z_n = y_n x_n.
     residual : float
         How certain: the smallest margin over its rounding bound where separable (> 1); else the largest entry of
         Σ λ_n y_n x_n relative to the terms of its sum.
@@ -47,14 +49,18 @@ class Separability:
         return self.separable
 
 
-def signed(X: Any, y: Any) -> np.ndarray:
-    """The rows z_n = y_n x_n (N, d), checked."""
+def labelled(X: Any, y: Any) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The rows z with margin ⟨w, z⟩, and the shape of w: labels ±1, or classes 0 … K−1 with w (K, d); checked."""
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    shape = X.shape[1:]
     X = X.reshape(X.shape[0], -1)
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    if not (np.abs(y) == 1).all():
-        raise ValueError(f"labels must be −1 or +1, got {checks.short(np.unique(y)[:4].tolist())}")
-    return np.ascontiguousarray(y[:, None] * X)
+    if (np.abs(y) == 1).all():
+        return signed(X, y), shape
+    if len(shape) == 1 and (y == np.round(y)).all() and y.min() == 0 and y.any():
+        K = checks.classes(y)
+        return signed(X, y, K), (K, *shape)
+    raise ValueError(f"labels must be −1 or +1, or classes 0, 1, ..., K-1, got {checks.short(np.unique(y)[:4].tolist())}")
 
 
 def separability(X: Any, y: Any) -> Separability:
@@ -62,7 +68,9 @@ def separability(X: Any, y: Any) -> Separability:
 
     Parameters
     ----------
-    X : (N, d) or (N, m, n), y : (N,) of ±1
+    X : (N, d) or (N, m, n)
+    y : (N,) of ±1, or of classes 0 … K−1
+        With classes, w is (K, d), and a sample's margins are ⟨w_y − w_c, x⟩ for each c ≠ y, samples first.
 
     Returns
     -------
@@ -82,7 +90,13 @@ def separability(X: Any, y: Any) -> Separability:
     >>> fb.separability([[1, 2], [-1, -2]], [1, 1]).dual
     array([0.5, 0.5])
     """
-    Z = signed(X, y)
+    Z, shape = labelled(X, y)
+    told = separate(Z)
+    return told if told.w is None else replace(told, w=told.w.reshape(shape))
+
+
+def separate(Z: np.ndarray) -> Separability:
+    """The same for the rows z themselves."""
     N = Z.shape[0]
     lengths = np.abs(Z).max(axis=1)
     if (lengths == 0).any():                                 # a point at the origin is on the wrong side of any w
@@ -139,14 +153,19 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
 
     Parameters
     ----------
-    X : (N, d), y : (N,) of ±1
+    X : (N, d), or (N, m, n) for predictors that are matrices
+    y : (N,) of ±1, or of classes 0 … K−1
+        With classes, w is (K, d) and the margin of a sample is min_{c ≠ y} ⟨w_y − w_c, x⟩.
     norm : Norm or its name, default l2
+        Of w; of all its entries, row after row, where w is a matrix.
 
     Returns
     -------
     Limit
-        ``kind`` "direction"; ``w`` of norm 1; ``margin``; ``dual`` λ ≥ 0, Σλ = 1; ``duality_gap`` = (upper − lower)/upper,
-        recomputed from w and λ alone; ``hypotheses`` say whether the maximiser is unique.
+        ``kind`` "direction"; ``w`` of norm 1; ``margin``; ``dual`` λ ≥ 0, Σλ = 1, one for each sample (with classes: for
+        each sample and each c ≠ y, samples first); ``duality_gap`` = (upper − lower)/upper, recomputed from w and λ alone;
+        ``certified``: it is at most 1e-10 (1e-8 in norms that only the convex solver knows); ``hypotheses`` say whether the
+        maximiser is unique.
 
     Raises
     ------
@@ -160,14 +179,20 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     >>> print(limit.w.round(12), round(limit.margin, 12), limit.certified)
     [0.70710678 0.70710678] 1.414213562373 True
     """
-    Z = signed(X, y)
+    Z, shape = labelled(X, y)
     norm = checks.one_of("norm", norm, norms, Norm)
     if norm.size not in (None, Z.shape[1]):
-        raise ValueError(f"X must have {norm.size} columns for the {norm.name} norm, got {Z.shape[1]}")
-    told = separability(X, y)
-    if not told:
+        raise ValueError(f"X must have predictors of {norm.size} entries for the {norm.name} norm, got {Z.shape[1]}")
+    if len(shape) > 1 and norm.shape not in (None, shape):
+        raise ValueError(f"X must have predictors of shape {norm.shape} for the {norm.name} norm, got {shape}")
+    if not separate(Z):
         raise ValueError("X, y must be linearly separable to have a maximum margin; fb.separability has the certificate "
                          "that they are not")
+    return widest(Z, shape, norm)
+
+
+def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm) -> Limit:
+    """The w of norm one, of the given shape, whose least ⟨w, z⟩ over the rows z is largest; some w must have it positive."""
     unit = float(np.max(norm.dual(Z)))
     scaled = Z / unit
     if norm.matrix is not None:
@@ -192,9 +217,9 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
         if best[0] > 0.5 * gap:
             break
     gap, w, lam, margin = best
-    shape = np.shape(X)[1:] if np.ndim(X) == 3 else (Z.shape[1],)
+    enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
     return Limit(w.reshape(shape), "direction", f"maximum {norm.name} margin", "linear duality",
-                 (_unique(scaled, norm, margin),), bool(gap <= CERTIFIED), gap, lam, margin * unit)
+                 (_unique(scaled, norm, margin),), bool(gap <= enough), gap, lam, margin * unit, norm)
 
 
 def _gap(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, float]:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -36,7 +37,7 @@ from fastbias.abi import (
 )
 from fastbias.limits import Limit
 from fastbias.loop import descend
-from fastbias.problem import make
+from fastbias.problem import Problem, Reached, make
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["Plan", "run"]
@@ -317,7 +318,33 @@ class Plan:
             Where no theorem covers the combination, or a hypothesis is known to be False; it names the example or
             proposition that shows why, and the nearest theorem.
         """
-        return theory.limit(self.problem, flow)
+        return theory.limit(self._here(), flow)
+
+    def max_step(self) -> theory.MaxStep:
+        """The largest constant step size that theory admits from where the plan stands, and the theorem that says so.
+
+        Returns
+        -------
+        MaxStep
+            ``step_size``, ``theorem``, ``source``. With the exponential loss it grows as the loss falls (Theorem 5).
+
+        Raises
+        ------
+        NoTheorem
+            Where the table knows no bound for the method and loss.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> plan = fb.Plan([[3, 4]], [1], loss="squared", method=fb.methods.gradient_descent(0.01))
+        >>> round(plan.max_step().step_size, 12)
+        0.04
+        """
+        return theory.max_step(self.problem, self.u)
+
+    def _here(self) -> Problem:
+        """The problem, and where the run stands."""
+        return replace(self.problem, reached=Reached(self.t, self.u, self.buffers.state[1:].copy()))
 
     def flow(self, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         """Follow the continuous-time limit η → 0 from the plan's start; see `fastbias.forward.flow`.

@@ -51,9 +51,18 @@ class Data:
         """The rows z (M, size) with margin ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n for each sample and each class c ≠ y."""
         return signed(self.X, self.y, self.outputs)
 
+    def pull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return s and g (size,) with −∇L(w) = e^s g."""
+        s, q = self.loss.scaled(self.predictions(w), self.y)
+        return s, np.asarray((q.reshape(self.outputs, -1) @ self.X).ravel())
+
     def margins(self, w: np.ndarray) -> np.ndarray:
         """Return the least margin (T,) of each of the predictors w (T, ...): the least of Z w."""
         return np.asarray(np.array([(self.Z @ row.ravel()).min() for row in w]))
+
+    def least(self, w: np.ndarray) -> np.ndarray:
+        """Return the margin (N,) of each sample: y_n⟨w, x_n⟩, or its least ⟨w_y − w_c, x_n⟩ over c ≠ y."""
+        return np.asarray((self.Z @ w.ravel()).reshape(self.X.shape[0], -1).min(axis=1))
 
     @cached_property
     def spread(self) -> float:
@@ -81,9 +90,9 @@ class Problem(Data):
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
-        q = self.loss.push(self.predictions(self.predictor(u)), self.y)
-        v = (q.reshape(self.outputs, -1) @ self.X).ravel()
-        return v if self.model.linear else self.model.pull(u, v)
+        s, g = self.pull(self.predictor(u))
+        v = np.exp(s) * g
+        return np.asarray(v if self.model.linear else self.model.pull(u, v))
 
 
 class Reached(NamedTuple):
@@ -106,8 +115,8 @@ def signed(X: np.ndarray, y: np.ndarray, classes: int = 1) -> np.ndarray:
     return Z.reshape(sample.size, -1)
 
 
-def gather(X: Any, y: Any, loss: Any) -> Data:
-    """Check and convert data and loss; raises ValueError or TypeError with one sentence."""
+def gather(X: Any, y: Any, loss: Any, classes: int = 0) -> Data:
+    """Check and convert data and loss, for at least so many classes; raises ValueError or TypeError with one sentence."""
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
     shape = X.shape[1:]
     X = X.reshape(X.shape[0], -1)
@@ -118,7 +127,7 @@ def gather(X: Any, y: Any, loss: Any) -> Data:
     if loss.classes:
         if len(shape) > 1:
             raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {(X.shape[0], *shape)}")
-        shape = (checks.classes(y, f" for the {loss.name} loss"), *shape)
+        shape = (checks.classes(y, f" for the {loss.name} loss", classes), *shape)
     elif loss.kind == "monotone":
         checks.signs(y, f" for the {loss.name} loss")
     return Data(X, y, loss, shape)
@@ -160,12 +169,15 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
     if rule.monotone and loss.kind != "monotone":
         raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for strictly "
                          "monotone losses")
+    if rule.loss and method.unscaled:
+        raise ValueError(f"step_size must have a meaning for {method!r}: its moves have a length of their own, which a rule "
+                         "that divides by the loss would blow up")
     if rule.search and (not model.linear or method.sampling.batch or not method.straight):
         raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search wants the linear model, full "
                          "gradients, and a move without momentum")
     if not rule.radius:
         return rule
-    if not model.linear or method.family not in ("gradient", "steepest", "coordinate"):
+    if not model.linear or method.family not in ("gradient", "steepest", "coordinate", "accelerated"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
                          "coordinate descent on the linear model")
     return replace(rule, params=np.array([rule.params[0], radius(data, method.geometry) ** 2]))

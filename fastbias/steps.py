@@ -120,6 +120,16 @@ def bounded(eta_plus: float) -> StepRule:
 
 
 @piece(RULE)
+def _unit_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return np.exp(s - log_loss) / params[1]
+
+
+def unit_scaled() -> StepRule:
+    """Return the rule η_k = 1/(B² L(w_k)) that dual acceleration is made with, B = max_n ‖x_n‖₂."""
+    return StepRule("unit_scaled", _unit_scaled, np.array([1.0, 1.0]), constant=True, loss=True, monotone=True, radius=True)
+
+
+@piece(RULE)
 def _no_rule(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     return np.nan
 

@@ -5,22 +5,44 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastbias import checks, norms
 from fastbias.abi import MESSAGES, Status
 from fastbias.norms import Norm
+from fastbias.problem import Data, gather
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import pandas
     import xarray
 
-    from fastbias.problem import Problem
+    from fastbias.limits import Limit
 
-__all__ = ["RunStopped", "Trace"]
+__all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
+
+
+class Series(NamedTuple):
+    """A quantity along a trace: its values (K,), its clock ("t" or "log t"), the exponent fitted and the one predicted.
+
+    ``level`` is what theory says it tends to, where it does; NaN stands for what is not known.
+    """
+
+    quantity: str
+    values: np.ndarray
+    clock: str
+    fitted: float
+    predicted: float
+    level: float
+
+
+class Evaluation(NamedTuple):
+    """Log loss (K,) and error (K,) at each row."""
+
+    log_loss: np.ndarray
+    error: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +71,7 @@ class Trace:
     log_loss: np.ndarray
     status: Status = Status.OK
     message: str = MESSAGES[Status.OK]
-    problem: Problem | None = field(default=None, repr=False)
+    problem: Data | None = field(default=None, repr=False)
 
     @cached_property
     def log_t(self) -> np.ndarray:
@@ -89,13 +111,12 @@ class Trace:
         return np.asarray(np.linalg.norm(w - goal, axis=1))
 
     def margin(self, norm: Norm = norms.l2) -> np.ndarray:
-        """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm of ``fb.norms``; NaN where w = 0."""
-        if self.problem is None:
-            raise ValueError("trace must know its data for a margin, got one that was read from a file")
-        w = self.w.reshape(len(self), -1)
-        least = (w @ (self.problem.y[:, None] * self.problem.X).T).min(axis=1)
+        """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm of ``fb.norms``; NaN where w = 0.
+
+        For classes the least ⟨w_y − w_c, x_n⟩ over samples and c ≠ y; the norm is that of all entries of w.
+        """
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(least / norm(w))
+            return np.asarray(self._data("a margin").margins(self.w) / norm(self.w.reshape(len(self), -1)))
 
     def direction(self, norm: Norm = norms.l2) -> np.ndarray:
         """Return w/‖w‖ (K, d) or (K, m, n) at each row; NaN where w = 0."""
@@ -114,6 +135,142 @@ class Trace:
             raise ValueError(f"trace must have two rows within its last two decades, got {last.size}")
         first = last[0]
         return np.asarray((self.w[-1] - self.w[first]) / (self.log_t[-1] - self.log_t[first]))
+
+    def rates(self, limit: Limit) -> tuple[Series, ...]:
+        """How the run approaches a limit: series, each with the exponent fitted to it and the one that theory predicts.
+
+        Parameters
+        ----------
+        limit : Limit
+            What ``plan.limit()`` returned.
+
+        Returns
+        -------
+        tuple of Series
+            For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 − margin/γ), "norm"
+            (‖w‖ in the limit's norm), "loss" (its logarithm), "t L" (the logarithm of t L(t)); for a point: "distance" and
+            "loss".
+            ``fitted`` is the slope of log value against the logarithm of the clock over the last two decades of t.
+        """
+        known = {r.quantity: r for r in limit.rates}
+        gap = self.gap(limit)
+        logs: dict[str, np.ndarray] = {"distance": gap}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if limit.kind == "direction":
+                assert limit.norm is not None
+                logs = {"direction": gap, "angle": 2.0 * np.arcsin(np.minimum(gap / 2.0, 1.0)), "1 - cos": gap ** 2 / 2.0,
+                        "margin gap": 1.0 - self.margin(limit.norm) / limit.margin,
+                        "norm": np.asarray(limit.norm(self.w.reshape(len(self), -1)))}
+            logs = {name: np.log(np.maximum(x, 0.0)) for name, x in logs.items()}
+            logs["loss"] = self.log_loss
+            if limit.kind == "direction":
+                logs["t L"] = self.log_t + self.log_loss
+        out = []
+        for name, series in logs.items():
+            rate = known.get(name)
+            clock = rate.clock if rate is not None else "log t" if name == "norm" and "1 - cos" in known else "t"
+            values = series if name in ("loss", "t L") else np.exp(series)
+            out.append(Series(name, values, clock, self._slope(series, clock), rate.slope if rate else float("nan"),
+                              rate.level if rate else float("nan")))
+        return tuple(out)
+
+    def _slope(self, logs: np.ndarray, clock: str) -> float:
+        """The slope of a series' logarithm against the logarithm of its clock, over the last two decades of t."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = np.log(self.log_t) if clock == "log t" else self.log_t
+        use = (self.t > 1) & (self.t >= self.t[-1] / 100) & np.isfinite(logs) & np.isfinite(x)
+        return float(np.polyfit(x[use], logs[use], 1)[0]) if use.sum() >= 3 else float("nan")
+
+    def cone_distance(self, limit: Limit) -> np.ndarray:
+        """Return how far −∇L/‖∇L‖₂ is from the cone of the limit's support vectors (K,), in ℓ2: Lemma 8's residual.
+
+        Lemma 8: where w/‖w‖ converges, every accumulation point of −∇L/‖∇L‖ is Σ α_n y_n x_n, α ≥ 0, over the support
+        vectors of the limit direction; so this tends to 0. Support vectors: margin within 1e-9 of the least, relatively.
+        """
+        from scipy.optimize import nnls
+        data = self._data("Lemma 8")
+        margins = data.Z @ np.ravel(limit.w)
+        support = data.Z[margins <= margins.min() + 1e-9 * abs(margins.min())]
+        out = []
+        for row in self.w:
+            g = data.pull(row.ravel())[1]
+            size = float(np.linalg.norm(g))
+            out.append(nnls(support.T, g / size)[1] if size > 0 else float("nan"))
+        return np.array(out)
+
+    def evaluate(self, X: Any, y: Any) -> Evaluation:
+        """The loss and error of each row on other data, seen through the same loss.
+
+        Parameters
+        ----------
+        X : (N, d) or (N, m, n), y : (N,)
+            As for the `Plan`: features of the same shape, labels of the same kind.
+
+        Returns
+        -------
+        Evaluation
+            ``log_loss`` (K,): log of the sum over these samples; ``error`` (K,): for labels and classes the fraction
+            that is on the wrong side (or on the boundary), for other targets the root mean square of w·x − y.
+        """
+        data = self._data("an evaluation")
+        other = gather(X, y, data.loss, classes=data.outputs)
+        if other.shape != data.shape:
+            raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
+        predictions = [other.predictions(row.ravel()) for row in self.w]
+        log_loss = [other.loss.log(p, other.y) for p in predictions]
+        if other.loss.kind == "root":
+            error = [float(np.sqrt(np.mean((p - other.y) ** 2))) for p in predictions]
+        else:
+            error = [float((other.least(row.ravel()) <= 0).mean()) for row in self.w]
+        return Evaluation(np.array(log_loss), np.array(error))
+
+    @classmethod
+    def from_arrays(cls, X: Any, y: Any, t: Any, w: Any, loss: Any = None) -> Trace:
+        """Make a trace of a trajectory from anywhere (PyTorch, scikit-learn, ...), to measure it as one of ours.
+
+        Parameters
+        ----------
+        X : (N, d) or (N, m, n), y : (N,)
+            The data.
+        t : (K,) increasing, ≥ 0
+            Updates done, or times.
+        w : (K, d), (K, m, n), or (K, C, d) for C classes
+            The linear predictors.
+        loss : Loss or its name, optional
+            By default cross_entropy where w has one more axis than a sample, logistic where all y are ±1, else squared.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where shapes do not fit, or an argument is bad.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> trace = fb.Trace.from_arrays([[1, 0], [0, 1]], [1, 1], [1, 10], [[1, 0.5], [3, 3]])
+        >>> print(trace.margin())
+        [0.4472136  0.70710678]
+        """
+        rows = checks.array("w", w, "a (K, d) or (K, m, n) array", dims=(2, 3))
+        times = checks.array("t", t, "a (K,) array", dims=1, length=len(rows))
+        if (times < 0).any() or (np.diff(times) <= 0).any():
+            raise ValueError("t must be increasing and >= 0")
+        if loss is None:
+            labels = checks.array("y", y, "an (N,) array", dims=1)
+            two = bool((np.abs(labels) == 1).all())
+            loss = "cross_entropy" if rows.ndim == np.ndim(X) + 1 else "logistic" if two else "squared"
+        data = gather(X, y, loss, classes=rows.shape[1])
+        if rows.shape[1:] != data.shape:
+            raise ValueError(f"w must have rows of shape {data.shape}, got {rows.shape[1:]}")
+        u = rows.reshape(len(rows), -1)
+        log_loss = np.array([data.loss.log(data.predictions(row), data.y) for row in u])
+        whole = times.astype(np.int64) if (times == np.round(times)).all() else times
+        return cls(whole, u, rows, log_loss, Status.OK, "made from arrays", data)
+
+    def _data(self, what: str) -> Data:
+        if self.problem is None:
+            raise ValueError(f"trace must know its data for {what}, got one that was read from a file")
+        return self.problem
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the rows to an NPZ file (no pickle); read it back with `Trace.load`."""

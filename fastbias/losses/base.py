@@ -32,6 +32,8 @@ class Loss:
         Numbers handed to the pieces.
     tail : "exponential", "gaussian" or None, default None
         Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems ask for the first.
+    curvature : float, optional
+        sup |ℓ''|, where it is finite and ℓ' is Lipschitz (of K classes: of the Hessian); it bounds step sizes.
     classes : bool, default False
         Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
     """
@@ -42,6 +44,7 @@ class Loss:
     kind: Literal["root", "monotone"]
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
     tail: Literal["exponential", "gaussian"] | None = None
+    curvature: float | None = None
     classes: bool = False
 
     def __post_init__(self) -> None:
@@ -53,10 +56,15 @@ class Loss:
         """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""
         return float(call(self.log_loss, self.params, *(checks.array("p, y", x, "(N,) arrays", dims=1) for x in (p, y))))
 
-    def push(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return −∂L/∂p (N,), the scale multiplied in."""
+    def scaled(self, p: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return s and q (of the shape of p) with −∂L/∂p = e^s q, which keeps its digits where e^s is 0 in float64."""
         q = np.empty_like(p)
-        return np.asarray(np.exp(call(self.slope, self.params, p, y, q)) * q)
+        return float(call(self.slope, self.params, p, y, q)), q
+
+    def push(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return −∂L/∂p (of the shape of p), the scale multiplied in."""
+        s, q = self.scaled(p, y)
+        return np.asarray(np.exp(s) * q)
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"

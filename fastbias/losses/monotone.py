@@ -104,14 +104,17 @@ def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential")
 """ℓ(u, y) = exp(−uy)."""
 
-logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential")
+logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
+                curvature=0.25)
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
-sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential")
+sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential",
+               curvature=1.0 / (6.0 * math.sqrt(3.0)))
 """ℓ(u, y) = 1/(1 + exp(uy)), which is not convex."""
 
-probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian")
+probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian", curvature=1.0)
 """ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential one, do not cover it."""
+
 
 @piece(SLOPE)
 def _classes_slope(params, p, y, q):  # type: ignore[no-untyped-def]
@@ -166,7 +169,8 @@ def _rivals(p, n, own, N):  # type: ignore[no-untyped-def]
     return largest + np.log(total)
 
 
-cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone", tail="exponential", classes=True)
+cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone", tail="exponential", curvature=0.5,
+                     classes=True)
 """ℓ(u, y) = log Σ_c exp(u_c − u_y) for classes y in 0 … K−1 and predictors (K, d); the logistic loss of K classes."""
 
 EXAMPLES: tuple[Loss, ...] = (exponential, logistic, sigmoid, probit, cross_entropy)

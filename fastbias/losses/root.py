@@ -31,7 +31,7 @@ def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
-squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root")
+squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0)
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 
 
@@ -74,7 +74,8 @@ def huber(delta: float) -> Loss:
     >>> round(float(np.exp(fb.losses.huber(1.0).log(np.array([0.5, 3.0]), np.zeros(2)))), 12)   # 0.25 + 5
     5.25
     """
-    return Loss("huber", _huber_slope, _huber_log_loss, "root", np.array([checks.number("delta", delta, above=0)]))
+    return Loss("huber", _huber_slope, _huber_log_loss, "root", np.array([checks.number("delta", delta, above=0)]),
+                curvature=2.0)
 
 
 @piece(SLOPE)

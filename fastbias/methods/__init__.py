@@ -8,6 +8,8 @@ steepest descent              the norm's Δ, eq. (11)   primal
 natural gradient descent      ∇²ψ(w)⁻¹ g, eq. (9)      primal, and the new w must lie in dom ψ
 AdaGrad, Adam, RMSProp, sign  g over its own history   primal
 coordinate, stagewise         its largest entries      primal
+Muon                          Δ of a sum of gradients  primal
+dual acceleration             the gradient             with a weighted sum of all moves so far
 mirror descent                the gradient             dual:    ∇ψ(w) + βΔz + η·move, eqs. (5), (7)
 … with primal momentum        the gradient             link of  w + βΔw, plus η·move, eq. (8)
 ============================  =======================  ================================================================
@@ -16,9 +18,10 @@ All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they ar
 are numbers, or arrays with one entry an update, of which the last goes on.
 """
 from fastbias.methods.adaptive import adagrad, adam, rmsprop, sign_descent
+from fastbias.methods.averaging import dual_acceleration, muon
 from fastbias.methods.base import Method
 from fastbias.methods.mirror import mirror_descent
 from fastbias.methods.primal import coordinate_descent, gradient_descent, natural_gradient, stagewise, steepest_descent
 
-__all__ = ["Method", "adagrad", "adam", "coordinate_descent", "gradient_descent", "mirror_descent", "natural_gradient",
-           "rmsprop", "sign_descent", "stagewise", "steepest_descent"]
+__all__ = ["Method", "adagrad", "adam", "coordinate_descent", "dual_acceleration", "gradient_descent", "mirror_descent",
+           "muon", "natural_gradient", "rmsprop", "sign_descent", "stagewise", "steepest_descent"]

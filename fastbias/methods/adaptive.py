@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, steps
+from fastbias import checks, norms, steps
 from fastbias.abi import DIRECTION, piece
 from fastbias.methods.base import Method, primal
 from fastbias.recipes import recorded
@@ -50,7 +50,14 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
         return np.array(np.broadcast_to(G, (1, u.size)))
 
     return Method("adagrad", "adaptive", _adagrad, primal, steps.as_rule(step_size),
-                  params=np.array([checks.number("eps", eps, least=0)]), begin=begin)
+                  params=np.array([checks.number("eps", eps, least=0)]), begin=begin,
+                  measured=lambda state: _metric(state[0] + eps))
+
+
+def _metric(G: np.ndarray) -> norms.Norm:
+    """√(Σ w_i²/h_i), h = G^{−1/2}; a coordinate with G = 0 has not moved and is held to count the most."""
+    root = np.sqrt(G)
+    return norms.quadratic(np.where(root > 0, root, root.max() or 1.0))
 
 
 @piece(DIRECTION)
@@ -145,4 +152,4 @@ def sign_descent(step_size: Any) -> Method:
     step_size : float, (K,) array or step rule
         η > 0.
     """
-    return Method("sign_descent", "adaptive", _sign, primal, steps.as_rule(step_size), unscaled=True)
+    return Method("sign_descent", "steepest", _sign, primal, steps.as_rule(step_size), norms.linf, unscaled=True)

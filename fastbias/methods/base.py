@@ -21,11 +21,13 @@ class Method:
     """A method: its compiled pieces, step rule, momentum, geometry, and the state it starts with.
 
     Made by the functions of this module. ``family`` and ``primal`` are what the theory table asks about; ``begin`` maps
-    u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps.
+    u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps. ``shaped`` maps
+    the shape of predictors to the geometry, where that depends on it; ``measured`` maps the rows of state, as a run left
+    them, to the norm whose maximum margin they decide (Theorem 6).
     """
 
     name: str
-    family: Literal["gradient", "mirror", "natural", "steepest", "coordinate", "adaptive"]
+    family: Literal["gradient", "mirror", "natural", "steepest", "coordinate", "adaptive", "accelerated"]
     direction: Piece
     advance: Piece
     rule: steps.StepRule
@@ -42,6 +44,7 @@ class Method:
     draws: bool = False
     aged: bool = False
     shaped: Callable[[tuple[int, ...]], Norm] | None = None
+    measured: Callable[[np.ndarray], Norm] | None = None
 
     def on(self, shape: tuple[int, ...]) -> Method:
         """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
@@ -54,7 +57,7 @@ class Method:
     @property
     def straight(self) -> bool:
         """Whether an update is a step along its move and nothing else."""
-        return self.family != "mirror" and not self.beta.any() and not self.gamma.any()
+        return self.family not in ("mirror", "accelerated") and not self.beta.any() and not self.gamma.any()
 
     @property
     def maps(self) -> tuple[np.ndarray, list[Piece]]:

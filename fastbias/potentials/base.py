@@ -39,6 +39,8 @@ class Potential:
         Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey Theorem 1.
     degenerate : bool, default False
         Whether argmin ψ is a point where the Hessian is singular, so that natural gradient needs another start.
+    horizon : float, optional
+        p, where the level sets {ψ ≤ c}, brought to size one, tend to the ℓp ball as c → ∞ (the horizon function of ψ is ℓp).
     symmetric : int, default 0
         n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
     convex : callable, optional
@@ -55,6 +57,7 @@ class Potential:
     lower: float = -np.inf
     quadratic: bool = False
     degenerate: bool = False
+    horizon: float | None = None
     symmetric: int = 0
     convex: Callable[[Any, Any], Any] | None = None
 

@@ -159,7 +159,8 @@ def squared_lp(p: float) -> Potential:
     if p == 2:
         return euclidean
     return Potential("squared_lp", _squared_lp_link, _squared_lp_inverse, _squared_lp_metric, _squared_lp_value,
-                     np.array([p, p / (p - 1.0)]), degenerate=True, convex=lambda cp, w: 0.5 * cp.square(cp.norm(w, p)))
+                     np.array([p, p / (p - 1.0)]), degenerate=True, horizon=p,
+                     convex=lambda cp, w: 0.5 * cp.square(cp.norm(w, p)))
 
 
 @kernel

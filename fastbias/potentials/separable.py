@@ -128,7 +128,8 @@ def power(p: float) -> Potential:
     """
     p = checks.number("p", p, above=1)
     return Potential("power", _power_link, _power_inverse, _power_metric, _power_value, np.array([p]),
-                     quadratic=p == 2, degenerate=p != 2, convex=lambda cp, w: cp.sum(cp.power(cp.abs(w), p)) / p)
+                     quadratic=p == 2, degenerate=p != 2, horizon=p,
+                     convex=lambda cp, w: cp.sum(cp.power(cp.abs(w), p)) / p)
 
 
 @piece(MAP)
@@ -172,7 +173,7 @@ def hypentropy(beta: float) -> Potential:
         The scale at which it turns from a square to |w| log|w|.
     """
     return Potential("hypentropy", _hypentropy_link, _hypentropy_inverse, _hypentropy_metric, _hypentropy_value,
-                     np.array([checks.number("beta", beta, above=0)]))
+                     np.array([checks.number("beta", beta, above=0)]), horizon=1.0)
 
 
 @piece(MAP)
@@ -204,7 +205,7 @@ def _cosh_value(params, w):  # type: ignore[no-untyped-def]
     return total
 
 
-cosh = Potential("cosh", _cosh_link, _cosh_inverse, _cosh_metric, _cosh_value,
+cosh = Potential("cosh", _cosh_link, _cosh_inverse, _cosh_metric, _cosh_value, horizon=np.inf,
                  convex=lambda cp, w: cp.sum(cp.exp(w) + cp.exp(-w)) / 2)
 """ψ(w) = Σ cosh w_i, ∇ψ(w) = sinh w, (∇ψ)⁻¹(z) = asinh z: it levels large coordinates, towards ℓ∞."""
 

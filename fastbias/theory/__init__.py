@@ -1,0 +1,37 @@
+"""What theory predicts: tables of theorems, each with its hypotheses, and the limits they name, solved to a certificate.
+
+A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the evidence, the dual
+variable, and residuals that are recomputed from (w, ν) alone. Where the paper shows that no characterisation exists,
+`NoTheorem` names the example. A new theorem is one row of ``ROOT`` or ``MARGIN``.
+"""
+from __future__ import annotations
+
+from fastbias.limits import PAPER, Limit, NoTheorem
+from fastbias.problem import Problem
+from fastbias.theory.base import Row
+from fastbias.theory.roots import ROOT, point
+from fastbias.theory.separable import MARGIN, direction
+from fastbias.theory.stepsizes import MaxStep, max_step
+
+__all__ = ["MARGIN", "ROOT", "MaxStep", "Row", "limit", "max_step"]
+
+
+def limit(problem: Problem, flow: bool = False) -> Limit:
+    """Look up the theorem that covers a problem, check its hypotheses, and solve for the limit it names.
+
+    Parameters
+    ----------
+    problem : Problem
+        Limits that only a run decides (AdaGrad) want it with ``reached`` set; ``plan.limit()`` does that.
+    flow : bool, default False
+        Ask about the continuous-time limit η → 0 instead of finite steps.
+
+    Raises
+    ------
+    NoTheorem
+        Where none covers it, or a hypothesis is known to be False.
+    """
+    if not problem.model.linear:
+        raise NoTheorem(f"no theorem of the table covers the {problem.model.name} model; the nearest are those of Sections "
+                        "2 and 3, for the linear model", f"{PAPER}, §4")
+    return direction(problem, flow) if problem.loss.kind == "monotone" else point(problem, flow)
