@@ -1,35 +1,43 @@
 """The command line: ``python -m fastbias run my.csv --loss squared --method mirror --potential entropy --steps 1e6``.
 
-It reads a table, runs a method on it, prints where it went and what theory says, and writes the trace.
+It reads a table, runs a method on it, prints where it went and what theory says, and writes the trace; ``margin`` solves for
+the maximum margin of labelled data, ``diagnose`` says which norm's margin a direction maximises.
 """
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastbias import checks, data, losses, methods, norms, potentials
+from fastbias import checks, data, losses, methods, norms, potentials, steps
+from fastbias.diagnostics import diagnose
+from fastbias.limits import NoTheorem
 from fastbias.losses import Loss
+from fastbias.margins import max_margin, separability
 from fastbias.norms import Norm
 from fastbias.plan import FATAL, Plan
 from fastbias.potentials import Potential
-from fastbias.theory import NoTheorem
+from fastbias.problem import gather, radius
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["main"]
 
-METHODS = ("gradient", "mirror", "natural", "steepest")
+METHODS = ("gradient", "mirror", "natural", "steepest", "coordinate", "adagrad", "adam", "rmsprop", "sign", "muon",
+           "dual_acceleration")
+RULES: dict[str, Any] = {"constant": steps.as_rule, "loss_scaled": steps.loss_scaled, "bounded": steps.bounded}
+SHOWN = 12       # entries of a long vector that are printed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 fine, 1 the run stopped, 2 bad input, 130 Ctrl-C)."""
+    """Run the command line; returns the exit code (0 fine, 1 the run stopped or no margin, 2 bad input, 130 Ctrl-C)."""
     options = _parser().parse_args(argv)
     try:
-        return _run(options)
+        return int(options.command(options))
     except (ValueError, TypeError, OSError) as error:
         print(f"fastbias: {error}", file=sys.stderr)
         return 2
@@ -38,42 +46,60 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fastbias", description="Which of the many optima does an optimiser "
                                      "pick? Run one on your own data and hold it against theory.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a method on a table and say where it went and what theory predicts")
-    run.add_argument("file", help="CSV (header or not) or NPZ with arrays X and y")
-    run.add_argument("--target", default="-1", help="the column that is y, by name or index (default: the last)")
-    run.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to leave out; may be repeated")
-    run.add_argument("--labels", choices=data.LABELS, help="how to convert the target; default: it is numbers")
-    header = run.add_mutually_exclusive_group()
+    commands = parser.add_subparsers(required=True)
+    table = argparse.ArgumentParser(add_help=False)
+    table.add_argument("file", help="CSV (header or not) or NPZ with arrays X and y")
+    table.add_argument("--target", default="-1", help="the column that is y, by name or index (default: the last)")
+    table.add_argument("--drop", action="append", default=[], metavar="COLUMN",
+                       help="a column to leave out (may be repeated)")
+    table.add_argument("--labels", choices=data.LABELS, help="how to convert the target; default: it is numbers")
+    header = table.add_mutually_exclusive_group()
     header.add_argument("--header", action="store_true", help="the first row holds names (default: seen from the file)")
     header.add_argument("--no-header", action="store_true", help="the first row is data")
+    run = commands.add_parser("run", parents=[table],
+                              help="run a method on a table and say where it went and what theory predicts")
+    run.set_defaults(command=_run)
     run.add_argument("--loss", required=True, choices=checks.named(losses, Loss))
     run.add_argument("--method", required=True, choices=METHODS)
     run.add_argument("--potential", choices=checks.named(potentials, Potential),
                      help="for mirror and natural (default euclidean)")
-    run.add_argument("--norm", help="for steepest: a number p >= 1, inf, or l1, l2, linf (default l2)")
+    run.add_argument("--norm", help="for steepest: a number p >= 1, inf, or l1, l2, linf, spectral, nuclear (default l2)")
     run.add_argument("--momentum", type=float, default=0.0, help="beta: of the dual variable for mirror descent, eq. (7)")
     run.add_argument("--nesterov", type=float, default=0.0, help="gamma, eqs. (3), (7)")
-    run.add_argument("--step-size", type=float, help="eta (default: from the curvature at start and limit)")
+    run.add_argument("--step-size", type=float, help="eta (default: what theory admits, or from the curvature)")
+    run.add_argument("--step-rule", choices=RULES, default="constant",
+                     help="eta itself, eta/L, or min(eta, 1/(B^2 L)) of Theorem 5 (default constant)")
     run.add_argument("--steps", type=float, default=1e6, help="how many updates (default 1e6)")
     run.add_argument("--until", type=float, help="stop once the log loss is at or under this")
     run.add_argument("--out", help="write the trace to this NPZ file")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
+    margin = commands.add_parser("margin", parents=[table],
+                                 help="the maximum margin of labelled data in a norm, with its certificate")
+    margin.set_defaults(command=_margin)
+    margin.add_argument("--norm", default="l2", help="a number p >= 1, inf, or l1, l2, linf, spectral, nuclear (default l2)")
+    diagnosis = commands.add_parser("diagnose", parents=[table],
+                                    help="which norm's margin a direction from anywhere maximises")
+    diagnosis.set_defaults(command=_diagnose)
+    diagnosis.add_argument("weights", help="the direction: an NPY file, or an NPZ that `run --out` wrote (its last row)")
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _table(options: argparse.Namespace) -> data.Dataset:
     names = data.names(options.file) if not options.no_header else ()
-    table = data.read(options.file, target=_column(options.target, names), drop=[_column(c, names) for c in options.drop],
-                      labels=options.labels, header=True if options.header else False if options.no_header else None)
+    return data.read(options.file, target=_column(options.target, names), drop=[_column(c, names) for c in options.drop],
+                     labels=options.labels, header=True if options.header else False if options.no_header else None)
+
+
+def _run(options: argparse.Namespace) -> int:
+    table = _table(options)
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise ValueError(f"--out must lie in a folder that exists, got {options.out!r}")
     checks.whole("steps", options.steps)
     if options.until is not None:
         checks.number("until", options.until)
-    if options.step_size is None:
-        options.step_size = _step_size(table, options)
-        print(f"step size {options.step_size:.4g}, from the curvature (choose with --step-size)")
+    if options.step_size is None and options.method != "dual_acceleration":
+        options.step_size, why = _step_size(table, options)
+        print(f"step size {options.step_size:.4g}, {why} (choose with --step-size)")
     plan = _plan(table, options, options.step_size)
     print(f"{table.X.shape[0]} rows, {table.X[0].size} columns; {plan.problem.loss.name} loss; {plan.problem.method!r}")
     code = 0
@@ -92,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
     if not isinstance(limit, NoTheorem) and limit.kind == "direction":
         print("  (its direction, and the predicted one, both of ℓ2 length 1)")
         end, goal = end / (np.linalg.norm(end) or 1.0), goal / np.linalg.norm(goal)
-    for name, went, predicted in zip(table.features, end, goal, strict=True):
+    for name, went, predicted in zip(_names(table, plan.problem.outputs), end, goal, strict=True):
         print(f"  {name:<20} {went:>18.10g}" + ("" if np.isnan(predicted) else f"   predicted {predicted:>18.10g}"))
     if isinstance(limit, NoTheorem):
         print(f"what theory says: {limit}")
@@ -104,6 +130,47 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
+def _margin(options: argparse.Namespace) -> int:
+    table = _table(options)
+    told = separability(table.X, table.y)
+    if told.w is None:
+        assert told.dual is not None
+        many = int((told.dual > 0).sum())
+        print(f"not separable: λ ≥ 0, Σλ = 1 with Σ λ y x = 0 (Gordan), on {many} rows, residual {told.residual:.1e}")
+        return 1
+    norm = _norm(options.norm, told.w.shape)
+    limit = max_margin(table.X, table.y, norm)
+    print(f"maximum {norm.name} margin {limit.margin:.12g}, "
+          f"{'certified' if limit.certified else 'NOT certified'}: relative duality gap {limit.duality_gap:.1e}")
+    for name, value in zip(_names(table, limit.w.size // table.X[0].size), limit.w.ravel(), strict=True):
+        print(f"  {name:<20} {value:>18.10g}")
+    print("support vectors, by row from 0, and their weight λ:")
+    heaviest = np.argsort(-limit.dual)[:SHOWN]
+    for n in heaviest[limit.dual[heaviest] > 1e-9]:
+        print(f"  {n * len(table.y) // limit.dual.size:<20} {limit.dual[n]:>18.10g}")
+    for row in limit.hypotheses:
+        print(f"{row.statement}: {row.holds} ({row.evidence})")
+    return 0
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    table = _table(options)
+    if str(options.weights).endswith(".npz"):
+        w = Trace.load(options.weights).w[-1]
+    else:
+        w = np.load(options.weights, allow_pickle=False)
+    print(diagnose(table.X, table.y, w))
+    return 0
+
+
+def _names(table: data.Dataset, outputs: int) -> list[str]:
+    """What each entry of w is called: the feature, with the class before it where there are classes."""
+    if outputs == 1:
+        return list(table.features)
+    classes = [f"{c:g}" if isinstance(c, float) else str(c) for c in table.classes or range(outputs)]
+    return [f"{c}: {name}" for c in classes for name in table.features]
+
+
 def _column(text: str, names: Sequence[str] = ()) -> str | int:
     """A column as the user named it: a name where the file has it, else an index where it reads as one."""
     try:
@@ -112,33 +179,48 @@ def _column(text: str, names: Sequence[str] = ()) -> str | int:
         return text
 
 
-def _plan(table: data.Dataset, options: argparse.Namespace, eta: float) -> Plan:
+def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -> Plan:
     if options.norm is not None and options.method != "steepest":
         raise ValueError(f"--norm must be left out for {options.method}, got {options.norm!r}: it is for steepest")
     if options.potential is not None and options.method not in ("mirror", "natural"):
         raise ValueError(f"--potential must be left out for {options.method}, got {options.potential!r}: it is for mirror "
                          "and natural")
-    psi = options.potential or "euclidean"
-    if options.method == "gradient":
-        method = methods.gradient_descent(eta, options.momentum, options.nesterov)
-    elif options.method == "mirror":
-        method = methods.mirror_descent(psi, eta, options.momentum, nesterov=options.nesterov)
-    elif options.momentum or options.nesterov:
+    momentum = options.method in ("gradient", "mirror")
+    if (options.momentum or options.nesterov) and not (momentum or (options.method == "muon" and not options.nesterov)):
         raise ValueError(f"--momentum and --nesterov must be 0 for {options.method}, "
                          f"got {options.momentum:g} and {options.nesterov:g}")
-    elif options.method == "natural":
-        method = methods.natural_gradient(psi, eta)
-    else:
-        method = methods.steepest_descent(_norm(options.norm or "l2"), eta)
-    return Plan(table.X, table.y, loss=options.loss, method=method)
+    psi, rule = options.potential or "euclidean", RULES[options.step_rule](eta) if eta is not None else None
+    made = {
+        "gradient": lambda: methods.gradient_descent(rule, options.momentum, options.nesterov),
+        "mirror": lambda: methods.mirror_descent(psi, rule, options.momentum, nesterov=options.nesterov),
+        "natural": lambda: methods.natural_gradient(psi, rule),
+        "steepest": lambda: methods.steepest_descent(_norm(options.norm or "l2", _shape(table, options)), rule),
+        "coordinate": lambda: methods.coordinate_descent(rule),
+        "adagrad": lambda: methods.adagrad(rule), "adam": lambda: methods.adam(rule),
+        "rmsprop": lambda: methods.rmsprop(rule), "sign": lambda: methods.sign_descent(rule),
+        "muon": lambda: methods.muon(rule, options.momentum or 0.95),
+        "dual_acceleration": methods.dual_acceleration,
+    }[options.method]()
+    return Plan(table.X, table.y, loss=options.loss, method=made)
 
 
-def _norm(text: str) -> Norm:
+def _shape(table: data.Dataset, options: argparse.Namespace) -> tuple[int, ...]:
+    """The shape of predictors."""
+    return gather(table.X, table.y, options.loss).shape
+
+
+def _norm(text: str, shape: tuple[int, ...]) -> Norm:
     known = checks.named(norms, Norm)
+    shaped = {"spectral": norms.spectral, "nuclear": norms.nuclear}
+    if text in shaped:
+        if len(shape) != 2:
+            raise ValueError(f"--norm {text} must have predictors that are matrices, got shape {shape}")
+        return shaped[text](*shape)
     try:
         return known[text] if text in known else norms.lp(float(text))
     except ValueError:
-        raise ValueError(f"--norm must be a number >= 1, inf, or one of {', '.join(known)}, got {text!r}") from None
+        raise ValueError(f"--norm must be a number >= 1, inf, or one of {', '.join([*known, *shaped])}, "
+                         f"got {text!r}") from None
 
 
 def _predicted(plan: Plan) -> Any:
@@ -149,17 +231,25 @@ def _predicted(plan: Plan) -> Any:
         return reason
 
 
-def _step_size(table: data.Dataset, options: argparse.Namespace) -> float:
-    """A step that works: half of 1/λ_max of the local curvature at the start and the limit, halved until the loss falls.
+def _step_size(table: data.Dataset, options: argparse.Namespace) -> tuple[float, str]:
+    """A step that works, and where it comes from: half of what theory admits, else halved until the loss falls.
 
-    For the squared loss the curvature in the method's own geometry is that of H(w)⁻¹ 2XᵀX; for steepest descent in a
-    norm that is not quadratic, the ℓ2 curvature is only a first guess, and the trial run decides.
+    For the squared loss the first guess is the curvature in the method's own geometry at start and limit, that of
+    H(w)⁻¹ 2XᵀX; for a norm that is not quadratic, the ℓ2 curvature is only that, and the trial run decides.
     """
     plan = _plan(table, options, 1.0)
     problem = plan.problem
+    if problem.rule.loss and problem.loss.kind == "monotone":
+        B = radius(problem, problem.method.geometry)
+        return (1.0, "Theorem 5's η₊") if problem.rule.radius else (0.5 / B ** 2, "half of 1/B²")
+    if problem.loss.kind == "monotone":
+        with suppress(NoTheorem):
+            return 0.5 * plan.max_step().step_size, f"half of what theory admits: {plan.max_step().theorem}"
+        if problem.method.unscaled:
+            return 1e-3, "small moves of fixed length"
     points = [problem.start]
     limit = _predicted(plan)
-    if not isinstance(limit, NoTheorem):
+    if not isinstance(limit, NoTheorem) and limit.kind == "point":
         points.append(limit.w.ravel())
     largest = 0.0
     for w in points:
@@ -167,7 +257,7 @@ def _step_size(table: data.Dataset, options: argparse.Namespace) -> float:
         if rows.shape[0] > rows.shape[1]:
             rows = np.asarray(np.linalg.qr(rows, mode="r"))
         solved = rows
-        if isinstance(problem.method.geometry, Potential):
+        if isinstance(problem.method.geometry, Potential) and problem.outputs == 1:
             solved = np.array([problem.method.geometry.solve(w, row) for row in rows])
         curvature = 2.0 * np.linalg.eigvals(rows @ solved.T)
         largest = max(largest, float(np.abs(curvature).max()) if np.isfinite(curvature).all() else 0.0)
@@ -176,6 +266,6 @@ def _step_size(table: data.Dataset, options: argparse.Namespace) -> float:
         trial: Trace = _plan(table, options, eta).run(200, strict=False)
         falls = trial.log_loss[-1] <= trial.log_loss[0] and bool((trial.log_loss <= trial.log_loss[0] + np.log(4)).all())
         if falls and trial.status not in FATAL:
-            return eta
+            return eta, "from the curvature"
         eta /= 2
     raise ValueError("--step-size must be given: no step size under which the loss falls was found")

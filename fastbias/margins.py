@@ -6,6 +6,7 @@ bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where some such λ
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -202,6 +203,8 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm) -> Limit:
         w = np.linalg.solve(root.T, w)
     elif norm.ball is not None:
         w, lam = _polytope(scaled, norm.ball)
+    elif norm.shape is not None and norm.resized is not None:
+        w, lam = _rotated(scaled.reshape(-1, *norm.shape), norm.resized)
     else:
         w, lam = _convex(scaled, norm)
     psi = _potential(norm)
@@ -219,7 +222,7 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm) -> Limit:
     gap, w, lam, margin = best
     enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
     return Limit(w.reshape(shape), "direction", f"maximum {norm.name} margin", "linear duality",
-                 (_unique(scaled, norm, margin),), bool(gap <= enough), gap, lam, margin * unit, norm)
+                 (_unique(scaled, norm, margin, lam),), bool(gap <= enough), gap, lam, margin * unit, norm)
 
 
 def _gap(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, float]:
@@ -305,6 +308,23 @@ def _convex(Z: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(w.value), np.asarray(margins[0].dual_value)
 
 
+def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm]) -> tuple[np.ndarray, np.ndarray]:
+    """The same for matrices (M, m, n), within the span of their columns and of their rows, where a maximiser lies."""
+    M, m, n = Z.shape
+    columns = _basis(Z.transpose(1, 0, 2).reshape(m, -1))
+    rows = _basis(Z.transpose(2, 0, 1).reshape(n, -1))
+    small = columns.T @ Z @ rows
+    w, lam = _convex(small.reshape(M, -1), resized(*small.shape[1:]))
+    return (columns @ w.reshape(small.shape[1:]) @ rows.T).ravel(), lam
+
+
+def _basis(A: np.ndarray) -> np.ndarray:
+    """An orthonormal basis of the span of the columns of A; all of space where that is as large."""
+    if A.shape[1] >= A.shape[0]:
+        return np.eye(A.shape[0])
+    return np.asarray(np.linalg.qr(A)[0])
+
+
 def solve_tightly(program: Any) -> None:
     """Solve a cvxpy problem as exactly as the solver can; what it then says of accuracy is left to the certificate."""
     import cvxpy as cp
@@ -316,26 +336,30 @@ def solve_tightly(program: Any) -> None:
     raise ArithmeticError("the convex solver failed at every tolerance")
 
 
-def _unique(Z: np.ndarray, norm: Norm, margin: float) -> Hypothesis:
-    """Whether the maximiser is unique: by convexity, or by the width of the optimal face along a few directions."""
+def _unique(Z: np.ndarray, norm: Norm, margin: float, lam: np.ndarray) -> Hypothesis:
+    """Whether the maximiser is unique: by convexity, or by the width of the optimal face along a few directions.
+
+    By complementary slackness with any optimal λ, the face lies where Σ λ z allows it: in ℓ1 only its largest entries may
+    be used, with their signs; in ℓ∞ the entries that it pulls at are at ±1.
+    """
     statement = "the maximiser is unique"
     if norm.matrix is not None or norm.power is not None:
         return Hypothesis(statement, True, "the norm is strictly convex")
     if norm.ball is None:
         return Hypothesis(statement, None, "the norm is not known to be strictly convex")
     from scipy.optimize import linprog
-    N, d = Z.shape
-    eye = np.eye(d)
+    pull = lam @ Z
     if norm.ball == "cube":
-        A, b, back = -Z, np.full(N, -margin), eye
-        bounds: list[tuple[float, float | None]] = [(-1.0, 1.0)] * d
+        free = np.abs(pull) <= 1e-9 * (lam @ np.abs(Z))
+        A, b = -Z[:, free], Z[:, ~free] @ np.sign(pull[~free]) - margin
+        bounds: tuple[float, float | None] = (-1.0, 1.0)
     else:
-        A = np.vstack([np.hstack([-Z, Z]), np.ones((1, 2 * d))])
-        b, bounds, back = np.append(np.full(N, -margin), 1.0), [(0.0, None)] * (2 * d), np.hstack([eye, -eye])
+        free = np.abs(pull) >= (1 - 1e-9) * np.abs(pull).max()
+        A = np.vstack([-Z[:, free] * np.sign(pull[free]), np.ones((1, int(free.sum())))])
+        b, bounds = np.append(np.full(Z.shape[0], -margin), 1.0), (0.0, None)
     width = 0.0
-    for direction in np.random.default_rng(0).normal(size=(3, d)):
-        ends = [linprog(sign * (direction @ back), A_ub=A, b_ub=b + 1e-12, bounds=bounds, method="highs-ds")
-                for sign in (1, -1)]
+    for along in np.random.default_rng(0).normal(size=(3 if free.any() else 0, int(free.sum()))):
+        ends = [linprog(sign * along, A_ub=A, b_ub=b + 1e-12, bounds=bounds, method="highs-ds") for sign in (1, -1)]
         if all(end.status == 0 for end in ends):
-            width = max(width, float(np.abs(back @ (ends[0].x - ends[1].x)).max()))
+            width = max(width, float(np.abs(ends[0].x - ends[1].x).max()))
     return Hypothesis(statement, width < 1e-6, f"the optimal face is {width:.1e} wide along three random directions")

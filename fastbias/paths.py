@@ -244,9 +244,9 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
     Examples
     --------
     >>> import fastbias as fb
-    >>> path = fb.regularisation_path([[1, 0], [2, 1]], [1, 1], [1, 10, 100])
-    >>> print((path.w[-1] / 100).round(2), path.residuals.max() < 1e-6)
-    [1.   0.02] True
+    >>> path = fb.regularisation_path([[2, 1], [1, 2]], [1, 1], [1, 10, 100])
+    >>> print((path.w[-1] / 100).round(6), bool(path.residuals.max() < 1e-6))
+    [0.707107 0.707107] True
     """
     import cvxpy as cp
     data = gather(X, y, loss)

@@ -234,7 +234,7 @@ class Plan:
         """
         path = checks.path("path", path)
         arrays: list[np.ndarray] = []
-        about: dict[str, Any] = {"status": int(self.status), "shape": self.problem.shape, "settings": self._settings()}
+        about: dict[str, Any] = {"status": int(self.status), "shape": self.problem.sample, "settings": self._settings()}
         for part in PARTS:
             thing = getattr(self.problem, part)
             try:

@@ -38,6 +38,11 @@ class Data:
         return int(np.prod(self.shape))
 
     @property
+    def sample(self) -> tuple[int, ...]:
+        """The shape of one sample: (d,) or (m, n)."""
+        return self.shape[1:] if self.loss.classes else self.shape
+
+    @property
     def outputs(self) -> int:
         """K, the predictions that each sample has."""
         return self.size // self.X.shape[1]

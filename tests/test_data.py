@@ -215,3 +215,61 @@ def test_a_step_size_is_found_or_asked_for(table, capsys):
     assert code == 0
     with pytest.raises(SystemExit):
         cli.main(["run", "x.csv", "--loss", "squared", "--method", "adamant"])
+
+
+LABELLED = "a,b,kind\n0.5,1.5,yes\n1.5,0.5,yes\n-2,-2,no\n-1,-3,no\n"
+
+
+@pytest.mark.parametrize(("loss", "labels", "words", "theorem"), [
+    ("exponential", "binary", ("coordinate", "--step-rule", "bounded"), "Theorem 5"),
+    ("logistic", "binary", ("gradient", "--step-rule", "loss_scaled"), "Ji, Telgarsky"),
+    ("exponential", "binary", ("adagrad",), "Theorem 6"), ("logistic", "binary", ("adam",), "asks for no ε"),
+    ("logistic", "binary", ("rmsprop",), "asks for no ε"), ("logistic", "binary", ("sign",), "fixed length"),
+    ("exponential", "binary", ("dual_acceleration",), "dual acceleration"),
+    ("cross_entropy", "index", ("muon", "--momentum", "0.9"), "fixed length"),
+    ("cross_entropy", "index", ("steepest", "--norm", "spectral"), "Theorem 5"),
+    ("exponential", "binary", ("steepest", "--norm", "1"), "Theorem 5"),
+])
+def test_methods_for_labels_on_the_command_line(table, capsys, loss, labels, words, theorem):
+    code, text, _ = command(capsys, "run", table(LABELLED), "--labels", labels, "--loss", loss, "--steps", "300", "--quiet",
+                            "--method", *words)
+    assert code == 0
+    assert theorem in text
+    shown = re.findall(r"^  (?:(?:no|yes): )?[ab] +(\S+)", text, re.M)
+    assert len(shown) == (4 if labels == "index" else 2)
+    assert np.isfinite([float(x) for x in shown]).all()
+
+
+def test_margins_on_the_command_line(table, capsys):
+    code, text, _ = command(capsys, "margin", table(LABELLED), "--labels", "binary", "--norm", "1.5")
+    assert code == 0
+    found = fb.max_margin([[0.5, 1.5], [1.5, 0.5], [-2, -2], [-1, -3]], [1, 1, -1, -1], fb.norms.lp(1.5))
+    assert float(re.search(r"margin ([\d.]+), certified", text)[1]) == pytest.approx(found.margin, rel=1e-11)
+    assert [float(x) for x in re.findall(r"^  [ab] +(\S+)", text, re.M)] == pytest.approx(found.w, rel=1e-9)
+    assert sorted(re.findall(r"^  (\d) +0\.5", text, re.M)) == ["0", "1"]               # the support vectors, by row
+    code, text, _ = command(capsys, "margin", table("a,k\n1,1\n1,-1\n"))
+    assert code == 1
+    assert "not separable" in text
+    assert "2 rows" in text
+    code, _, err = command(capsys, "margin", table(LABELLED), "--labels", "binary", "--norm", "spectral")
+    assert code == 2
+    assert "predictors that are matrices" in err
+    code, text, _ = command(capsys, "margin", table(LABELLED), "--labels", "index", "--norm", "nuclear")
+    assert code == 0
+    assert "yes: a" in text
+
+
+def test_diagnoses_on_the_command_line(table, tmp_path, capsys):
+    path, out = table(LABELLED), tmp_path / "run.npz"
+    np.save(tmp_path / "w.npy", [1.0, 1.0])
+    code, text, _ = command(capsys, "diagnose", path, tmp_path / "w.npy", "--labels", "binary")
+    assert code == 0
+    assert re.search(r"l2 +1\.00000000", text)
+    command(capsys, "run", path, "--labels", "binary", "--loss", "exponential", "--method", "gradient", "--steps", "100",
+            "--out", out)
+    code, text, _ = command(capsys, "diagnose", path, out, "--labels", "binary")
+    assert code == 0
+    assert "best p" in text
+    code, _, err = command(capsys, "diagnose", path, tmp_path / "none.npy", "--labels", "binary")
+    assert code == 2
+    assert "none.npy" in err

@@ -16,13 +16,17 @@ def dual_norm(name, g, D=None, parts=None):
     return {"l1": lambda: np.abs(g).max(), "l2": lambda: np.linalg.norm(g), "linf": lambda: np.abs(g).sum(),
             "l1.5": lambda: (np.abs(g) ** 3).sum() ** (1 / 3), "l3": lambda: (np.abs(g) ** 1.5).sum() ** (2 / 3),
             "quadratic": lambda: np.sqrt(g @ np.linalg.solve(D, g)),
-            "group": lambda: max(np.linalg.norm(g[p]) for p in parts)}[name]()
+            "group": lambda: max(np.linalg.norm(g[p]) for p in parts),
+            "spectral": lambda: np.linalg.svd(g.reshape(2, -1))[1].sum(),
+            "nuclear": lambda: np.linalg.svd(g.reshape(2, -1))[1].max()}[name]()
 
 
 def primal_norm(name, w, D=None, parts=None):
     return {"l1": lambda: np.abs(w).sum(), "l2": lambda: np.linalg.norm(w), "linf": lambda: np.abs(w).max(),
             "l1.5": lambda: (np.abs(w) ** 1.5).sum() ** (2 / 3), "l3": lambda: (np.abs(w) ** 3).sum() ** (1 / 3),
-            "quadratic": lambda: np.sqrt(w @ D @ w), "group": lambda: sum(np.linalg.norm(w[p]) for p in parts)}[name]()
+            "quadratic": lambda: np.sqrt(w @ D @ w), "group": lambda: sum(np.linalg.norm(w[p]) for p in parts),
+            "spectral": lambda: np.linalg.svd(w.reshape(2, -1))[1].max(),
+            "nuclear": lambda: np.linalg.svd(w.reshape(2, -1))[1].sum()}[name]()
 
 
 def problem(seed):
@@ -32,14 +36,36 @@ def problem(seed):
     return X, np.where(X @ w > 0, 1.0, -1.0)
 
 
+def several(seed):
+    """A problem of 2 … 4 classes, separable because the labels are those of a linear classifier."""
+    rng = np.random.default_rng(seed)
+    d, n, K = int(rng.integers(2, 6)), int(rng.integers(4, 15)), int(rng.integers(2, 5))
+    W, X = rng.normal(size=(K, d)), rng.normal(size=(n, d))
+    X = np.vstack([X, W])                                        # every class at least where its own row is the longest
+    labels = np.argmax(X @ W.T, 1)
+    kept = np.unique(labels)
+    return X, np.searchsorted(kept, labels).astype(float)
+
+
+def pairs(X, y):
+    """(e_y − e_c) ⊗ x for each sample and each c ≠ y, written out."""
+    K = int(y.max()) + 1
+    return np.array([np.outer(np.eye(K)[int(c)] - np.eye(K)[other], x).ravel()
+                     for x, c in zip(X, y, strict=True) for other in range(K) if other != c])
+
+
 def check(X, y):
-    d = X.shape[1]
+    Z = y[:, None] * X if (np.abs(y) == 1).all() else pairs(X, y)
+    d = Z.shape[1]
     D, parts = np.diag(np.linspace(1, 3, d)), [list(range(d // 2)), list(range(d // 2, d))]
     worst = 0.0
-    for norm in (N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic(D), N.group(parts)):
+    matrices = () if d % 2 else (N.spectral(2, d // 2), N.nuclear(2, d // 2))
+    if len(Z) > len(X) and int(y.max()) > 1:                    # w is (K, d), whose own shape a matrix norm must have
+        matrices = ()
+    for norm in (N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic(D), N.group(parts), *matrices):
         found = fb.max_margin(X, y, norm)
-        Z = y[:, None] * X
-        lower = (Z @ found.w).min() / primal_norm(norm.name, found.w, D, parts)
+        w = found.w.ravel()
+        lower = (Z @ w).min() / primal_norm(norm.name, w, D, parts)
         assert (found.dual >= 0).all()
         assert found.dual.sum() == pytest.approx(1, abs=1e-12)
         upper = dual_norm(norm.name, found.dual @ Z, D, parts)
@@ -48,7 +74,8 @@ def check(X, y):
         assert gap >= -1e-12
         assert found.margin == pytest.approx(lower, rel=1e-12)
         assert found.duality_gap == pytest.approx(max(gap, 0), abs=1e-13)
-        assert primal_norm(norm.name, found.w, D, parts) == pytest.approx(1, rel=1e-12)
+        assert primal_norm(norm.name, w, D, parts) == pytest.approx(1, rel=1e-12)
+        assert found.certified
         worst = max(worst, gap)
     return worst
 
@@ -58,9 +85,22 @@ def test_certificates_on_random_problems(seed):
     check(*problem(seed))
 
 
+@given(st.integers(0, 10**6))
+def test_certificates_of_several_classes(seed):
+    X, y = several(seed)
+    if y.any():
+        check(X, y)
+
+
+@pytest.mark.exhaustive
+def test_certificates_on_500_problems_of_several_classes():
+    worst = max(check(X, y) for X, y in map(several, range(500)) if y.any())
+    print(f"worst gap of the margins of 500 problems of several classes: {worst:.1e}")
+
+
 @pytest.mark.exhaustive
 def test_certificates_on_1000_random_problems():
-    print(f"worst gap of 7000 margins: {max(check(*problem(seed)) for seed in range(1000)):.1e}")
+    print(f"worst gap of over 8000 margins: {max(check(*problem(seed)) for seed in range(1000)):.1e}")
 
 
 RNG = np.random.default_rng(0)

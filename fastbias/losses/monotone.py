@@ -77,6 +77,15 @@ def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
 
 @piece(SLOPE)
 def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
+    if params[0] == LOGISTIC:                             # 1/(1 + e^m) itself, where it does not vanish
+        largest = 0.0
+        for i in range(p.size):
+            q[i] = 1.0 / (1.0 + np.exp(y[i] * p[i]))
+            largest = max(largest, q[i])
+        if largest > 1e-30:                               # what has vanished then is beyond 1e-270 of it
+            for i in range(p.size):
+                q[i] = y[i] * (q[i] / largest)
+            return np.log(largest)
     s = -np.inf
     for i in range(p.size):
         q[i] = _log_slope_at(params[0], y[i] * p[i])

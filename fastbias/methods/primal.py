@@ -156,7 +156,8 @@ def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-
         η > 0.
     ties : "first", "average" or "random"
         Which of several largest coordinates moves: the first; all of them, each by its share 1/#ties (ε-boosting); one
-        drawn at random.
+        drawn at random. The average may separate strictly, and then an exact line search has no minimiser
+        (``UNBOUNDED``): AdaBoost is ties="first".
     tie_tol : float, 0 ≤ tie_tol < 1, default 1e-12
         A tie is |g_j| ≥ (1 − tie_tol) max |g|: rounding destroys exact equality.
     shrinkage : float, 0 < ν ≤ 1, default 1

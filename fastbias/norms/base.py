@@ -44,6 +44,8 @@ class Norm:
         (cvxpy itself, its expression w) → its expression ‖w‖.
     shape : (int, int), optional
         The shape of the matrices that it is a norm of (kept flat, row after row).
+    resized : callable, optional
+        (m, n) → the same norm of other matrices, where it does not change when rows or columns are rotated.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Norm:
     smooth: bool = False
     convex: Callable[[Any, Any], Any] | None = None
     shape: tuple[int, int] | None = None
+    resized: Callable[[int, int], Norm] | None = None
 
     def __post_init__(self) -> None:
         expect("Norm", steepest=(self.steepest, MAP), dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))

@@ -97,7 +97,7 @@ def spectral(m: int, n: int) -> Norm:
     """
     params, shape = _params(m, n)
     return Norm("spectral", _spectral_steepest, _sum_of_values, _largest_value, params, size=shape[0] * shape[1],
-                convex=lambda cp, w: cp.sigma_max(cp.reshape(w, shape, order="C")), shape=shape)
+                convex=lambda cp, w: cp.sigma_max(cp.reshape(w, shape, order="C")), shape=shape, resized=spectral)
 
 
 @recorded
@@ -122,7 +122,7 @@ def nuclear(m: int, n: int) -> Norm:
     """
     params, shape = _params(m, n)
     return Norm("nuclear", _nuclear_steepest, _largest_value, _sum_of_values, params, size=shape[0] * shape[1],
-                convex=lambda cp, w: cp.normNuc(cp.reshape(w, shape, order="C")), shape=shape)
+                convex=lambda cp, w: cp.normNuc(cp.reshape(w, shape, order="C")), shape=shape, resized=nuclear)
 
 
 EXAMPLES: tuple[Norm, ...] = (spectral(2, 3), nuclear(3, 2))

@@ -8,7 +8,7 @@ from fastbias.limits import PAPER, Hypothesis, Limit, NoTheorem, Rate
 from fastbias.margins import separate, widest
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
-from fastbias.problem import Problem
+from fastbias.problem import Problem, radius
 from fastbias.theory.base import Row, known_link, quadratic
 from fastbias.theory.stepsizes import small_steps
 
@@ -197,7 +197,7 @@ MARGIN: tuple[Row, ...] = (
                "nearest theorem is the same with fb.steps.power(η, a), 0 < a ≤ 1, or Theorem 5 without normalised steps"),
     Row("Theorem 5: the maximum margin in the method's norm", f"{PAPER}, Theorem 5",
         lambda p, flow: p.method.family in ("steepest", "coordinate"), norm=_own_norm,
-        hypotheses=lambda p: [*_steps(p), *_shrunk(p), *_classes(p)],
+        hypotheses=lambda p: [*_steps(p), *_unbounded(p), *_shrunk(p), *_classes(p)],
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is 5 with fb.steps.bounded"),
     Row("Theorem 6 and the quadratic program on the measured G: argmin Σ w²/h with margins ≥ 1, h = G^{−1/2}; it depends on "
         "the step size, w(0) and G(0), so no characterisation by the data alone exists",
@@ -224,6 +224,15 @@ MARGIN: tuple[Row, ...] = (
 )
 
 
+def _unbounded(problem: Problem) -> list[Hypothesis]:
+    """What is proved where the steps grow like 1/L: −log L ≥ Σ η g²(1 − ηB²/2) and ‖w‖ ≤ Σ η g with g = ‖∇ log L‖⋆ ≥ γ."""
+    if not problem.rule.loss or problem.rule.radius:
+        return []
+    eta, B = problem.rule(0), radius(problem, problem.method.geometry)
+    return [Hypothesis("the steps are bounded", None, "η/L is not, as Theorem 5 asks; what is proved is a margin of at "
+                       f"least 1 − ηB²/2 = {1.0 - 0.5 * eta * B ** 2:.3g} of the maximum")]
+
+
 def _shrunk(problem: Problem) -> list[Hypothesis]:
     if not problem.rule.search:
         return []
@@ -244,7 +253,8 @@ def direction(problem: Problem, flow: bool) -> Limit:
                         "losses are exponential and logistic", row.source, tuple(rows))
     told = separate(problem.Z)
     rows.append(Hypothesis("the data are linearly separable", told.separable,
-                           f"certificate with residual {told.residual:.1e}"))
+                           f"a separator, its margins {told.residual:.0e} times their rounding" if told else
+                           f"Gordan's λ, residual {told.residual:.0e}"))
     if not told:
         raise NoTheorem("the data are not separable (λ in .dual certifies it), so the loss does not go to 0 and no theorem "
                         "of Section 3 applies; the nearest are those of Section 2", f"{PAPER}, §3", tuple(rows), told.dual)
