@@ -28,6 +28,11 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
         assert "Theorem 1b" in shown
         assert "§2.4" in shown
         assert names["trace"].gap(names["limit"])[-1] < 1e-13
+    if "series" in names:
+        assert names["limit"].certified
+        assert "loss         like t^-1.00, predicted -1" in shown
+        assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin, rel=3e-2)
+        assert "best p" in shown
     if "mine" in names:
         c = np.array([1, 2, 4])                                # the minimum weighted norm: w ∝ x / c
         wanted = [1, 2, 3] / c
@@ -39,7 +44,7 @@ def lines(code):
 
 
 def test_the_examples_are_as_short_as_promised():
-    first, norm = PYTHON
+    first, _, norm = PYTHON
     assert len(lines(first)) <= 12
     assert len(lines(norm)) <= 15
 
@@ -67,6 +72,20 @@ def test_the_command_on_the_muesli_prints_what_the_readme_shows(tmp_path, monkey
     assert cli.main(euclid) == 0
     walnuts = next(r for r in capsys.readouterr().out.splitlines() if r.startswith("  walnuts"))
     assert float(walnuts.split()[1]) == pytest.approx(-0.05, abs=0.001)
+
+
+@pytest.mark.long
+def test_the_commands_on_the_flowers_do_what_the_readme_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    block = next(code for kind, code in BLOCKS if kind == "sh" and "flowers" in code)
+    pathlib.Path("flowers.csv").write_text(re.search(r"<<'END'\n(.*?)END\n", block, re.S)[1])
+    shown = []
+    for line in re.findall(r"-m fastbias (.*)", block):
+        assert cli.main(shlex.split(line)) == 0
+        shown.append(capsys.readouterr().out)
+    assert "certified" in shown[0]
+    assert "Theorem 5" in shown[1]
+    assert "best p" in shown[2]
 
 
 def test_every_file_that_the_readme_names_exists():
