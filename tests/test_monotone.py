@@ -203,8 +203,17 @@ def test_exact_line_search_cycles_where_bounded_steps_reach_the_maximum_margin()
         w = fb.run(M, np.ones(8), loss="exponential", method=method, steps=steps).w[-1]
         return (M @ w).min() / np.abs(w).sum()
 
-    assert margin(m.coordinate_descent(fb.steps.line_search()), 30_000) == pytest.approx(1 / 3, abs=1e-3)
-    assert margin(m.coordinate_descent(fb.steps.loss_scaled(0.01)), 200_000) == pytest.approx(3 / 8, abs=1e-3)
+    adaboost = fb.Plan(M, np.ones(8), loss="exponential", method=m.coordinate_descent(fb.steps.line_search()))
+    adaboost.run(4000)                                     # from zero, within the first thousands of rounds
+    before = adaboost.u
+    for length in (3, 300):
+        adaboost.run(length)
+        turn = adaboost.u - before                         # what a number of whole cycles adds: margin 1/3
+        assert (M @ turn).min() / np.abs(turn).sum() == pytest.approx(1 / 3, abs=1e-9)
+        before = adaboost.u
+    assert margin(m.coordinate_descent(fb.steps.line_search()), 30_000) == pytest.approx(1 / 3, abs=1e-4)
+    assert margin(m.coordinate_descent(fb.steps.loss_scaled(1.0)), 100_000) == pytest.approx(3 / 8, abs=1e-4)
+    assert margin(m.coordinate_descent(fb.steps.line_search(), shrinkage=0.5), 100_000) == pytest.approx(3 / 8, abs=1e-4)
     assert M @ np.array([2, 3, 4, 1, 2, 2, 1, 1]) / 16 == pytest.approx(3 / 8)
     averaged = fb.Plan(M, np.ones(8), loss="exponential", method=m.coordinate_descent(fb.steps.line_search(), "average"))
     with pytest.raises(fb.RunStopped, match="no minimiser in the update from step 0 to 1") as stopped:
