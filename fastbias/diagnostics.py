@@ -27,7 +27,8 @@ class Diagnosis:
     best : str
         The norm with the largest fraction.
     p : float
-        The p in [1, ∞] whose ℓp fraction is largest.
+        The p in [1, ∞] whose ℓp fraction is largest; where few support vectors decide, a whole range of p shares one
+        direction, and this is one of them.
     fraction : float
         That fraction.
     gaps : dict of str to float

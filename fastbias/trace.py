@@ -148,9 +148,9 @@ class Trace:
         -------
         tuple of Series
             For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 − margin/γ), "norm"
-            (‖w‖ in the limit's norm), "loss" (its logarithm), "t L" (the logarithm of t L(t)); for a point: "distance" and
-            "loss".
-            ``fitted`` is the slope of log value against the logarithm of the clock over the last two decades of t.
+            (‖w‖ in the limit's norm), "log loss", "log t L" (of t L(t)); for a point: "distance" and "log loss".
+            ``fitted`` is the slope of log value (of the value itself where that is a logarithm) against the logarithm of
+            the clock over the last two decades of t.
         """
         known = {r.quantity: r for r in limit.rates}
         gap = self.gap(limit)
@@ -162,14 +162,14 @@ class Trace:
                         "margin gap": 1.0 - self.margin(limit.norm) / limit.margin,
                         "norm": np.asarray(limit.norm(self.w.reshape(len(self), -1)))}
             logs = {name: np.log(np.maximum(x, 0.0)) for name, x in logs.items()}
-            logs["loss"] = self.log_loss
+            logs["log loss"] = self.log_loss
             if limit.kind == "direction":
-                logs["t L"] = self.log_t + self.log_loss
+                logs["log t L"] = self.log_t + self.log_loss
         out = []
         for name, series in logs.items():
             rate = known.get(name)
             clock = rate.clock if rate is not None else "log t" if name == "norm" and "1 - cos" in known else "t"
-            values = series if name in ("loss", "t L") else np.exp(series)
+            values = series if name.startswith("log ") else np.exp(series)
             out.append(Series(name, values, clock, self._slope(series, clock), rate.slope if rate else float("nan"),
                               rate.level if rate else float("nan")))
         return tuple(out)

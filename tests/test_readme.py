@@ -30,7 +30,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
         assert names["trace"].gap(names["limit"])[-1] < 1e-13
     if "series" in names:
         assert names["limit"].certified
-        assert "loss         like t^-1.00, predicted -1" in shown
+        assert "log loss   against t: slope -1.00, predicted -1" in shown
         assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin, rel=3e-2)
         assert "best p" in shown
     if "mine" in names:

@@ -268,6 +268,16 @@ def test_adagrad_goes_where_the_program_on_its_own_g_says():
 
 
 
+def test_adagrad_with_zeros_in_x_and_g0_is_told_so():
+    plan = fb.Plan([[1, 0], [0.5, 1]], [1, 1], loss="exponential", method=m.adagrad(0.1))
+    plan.run(100)
+    assert holds(plan.limit(), "G(0)") is None
+    plan = fb.Plan([[1, 0], [0.5, 1]], [1, 1], loss="exponential", method=m.adagrad(0.1, G0=16))
+    plan.run(100)
+    assert holds(plan.limit(), "G(0)") is True
+    assert holds(plan.limit(), "η² L") is True
+
+
 def holds(limit, words):
     return next(h.holds for h in limit.hypotheses if words in h.statement)
 
@@ -284,6 +294,7 @@ def test_the_weights_of_soudry_et_al_are_found():
     assert holds(flat, "span the data") is False                              # (1, 1) is a support vector of weight 0
     assert "log log t" in next(h.evidence for h in flat.hypotheses if "span the data" in h.statement)
     assert flat.offset is None
+    assert {r.quantity for r in flat.rates} == {"log loss", "log t L"}
     short = fb.Plan([[1, 0], [2, 1]], [1, 1], loss="exponential", method=m.gradient_descent(0.1)).limit()
     assert holds(short, "span the data") is False
 
@@ -306,12 +317,23 @@ def test_t_times_the_loss_tends_to_its_level():
     plan = fb.Plan(SOUDRY_X, SOUDRY_Y, loss="logistic", method=m.gradient_descent(0.1))
     trace, limit = plan.run(1_000_000), plan.limit()
     series = {s.quantity: s for s in trace.rates(limit)}
-    assert series["t L"].level == pytest.approx(0.5 / 0.1)                    # ‖ŵ‖²/η
-    assert np.exp(series["t L"].values[-1]) == pytest.approx(5.0, rel=1e-3)
-    assert series["loss"].fitted == pytest.approx(series["loss"].predicted, abs=0.01)
-    for name in ("direction", "1 - cos", "margin gap"):
-        assert series[name].clock == "log t"
-    assert series["angle"].values[-1] == pytest.approx(
+    assert series["log t L"].level == pytest.approx(np.log(0.5 / 0.1))                    # ‖ŵ‖²/η
+    assert np.exp(series["log t L"].values[-1]) == pytest.approx(5.0, rel=1e-3)
+    assert series["log loss"].fitted == pytest.approx(series["log loss"].predicted, abs=0.01)
+    assert np.isnan(series["direction"].predicted)              # w̃ along ŵ here: it is faster than 1/log t
+    slid = np.array([[-0.5, 2.5], [1.5, 0.5], [3.0, 2.0]])       # one support vector slid along the margin: 1/log t
+    for beta in (0.0, 0.9):
+        plan = fb.Plan(slid, np.ones(3), loss="logistic", method=m.gradient_descent(0.02, beta))
+        trace, limit = plan.run(1_000_000), plan.limit()
+        slow = {s.quantity: s for s in trace.rates(limit)}
+        for name, slope in (("direction", -1), ("angle", -1), ("1 - cos", -2), ("margin gap", -1)):
+            assert slow[name].clock == "log t"
+            assert slow[name].predicted == slope
+        curve = fb.Trace.from_arrays(slid, np.ones(3), trace.t[1:], np.outer(trace.log_t[1:], [0.5, 0.5]) + limit.offset)
+        theory = {s.quantity: s.fitted for s in curve.rates(limit)}          # of ŵ log t + w̃ itself, over the same window
+        assert slow["angle"].fitted == pytest.approx(theory["angle"], abs=0.05)
+        assert slow["log t L"].values[-1] == pytest.approx(slow["log t L"].level, abs=0.02)
+    assert slow["angle"].values[-1] == pytest.approx(
         np.arccos(np.clip(trace.w[-1] @ limit.w / np.linalg.norm(trace.w[-1]), -1, 1)), abs=1e-7)
 
 
@@ -330,7 +352,7 @@ def test_rates_of_generic_data_are_those_predicted():
     assert gap.fitted < -1.5
     root = fb.Plan([[1, 2]], [1], loss="squared", method=m.gradient_descent(0.01))
     trace = root.run(50)
-    assert [s.quantity for s in trace.rates(root.limit())] == ["distance", "loss"]
+    assert [s.quantity for s in trace.rates(root.limit())] == ["distance", "log loss"]
 
 
 def test_hypotheses_of_the_step_rule_are_checked():
@@ -481,7 +503,7 @@ def test_trajectories_from_anywhere_are_measured_like_our_own():
     assert other.increment() == pytest.approx(trace.increment())
     limit = fb.max_margin(X, y)
     assert other.gap(limit)[1:] == pytest.approx(trace.gap(limit)[1:])
-    assert {s.quantity for s in other.rates(limit)} >= {"direction", "margin gap", "loss", "t L"}
+    assert {s.quantity for s in other.rates(limit)} >= {"direction", "margin gap", "log loss", "log t L"}
     many = fb.Trace.from_arrays(XK, YK, [0, 1.5], np.zeros((2, 3, 4)))
     assert many.log_loss == pytest.approx(np.log(20 * np.log(3)))
     assert many.t.dtype == float

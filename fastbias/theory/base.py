@@ -34,8 +34,8 @@ class Row:
         What it asks beyond what every theorem of its section asks.
     rates : problem → rates, optional
         How fast it says that a run gets there.
-    offset : (problem, limit) → row, point or None, optional
-        Whether w(t) − ŵ log t converges, and where.
+    asymptote : (problem, limit) → rows, point or None, rates, optional
+        Whether w(t) − ŵ log t converges, where, and how fast it says that a run gets there.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Row:
     reason: str = ""
     hypotheses: Callable[[Problem], list[Hypothesis]] = field(default=lambda problem: [])
     rates: Callable[[Problem], tuple[Rate, ...]] = field(default=lambda problem: ())
-    offset: Callable[[Problem, Limit], tuple[Hypothesis, np.ndarray | None]] | None = None
+    asymptote: Callable[[Problem, Limit], tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]] | None = None
 
 
 def quadratic(problem: Problem) -> bool:

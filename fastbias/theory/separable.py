@@ -54,35 +54,45 @@ def _classes(problem: Problem, source: str = "") -> list[Hypothesis]:
                        source or "stated for two classes; the same argument over all pairs (y, c) is not in the literature")]
 
 
-def _offset(problem: Problem, found: Limit) -> tuple[Hypothesis, np.ndarray | None]:
-    """Whether ρ(t) = w − ŵ log t converges, and where: η exp(−⟨z_n, w̃⟩) = α_n on the support vectors, ŵ = Σ α_n z_n."""
-    statement = "the support vectors span the data and each has weight α > 0: then w − ŵ log t converges"
+def _asymptote(problem: Problem, found: Limit) -> tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]:
+    """Gradient descent with steps that stay: whether ρ(t) = w − ŵ log t converges, where, and how fast directions do.
+
+    On the support vectors η exp(−⟨z_n, w̃⟩) = α_n, ŵ = Σ α_n z_n; off the span of the data w̃ is the start. Momentum β makes
+    the step η/(1 − β).
+    """
+    method = problem.method
+    if _decay(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 or not method.beta[0] < 1:
+        return [], None, ()
+    eta = problem.rule(10 ** 9) / (1.0 - float(method.beta[0]))
     hat = found.w.ravel() / found.margin
+    statement = "the support vectors span the data and each has weight α > 0: then w − ŵ log t converges"
+    loss = (Rate("log loss", "t", -1.0), Rate("log t L", "t", 0.0, float(np.log(hat @ hat / eta))))
+    slow: tuple[Rate, ...] = (
+        Rate("direction", "log t", -1.0), Rate("angle", "log t", -1.0), Rate("1 - cos", "log t", -2.0),
+        Rate("margin gap", "log t", -1.0))
     margins = problem.Z @ hat
     support, count = np.unique(problem.Z[margins <= margins.min() * (1 + TIE)], axis=0, return_counts=True)
-    size = np.linalg.norm(support, 2)
-    rank = int(np.linalg.matrix_rank(support, 1e-9 * size))
+    rank = int(np.linalg.matrix_rank(support, 1e-9 * np.linalg.norm(support, 2)))
     if rank < len(support):
-        return Hypothesis(statement, None, f"{len(support)} support vectors of rank {rank}: α is not unique"), None
+        told = Hypothesis(statement, None, f"{len(support)} support vectors of rank {rank}: α is not unique")
+        return [told], None, (*slow, *loss)
     alpha = np.linalg.lstsq(support.T, hat, rcond=None)[0]
     if alpha.min() <= 1e-9 * alpha.max():
         zeros = int((alpha <= 1e-9 * alpha.max()).sum())
-        return Hypothesis(statement, False, f"α = 0 at {zeros} of {len(support)} support vectors: directions then converge "
-                          "like log log t/log t"), None
+        told = Hypothesis(statement, False, f"α = 0 at {zeros} of {len(support)} support vectors: directions then converge "
+                          "like log log t/log t")
+        return [told], None, loss
     spread = int(np.linalg.matrix_rank(problem.Z, 1e-9 * np.linalg.norm(problem.Z, 2)))
     if rank < spread:
-        return Hypothesis(statement, False, f"α ≥ {alpha.min():.3g}, but they span {rank} of {spread} dimensions"), None
-    goal = np.log(problem.rule(0) * count / alpha) - support @ problem.start
-    return Hypothesis(statement, True, f"{len(support)} support vectors, α ≥ {alpha.min():.3g}; the point is .offset"), \
-        problem.start + np.linalg.lstsq(support, goal, rcond=None)[0]
-
-
-def _logarithmic(problem: Problem) -> tuple[Rate, ...]:
-    """Of gradient descent with steps that stay: Soudry et al. (2018), Theorem 5."""
-    if not _plain(problem) or _decay(problem) != 0.0:
-        return ()
-    return (Rate("direction", "log t", -1.0), Rate("1 - cos", "log t", -2.0), Rate("margin gap", "log t", -1.0),
-            Rate("loss", "t", -1.0))
+        told = Hypothesis(statement, False, f"α ≥ {alpha.min():.3g}, but they span {rank} of {spread} dimensions")
+        return [told], None, (*slow, *loss)
+    goal = np.log(eta * count / alpha) - support @ problem.start
+    offset = problem.start + np.linalg.lstsq(support, goal, rcond=None)[0]
+    told = Hypothesis(statement, True, f"{len(support)} support vectors, α ≥ {alpha.min():.3g}; the point is .offset")
+    across = np.linalg.norm(offset - hat * (offset @ hat) / (hat @ hat))
+    if across <= 1e-9 * np.linalg.norm(offset):                # w̃ along ŵ: then it is faster than 1/log t
+        slow = ()
+    return [told], offset.reshape(problem.shape), (*slow, *loss)
 
 
 def _decreasing(problem: Problem) -> list[Hypothesis]:
@@ -111,8 +121,9 @@ def _adagrad(problem: Problem) -> list[Hypothesis]:
     assert reached is not None
     G0 = problem.method.begin(problem.start)[0] + problem.method.params[0]
     loss = eta ** 2 * np.exp(problem.log_loss(problem.start))
-    with np.errstate(divide="ignore"):
-        length = float(np.linalg.norm(problem.X / G0 ** 0.25, axis=1).max()) if problem.outputs == 1 else np.inf
+    scaled = np.divide(problem.X, G0 ** 0.25, out=np.where(problem.X == 0, 0.0, np.inf), where=G0 > 0) \
+        if problem.outputs == 1 else np.full((1, 1), np.inf)
+    length = float(np.linalg.norm(scaled, axis=1).max())
     s, g = problem.pull(problem.predictor(reached.u))
     now = reached.state[0] + problem.method.params[0]
     rest = float(np.max(np.divide((np.exp(s) * g) ** 2 * reached.t, now, out=np.zeros(now.size), where=now > 0)))
@@ -172,10 +183,10 @@ MARGIN: tuple[Row, ...] = (
     Row("the l2 maximum margin, steps η/L", "Ji, Telgarsky (2021), and §3.1",
         lambda p, flow: p.method.family == "gradient" and p.rule.loss and not p.rule.radius and _plain(p),
         norm=lambda p: norms.l2, hypotheses=lambda p: [*_steps(p), *_classes(p)],
-        rates=lambda p: (Rate("direction", "t", -1.0), Rate("margin gap", "t", -1.0))),
+        rates=lambda p: (Rate("direction", "t", -1.0), Rate("angle", "t", -1.0), Rate("margin gap", "t", -1.0))),
     Row("the l2 maximum margin (Soudry et al. 2018; §3.1)", SOUDRY, lambda p, flow: p.method.family == "gradient",
         norm=lambda p: norms.l2, hypotheses=lambda p: [*_steps(p), *_classes(p, f"{SOUDRY}, Theorem 7")],
-        rates=_logarithmic, offset=_offset,
+        asymptote=_asymptote,
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is the same with "
                "step sizes whose sum is infinite"),
     Row("dual acceleration: the l2 maximum margin", "Ji, Srebro, Telgarsky (2021)",
@@ -264,12 +275,9 @@ def direction(problem: Problem, flow: bool) -> Limit:
         raise NoTheorem(row.reason, row.source, tuple(rows))
     found = widest(problem.Z, problem.shape, norm)
     rows += [*found.hypotheses, Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss")]
-    offset = None
-    if row.offset is not None and _decay(problem) == 0.0 and _plain(problem):
-        told_offset, offset = row.offset(problem, found)
-        rows.append(told_offset)
-    rates = row.rates(problem)
-    if rates and rates[0].clock == "log t" and problem.method.family == "gradient":
-        rates = (*rates, Rate("t L", "t", 0.0, 1.0 / (found.margin ** 2 * problem.rule(0))))
+    rates, offset = row.rates(problem), None
+    if row.asymptote is not None:
+        told_asymptote, offset, rates = row.asymptote(problem, found)
+        rows += told_asymptote
     return Limit(found.w, "direction", row.name, row.source, tuple(rows), found.certified, found.duality_gap, found.dual,
-                 found.margin, norm, rates, None if offset is None else offset.reshape(problem.shape))
+                 found.margin, norm, rates, offset)

@@ -95,8 +95,9 @@ def small_steps(problem: Problem) -> Hypothesis:
     if rule.loss:
         loss = problem.log_loss(problem.start)
         largest, admitted = rule(0), bound.step_size * float(np.exp(loss))
-        fine = largest <= admitted and problem.loss.name == "exponential"
-        return Hypothesis(statement, True if fine else None,
+        if problem.loss.name != "exponential":
+            return Hypothesis(statement, None, f"{rule!r}; the bound η ≤ 1/B² is for the exponential loss")
+        return Hypothesis(statement, True if largest <= admitted else None,
                           f"η = {largest:.6g}, and 1/B² = {admitted:.6g} ({bound.theorem})")
     largest = float(rule.params.max()) if rule.name == "sequence" else rule(0)
     return Hypothesis(statement, True if largest <= bound.step_size else None,
