@@ -337,8 +337,8 @@ def report() -> None:
                 curve = measured(run.asymptote, run.limit, quantity)
                 parts[-1] += f" (of ŵ log t + ρ∞: {slope(run.asymptote.log_t, curve, run.asymptote.t):.3f}, at ∞: −1)"
         growth = np.linalg.norm(run.trace.increment()) / np.linalg.norm(run.hat)
-        print(f"{run.name:18}  {run.step_size:8.4g}  {growth:16.4f}  {np.exp(run.series('log t L')[-1]) / run.level:11.5f}   "
-              f"{', '.join(parts)}")
+        share = np.exp(run.series("log t L")[-1]) / run.level
+        print(f"{run.name:18}  {run.step_size:8.4g}  {growth:16.4f}  {share:11.5f}   {', '.join(parts)}")
     print()
     for run in BALANCED:
         across = run.series("angle") * np.linalg.norm(run.trace.w, axis=1)
