@@ -209,6 +209,12 @@ def _loss(loss: Loss, rng: np.random.Generator, size: int) -> Iterator[tuple[str
         turn = (loss.push(p + h * direction, y) - loss.push(p - h * direction, y)) / (2 * h)
         most = (1 + DIFFERENCE) * loss.curvature * float(np.linalg.norm(direction))
         yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", _above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
+    if loss.excess is not None and loss.ratio is not None:
+        tail = 0.5 * p ** 2 if loss.tail == "gaussian" else p
+        wanted = np.log(np.abs(loss.push(p, np.ones_like(p)))) + tail
+        yield "excess is log(−ℓ'(m)) less its tail", _off(loss.excess(p), wanted, 1.0), SHARP, p
+        turned = (loss.excess(p - h) - loss.excess(p + h)) / (2 * h) + (p if loss.tail == "gaussian" else 1.0)
+        yield "ratio is −d log(−ℓ')/dm", _off(loss.ratio(p), turned, 1.0), DIFFERENCE, p
     q = np.full(p.size, np.nan)
     call(loss.slope, loss.params, p, y, q)
     yield "q is finite", float(not np.isfinite(q).all()), 0.0, (p, y)

@@ -72,10 +72,15 @@ class Trace:
     status: Status = Status.OK
     message: str = MESSAGES[Status.OK]
     problem: Data | None = field(default=None, repr=False)
+    log_times: np.ndarray | None = field(default=None, repr=False)
+    error_estimate: np.ndarray | None = field(default=None, repr=False)
+    slack: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def log_t(self) -> np.ndarray:
         """(K,) natural logarithm of t; −inf at t = 0."""
+        if self.log_times is not None:
+            return self.log_times
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.t))
 

@@ -191,10 +191,13 @@ CHILD = textwrap.dedent("""
 """).format(tests=str(pathlib.Path(__file__).parent))
 
 
-def killed(path, name, after):
-    """Start or go on with a run in another process and kill -9 it `after` seconds later."""
+def killed(path, name, after, sure=False):
+    """Start or go on with a run elsewhere and kill -9 it `after` seconds later (sure: after its first checkpoint)."""
     with subprocess.Popen([sys.executable, "-c", CHILD, str(path), name], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
+        patience = time.monotonic() + 60 * sure
+        while not path.exists() and time.monotonic() < patience:
+            time.sleep(0.001)
         time.sleep(after)
         process.kill()
 
@@ -216,7 +219,7 @@ def resumed_equals_uninterrupted(path, name):
 def test_kill_minus_nine_loses_no_bit(name, tmp_path):
     path = tmp_path / "p.npz"
     for after in (0.05, 0.021):
-        killed(path, name, after)
+        killed(path, name, after, sure=True)
     assert resumed_equals_uninterrupted(path, name) > 0
 
 

@@ -1,6 +1,7 @@
 """What a loss is: its compiled slope and log loss, and what the theory needs to know of it."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +35,9 @@ class Loss:
         Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems ask for the first.
     curvature : float, optional
         sup |ℓ''|, where it is finite and ℓ' is Lipschitz (of K classes: of the Hessian); it bounds step sizes.
+    excess, ratio : callable, optional
+        Of a monotone loss, vectorised over margins m (N,): log(−ℓ'(m)) + m (+ m²/2 for a Gaussian tail) without
+        cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
     classes : bool, default False
         Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
     """
@@ -45,6 +49,8 @@ class Loss:
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
     tail: Literal["exponential", "gaussian"] | None = None
     curvature: float | None = None
+    excess: Callable[[np.ndarray], np.ndarray] | None = None
+    ratio: Callable[[np.ndarray], np.ndarray] | None = None
     classes: bool = False
 
     def __post_init__(self) -> None:

@@ -110,18 +110,28 @@ def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return largest + np.log(total) if np.isfinite(largest) else largest
 
 
-exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential")
+def _log_phi(m: np.ndarray) -> np.ndarray:
+    """Log Φ(m)."""
+    from scipy.special import log_ndtr
+    return np.asarray(log_ndtr(m))
+
+
+exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",
+                   excess=np.zeros_like, ratio=np.ones_like)
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
-                curvature=0.25)
+                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
 sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential",
-               curvature=1.0 / (6.0 * math.sqrt(3.0)))
+               curvature=1.0 / (6.0 * math.sqrt(3.0)), ratio=lambda m: np.tanh(m / 2.0),
+               excess=lambda m: m - np.abs(m) - 2.0 * np.log1p(np.exp(-np.abs(m))))
 """ℓ(u, y) = 1/(1 + exp(uy)), which is not convex."""
 
-probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian", curvature=1.0)
+probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian", curvature=1.0,
+              excess=lambda m: -LOG_ROOT_2PI - _log_phi(m),
+              ratio=lambda m: m + np.exp(-0.5 * m * m - LOG_ROOT_2PI - _log_phi(m)))
 """ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential one, do not cover it."""
 
 

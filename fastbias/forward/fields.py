@@ -1,0 +1,296 @@
+"""The modified fields: what a method's iterates do in log time, to second order in the step.
+
+For a monotone loss the iterates move by O(1/t) a step, so after some exact steps the map w ← w + inc(w) is the time-1 map of
+dw/dt = inc − ½ inc'·inc + O(inc³), and what that leaves out sums to O(1/T²). In s = log t everything is of size one: only
+exp(s + log(−ℓ'(m))) is ever formed. The state holds the slacks v_n = c − m_n, c the clock, beside the parameters, so that
+nothing cancels at any t: m_n grows like the clock, v_n has a limit on the support vectors.
+
+A field is clock, start, rate, jacobian and read; `choose` picks the one for a problem or says why there is none.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastbias.limits import NoTheorem
+from fastbias.norms import Norm
+from fastbias.potentials import Potential
+from fastbias.problem import Problem
+
+__all__ = ["Field", "choose"]
+
+LATE = 60.0          # log t from which the second order, 1/t of the first, is below rounding
+EXPONENT = 600.0     # trial states of an integrator may overshoot: their pushes are held under e^600
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """The state is (v, x): slacks v (N,), then the method's own variables x."""
+
+    problem: Problem
+    eta: float
+    decay: float = 0.0   # a of the step size η/(k + 1)^a
+
+    @cached_property
+    def Z(self) -> np.ndarray:
+        """Rows z_n = y_n x_n."""
+        return self.problem.Z
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the loss falls like exp(−m²/2)."""
+        return self.problem.loss.tail == "gaussian"
+
+    def clock(self, s: np.ndarray) -> np.ndarray:
+        """The clock c at log t = s, in which margins grow linearly: s, or √(2s) for a Gaussian tail; s − a log(1 + e^s)."""
+        if self.gaussian:
+            return np.sqrt(2.0 * s)
+        return np.asarray(s - self.decay * np.logaddexp(0.0, s) if self.decay else s)
+
+    def variable(self, s: np.ndarray) -> np.ndarray:
+        """The variable of integration at log t = s: the clock of a Gaussian tail, else log t itself."""
+        return np.sqrt(2.0 * s) if self.gaussian else s
+
+    def time(self, c: float) -> tuple[float, float]:
+        """Log t, and d log t/dc, where the integration variable is c."""
+        return (0.5 * c * c, c) if self.gaussian else (c, 1.0)
+
+    def pushes(self, c: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return p = η_t t (−ℓ'(m)) and r = −d log(−ℓ')/dm (N,) at slacks v."""
+        s, _ = self.time(c)
+        loss = self.problem.loss
+        assert loss.excess is not None
+        assert loss.ratio is not None
+        here = float(self.clock(np.array(s)))
+        m = here - v
+        lead = 0.5 * v * (2.0 * here - v) if self.gaussian else v
+        return self.eta * np.exp(np.minimum(lead + loss.excess(m), EXPONENT)), loss.ratio(m)
+
+    # the method's own part ------------------------------------------------------------------------------------------------
+
+    def start(self, t: float, u: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The state (v, x) of a run that stands at u with the method's own rows of state."""
+        s = np.log(t)
+        return np.concatenate([self.clock(s) - self.Z @ u, self.own(u, state)])
+
+    def own(self, u: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The method's own variables."""
+        return u
+
+    def w(self, x: np.ndarray) -> np.ndarray:
+        """The predictor of the method's own variables."""
+        return x
+
+    def scales(self, state: np.ndarray) -> np.ndarray:
+        """What counts as an absolute error of one in each entry of a state."""
+        return np.ones(state.size)
+
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return dw/ds and dx/ds."""
+        raise NotImplementedError
+
+    def rate(self, c: float, state: np.ndarray) -> np.ndarray:
+        """The right-hand side d(v, x)/dc."""
+        N = len(self.Z)
+        v, x = state[:N], state[N:]
+        s, speed = self.time(c)
+        p, r = self.pushes(c, v)
+        dw, dx = self.drift(s, x, p, r)
+        fall = self.decay / (1.0 + np.exp(-s)) if self.decay else 0.0      # −t d log η_t/dt
+        speed *= 1.0 + 0.5 * np.exp(-s) * fall if s < LATE else 1.0        # its second-order term, −½ dη/dt G
+        return np.concatenate([(1.0 - fall) - speed * (self.Z @ dw), speed * dx])
+
+    def jacobian(self, c: float, state: np.ndarray) -> np.ndarray | None:
+        """Its derivative, to leading order; None where the integrator is to take differences."""
+        return None
+
+    @property
+    def exact_jacobian(self) -> Callable[[float, np.ndarray], np.ndarray] | None:
+        """The jacobian, where the field has one."""
+        return None if type(self).jacobian is Field.jacobian else self.jacobian  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Field):
+    """Moves that are linear in the gradient, D⁻¹g: gradient descent, quadratic norms and potentials; momentum β, γ.
+
+    With momentum the iterates follow, after some 1/(1 − β) steps, F = εG + κ ε² G'G, ε = η/(1 − β), κ = γ − ½(1+β)/(1−β).
+    """
+
+    kappa: float = -0.5
+    solve: Callable[[np.ndarray], np.ndarray] | None = None     # rows g (K, d) → D⁻¹ g
+
+    @cached_property
+    def moves(self) -> np.ndarray:
+        """D⁻¹z_n (N, d)."""
+        return self.Z if self.solve is None else self.solve(self.Z)
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """Z D⁻¹ Zᵀ (N, N)."""
+        return self.Z @ self.moves.T
+
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        weights = p * (1.0 - self.kappa * np.exp(-s) * r * (self.gram @ p)) if s < LATE else p
+        dw = weights @ self.moves
+        return dw, dw
+
+    def jacobian(self, c: float, state: np.ndarray) -> np.ndarray:
+        N = len(self.Z)
+        p, r = self.pushes(c, state[:N])
+        speed = self.time(c)[1]
+        J = np.zeros((state.size, state.size))
+        J[:N, :N] = -speed * self.gram * (p * r)
+        J[N:, :N] = speed * self.moves.T * (p * r)
+        return J
+
+
+@dataclass(frozen=True, eq=False)
+class Power(Field):
+    """Steepest descent in ℓp, 1 < p ≤ 2: Δ_j = ‖g‖_q^{2−q} |g_j|^{q−1} sign g_j, a continuously differentiable map of g."""
+
+    q: float = 2.0
+
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        g = p @ self.Z
+        M = float(np.abs(g).max())
+        if not 0.0 < M < np.inf:
+            return g, g
+        a, q = g / M, self.q
+        size = float((np.abs(a) ** q).sum() ** (1.0 / q))
+        lead = size ** (2.0 - q) * np.abs(a) ** (q - 1.0) * np.sign(a)
+        dw = M * lead
+        if s < LATE:
+            dg = -((p * r * (self.Z @ dw)) @ self.Z)       # how g changes along the move
+            turn = (q - 1.0) * size ** (2.0 - q) * np.abs(a) ** (q - 2.0) * dg
+            stretch = (2.0 - q) * size ** (2.0 - 2.0 * q) * np.abs(a) ** (q - 1.0) * np.sign(a)
+            turn = turn + stretch * ((np.abs(a) ** (q - 1.0) * np.sign(a)) @ dg)
+            dw = dw - 0.5 * np.exp(-s) * turn
+        return dw, dw
+
+
+@dataclass(frozen=True, eq=False)
+class Mirror(Field):
+    """Mirror descent: x = θ = ∇ψ(w), dθ = g, and dw = ∇²ψ(w)⁻¹ dθ."""
+
+    @property
+    def psi(self) -> Potential:
+        """The potential."""
+        g = self.problem.method.geometry
+        assert isinstance(g, Potential)
+        return g
+
+    def own(self, u: np.ndarray, state: np.ndarray) -> np.ndarray:
+        return state[0]
+
+    def w(self, x: np.ndarray) -> np.ndarray:
+        return self.psi.to_primal(x)
+
+    def scales(self, state: np.ndarray) -> np.ndarray:
+        N = len(self.Z)
+        scales = np.ones(state.size)
+        scales[N:] = np.maximum(np.abs(state[N:]).max(), 1e-300)
+        return scales
+
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        w = self.psi.to_primal(x)
+        dx = p @ self.Z
+        if s < LATE:
+            dx = dx + 0.5 * np.exp(-s) * ((p * r * (self.Z @ self.psi.solve(w, dx))) @ self.Z)
+        return self.psi.solve(w, dx), dx
+
+
+@dataclass(frozen=True, eq=False)
+class AdaGrad(Field):
+    """AdaGrad: x = (w, G), inc = (η g/√(G + g² + ε), g²)."""
+
+    eps: float = 0.0
+
+    def own(self, u: np.ndarray, state: np.ndarray) -> np.ndarray:
+        return np.concatenate([u, state[0]])
+
+    def w(self, x: np.ndarray) -> np.ndarray:
+        return x[: x.size // 2]
+
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        d, t = x.size // 2, np.exp(-s)
+        g, G = p @ self.Z / self.eta, x[d:]                          # t times the gradient
+        A = G + (t * g) ** 2 + self.eps
+        root = np.sqrt(np.where(A > 0, A, 1.0))
+        dw, dG = self.eta * g / root, t * g * g
+        if s < LATE:
+            dg = -((p * r * (self.Z @ dw)) @ self.Z) / self.eta        # t times the change of t g along the move
+            dA = dG + 2.0 * t * g * t * dg
+            dw, dG = (dw - 0.5 * t * self.eta * (dg / root - 0.5 * g * dA / root ** 3),
+                      dG - 0.5 * t * (2.0 * t * g * dg))
+        return dw, np.concatenate([dw, dG])
+
+
+def choose(problem: Problem) -> Field:
+    """The field that continues a problem's runs; NoTheorem, with the reason, where there is none."""
+    method, loss, rule = problem.method, problem.loss, problem.rule
+
+    def refuse(why: str) -> NoTheorem:
+        return NoTheorem(f"{method!r} with the {loss.name} loss cannot be fast-forwarded: {why}", "fast-forward")
+
+    if not problem.model.linear:
+        raise refuse(f"the {problem.model.name} model is not linear")
+    if loss.kind != "monotone":
+        raise refuse("only the squared loss has a closed form, and the others come to rest within ordinary runs")
+    if loss.excess is None or loss.ratio is None:
+        raise refuse("the loss does not declare excess and ratio")
+    if method.sampling.batch or method.random:
+        raise refuse("its iterates are random")
+    if method.family == "adaptive" and method.measured is None:
+        raise refuse("what it divides by remembers more than the gradient, and with ε > 0 its direction turns ever later; "
+                     "no field of its own is known here")
+    if method.unscaled or method.family in ("coordinate",) or (isinstance(method.geometry, Norm) and method.geometry.ball):
+        raise refuse("its moves jump where signs or largest coordinates change, so it slides along such places, where no "
+                     "smooth field follows it")
+    if method.family == "accelerated" or rule.loss or rule.search:
+        raise refuse(f"{rule!r} makes steps that do not shrink, so t steps are no flow in log t; its margin gap falls like "
+                     "a power of t, within reach of ordinary runs")
+    if method.constraint is not None or method.primal:
+        raise refuse("no field is known for constraints or primal momentum")
+    varies = not rule.constant
+    if varies and rule.name != "power":
+        raise refuse(f"{rule!r} varies in a way that has no continuation")
+    if method.beta.size > 1 or method.gamma.size > 1:
+        raise refuse("its momentum varies in a way that has no continuation")
+    beta, gamma = float(method.beta[0]), float(method.gamma[0])
+    decay = float(rule.params[1]) if varies else 0.0
+    eta = float(rule.params[0]) if varies else rule(0)
+    if (beta or gamma) and varies:
+        raise refuse("momentum with step sizes that vary has no field here")
+    if beta >= 1.0 or decay > 1.0:
+        raise refuse("momentum of 1 or more, or step sizes with a finite sum, never reach infinity")
+    if decay and loss.tail == "gaussian":
+        raise refuse("step sizes that fall have no clock here for a Gaussian tail")
+    geometry = method.geometry
+    linear = method.family == "gradient" or (isinstance(geometry, Potential) and geometry.quadratic) \
+        or (isinstance(geometry, Norm) and geometry.matrix is not None)
+    if linear:
+        kappa = gamma - 0.5 * (1.0 + beta) / (1.0 - beta)
+        solve: Any = None
+        if isinstance(geometry, Norm):
+            solve = lambda rows: np.array([geometry.direction(row) for row in rows])  # noqa: E731
+        elif isinstance(geometry, Potential):
+            solve = lambda rows: np.array([geometry.solve(problem.start, row) for row in rows])  # noqa: E731
+        return Linear(problem, eta / (1.0 - beta), decay, kappa, solve)
+    if beta or gamma:
+        raise refuse("momentum has a field here only where the geometry is quadratic")
+    if isinstance(geometry, Norm) and geometry.power is not None:
+        if geometry.power > 2:
+            raise refuse("ℓp directions with p > 2 have infinite slope where an entry of the gradient is 0, so the error of "
+                         "the field cannot be bounded")
+        return Power(problem, eta, decay, geometry.power / (geometry.power - 1.0))
+    if method.family == "mirror" and isinstance(geometry, Potential) and not np.isfinite(geometry.lower) \
+            and not geometry.symmetric:
+        return Mirror(problem, eta, decay)
+    if method.measured is not None and not varies:
+        return AdaGrad(problem, eta, decay, float(method.params[0]))
+    raise refuse("no field is known for it (mirror descent, steepest descent in ℓp with p ≤ 2, and AdaGrad have one)")
