@@ -2,11 +2,8 @@
 from __future__ import annotations
 
 import hashlib
-import numbers
 import os
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -14,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checkpoint as disk
-from fastbias import checks, forward, models, theory
+from fastbias import checks, forward, models, recording, theory
 from fastbias.abi import (
     BATCH,
     DONE,
@@ -35,15 +32,13 @@ from fastbias.abi import (
     Records,
     Status,
 )
+from fastbias.driver import Driver
 from fastbias.limits import Limit
-from fastbias.loop import descend
 from fastbias.problem import Problem, Reached, make
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["Plan", "run"]
 
-CHUNK = 0.03          # seconds of compiled work between two looks at Python (signals, progress, callback)
-LARGE = 20_000_000    # entries of X from which one step is slow enough to run it in a thread that can be hurried
 PARTS = ("loss", "method", "model")
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
 
@@ -118,7 +113,7 @@ class Plan:
         self.status = Status.OK
         self.trace: Trace | None = None
         self._running = False
-        self._pace = 0.0                                  # updates a second, as last seen
+        self._driver = Driver(self.pieces, self.params, problem.X, problem.y, self.buffers)
 
     @property
     def t(self) -> int:
@@ -178,7 +173,7 @@ class Plan:
         if self._running:
             raise RuntimeError("plan.run must not be called from within its own callback")
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
-        rows = _rows(record, self.t, stop)
+        rows = recording.rows(record, self.t, stop)
         log_target = -np.inf if until is None else checks.number("until", until)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
@@ -402,6 +397,8 @@ class Plan:
         other = object.__new__(Plan)
         other.__dict__.update(self.__dict__)
         other.buffers = Buffers(*(np.copy(a) for a in self.buffers))
+        other._driver = Driver(self.pieces, self.params, self.problem.X, self.problem.y, other.buffers)
+        other._driver.pace = self._driver.pace
         return other
 
     def flow(self, time: float = np.inf, rtol: float = 1e-10) -> Trace:
@@ -421,57 +418,17 @@ class Plan:
         return f"<Plan ({N}, {d}), {self.problem.loss.name}, {self.problem.method!r}, t = {self.t}>"
 
     def _chunks(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
-        """Run to ``stop`` in chunks cut by time, so that Python is never away for long; yields the status after each."""
-        bar = None
-        if progress:
-            from tqdm.auto import tqdm
-            bar = tqdm(total=stop - self.t, unit="step", unit_scale=True)
-        chunk = max(1, int(self._pace * CHUNK))           # an update may cost far more than X.size tells: begin with one
-        try:
-            while True:
-                begun, began = self.t, perf_counter()
-                status = Status(self._chunk(records, min(stop, begun + chunk), log_target))
-                took = perf_counter() - began
-                if bar is not None:
-                    bar.set_postfix_str(f"log L = {self.problem.log_loss(self.buffers.u):.6g}", refresh=False)
-                    bar.update(self.t - begun)
-                yield status
-                if status != Status.OK or self.t >= stop:
-                    return
-                self._pace = chunk / max(took, 1e-9)
-                chunk = max(1, int(min(8.0, CHUNK / max(took, 1e-9)) * chunk))
-        finally:
-            if bar is not None:
-                bar.close()
+        """Run to ``stop`` in chunks cut by time, with a bar if asked; yields the status after each."""
+        if not progress:
+            yield from self._driver.chunks(records, stop, log_target, None)
+            return
+        from tqdm.auto import tqdm
 
-    def _chunk(self, records: Records, stop: int, log_target: float) -> int:
-        """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in the middle of it."""
-        def work() -> None:
-            try:
-                answer.append(int(descend(self.pieces, self.params, self.problem.X, self.problem.y, self.buffers,
-                                          records, stop, log_target)))
-            finally:
-                done.set()
-
-        answer: list[int] = []
-        done = threading.Event()
-        if self.problem.X.size < LARGE:
-            work()
-        else:
-            thread = threading.Thread(target=work, daemon=True)
-            try:
-                thread.start()
-                done.wait()
-            finally:                                      # never leave while the loop may still write; an Event, because
-                self.buffers.control[HURRY] = 1          # an interrupted Thread.join takes a running thread for ended
-                while not done.is_set() and thread in threading.enumerate():
-                    with suppress(KeyboardInterrupt):     # a second Ctrl-C changes nothing: one is under way
-                        done.wait(0.1)
-                self.buffers.control[HURRY] = 0
-        if not answer or answer[0] not in set(Status):
-            told = f"{answer[0]} ({MESSAGES.get(answer[0], 'unknown')})" if answer else "nothing"
-            raise RuntimeError(f"a piece or the loop must return one of fb.Status, got {told}")
-        return answer[0]
+        def show(steps: int) -> None:
+            bar.set_postfix_str(f"log L = {self.problem.log_loss(self.buffers.u):.6g}", refresh=False)
+            bar.update(steps)
+        with tqdm(total=stop - self.t, unit="step", unit_scale=True) as bar:
+            yield from self._driver.chunks(records, stop, log_target, show)
 
     def _trace(self, records: Records, status: Status, message: str) -> Trace:
         """The rows written so far, with the last iterate among them."""
@@ -489,37 +446,6 @@ class Plan:
         if status in FATAL:
             return f"{MESSAGES[status]} in the update from step {self.t} to {self.t + 1}"
         return f"{MESSAGES[status]}, at step {self.t}"
-
-
-def _rows(record: Any, begin: int, stop: int) -> np.ndarray:
-    """The steps to write down between two steps, both included."""
-    if record is None:
-        record = 200
-    if isinstance(record, (bool, str, bytes, dict)):
-        raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
-    if isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0):
-        inner = _log_spaced(begin, stop, checks.whole("record", record, least=2))
-    else:
-        wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1, empty=True)
-        if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():
-            bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)][0]
-            raise ValueError(f"record must hold whole steps between {begin} and {stop}, got {bad:g}")
-        inner = wanted.astype(np.int64)
-    inner = inner[(inner > begin) & (inner < stop)]
-    return np.unique(np.concatenate([[begin], inner, [stop]])).astype(np.int64)
-
-
-def _log_spaced(begin: int, stop: int, count: int) -> np.ndarray:
-    """The finest log-spaced steps between two that are at most ``count`` in number, ends included."""
-    def steps(points: int) -> np.ndarray:
-        spaced = np.round(np.geomspace(max(begin, 1), max(stop, 1), points)).astype(np.int64)
-        return np.unique(np.concatenate([[begin, stop], spaced]))
-
-    fewest, most = 0, 8 * count                               # small steps coincide, so more are asked for than wanted
-    while most - fewest > 1:
-        middle = (fewest + most) // 2
-        fewest, most = (middle, most) if steps(middle).size <= count else (fewest, middle)
-    return steps(fewest)
 
 
 def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = models.linear, start: Any = None,

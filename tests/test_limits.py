@@ -161,7 +161,7 @@ def test_projections_agree_with_cvxpy_and_are_minimal(seed, N, d):
             assert psi.divergence(other, w0) >= psi.divergence(limit.w, w0) - 1e-9
         if seed % 10 == 0:                                            # the convex face, by another solver
             v = cp.Variable(d)
-            cp.Problem(cp.Minimize(psi.convex(cp, v) - psi.to_dual(w0) @ v), [X @ v == y]).solve(cp.CLARABEL)
+            cp.Problem(cp.Minimize(psi.convex(cp, v) - psi.to_dual(w0) @ v), [X @ v == y]).solve(cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
             assert limit.w == pytest.approx(v.value, abs=1e-4)
 
 
@@ -463,6 +463,6 @@ def test_projections_hold_over_scales_and_steep_potentials():
 
 
 def test_a_flow_too_rough_to_follow_is_refused(monkeypatch):
-    monkeypatch.setattr(fb.forward, "CALLS", 50)
+    monkeypatch.setattr("fastbias.forward.continuous.CALLS", 50)
     with pytest.raises(ArithmeticError, match="too rough"):
         fb.Plan(*EXAMPLE4, loss="squared", method=m.steepest_descent(fb.norms.lp(6), 0.01)).flow()

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias import abi
-from fastbias import plan as plan_module
+from fastbias import abi, driver
 
 m = fb.methods
 X, y = fb.data.random_regression(3, 5, rng=0, positive=True)
@@ -49,8 +48,8 @@ def test_going_on_is_bitwise_one_long_run(method, cuts):
 def test_the_size_of_chunks_changes_no_bit(monkeypatch):
     one = new().run(300, record=20)
     for chunk, large in ((1e-9, 10**9), (1e-9, 1)):            # one step a call; and in a thread
-        monkeypatch.setattr(plan_module, "CHUNK", chunk)
-        monkeypatch.setattr(plan_module, "LARGE", large)
+        monkeypatch.setattr(driver, "CHUNK", chunk)
+        monkeypatch.setattr(driver, "LARGE", large)
         other = new().run(300, record=20)
         assert other.u.tobytes() == one.u.tobytes()
         assert (other.t == one.t).all()
@@ -143,7 +142,7 @@ def test_ceasing_to_be_finite_keeps_the_last_finite_iterate():
 
 
 def test_callback_sees_the_plan_and_may_stop_it(monkeypatch):
-    monkeypatch.setattr(plan_module, "CHUNK", 1e-9)
+    monkeypatch.setattr(driver, "CHUNK", 1e-9)
     seen = []
     new().run(50, callback=lambda p: seen.append(p.t))
     assert seen[-1] == 50
@@ -195,7 +194,7 @@ def interrupted(plan, steps, after):
 @pytest.mark.parametrize(("N", "d", "large"), [(2, 4, None), (300, 500, None), (3000, 5000, 1)])
 def test_ctrl_c_is_answered_at_once_and_loses_nothing(N, d, large, monkeypatch):
     if large is not None:
-        monkeypatch.setattr(plan_module, "LARGE", large)
+        monkeypatch.setattr(driver, "LARGE", large)
     A, b = fb.data.random_regression(N, d, rng=0)
     method = m.gradient_descent(fb.steps.power(1e-3 / np.linalg.norm(A) ** 2, 0.1))
     plan, whole = (fb.Plan(A, b, loss="squared", method=method) for _ in range(2))
@@ -254,7 +253,7 @@ def test_descend_says_which_argument_is_bad():
     plan.buffers.state.resize((1, 5))
     with pytest.raises(RuntimeError, match="argument 5 is bad"):
         broken = new()
-        broken.buffers = broken.buffers._replace(work=np.zeros(1))
+        broken._driver.buffers = broken.buffers._replace(work=np.zeros(1))
         broken.run(1)
 
 
@@ -363,7 +362,7 @@ def test_a_second_ctrl_c_does_not_leave_the_loop_writing(monkeypatch):
         return 0
 
     norm = fb.norms.Norm("slow", slow, fb.norms.l2.dual_norm, fb.norms.l2.norm, params=[1.0 if JIT else 0.0])
-    monkeypatch.setattr(plan_module, "LARGE", 1)
+    monkeypatch.setattr(driver, "LARGE", 1)
     plan = new(m.steepest_descent(norm, ETA))
     plan.run(1)
     timers = [threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)) for after in (0.1, 0.15)]

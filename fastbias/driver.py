@@ -1,0 +1,75 @@
+"""Driving the compiled loop from Python: in chunks cut by time, and so that Ctrl-C is answered even within a long step."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fastbias.abi import DONE, HURRY, MESSAGES, Buffers, Params, Pieces, Records, Status
+from fastbias.loop import descend
+
+__all__ = ["Driver"]
+
+CHUNK = 0.03          # seconds of compiled work between two looks at Python (signals, progress, callback)
+LARGE = 20_000_000    # entries of X from which one step is slow enough to run it in a thread that can be hurried
+
+
+class Driver:
+    """One run's pieces, numbers, data and memory, and how fast it was last seen to go."""
+
+    def __init__(self, pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffers: Buffers) -> None:
+        self.pieces, self.params, self.X, self.y, self.buffers = pieces, params, X, y, buffers
+        self.pace = 0.0                                   # updates a second
+
+    @property
+    def t(self) -> int:
+        """Updates done so far."""
+        return int(self.buffers.control[DONE])
+
+    def chunks(self, records: Records, stop: int, log_target: float, bar: Any) -> Iterator[Status]:
+        """Run to ``stop`` in chunks, so that Python is never away for long; yields the status after each."""
+        chunk = max(1, int(self.pace * CHUNK))            # an update may cost far more than X.size tells: begin with one
+        while True:
+            begun, began = self.t, perf_counter()
+            status = Status(self.chunk(records, min(stop, begun + chunk), log_target))
+            took = perf_counter() - began
+            if bar is not None:
+                bar(self.t - begun)
+            yield status
+            if status != Status.OK or self.t >= stop:
+                return
+            self.pace = chunk / max(took, 1e-9)
+            chunk = max(1, int(min(8.0, CHUNK / max(took, 1e-9)) * chunk))
+
+    def chunk(self, records: Records, stop: int, log_target: float) -> int:
+        """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in the middle of it."""
+        def work() -> None:
+            try:
+                answer.append(int(descend(self.pieces, self.params, self.X, self.y, self.buffers, records, stop,
+                                          log_target)))
+            finally:
+                done.set()
+
+        answer: list[int] = []
+        done = threading.Event()
+        if self.X.size < LARGE:
+            work()
+        else:
+            thread = threading.Thread(target=work, daemon=True)
+            try:
+                thread.start()
+                done.wait()
+            finally:                                      # never leave while the loop may still write; an Event, because
+                self.buffers.control[HURRY] = 1          # an interrupted Thread.join takes a running thread for ended
+                while not done.is_set() and thread in threading.enumerate():
+                    with suppress(KeyboardInterrupt):     # a second Ctrl-C changes nothing: one is under way
+                        done.wait(0.1)
+                self.buffers.control[HURRY] = 0
+        if not answer or answer[0] not in set(Status):
+            told = f"{answer[0]} ({MESSAGES.get(answer[0], 'unknown')})" if answer else "nothing"
+            raise RuntimeError(f"a piece or the loop must return one of fb.Status, got {told}")
+        return answer[0]

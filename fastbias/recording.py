@@ -1,0 +1,42 @@
+"""Which steps a run writes down: those asked for, or as many as asked for, log-spaced."""
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+
+__all__ = ["rows"]
+
+
+def rows(record: Any, begin: int, stop: int) -> np.ndarray:
+    """The steps to write down between two steps, both included."""
+    if record is None:
+        record = 200
+    if isinstance(record, (bool, str, bytes, dict)):
+        raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
+    if isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0):
+        inner = log_spaced(begin, stop, checks.whole("record", record, least=2))
+    else:
+        wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1, empty=True)
+        if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():
+            bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)][0]
+            raise ValueError(f"record must hold whole steps between {begin} and {stop}, got {bad:g}")
+        inner = wanted.astype(np.int64)
+    inner = inner[(inner > begin) & (inner < stop)]
+    return np.unique(np.concatenate([[begin], inner, [stop]])).astype(np.int64)
+
+
+def log_spaced(begin: int, stop: int, count: int) -> np.ndarray:
+    """The finest log-spaced steps between two that are at most ``count`` in number, ends included."""
+    def steps(points: int) -> np.ndarray:
+        spaced = np.round(np.geomspace(max(begin, 1), max(stop, 1), points)).astype(np.int64)
+        return np.unique(np.concatenate([[begin, stop], spaced]))
+
+    fewest, most = 0, 8 * count                               # small steps coincide, so more are asked for than wanted
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        fewest, most = (middle, most) if steps(middle).size <= count else (fewest, middle)
+    return steps(fewest)
