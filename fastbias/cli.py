@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return int(options.command(options))
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ArithmeticError) as error:
         print(f"fastbias: {error}", file=sys.stderr)
         return 2
 
@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--potential", choices=checks.named(potentials, Potential),
                      help="for mirror and natural (default euclidean)")
     run.add_argument("--norm", help="for steepest: a number p >= 1, inf, or l1, l2, linf, spectral, nuclear (default l2)")
-    run.add_argument("--momentum", type=float, default=0.0, help="beta: of the dual variable for mirror descent, eq. (7)")
+    run.add_argument("--momentum", type=float, help="beta: of the dual variable for mirror descent, eq. (7) (default 0; "
+                     "muon 0.95)")
     run.add_argument("--nesterov", type=float, default=0.0, help="gamma, eqs. (3), (7)")
     run.add_argument("--step-size", type=float, help="eta (default: what theory admits, or from the curvature)")
     run.add_argument("--step-rule", choices=RULES, default="constant",
@@ -137,6 +138,7 @@ def _margin(options: argparse.Namespace) -> int:
         assert told.dual is not None
         many = int((told.dual > 0).sum())
         print(f"not separable: λ ≥ 0, Σλ = 1 with Σ λ y x = 0 (Gordan), on {many} rows, residual {told.residual:.1e}")
+        _weights(table, told.dual)
         return 1
     norm = _norm(options.norm, told.w.shape)
     limit = max_margin(table.X, table.y, norm)
@@ -144,13 +146,17 @@ def _margin(options: argparse.Namespace) -> int:
           f"{'certified' if limit.certified else 'NOT certified'}: relative duality gap {limit.duality_gap:.1e}")
     for name, value in zip(_names(table, limit.w.size // table.X[0].size), limit.w.ravel(), strict=True):
         print(f"  {name:<20} {value:>18.10g}")
-    print("support vectors, by row from 0, and their weight λ:")
-    heaviest = np.argsort(-limit.dual)[:SHOWN]
-    for n in heaviest[limit.dual[heaviest] > 1e-9]:
-        print(f"  {n * len(table.y) // limit.dual.size:<20} {limit.dual[n]:>18.10g}")
+    _weights(table, limit.dual)
     for row in limit.hypotheses:
         print(f"{row.statement}: {row.holds} ({row.evidence})")
     return 0
+
+
+def _weights(table: data.Dataset, dual: np.ndarray) -> None:
+    print("rows, from 0, and their weight λ:")
+    heaviest = np.argsort(-dual)[:SHOWN]
+    for n in heaviest[dual[heaviest] > 1e-9]:
+        print(f"  {n * len(table.y) // dual.size:<20} {dual[n]:>18.10g}")
 
 
 def _diagnose(options: argparse.Namespace) -> int:
@@ -158,7 +164,10 @@ def _diagnose(options: argparse.Namespace) -> int:
     if str(options.weights).endswith(".npz"):
         w = Trace.load(options.weights).w[-1]
     else:
-        w = np.load(options.weights, allow_pickle=False)
+        try:
+            w = np.load(options.weights, allow_pickle=False)
+        except (ValueError, EOFError):
+            raise ValueError(f"weights must be an NPY file of numbers, got {options.weights!r}") from None
     print(diagnose(table.X, table.y, w))
     return 0
 
@@ -185,20 +194,23 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
     if options.potential is not None and options.method not in ("mirror", "natural"):
         raise ValueError(f"--potential must be left out for {options.method}, got {options.potential!r}: it is for mirror "
                          "and natural")
-    momentum = options.method in ("gradient", "mirror")
-    if (options.momentum or options.nesterov) and not (momentum or (options.method == "muon" and not options.nesterov)):
+    beta = options.momentum or 0.0
+    if (beta or options.nesterov) and not (options.method in ("gradient", "mirror")
+                                           or (options.method == "muon" and not options.nesterov)):
         raise ValueError(f"--momentum and --nesterov must be 0 for {options.method}, "
-                         f"got {options.momentum:g} and {options.nesterov:g}")
+                         f"got {beta:g} and {options.nesterov:g}")
+    if options.method == "dual_acceleration" and (options.step_size is not None or options.step_rule != "constant"):
+        raise ValueError("--step-size and --step-rule must be left out for dual_acceleration, which has steps of its own")
     psi, rule = options.potential or "euclidean", RULES[options.step_rule](eta) if eta is not None else None
     made = {
-        "gradient": lambda: methods.gradient_descent(rule, options.momentum, options.nesterov),
-        "mirror": lambda: methods.mirror_descent(psi, rule, options.momentum, nesterov=options.nesterov),
+        "gradient": lambda: methods.gradient_descent(rule, beta, options.nesterov),
+        "mirror": lambda: methods.mirror_descent(psi, rule, beta, nesterov=options.nesterov),
         "natural": lambda: methods.natural_gradient(psi, rule),
         "steepest": lambda: methods.steepest_descent(_norm(options.norm or "l2", _shape(table, options)), rule),
         "coordinate": lambda: methods.coordinate_descent(rule),
         "adagrad": lambda: methods.adagrad(rule), "adam": lambda: methods.adam(rule),
         "rmsprop": lambda: methods.rmsprop(rule), "sign": lambda: methods.sign_descent(rule),
-        "muon": lambda: methods.muon(rule, options.momentum or 0.95),
+        "muon": lambda: methods.muon(rule, 0.95 if options.momentum is None else options.momentum),
         "dual_acceleration": methods.dual_acceleration,
     }[options.method]()
     return Plan(table.X, table.y, loss=options.loss, method=made)

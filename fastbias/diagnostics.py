@@ -56,7 +56,8 @@ def diagnose(X: Any, y: Any, w: Any) -> Diagnosis:
     X : (N, d) or (N, m, n), y : (N,) of ±1, or of classes 0 … K−1
         Separable data.
     w : (d,), (m, n) or (K, d)
-        The direction; its length does not matter.
+        The direction; its length does not matter. With classes, what all rows share changes no prediction but counts in
+        the norm: take it out (w − w.mean(0)) where a method left it in from its start.
 
     Returns
     -------
@@ -79,16 +80,18 @@ def diagnose(X: Any, y: Any, w: Any) -> Diagnosis:
     w = checks.point("w", w, Z.shape[1], shape)
     if not w.any():
         raise ValueError("w must not be 0 to have a direction")
+    w = w / np.abs(w).max()
     if not separate(Z):
         raise ValueError("X, y must be linearly separable to have a maximum margin; fb.separability has the certificate "
                          "that they are not")
     tried: dict[str, tuple[float, float]] = {}
 
     def fraction(norm: Norm) -> float:
-        if norm.name not in tried:
+        key = f"{norm.name} {norm.power}"                      # names round p to a few digits
+        if key not in tried:
             found = widest(Z, shape, norm)
-            tried[norm.name] = float((Z @ w).min()) / norm(w) / found.margin, found.duality_gap
-        return tried[norm.name][0]
+            tried[key] = float((Z @ w).min()) / norm(w) / found.margin, found.duality_gap
+        return tried[key][0]
 
     listed = [norms.lp(float(p)) for p in POWERS]
     if len(shape) == 2:
@@ -96,7 +99,7 @@ def diagnose(X: Any, y: Any, w: Any) -> Diagnosis:
     fractions = {norm.name: fraction(norm) for norm in listed}
     p, most = _best_power(fraction)
     best = max(fractions, key=lambda name: fractions[name])
-    return Diagnosis(fractions, best, p, most, {name: tried[name][1] for name in fractions})
+    return Diagnosis(fractions, best, p, most, {n.name: tried[f"{n.name} {n.power}"][1] for n in listed})
 
 
 def _best_power(fraction: Any) -> tuple[float, float]:
@@ -106,8 +109,8 @@ def _best_power(fraction: Any) -> tuple[float, float]:
     values = [fraction(norms.lp(float(p))) for p in POWERS]
     i = int(np.argmax(values))
     low, high = inverse[min(i + 1, len(POWERS) - 1)], inverse[max(i - 1, 0)]
-    found = minimize_scalar(lambda x: -fraction(norms.lp(float(1.0 / x))), bounds=(max(low, 0.02), high), method="bounded",
-                            options={"xatol": 1e-4})
+    found = minimize_scalar(lambda x: -fraction(norms.lp(float(1.0 / x) if x < 0.999 else 1.0)),
+                            bounds=(max(low, 0.02), high), method="bounded", options={"xatol": 1e-4})
     if -found.fun > values[i] + 1e-12:
         return float(1.0 / found.x), float(-found.fun)
     return float(POWERS[i]), float(values[i])

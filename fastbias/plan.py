@@ -383,7 +383,7 @@ class Plan:
         >>> round(plan.max_step().step_size, 12)
         0.04
         """
-        return theory.max_step(self.problem, self.u)
+        return theory.max_step(self._here(), self.u)
 
     def _here(self) -> Problem:
         """The problem, and where the run stands."""

@@ -63,11 +63,15 @@ class Data:
 
     def margins(self, w: np.ndarray) -> np.ndarray:
         """Return the least margin (T,) of each of the predictors w (T, ...): the least of Z w."""
-        return np.asarray(np.array([(self.Z @ row.ravel()).min() for row in w]))
+        return np.array([self.least(row).min() for row in w])
 
     def least(self, w: np.ndarray) -> np.ndarray:
         """Return the margin (N,) of each sample: y_n⟨w, x_n⟩, or its least ⟨w_y − w_c, x_n⟩ over c ≠ y."""
-        return np.asarray((self.Z @ w.ravel()).reshape(self.X.shape[0], -1).min(axis=1))
+        p = self.predictions(w.ravel()).reshape(self.outputs, -1)
+        if self.outputs == 1:
+            return np.asarray(self.y * p[0])
+        own = self.y.astype(int)[None] == np.arange(self.outputs)[:, None]
+        return np.asarray(p.T[own.T] - np.where(own, -np.inf, p).max(axis=0))
 
     @cached_property
     def spread(self) -> float:
@@ -177,6 +181,8 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
     if rule.loss and method.unscaled:
         raise ValueError(f"step_size must have a meaning for {method!r}: its moves have a length of their own, which a rule "
                          "that divides by the loss would blow up")
+    if rule.search and not loss.convex:
+        raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for convex losses")
     if rule.search and (not model.linear or method.sampling.batch or not method.straight):
         raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search wants the linear model, full "
                          "gradients, and a move without momentum")
@@ -185,7 +191,7 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
     if not model.linear or method.family not in ("gradient", "steepest", "coordinate", "accelerated"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
                          "coordinate descent on the linear model")
-    return replace(rule, params=np.array([rule.params[0], radius(data, method.geometry) ** 2]))
+    return replace(rule, params=np.array([rule.params[0], max(radius(data, method.geometry) ** 2, 1e-300)]))
 
 
 def radius(data: Data, geometry: Any = None) -> float:

@@ -136,7 +136,7 @@ def _no_rule(params, k, s, log_loss):  # type: ignore[no-untyped-def]
 
 @recorded
 def line_search() -> StepRule:
-    """Return the exact line search: the first minimiser of the loss along the move, to the last digits.
+    """Return the exact line search: the minimiser of a convex loss along the move (the first of many), to the last digits.
 
     For methods whose move is a direction of the parameters (gradient, steepest, coordinate, natural, adaptive, sign), full
     gradients, no momentum, the linear model. Where the loss falls for ever along the move the run ends ``UNBOUNDED``.

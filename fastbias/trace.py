@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbias import checks, norms
 from fastbias.abi import MESSAGES, Status
+from fastbias.limits import Limit
 from fastbias.norms import Norm
 from fastbias.problem import Data, gather
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from fastbias.limits import Limit
 
 __all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
 
@@ -120,12 +120,16 @@ class Trace:
 
         For classes the least ⟨w_y − w_c, x_n⟩ over samples and c ≠ y; the norm is that of all entries of w.
         """
+        data, norm = self._data("a margin"), checks.one_of("norm", norm, norms, Norm)
+        if data.loss.kind != "monotone" and not (np.abs(data.y) == 1).all():
+            raise ValueError(f"y must be labels ±1 or classes to have margins, got targets of the {data.loss.name} loss")
+        norm.fits(data.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(self._data("a margin").margins(self.w) / norm(self.w.reshape(len(self), -1)))
+            return np.asarray(data.margins(self.w) / norm(self.w.reshape(len(self), -1)))
 
     def direction(self, norm: Norm = norms.l2) -> np.ndarray:
         """Return w/‖w‖ (K, d) or (K, m, n) at each row; NaN where w = 0."""
-        size = norm(self.w.reshape(len(self), -1))
+        size = checks.one_of("norm", norm, norms, Norm)(self.w.reshape(len(self), -1))
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.w / size.reshape(-1, *[1] * (self.w.ndim - 1)))
 
@@ -157,6 +161,8 @@ class Trace:
             ``fitted`` is the slope of log value (of the value itself where that is a logarithm) against the logarithm of
             the clock over the last two decades of t.
         """
+        if not isinstance(limit, Limit):
+            raise TypeError(f"limit must be a Limit, got {checks.short(limit)}")
         known = {r.quantity: r for r in limit.rates}
         gap = self.gap(limit)
         logs: dict[str, np.ndarray] = {"distance": gap}
@@ -194,6 +200,8 @@ class Trace:
         """
         from scipy.optimize import nnls
         data = self._data("Lemma 8")
+        if not isinstance(limit, Limit) or limit.kind != "direction" or limit.w.size != data.size:
+            raise ValueError(f"limit must be a direction with {data.size} entries, got {checks.short(limit)}")
         margins = data.Z @ np.ravel(limit.w)
         support = data.Z[margins <= margins.min() + 1e-9 * abs(margins.min())]
         out = []
@@ -219,6 +227,8 @@ class Trace:
         """
         data = self._data("an evaluation")
         other = gather(X, y, data.loss, classes=data.outputs)
+        if data.loss.classes and other.outputs > data.outputs:
+            raise ValueError(f"y must be classes under {data.outputs}, got {other.y.max():g}")
         if other.shape != data.shape:
             raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
         predictions = [other.predictions(row.ravel()) for row in self.w]
@@ -269,7 +279,7 @@ class Trace:
             raise ValueError(f"w must have rows of shape {data.shape}, got {rows.shape[1:]}")
         u = rows.reshape(len(rows), -1)
         log_loss = np.array([data.loss.log(data.predictions(row), data.y) for row in u])
-        whole = times.astype(np.int64) if (times == np.round(times)).all() else times
+        whole = times.astype(np.int64) if (times == np.round(times)).all() and times[-1] < 2.0 ** 62 else times
         return cls(whole, u, rows, log_loss, Status.OK, "made from arrays", data)
 
     def _data(self, what: str) -> Data:

@@ -270,6 +270,16 @@ def test_diagnoses_on_the_command_line(table, tmp_path, capsys):
     code, text, _ = command(capsys, "diagnose", path, out, "--labels", "binary")
     assert code == 0
     assert "best p" in text
+    for name, content in (("empty.npy", b""), ("text.npy", b"1 2")):
+        (tmp_path / name).write_bytes(content)
+        code, _, err = command(capsys, "diagnose", path, tmp_path / name, "--labels", "binary")
+        assert code == 2
+        assert "weights must be an NPY file" in err
+    code, _, err = command(capsys, "run", path, "--labels", "binary", "--loss", "exponential", "--step-size", "5",
+                           "--method", "dual_acceleration")
+    assert code == 2
+    assert "must be left out for dual_acceleration" in err
+    assert "momentum=" not in err
     code, _, err = command(capsys, "diagnose", path, tmp_path / "none.npy", "--labels", "binary")
     assert code == 2
     assert "none.npy" in err

@@ -161,7 +161,8 @@ def test_projections_agree_with_cvxpy_and_are_minimal(seed, N, d):
             assert psi.divergence(other, w0) >= psi.divergence(limit.w, w0) - 1e-9
         if seed % 10 == 0:                                            # the convex face, by another solver
             v = cp.Variable(d)
-            cp.Problem(cp.Minimize(psi.convex(cp, v) - psi.to_dual(w0) @ v), [X @ v == y]).solve(cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
+            cp.Problem(cp.Minimize(psi.convex(cp, v) - psi.to_dual(w0) @ v), [X @ v == y]).solve(
+                cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
             assert limit.w == pytest.approx(v.value, abs=1e-4)
 
 

@@ -33,6 +33,8 @@ class Loss:
         Numbers handed to the pieces.
     tail : "exponential", "gaussian" or None, default None
         Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems ask for the first.
+    convex : bool, default True
+        Whether ℓ is convex in u.
     curvature : float, optional
         sup |ℓ''|, where it is finite and ℓ' is Lipschitz (of K classes: of the Hessian); it bounds step sizes.
     excess, ratio : callable, optional
@@ -48,6 +50,7 @@ class Loss:
     kind: Literal["root", "monotone"]
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
     tail: Literal["exponential", "gaussian"] | None = None
+    convex: bool = True
     curvature: float | None = None
     excess: Callable[[np.ndarray], np.ndarray] | None = None
     ratio: Callable[[np.ndarray], np.ndarray] | None = None

@@ -124,7 +124,7 @@ logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]),
                 curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
-sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential",
+sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential", convex=False,
                curvature=1.0 / (6.0 * math.sqrt(3.0)), ratio=lambda m: np.tanh(m / 2.0),
                excess=lambda m: m - np.abs(m) - 2.0 * np.log1p(np.exp(-np.abs(m))))
 """ℓ(u, y) = 1/(1 + exp(uy)), which is not convex."""

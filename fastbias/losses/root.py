@@ -114,7 +114,7 @@ def truncated_squared(c: float) -> Loss:
         Where the square is cut off.
     """
     return Loss("truncated_squared", _truncated_slope, _truncated_log_loss, "root",
-                np.array([checks.number("c", c, above=0)]))
+                np.array([checks.number("c", c, above=0)]), convex=False)
 
 
 EXAMPLES: tuple[Loss, ...] = (squared, huber(1.5), truncated_squared(2.0))

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, norms, steps
-from fastbias.abi import DIRECTION, piece
+from fastbias.abi import DIRECTION, Status, piece
 from fastbias.methods.base import Method, primal
 from fastbias.recipes import recorded
 
 __all__ = ["adagrad", "adam", "rmsprop", "sign_descent"]
+
+NOT_FINITE = int(Status.NOT_FINITE)
 
 
 @piece(DIRECTION)
@@ -20,6 +22,8 @@ def _adagrad(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
         state[1, i] += (scale * g[i]) ** 2
         root = np.sqrt(state[1, i] + params[0])
         move[i] = g[i] / root if root > 0.0 else 0.0
+        if not np.isfinite(root):                         # g/∞ = 0 would keep the coordinate where it is for ever
+            return NOT_FINITE
     return 0
 
 
@@ -81,6 +85,8 @@ def _adam(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped
         state[1, i] = beta1 * old * state[1, i] + (1.0 - beta1) * x
         state[2, i] = beta2 * old * old * state[2, i] + (1.0 - beta2) * x * x
         m, root = first * state[1, i], np.sqrt(second * state[2, i])
+        if not np.isfinite(root):
+            return NOT_FINITE
         if eps == 0.0:
             move[i] = m / root if root > 0.0 else 0.0
         elif top > -300.0:

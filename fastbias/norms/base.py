@@ -81,6 +81,14 @@ class Norm:
         call(self.steepest, self.params, g, out)
         return out
 
+    def fits(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError where it is no norm of predictors of this shape."""
+        size = int(np.prod(shape))
+        if self.size not in (None, size):
+            raise ValueError(f"X must have predictors of {self.size} entries for the {self.name} norm, got {size}")
+        if len(shape) > 1 and self.shape not in (None, shape):
+            raise ValueError(f"X must have predictors of shape {self.shape} for the {self.name} norm, got {shape}")
+
     def _rows(self, which: Piece, label: str, x: Any) -> Any:
         rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2))
         if self.size is not None and rows.shape[-1] != self.size:

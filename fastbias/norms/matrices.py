@@ -32,9 +32,10 @@ def _finite(x):  # type: ignore[no-untyped-def]
 
 @piece(MAP)
 def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    finite = _finite(g)
     for i in range(g.size):
-        out[i] = 0.0 if _finite(g) else np.nan
-    if not _finite(g):
+        out[i] = 0.0 if finite else np.nan
+    if not finite:
         return 0
     U, S, V = np.linalg.svd(_matrix(params, g), False)
     m, n, total = U.shape[0], V.shape[1], S.sum()

@@ -157,7 +157,7 @@ def lp(p: float) -> Norm:
     short = f"{p:.4g}"
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
     return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True,
-                convex=lambda cp, w: cp.norm(w, p))
+                convex=lambda cp, w: cp.pnorm(w, p, max_denom=10 ** 5))
 
 
 @piece(MAP)

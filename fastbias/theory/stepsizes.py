@@ -1,8 +1,7 @@
 """How large a step may be: the descent lemma, Theorem 5 and Theorem 6, and whether a method's own rule keeps to them."""
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,13 +33,15 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
         Where the table knows no bound for the method and loss.
     """
     method, loss = problem.method, problem.loss
-    straight = problem.model.linear and not method.unscaled and not method.sampling.batch and method.constraint is None
+    straight = problem.model.linear and not method.unscaled and not method.sampling.batch and method.constraint is None \
+        and method.beta.size == method.gamma.size == 1 and float(method.beta[0]) < 1
     momentum = bool(method.beta.any() or method.gamma.any())
-    if straight and method.measured is not None and loss.name == "exponential":
-        return MaxStep(float(np.exp(-0.5 * problem.log_loss(u))), "Theorem 6: η² L(w) < 1", f"{PAPER}, Theorem 6")
+    if straight and method.measured is not None and loss.name == "exponential" and _begins_small(problem):
+        most = float(np.exp(min(-0.5 * problem.log_loss(u), 709.0)))
+        return MaxStep(most, "Theorem 6: η² L(w) < 1", f"{PAPER}, Theorem 6")
     flat = method.family == "gradient" or (quadratic(problem) and method.family in ("mirror", "natural", "steepest"))
     lipschitz = np.inf if loss.curvature is None else loss.curvature * (
-        _largest_curvature(problem) if flat else float((np.atleast_1d(_dual(problem)) ** 2).sum()))
+        _largest_curvature(problem) if flat else _sum_of_duals(problem))
     if straight and flat and np.isfinite(lipschitz) and not (momentum and loss.name != "squared"):
         beta, gamma = float(method.beta.max()), float(method.gamma.max())
         name = "the descent lemma: η < 2/Λ, Λ the largest curvature in the method's norm"
@@ -51,31 +52,48 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     if straight and not momentum and method.family in ("gradient", "steepest", "coordinate"):
         if loss.name == "exponential":
             B = radius(problem, method.geometry)
-            return MaxStep(float(np.exp(-problem.log_loss(u)) / max(B * B, TINY)), "Theorem 5: η ≤ 1/(B² L(w))",
+            most = float(np.exp(min(-problem.log_loss(u) - 2.0 * float(np.log(max(B, TINY))), 709.0)))
+            return MaxStep(most, "Theorem 5: η ≤ 1/(B² L(w))",
                            f"{PAPER}, Theorem 5 (with min for its max)")
-        if np.isfinite(lipschitz) and not loss.classes:
-            return MaxStep(2.0 / max(lipschitz, TINY), "the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆²",
-                           "Nesterov (2018), §1.2.3")
+        if np.isfinite(lipschitz):
+            return MaxStep(2.0 / max(lipschitz, TINY), "the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆² (classes: over "
+                           "pairs)", "Nesterov (2018), §1.2.3")
     raise NoTheorem(f"no bound on the step size of {method!r} with the {loss.name} loss is known to the table; the nearest "
                     "are the descent lemma for gradient descent and Theorem 5 for steepest descent", f"{PAPER}, Theorem 5")
 
 
+def _begins_small(problem: Problem) -> bool:
+    """Whether ‖G^{−1/4} x_n‖₂ ≤ 1, Theorem 6's other condition, with G as it stands."""
+    reached, eps = problem.reached, problem.method.params[0]
+    G = (problem.method.begin(problem.start)[0] if reached is None else reached.state[0]) + eps
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = np.where(problem.X == 0, 0.0, problem.X / G ** 0.25) if problem.outputs == 1 else np.full((1, 1), np.inf)
+    return bool(np.linalg.norm(rows, axis=1).max() <= 1)
+
+
 def _largest_curvature(problem: Problem) -> float:
-    """λ_max(D⁻¹XᵀX) for a geometry ½wᵀDw."""
-    g, X = problem.method.geometry, problem.X
-    if isinstance(g, Potential) and problem.outputs == 1:
-        solved = np.array([g.solve(problem.start, row) for row in X])
-    elif isinstance(g, Norm) and problem.outputs == 1:
-        solved = np.array([g.direction(row) for row in X])
+    """λ_max(D⁻¹XᵀX) for a geometry ½wᵀDw; for K classes its bound λ_max(D⁻¹) σ_max(X)²."""
+    g, K = problem.method.geometry, problem.outputs
+    rows = problem.X if K == 1 else np.eye(problem.size)
+    if isinstance(g, Potential):
+        solved = np.array([g.solve(problem.start, row) for row in rows])
+    elif isinstance(g, Norm):
+        solved = np.array([g.direction(row) for row in rows])
     else:
         return problem.spread ** 2
-    return float(np.abs(np.linalg.eigvals(X @ solved.T)).max())
+    largest = float(np.abs(np.linalg.eigvals(rows @ solved.T)).max())
+    return largest if K == 1 else largest * problem.spread ** 2
 
 
-def _dual(problem: Problem) -> Any:
-    """‖x_n‖⋆ of each sample, in the method's norm."""
-    g = problem.method.geometry
-    return g.dual(problem.X) if isinstance(g, Norm) and problem.outputs == 1 else np.inf
+def _sum_of_duals(problem: Problem) -> float:
+    """Σ_n ‖x_n‖⋆² in the method's norm; for classes ½ Σ_n max over pairs of ‖(e_b − e_c) ⊗ x_n‖⋆², with sup ℓ'' = ½."""
+    g, K = problem.method.geometry, problem.outputs
+    if not isinstance(g, Norm):
+        return np.inf
+    if K == 1:
+        return float((g.dual(problem.X) ** 2).sum())
+    pairs = [(np.eye(K)[b] - np.eye(K)[c]) for b in range(K) for c in range(b)]
+    return 0.5 * float(sum(max(g.dual(np.outer(pair, x).ravel()) for pair in pairs) ** 2 for x in problem.X))
 
 
 def small_steps(problem: Problem) -> Hypothesis:
@@ -88,17 +106,16 @@ def small_steps(problem: Problem) -> Hypothesis:
         exact = problem.loss.name == "exponential"
         return Hypothesis(statement, True if exact else None, f"min(η₊, 1/(B²L)) of Theorem 5, B² = {rule.params[1]:.6g}"
                           + ("" if exact else f", which is stated for the exponential loss, not {problem.loss.name}"))
+    if rule.loss:
+        if problem.loss.name != "exponential" or method.family not in ("gradient", "steepest", "coordinate"):
+            return Hypothesis(statement, None, f"{rule!r}; the bound η ≤ 1/B² is for steepest descent, exponential loss")
+        largest, admitted = float(rule.params[0]), 1.0 / max(radius(problem, method.geometry) ** 2, TINY)
+        return Hypothesis(statement, True if largest <= admitted else None,
+                          f"η = {largest:.6g}, and 1/B² = {admitted:.6g} (Theorem 5)")
     try:
-        bound = max_step(replace(problem, rule=rule), problem.start)
+        bound = max_step(problem, problem.start)
     except NoTheorem:
         return Hypothesis(statement, None, f"{rule!r}; no bound is known to the table")
-    if rule.loss:
-        loss = problem.log_loss(problem.start)
-        largest, admitted = rule(0), bound.step_size * float(np.exp(loss))
-        if problem.loss.name != "exponential":
-            return Hypothesis(statement, None, f"{rule!r}; the bound η ≤ 1/B² is for the exponential loss")
-        return Hypothesis(statement, True if largest <= admitted else None,
-                          f"η = {largest:.6g}, and 1/B² = {admitted:.6g} ({bound.theorem})")
     largest = float(rule.params.max()) if rule.name == "sequence" else rule(0)
     return Hypothesis(statement, True if largest <= bound.step_size else None,
                       f"η ≤ {largest:.6g}; admitted from the start on: {bound.step_size:.6g} ({bound.theorem})")
