@@ -355,13 +355,14 @@ class Plan:
         >>> print((trace.w[-1] / 1e9).round(6), bool(trace.gap(plan.limit())[-1] < 1e-7))
         [1. 0.] True
         """
-        def run(t: int) -> Reached:
-            while copy.t < t:
-                copy.run(t - copy.t, record=2)
-            return copy._reached()
+        def runner() -> Callable[[int], Reached]:
+            copy = self._copy()
 
-        copy = self._copy()
-        return forward.fast_forward(self.problem, self._reached(), run, log_t, record, rtol, max_steps)
+            def run(t: int) -> Reached:
+                copy.run(t - copy.t, record=2)
+                return copy._reached()
+            return run
+        return forward.fast_forward(self.problem, self._reached(), runner, log_t, record, rtol, max_steps)
 
     def max_step(self) -> theory.MaxStep:
         """The largest constant step size that theory admits from where the plan stands, and the theorem that says so.
@@ -390,7 +391,7 @@ class Plan:
         return replace(self.problem, reached=self._reached())
 
     def _reached(self) -> Reached:
-        return Reached(self.t, self.u, self.buffers.state[1:].copy())
+        return Reached(self.t, self.u, self.buffers.state[1:].copy(), self.buffers.state[0].copy())
 
     def _copy(self) -> Plan:
         """A plan that stands where this one does and goes its own way."""

@@ -105,11 +105,12 @@ class Problem(Data):
 
 
 class Reached(NamedTuple):
-    """Where a run stands: the updates done, the parameters u (n,), and the method's own rows of state (S − 1, n)."""
+    """Where a run stands: updates done, parameters u (n,), the method's own rows of state (S − 1, n), the last move (n,)."""
 
     t: int
     u: np.ndarray
     state: np.ndarray
+    move: np.ndarray
 
 
 def signed(X: np.ndarray, y: np.ndarray, classes: int = 1) -> np.ndarray:

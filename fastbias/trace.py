@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
 
 
+EXTRA = ("log_times", "error_estimate", "slack")     # what only a fast-forwarded trace has
+
+
 class Series(NamedTuple):
     """A quantity along a trace: its values (K,), its clock ("t" or "log t"), the exponent fitted and the one predicted.
 
@@ -63,6 +66,10 @@ class Trace:
         How it ended.
     message : str
         The same in words, with the step.
+    error_estimate : (K,) float64 or None
+        Of a fast-forward: a bound on max_j |w_j − exact|.
+    slack : (K, N) float64 or None
+        Of a fast-forward: log t − m_n, which keeps its digits where w does not.
     """
 
     t: np.ndarray
@@ -287,11 +294,32 @@ class Trace:
             raise ValueError(f"trace must know its data for {what}, got one that was read from a file")
         return self.problem
 
+    def join(self, later: Trace) -> Trace:
+        """Return one trace of this one's rows and those of a later one, such as an exact run and where it fast-forwards to.
+
+        Rows of this one from the later one's first on are left out; ValueError where predictors have other shapes.
+        """
+        if not isinstance(later, Trace) or later.w.shape[1:] != self.w.shape[1:]:
+            raise ValueError(f"later must be a Trace with predictors of shape {self.w.shape[1:]}, got {checks.short(later)}")
+        keep = self.log_t < later.log_t[0]
+        n = min(self.u.shape[1], later.u.shape[1])
+
+        def both(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+            return None if a is None or b is None else np.concatenate([a[keep], b])
+        zeros = np.zeros(len(self))
+        return Trace(np.concatenate([self.t[keep], later.t]), np.vstack([self.u[keep, :n], later.u[:, :n]]),
+                     np.concatenate([self.w[keep], later.w]), np.concatenate([self.log_loss[keep], later.log_loss]),
+                     later.status, later.message, later.problem or self.problem,
+                     np.concatenate([self.log_t[keep], later.log_t]),
+                     both(zeros if self.error_estimate is None else self.error_estimate, later.error_estimate),
+                     both(self.slack, later.slack))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the rows to an NPZ file (no pickle); read it back with `Trace.load`."""
+        extra = {name: getattr(self, name) for name in EXTRA if getattr(self, name) is not None}
         with open(path, "wb") as file:
             np.savez(file, t=self.t, u=self.u, w=self.w, log_loss=self.log_loss, status=np.int64(self.status),
-                     message=np.array(self.message))
+                     message=np.array(self.message), **extra)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
@@ -299,7 +327,7 @@ class Trace:
         try:
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return cls(file["t"], file["u"], file["w"], file["log_loss"], Status(int(file["status"])),
-                           str(file["message"]))
+                           str(file["message"]), **{name: file[name] for name in EXTRA if name in file})
         except (KeyError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError(f"path must be a file that Trace.save wrote, got {os.fspath(path)!r}: {error}") from None
 
@@ -318,7 +346,7 @@ class Trace:
                               coords={"t": self.t}, attrs={"status": self.status.name, "message": self.message})
 
     def plot(self, ax: matplotlib.axes.Axes | None = None, **style: Any) -> matplotlib.axes.Axes:
-        """Draw the loss against t on logarithmic axes.
+        """Draw the loss against t on logarithmic axes (where t does not fit into them, against log t).
 
         Parameters
         ----------
@@ -334,9 +362,11 @@ class Trace:
         if ax is None:
             import matplotlib.pyplot as plt
             ax = plt.subplots()[1]
-        seen = self.t > 0
-        ax.plot(self.t[seen], self.log_loss[seen] / np.log(10), **style)
-        ax.set(xscale="log", xlabel="steps t", ylabel=r"$\log_{10} L(w_t)$")
+        far = bool((self.t < 0).any())
+        x = self.log_t if far else self.t
+        seen = x > 0
+        ax.plot(x[seen], self.log_loss[seen] / np.log(10), **style)
+        ax.set(xscale="log", xlabel=r"$\log t$" if far else "steps t", ylabel=r"$\log_{10} L(w_t)$")
         return ax
 
     def __str__(self) -> str:

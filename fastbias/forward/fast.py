@@ -8,8 +8,8 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import Status
-from fastbias.forward.fields import Field, choose
-from fastbias.forward.march import Stalled, march
+from fastbias.forward.fields import choose
+from fastbias.forward.march import Stalled
 from fastbias.limits import NoTheorem
 from fastbias.margins import separate
 from fastbias.problem import Problem, Reached
@@ -23,15 +23,16 @@ SAFETY = 3.0
 SOON = 8.0            # log time after a handover within which what the field leaves out has shown itself
 EPS = float(np.finfo(float).eps)
 
-Runner = Callable[[int], Reached]
+Runner = Callable[[], Callable[[int], Reached]]
 
 
-def fast_forward(problem: Problem, here: Reached, run: Runner, log_t: Any, record: Any, rtol: Any,
+def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, record: Any, rtol: Any,
                  max_steps: Any) -> Trace:
     """Continue a run from where it stands to log t, as `Plan.fast_forward` describes.
 
-    ``run(t)`` does exact steps up to step t, on a copy, and returns where they lead; it is called with rising t.
+    ``runner()`` copies the run as it stands; what it returns does exact steps up to rising t, and says where they lead.
     """
+    # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most 1/(ρ − 1) times what it changed.
     rtol = checks.number("rtol", rtol, least=1e-13, most=1e-2)
     budget = checks.whole("max_steps", max_steps)
     end = checks.number("log_t", log_t, above=0)
@@ -44,47 +45,33 @@ def fast_forward(problem: Problem, here: Reached, run: Runner, log_t: Any, recor
     first = max(here.t, int(BEGIN / slow))
     if here.t > 0 and np.log(here.t) > end:
         raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
+    run = runner()
     while True:
         far = run(first) if first > here.t else here
         further = run(first + min(first, max(budget, 1)))
         rows = _rows(record, end, further.t)
         exact, later = rows[rows <= np.log(further.t)], rows[rows > np.log(further.t)]
         try:
-            loose = _leg(field, far, later, max(rtol / 10.0, 1e-11))
-            tight = _leg(field, further, later, max(rtol / 100.0, 1e-12))
+            loose = field.follow(far, later, max(rtol / 10.0, 1e-11))
+            tight = field.follow(further, later, max(rtol / 100.0, 1e-12))
         except Stalled as error:
             raise NoTheorem(f"the modified field could not be followed to log t = {end:g} ({error})",
                             "fast-forward") from None
-        estimate = _estimate(field, tight, loose, later, further.t / far.t)
+        size = np.abs(tight[1]).max(axis=1, initial=0.0)
+        change = SAFETY * np.abs(tight[1] - loose[1]).max(axis=1, initial=0.0) / min(further.t / far.t - 1.0, 1.0)
+        estimate = change + _rounding(size, later, field.rounding)
         soon = later <= np.log(further.t) + SOON
-        size = np.maximum(np.abs(tight[1]).max(axis=1, initial=0.0), 1.0)
-        worst = float((estimate / size)[soon].max(initial=0.0))
+        worst = float((change / np.maximum(size, 1.0))[soon].max(initial=0.0))
         if worst <= rtol or 2 * further.t > budget:
             break
         first = min(4 * first, budget // 2)
-    return _trace(problem, field, run, here, exact, later, tight, estimate, further.t, worst, rtol)
+    return _trace(problem, runner(), here, exact, later, tight, estimate, further.t, worst, rtol, field.rounding)
 
 
-def _leg(field: Field, from_: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
-    """Slacks (K, N) and predictors (K, d) at log t = rows, along the field from where a run stands."""
-    x = field.start(float(from_.t), from_.u, from_.state)
-    stops = field.variable(rows)
-    states = march(field.rate, field.exact_jacobian, x, float(field.variable(np.array(np.log(from_.t)))), stops, rtol,
-                   rtol * field.scales(x))
-    N = len(field.Z)
-    return states[:, :N], np.array([field.w(state[N:]) for state in states]).reshape(rows.size, -1)
-
-
-def _estimate(field: Field, tight: tuple[np.ndarray, np.ndarray], loose: tuple[np.ndarray, np.ndarray], rows: np.ndarray,
-              ratio: float) -> np.ndarray:
-    """A bound on max_j |w_j − exact|: three times what a later handover and a tighter integration changed, plus rounding.
-
-    What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1, so a handover at ratio · T is wrong by at most the change/(ratio − 1).
-    """
-    change = np.abs(tight[1] - loose[1]).max(axis=1, initial=0.0)
-    size = np.abs(tight[1]).max(axis=1, initial=0.0)
-    steps = np.where(rows < np.log(1e12), np.exp(np.minimum(rows, 30.0)), 0.0)      # a run rounds, like a random walk
-    return np.asarray(SAFETY * change / min(max(ratio - 1.0, 1e-3), 1.0) + 2.0 * EPS * size * (8.0 + np.sqrt(steps)))
+def _rounding(size: np.ndarray, rows: np.ndarray, power: float) -> np.ndarray:
+    """What float64 does to numbers of a size, and to an exact run of so many steps as can be done (t up to 1e12)."""
+    steps = np.where(rows < np.log(1e12), np.exp(power * np.minimum(rows, 30.0)), 0.0)
+    return np.asarray(2.0 * EPS * size * (8.0 + steps))
 
 
 def _rows(record: Any, end: float, t: int) -> np.ndarray:
@@ -100,13 +87,13 @@ def _rows(record: Any, end: float, t: int) -> np.ndarray:
     return np.unique(np.append(rows, end))
 
 
-def _trace(problem: Problem, field: Field, run: Runner, here: Reached, exact: np.ndarray, later: np.ndarray,
-           tight: tuple[np.ndarray, np.ndarray], estimate: np.ndarray, steps: int, worst: float, rtol: float) -> Trace:
+def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact: np.ndarray, later: np.ndarray,
+           tight: tuple[np.ndarray, np.ndarray], estimate: np.ndarray, steps: int, worst: float,
+           rtol: float, rounding: float) -> Trace:
     """Join the exact rows with the later ones."""
-    v, w = tight
+    slack, w = tight
     s = np.concatenate([exact, later])
     t = np.array([round(float(np.exp(x))) if x < 42.0 else -1 for x in s], np.int64)
-    slack = later[:, None] - field.clock(later)[:, None] + v
     log_loss = [problem.loss.log(problem.y * (x - row), problem.y) for x, row in zip(later, slack, strict=True)]
     if exact.size:
         before = [run(round(float(np.exp(x)))) if x > 0 else here for x in exact]
@@ -114,7 +101,7 @@ def _trace(problem: Problem, field: Field, run: Runner, here: Reached, exact: np
         w = np.vstack([u, w])
         slack = np.vstack([exact[:, None] - u @ problem.Z.T, slack])
         log_loss = [problem.log_loss(row) for row in u] + log_loss
-        estimate = np.concatenate([4.0 * EPS * np.abs(u).max(axis=1) * np.sqrt(np.exp(exact)), estimate])
+        estimate = np.concatenate([_rounding(np.abs(u).max(axis=1), exact, rounding), estimate])
     shortfall = "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
     return Trace(t, w, w.reshape(s.size, *problem.shape), np.array(log_loss), Status.OK,
                  f"{steps} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, s, estimate, slack)

@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from fastbias import norms
+from fastbias.forward.march import march
 from fastbias.limits import NoTheorem
+from fastbias.margins import widest
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
-from fastbias.problem import Problem
+from fastbias.problem import Problem, Reached
 
 __all__ = ["Field", "choose"]
 
@@ -72,14 +75,23 @@ class Field:
 
     # the method's own part ------------------------------------------------------------------------------------------------
 
-    def start(self, t: float, u: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """The state (v, x) of a run that stands at u with the method's own rows of state."""
-        s = np.log(t)
-        return np.concatenate([self.clock(s) - self.Z @ u, self.own(u, state)])
+    def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
+        """Slacks log t − m (K, N) and predictors (K, d) at log t = rows, along the field from where a run stands."""
+        N = len(self.Z)
+        s = np.log(float(here.t))
+        x = np.concatenate([self.clock(s) - self.Z @ here.u, self.own(here)])
+        begin = float(self.variable(np.array(s)))
+        if rows.size == 0:
+            return np.empty((0, N)), np.empty((0, here.u.size))
+        states = march(self.rate, self.exact_jacobian, x, begin, self.variable(rows), rtol, rtol * self.scales(x))
+        slack = (rows - self.clock(rows))[:, None] + states[:, :N]
+        return slack, np.array([self.w(state[N:]) for state in states]).reshape(rows.size, -1)
 
-    def own(self, u: np.ndarray, state: np.ndarray) -> np.ndarray:
+    def own(self, here: Reached) -> np.ndarray:
         """The method's own variables."""
-        return u
+        return here.u
+
+    rounding = 0.5       # an exact run of t steps rounds by about eps ‖w‖ t^rounding
 
     def w(self, x: np.ndarray) -> np.ndarray:
         """The predictor of the method's own variables."""
@@ -184,8 +196,8 @@ class Mirror(Field):
         assert isinstance(g, Potential)
         return g
 
-    def own(self, u: np.ndarray, state: np.ndarray) -> np.ndarray:
-        return state[0]
+    def own(self, here: Reached) -> np.ndarray:
+        return here.state[0]
 
     def w(self, x: np.ndarray) -> np.ndarray:
         return self.psi.to_primal(x)
@@ -210,8 +222,8 @@ class AdaGrad(Field):
 
     eps: float = 0.0
 
-    def own(self, u: np.ndarray, state: np.ndarray) -> np.ndarray:
-        return np.concatenate([u, state[0]])
+    def own(self, here: Reached) -> np.ndarray:
+        return np.concatenate([here.u, here.state[0]])
 
     def w(self, x: np.ndarray) -> np.ndarray:
         return x[: x.size // 2]
@@ -228,6 +240,105 @@ class AdaGrad(Field):
             dw, dG = (dw - 0.5 * t * self.eta * (dg / root - 0.5 * g * dA / root ** 3),
                       dG - 0.5 * t * (2.0 * t * g * dg))
         return dw, np.concatenate([dw, dG])
+
+
+@dataclass(frozen=True, eq=False)
+class Nesterov(Field):
+    """Gradient descent with β = γ = (k + a)/(k + a + 3), Nesterov's sequence: L falls like 1/t², margins grow like 2 log t.
+
+    With τ = k + a + 3/2 and s = log τ, the state is (v, w, ẇ), v = 2s − m and
+    dẇ/ds = −2ẇ + (1 + 3/(2τ)) Zᵀp − (1/τ) Zᵀ(p r Zẇ), p = η τ² (−ℓ').
+    """
+
+    shift: float = 0.0
+    rounding = 1.25      # roundings of w are kept as velocities for t/3 steps
+
+    def clock(self, s: np.ndarray) -> np.ndarray:
+        return 2.0 * self.variable(s)
+
+    def variable(self, s: np.ndarray) -> np.ndarray:
+        return np.asarray(np.logaddexp(s, np.log(self.shift + 1.5)))
+
+    def pushes(self, c: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        loss = self.problem.loss
+        assert loss.excess is not None
+        assert loss.ratio is not None
+        m = 2.0 * c - v
+        return self.eta * np.exp(np.minimum(v + loss.excess(m), EXPONENT)), loss.ratio(m)
+
+    def own(self, here: Reached) -> np.ndarray:
+        tau = here.t + self.shift + 1.5
+        g = self.eta * self.problem.descent(here.u)
+        second = g * (1.0 + 1.5 / tau) - 3.0 / tau * here.move
+        second = g * (1.0 + 1.5 / tau) - 3.0 / tau * (here.move + 0.5 * second)
+        return np.concatenate([here.u, tau * (here.move + 0.5 * second)])
+
+    def w(self, x: np.ndarray) -> np.ndarray:
+        return x[: x.size // 2]
+
+    def rate(self, c: float, state: np.ndarray) -> np.ndarray:
+        N, d = self.Z.shape
+        p, r = self.pushes(c, state[:N])
+        speed, e = state[N + d:], np.exp(-c)
+        push = (1.0 + 1.5 * e) * p - e * p * r * (self.Z @ speed)
+        return np.concatenate([2.0 - self.Z @ speed, speed, push @ self.Z - 2.0 * speed])
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled(Field):
+    """Gradient descent with steps η/L: w = t η v + r, v = Σ λ_n z_n the point of the hull nearest to 0; r moves slowly.
+
+    Its map is not infinitesimal, but it contracts r to a point, or, where a support vector has weight 0, like log t:
+    dr/dt = η(Zᵀσ − v) − ½η² G'G, σ = softmax(−m); what order 2 leaves out acts on modes that have died before T.
+    """
+
+    rounding = 1.0       # moves that stay the same are rounded the same way each time
+
+    def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
+        Z, eta = self.Z, self.eta
+        best = widest(Z, self.problem.shape, norms.l2)
+        v = best.w.ravel() * best.margin
+        lead = Z @ v - best.margin ** 2                        # how much faster than the support vectors' each margin grows
+        lead[lead <= 1e-9 * best.margin ** 2] = 0.0
+        begin = np.log(float(here.t))
+        if rows.size == 0:
+            return np.empty((0, len(Z))), np.empty((0, here.u.size))
+        if rows[-1] > 700.0:
+            raise NoTheorem("with steps η/L the weights grow like t, so log t must be at most 700 for them to fit float64",
+                            "fast-forward")
+
+        def weights(s: float, r: np.ndarray) -> np.ndarray:
+            x = -(Z @ r) - eta * np.exp(min(s, 700.0)) * lead
+            q = np.exp(x - x.max())
+            return np.asarray(q / q.sum())
+
+        def rate(s: float, r: np.ndarray) -> np.ndarray:
+            q = weights(s, r)
+            pull = q @ Z - v
+            along = Z @ (q @ Z)
+            turn = -(q * (along - q @ along)) @ Z              # G'[G], of −∇ log L
+            return np.asarray(np.exp(s) * eta * (pull - 0.5 * eta * turn))
+
+        def jacobian(s: float, r: np.ndarray) -> np.ndarray:
+            q = weights(s, r)
+            centred = Z - q @ Z
+            return np.asarray(-np.exp(s) * eta * (centred.T * q) @ centred)
+
+        r = here.u - here.t * eta * v
+        q = weights(begin, r)
+        values = np.linalg.eigvalsh(((Z - q @ Z).T * q) @ (Z - q @ Z))
+        slowest = float(values[values > 1e-7 * values.max(initial=1e-300)].min(initial=np.inf))
+        rest = np.log(here.t + 80.0 / (eta * slowest)) if np.isfinite(slowest) else begin   # by then r has come to its point
+        last = min(max(rest, begin + 1e-6), 34.0)
+        if rows[-1] > last and not np.abs(best.dual[lead == 0.0]).min() > 1e-9:
+            raise NoTheorem("a support vector of weight 0 makes r move like log t for ever, which is followed to log t = "
+                            f"{last:.3g} only", "fast-forward")
+        stops = np.unique(np.append(np.minimum(rows, last), last))
+        states = march(rate, jacobian, r, begin, stops, rtol, rtol)
+        r = states[np.searchsorted(stops, np.minimum(rows, last))]
+        t = np.exp(rows)
+        slack = rows[:, None] - r @ Z.T - (t * eta)[:, None] * (best.margin ** 2 + lead)
+        return slack, r + (t * eta)[:, None] * v
 
 
 def choose(problem: Problem) -> Field:
@@ -251,6 +362,10 @@ def choose(problem: Problem) -> Field:
     if method.unscaled or method.family in ("coordinate",) or (isinstance(method.geometry, Norm) and method.geometry.ball):
         raise refuse("its moves jump where signs or largest coordinates change, so it slides along such places, where no "
                      "smooth field follows it")
+    if method.family == "gradient" and rule.loss and not rule.radius and not method.beta.any() and not method.gamma.any():
+        if loss.name != "exponential":
+            raise refuse("steps η/L have a field here for the exponential loss, whose weights are a softmax")
+        return Scaled(problem, float(rule.params[0]))
     if method.family == "accelerated" or rule.loss or rule.search:
         raise refuse(f"{rule!r} makes steps that do not shrink, so t steps are no flow in log t; its margin gap falls like "
                      "a power of t, within reach of ordinary runs")
@@ -259,6 +374,10 @@ def choose(problem: Problem) -> Field:
     varies = not rule.constant
     if varies and rule.name != "power":
         raise refuse(f"{rule!r} varies in a way that has no continuation")
+    shift = _nesterov(method.beta)
+    if shift is not None and np.array_equal(method.beta, method.gamma) and method.family == "gradient" and not varies \
+            and loss.tail == "exponential":
+        return Nesterov(problem, rule(0), shift=shift)
     if method.beta.size > 1 or method.gamma.size > 1:
         raise refuse("its momentum varies in a way that has no continuation")
     beta, gamma = float(method.beta[0]), float(method.gamma[0])
@@ -294,3 +413,14 @@ def choose(problem: Problem) -> Field:
     if method.measured is not None and not varies:
         return AdaGrad(problem, eta, decay, float(method.params[0]))
     raise refuse("no field is known for it (mirror descent, steepest descent in ℓp with p ≤ 2, and AdaGrad have one)")
+
+
+def _nesterov(beta: np.ndarray) -> float | None:
+    """The a of a momentum sequence (k + a)/(k + a + 3), once it is under way; None where it is none."""
+    if beta.size < 100:
+        return None
+    k = np.arange(beta.size, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a = 3.0 * beta / (1.0 - beta) - k
+    shift = float(np.round(a[50], 6))
+    return shift if bool(np.allclose(beta[10:], (k[10:] + shift) / (k[10:] + shift + 3.0), rtol=1e-13, atol=0)) else None
