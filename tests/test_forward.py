@@ -308,7 +308,8 @@ def test_a_solver_that_returns_nan_or_stops_early_is_caught(monkeypatch):
         plan.fast_forward(30)
 
 
-AUTONOMOUS = [k for k in METHODS if not METHODS[k].beta.any() and "adagrad" not in k and "steps" not in k and k != "loss scaled"]
+AUTONOMOUS = [k for k, method in METHODS.items() if not method.beta.any() and method.measured is None
+              and method.rule.name == "constant"]
 
 
 @pytest.mark.parametrize("name", AUTONOMOUS)                       # (the others' orders are in 1/t: the exact runs above)
