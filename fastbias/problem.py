@@ -73,6 +73,15 @@ class Data:
         own = self.y.astype(int)[None] == np.arange(self.outputs)[:, None]
         return np.asarray(p.T[own.T] - np.where(own, -np.inf, p).max(axis=0))
 
+    def off_cone(self, w: np.ndarray, limit: np.ndarray) -> float:
+        """Return how far −∇L(w)/‖∇L(w)‖₂ is from the cone of the support vectors of a direction: Lemma 8's residual."""
+        from scipy.optimize import nnls
+        margins = self.Z @ limit.ravel()
+        support = self.Z[margins <= margins.min() + 1e-9 * abs(margins.min())]
+        g = self.pull(w.ravel())[1]
+        size = float(np.linalg.norm(g))
+        return float(nnls(support.T, g / size)[1]) if size > 0 else float("nan")
+
     @cached_property
     def spread(self) -> float:
         """The largest singular value of X."""

@@ -205,18 +205,10 @@ class Trace:
         Lemma 8: where w/‖w‖ converges, every accumulation point of −∇L/‖∇L‖ is Σ α_n y_n x_n, α ≥ 0, over the support
         vectors of the limit direction; so this tends to 0. Support vectors: margin within 1e-9 of the least, relatively.
         """
-        from scipy.optimize import nnls
         data = self._data("Lemma 8")
         if not isinstance(limit, Limit) or limit.kind != "direction" or limit.w.size != data.size:
             raise ValueError(f"limit must be a direction with {data.size} entries, got {checks.short(limit)}")
-        margins = data.Z @ np.ravel(limit.w)
-        support = data.Z[margins <= margins.min() + 1e-9 * abs(margins.min())]
-        out = []
-        for row in self.w:
-            g = data.pull(row.ravel())[1]
-            size = float(np.linalg.norm(g))
-            out.append(nnls(support.T, g / size)[1] if size > 0 else float("nan"))
-        return np.array(out)
+        return np.array([data.off_cone(row, limit.w) for row in self.w])
 
     def evaluate(self, X: Any, y: Any) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import Status
-from fastbias.forward.fields import choose
+from fastbias.forward.fields import Field, choose
 from fastbias.forward.march import Stalled
 from fastbias.limits import NoTheorem
 from fastbias.margins import separate
@@ -20,7 +20,9 @@ __all__ = ["fast_forward"]
 ROWS = 200
 BEGIN = 40_000        # exact steps, over 1 − β, before the first handover
 SAFETY = 3.0
+SOLVER = 20.0         # what an integration may be wrong by, in units of its own tolerance
 SOON = 8.0            # log time after a handover within which what the field leaves out has shown itself
+LATE = -0.5           # d log L/d clock from which on a run counts as being on its way
 EPS = float(np.finfo(float).eps)
 
 Runner = Callable[[], Callable[[int], Reached]]
@@ -42,36 +44,49 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
         raise NoTheorem("the data are not separable (λ in .dual certifies it), so the run comes to rest within ordinary "
                         "reach and there is nothing to fast-forward", "fast-forward", (), told.dual)
     slow = 1.0 - float(problem.method.beta[0])
-    first = max(here.t, int(BEGIN / slow))
+    first = max(here.t, min(int(BEGIN / slow), max(budget // 2, 1)))
     if here.t > 0 and np.log(here.t) > end:
         raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
-    run = runner()
+    run, sharp = runner(), max(rtol / 1000.0, 1e-13)
     while True:
         far = run(first) if first > here.t else here
         further = run(first + min(first, max(budget, 1)))
         rows = _rows(record, end, further.t)
         exact, later = rows[rows <= np.log(further.t)], rows[rows > np.log(further.t)]
         try:
-            loose = field.follow(far, later, max(rtol / 10.0, 1e-11))
-            tight = field.follow(further, later, max(rtol / 100.0, 1e-12))
+            loose = field.follow(far, later, 100.0 * sharp)
+            tight = field.follow(further, later, sharp)
         except Stalled as error:
             raise NoTheorem(f"the modified field could not be followed to log t = {end:g} ({error})",
                             "fast-forward") from None
         size = np.abs(tight[1]).max(axis=1, initial=0.0)
         change = SAFETY * np.abs(tight[1] - loose[1]).max(axis=1, initial=0.0) / min(further.t / far.t - 1.0, 1.0)
-        estimate = change + _rounding(size, later, field.rounding)
+        early = _slope(problem, field, far, further) > LATE
+        if early:                                          # then what is left out has not begun to fall: it counts in full
+            change *= np.exp(np.minimum(later - np.log(further.t), 300.0))
+        estimate = change + SOLVER * sharp * size + _rounding(size, later, field.rounding)
         soon = later <= np.log(further.t) + SOON
         worst = float((change / np.maximum(size, 1.0))[soon].max(initial=0.0))
-        if worst <= rtol or 2 * further.t > budget:
+        if (worst <= rtol and not early) or 2 * further.t > budget:
             break
         first = min(4 * first, budget // 2)
+    if early and (change > np.maximum(size, 1.0)).any():
+        raise NoTheorem(f"after {further.t} steps the loss does not yet fall as it will in the end, so nothing bounds the "
+                        f"error that far: ask for less than log t = {end:g}, or for more max_steps than {budget}",
+                        "fast-forward")
     return _trace(problem, runner(), here, exact, later, tight, estimate, further.t, worst, rtol, field.rounding)
 
 
-def _rounding(size: np.ndarray, rows: np.ndarray, power: float) -> np.ndarray:
+def _slope(problem: Problem, field: Field, far: Reached, further: Reached) -> float:
+    """D log L/d clock between the handovers: −1 in the end."""
+    clock = field.clock(np.log([float(far.t), float(further.t)]))
+    return (problem.log_loss(further.u) - problem.log_loss(far.u)) / float(clock[1] - clock[0])
+
+
+def _rounding(size: np.ndarray, rows: np.ndarray, law: tuple[float, float]) -> np.ndarray:
     """What float64 does to numbers of a size, and to an exact run of so many steps as can be done (t up to 1e12)."""
-    steps = np.where(rows < np.log(1e12), np.exp(power * np.minimum(rows, 30.0)), 0.0)
-    return np.asarray(2.0 * EPS * size * (8.0 + steps))
+    steps = np.where(rows < np.log(1e12), law[0] * np.exp(law[1] * np.minimum(rows, 30.0)), 0.0)
+    return np.asarray(EPS * size * (16.0 + steps))
 
 
 def _rows(record: Any, end: float, t: int) -> np.ndarray:
@@ -89,7 +104,7 @@ def _rows(record: Any, end: float, t: int) -> np.ndarray:
 
 def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact: np.ndarray, later: np.ndarray,
            tight: tuple[np.ndarray, np.ndarray], estimate: np.ndarray, steps: int, worst: float,
-           rtol: float, rounding: float) -> Trace:
+           rtol: float, law: tuple[float, float]) -> Trace:
     """Join the exact rows with the later ones."""
     slack, w = tight
     s = np.concatenate([exact, later])
@@ -101,7 +116,7 @@ def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact
         w = np.vstack([u, w])
         slack = np.vstack([exact[:, None] - u @ problem.Z.T, slack])
         log_loss = [problem.log_loss(row) for row in u] + log_loss
-        estimate = np.concatenate([_rounding(np.abs(u).max(axis=1), exact, rounding), estimate])
+        estimate = np.concatenate([_rounding(np.abs(u).max(axis=1), exact, law), estimate])
     shortfall = "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
     return Trace(t, w, w.reshape(s.size, *problem.shape), np.array(log_loss), Status.OK,
                  f"{steps} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, s, estimate, slack)

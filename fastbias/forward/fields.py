@@ -91,7 +91,10 @@ class Field:
         """The method's own variables."""
         return here.u
 
-    rounding = 0.5       # an exact run of t steps rounds by about eps ‖w‖ t^rounding
+    @property
+    def rounding(self) -> tuple[float, float]:
+        """(c, a): an exact run of t steps in float64 rounds by about c eps ‖w‖ t^a; a random walk."""
+        return 2.0, 0.5
 
     def w(self, x: np.ndarray) -> np.ndarray:
         """The predictor of the method's own variables."""
@@ -134,7 +137,13 @@ class Linear(Field):
     """
 
     kappa: float = -0.5
+    beta: float = 0.0
     solve: Callable[[np.ndarray], np.ndarray] | None = None     # rows g (K, d) → D⁻¹ g
+
+    @property
+    def rounding(self) -> tuple[float, float]:
+        # a velocity in units in the last place falls only when 1 − β of it is half a unit: it lags behind by ½/(1 − β)
+        return (0.5 / (1.0 - self.beta), 1.0) if self.beta else (2.0, 0.5)
 
     @cached_property
     def moves(self) -> np.ndarray:
@@ -251,7 +260,9 @@ class Nesterov(Field):
     """
 
     shift: float = 0.0
-    rounding = 1.25      # roundings of w are kept as velocities for t/3 steps
+    @property
+    def rounding(self) -> tuple[float, float]:
+        return 2.0, 1.25                                      # roundings of w are kept as velocities for t/3 steps
 
     def clock(self, s: np.ndarray) -> np.ndarray:
         return 2.0 * self.variable(s)
@@ -292,7 +303,9 @@ class Scaled(Field):
     dr/dt = η(Zᵀσ − v) − ½η² G'G, σ = softmax(−m); what order 2 leaves out acts on modes that have died before T.
     """
 
-    rounding = 1.0       # moves that stay the same are rounded the same way each time
+    @property
+    def rounding(self) -> tuple[float, float]:
+        return 1.0, 1.0                                       # moves that stay the same are rounded the same way each time
 
     def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
         Z, eta = self.Z, self.eta
@@ -399,7 +412,7 @@ def choose(problem: Problem) -> Field:
             solve = lambda rows: np.array([geometry.direction(row) for row in rows])  # noqa: E731
         elif isinstance(geometry, Potential):
             solve = lambda rows: np.array([geometry.solve(problem.start, row) for row in rows])  # noqa: E731
-        return Linear(problem, eta / (1.0 - beta), decay, kappa, solve)
+        return Linear(problem, eta / (1.0 - beta), decay, kappa, beta, solve)
     if beta or gamma:
         raise refuse("momentum has a field here only where the geometry is quadratic")
     if isinstance(geometry, Norm) and geometry.power is not None:

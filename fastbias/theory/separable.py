@@ -310,6 +310,18 @@ def _searched(problem: Problem) -> list[Hypothesis]:
     return [Hypothesis("searched steps keep to min(η₊, 1/(B²L))", None, "they may exceed it; seen only in a run")]
 
 
+def _cone(problem: Problem, w: np.ndarray) -> list[Hypothesis]:
+    """What is said beside any maximum margin: the regularisation path's end, and Lemma 8 with its residual so far."""
+    rows = [Hypothesis("the regularisation path argmin L over ‖w‖ ≤ c ends in this direction, too", True,
+                       "Rosset, Zhu, Hastie (2004); fb.regularisation_path follows it")]
+    reached = problem.reached
+    if reached is not None and reached.t > 0:
+        off = problem.off_cone(problem.predictor(reached.u), w)
+        rows.append(Hypothesis("−∇L/‖∇L‖ tends to the cone of the support vectors (Lemma 8)", None,
+                               f"it is {off:.1e} away at t = {reached.t}; trace.cone_distance measures each row"))
+    return rows
+
+
 def direction(problem: Problem, flow: bool) -> Limit:
     """The limit direction that a row of MARGIN names, with its hypotheses checked."""
     row = next(row for row in MARGIN if row.covers(problem, flow))
@@ -342,6 +354,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
         raise NoTheorem(row.reason, row.source, tuple(rows))
     found = widest(problem.Z, problem.shape, norm)
     rows += [*found.hypotheses, Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss")]
+    rows += _cone(problem, found.w)
     rates, offset = row.rates(problem), None
     if row.asymptote is not None:
         told_asymptote, offset, rates = row.asymptote(problem, found)
