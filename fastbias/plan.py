@@ -318,7 +318,8 @@ class Plan:
     def fast_forward(self, log_t: float, record: Any = None, rtol: float = 1e-10, max_steps: Any = 1_000_000) -> Trace:
         """Where the run is at log t, for any t: exact steps first, then the method's modified field in log time.
 
-        After T exact steps of a monotone loss the iterates follow dw/dt = inc − ½ inc'·inc up to O(1/T²) for ever; that is
+        The squared loss in quadratic geometries with constant steps and momentum has a closed form, at any t. Else, after T
+        exact steps of a monotone loss the iterates follow dw/dt = inc − ½ inc'·inc up to O(1/T²) for ever; that is
         integrated in s = log t with slacks s − m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits.
         The plan itself stays where it stands; the exact steps are done on a copy.
 
@@ -338,7 +339,8 @@ class Plan:
         Trace
             ``log_t`` (K,); ``t`` is −1 where it does not fit; ``error_estimate`` (K,) bounds max_j |w_j − exact|: three
             times the change from handing over at T and at 2T and from integrating ten times tighter, plus rounding;
-            ``slack`` (K, N) is log t − m_n. The message says how many exact steps were done, and where rtol is not reached.
+            ``slack`` (K, N) is log t − m_n (monotone losses). The message says how many exact steps were done, and where
+            rtol is not reached.
 
         Raises
         ------

@@ -79,8 +79,8 @@ class Trace:
     status: Status = Status.OK
     message: str = MESSAGES[Status.OK]
     problem: Data | None = field(default=None, repr=False)
-    log_times: np.ndarray | None = field(default=None, repr=False)
     error_estimate: np.ndarray | None = field(default=None, repr=False)
+    log_times: np.ndarray | None = field(default=None, repr=False)
     slack: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
@@ -146,7 +146,7 @@ class Trace:
         For gradient descent on separable data it tends to ŵ = argmin ‖w‖² s.t. y_n⟨w, x_n⟩ ≥ 1, and far faster than w/‖w‖
         does; ValueError where fewer than two rows lie in these decades.
         """
-        last = np.flatnonzero((self.t > 0) & (self.t >= self.t[-1] / 100))
+        last = np.flatnonzero(np.isfinite(self.log_t) & (self.log_t >= self.log_t[-1] - np.log(100.0)))
         if last.size < 2:
             raise ValueError(f"trace must have two rows within its last two decades, got {last.size}")
         first = last[0]
@@ -196,7 +196,7 @@ class Trace:
         """The slope of a series' logarithm against the logarithm of its clock, over the last two decades of t."""
         with np.errstate(divide="ignore", invalid="ignore"):
             x = np.log(self.log_t) if clock == "log t" else self.log_t
-        use = (self.t > 1) & (self.t >= self.t[-1] / 100) & np.isfinite(logs) & np.isfinite(x)
+        use = (self.log_t > 0) & (self.log_t >= self.log_t[-1] - np.log(100.0)) & np.isfinite(logs) & np.isfinite(x)
         return float(np.polyfit(x[use], logs[use], 1)[0]) if use.sum() >= 3 else float("nan")
 
     def cone_distance(self, limit: Limit) -> np.ndarray:
@@ -302,9 +302,8 @@ class Trace:
         return Trace(np.concatenate([self.t[keep], later.t]), np.vstack([self.u[keep, :n], later.u[:, :n]]),
                      np.concatenate([self.w[keep], later.w]), np.concatenate([self.log_loss[keep], later.log_loss]),
                      later.status, later.message, later.problem or self.problem,
-                     np.concatenate([self.log_t[keep], later.log_t]),
                      both(zeros if self.error_estimate is None else self.error_estimate, later.error_estimate),
-                     both(self.slack, later.slack))
+                     np.concatenate([self.log_t[keep], later.log_t]), both(self.slack, later.slack))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the rows to an NPZ file (no pickle); read it back with `Trace.load`."""
@@ -362,7 +361,10 @@ class Trace:
         return ax
 
     def __str__(self) -> str:
-        end = f"t = {self.t[-1]:g}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
+        if not len(self):
+            return f"0 rows; {self.message}"
+        when = f"t = {self.t[-1]:g}" if self.t[-1] >= 0 else f"log t = {self.log_t[-1]:g}"
+        end = f"{when}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
         return f"{len(self)} rows to {end}; {self.message}"
 
 

@@ -259,7 +259,7 @@ def test_traces_join_save_load_and_draw(tmp_path):
     (m.mirror_descent("cosh", 0.1, primal_momentum=0.5), "exponential", "primal momentum"),
     (m.mirror_descent("entropy", 0.1), "exponential", "no field is known"),
     (m.natural_gradient("cosh", 0.1), "exponential", "no field is known"),
-    (m.gradient_descent(0.1), fb.losses.huber(1.0), "closed form"),
+    (m.gradient_descent(0.1), fb.losses.huber(1.0), "closed form is for the squared loss"),
     (m.gradient_descent(0.1), fb.losses.Loss("own", fb.losses.sigmoid.slope, fb.losses.sigmoid.log_loss, "monotone", [2.0]),
      "declare excess"),
 ], ids=lambda v: str(v)[:50])
@@ -334,3 +334,24 @@ def test_the_second_order_is_the_second_order(name):
 def _with(method, rule):
     import dataclasses
     return dataclasses.replace(method, rule=rule)
+
+
+@long
+def test_the_squared_loss_has_a_closed_form_at_any_t():
+    A, b = fb.data.random_regression(3, 6, rng=0)
+    eta = 0.3 / np.linalg.norm(A, 2) ** 2
+    for method in (m.gradient_descent(eta), m.gradient_descent(eta, 0.9), m.gradient_descent(eta, 0.9, 0.9),
+                   m.mirror_descent(P.quadratic(np.arange(1.0, 7)), eta, 0.5), m.steepest_descent("l2", eta)):
+        plan = fb.Plan(A, b, loss="squared", method=method)
+        plan.run(10)
+        trace = plan.fast_forward(1e9, record=np.log([100, 5000]))
+        assert trace.w[-1] == pytest.approx(plan.limit().w, abs=1e-12)
+        assert trace.t[:2].tolist() == [100, 5000]
+        exact = plan.run(4990, record=[100])
+        assert trace.w[0] == pytest.approx(exact.w[1], abs=1e-12)
+        assert trace.w[1] == pytest.approx(exact.w[-1], abs=1e-10)
+    with pytest.raises(LookupError, match="quadratic geometries"):
+        fb.Plan(A, b, loss="squared", method=m.mirror_descent("cosh", eta)).fast_forward(10)
+    few = fb.Plan(A, b, loss="squared", method=m.gradient_descent(eta)).fast_forward(np.log(20))
+    assert few.t[-1] == 20
+    assert (np.diff(few.t) > 0).all()

@@ -8,7 +8,8 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import Status
-from fastbias.forward.fields import Field, choose
+from fastbias.forward import linear
+from fastbias.forward.fields import FAR, FAR_RTOL, Field, choose
 from fastbias.forward.march import Stalled
 from fastbias.limits import NoTheorem
 from fastbias.margins import separate
@@ -38,6 +39,16 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
     rtol = checks.number("rtol", rtol, least=1e-13, most=1e-2)
     budget = checks.whole("max_steps", max_steps)
     end = checks.number("log_t", log_t, above=0)
+    if here.t > 0 and np.log(here.t) > end:
+        raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
+    if problem.loss.kind == "root":
+        why = linear.covers(problem)
+        if why is not None:
+            raise NoTheorem(why, "fast-forward")
+        rows = _rows(record, end, max(here.t, 1))
+        small = rows < 36.0                                # whole steps, each once
+        return linear.at(problem, here.u, here.move, here.t,
+                         np.unique(np.append(np.log(np.round(np.exp(rows[small]))), rows[~small])))
     field = choose(problem)
     told = separate(problem.Z)
     if not told:
@@ -45,8 +56,6 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
                         "reach and there is nothing to fast-forward", "fast-forward", (), told.dual)
     slow = 1.0 - float(problem.method.beta[0])
     first = max(here.t, min(int(BEGIN / slow), max(budget // 2, 1)))
-    if here.t > 0 and np.log(here.t) > end:
-        raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
     run, sharp = runner(), max(rtol / 1000.0, 1e-13)
     while True:
         far = run(first) if first > here.t else here
@@ -64,7 +73,8 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
         early = _slope(problem, field, far, further) > LATE
         if early:                                          # then what is left out has not begun to fall: it counts in full
             change *= np.exp(np.minimum(later - np.log(further.t), 300.0))
-        estimate = change + SOLVER * sharp * size + _rounding(size, later, field.rounding)
+        solver = SOLVER * np.where(later > np.log(far.t) + FAR, FAR_RTOL, sharp)
+        estimate = change + solver * size + _rounding(size, later, field.rounding)
         soon = later <= np.log(further.t) + SOON
         worst = float((change / np.maximum(size, 1.0))[soon].max(initial=0.0))
         if (worst <= rtol and not early) or 2 * further.t > budget:
@@ -119,4 +129,4 @@ def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact
         estimate = np.concatenate([_rounding(np.abs(u).max(axis=1), exact, law), estimate])
     shortfall = "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
     return Trace(t, w, w.reshape(s.size, *problem.shape), np.array(log_loss), Status.OK,
-                 f"{steps} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, s, estimate, slack)
+                 f"{steps} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, estimate, s, slack)

@@ -27,6 +27,7 @@ from fastbias.problem import Problem, Reached
 __all__ = ["Field", "choose"]
 
 LATE = 60.0          # log t from which the second order, 1/t of the first, is below rounding
+FAR, FAR_RTOL = 40.0, 1e-12     # log time after a handover from which on an integration need not be sharper than this
 EXPONENT = 600.0     # trial states of an integrator may overshoot: their pushes are held under e^600
 
 
@@ -80,10 +81,18 @@ class Field:
         N = len(self.Z)
         s = np.log(float(here.t))
         x = np.concatenate([self.clock(s) - self.Z @ here.u, self.own(here)])
-        begin = float(self.variable(np.array(s)))
         if rows.size == 0:
             return np.empty((0, N)), np.empty((0, here.u.size))
-        states = march(self.rate, self.exact_jacobian, x, begin, self.variable(rows), rtol, rtol * self.scales(x))
+        # first as sharply as asked; far out, where w is large and only its digits count, 1e-12 does, and less would stall
+        turn = s + FAR
+        near, far = rows[rows <= turn], rows[rows > turn]
+        stops = near if far.size == 0 else np.append(near, turn)
+        states = march(self.rate, self.exact_jacobian, x, float(self.variable(np.array(s))), self.variable(stops), rtol,
+                       rtol * self.scales(x))
+        if far.size:
+            loose = max(rtol, FAR_RTOL)
+            states = np.vstack([states[:-1], march(self.rate, self.exact_jacobian, states[-1], float(self.variable(turn)),
+                                                   self.variable(far), loose, loose * self.scales(states[-1]))])
         slack = (rows - self.clock(rows))[:, None] + states[:, :N]
         return slack, np.array([self.w(state[N:]) for state in states]).reshape(rows.size, -1)
 
@@ -363,8 +372,6 @@ def choose(problem: Problem) -> Field:
 
     if not problem.model.linear:
         raise refuse(f"the {problem.model.name} model is not linear")
-    if loss.kind != "monotone":
-        raise refuse("only the squared loss has a closed form, and the others come to rest within ordinary runs")
     if loss.excess is None or loss.ratio is None:
         raise refuse("the loss does not declare excess and ratio")
     if method.sampling.batch or method.random:

@@ -37,6 +37,8 @@ class Potential:
         The domain is w > lower in each coordinate (0 for the entropy); −inf for the whole space.
     quadratic : bool, default False
         Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey Theorem 1.
+    matrix : callable, optional
+        Length d → D with ∇ψ(w) = Dw, for potentials that are quadratic; where it is not given, the link is asked.
     degenerate : bool, default False
         Whether argmin ψ is a point where the Hessian is singular, so that natural gradient needs another start.
     horizon : float, optional
@@ -60,6 +62,7 @@ class Potential:
     horizon: float | None = None
     symmetric: int = 0
     convex: Callable[[Any, Any], Any] | None = None
+    matrix: Callable[[int], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         expect("Potential", link=(self.link, MAP), inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),

@@ -85,7 +85,7 @@ def quadratic(D: Any) -> Potential:
     D = checks.positive_definite("D", D)
     root = np.linalg.cholesky(D)
     return Potential("quadratic", _quadratic_link, _quadratic_inverse, _quadratic_metric, _quadratic_value,
-                     np.concatenate([D.ravel(), root.ravel()]), size=D.shape[0], quadratic=True,
+                     np.concatenate([D.ravel(), root.ravel()]), size=D.shape[0], quadratic=True, matrix=lambda d: D,
                      convex=lambda cp, w: 0.5 * cp.sum_squares(root.T @ w))
 
 

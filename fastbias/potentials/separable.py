@@ -35,7 +35,7 @@ def _half_square(params, x):  # type: ignore[no-untyped-def]
     return 0.5 * total
 
 
-euclidean = Potential("euclidean", _identity, _identity, _identity_at, _half_square, quadratic=True,
+euclidean = Potential("euclidean", _identity, _identity, _identity_at, _half_square, quadratic=True, matrix=np.eye,
                       convex=lambda cp, w: 0.5 * cp.sum_squares(w))
 """ψ(w) = ½‖w‖₂², ∇ψ(w) = w: mirror descent is gradient descent."""
 
