@@ -33,7 +33,7 @@ from fastbias.abi import (
     Status,
 )
 from fastbias.driver import Driver
-from fastbias.limits import Limit
+from fastbias.limits import Limit, NoTheorem
 from fastbias.problem import Problem, Reached, make
 from fastbias.trace import RunStopped, Trace
 
@@ -345,7 +345,10 @@ class Plan:
         Raises
         ------
         NoTheorem
-            A ``LookupError`` that says why where the method or loss has no such field, or the integration fails.
+            A ``LookupError`` that says why where the method or loss has no such field, the data are not separable, the loss
+            is not on its way to 0 after max_steps, or the integration fails.
+        RunStopped
+            Where the exact steps cannot go on.
         ValueError, TypeError
             Where an argument is bad.
 
@@ -361,7 +364,10 @@ class Plan:
             copy = self._copy()
 
             def run(t: int) -> Reached:
-                copy.run(t - copy.t, record=2)
+                ended = copy.run(t - copy.t, record=2)
+                if copy.t < t:
+                    raise NoTheorem(f"the exact steps that fast-forward begins with ended early: {ended.message}",
+                                    "fast-forward")
                 return copy._reached()
             return run
         return forward.fast_forward(self.problem, self._reached(), runner, log_t, record, rtol, max_steps)

@@ -355,3 +355,11 @@ def test_the_squared_loss_has_a_closed_form_at_any_t():
     few = fb.Plan(A, b, loss="squared", method=m.gradient_descent(eta)).fast_forward(np.log(20))
     assert few.t[-1] == 20
     assert (np.diff(few.t) > 0).all()
+
+
+def test_exact_steps_that_end_early_are_told():
+    plan = fb.Plan([[1.0, 2.0]], [1.0], loss="exponential", method=m.gradient_descent(0.1), start=[30.0, 30.0])
+    with pytest.raises(LookupError, match="ended early: the whole state repeats"):
+        plan.fast_forward(100)
+    with pytest.raises(fb.RunStopped):
+        fb.Plan([[100.0]], [1], loss="exponential", method=m.gradient_descent(1e307)).fast_forward(100)

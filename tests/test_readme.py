@@ -33,6 +33,9 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
         assert "log loss   against t: slope -1.00, predicted -1" in shown
         assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin, rel=3e-2)
         assert "best p" in shown
+    if "fast_forward" in code:
+        assert float(shown.split()[0]) < 1e-8
+        assert "80000 exact steps" in shown
     if "mine" in names:
         c = np.array([1, 2, 4])                                # the minimum weighted norm: w ∝ x / c
         wanted = [1, 2, 3] / c
@@ -44,7 +47,7 @@ def lines(code):
 
 
 def test_the_examples_are_as_short_as_promised():
-    first, _, norm = PYTHON
+    first, _, _, norm = PYTHON
     assert len(lines(first)) <= 12
     assert len(lines(norm)) <= 15
 
