@@ -338,7 +338,7 @@ class Plan:
         -------
         Trace
             ``log_t`` (K,); ``t`` is −1 where it does not fit; ``error_estimate`` (K,) bounds max_j |w_j − exact|: three
-            times the change from handing over at T and at 2T and from integrating ten times tighter, plus rounding;
+            times the change from handing over at T and at 2T and from integrating less sharply, plus rounding;
             ``slack`` (K, N) is log t − m_n (monotone losses). The message says how many exact steps were done, and where
             rtol is not reached.
 

@@ -303,7 +303,8 @@ def times(ax: Axes) -> Iterator[Line]:
     for t in STOPS:
         note(ax, f"$10^{{{np.log10(t):.0f}}}$", np.log10(t * first.ended[2]), -0.5, RED, ha="center", va="bottom")
     note(ax, "$t=e^{10^9}$", FAR / np.log(10), -0.5, RED, ha="center", va="bottom")
-    marks = {"1 s": 0.0, "a year": np.log10(YEAR), "age of\nuniverse": np.log10(AGE), "$10^{10^5}$ s": 1e5, "$10^{10^9}$ s": 1e9}
+    marks = {"1 s": 0.0, "a year": np.log10(YEAR), "age of\nuniverse": np.log10(AGE), "$10^{10^5}$ s": 1e5,
+             "$10^{10^9}$ s": 1e9}
     ax.set_xscale("symlog", linthresh=20, linscale=5)
     ax.set_xticks([*marks.values()], [*marks], fontsize=8.5)
     ax.minorticks_off()

@@ -39,6 +39,7 @@ def against_an_exact_run(A, b, loss, method, T, far, **options):
     plan = fb.Plan(A, b, loss=loss, method=method)
     plan.run(T)
     rows = np.array([3 * T, far])
+    options = {"max_steps": T + 1} | options                      # a handover at T and one at 2T, and no further exact steps
     trace = plan.fast_forward(np.log(far), record=np.log(rows), **options)
     exact = plan.run(far - T, record=rows)
     assert trace.t.tolist() == rows.tolist()
@@ -71,7 +72,7 @@ def one(A):
 
 SETS = {"A": separable(40, 10, 0), "B": separable(20, 50, 1),
         "duplicated": one([[1, 0.5, 0], [1, 0.5, 0], [0.2, 1, 0], [3, 1, 1]]),
-        "alpha = 1e-6": one([[1, 0], [1 + 1e-6, 1], [1, -1]]), "alpha = 0": one([[1, 0], [1, 1]]),
+        "alpha = 1e-6": one([[1, 0], [1 - 1e-6, 1]]), "alpha = 0": one([[1, 0], [1, 1]]),
         "not spanning": one([[1, 0, 0], [0, 1, 0], [2, 2, 1]])}
 
 
@@ -140,7 +141,7 @@ def test_estimates_hold_on_random_problems(seed):
     A, b = separable(int(rng.integers(2, 15)), d, seed)
     name = list(METHODS)[int(rng.integers(len(METHODS)))]
     try:
-        against_an_exact_run(A, b, "exponential", random_method(name, d, A, rng), 10_000, 100_000, max_steps=50_000)
+        against_an_exact_run(A, b, "exponential", random_method(name, d, A, rng), 10_000, 100_000)
     except (fb.NoTheorem, fb.RunStopped):
         return
 
@@ -168,7 +169,7 @@ def test_log_t_of_1e9_is_reached_and_where_theory_says(name, loss):
     for z, a, k in zip(support, alpha, count, strict=True):
         got = trace.slack[-1][np.flatnonzero((z == Z).all(axis=1))[0]]
         if a > 1e-9:                                               # η e^slack = α: the fixed point of ρ
-            near = {"alpha = 1e-6": 1e-8, "alpha = 0": 2e-9}.get(name, 1e-10)
+            near = {"alpha = 1e-6": 3e-10, "alpha = 0": 2e-9}.get(name, 1e-10)    # (α = 0: off by 1/log t)
             assert got == pytest.approx(np.log(a / (k * eta)), abs=near)
         else:                                                      # log log t: its push falls like 1/log t
             assert got == pytest.approx(-np.log(1e9), abs=6)
@@ -355,6 +356,40 @@ def test_the_squared_loss_has_a_closed_form_at_any_t():
     few = fb.Plan(A, b, loss="squared", method=m.gradient_descent(eta)).fast_forward(np.log(20))
     assert few.t[-1] == 20
     assert (np.diff(few.t) > 0).all()
+
+
+def test_what_would_be_a_silent_approximation_is_refused():
+    """Each of these gave a wrong answer with a small estimate once."""
+    short = NESTEROV[:50_000]                                         # then constant momentum goes on: another method
+    with pytest.raises(LookupError, match="momentum array ends"):
+        fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.02, short, short)).fast_forward(np.log(1e6))
+    with pytest.raises(LookupError, match="swing to and fro"):
+        fb.Plan(X, y, loss="exponential", method=m.gradient_descent(fb.steps.loss_scaled(1.0))).fast_forward(20)
+    near = np.array([[1, 0.5], [0.5, 1], [0.5, 1 + 1e-11], [3, 2]])   # a sample just behind a support vector
+    with pytest.raises(LookupError, match="just behind"):
+        fb.Plan(near, np.ones(4), loss="exponential", method=m.gradient_descent(fb.steps.loss_scaled(0.1))).fast_forward(40)
+    plateau = fb.Plan([[1, 0], [1, 1]], [1, 1], loss="sigmoid", method=m.gradient_descent(5.0), start=[-13, 1])
+    with pytest.raises(LookupError, match="do not yet shrink"):
+        plateau.fast_forward(np.log(5e6), max_steps=10_000)
+    for momentum, budget in ((0.0, 0), (0.0, 500), (0.9, 10_000), (0.9999, 100_000)):    # not on its slow manifold
+        with pytest.raises(LookupError, match="two handovers"):
+            fb.Plan(X, y, loss="logistic", method=m.gradient_descent(0.02, momentum)).fast_forward(20, max_steps=budget)
+
+
+def test_rows_are_whole_steps_from_where_the_plan_stands():
+    plan = fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.02))
+    trace = plan.fast_forward(5.0, record=[0.0, 0.1, 0.3, 0.8, 5.0])
+    assert trace.t.tolist() == [1, 2, 148]
+    assert trace.w[0] == pytest.approx(0.02 * (y @ X))
+    assert trace.log_t == pytest.approx(np.log([1, 2, 148]))
+    plan.run(7)
+    with pytest.raises(ValueError, match="record must hold log t between 1.94"):
+        plan.fast_forward(50, record=[0.5, 5])
+    whole = plan.fast_forward(43.5, record=50)
+    assert whole.t[0] == 7
+    assert whole.t[-1] == -1 or whole.t[-1] > 7e18
+    assert (whole.t > 0).all() == (np.exp(43.5) < 2.0 ** 63)
+    assert plan.fast_forward(43.7, record=1).t.tolist() == [-1]
 
 
 def test_exact_steps_that_end_early_are_told():

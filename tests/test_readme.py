@@ -35,7 +35,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
         assert "best p" in shown
     if "fast_forward" in code:
         assert float(shown.split()[0]) < 1e-8
-        assert "80000 exact steps" in shown
+        assert "80001 exact steps" in shown
     if "mine" in names:
         c = np.array([1, 2, 4])                                # the minimum weighted norm: w ∝ x / c
         wanted = [1, 2, 3] / c

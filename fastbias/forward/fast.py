@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import Status
 from fastbias.forward import linear
-from fastbias.forward.fields import FAR, FAR_RTOL, Field, choose
+from fastbias.forward.fields import FAR, FAR_RTOL, choose
 from fastbias.forward.march import Stalled
 from fastbias.limits import NoTheorem
 from fastbias.margins import separate
@@ -23,7 +24,10 @@ BEGIN = 40_000        # exact steps, over 1 − β, before the first handover
 SAFETY = 3.0
 SOLVER = 50.0         # what an integration may be wrong by, in units of its own tolerance
 SOON = 8.0            # log time after a handover within which what the field leaves out has shown itself
-LATE = -0.5           # d log L/d clock from which on a run counts as being on its way
+LEAST = 1_000         # exact steps, over 1 − β, under which no estimate is given
+SOURCE = "fast-forward"
+LAST = 2.0 ** 63      # the t that no longer fits int64
+LATE = -0.5           # d log‖Δu‖/d log t from which on a run counts as being on its way
 EPS = float(np.finfo(float).eps)
 
 Runner = Callable[[], Callable[[int], Reached]]
@@ -35,62 +39,72 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
 
     ``runner()`` copies the run as it stands; what it returns does exact steps up to rising t, and says where they lead.
     """
-    # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most 1/(ρ − 1) times what it changed.
     rtol = checks.number("rtol", rtol, least=1e-13, most=1e-2)
     budget = checks.whole("max_steps", max_steps)
     end = checks.number("log_t", log_t, above=0)
     if here.t > 0 and np.log(here.t) > end:
         raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
+    rows = _rows(record, end, here.t)
     if problem.loss.kind == "root":
         why = linear.covers(problem)
         if why is not None:
-            raise NoTheorem(why, "fast-forward")
-        rows = _rows(record, end, max(here.t, 1))
-        small = rows < 36.0                                # whole steps, each once
-        return linear.at(problem, here.u, here.move, here.t,
-                         np.unique(np.append(np.log(np.round(np.exp(rows[small]))), rows[~small])))
+            raise NoTheorem(why, SOURCE)
+        trace = linear.at(problem, here.u, here.move, here.t, rows)
+        return replace(trace, slack=trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T)
     field = choose(problem)
+    if end > field.until:
+        raise NoTheorem(f"the momentum array ends at log t = {field.until:.6g}, and its last entry goes on from there, "
+                        "which is another method: give a longer one, or ask for less", SOURCE)
     told = separate(problem.Z)
     if not told:
         raise NoTheorem("the data are not separable (λ in .dual certifies it), so the run comes to rest within ordinary "
-                        "reach and there is nothing to fast-forward", "fast-forward", (), told.dual)
-    slow = 1.0 - float(problem.method.beta[0])
-    first = max(here.t, min(int(BEGIN / slow), max(budget // 2, 1)))
+                        "reach and there is nothing to fast-forward", SOURCE, (), told.dual)
+    slow, limit = 1.0 - float(problem.method.beta[0]), here.t + budget
+    first = max(here.t, min(int(BEGIN / slow), limit // 2))
+    if first < LEAST / slow or limit < 1.01 * first:
+        raise NoTheorem(f"an estimate of the error needs two handovers after {int(LEAST / slow)} exact steps or more, and "
+                        f"max_steps = {budget} from step {here.t} on are too few for that", SOURCE)
     run, sharp = runner(), max(rtol / 1000.0, 1e-13)
     while True:
         far = run(first) if first > here.t else here
-        further = run(first + min(first, max(budget, 1)))
-        rows = _rows(record, end, further.t)
-        exact, later = rows[rows <= np.log(further.t)], rows[rows > np.log(further.t)]
+        further = run(min(2 * first + 1, limit))             # an odd number of steps on: a 2-cycle would show
+        begin = np.log(further.t)
+        exact, later = rows[rows <= begin], rows[rows > begin]
+        between = begin + np.geomspace(1e-2, SOON, 16)        # rows of our own, in which what is left out would show
+        stops = np.unique(np.concatenate([later, between[between <= max(end, begin + 1.0)]]))
         try:
-            loose = field.follow(far, later, 100.0 * sharp)
-            tight = field.follow(further, later, sharp)
+            loose = field.follow(far, stops, 100.0 * sharp)
+            tight = field.follow(further, stops, sharp)
         except Stalled as error:
-            raise NoTheorem(f"the modified field could not be followed to log t = {end:g} ({error})",
-                            "fast-forward") from None
+            raise NoTheorem(f"the modified field could not be followed to log t = {end:g} ({error})", SOURCE) from None
+        # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most 1/(ρ − 1) times what it
+        # changed, at its largest so far, since two curves may cross
         size = np.abs(tight[1]).max(axis=1, initial=0.0)
-        change = SAFETY * np.abs(tight[1] - loose[1]).max(axis=1, initial=0.0) / min(further.t / far.t - 1.0, 1.0)
-        early = _slope(problem, field, far, further) > LATE
-        if early:                                          # then what is left out has not begun to fall: it counts in full
-            change *= np.exp(np.minimum(later - np.log(further.t), 300.0))
-        solver = SOLVER * np.where(later > np.log(far.t) + FAR, FAR_RTOL, sharp)
-        estimate = change + solver * size + _rounding(size, later, field.rounding)
-        soon = later <= np.log(further.t) + SOON
-        worst = float((change / np.maximum(size, 1.0))[soon].max(initial=0.0))
-        if (worst <= rtol and not early) or 2 * further.t > budget:
+        change = np.maximum.accumulate(np.abs(tight[1] - loose[1]).max(axis=1, initial=0.0))
+        change *= SAFETY / min(further.t / far.t - 1.0, 1.0)
+        worst = float((change / np.maximum(size, 1.0))[stops <= begin + SOON].max(initial=0.0))
+        early = field.shrinks and _slope(far, further) > LATE
+        if (worst <= rtol and not early) or limit // 2 < further.t:
             break
-        first = min(4 * first, budget // 2)
-    if early and (change > np.maximum(size, 1.0)).any():
-        raise NoTheorem(f"after {further.t} steps the loss does not yet fall as it will in the end, so nothing bounds the "
-                        f"error that far: ask for less than log t = {end:g}, or for more max_steps than {budget}",
-                        "fast-forward")
-    return _trace(problem, runner(), here, exact, later, tight, estimate, further.t, worst, rtol, field.rounding)
+        first = min(4 * first, limit // 2)
+    if early:
+        raise NoTheorem(f"after {further.t} steps the moves do not yet shrink as they will in the end, so nothing bounds the "
+                        f"error: ask for more max_steps than {budget}", SOURCE)
+    solver = SOLVER * np.where(stops > np.log(far.t) + FAR, FAR_RTOL, sharp)
+    tiny = np.abs(further.u - far.u).max() < 1e3 * EPS * np.abs(further.u).max() * (further.t - far.t)
+    law = (0.5, 1.0) if tiny else field.rounding              # moves of a few units in the last place are rounded all alike
+    estimate = change + solver * size + _rounding(size, stops, law)
+    asked = np.isin(stops, later)
+    return _trace(problem, runner(), here, exact, later, (tight[0][asked], tight[1][asked]), estimate[asked], further.t,
+                  worst, rtol, law)
 
 
-def _slope(problem: Problem, field: Field, far: Reached, further: Reached) -> float:
-    """D log L/d clock between the handovers: −1 in the end."""
-    clock = field.clock(np.log([float(far.t), float(further.t)]))
-    return (problem.log_loss(further.u) - problem.log_loss(far.u)) / float(clock[1] - clock[0])
+def _slope(far: Reached, further: Reached) -> float:
+    """How the moves shrink between the handovers, d log‖Δu‖/d log t: −1 in the end."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moves = np.log([float(np.abs(x.move).max()) for x in (far, further)])
+    slope = float((moves[1] - moves[0]) / np.log(further.t / far.t))
+    return slope if np.isfinite(slope) else 0.0
 
 
 def _rounding(size: np.ndarray, rows: np.ndarray, law: tuple[float, float]) -> np.ndarray:
@@ -100,16 +114,19 @@ def _rounding(size: np.ndarray, rows: np.ndarray, law: tuple[float, float]) -> n
 
 
 def _rows(record: Any, end: float, t: int) -> np.ndarray:
-    """Log t of the rows asked for, the last one ``end``."""
-    count = ROWS if record is None else record
+    """Log t of the rows asked for, from where the plan stands (t ≥ 1) to ``end``; on whole steps, each once."""
+    count, begin = ROWS if record is None else record, float(np.log(max(t, 1)))
     if np.ndim(count) == 0:
         whole = checks.whole("record", count, least=1)
-        start = np.log(t) + 1e-3
-        return np.geomspace(start, end, whole) if end > start and whole > 1 else np.array([end])
-    rows = np.unique(checks.array("record", record, "a whole number or a (K,) array of log t", dims=1))
-    if rows[-1] > end or rows[0] < 0:
-        raise ValueError(f"record must hold log t between 0 and {end:g}, got {checks.short(record)}")
-    return np.unique(np.append(rows, end))
+        rows = np.append(np.geomspace(max(begin, min(0.5, end)), end, whole)[:-1], end) if whole > 1 else np.array([end])
+        rows = np.append(begin, rows) if whole > 1 else rows
+    else:
+        rows = checks.array("record", record, "a whole number or a (K,) array of log t", dims=1)
+        if rows.max() > end or rows.min() < begin - 1e-12:
+            raise ValueError(f"record must hold log t between {begin:g} and {end:g}, got {checks.short(record)}")
+        rows = np.append(rows, end)
+    small = rows < 36.0
+    return np.unique(np.append(np.log(np.round(np.exp(rows[small]))), rows[~small]))
 
 
 def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact: np.ndarray, later: np.ndarray,
@@ -118,10 +135,10 @@ def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact
     """Join the exact rows with the later ones."""
     slack, w = tight
     s = np.concatenate([exact, later])
-    t = np.array([round(float(np.exp(x))) if x < 42.0 else -1 for x in s], np.int64)
+    t = np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s], np.int64)
     log_loss = [problem.loss.log(problem.y * (x - row), problem.y) for x, row in zip(later, slack, strict=True)]
     if exact.size:
-        before = [run(round(float(np.exp(x)))) if x > 0 else here for x in exact]
+        before = [run(round(float(np.exp(x)))) for x in exact]
         u = np.array([r.u for r in before])
         w = np.vstack([u, w])
         slack = np.vstack([exact[:, None] - u @ problem.Z.T, slack])
@@ -129,4 +146,5 @@ def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact
         estimate = np.concatenate([_rounding(np.abs(u).max(axis=1), exact, law), estimate])
     shortfall = "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
     return Trace(t, w, w.reshape(s.size, *problem.shape), np.array(log_loss), Status.OK,
-                 f"{steps} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, estimate, s, slack)
+                 f"{steps - here.t} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, estimate, s,
+                 slack)

@@ -101,6 +101,16 @@ class Field:
         return here.u
 
     @property
+    def shrinks(self) -> bool:
+        """Whether the moves shrink like 1/t in the end."""
+        return True
+
+    @property
+    def until(self) -> float:
+        """The log t to which the method itself goes on as it is."""
+        return np.inf
+
+    @property
     def rounding(self) -> tuple[float, float]:
         """(c, a): an exact run of t steps in float64 rounds by about c eps ‖w‖ t^a; a random walk."""
         return 2.0, 0.5
@@ -313,6 +323,10 @@ class Scaled(Field):
     """
 
     @property
+    def shrinks(self) -> bool:
+        return False
+
+    @property
     def rounding(self) -> tuple[float, float]:
         return 1.0, 1.0                                       # moves that stay the same are rounded the same way each time
 
@@ -349,12 +363,15 @@ class Scaled(Field):
         r = here.u - here.t * eta * v
         q = weights(begin, r)
         values = np.linalg.eigvalsh(((Z - q @ Z).T * q) @ (Z - q @ Z))
-        slowest = float(values[values > 1e-7 * values.max(initial=1e-300)].min(initial=np.inf))
-        rest = np.log(here.t + 80.0 / (eta * slowest)) if np.isfinite(slowest) else begin   # by then r has come to its point
+        if eta * values.max(initial=0.0) > 1.9:
+            raise NoTheorem("steps η/L so long that they swing to and fro (η λ_max of the softmax covariance is "
+                            f"{eta * values.max():.3g}, and must be under 2) are no flow", "fast-forward")
+        slow = np.concatenate([values[values > 1e-7 * values.max(initial=1e-300)], lead[lead > 0.0]])
+        rest = np.log(here.t + 80.0 / (eta * slow.min(initial=np.inf)))                 # by then r has come to its point
         last = min(max(rest, begin + 1e-6), 34.0)
-        if rows[-1] > last and not np.abs(best.dual[lead == 0.0]).min() > 1e-9:
-            raise NoTheorem("a support vector of weight 0 makes r move like log t for ever, which is followed to log t = "
-                            f"{last:.3g} only", "fast-forward")
+        if rows[-1] > last and (rest > 34.0 or not best.dual[lead == 0.0].min(initial=1.0) > 1e-9):
+            raise NoTheorem("a support vector of weight 0, or a sample just behind the support vectors, moves r for ever or "
+                            f"for very long; it is followed to log t = {last:.3g} only", "fast-forward")
         stops = np.unique(np.append(np.minimum(rows, last), last))
         states = march(rate, jacobian, r, begin, stops, rtol, rtol)
         r = states[np.searchsorted(stops, np.minimum(rows, last))]

@@ -46,7 +46,7 @@ from fastbias.trace import Trace
 __all__ = ["at", "covers"]
 
 EPS = float(np.finfo(float).eps)
-LAST = 2.0 ** 62      # the largest t that a trace writes as an integer
+LAST = 2.0 ** 63      # the t that no longer fits int64
 FAMILIES = ("gradient", "mirror", "natural", "steepest")
 
 

@@ -48,5 +48,5 @@ def march(rate: Callable[[float, np.ndarray], np.ndarray], jacobian: Callable[[f
         rows = answer.y.T
         if answer.success and rows.shape[0] == stops.size and np.isfinite(rows).all():
             return np.asarray(rows)
-        told += f"{method}: {answer.message}; "
+        told += f"{method}: {answer.message if not answer.success else 'returned numbers that are not finite, or too few'}; "
     raise Stalled(told.rstrip("; "))
