@@ -88,8 +88,8 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
             break
         first = min(4 * first, limit // 2)
     if early:
-        raise NoTheorem(f"after {further.t} steps the moves do not yet shrink as they will in the end, so nothing bounds the "
-                        f"error: ask for more max_steps than {budget}", SOURCE)
+        raise NoTheorem(f"after {further.t} steps the moves do not yet shrink as they will in the end, so nothing bounds "
+                        f"the error: ask for more max_steps than {budget}", SOURCE)
     solver = SOLVER * np.where(stops > np.log(far.t) + FAR, FAR_RTOL, sharp)
     tiny = np.abs(further.u - far.u).max() < 1e3 * EPS * np.abs(further.u).max() * (further.t - far.t)
     law = (0.5, 1.0) if tiny else field.rounding              # moves of a few units in the last place are rounded all alike

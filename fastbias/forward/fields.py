@@ -279,6 +279,11 @@ class Nesterov(Field):
     """
 
     shift: float = 0.0
+
+    @property
+    def until(self) -> float:
+        return float(np.log(self.problem.method.beta.size))
+
     @property
     def rounding(self) -> tuple[float, float]:
         return 2.0, 1.25                                      # roundings of w are kept as velocities for t/3 steps
