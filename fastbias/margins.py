@@ -5,21 +5,21 @@ bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where some such λ
 """
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
+from math import fsum
 from typing import Any
 
 import numpy as np
 
-from fastbias import checks, norms, potentials
+from fastbias import checks, norms
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
-from fastbias.potentials import Potential
+from fastbias.oracles import TIGHT, candidates, largest_least, nearest_point, polished, units
 from fastbias.problem import signed
 
-__all__ = ["Separability", "max_margin", "separability", "separate", "solve_tightly", "widest"]
+__all__ = ["Separability", "max_margin", "separability", "separate", "separator", "widest"]
 
 EPS = float(np.finfo(float).eps)
 CONIC = 1e-8          # the relative gap that counts as certified where all we have is a cone solver
@@ -61,6 +61,8 @@ def labelled(X: Any, y: Any) -> tuple[np.ndarray, tuple[int, ...]]:
     if len(shape) == 1 and (y == np.round(y)).all() and y.min() == 0 and y.any():
         K = checks.classes(y)
         return signed(X, y, K), (K, *shape)
+    if len(shape) > 1:
+        raise ValueError("labels must be −1 or +1 for X (N, m, n), got others: classes want X (N, d)")
     raise ValueError(f"labels must be −1 or +1, or classes 0, 1, ..., K-1, got {checks.short(np.unique(y)[:4].tolist())}")
 
 
@@ -108,8 +110,11 @@ def separate(Z: np.ndarray) -> Separability:
     lengths = np.linalg.norm(scaled, axis=1)
     scaled = scaled / lengths[:, None]
     best: list[tuple[float, Separability]] = []
-    for solve in (_nearest_point, _largest_least):
-        v, mu = solve(scaled)
+    for solve in (lambda rows: nearest_point(rows, np.ones(N)), largest_least):
+        found = solve(scaled)
+        if found is None:
+            continue
+        v, mu = found
         margins, bound = scaled @ v, (scaled.shape[1] + 4) * EPS * (np.abs(scaled) @ np.abs(v))
         if bool((margins > bound).all()):
             return Separability(True, v / columns, None, float(np.min(margins / np.maximum(bound, 1e-300))))
@@ -125,32 +130,11 @@ def separate(Z: np.ndarray) -> Separability:
     return answer
 
 
-def _nearest_point(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The point of the hull of the rows that is nearest to 0, and its weights, by non-negative least squares."""
-    from scipy.optimize import nnls
-    N = Z.shape[0]
-    try:
-        mu = nnls(np.vstack([Z.T, np.ones(N)]), np.append(np.zeros(Z.shape[1]), 1.0), maxiter=30 * N + 300)[0]
-    except RuntimeError:                                     # it ran out of iterations
-        return np.zeros(Z.shape[1]), np.zeros(N)
-    return (mu @ Z) / max(mu.sum(), 1e-300), mu
-
-
-def _largest_least(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest least margin over the cube, and its multipliers, by linear programming."""
-    from scipy.optimize import linprog
-    N, d = Z.shape
-    answer = linprog(np.append(np.zeros(d), -1.0), A_ub=np.hstack([-Z, np.ones((N, 1))]), b_ub=np.zeros(N),
-                     bounds=[(-1, 1)] * d + [(None, 1)], method="highs-ds",
-                     options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10})
-    return (answer.x[:d], -np.asarray(answer.ineqlin.marginals)) if answer.status == 0 else (np.zeros(d), np.zeros(N))
-
-
 def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, with its certificate.
 
     ℓ2 and quadratic norms by non-negative least squares, ℓ1 and ℓ∞ by linear programming, the others by their convex
-    face; each polished on the support vectors that these find.
+    face, in units of the margin itself; those but cone programs polished on the support vectors that these find.
 
     Parameters
     ----------
@@ -164,9 +148,10 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     -------
     Limit
         ``kind`` "direction"; ``w`` of norm 1; ``margin``; ``dual`` λ ≥ 0, Σλ = 1, one for each sample (with classes: for
-        each sample and each c ≠ y, samples first); ``duality_gap`` = (upper − lower)/upper, recomputed from w and λ alone;
-        ``certified``: it is at most 1e-10 (1e-8 in norms that only the convex solver knows); ``hypotheses`` say whether the
-        maximiser is unique.
+        each sample and each c ≠ y, samples first); ``duality_gap`` = (upper − lower)/upper, recomputed from w and λ alone,
+        the sums without rounding (where features lie far apart, those of float64 lose what w and λ prove);
+        ``certified``: it is at most 1e-10 (1e-8 in norms that only the convex solver knows), else w is the best one known;
+        ``hypotheses`` say whether the maximiser is unique.
 
     Raises
     ------
@@ -182,184 +167,185 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     """
     Z, shape = labelled(X, y)
     norm = checks.one_of("norm", norm, norms, Norm)
-    if norm.size not in (None, Z.shape[1]):
-        raise ValueError(f"X must have predictors of {norm.size} entries for the {norm.name} norm, got {Z.shape[1]}")
-    if len(shape) > 1 and norm.shape not in (None, shape):
-        raise ValueError(f"X must have predictors of shape {norm.shape} for the {norm.name} norm, got {shape}")
-    if not separate(Z):
+    norm.fits(shape)
+    return widest(Z, shape, norm, separator(Z))
+
+
+def separator(Z: np.ndarray) -> np.ndarray:
+    """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none."""
+    told = separate(Z)
+    if told.w is None:
         raise ValueError("X, y must be linearly separable to have a maximum margin; fb.separability has the certificate "
                          "that they are not")
-    return widest(Z, shape, norm)
+    return told.w
 
 
-def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm) -> Limit:
-    """The w of norm one, of the given shape, whose least ⟨w, z⟩ over the rows z is largest; some w must have it positive."""
-    unit = float(np.max(norm.dual(Z)))
-    scaled = Z / unit
-    if norm.matrix is not None:
-        root = np.linalg.cholesky(norm.matrix(Z.shape[1]))
-        rows = np.linalg.solve(root, scaled.T).T
-        w, lam = _nearest_point(rows)
-        w = np.linalg.solve(root.T, w)
-    elif norm.ball is not None:
-        w, lam = _polytope(scaled, norm.ball)
-    elif norm.shape is not None and norm.resized is not None:
-        w, lam = _rotated(scaled.reshape(-1, *norm.shape), norm.resized)
-    else:
-        w, lam = _convex(scaled, norm)
-    psi = _potential(norm)
-    best = _gap(scaled, norm, w, lam)
-    for _ in range(3):                                       # exact on the support vectors; better ones show better ones
-        gap, w, lam, margin = best
-        for support in _supports(scaled, w, lam):
-            polished = _polish(scaled[support], norm, psi, w, lam[support])
-            if polished is not None:
-                weights = np.zeros(Z.shape[0])
-                weights[support] = polished[1]
-                best = min(best, _gap(scaled, norm, polished[0], weights), key=lambda answer: answer[0])
-        if best[0] > 0.5 * gap:
-            break
-    gap, w, lam, margin = best
-    enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
-    return Limit(w.reshape(shape), "direction", f"maximum {norm.name} margin", "linear duality",
-                 (_unique(scaled, norm, margin, lam),), bool(gap <= enough), gap, lam, margin * unit, norm)
-
-
-def _gap(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, float]:
-    """(upper − lower)/upper from w and λ alone, with both brought to size one, and the lower bound."""
-    lam = np.maximum(lam, 0.0)
-    size, total = norm(w), float(lam.sum())
-    if not (size > 0 and total > 0 and np.isfinite(size + total)):
-        return np.inf, w, lam, 0.0
-    w, lam = w / size, lam / total
-    lower, upper = float((Z @ w).min()), norm.dual(lam @ Z)
-    return max(0.0, (upper - lower) / upper) if upper > 0 else np.inf, w, lam, lower
-
-
-def _supports(Z: np.ndarray, w: np.ndarray, lam: np.ndarray) -> list[np.ndarray]:
-    """Guesses of the support vectors: by weight, and by margin."""
-    margins = Z @ w
-    least = float(margins.min())
-    guesses = [np.flatnonzero(lam > cut * lam.max(initial=0.0)) for cut in (1e-3, 1e-5, 1e-7)]
-    guesses += [np.flatnonzero(margins <= least * (1 + cut)) for cut in (1e-3, 1e-5, 1e-7)] if least > 0 else []
-    return [g for i, g in enumerate(guesses) if g.size and not any(np.array_equal(g, h) for h in guesses[:i])]
-
-
-def _potential(norm: Norm) -> Potential | None:
-    """A potential that grows with the norm, whose projection polishes; None for norms without one."""
-    if norm.power is not None:
-        return potentials.squared_lp(norm.power) if norm.power <= 2 else potentials.power(norm.power)
-    return None
-
-
-def _polish(S: np.ndarray, norm: Norm, psi: Potential | None, w: np.ndarray,
-            lam: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The solution if the rows of S are exactly the support vectors: argmin ‖w‖ with Sw = 1, and its multipliers."""
-    ones = np.ones(S.shape[0])
-    if norm.matrix is not None:                               # least squares, not its normal equations
-        root = np.linalg.cholesky(norm.matrix(S.shape[1]))
-        R = np.linalg.solve(root, S.T)
-        v = np.linalg.lstsq(R.T, ones, rcond=None)[0]
-        return np.linalg.solve(root.T, v), np.linalg.lstsq(R, v, rcond=None)[0]
-    if psi is not None:
-        return psi.project(S, ones, np.zeros(S.shape[1]))
-    if norm.ball == "cross-polytope":                         # a vertex: as many coordinates as support vectors
-        active = np.abs(w) > 1e-9 * np.abs(w).max()
-        exact = np.zeros(w.size)
-        exact[active] = np.linalg.lstsq(S[:, active], ones, rcond=None)[0]
-        return exact, np.linalg.lstsq(S[:, active].T, np.sign(w[active]), rcond=None)[0]
-    if norm.ball == "cube":                                   # ±s where the combined sample is not 0; unknowns s, the free
-        pull = lam @ S
-        at = np.abs(pull) > 1e-7 * (np.abs(lam) @ np.abs(S))
-        A = np.column_stack([S[:, at] @ np.sign(pull[at]), S[:, ~at]])
-        found = np.linalg.lstsq(A, ones, rcond=None)[0]
-        exact = np.where(at, np.sign(pull) * found[0], 0.0)
-        exact[~at] = found[1:]
-        return exact, np.linalg.lstsq(A.T, np.append(1.0, np.zeros(int((~at).sum()))), rcond=None)[0]
-    return None
-
-
-def _polytope(Z: np.ndarray, ball: str) -> tuple[np.ndarray, np.ndarray]:
-    """Max t with Zw ≥ t over the ball, in the form min ‖w‖ with Zw ≥ 1, by the simplex method."""
-    from scipy.optimize import linprog
-    N, d = Z.shape
-    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    if ball == "cross-polytope":
-        answer = linprog(np.ones(2 * d), A_ub=np.hstack([-Z, Z]), b_ub=-np.ones(N), bounds=(0, None), method="highs-ds",
-                         options=options)
-        return answer.x[:d] - answer.x[d:], -np.asarray(answer.ineqlin.marginals)
-    columns = np.abs(Z).max(axis=0)                           # in units in which every feature counts alike
-    columns[columns == 0] = 1.0
-    eye, ones, Z = np.eye(d), columns[:, None], Z / columns
-    answer = linprog(np.append(np.zeros(d), 1.0), A_ub=np.block([[-Z, np.zeros((N, 1))], [eye, -ones], [-eye, -ones]]),
-                     b_ub=np.concatenate([-np.ones(N), np.zeros(2 * d)]), bounds=[(None, None)] * d + [(0, None)],
-                     method="highs-ds", options=options)
-    return answer.x[:d] / columns, -np.asarray(answer.ineqlin.marginals)[:N]
-
-
-def _convex(Z: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
-    """Min ‖w‖ with Zw ≥ 1 by the norm's convex face."""
-    import cvxpy as cp
-    if norm.convex is None:
+def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray) -> Limit:
+    """The w of norm one, of the given shape, whose least ⟨w, z⟩ over the rows z is largest; ``start`` is a `separator`."""
+    if norm.matrix is None and norm.ball is None and norm.convex is None:
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
-    w = cp.Variable(Z.shape[1])
-    margins = [Z @ w >= 1]
-    solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, w)), margins))
-    return np.asarray(w.value), np.asarray(margins[0].dual_value)
+    unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))            # to divide by a power of two is exact
+    enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
+    best = _Bounds(Z / unit, norm)
+    best.offer(start, np.ones(Z.shape[0]))
+    with np.errstate(all="ignore"):
+        _search(best, 0.1 * enough)
+        best.prove()
+        if best.gap > enough:
+            _round(best, enough)
+    certified = best.gap <= enough
+    return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin", "linear duality",
+                 (_unique(best, certified),), certified, best.gap, best.lam, best.lower * unit, norm)
 
 
-def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm]) -> tuple[np.ndarray, np.ndarray]:
-    """The same for matrices (M, m, n), within the span of their columns and of their rows, where a maximiser lies."""
-    M, m, n = Z.shape
-    columns = _basis(Z.transpose(1, 0, 2).reshape(m, -1))
-    rows = _basis(Z.transpose(2, 0, 1).reshape(n, -1))
-    small = columns.T @ Z @ rows
-    w, lam = _convex(small.reshape(M, -1), resized(*small.shape[1:]))
-    return (columns @ w.reshape(small.shape[1:]) @ rows.T).ravel(), lam
-
-
-def _basis(A: np.ndarray) -> np.ndarray:
-    """An orthonormal basis of the span of the columns of A; all of space where that is as large."""
-    if A.shape[1] >= A.shape[0]:
-        return np.eye(A.shape[0])
-    return np.asarray(np.linalg.qr(A)[0])
-
-
-def solve_tightly(program: Any) -> None:
-    """Solve a cvxpy problem as exactly as the solver can; what it then says of accuracy is left to the certificate."""
-    import cvxpy as cp
-    for tolerance in (1e-12, 1e-10, 1e-8):
-        with warnings.catch_warnings(), suppress(cp.SolverError):
-            warnings.simplefilter("ignore")
-            program.solve(cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
+def _search(best: _Bounds, enough: float) -> None:
+    """Offer what the solvers find, and make it exact on support vectors, until the gap is small enough."""
+    for _ in range(5):                                       # a better margin gives better units
+        before = best.lower
+        for pair in chain(candidates(best.Z, best.norm, before), [(best.w, best.lam)]):    # the last where solvers fail
+            best.offer(*pair)
+            _sharpen(best)
+            if best.gap <= enough:
+                return
+        if best.lower < 2.0 * before:
             return
-    raise ArithmeticError("the convex solver failed at every tolerance")
 
 
-def _unique(Z: np.ndarray, norm: Norm, margin: float, lam: np.ndarray) -> Hypothesis:
+def _sharpen(best: _Bounds) -> None:
+    """Offer the exact solutions on the support vectors; better ones show better ones. Exchanges are for where that fails."""
+    for exchanges in (0, 0, 0, 30):
+        gap = best.gap
+        for pair in polished(best.Z, best.norm, best.w, best.lam, exchanges):
+            best.offer(*pair)
+            if best.gap <= 1e-14:
+                return
+        if best.gap <= 1e-13 or (exchanges == 0 and 0.5 * gap < best.gap <= 1e-12):
+            return
+
+
+def _round(best: _Bounds, enough: float) -> None:
+    """Offer float64 neighbours of w and λ: where margins are small by cancellation, rounding alone spoils what they prove.
+
+    Neighbours are multiples by numbers near one, rounded. What λ then leaves of entries of Σ λ z that ought to vanish (ℓ∞),
+    or to be no larger than the margin (ℓ1), is cancelled by tiny weights on samples that are no support vectors: tiny
+    numbers lie densely.
+    """
+    from scipy.optimize import nnls
+    Z, lam, w, ball = best.Z, best.lam, best.w, best.norm.ball
+    on = lam > 0
+    others = Z[~on].T
+    inside = np.abs(w) < (1 - 1e-9) * np.abs(w).max()
+    for k in range(200 if Z.size < 1e4 else 10):             # exact sums are slow
+        factor = 1.0 + 8 * k * EPS
+        near = lam * factor
+        best.offer(w * factor, near)
+        if ball is not None and others.size:
+            pull = _exact_sums(Z[on], near[on])
+            if ball == "cube":
+                left = np.where(inside, pull, 0.0)
+            else:
+                left = pull - np.where(w != 0, best.lower * np.sign(w), np.clip(pull, -best.lower, best.lower))
+            size = float(np.abs(left).max())
+            with suppress(RuntimeError):                     # it ran out of iterations
+                near[~on] = nnls(others, -left / size)[0] * size if size > 0 else 0.0
+                best.offer(w, near)
+        if best.gap <= enough:
+            return
+
+
+class _Bounds:
+    """The best w and λ so far, of size one, and the bounds on the margin that they prove, each from its one alone.
+
+    Sums are taken in extended precision, and once it counts exactly: cancellation could hide what w and λ prove.
+    """
+
+    def __init__(self, Z: np.ndarray, norm: Norm) -> None:
+        self.Z, self.norm, self.size = Z, norm, float(np.abs(Z).max())
+        self.w, self.lam = np.zeros(Z.shape[1]), np.zeros(Z.shape[0])
+        self.lower, self.upper, self.exact = -np.inf, np.inf, False
+
+    @property
+    def gap(self) -> float:
+        """(upper − lower)/upper."""
+        return max(0.0, (self.upper - self.lower) / self.upper) if np.isfinite(self.upper) else np.inf
+
+    def prove(self) -> None:
+        """From here on sums are exact, and the bounds found so far are found again."""
+        self.lower, self.upper, self.exact = -np.inf, np.inf, True
+        self.offer(self.w, self.lam)
+
+    def _sums(self, A: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The columns' sums Σ_i A_ij x_i; exact ones are slow, so only where they can be seen."""
+        sums = np.asarray(x.astype(np.longdouble) @ A, float)
+        error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * float(np.linalg.norm(np.abs(x) @ np.abs(A)))
+        return _exact_sums(A, x) if self.exact and error > 1e-14 * np.abs(sums).max() else sums
+
+    def offer(self, w: np.ndarray, lam: np.ndarray) -> None:
+        """Keep w where it raises the lower bound, λ where it lowers the upper one."""
+        length = self.norm(w) if np.isfinite(w).all() else 0.0
+        if 0 < length < np.inf:
+            w = w if abs(length - 1.0) < 1e-12 else w / length
+            margins = self.Z @ w
+            near = margins <= margins.min() + 1e-12 * self.size * np.abs(w).sum()
+            lower = float(self._sums(self.Z[near].T, w).min()) / self.norm(w)
+            if lower > self.lower:
+                self.w, self.lower = w, lower
+        lam = np.maximum(lam, 0.0)
+        total = float(lam.sum())
+        if 0 < total < np.inf:
+            lam = lam if abs(total - 1.0) < 1e-12 else lam / total
+            on = lam > 0
+            upper = self.norm.dual(self._sums(self.Z[on], lam[on])) / fsum(lam[on])
+            if 0 < upper < self.upper:
+                self.lam, self.upper = lam, upper
+
+
+def _exact_sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once: products split into two floats (Dekker 1971), then summed."""
+    def halves(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        high = 134217729.0 * v                               # 2^27 + 1
+        high = high - (high - v)
+        return high, v - high
+    x = x[:, None]
+    (a, b), (c, d), products = halves(A), halves(x), A * x
+    errors = b * d - (((products - a * c) - b * c) - a * d)
+    return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
+
+
+def _unique(best: _Bounds, certified: bool) -> Hypothesis:
     """Whether the maximiser is unique: by convexity, or by the width of the optimal face along a few directions.
 
     By complementary slackness with any optimal λ, the face lies where Σ λ z allows it: in ℓ1 only its largest entries may
-    be used, with their signs; in ℓ∞ the entries that it pulls at are at ±1.
+    be used, with their signs; in ℓ∞ the entries that it pulls at are at ±1. Widths are in `units`, so that an entry that
+    the margin feels counts, however small.
     """
-    statement = "the maximiser is unique"
+    statement, norm, Z = "the maximiser is unique", best.norm, best.Z
     if norm.matrix is not None or norm.power is not None:
         return Hypothesis(statement, True, "the norm is strictly convex")
     if norm.ball is None:
         return Hypothesis(statement, None, "the norm is not known to be strictly convex")
+    if not certified:
+        return Hypothesis(statement, None, "no maximiser is certified")
     from scipy.optimize import linprog
-    pull = lam @ Z
+    pull = best.lam @ Z
+    s = units(Z, best.lower)
+    rows = Z * (s / best.lower)
     if norm.ball == "cube":
-        free = np.abs(pull) <= 1e-9 * (lam @ np.abs(Z))
-        A, b = -Z[:, free], Z[:, ~free] @ np.sign(pull[~free]) - margin
-        bounds: tuple[float, float | None] = (-1.0, 1.0)
+        free = np.abs(pull) <= 1e-9 * (best.lam @ np.abs(Z))
+        A, b = -rows[:, free], Z[:, ~free] @ np.sign(pull[~free]) / best.lower - 1.0
+        bounds = np.column_stack([-1.0 / s[free], 1.0 / s[free]])
     else:
-        free = np.abs(pull) >= (1 - 1e-9) * np.abs(pull).max()
-        A = np.vstack([-Z[:, free] * np.sign(pull[free]), np.ones((1, int(free.sum())))])
-        b, bounds = np.append(np.full(Z.shape[0], -margin), 1.0), (0.0, None)
+        free = np.abs(pull) >= (1 - 1e-9 - 1e3 * best.gap) * np.abs(pull).max()
+        A = np.vstack([-rows[:, free] * np.sign(pull[free]), s[free]])
+        b, bounds = np.append(np.full(Z.shape[0], -1.0), 1.0), np.column_stack([np.zeros(free.sum()), 1.0 / s[free]])
+    lengths = np.maximum(np.abs(A).max(axis=1, initial=0.0), np.abs(b))     # rows of size one, and a slack for rounding
+    lengths[lengths == 0] = 1.0
+    A, b = A / lengths[:, None], b / lengths + 1e-12
     width = 0.0
     for along in np.random.default_rng(0).normal(size=(3 if free.any() else 0, int(free.sum()))):
-        ends = [linprog(sign * along, A_ub=A, b_ub=b + 1e-12, bounds=bounds, method="highs-ds") for sign in (1, -1)]
-        if all(end.status == 0 for end in ends):
-            width = max(width, float(np.abs(ends[0].x - ends[1].x).max()))
-    return Hypothesis(statement, width < 1e-6, f"the optimal face is {width:.1e} wide along three random directions")
+        ends = [linprog(sign * along, A_ub=A, b_ub=b, bounds=bounds, method="highs-ds", options=TIGHT) for sign in (1, -1)]
+        if any(end.status != 0 for end in ends):
+            return Hypothesis(statement, None, "a linear program for the width of the optimal face failed")
+        width = max(width, float(np.abs(ends[0].x - ends[1].x).max()))
+    return Hypothesis(statement, True if width < 1e-6 else False if width > 1e-4 else None,
+                      f"the optimal face is {width:.1e} wide along three random directions")

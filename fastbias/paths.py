@@ -1,6 +1,7 @@
 """Explicit regularisation, to hold implicit bias against: minimum norms, and the paths ŵ(λ) of §2.4 and ŵ(c) of §3.2."""
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
-from fastbias.margins import solve_tightly
+from fastbias.margins import separate, widest
 from fastbias.norms import Norm
-from fastbias.problem import Data, gather, reachable
+from fastbias.oracles import solve_tightly
+from fastbias.problem import Data, Unreachable, gather, reachable
 from fastbias.projections import bregman_projection, feasibility
 
 __all__ = ["BallPath", "RegularisationPath", "l1_path", "minimum_norm", "regularisation_path"]
@@ -99,7 +101,8 @@ def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarra
         raise ValueError(f"norm must have a convex face to be minimised, got {norm!r}")
     w, size, unit = cp.Variable(X.shape[1]), float(np.linalg.norm(X, 2)), float(np.linalg.norm(y)) or 1.0
     equations = [(X / size) @ w == y / unit]
-    solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, w)), equations))
+    if not solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, w)), equations)):
+        raise ArithmeticError("the convex solver failed at every tolerance")
     nu = np.asarray(equations[0].dual_value)
     return np.asarray(w.value) * unit / size, nu if nu @ y >= 0 else -nu
 
@@ -222,7 +225,8 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
 
     On separable data ŵ(c)/c tends to the maximum margin in that norm as c → ∞ (Rosset, Zhu, Hastie 2004), the direction
     that steepest descent in the norm goes to (Theorem 5), though the two paths differ on the way. Newton's method on log L
-    over the ball, by the norm's convex face; loss and gradient in the log domain, so c may be large.
+    over the ball, by the norm's convex face; loss and gradient in the log domain, so c may be large. Where a step fails the
+    best point stays, and its residual tells. A loss with a finite root is 0 once a ball holds a solution of Xw = y.
 
     Parameters
     ----------
@@ -248,38 +252,94 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
     >>> print((path.w[-1] / 100).round(6), bool(path.residuals.max() < 1e-6))
     [0.707107 0.707107] True
     """
-    import cvxpy as cp
     data = gather(X, y, loss)
     norm = checks.one_of("norm", norm, norms, Norm)
-    if norm.size not in (None, data.size):
-        raise ValueError(f"X must have predictors of {norm.size} entries for the {norm.name} norm, got {data.size}")
+    norm.fits(data.shape)
     if norm.convex is None:
         raise ValueError(f"norm must have a convex face for its regularisation path, got {norm!r}")
     grid = np.sort(checks.steps("radii", radii, above=0))
-    move, at = cp.Variable(data.size), cp.Parameter(data.size)
-    root, pull = cp.Parameter((data.size, data.size)), cp.Parameter(data.size)
-    model = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(root @ move) - pull @ move), [norm.convex(cp, at + move) <= 1.0])
+    newton, direction, root = _Newton(data, norm), _direction(data, norm), _interpolation(data, norm)
     w, rows, logs, gaps = np.zeros(data.size), [], [], []
-    for c in grid:
-        w = _shrink(w, norm, float(c))
-        for _ in range(60):
-            value, g = _pull(data, w)
-            gap = float(c * norm.dual(g) - g @ w)
-            if gap <= 1e-10:
-                break
-            root.value, pull.value, at.value = _curvature(data, w, g) * c, g * c, w / c
-            solve_tightly(model)
-            step, size = np.asarray(move.value) * c, 1.0
-            while size > 1e-10 and not _pull(data, w + size * step)[0] < value - 1e-4 * size * max(float(g @ step), 0.0):
-                size /= 2
-            if size <= 1e-10:
-                break
-            w = _shrink(w + size * step, norm, float(c))
-        value, g = _pull(data, w)
+    for c in map(float, grid):
+        if root is not None and norm(root) <= c:             # L = 0 there, to rounding: no logarithm to go by
+            w, value, gap = root, _pull(data, root)[0], 0.0
+        else:
+            along = w + (c - norm(w)) * direction            # far out the path is a line: w moves along the maximum margin
+            starts = [w, *(v * (c / norm(v)) for v in (w, direction, along) if v.any())]
+            found = []
+            for start in sorted(starts, key=lambda v: _pull(data, v)[0]):          # the nearest; others where it stalls
+                found.append(newton.minimum(start, c))
+                if found[-1][2] <= 1e-8:
+                    break
+            w, value, gap = min(found, key=lambda end: end[2])
         rows.append(w.reshape(data.shape))
         logs.append(value)
-        gaps.append(max(float(c * norm.dual(g) - g @ w), 0.0))
+        gaps.append(gap)
     return BallPath(grid, np.array(rows), np.array(logs), np.array(gaps))
+
+
+def _direction(data: Data, norm: Norm) -> np.ndarray:
+    """Where the path of a strictly monotone loss goes on separable data: the maximum margin; 0 for any other."""
+    if data.loss.kind == "monotone":
+        with suppress(ArithmeticError):                      # too near to call
+            told = separate(data.Z)
+            if told.w is not None:
+                return widest(data.Z, data.shape, norm, told.w).w.ravel()
+    return np.zeros(data.size)
+
+
+def _interpolation(data: Data, norm: Norm) -> np.ndarray | None:
+    """The w of least norm with Xw = y, where L = 0 for a loss with a finite root; None where there is none."""
+    if data.loss.kind != "monotone" and data.outputs == 1:
+        with suppress(Unreachable, ArithmeticError):
+            return minimum_norm(data.X, data.y, norm).w
+    return None
+
+
+class _Newton:
+    """Newton's method on log L over the ball ‖w‖ ≤ c, each step a cone program."""
+
+    def __init__(self, data: Data, norm: Norm) -> None:
+        import cvxpy as cp
+        self.data, self.norm = data, norm
+        n = data.size
+        self.move, self.at, self.unit = cp.Variable(n), cp.Parameter(n), cp.Parameter(nonneg=True)
+        self.root, self.pull = cp.Parameter((n, n)), cp.Parameter(n)
+        assert norm.convex is not None
+        self.model = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(self.root @ self.move) - self.pull @ self.move),
+                                [norm.convex(cp, self.at + self.unit * self.move) <= 1.0])
+
+    def minimum(self, w: np.ndarray, c: float) -> tuple[np.ndarray, float, float]:
+        """The minimiser from a start w, log L there, and its Frank–Wolfe gap; the best point where a solver fails."""
+        value, g = _pull(self.data, w)
+        gap = self._gap(w, g, c)
+        best = w, value, gap
+        for _ in range(60):
+            step, size = self._step(w, g, c) if gap > 1e-10 else None, 1.0
+            while step is not None and size > 1e-10:
+                new = _shrink(w + size * step, self.norm, c)
+                lower, turned = _pull(self.data, new)
+                left = self._gap(new, turned, c)
+                if lower < value - 1e-4 * size * max(float(g @ step), 0.0) or (    # or where values are rounding
+                        lower <= value + 1e-13 * abs(value) and left < 0.5 * gap):
+                    break
+                size /= 2
+            if step is None or size <= 1e-10:
+                break
+            w, value, g, gap = new, lower, turned, left
+            best = min(best, (w, value, gap), key=lambda found: found[2])
+        return best
+
+    def _gap(self, w: np.ndarray, g: np.ndarray, c: float) -> float:
+        return max(float(c * self.norm.dual(g) - g @ w), 0.0)
+
+    def _step(self, w: np.ndarray, g: np.ndarray, c: float) -> np.ndarray | None:
+        """The step to the minimum of the quadratic model, in units of its curvature: far out it is much shorter than c."""
+        R = _curvature(self.data, w, g)
+        size = float(np.linalg.norm(R, 2))
+        unit = min(c, 1.0 / size) if size > 0 else c
+        self.root.value, self.pull.value, self.at.value, self.unit.value = R * unit, g * unit, w / c, unit / c
+        return np.asarray(self.move.value) * unit if solve_tightly(self.model) else None
 
 
 def _shrink(w: np.ndarray, norm: Norm, c: float) -> np.ndarray:
@@ -292,7 +352,7 @@ def _pull(data: Data, w: np.ndarray) -> tuple[float, np.ndarray]:
     """Log L and −∇ log L at w."""
     value = data.loss.log(data.predictions(w), data.y)
     s, g = data.pull(w)
-    return value, np.exp(s - value) * g
+    return value, np.exp(s - value) * g if np.isfinite(value) else g
 
 
 def _curvature(data: Data, w: np.ndarray, g: np.ndarray) -> np.ndarray:

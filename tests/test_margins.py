@@ -1,32 +1,46 @@
 """Maximum margins and separability: certificates recomputed here, hard cases, and the limits they are of real runs."""
+from fractions import Fraction
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
+from fastbias import margins
 
 m, N = fb.methods, fb.norms
 long = pytest.mark.long
+EXACT = {"l1", "l2", "linf", "quadratic"}
 SHARP = {"l1", "l2", "linf", "quadratic", "l1.5", "l3"}
 
 
-def dual_norm(name, g, D=None, parts=None):
+def values(x, shape):
+    """Singular values of x as a matrix."""
+    return np.linalg.svd(x.reshape(shape))[1]
+
+
+def dual_norm(name, g, D, parts, shape):
     """Independent of the library: the dual norms, written out."""
     return {"l1": lambda: np.abs(g).max(), "l2": lambda: np.linalg.norm(g), "linf": lambda: np.abs(g).sum(),
             "l1.5": lambda: (np.abs(g) ** 3).sum() ** (1 / 3), "l3": lambda: (np.abs(g) ** 1.5).sum() ** (2 / 3),
             "quadratic": lambda: np.sqrt(g @ np.linalg.solve(D, g)),
             "group": lambda: max(np.linalg.norm(g[p]) for p in parts),
-            "spectral": lambda: np.linalg.svd(g.reshape(2, -1))[1].sum(),
-            "nuclear": lambda: np.linalg.svd(g.reshape(2, -1))[1].max()}[name]()
+            "spectral": lambda: values(g, shape).sum(), "nuclear": lambda: values(g, shape).max()}[name]()
 
 
-def primal_norm(name, w, D=None, parts=None):
+def primal_norm(name, w, D, parts, shape):
     return {"l1": lambda: np.abs(w).sum(), "l2": lambda: np.linalg.norm(w), "linf": lambda: np.abs(w).max(),
             "l1.5": lambda: (np.abs(w) ** 1.5).sum() ** (2 / 3), "l3": lambda: (np.abs(w) ** 3).sum() ** (1 / 3),
             "quadratic": lambda: np.sqrt(w @ D @ w), "group": lambda: sum(np.linalg.norm(w[p]) for p in parts),
-            "spectral": lambda: np.linalg.svd(w.reshape(2, -1))[1].max(),
-            "nuclear": lambda: np.linalg.svd(w.reshape(2, -1))[1].sum()}[name]()
+            "spectral": lambda: values(w, shape).max(), "nuclear": lambda: values(w, shape).sum()}[name]()
+
+
+def product(A, x):
+    """Ax without rounding but the last: every float is a fraction."""
+    x = [Fraction(float(v)) for v in x]
+    return np.array([float(sum(Fraction(float(a)) * v for a, v in zip(row, x, strict=True) if v)) for row in A])
 
 
 def problem(seed):
@@ -54,27 +68,51 @@ def pairs(X, y):
                      for x, c in zip(X, y, strict=True) for other in range(K) if other != c])
 
 
-def check(X, y):
-    Z = y[:, None] * X if (np.abs(y) == 1).all() else pairs(X, y)
+def rows(X, y):
+    return y[:, None] * X if (np.abs(y) == 1).all() else pairs(X, y)
+
+
+def shaped(X, y):
+    """The shape of matrices that w can be: (K, d), or d = m n with m as small as it can be."""
+    d = X.shape[1]
+    if (np.abs(y) != 1).any():
+        return int(y.max()) + 1, d
+    return next((m, d // m) for m in range(2, d + 1) if d % m == 0)
+
+
+def norms_of(X, y):
+    d = rows(X, y).shape[1]
+    parts = [p for p in (list(range(d // 2)), list(range(d // 2, d))) if p]
+    return {norm.name: norm for norm in (N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic(np.diag(np.linspace(1, 3, d))),
+                                         N.group(parts), N.spectral(*shaped(X, y)), N.nuclear(*shaped(X, y)))}
+
+
+def recomputed(X, y, norm):
+    """The maximum margin, and its gap from (w, λ) alone by independent code; the library must say the same."""
+    Z, shape = rows(X, y), shaped(X, y)
     d = Z.shape[1]
     D, parts = np.diag(np.linspace(1, 3, d)), [list(range(d // 2)), list(range(d // 2, d))]
+    found = fb.max_margin(X, y, norm)
+    w = found.w.ravel()
+    lower = product(Z, w).min() / primal_norm(norm.name, w, D, parts, shape)
+    assert (found.dual >= 0).all()
+    assert found.dual.sum() == pytest.approx(1, abs=1e-12)
+    upper = dual_norm(norm.name, product(Z.T, found.dual) / float(sum(map(Fraction, found.dual))), D, parts, shape)
+    gap = (upper - lower) / upper
+    assert gap >= -1e-12
+    assert found.margin == pytest.approx(lower, rel=1e-12)
+    assert found.duality_gap == pytest.approx(max(gap, 0), abs=1e-13)
+    assert primal_norm(norm.name, w, D, parts, shape) == pytest.approx(1, rel=1e-12)
+    assert found.certified == (found.duality_gap <= (1e-10 if norm.name in EXACT else 1e-8))
+    assert found.margin > 0
+    return found, gap
+
+
+def check(X, y):
     worst = 0.0
-    matrices = () if d % 2 else (N.spectral(2, d // 2), N.nuclear(2, d // 2))
-    if len(Z) > len(X) and int(y.max()) > 1:                    # w is (K, d), whose own shape a matrix norm must have
-        matrices = ()
-    for norm in (N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic(D), N.group(parts), *matrices):
-        found = fb.max_margin(X, y, norm)
-        w = found.w.ravel()
-        lower = (Z @ w).min() / primal_norm(norm.name, w, D, parts)
-        assert (found.dual >= 0).all()
-        assert found.dual.sum() == pytest.approx(1, abs=1e-12)
-        upper = dual_norm(norm.name, found.dual @ Z, D, parts)
-        gap = (upper - lower) / upper
+    for norm in norms_of(X, y).values():
+        found, gap = recomputed(X, y, norm)
         assert gap <= (1e-10 if norm.name in SHARP else 1e-8), (norm, gap)
-        assert gap >= -1e-12
-        assert found.margin == pytest.approx(lower, rel=1e-12)
-        assert found.duality_gap == pytest.approx(max(gap, 0), abs=1e-13)
-        assert primal_norm(norm.name, w, D, parts) == pytest.approx(1, rel=1e-12)
         assert found.certified
         worst = max(worst, gap)
     return worst
@@ -101,6 +139,69 @@ def test_certificates_on_500_problems_of_several_classes():
 @pytest.mark.exhaustive
 def test_certificates_on_1000_random_problems():
     print(f"worst gap of over 8000 margins: {max(check(*problem(seed)) for seed in range(1000)):.1e}")
+
+
+def scaled(seed, exponents=None):
+    """8 × 4, the columns in units that lie far apart."""
+    rng = np.random.default_rng(seed)
+    w, X = rng.normal(size=4), rng.normal(size=(8, 4))
+    units = 10.0 ** (rng.uniform(-6, 6, size=4) if exponents is None else np.array(exponents))
+    return X * units, np.where(X @ w > 0, 1.0, -1.0)
+
+
+@pytest.mark.parametrize("exponents", [(-6, -6, 0, 0), (-6, 0, 0, 0), (-3, 0, 0, 3)])
+def test_features_scaled_far_apart(exponents):
+    for seed in range(12):
+        check(*scaled(seed, exponents))
+
+
+GRID = {"l1", "linf", "spectral", "nuclear"}                     # to first order a rounded λ costs its whole rounding here
+
+
+def certified(seeds):
+    """Of how many problems each norm's margin is certified; the others must say so, with a positive margin."""
+    counts = dict.fromkeys(norms_of(*scaled(0)), 0)
+    for X, y in map(scaled, seeds):
+        for name, norm in norms_of(X, y).items():
+            counts[name] += recomputed(X, y, norm)[0].certified
+    return counts
+
+
+def test_features_in_random_units():
+    for name, count in certified(range(20)).items():
+        assert count >= (18 if name in GRID else 20), name
+
+
+@pytest.mark.exhaustive
+def test_300_problems_with_features_in_random_units():
+    counts = certified(range(300))
+    print("certified of 300 problems with features in units 10^uniform(-6, 6):", counts)
+    for name, count in counts.items():
+        assert count >= {"l1": 295, "linf": 290, "spectral": 280, "nuclear": 280, "group": 297}.get(name, 300), name
+
+
+@pytest.mark.parametrize("small", [1e-6, 1e-8, 1e-9, 1e-16, 1e-100])
+def test_small_margins(small):
+    check(np.array([[1, small], [-1, small]]), np.ones(2))
+
+
+@pytest.mark.parametrize("small", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_margins_small_by_cancellation(small):
+    """No units help here: float64 itself may not hold w and λ that prove 1e-10, and then the answer says so."""
+    X, y = np.array([[1.0, 1.0], [-1.0, -1.0 + small]]), np.ones(2)
+    for norm in norms_of(X, y).values():
+        gap = recomputed(X, y, norm)[1]
+        assert gap <= 1e-15 / small or norm.name in ("group", "spectral", "nuclear"), norm
+
+
+@pytest.mark.parametrize("norm", norms_of(*scaled(0)).values(), ids=repr)
+def test_the_separator_is_the_answer_where_every_solver_fails(norm, monkeypatch):
+    monkeypatch.setattr("fastbias.margins.candidates", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.margins.polished", lambda *_: iter(()))
+    found = fb.max_margin(*scaled(3), norm)
+    assert found.margin > 0
+    assert not found.certified
+    assert found.hypotheses[0].holds is (True if norm.matrix or norm.power else None)
 
 
 RNG = np.random.default_rng(0)
@@ -151,6 +252,20 @@ def test_the_maximiser_of_a_polytope_need_not_be_unique():
     assert unique([[1.0, 1.0]], N.linf) is True
     assert unique([[1.0, 1.0]], N.l2) is True
     assert unique([[1.0, 1.0, 1.0]], N.group([[0, 1], [2]])) is None
+    for small in (1e-6, 1e-9):
+        assert unique([[1.0, small], [-1.0, small]], N.l1) is True
+        assert unique([[1.0, small, small], [-1.0, small, small]], N.l1) is False
+        assert unique([[1.0, small], [-1.0, small]], N.linf) is True
+        assert unique([[1.0, small, 0.0], [-1.0, small, 0.0]], N.linf) is False
+
+
+def test_of_failed_programs_nothing_is_concluded(monkeypatch):
+    best = margins._Bounds(np.array([[1.0, 0.5]]), N.l1)
+    best.offer(np.array([1.0, 0.0]), np.ones(1))
+    assert margins._unique(best, True).holds is True
+    assert margins._unique(best, False).holds is None
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: SimpleNamespace(status=4, x=None))
+    assert margins._unique(best, True).holds is None
 
 
 def test_bad_input():

@@ -693,6 +693,34 @@ def test_the_regularisation_path_is_optimal_and_ends_at_the_maximum_margin(norm,
     assert (Z @ path.w[-1]).min() / 3000 == pytest.approx(fb.max_margin(X, y, norm).margin, rel=2e-3)
 
 
+@pytest.mark.parametrize("loss", ["exponential", "logistic"])
+@pytest.mark.parametrize("norm", [N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic([1.0, 2.0, 3.0, 4.0]),
+                                  N.spectral(2, 2), N.group([[0, 1], [2, 3]])], ids=repr)
+def test_the_regularisation_path_goes_far(norm, loss):
+    path = fb.regularisation_path(X, y, np.geomspace(0.1, 1e6, 15), norm, loss)
+    assert path.residuals[path.radii <= 1e4].max() <= 1e-6
+    assert path.residuals.max() <= 1e-3
+    assert fb.regularisation_path(X, y, [1.0, 1e6], norm, loss).residuals.max() <= 1e-3         # in one leap
+    assert norm(path.w[-1]) <= 1e6 * (1 + 1e-9)
+    assert (Z @ path.w[-1]).min() / 1e6 == pytest.approx(fb.max_margin(X, y, norm).margin, rel=1e-5)
+
+
+def test_the_regularisation_path_keeps_its_best_point_where_a_solver_fails(monkeypatch):
+    monkeypatch.setattr("fastbias.paths.solve_tightly", lambda program: False)
+    path = fb.regularisation_path(X, y, [0.1, 10.0])
+    assert np.isfinite(path.w).all()
+    assert path.residuals.max() > 1e-6
+
+
+@pytest.mark.parametrize("norm", [N.l1, N.l2, N.linf, N.lp(3), N.group([[0], [1]])], ids=repr)
+def test_the_regularisation_path_ends_where_it_interpolates(norm):
+    path = fb.regularisation_path([[1, 2.0]], [1], [0.1, 10], norm, "squared")
+    assert path.w[1] @ [1, 2] == pytest.approx(1, rel=1e-9)
+    assert norm(path.w[1]) <= 1 + 1e-9
+    assert path.residuals[1] == 0
+    assert path.residuals[0] <= 1e-8
+
+
 def test_the_regularisation_path_of_classes_and_its_refusals():
     path = fb.regularisation_path(XK, YK, [1.0, 30.0], N.spectral(3, 4), "cross_entropy")
     assert path.w.shape == (2, 3, 4)
@@ -701,6 +729,8 @@ def test_the_regularisation_path_of_classes_and_its_refusals():
         fb.regularisation_path(X, y, [1.0], N.Norm("bare", N.l2.steepest, N.l2.dual_norm, N.l2.norm))
     with pytest.raises(ValueError, match="12 entries"):
         fb.regularisation_path(X, y, [1.0], N.spectral(3, 4))
+    with pytest.raises(ValueError, match=r"shape \(4, 3\) for the spectral norm, got \(3, 4\)"):
+        fb.regularisation_path(XK, YK, [1.0], N.spectral(4, 3), "cross_entropy")
     with pytest.raises(ValueError, match="radii must be > 0"):
         fb.regularisation_path(X, y, [0.0, 1.0])
 

@@ -1,7 +1,7 @@
 """The modified fields: what a method's iterates do in log time, to second order in the step.
 
 For a monotone loss the iterates move by O(1/t) a step, so after some exact steps the map w ← w + inc(w) is the time-1 map of
-dw/dt = inc − ½ inc'·inc + O(inc³), and what that leaves out sums to O(1/T²). In s = log t everything is of size one: only
+dw/dt = inc − ½ inc'·inc + O(inc³), and what that leaves out sums to O(T^{λ−2}), 0 ≤ λ ≤ 1. In s = log t everything is of size one: only
 exp(s + log(−ℓ'(m))) is ever formed. The state holds the slacks v_n = c − m_n, c the clock, beside the parameters, so that
 nothing cancels at any t: m_n grows like the clock, v_n has a limit on the support vectors.
 
@@ -19,7 +19,7 @@ import numpy as np
 from fastbias import norms
 from fastbias.forward.march import march
 from fastbias.limits import NoTheorem
-from fastbias.margins import widest
+from fastbias.margins import separator, widest
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, Reached
@@ -337,7 +337,7 @@ class Scaled(Field):
 
     def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
         Z, eta = self.Z, self.eta
-        best = widest(Z, self.problem.shape, norms.l2)
+        best = widest(Z, self.problem.shape, norms.l2, separator(Z))
         v = best.w.ravel() * best.margin
         lead = Z @ v - best.margin ** 2                        # how much faster than the support vectors' each margin grows
         lead[lead <= 1e-9 * best.margin ** 2] = 0.0

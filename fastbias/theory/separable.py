@@ -340,7 +340,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
     rows.append(Hypothesis("the data are linearly separable", told.separable,
                            f"a separator, its margins {told.residual:.0e} times their rounding" if told else
                            f"Gordan's λ, residual {told.residual:.0e}"))
-    if not told:
+    if told.w is None:
         assert told.dual is not None
         heaviest = np.argsort(-told.dual)[:4]
         shown = ", ".join(f"{told.dual[n]:.4g} at {n}" for n in heaviest if told.dual[n] > 0)
@@ -352,7 +352,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
     rows += row.hypotheses(problem)
     if any(h.holds is False for h in rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
-    found = widest(problem.Z, problem.shape, norm)
+    found = widest(problem.Z, problem.shape, norm, told.w)
     rows += [*found.hypotheses, Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss")]
     rows += _cone(problem, found.w)
     rates, offset = row.rates(problem), None
