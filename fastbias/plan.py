@@ -319,7 +319,7 @@ class Plan:
         """Where the run is at log t, for any t: exact steps first, then the method's modified field in log time.
 
         The squared loss in quadratic geometries with constant steps and momentum has a closed form, at any t. Else, after T
-        exact steps of a monotone loss the iterates follow dw/dt = inc − ½ inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; that is
+        exact steps of a monotone loss the iterates follow dw/dt = inc − ½ inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; it is
         integrated in s = log t with slacks s − m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits.
         The plan itself stays where it stands; the exact steps are done on a copy.
 

@@ -1,9 +1,9 @@
 """The modified fields: what a method's iterates do in log time, to second order in the step.
 
 For a monotone loss the iterates move by O(1/t) a step, so after some exact steps the map w ← w + inc(w) is the time-1 map of
-dw/dt = inc − ½ inc'·inc + O(inc³), and what that leaves out sums to O(T^{λ−2}), 0 ≤ λ ≤ 1. In s = log t everything is of size one: only
-exp(s + log(−ℓ'(m))) is ever formed. The state holds the slacks v_n = c − m_n, c the clock, beside the parameters, so that
-nothing cancels at any t: m_n grows like the clock, v_n has a limit on the support vectors.
+dw/dt = inc − ½ inc'·inc + O(inc³), and what that leaves out sums to O(T^{λ−2}), 0 ≤ λ ≤ 1. In s = log t everything is of
+size one: only exp(s + log(−ℓ'(m))) is ever formed. The state holds the slacks v_n = c − m_n, c the clock, beside the
+parameters, so that nothing cancels at any t: m_n grows like the clock, v_n has a limit on the support vectors.
 
 A field is clock, start, rate, jacobian and read; `choose` picks the one for a problem or says why there is none.
 """
