@@ -446,7 +446,7 @@ def test_reached_but_for_rounding_is_reached():
 
 def test_times():
     plan = plan_of("wide", "gd")
-    trace = here(plan, [-np.inf, 0.4, np.log(2.0**53), np.log(2.0**62) - 1e-9, np.log(2.0**62) + 1e-9, 1e9])
+    trace = here(plan, [-np.inf, 0.4, np.log(2.0**53), np.log(2.0**63) - 1e-9, np.log(2.0**63) + 1e-9, 1e9])
     assert trace.t[:2].tolist() == [0, 1]
     assert (trace.t[4:] == -1).all()
     assert trace.t[3] == pytest.approx(2.0**62, rel=1e-8)
