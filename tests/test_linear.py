@@ -449,9 +449,9 @@ def test_times():
     trace = here(plan, [-np.inf, 0.4, np.log(2.0**53), np.log(2.0**63) - 1e-9, np.log(2.0**63) + 1e-9, 1e9])
     assert trace.t[:2].tolist() == [0, 1]
     assert (trace.t[4:] == -1).all()
-    assert trace.t[3] == pytest.approx(2.0**62, rel=1e-8)
+    assert trace.t[3] == pytest.approx(2.0**63, rel=1e-8)
     assert trace.log_t[:2].tolist() == [-np.inf, 0]
-    assert trace.log_t[2:].tolist() == [np.log(2.0**53), np.log(2.0**62) - 1e-9, np.log(2.0**62) + 1e-9, 1e9]
+    assert trace.log_t[2:].tolist() == [np.log(2.0**53), np.log(2.0**63) - 1e-9, np.log(2.0**63) + 1e-9, 1e9]
     plan.run(10)
     assert here(plan, [np.log(10)]).w[0].tolist() == plan.w.tolist()
     late = linear.at(plan.problem, plan.u, np.zeros(9), 2**60, [np.log(2.0**60), 50.0])

@@ -89,7 +89,7 @@ def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: Any) ->
     Returns
     -------
     Trace
-        ``t`` is −1 where it exceeds 2^62; ``log_t`` always tells the time. ``log_loss`` is formed in the log domain, so it
+        ``t`` is −1 from 2^63 on; ``log_t`` always tells the time. ``log_loss`` is formed in the log domain, so it
         falls on where the residual has long underflowed (−inf where it is exactly 0, or under −1.8e308). A y that X
         reaches but for rounding counts as reached, and singular values under max(N, n) eps σ₁ count as 0.
         ``error_estimate`` (K,) bounds the rounding errors of w, largest entry: what an error of X by 4 √max(N, n) eps,
@@ -134,7 +134,7 @@ def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: Any) ->
 
 
 def _times(log_t: Any, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The updates still to do (float64, inf included), the steps (int64, −1 beyond 2^62), and their logarithms."""
+    """The updates still to do (float64, inf included), the steps (int64, −1 from 2^63 on), and their logarithms."""
     asked = np.array(log_t, dtype=float)
     if asked.ndim != 1 or asked.size == 0 or not (asked[0] < np.inf and (asked[1:] > asked[:-1]).all()):
         raise ValueError("log_t must be a (K,) array that increases, K > 0")
