@@ -153,12 +153,15 @@ class Buffers(NamedTuple):
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
     mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (12,)     int64, see DONE … OUTPUTS below
+    control: Any  # (17,)     int64, see DONE … GRAM below
     order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
-    work: Any     # (2 K (N + d) + B + 6 n or more,)  scratch; B the size of a batch (0: all samples), K the outputs
+    work: Any     # (room(…),)    scratch
+    packed: Any   # (packed_room(…),)  X and y as the kernels want them, filled by the first call
+    kept: Any     # (N + 7,) or (0,)  the predictions that coordinate descent keeps, where control[BURST] says so
 
 
-DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS = range(12)
+(DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED, SHIFT, WEIGH, BURST,
+ GRAM) = range(17)
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
 the full gradient; ≠ 0: the step rule is told log L at every update; the rows of state and the scratch, beyond 6 n, that
@@ -188,6 +191,27 @@ def cached(decorator: Callable[..., Any], *args: Any, **options: Any) -> Callabl
 
 kernel = cached(njit, nogil=True, error_model="numpy")
 """Decorator of the package's own compiled functions: cached, without the GIL, IEEE division, no fastmath."""
+
+
+@kernel
+def padded(size):  # type: ignore[no-untyped-def]
+    """A multiple of eight that leaves room for whole vectors, wherever in it they begin."""
+    return (size + 7) // 8 * 8 + 8
+
+
+@kernel
+def room(N, d, n, control):  # type: ignore[no-untyped-def]
+    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and what control says of the method."""
+    K = max(1, control[OUTPUTS])
+    return (2 * padded(K * N) + 2 * padded(K * d) + padded(control[BATCH]) + 4 * padded(n)
+            + 2 * padded(n) + padded(control[SCRATCH]) + 2 * padded(K * N) * control[SEARCH])
+
+
+@kernel
+def packed_room(N, d, columns):  # type: ignore[no-untyped-def]
+    """How long ``Buffers.packed`` must be for (N, d) data; ``columns``: with the transpose too (control[BURST] = 5)."""
+    tall = (N + 7) // 8 * 8
+    return ((d + 7) // 8 * 8 + 2) * tall + (d * tall if columns else 0)
 
 
 def pointer(signature: Any) -> Any:

@@ -18,8 +18,8 @@ from fastbias.plan import Plan
 __all__ = ["PROTOTYPE", "address", "arguments", "capsule", "low_level_callable"]
 
 SIGNATURE = ("int64_t (int64_t *, double *, int64_t *, double *, int64_t, int64_t, double *, double *, int64_t, double *, "
-             "int64_t, double *, int64_t *, int64_t *, double *, int64_t, int64_t *, double *, double *, int64_t, int64_t, "
-             "double)")
+             "int64_t, double *, int64_t *, int64_t *, double *, int64_t, double *, double *, int64_t *, double *, "
+             "double *, int64_t, int64_t, double)")
 
 PROTOTYPE = """\
 #include <stdint.h>
@@ -34,10 +34,13 @@ typedef int64_t (*fastbias_descend)(
     double *u, int64_t n,     /* (n) parameters, moved in place */
     double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
     double *mark,             /* (rows + 1, n) memory of the watch for repetition */
-    int64_t *control,         /* (12) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss,
-                                 rows of state and extra scratch that the method asks for, line search, outputs K */
+    int64_t *control,         /* (17) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss,
+                                 rows of state and extra scratch that the method asks for, line search, outputs K,
+                                 packed is filled, power of two, inner loss, burst, Gram: see fastbias.abi */
     int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */
-    double *work, int64_t room,           /* scratch, room >= 2 K (N + d) + batch + 6 n + what the method asks for */
+    double *work, int64_t room,           /* scratch, fastbias.abi.room(N, d, n, control) or more */
+    double *packed,           /* X and y padded, fastbias.abi.packed_room(N, d, control[15] == 5); the first call fills it */
+    double *kept,             /* N rounded up to a multiple of 8, where control[15] == 5, else unused; moved in place */
     int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,   /* (K), (K, n), (K): which steps to write down */
     int64_t stop_at, double until);
 """
@@ -74,7 +77,7 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
 
     Returns
     -------
-    arguments : list of 20 ctypes values
+    arguments : list of 22 ctypes values
     kept : dict
         ``steps`` (K,), ``u`` (K, n) and ``log_loss`` (K,), filled as the run passes them.
     """
@@ -92,4 +95,5 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
     return [pointer(kept["pieces"]), pointer(kept["params"]), pointer(sizes), pointer(problem.X), whole(problem.X.shape[0]),
             whole(problem.X.shape[1]), pointer(problem.y), pointer(b.u), whole(b.u.size), pointer(b.state),
             whole(b.state.shape[0]), pointer(b.mark), pointer(b.control), pointer(b.order), pointer(b.work),
-            whole(b.work.size), pointer(kept["steps"]), pointer(kept["u"]), pointer(kept["log_loss"]), whole(K)], kept
+            whole(b.work.size), pointer(b.packed), pointer(b.kept), pointer(kept["steps"]), pointer(kept["u"]),
+            pointer(kept["log_loss"]), whole(K)], kept

@@ -12,10 +12,17 @@ import numpy as np
 from fastbias.abi import DONE, HURRY, MESSAGES, Buffers, Params, Pieces, Records, Status
 from fastbias.loop import descend
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "aligned"]
 
 CHUNK = 0.03          # seconds of compiled work between two looks at Python (signals, progress, callback)
 LARGE = 20_000_000    # entries of X from which one step is slow enough to run it in a thread that can be hurried
+
+
+def aligned(size: int) -> np.ndarray:
+    """Zeros (size,) that begin where a cache line does."""
+    memory = np.zeros(size + 8)
+    start = -memory.ctypes.data % 64 // 8
+    return memory[start:start + size]
 
 
 class Driver:

@@ -13,8 +13,10 @@ from numba import carray, cfunc, njit, types
 from fastbias.abi import (
     ADVANCE,
     BATCH,
+    BURST,
     DIRECTION,
     DONE,
+    GRAM,
     HURRY,
     LINEAR,
     LOG_LOSS,
@@ -22,16 +24,19 @@ from fastbias.abi import (
     MAP,
     MAP_AT,
     OUTPUTS,
+    PACKED,
     ROW,
     ROWS,
     RULE,
     SAMPLE,
     SCRATCH,
     SEARCH,
+    SHIFT,
     SLOPE,
     UNSCALED,
     VALUE,
     WATCH,
+    WEIGH,
     Buffers,
     Geometry,
     Params,
@@ -40,69 +45,41 @@ from fastbias.abi import (
     Status,
     cached,
     kernel,
+    packed_room,
+    padded,
     pointer,
+    room,
+)
+from fastbias.fused import (
+    ADAGRAD,
+    COORDINATE,
+    ENTROPY,
+    FAR,
+    LOG2,
+    POWER,
+    REFRESH,
+    SQUARED,
+    burst,
+    by_piece,
+    margins,
+    pack,
+    weighed,
 )
 
 __all__ = ["address", "descend"]
 
+LONGEST = 1 << 24                     # entries of X in a burst: what Ctrl-C may have to wait for
+
 OK, NOT_FINITE, STALLED, REACHED, UNBOUNDED = (int(s) for s in (Status.OK, Status.NOT_FINITE, Status.STALLED,
                                                                 Status.REACHED, Status.UNBOUNDED))
-
-# Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
-_sums = cached(njit, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-
 
 _as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
 _as_slope, _as_log_loss, _as_rule = pointer(SLOPE), pointer(LOG_LOSS), pointer(RULE)
 _as_direction, _as_advance, _as_sample = pointer(DIRECTION), pointer(ADVANCE), pointer(SAMPLE)
 
 
-@_sums
-def _margins(X, w, p, control):  # type: ignore[no-untyped-def]
-    """P ← X w for each output, four rows at a time; False if asked to come back."""
-    N, d = X.shape
-    whole = N - N % 4
-    for c in range(p.size // N):
-        first, row = c * d, c * N
-        for n in range(0, whole, 4):
-            a0 = a1 = a2 = a3 = 0.0
-            for j in range(d):
-                x = w[first + j]
-                a0 += X[n, j] * x
-                a1 += X[n + 1, j] * x
-                a2 += X[n + 2, j] * x
-                a3 += X[n + 3, j] * x
-            p[row + n], p[row + n + 1], p[row + n + 2], p[row + n + 3] = a0, a1, a2, a3
-            if control[HURRY] != 0:
-                return False
-        for n in range(whole, N):
-            a0 = 0.0
-            for j in range(d):
-                a0 += X[n, j] * w[first + j]
-            p[row + n] = a0
-    return True
-
-
-@_sums
-def _gather(X, q, g, control):  # type: ignore[no-untyped-def]
-    """G ← Xᵀ q for each output, four rows at a time; False if asked to come back."""
-    N, d = X.shape
-    whole = N - N % 4
-    for c in range(q.size // N):
-        first, row = c * d, c * N
-        for j in range(d):
-            g[first + j] = 0.0
-        for n in range(0, whole, 4):
-            q0, q1, q2, q3 = q[row + n], q[row + n + 1], q[row + n + 2], q[row + n + 3]
-            for j in range(d):
-                g[first + j] += (q0 * X[n, j] + q1 * X[n + 1, j]) + (q2 * X[n + 2, j] + q3 * X[n + 3, j])
-            if control[HURRY] != 0:
-                return False
-        for n in range(whole, N):
-            q0 = q[row + n]
-            for j in range(d):
-                g[first + j] += q0 * X[n, j]
-    return True
+# Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
+_sums = cached(njit, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 
 @_sums
@@ -257,15 +234,23 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     if y.size != N:
         return 4
     if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != 12):
+            or buffers.mark.shape[1] != n or buffers.control.size != 17):
         return 5
     control = buffers.control
     K = max(1, control[OUTPUTS])
     if (min(control[SEARCH], control[DONE], control[ROW], control[BATCH], control[SCRATCH]) < 0 or control[BATCH] > N
             or control[OUTPUTS] < 0 or rows < control[ROWS] or (control[LINEAR] != 0 and n != d * K)
             or (control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
-            or buffers.work.size < 2 * K * (N + d) + control[BATCH] + 6 * n + control[SCRATCH]
-            + 2 * K * N * control[SEARCH]):
+            or buffers.work.size < room(N, d, n, control)
+            or buffers.packed.size < packed_room(N, d, control[BURST] == COORDINATE)
+            or (control[BURST] == COORDINATE and buffers.kept.size != (N + 7) // 8 * 8)
+            or not 0 <= control[WEIGH] <= SQUARED or not 0 <= control[BURST] <= COORDINATE
+            or (control[BURST] != 0 and (control[WEIGH] == 0 or control[LINEAR] == 0 or K > 1 or control[BATCH] > 0
+                                         or (control[BURST] == ADAGRAD and params.method.size < 1)
+                                         or (control[BURST] in (ADAGRAD, ENTROPY) and rows < 2)
+                                         or (control[BURST] == COORDINATE and params.method.size < 3)
+                                         or (control[BURST] == POWER and params.geometry.size < 2)))
+            or (control[GRAM] != 0 and (d != N or n != N or K > 1))):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
@@ -298,7 +283,7 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     X, y : (N, d), (N,) float64, C-contiguous
         Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after output.
     buffers : abi.Buffers
-        u, state, mark, control, order, work. ``control[HURRY]``, set from another thread, makes the call return within
+        u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another thread, makes the call return within
         one pass over a few rows; the update under way is then not done.
     records : abi.Records
         Which steps to write down, and where.
@@ -322,25 +307,49 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
                         _as_map(pieces.link), _as_map(pieces.inverse_link), _as_map_at(pieces.metric))
     u, state, mark, control, work = buffers.u, buffers.state, buffers.mark, buffers.control, buffers.work
+    N, d = X.shape
     K, n = max(1, control[OUTPUTS]), u.size
-    N, d = X.shape[0] * K, X.shape[1] * K               # predictions and entries of w: K of each for a sample or feature
+    packed, columns, targets = buffers.packed, buffers.packed[:0], buffers.packed[:0]
+    tall, width = (N + 7) // 8 * 8, (d + 7) // 8 * 8
+    if control[BURST] == COORDINATE:
+        columns = packed[tall * (width + 2):tall * (width + 2) + d * tall]
+    if control[PACKED] == 0:
+        pack(X, y, packed, columns)
+        control[PACKED] = 1
+    targets = packed[tall * width:tall * (width + 2)]
     order, batch = buffers.order, control[BATCH]
-    p, q = work[:N], work[N:2 * N]
-    rest = work[2 * (N + d):]
-    p_batch, q_batch, y_batch = work[:batch * K], work[N:N + batch * K], rest[:batch]
-    rest = rest[batch:]
-    at, g, move, u_new, scratch = rest[:n], rest[n:2 * n], rest[2 * n:3 * n], rest[3 * n:4 * n], rest[4 * n:]
-    p_move, p_trial = scratch[:0], scratch[:0]
+    at_p, at_q, at_w, at_v = 0, padded(K * N), 2 * padded(K * N), 2 * padded(K * N) + padded(K * d)
+    at_batch = at_v + padded(K * d)
+    at_at = at_batch + padded(batch)
+    at_g, at_move, at_new, at_scratch = (at_at + padded(n), at_at + 2 * padded(n), at_at + 3 * padded(n),
+                                         at_at + 4 * padded(n))
+    at_search = at_scratch + 2 * padded(n) + padded(control[SCRATCH])
+    for i in range(at_search):                            # what pads a vector must be a number: it meets zeros
+        work[i] = 0.0
+    # each twice: with room for whole vectors, and to size for the pieces
+    p8, q8, w8, v8 = work[at_p:at_q], work[at_q:at_w], work[at_w:at_v], work[at_v:at_batch]
+    at8, g8, move8, new8, s8 = work[at_at:at_g], work[at_g:at_move], work[at_move:at_new], work[at_new:at_scratch], \
+        work[at_scratch:at_search]
+    p, q, y_batch, w, v = p8[:K * N], q8[:K * N], work[at_batch:at_batch + batch], w8[:K * d], v8[:K * d]
+    p_batch, q_batch = p8[:batch * K], q8[:batch * K]
+    at, g, move, u_new, scratch = at8[:n], g8[:n], move8[:n], new8[:n], s8[:2 * n + control[SCRATCH]]
+    along8, trial = work[:0], work[:0]
     if control[SEARCH] != 0:
-        end = scratch.size
-        p_move, p_trial, scratch = scratch[end - 2 * N:end - N], scratch[end - N:], scratch[:end - 2 * N]
-    linear = control[LINEAR] != 0
+        along8 = work[at_search:at_search + padded(K * N)]
+        trial = work[at_search + padded(K * N):at_search + padded(K * N) + K * N]
+    along = along8[:K * N] if control[SEARCH] != 0 else along8
+    linear, gram, weigh = control[LINEAR] != 0, control[GRAM] != 0, control[WEIGH]
     if linear:                                          # then w is u, and the pullback of v is v
-        w, v = at, g
-    else:
-        w, v = work[2 * N:2 * N + d], work[2 * N + d:2 * (N + d)]
+        w, v, w8, v8 = at, g, at8, g8
     beta, gamma, loss, steps = params.beta, params.gamma, params.loss, records.steps
     log_u, log_loss_u = records.u, records.log_loss
+    own = params.method[0] if params.method.size > 0 else 0.0
+    average, nu = False, 1.0
+    if control[BURST] == COORDINATE:
+        average, nu = params.method[1] != 0.0, params.method[2]
+    elif control[BURST] == POWER:
+        own = params.geometry[1]
+    longest = max(1, LONGEST // (tall * width))
 
     # One exit and no views inside: references to arrays are then not counted at every step.
     status = OK
@@ -348,14 +357,14 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     while True:
         row = control[ROW]
         due = row < steps.size and steps[row] == k
-        look = due or until > -np.inf or control[LOSS] != 0
         c = gamma[min(k, gamma.size - 1)]
+        told = control[LOSS] != 0
         log_loss = np.nan
-        if look:
+        if due or until > -np.inf or (told and (c != 0.0 or batch > 0)):
             _lookahead(u, state, 0.0, at)
             if not linear:
                 forward(params.model, at, w)
-            if not _margins(X, w, p, control):
+            if not margins(packed, N, d, K, w8, p8, control):
                 break
             log_loss = value(loss, p, y)
             if due:
@@ -369,76 +378,105 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
         if k >= stop_at or control[HURRY] != 0:
             break
 
-        if not look or c != 0.0:
+        if control[BURST] != 0:                           # up to where somebody looks, and never past a multiple of 64
+            row = control[ROW]
+            ahead = min(min(stop_at, k + longest), (k // REFRESH + 1) * REFRESH)
+            if row < steps.size:
+                ahead = min(ahead, steps[row])
+            if until > -np.inf:
+                ahead = k + 1
+            done = burst(gram, average, params.rule[0], beta[0], c, own, nu, packed, targets, columns, N, d, u, state,
+                         buffers.kept, control, k, ahead - k, new8, move8, at8, s8, g8, p8)
+            if done == -2:
+                control[BURST] = 0
+                continue
+            if done < 0:
+                status = NOT_FINITE
+            if done <= 0:
+                break
+            k += done
+        else:
             _lookahead(u, state, c, at)
             if not linear:
                 forward(params.model, at, w)
-        if batch > 0:
-            count = sample(params.sample, k, order)
-            _batch_margins(X, y, order, count, w, p_batch, y_batch)
-            s = slope(loss, p_batch, y_batch, q_batch)
-            _batch_gather(X, order, count, q_batch, v)
-        else:
-            if (not look or c != 0.0) and not _margins(X, w, p, control):
-                break
-            s = slope(loss, p, y, q)
-            if not _gather(X, q, v, control):
-                break
-        if not linear:
-            pullback(params.model, at, v, g)
+            if batch > 0:
+                drawn = sample(params.sample, k, order)
+                _batch_margins(X, y, order, drawn, w, p_batch, y_batch)
+                s = slope(loss, p_batch, y_batch, q_batch)
+                _batch_gather(X, order, drawn, q_batch, v)
+            else:
+                k0 = FAR
+                if weigh != 0 and abs(control[SHIFT]) < FAR:
+                    k0 = weighed(weigh, gram, packed, targets, N, d, w8, p8, v8, float(control[SHIFT]), control)
+                    if np.isnan(k0):
+                        break
+                    control[SHIFT] = int(k0)
+                    s = -k0 * LOG2
+                if abs(k0) >= FAR:
+                    s = by_piece(slope, loss, gram, packed, y, N, d, K, w8, p8, q8, v8, control)
+                if np.isnan(s):
+                    if control[HURRY] != 0:
+                        break
+                    s = 0.0
+                if told and np.isnan(log_loss):
+                    log_loss = value(loss, p, y)
+            if not linear:
+                pullback(params.model, at, v, g)
 
-        status = direction(geometry, params.method, k, s, g, u, state, move)
-        if status != OK:
-            break
-        if control[UNSCALED] != 0:
-            s = 0.0
-        if control[SEARCH] != 0:                          # along the move, in units of the move
-            if not _margins(X, move, p_move, control):
+            status = direction(geometry, params.method, k, s, g, u, state, move)
+            if status != OK:
                 break
-            step = _search(slope, loss, p, p_move, y, p_trial, q)
-            if np.isinf(step):
-                status = UNBOUNDED
+            if control[UNSCALED] != 0:
+                s = 0.0
+            if control[SEARCH] != 0:                      # along the move, in units of the move
+                if not margins(packed, N, d, K, move8, along8, control):
+                    break
+                step = _search(slope, loss, p, along, y, trial, q)
+                if np.isinf(step):
+                    status = UNBOUNDED
+                    break
+                step *= params.rule[0]
+            else:
+                step = rule(params.rule, k, s, log_loss)
+            status = advance(geometry, params.method, step, beta[min(k, beta.size - 1)], move, u, state, scratch, u_new)
+            if status != OK:
                 break
-            step *= params.rule[0]
-        else:
-            step = rule(params.rule, k, s, log_loss)
-        status = advance(geometry, params.method, step, beta[min(k, beta.size - 1)], move, u, state, scratch, u_new)
-        if status != OK:
-            break
-        if not _accept(u_new, u, state):
-            status = NOT_FINITE
-            break
-        k += 1
+            if not _accept(u_new, u, state):
+                status = NOT_FINITE
+                break
+            k += 1
         control[DONE] = k
-        if control[WATCH] != 0:
+        if control[WATCH] != 0 and k % REFRESH == 0:
             if k & (k - 1) == 0:                        # Brent: compare with the last power of two from 64 on
                 _remember(u, state, mark)
-            elif k > 64 and _repeats(u, state, mark):
+            elif _repeats(u, state, mark):
                 status = STALLED
                 break
     return status
 
 
-def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, room,  # type: ignore[no-untyped-def]
-               steps, rows_u, rows_log_loss, K, stop_at, until):
+def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, space,  # type: ignore[no-untyped-def]
+               packed, kept, steps, rows_u, rows_log_loss, K, stop_at, until):
     at = np.zeros(9, np.int64)
     for i in range(8):
         at[i + 1] = at[i] + carray(sizes, (8,))[i]
     p, a = carray(params, (at[8],)), carray(pieces, (13,))
-    kept = carray(control, (12,))
+    about = carray(control, (17,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],
                p[at[6]:at[7]], p[at[7]:at[8]]),
         carray(X, (N, d)), carray(y, (N,)),
-        Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), kept,
-                carray(order, (2 * N + 1 if kept[BATCH] > 0 else 0,)), carray(work, (room,))),
+        Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
+                carray(order, (2 * N + 1 if about[BATCH] > 0 else 0,)), carray(work, (space,)),
+                carray(packed, (packed_room(N, d, about[BURST] == COORDINATE),)),
+                carray(kept, ((N + 7) // 8 * 8 if about[BURST] == COORDINATE else 0,))),
         Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))), stop_at, until)
 
 
 _D, _I = types.CPointer(types.float64), types.CPointer(types.int64)
 _C = types.int64(_I, _D, _I, _D, types.int64, types.int64, _D, _D, types.int64, _D, types.int64, _D, _I, _I, _D, types.int64,
-                 _I, _D, _D, types.int64, types.int64, types.float64)
+                 _D, _D, _I, _D, _D, types.int64, types.int64, types.float64)
 
 
 @cache

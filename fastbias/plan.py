@@ -14,25 +14,31 @@ from fastbias import checkpoint as disk
 from fastbias import checks, forward, models, recording, theory
 from fastbias.abi import (
     BATCH,
+    BURST,
     DONE,
     HURRY,
     LINEAR,
     LOSS,
     MESSAGES,
     OUTPUTS,
+    PACKED,
     ROW,
     ROWS,
     SCRATCH,
     SEARCH,
     UNSCALED,
     WATCH,
+    WEIGH,
     Buffers,
     Params,
     Pieces,
     Records,
     Status,
+    packed_room,
+    room,
 )
-from fastbias.driver import Driver
+from fastbias.driver import Driver, aligned
+from fastbias.fused import COORDINATE
 from fastbias.limits import Limit, NoTheorem
 from fastbias.problem import Problem, Reached, make
 from fastbias.trace import RunStopped, Trace
@@ -91,7 +97,7 @@ class Plan:
 
     def __init__(self, X: Any, y: Any, *, loss: Any, method: Any, model: Any = models.linear, start: Any = None) -> None:
         self.problem = problem = make(X, y, loss, method, model, start)
-        N, n, method = problem.X.shape[0], problem.start.size, problem.method
+        (N, d), n, method = problem.X.shape, problem.start.size, problem.method
         params, maps = method.maps
         pieces = (problem.loss.slope, problem.loss.log_loss, problem.model.forward, problem.model.pullback,
                   problem.rule.rule, method.sampling.piece, method.direction, method.advance, *maps)
@@ -101,15 +107,18 @@ class Plan:
                               method.beta, method.gamma)
         state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
         batch = method.sampling.batch
-        control = np.zeros(12, np.int64)
+        control = np.zeros(17, np.int64)
         control[WATCH] = method.constant and not method.random
         control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
         control[LOSS], control[ROWS], control[SCRATCH] = problem.rule.loss, state.shape[0], method.scratch
         control[SEARCH], control[OUTPUTS] = problem.rule.search, problem.outputs
+        control[WEIGH] = problem.loss.fused if problem.outputs == 1 else 0
+        if control[WEIGH] and problem.model.linear and not batch and problem.rule.fixed:
+            control[BURST] = method.fused
+        kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
         self.buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
-                                np.full(2 * N + 1 if batch else 0, -1),
-                                np.zeros(2 * (N * problem.outputs + problem.size) + batch + 6 * n + method.scratch
-                                         + 2 * N * problem.outputs * problem.rule.search))
+                               np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),
+                               aligned(packed_room(N, d, kept > 0)), np.zeros(kept))
         self.status = Status.OK
         self.trace: Trace | None = None
         self._running = False
@@ -237,7 +246,7 @@ class Plan:
             except disk.OwnPieceError:
                 about[part] = {"own": repr(thing)}
         kept = {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start, "u": self.buffers.u,
-                "state": self.buffers.state, "mark": self.buffers.mark, "control": self.buffers.control}
+                "state": self.buffers.state, "mark": self.buffers.mark, "control": self.buffers.control, "kept": self.buffers.kept}
         kept |= {f"array{i}": a for i, a in enumerate(arrays)}
         if self.trace is not None:
             about["message"] = self.trace.message
@@ -282,9 +291,9 @@ class Plan:
         plan = cls(kept["X"].reshape(-1, *about["shape"]), kept["y"], start=kept["start"], **given)
         if plan._settings() != about["settings"]:
             raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
-        for name in ("u", "state", "mark", "control"):
+        for name in ("u", "state", "mark", "control", "kept"):
             getattr(plan.buffers, name)[:] = kept[name]
-        plan.buffers.control[HURRY] = 0
+        plan.buffers.control[HURRY] = plan.buffers.control[PACKED] = 0
         plan.status = Status(about["status"])
         if "trace_t" in kept:
             u = kept["trace_u"]
@@ -405,7 +414,8 @@ class Plan:
         """A plan that stands where this one does and goes its own way."""
         other = object.__new__(Plan)
         other.__dict__.update(self.__dict__)
-        other.buffers = Buffers(*(np.copy(a) for a in self.buffers))
+        other.buffers = Buffers(*(np.copy(a) for a in self.buffers))._replace(
+            work=aligned(self.buffers.work.size), packed=self.buffers.packed)    # which nobody writes once it is filled
         other._driver = Driver(self.pieces, self.params, self.problem.X, self.problem.y, other.buffers)
         other._driver.pace = self._driver.pace
         return other

@@ -40,6 +40,11 @@ class StepRule:
         expect("StepRule", rule=(self.rule, RULE))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
 
+    @property
+    def fixed(self) -> bool:
+        """Whether η_k is ``params[0]`` at every update, whatever the data."""
+        return self.constant and self.rule is _sequence
+
     def __call__(self, k: int) -> float:
         """Return η_k, the step size of the update from step k to k + 1, at loss 1."""
         return float(call(self.rule, self.params, int(k), 0.0, 0.0))

@@ -19,14 +19,14 @@ DRIVER = fb.capi.PROTOTYPE + r"""
 /* Run to the end in pieces of `chunk` updates, as a host program would between other work. */
 int64_t drive(fastbias_descend descend, int64_t chunk, int64_t *pieces, double *params, int64_t *sizes, double *X, int64_t N,
               int64_t d, double *y, double *u, int64_t n, double *state, int64_t rows, double *mark, int64_t *control,
-              int64_t *order, double *work, int64_t room, int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,
-              int64_t stop_at, double until)
+              int64_t *order, double *work, int64_t room, double *packed, double *kept, int64_t *steps, double *rows_u,
+              double *rows_log_loss, int64_t K, int64_t stop_at, double until)
 {
     int64_t status = 0, next = control[0];
     while (status == 0 && control[0] < stop_at) {
         next = next + chunk < stop_at ? next + chunk : stop_at;
-        status = descend(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, room, steps,
-                         rows_u, rows_log_loss, K, next, until);
+        status = descend(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, room, packed,
+                         kept, steps, rows_u, rows_log_loss, K, next, until);
     }
     return status;
 }
@@ -94,9 +94,11 @@ def test_descend_runs_with_buffers_of_the_callers_own():
     """The call as its docstring describes it, with every array allocated here."""
     plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.01))
     n, N, d = 6, 4, 6
-    buffers = fb.abi.Buffers(u=np.zeros(n), state=np.zeros((1, n)), mark=np.zeros((2, n)),
-                             control=np.array([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]), order=np.empty(0, np.int64),
-                             work=np.zeros(2 * (N + d) + 6 * n))
+    control = np.zeros(17, np.int64)
+    control[fb.abi.LINEAR] = 1
+    buffers = fb.abi.Buffers(u=np.zeros(n), state=np.zeros((1, n)), mark=np.zeros((2, n)), control=control,
+                             order=np.empty(0, np.int64), work=np.full(fb.abi.room(N, d, n, control), np.nan),
+                             packed=np.full(fb.abi.packed_room(N, d, False), np.nan), kept=np.empty(0))
     records = fb.abi.Records(np.array([0, 10]), np.zeros((2, n)), np.zeros(2))
     assert fb.descend(plan.pieces, plan.params, X, y, buffers, records, 10, -np.inf) == 0
     w = np.zeros(n)
@@ -120,8 +122,10 @@ def test_descend_refuses_buffers_that_would_be_overrun():
         return {"control": changed}
 
     for entry, value in ((fb.abi.BATCH, -1), (fb.abi.BATCH, 99), (fb.abi.DONE, -5), (fb.abi.ROW, -1),
-                         (fb.abi.SCRATCH, 10**6)):
+                         (fb.abi.SCRATCH, 10**6), (fb.abi.WEIGH, 9), (fb.abi.BURST, -1), (fb.abi.BURST, 5),
+                         (fb.abi.GRAM, 1)):
         assert told(**control(entry, value)) == -5
+    assert told(packed=np.zeros(8)) == -5
     assert told(state=np.zeros((1, 6)), mark=np.zeros((2, 6))) == -5        # mirror descent keeps three rows
     assert told(u=np.ones(5), state=np.zeros((3, 5)), mark=np.zeros((4, 5))) == -5
     assert fb.descend(plan.pieces, plan.params._replace(rule=np.empty(0)), X, y, plan.buffers, records, 5, -np.inf) == -2

@@ -10,7 +10,7 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["abi", "checks", "recipes"], ["loop", "doors", "data", "recording"],
+FLOORS = [["abi", "checks", "recipes"], ["simd"], ["fused"], ["loop", "doors", "data", "recording"],
           ["losses", "norms", "potentials", "models", "steps", "driver"],
           ["methods", "laws"], ["problem", "limits"], ["trace", "oracles"], ["projections", "margins"],
           ["paths", "diagnostics"], ["theory", "forward", "checkpoint"], ["plan"], ["capi", "cli"], ["__main__", "__init__"]]

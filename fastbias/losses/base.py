@@ -42,6 +42,8 @@ class Loss:
         cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
     classes : bool, default False
         Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
+    fused : int, default 0
+        The number under which `fastbias.fused` knows the loss and weighs it inside its pass; 0: it is asked by its pieces.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Loss:
     excess: Callable[[np.ndarray], np.ndarray] | None = None
     ratio: Callable[[np.ndarray], np.ndarray] | None = None
     classes: bool = False
+    fused: int = 0
 
     def __post_init__(self) -> None:
         expect("Loss", slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, norms, potentials, steps
+from fastbias import checks, fused, norms, potentials, steps
 from fastbias.abi import ADVANCE, DIRECTION, MAP_AT, Piece, piece
 from fastbias.methods.base import Method, gradient, primal
 from fastbias.methods.sampling import coordinate, seed, stochastic
@@ -82,9 +82,9 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     >>> fb.methods.gradient_descent(0.1, momentum=0.9)
     gradient_descent(constant(0.1), momentum=0.9)
     """
-    return Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size),
-                  beta=checks.steps("momentum", momentum, least=0), gamma=checks.steps("nesterov", nesterov, least=0),
-                  sampling=stochastic(batch, replace, rng))
+    beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
+    return Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
+                  sampling=stochastic(batch, replace, rng), fused=fused.GRADIENT if beta.size == gamma.size == 1 else 0)
 
 
 @recorded
@@ -142,7 +142,7 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
     return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, primal,
-                  steps.as_rule(step_size), norm, unscaled=normalised)
+                  steps.as_rule(step_size), norm, unscaled=normalised, fused=0 if normalised else norm.fused)
 
 
 @recorded
@@ -210,4 +210,5 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
     if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
         rule, nu = replace(rule, params=np.array([nu])), 1.0
     return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
-                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM)
+                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
+                  fused=0 if unit or choice == RANDOM else fused.COORDINATE)

@@ -47,6 +47,8 @@ class Potential:
         n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
     convex : callable, optional
         (cvxpy itself, its expression w) → its expression ψ(w).
+    fused : int, default 0
+        The number under which `fastbias.fused` knows its mirror descent; 0: it is asked by its pieces.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Potential:
     symmetric: int = 0
     convex: Callable[[Any, Any], Any] | None = None
     matrix: Callable[[int], np.ndarray] | None = None
+    fused: int = 0
 
     def __post_init__(self) -> None:
         expect("Potential", link=(self.link, MAP), inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),
