@@ -25,6 +25,7 @@ from fastbias.simd import (
     count4,
     count8,
     exp,
+    fetch,
     first,
     fma,
     inlined,
@@ -57,12 +58,14 @@ LOG2 = 0.6931471805599453
 NEVER = -1e15                                             # −m of what pads the samples: its weight is 0
 WINDOW, STRIDE, FAR = 150.0, 128.0, 128.0 * 2.0 ** 33
 REFRESH = 64                                              # updates between two times that kept margins are taken anew
+NEAR = 4096                                               # entries of X that stay in the first cache
 BLOCK = 4096                                              # entries of X that a pass reads twice while they are near
 
 
 @kernel
 def _weights(loss, y, lift, p, k0, es):  # type: ignore[no-untyped-def]
     """Q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0. Padding has y = 0 and lift = NEVER, else 0."""
+    inlined()
     if loss == SQUARED:
         return 2.0 * (y - p), lift
     z = fma(negative(y), p, lift)
@@ -99,6 +102,7 @@ def margins(X, N, d, outputs, w, p, control):  # type: ignore[no-untyped-def]
 @kernel
 def _products(X, o, width, w, start):  # type: ignore[no-untyped-def]
     """The products of eight rows of X, whose tiles begin at entry o, with w."""
+    inlined()
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = splat8(0.0)
     for v in range(0, width, 8):
         x = load8(w, start + v)
@@ -125,12 +129,37 @@ def _across(X, i, q0, q1, q2, q3, q4, q5, q6, q7):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _add(X, o, width, q, g, start):  # type: ignore[no-untyped-def]
-    """G += the eight rows of X whose tiles begin at entry o, times q."""
+def _add(X, o, width, fresh, q, g, start):  # type: ignore[no-untyped-def]
+    """G += (fresh: ←) the eight rows of X whose tiles begin at entry o, times q."""
+    inlined()
     q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
     q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
     for v in range(0, width, 8):
-        store(g, start + v, load8(g, start + v) + _across(X, o + 8 * v, q0, q1, q2, q3, q4, q5, q6, q7))
+        x = _across(X, o + 8 * v, q0, q1, q2, q3, q4, q5, q6, q7)
+        if not fresh:
+            x = load8(g, start + v) + x
+        store(g, start + v, x)
+
+
+@kernel
+def _add_two(X, o, width, fresh, far, q, r, g):  # type: ignore[no-untyped-def]
+    """The same for sixteen rows, times q and r: g is read and written half as often."""
+    inlined()
+    q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
+    q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
+    r0, r1, r2, r3 = splat8(lane(r, 0)), splat8(lane(r, 1)), splat8(lane(r, 2)), splat8(lane(r, 3))
+    r4, r5, r6, r7 = splat8(lane(r, 4)), splat8(lane(r, 5)), splat8(lane(r, 6)), splat8(lane(r, 7))
+    ahead = 8 * width * 2
+    for v in range(0, width, 8):
+        if far:
+            for i in range(o + ahead + 8 * v, o + ahead + 8 * v + 64, 8):
+                fetch(X, i)
+                fetch(X, i + 8 * width)
+        x = (_across(X, o + 8 * v, q0, q1, q2, q3, q4, q5, q6, q7)
+             + _across(X, o + 8 * (v + width), r0, r1, r2, r3, r4, r5, r6, r7))
+        if not fresh:
+            x = load8(g, v) + x
+        store(g, v, x)
 
 
 @kernel
@@ -147,20 +176,27 @@ def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-un
     """
     inlined()
     width, tall = (d + 7) // 8 * 8, (N + 7) // 8 * 8
-    es = 2.0 ** -k0
+    es, far = 2.0 ** -k0, N * width > NEAR and width <= 128
     while True:
-        z = splat8(NEVER)
-        if not gram:
-            _clear(g, 0, width)
-        for n in range(0, N, 8):
+        z, n = splat8(NEVER), 0
+        while n < N:
             m = _products(X, n * width, width, w, 0)
             store(p, n, m)
             e, bound = _weights(loss, load8(y, n), load8(y, tall + n), m, k0, es)
             z = larger(bound, z)
             if gram:
                 store(g, n, e)
+            elif n + 8 < N:
+                i = n + 8
+                m = _products(X, i * width, width, w, 0)
+                store(p, i, m)
+                f, bound = _weights(loss, load8(y, i), load8(y, tall + i), m, k0, es)
+                z = larger(bound, z)
+                _add_two(X, n * width, width, n == 0, far, e, f, g)
+                n = i
             else:
-                _add(X, n * width, width, e, g, 0)
+                _add(X, n * width, width, n == 0, e, g, 0)
+            n += 8
             if control[HURRY] != 0:
                 return np.nan
         if loss == SQUARED:
@@ -206,7 +242,7 @@ def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # 
                 if gram:
                     store(g, n, e)
                 else:
-                    _add(X, n * width, width, e, g, c * d)
+                    _add(X, n * width, width, False, e, g, c * d)
                 if control[HURRY] != 0:
                     return np.nan
     return s
@@ -245,6 +281,7 @@ def _radical(x, q):  # type: ignore[no-untyped-def]
 @kernel
 def _leader(g, width, threshold):  # type: ignore[no-untyped-def]
     """The first coordinate with |g_j| ≥ threshold; without a branch, whose outcome nobody could predict."""
+    inlined()
     best, numbers = splat8(1e300), count8()
     for v in range(0, width, 8):
         best = smaller(best, choose_less(absolute(load8(g, v)), threshold, 1e300, numbers + float(v)))
@@ -318,12 +355,19 @@ def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g,
         if (k + t) % REFRESH == 0 and not margins(X, N, d, 1, w, p, control):
             return np.nan
         while True:
-            z = splat8(NEVER)
-            _clear(g, 0, width)
-            for n in range(0, N, 8):
+            z, n = splat8(NEVER), 0
+            while n < N:
                 e, bound = _weights(loss, load8(y, n), load8(y, tall + n), load8(p, n), k0, es)
                 z = larger(bound, z)
-                _add(X, n * width, width, e, g, 0)
+                if n + 8 < N:
+                    i = n + 8
+                    f, bound = _weights(loss, load8(y, i), load8(y, tall + i), load8(p, i), k0, es)
+                    z = larger(bound, z)
+                    _add_two(X, n * width, width, n == 0, False, e, f, g)
+                    n = i
+                else:
+                    _add(X, n * width, width, n == 0, e, g, 0)
+                n += 8
                 if control[HURRY] != 0:
                     return np.nan
             moved = 0.0 if loss == SQUARED else _moved(loss, largest(z), k0)

@@ -32,7 +32,7 @@ from numba.np.arrayobj import populate_array
 
 from fastbias.abi import JIT, kernel
 
-__all__ = ["absolute", "choose_less", "count4", "count8", "exp", "first", "fma", "inlined", "lane", "larger", "largest", "load4", "load8", "log", "negative", "power2", "root", "smaller",
+__all__ = ["absolute", "choose_less", "count4", "count8", "exp", "fetch", "first", "fma", "inlined", "lane", "larger", "largest", "load4", "load8", "log", "negative", "power2", "root", "smaller",
            "splat4", "splat8", "steady", "store", "total", "totals4", "totals8", "view"]
 
 
@@ -328,6 +328,18 @@ def steady(typing: Any) -> Any:
         builder.function.attributes.alignstack = 64
         return context.get_dummy_value()
     return types.none(), code
+
+
+@_either(lambda a, i: None)
+def fetch(typing: Any, a: Any, i: Any) -> Any:
+    """Bring the cache line of a[i] near, if there is such an entry; nothing is read."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.bitcast(_place(context, builder, signature, args, V8), ir.IntType(8).as_pointer())
+        signature = ir.FunctionType(ir.VoidType(), [place.type, _INT, _INT, _INT])
+        function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0i8")
+        builder.call(function, [place, _INT(0), _INT(3), _INT(1)])
+        return context.get_dummy_value()
+    return types.none(a, types.intp), code
 
 
 @_either(lambda: None)
