@@ -26,15 +26,17 @@ from fastbias.simd import (
     count8,
     exp,
     fetch,
-    first,
     fma,
     inlined,
+    inverse_binade,
     lane,
     larger,
     largest,
     load4,
     load8,
     log,
+    most,
+    near_inverse_cube_root,
     negative,
     root,
     smaller,
@@ -65,7 +67,6 @@ BLOCK = 4096                                              # entries of X that a 
 @kernel
 def _weights(loss, y, lift, p, k0, es):  # type: ignore[no-untyped-def]
     """Q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0. Padding has y = 0 and lift = NEVER, else 0."""
-    inlined()
     if loss == SQUARED:
         return 2.0 * (y - p), lift
     z = fma(negative(y), p, lift)
@@ -130,8 +131,9 @@ def _across(X, i, q0, q1, q2, q3, q4, q5, q6, q7):  # type: ignore[no-untyped-de
 
 @kernel
 def _add(X, o, width, fresh, q, g, start):  # type: ignore[no-untyped-def]
-    """G += (fresh: ←) the eight rows of X whose tiles begin at entry o, times q."""
+    """G += (fresh: ←) the eight rows of X whose tiles begin at entry o, times q; returns the largest |g| of each lane."""
     inlined()
+    top = splat8(0.0)
     q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
     q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
     for v in range(0, width, 8):
@@ -139,12 +141,15 @@ def _add(X, o, width, fresh, q, g, start):  # type: ignore[no-untyped-def]
         if not fresh:
             x = load8(g, start + v) + x
         store(g, start + v, x)
+        top = larger(absolute(x), top)
+    return top
 
 
 @kernel
 def _add_two(X, o, width, fresh, far, q, r, g):  # type: ignore[no-untyped-def]
     """The same for sixteen rows, times q and r: g is read and written half as often."""
     inlined()
+    top = splat8(0.0)
     q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
     q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
     r0, r1, r2, r3 = splat8(lane(r, 0)), splat8(lane(r, 1)), splat8(lane(r, 2)), splat8(lane(r, 3))
@@ -160,6 +165,8 @@ def _add_two(X, o, width, fresh, far, q, r, g):  # type: ignore[no-untyped-def]
         if not fresh:
             x = load8(g, v) + x
         store(g, v, x)
+        top = larger(absolute(x), top)
+    return top
 
 
 @kernel
@@ -258,7 +265,9 @@ def _adagrad(w, G, g, es, eta, eps):  # type: ignore[no-untyped-def]
 
 @kernel
 def _power(a, q):  # type: ignore[no-untyped-def]
-    """A^q for 0 ≤ a ≤ 1 and q > 1."""
+    """A^q for 0 ≤ a ≤ 2; 0 for a = 0."""
+    if q == 1.0:
+        return a
     if q == 2.0:
         return a * a
     if q == 3.0:
@@ -270,18 +279,19 @@ def _power(a, q):  # type: ignore[no-untyped-def]
 
 @kernel
 def _radical(x, q):  # type: ignore[no-untyped-def]
-    """X^(1/q) of a number."""
-    if q == 3.0:
-        return np.cbrt(x)
-    if q == 4.0:
-        return np.sqrt(np.sqrt(x))
-    return x ** (1.0 / q)
+    """X^(−1/q) of a number."""
+    if q == 3.0:                                          # the library's cube root takes longer than a tiny step
+        y = near_inverse_cube_root(x)
+        for _ in range(2):                                # (1 − r)^(−1/3) to r³: an error of 3e-2, 2e-5, rounding
+            r = 1.0 - (x * y) * (y * y)
+            y += (y * r) * (1.0 / 3.0 + r * (2.0 / 9.0 + r * (14.0 / 81.0)))
+        return y
+    return 1.0 / (np.sqrt(np.sqrt(x)) if q == 4.0 else x ** (1.0 / q))
 
 
 @kernel
 def _leader(g, width, threshold):  # type: ignore[no-untyped-def]
     """The first coordinate with |g_j| ≥ threshold; without a branch, whose outcome nobody could predict."""
-    inlined()
     best, numbers = splat8(1e300), count8()
     for v in range(0, width, 8):
         best = smaller(best, choose_less(absolute(load8(g, v)), threshold, 1e300, numbers + float(v)))
@@ -332,18 +342,16 @@ def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ig
             top = splat8(0.0)
             for v in range(0, n, 8):
                 top = larger(absolute(load8(g, v)), top)
-            size = largest(top)
-            scale = 1.0 / size if size != 0.0 else 0.0
+            scale = inverse_binade(most(top))
             powers = splat8(0.0)
             for v in range(0, n, 8):
                 powers = powers + _power(absolute(load8(g, v)) * scale, own)
-            dual = _radical(total(powers), own)
-            if size != 0.0:
-                a, b = scale / dual, step * dual * size
+            size = total(powers)
+            if size != 0.0:                               # Δ_j = g_j (|g_j|/‖g‖_q)^(q − 2)
+                scale = scale * _radical(size, own)
                 for v in range(0, n, 8):
                     x = load8(g, v)
-                    r = _power(absolute(x) * a, own - 1.0)
-                    store(w, v, fma(choose_less(x, 0.0, negative(r), r), b, load8(w, v)))
+                    store(w, v, fma(x * step, _power(absolute(x) * scale, own - 2.0), load8(w, v)))
     return k0
 
 
@@ -355,7 +363,7 @@ def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g,
         if (k + t) % REFRESH == 0 and not margins(X, N, d, 1, w, p, control):
             return np.nan
         while True:
-            z, n = splat8(NEVER), 0
+            z, n, top = splat8(NEVER), 0, splat8(0.0)
             while n < N:
                 e, bound = _weights(loss, load8(y, n), load8(y, tall + n), load8(p, n), k0, es)
                 z = larger(bound, z)
@@ -363,10 +371,10 @@ def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g,
                     i = n + 8
                     f, bound = _weights(loss, load8(y, i), load8(y, tall + i), load8(p, i), k0, es)
                     z = larger(bound, z)
-                    _add_two(X, n * width, width, n == 0, False, e, f, g)
+                    top = _add_two(X, n * width, width, n == 0, False, e, f, g)
                     n = i
                 else:
-                    _add(X, n * width, width, n == 0, e, g, 0)
+                    top = _add(X, n * width, width, n == 0, e, g, 0)
                 n += 8
                 if control[HURRY] != 0:
                     return np.nan
@@ -376,9 +384,6 @@ def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g,
             k0, es = moved, 2.0 ** -moved
         if abs(k0) >= FAR:
             return k0
-        top = splat8(0.0)
-        for v in range(0, d, 8):
-            top = larger(absolute(load8(g, v)), top)
         threshold = (1.0 - tie_tol) * largest(top)
         step, j, tied = eta * es, int(min(_leader(g, width, threshold), d - 1.0)), 1
         if average:
@@ -438,20 +443,19 @@ def _tiny(loss, move, average, eta, beta, gamma, own, X, y, w, before, s, k0, co
         elif move == COORDINATE:
             size = absolute(g)
             step += total(p * 0.0)                        # NaN where a margin is beyond numbers: nothing compares with it
-            threshold = (1.0 - own) * largest(size)
+            threshold = (1.0 - own) * most(size)
             if average:
                 tied = choose_less(size, threshold, 0.0, 1.0)
                 W = fma(tied * g, step / total(tied), W)
-            else:
-                j = float(first(size, threshold))
-                W = fma(choose_less(absolute(numbers - j), 0.5, g, 0.0), step, W)
+            else:                                         # the first lane that reaches it, and no branch
+                reach = choose_less(size, threshold, 8.0, numbers)
+                W = fma(choose_less(negative(most(negative(reach))), reach, 0.0, g), step, W)
         else:
-            size = largest(absolute(g))
-            if size != 0.0:
-                a = 1.0 / size
-                dual = _radical(total(_power(absolute(g) * a, own)), own)
-                r = _power(absolute(g) * (a / dual), own - 1.0)
-                W = fma(choose_less(g, 0.0, negative(r), r), step * dual * size, W)
+            size = absolute(g)
+            scale = inverse_binade(most(size))
+            powers = total(_power(size * scale, own))
+            if powers != 0.0:
+                W = fma(g * step, _power(size * (scale * _radical(powers, own)), own - 2.0), W)
     store(w, 0, W)
     store(s, 0, S)
     return k0

@@ -32,7 +32,8 @@ from numba.np.arrayobj import populate_array
 
 from fastbias.abi import JIT, kernel
 
-__all__ = ["absolute", "choose_less", "count4", "count8", "exp", "fetch", "first", "fma", "inlined", "lane", "larger", "largest", "load4", "load8", "log", "negative", "power2", "root", "smaller",
+__all__ = ["absolute", "choose_less", "count4", "count8", "exp", "fetch", "fma", "inlined", "inverse_binade", "lane", "larger", "largest", "load4", "load8", "log",
+           "most", "near_inverse_cube_root", "negative", "power2", "root", "smaller",
            "splat4", "splat8", "steady", "store", "total", "totals4", "totals8", "view"]
 
 
@@ -207,18 +208,17 @@ def _count(vector: Vector) -> Any:
 count4, count8 = _count(V4), _count(V8)
 
 
-def _halved(combine: Callable[[Any, Any, Any], Any]) -> Any:
-    """Over the lanes: the upper half joins the lower one until one lane is left."""
+def _folded(combine: Callable[[Any, Any, Any], Any], everywhere: bool) -> Any:
+    """Over the lanes: each joins its partner in the other half, until all hold the same; one of them, or all."""
     def made(typing: Any, v: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, half = args[0], v.width // 2
             while half:
-                none = ir.Constant(x.type, ir.Undefined)
-                x = combine(builder, _shuffled(builder, x, none, list(range(half))),
-                            _shuffled(builder, x, none, list(range(half, 2 * half))))
+                none = ir.Constant(v.kind, ir.Undefined)
+                x = combine(builder, x, _shuffled(builder, x, none, [i ^ half for i in range(v.width)]))
                 half //= 2
-            return builder.extract_element(x, _INT(0))
-        return types.float64(v), code
+            return x if everywhere else builder.extract_element(x, _INT(0))
+        return (v if everywhere else types.float64)(v), code
     return made
 
 
@@ -228,24 +228,37 @@ def _total(v):  # type: ignore[no-untyped-def]
     return v[0]
 
 
-total = _either(_total)(_halved(lambda builder, low, high: builder.fadd(low, high)))
-largest = _either(np.max)(_halved(lambda builder, low, high:
-                                  builder.select(builder.fcmp_ordered(">", low, high), low, high)))
+def _more(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
-def _first(a, x):  # type: ignore[no-untyped-def]
-    found = np.flatnonzero(a >= x)
-    return found[0] if found.size else a.size
+total = _either(_total)(_folded(lambda builder, low, high: builder.fadd(low, high), everywhere=False))
+largest = _either(np.max)(_folded(_more, everywhere=False))
+most = _either(lambda v: np.full(v.size, np.max(v)))(_folded(_more, everywhere=True))
 
 
-@_either(_first)
-def first(typing: Any, a: Any, x: Any) -> Any:
-    """The first lane with a ≥ x; the width where there is none."""
+def _inverse_binade(v):  # type: ignore[no-untyped-def]
+    return ((2046 << 52) - (v.view(np.int64) & (2047 << 52))).view(np.float64)
+
+
+@_either(_inverse_binade)
+def inverse_binade(typing: Any, v: Any) -> Any:
+    """The power of two that brings v ≥ 0 into [1, 2): cheaper than 1/v, and rounds nothing (0 stays 0 under it)."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = builder.bitcast(builder.fcmp_ordered(">=", args[0], _splatted(builder, args[1], a)), ir.IntType(a.width))
-        wide = builder.or_(builder.zext(bits, ir.IntType(64)), ir.Constant(ir.IntType(64), 1 << a.width))
-        return builder.cttz(wide, ir.Constant(ir.IntType(1), 1))
-    return types.intp(a, types.float64), code
+        integers = _integers(v)
+        bits = builder.and_(builder.bitcast(args[0], integers), ir.Constant(integers, [2047 << 52] * v.width))
+        return builder.bitcast(builder.sub(ir.Constant(integers, [2046 << 52] * v.width), bits), v.kind)
+    return v(v), code
+
+
+@_either(lambda x: x ** (-1 / 3))
+def near_inverse_cube_root(typing: Any, x: Any) -> Any:
+    """X^(−1/3) of a number to 3.5 %: by a third of its bits, read as a whole number."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = ir.IntType(64)
+        third = builder.udiv(builder.bitcast(args[0], whole), whole(3))
+        return builder.bitcast(builder.sub(whole(0x553EF0FE00000000), third), ir.DoubleType())
+    return types.float64(types.float64), code
 
 
 def _pairs(builder: Any, a: Any, b: Any, step: int) -> Any:
