@@ -23,7 +23,6 @@ from fastbias.simd import (
     absolute,
     choose_less,
     count4,
-    count8,
     exp,
     fetch,
     fma,
@@ -35,9 +34,11 @@ from fastbias.simd import (
     load4,
     load8,
     log,
+    lowest_bit,
     most,
     near_inverse_cube_root,
     negative,
+    reaching,
     root,
     smaller,
     splat4,
@@ -291,11 +292,14 @@ def _radical(x, q):  # type: ignore[no-untyped-def]
 
 @kernel
 def _leader(g, width, threshold):  # type: ignore[no-untyped-def]
-    """The first coordinate with |g_j| ≥ threshold; without a branch, whose outcome nobody could predict."""
-    best, numbers = splat8(1e300), count8()
-    for v in range(0, width, 8):
-        best = smaller(best, choose_less(absolute(load8(g, v)), threshold, 1e300, numbers + float(v)))
-    return -largest(negative(best))
+    """The first coordinate with |g_j| ≥ threshold, 0 if there is none; among 64 without a branch, which nobody could predict."""
+    for start in range(0, width, 64):
+        bits = 0
+        for v in range(start, min(start + 64, width), 8):
+            bits |= reaching(absolute(load8(g, v)), threshold) << (v - start)
+        if bits != 0:
+            return start + lowest_bit(bits)
+    return 0
 
 
 @kernel
@@ -385,7 +389,7 @@ def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g,
         if abs(k0) >= FAR:
             return k0
         threshold = (1.0 - tie_tol) * largest(top)
-        step, j, tied = eta * es, int(min(_leader(g, width, threshold), d - 1.0)), 1
+        step, j, tied = eta * es, min(_leader(g, width, threshold), d - 1), 1
         if average:
             tied = 0
             for i in range(d):

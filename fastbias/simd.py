@@ -33,7 +33,7 @@ from numba.np.arrayobj import populate_array
 from fastbias.abi import JIT, kernel
 
 __all__ = ["absolute", "choose_less", "count4", "count8", "exp", "fetch", "fma", "inlined", "inverse_binade", "lane", "larger", "largest", "load4", "load8", "log",
-           "most", "near_inverse_cube_root", "negative", "power2", "root", "smaller",
+           "lowest_bit", "most", "near_inverse_cube_root", "negative", "power2", "reaching", "root", "smaller",
            "splat4", "splat8", "steady", "store", "total", "totals4", "totals8", "view"]
 
 
@@ -237,6 +237,23 @@ largest = _either(np.max)(_folded(_more, everywhere=False))
 most = _either(lambda v: np.full(v.size, np.max(v)))(_folded(_more, everywhere=True))
 
 
+@_either(lambda a, x: int((a >= x) @ 2 ** np.arange(a.size)))
+def reaching(typing: Any, a: Any, x: Any) -> Any:
+    """The lanes with a ≥ x as the bits of a whole number, the first lane being the lowest bit."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        reached = builder.fcmp_ordered(">=", args[0], _splatted(builder, args[1], a))
+        return builder.zext(builder.bitcast(reached, ir.IntType(a.width)), ir.IntType(64))
+    return types.int64(a, types.float64), code
+
+
+@_either(lambda bits: (bits & -bits).bit_length() - 1)
+def lowest_bit(typing: Any, bits: Any) -> Any:
+    """Which is the lowest bit that is set (of a number that is not 0)."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+    return types.int64(types.int64), code
+
+
 def _inverse_binade(v):  # type: ignore[no-untyped-def]
     return ((2046 << 52) - (v.view(np.int64) & (2047 << 52))).view(np.float64)
 
@@ -339,6 +356,7 @@ def steady(typing: Any) -> Any:
     """Align the caller's stack frame to 64 bytes: spilled registers that straddle cache lines cost up to half its speed."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.function.attributes.alignstack = 64
+        builder.function.attributes.add("nounwind")       # llvmlite writes no alignment where there is nothing beside it
         return context.get_dummy_value()
     return types.none(), code
 
