@@ -159,6 +159,13 @@ def path(label: str, value: Any) -> str:
     return text
 
 
+def choice(label: str, value: object) -> bool | None:
+    """Return the value if it is True, False or None."""
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{label} must be True, False or None, got {short(value)}")
+    return value
+
+
 def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) -> str:
     """One of the known names; the message lists them, the nearest first."""
     names = list(known)

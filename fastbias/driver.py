@@ -37,6 +37,14 @@ class Driver:
         """Updates done so far."""
         return int(self.buffers.control[DONE])
 
+    def copy(self, buffers: Buffers) -> Driver:
+        """The same run, going its own way in other buffers."""
+        return Driver(self.pieces, self.params, self.X, self.y, buffers)
+
+    def kept(self) -> dict[str, np.ndarray]:
+        """What a checkpoint must hold beside the plan's buffers."""
+        return {}
+
     def chunks(self, records: Records, stop: int, log_target: float, bar: Any) -> Iterator[Status]:
         """Run to ``stop`` in chunks, so that Python is never away for long; yields the status after each."""
         chunk = max(1, int(self.pace * CHUNK))            # an update may cost far more than X.size tells: begin with one

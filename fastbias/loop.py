@@ -50,21 +50,8 @@ from fastbias.abi import (
     pointer,
     room,
 )
-from fastbias.fused import (
-    ADAGRAD,
-    COORDINATE,
-    ENTROPY,
-    FAR,
-    LOG2,
-    POWER,
-    REFRESH,
-    SQUARED,
-    burst,
-    by_piece,
-    margins,
-    pack,
-    weighed,
-)
+from fastbias.bursts import ADAGRAD, COORDINATE, ENTROPY, POWER, REFRESH, burst
+from fastbias.passes import FAR, LOG2, SQUARED, by_piece, margins, pack, weighed
 
 __all__ = ["address", "descend"]
 
@@ -283,8 +270,8 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     X, y : (N, d), (N,) float64, C-contiguous
         Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after output.
     buffers : abi.Buffers
-        u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another thread, makes the call return within
-        one pass over a few rows; the update under way is then not done.
+        u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another thread, makes the call
+        return within one pass over a few rows; the update under way is then not done.
     records : abi.Records
         Which steps to write down, and where.
     stop_at : int

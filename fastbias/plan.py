@@ -6,39 +6,16 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fastbias import checkpoint as disk
 from fastbias import checks, forward, models, recording, theory
-from fastbias.abi import (
-    BATCH,
-    BURST,
-    DONE,
-    HURRY,
-    LINEAR,
-    LOSS,
-    MESSAGES,
-    OUTPUTS,
-    PACKED,
-    ROW,
-    ROWS,
-    SCRATCH,
-    SEARCH,
-    UNSCALED,
-    WATCH,
-    WEIGH,
-    Buffers,
-    Params,
-    Pieces,
-    Records,
-    Status,
-    packed_room,
-    room,
-)
+from fastbias.abi import DONE, HURRY, MESSAGES, PACKED, ROW, Buffers, Records, Status
+from fastbias.assembly import assemble
 from fastbias.driver import Driver, aligned
-from fastbias.fused import COORDINATE
+from fastbias.gram import Gram, gram
 from fastbias.limits import Limit, NoTheorem
 from fastbias.problem import Problem, Reached, make
 from fastbias.trace import RunStopped, Trace
@@ -46,6 +23,7 @@ from fastbias.trace import RunStopped, Trace
 __all__ = ["Plan", "run"]
 
 PARTS = ("loss", "method", "model")
+MEMORY = ("u", "state", "mark", "control", "kept")     # the buffers that going on depends on
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
 
 
@@ -66,6 +44,9 @@ class Plan:
         From ``fb.models``.
     start : (n,) array-like, optional
         u(0). Default: argmin ψ for methods with a potential, else 0.
+    gram : bool, optional
+        Whether to run on N coefficients of the samples instead of the d parameters (`fastbias.gram`): the same iterates to
+        rounding, for gradient descent and quadratic geometries. None: where it pays and the data allow it.
 
     Attributes
     ----------
@@ -95,34 +76,17 @@ class Plan:
     [0.5  0.25] Theorem 1 True
     """
 
-    def __init__(self, X: Any, y: Any, *, loss: Any, method: Any, model: Any = models.linear, start: Any = None) -> None:
+    def __init__(self, X: Any, y: Any, *, loss: Any, method: Any, model: Any = models.linear, start: Any = None,
+                 gram: bool | None = None) -> None:
         self.problem = problem = make(X, y, loss, method, model, start)
-        (N, d), n, method = problem.X.shape, problem.start.size, problem.method
-        params, maps = method.maps
-        pieces = (problem.loss.slope, problem.loss.log_loss, problem.model.forward, problem.model.pullback,
-                  problem.rule.rule, method.sampling.piece, method.direction, method.advance, *maps)
-        self.pieces = Pieces(*(p.address for p in pieces))
-        self.params = Params(problem.loss.params, problem.model.params, problem.rule.params,
-                              method.sampling.params, method.params, params,
-                              method.beta, method.gamma)
-        state = np.vstack([np.zeros((1, n)), method.begin(problem.start)])
-        batch = method.sampling.batch
-        control = np.zeros(17, np.int64)
-        control[WATCH] = method.constant and not method.random
-        control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
-        control[LOSS], control[ROWS], control[SCRATCH] = problem.rule.loss, state.shape[0], method.scratch
-        control[SEARCH], control[OUTPUTS] = problem.rule.search, problem.outputs
-        control[WEIGH] = problem.loss.fused if problem.outputs == 1 else 0
-        if control[WEIGH] and problem.model.linear and not batch and problem.rule.fixed:
-            control[BURST] = method.fused
-        kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
-        self.buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
-                               np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),
-                               aligned(packed_room(N, d, kept > 0)), np.zeros(kept))
+        self.pieces, self.params, self.buffers = assemble(problem)
         self.status = Status.OK
         self.trace: Trace | None = None
         self._running = False
         self._driver = Driver(self.pieces, self.params, problem.X, problem.y, self.buffers)
+        self._gram = checks.choice("gram", gram)
+        if gram:
+            self._settle()
 
     @property
     def t(self) -> int:
@@ -238,15 +202,16 @@ class Plan:
         """
         path = checks.path("path", path)
         arrays: list[np.ndarray] = []
-        about: dict[str, Any] = {"status": int(self.status), "shape": self.problem.sample, "settings": self._settings()}
+        about: dict[str, Any] = {"status": int(self.status), "shape": self.problem.sample, "settings": self._settings(),
+                                 "gram": self._gram}
         for part in PARTS:
             thing = getattr(self.problem, part)
             try:
                 about[part] = disk.describe(thing, arrays)
             except disk.OwnPieceError:
                 about[part] = {"own": repr(thing)}
-        kept = {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start, "u": self.buffers.u,
-                "state": self.buffers.state, "mark": self.buffers.mark, "control": self.buffers.control, "kept": self.buffers.kept}
+        kept = {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start} | self._driver.kept()
+        kept |= {name: getattr(self.buffers, name) for name in MEMORY}
         kept |= {f"array{i}": a for i, a in enumerate(arrays)}
         if self.trace is not None:
             about["message"] = self.trace.message
@@ -291,9 +256,12 @@ class Plan:
         plan = cls(kept["X"].reshape(-1, *about["shape"]), kept["y"], start=kept["start"], **given)
         if plan._settings() != about["settings"]:
             raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
-        for name in ("u", "state", "mark", "control", "kept"):
+        for name in MEMORY:
             getattr(plan.buffers, name)[:] = kept[name]
         plan.buffers.control[HURRY] = plan.buffers.control[PACKED] = 0
+        plan._gram = about["gram"]
+        if "gram_u" in kept:
+            plan._settle(kept)
         plan.status = Status(about["status"])
         if "trace_t" in kept:
             u = kept["trace_u"]
@@ -416,7 +384,7 @@ class Plan:
         other.__dict__.update(self.__dict__)
         other.buffers = Buffers(*(np.copy(a) for a in self.buffers))._replace(
             work=aligned(self.buffers.work.size), packed=self.buffers.packed)    # which nobody writes once it is filled
-        other._driver = Driver(self.pieces, self.params, self.problem.X, self.problem.y, other.buffers)
+        other._driver = self._driver.copy(other.buffers)
         other._driver.pace = self._driver.pace
         return other
 
@@ -438,6 +406,10 @@ class Plan:
 
     def _chunks(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
         """Run to ``stop`` in chunks cut by time, with a bar if asked; yields the status after each."""
+        if self.t == 0 and stop > 0 and self._gram is None:
+            self._settle()
+        if isinstance(self._driver, Gram) and not self._driver.current:
+            self._settle(False)
         if not progress:
             yield from self._driver.chunks(records, stop, log_target, None)
             return
@@ -448,6 +420,16 @@ class Plan:
             bar.update(steps)
         with tqdm(total=stop - self.t, unit="step", unit_scale=True) as bar:
             yield from self._driver.chunks(records, stop, log_target, show)
+
+    def _settle(self, kept: dict[str, np.ndarray] | Literal[False] | None = None) -> None:
+        """Choose between the parameters and Gram space, as the plan stands; with ``kept``, as a checkpoint says."""
+        driver = None if kept is False else gram(self.problem, self.pieces, self.params, self.buffers,
+                                                 self._gram if kept is None else True)
+        if driver is not None and kept:
+            driver.restore(kept)
+        if driver is not None or isinstance(self._driver, Gram):
+            self._driver = driver or Driver(self.pieces, self.params, self.problem.X, self.problem.y, self.buffers)
+        self._gram = isinstance(driver, Gram)
 
     def _trace(self, records: Records, status: Status, message: str) -> Trace:
         """The rows written so far, with the last iterate among them."""

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class Data:
     @property
     def size(self) -> int:
         """The number of entries of a predictor."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def sample(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import numbers
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,16 @@ def rows(record: Any, begin: int, stop: int) -> np.ndarray:
             bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)][0]
             raise ValueError(f"record must hold whole steps between {begin} and {stop}, got {bad:g}")
         inner = wanted.astype(np.int64)
-    inner = inner[(inner > begin) & (inner < stop)]
-    return np.unique(np.concatenate([[begin], inner, [stop]])).astype(np.int64)
+    inner = np.unique(inner[(inner > begin) & (inner < stop)])
+    return np.concatenate([[begin], inner, [stop] if stop > begin else []]).astype(np.int64)
 
 
+@lru_cache(maxsize=64)                                    # the runs of a sweep ask for the same
 def log_spaced(begin: int, stop: int, count: int) -> np.ndarray:
     """The finest log-spaced steps between two that are at most ``count`` in number, ends included."""
+    if stop - begin < count:
+        return np.arange(begin, stop + 1)
+
     def steps(points: int) -> np.ndarray:
         spaced = np.round(np.geomspace(max(begin, 1), max(stop, 1), points)).astype(np.int64)
         return np.unique(np.concatenate([[begin, stop], spaced]))

@@ -32,9 +32,10 @@ from numba.np.arrayobj import populate_array
 
 from fastbias.abi import JIT, kernel
 
-__all__ = ["absolute", "choose_less", "count4", "count8", "exp", "fetch", "fma", "inlined", "inverse_binade", "lane", "larger", "largest", "load4", "load8", "log",
-           "lowest_bit", "most", "near_inverse_cube_root", "negative", "power2", "reaching", "root", "smaller",
-           "splat4", "splat8", "steady", "store", "total", "totals4", "totals8", "view"]
+__all__ = ["absolute", "choose_less", "count4", "count8", "exp", "fetch", "fma", "inlined", "inverse_binade", "lane",
+           "larger", "largest", "load4", "load8", "log", "lowest_bit", "most", "near_inverse_cube_root", "negative",
+           "power2", "reaching", "root", "smaller", "splat4", "splat8", "steady", "store", "total", "totals4", "totals8",
+           "view"]
 
 
 class Vector(types.Type):

@@ -43,7 +43,7 @@ class Loss:
     classes : bool, default False
         Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
     fused : int, default 0
-        The number under which `fastbias.fused` knows the loss and weighs it inside its pass; 0: it is asked by its pieces.
+        The number under which `fastbias.passes` knows the loss and weighs it inside its pass; 0: it is asked by its pieces.
     """
 
     name: str

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from fastbias import fused
+from fastbias import passes
 from fastbias.abi import LOG_LOSS, SLOPE, kernel, piece
 from fastbias.losses.base import Loss
 
@@ -118,12 +118,12 @@ def _log_phi(m: np.ndarray) -> np.ndarray:
 
 
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",
-                   excess=np.zeros_like, ratio=np.ones_like, fused=fused.EXPONENTIAL)
+                   excess=np.zeros_like, ratio=np.ones_like, fused=passes.EXPONENTIAL)
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
                 curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0),
-                fused=fused.LOGISTIC)
+                fused=passes.LOGISTIC)
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
 sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential", convex=False,

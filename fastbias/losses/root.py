@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias import checks, fused
+from fastbias import checks, passes
 from fastbias.abi import LOG_LOSS, SLOPE, piece
 from fastbias.losses.base import Loss
 from fastbias.recipes import recorded
@@ -31,7 +31,7 @@ def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
-squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, fused=fused.SQUARED)
+squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, fused=passes.SQUARED)
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, fused, norms, steps
+from fastbias import bursts, checks, norms, steps
 from fastbias.abi import DIRECTION, Status, piece
 from fastbias.methods.base import Method, primal
 from fastbias.recipes import recorded
@@ -55,7 +55,7 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
 
     return Method("adagrad", "adaptive", _adagrad, primal, steps.as_rule(step_size),
                   params=np.array([checks.number("eps", eps, least=0)]), begin=begin,
-                  measured=lambda state: _metric(state[0] + eps), fused=fused.ADAGRAD)
+                  measured=lambda state: _metric(state[0] + eps), fused=bursts.ADAGRAD)
 
 
 def _metric(G: np.ndarray) -> norms.Norm:

@@ -23,8 +23,8 @@ class Method:
     Made by the functions of this module. ``family`` and ``primal`` are what the theory table asks about; ``begin`` maps
     u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps. ``shaped`` maps
     the shape of predictors to the geometry, where that depends on it; ``measured`` maps the rows of state, as a run left
-    them, to the norm whose maximum margin they decide (Theorem 6). ``fused`` is the number under which `fastbias.fused` knows its
-    updates and does them in bursts where the step size is constant; with 0 they are done by its pieces.
+    them, to the norm whose maximum margin they decide (Theorem 6). ``fused`` is the number under which `fastbias.bursts`
+    knows its updates and does them in bursts where the step size is constant; with 0 they are done by its pieces.
     """
 
     name: str

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, fused, norms, potentials, steps
+from fastbias import bursts, checks, norms, potentials, steps
 from fastbias.abi import ADVANCE, DIRECTION, MAP_AT, Piece, piece
 from fastbias.methods.base import Method, gradient, primal
 from fastbias.methods.sampling import coordinate, seed, stochastic
@@ -84,7 +84,7 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     """
     beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
     return Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
-                  sampling=stochastic(batch, replace, rng), fused=fused.GRADIENT if beta.size == gamma.size == 1 else 0)
+                  sampling=stochastic(batch, replace, rng), fused=bursts.GRADIENT if beta.size == gamma.size == 1 else 0)
 
 
 @recorded
@@ -211,4 +211,4 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
         rule, nu = replace(rule, params=np.array([nu])), 1.0
     return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
                   params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
-                  fused=0 if unit or choice == RANDOM else fused.COORDINATE)
+                  fused=0 if unit or choice == RANDOM else bursts.COORDINATE)

@@ -47,7 +47,7 @@ class Norm:
     resized : callable, optional
         (m, n) → the same norm of other matrices, where it does not change when rows or columns are rotated.
     fused : int, default 0
-        The number under which `fastbias.fused` knows its steepest descent; 0: it is asked by its pieces.
+        The number under which `fastbias.bursts` knows its steepest descent; 0: it is asked by its pieces.
     """
 
     name: str

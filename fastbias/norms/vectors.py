@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, fused
+from fastbias import bursts, checks
 from fastbias.abi import MAP, VALUE, kernel, piece
 from fastbias.norms.base import TIE_TOL, Norm
 from fastbias.recipes import recorded
@@ -82,7 +82,7 @@ def _l2_norm(params, x):  # type: ignore[no-untyped-def]
 
 
 l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2),
-          fused=fused.GRADIENT)
+          fused=bursts.GRADIENT)
 """‖w‖₂; Δ = g, gradient descent."""
 
 
@@ -157,7 +157,7 @@ def lp(p: float) -> Norm:
         return l2
     short = f"{p:.4g}"
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
-    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True, fused=fused.POWER,
+    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True, fused=bursts.POWER,
                 convex=lambda cp, w: cp.pnorm(w, p, max_denom=10 ** 5))
 
 

@@ -48,7 +48,7 @@ class Potential:
     convex : callable, optional
         (cvxpy itself, its expression w) → its expression ψ(w).
     fused : int, default 0
-        The number under which `fastbias.fused` knows its mirror descent; 0: it is asked by its pieces.
+        The number under which `fastbias.bursts` knows its mirror descent; 0: it is asked by its pieces.
     """
 
     name: str

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias import checks, fused
+from fastbias import bursts, checks
 from fastbias.abi import MAP, MAP_AT, VALUE, Status, kernel, piece
 from fastbias.potentials.base import Potential
 from fastbias.recipes import recorded
@@ -76,7 +76,8 @@ def _entropy_value(params, w):  # type: ignore[no-untyped-def]
     return total
 
 
-entropy = Potential("entropy", _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value, lower=0.0, fused=fused.ENTROPY,
+entropy = Potential("entropy", _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value, lower=0.0,
+                    fused=bursts.ENTROPY,
                     convex=lambda cp, w: -cp.sum(cp.entr(w)) - cp.sum(w))
 """ψ(w) = Σ w_i log w_i − w_i on w > 0, ∇ψ(w) = log w, (∇ψ)⁻¹(z) = e^z; its minimiser is the all-ones vector."""
 

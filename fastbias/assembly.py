@@ -1,0 +1,52 @@
+"""What the loop is handed for a problem: the addresses of its pieces, their numbers, and all memory of a run."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastbias.abi import (
+    BATCH,
+    BURST,
+    LINEAR,
+    LOSS,
+    OUTPUTS,
+    ROWS,
+    SCRATCH,
+    SEARCH,
+    UNSCALED,
+    WATCH,
+    WEIGH,
+    Buffers,
+    Params,
+    Pieces,
+    packed_room,
+    room,
+)
+from fastbias.bursts import COORDINATE
+from fastbias.driver import aligned
+from fastbias.problem import Problem
+
+__all__ = ["assemble"]
+
+
+def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
+    """The pieces, params and buffers of a run of the problem that is at its start."""
+    (N, d), n, method, loss, rule = problem.X.shape, problem.start.size, problem.method, problem.loss, problem.rule
+    geometry, maps = method.maps
+    pieces = (loss.slope, loss.log_loss, problem.model.forward, problem.model.pullback, rule.rule, method.sampling.piece,
+              method.direction, method.advance, *maps)
+    params = Params(loss.params, problem.model.params, rule.params, method.sampling.params, method.params, geometry,
+                    method.beta, method.gamma)
+    state, batch = np.vstack([np.zeros((1, n)), method.begin(problem.start)]), method.sampling.batch
+    control = np.zeros(17, np.int64)
+    control[WATCH] = method.constant and not method.random
+    control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
+    control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, state.shape[0], method.scratch
+    control[SEARCH], control[OUTPUTS] = rule.search, problem.outputs
+    control[WEIGH] = loss.fused if problem.outputs == 1 else 0
+    if control[WEIGH] and problem.model.linear and not batch and rule.fixed:
+        control[BURST] = method.fused
+    kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
+    buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
+                      np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),
+                      aligned(packed_room(N, d, kept > 0)), np.zeros(kept))
+    return Pieces(*(p.address for p in pieces)), params, buffers

@@ -1,0 +1,312 @@
+"""Bursts: many updates of a common method without a look outside, at the machine's limit.
+
+For the losses that a pass weighs inside, and a constant step: gradient descent (with momentum), AdaGrad, ℓp steepest
+descent, entropy mirror descent, and coordinate descent, which keeps its margins. A burst does what the pieces of these
+methods say, to rounding (a test holds one against the other), in vectors; problems of up to four rows and columns stay in
+registers from the first update to the last.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from fastbias.abi import BURST, HURRY, SHIFT, WEIGH, kernel
+from fastbias.passes import FAR, NEVER, SQUARED, add, add_two, margins, moved, weighed, weights
+from fastbias.simd import (
+    absolute,
+    choose_less,
+    count4,
+    exp,
+    fma,
+    inverse_binade,
+    lane,
+    larger,
+    largest,
+    load4,
+    load8,
+    log,
+    lowest_bit,
+    most,
+    near_inverse_cube_root,
+    negative,
+    reaching,
+    root,
+    splat4,
+    splat8,
+    steady,
+    store,
+    total,
+    totals4,
+)
+
+__all__ = ["burst"]
+
+GRADIENT, ADAGRAD, POWER, ENTROPY, COORDINATE = 1, 2, 3, 4, 5               # as Method.fused names them; 0: no bursts
+REFRESH = 64                                              # updates between two times that kept margins are taken anew
+
+
+@kernel
+def _adagrad(w, G, g, es, eta, eps):  # type: ignore[no-untyped-def]
+    x = g * es
+    G = fma(x, x, G)
+    size = root(G + eps)
+    return w + choose_less(0.0, size, eta * x / size, 0.0), G
+
+
+@kernel
+def _power(a, q):  # type: ignore[no-untyped-def]
+    """A^q for 0 ≤ a ≤ 2; 0 for a = 0."""
+    if q == 1.0:
+        return a
+    if q == 2.0:
+        return a * a
+    if q == 3.0:
+        return a * a * a
+    if q == 4.0:
+        return (a * a) * (a * a)
+    return choose_less(0.0, a, exp(q * log(larger(a, a * 0.0 + 1e-300)), 0.0), 0.0)
+
+
+@kernel
+def _radical(x, q):  # type: ignore[no-untyped-def]
+    """X^(−1/q) of a number."""
+    if q == 3.0:                                          # the library's cube root takes longer than a tiny step
+        y = near_inverse_cube_root(x)
+        for _ in range(2):                                # (1 − r)^(−1/3) to r³: an error of 3e-2, 2e-5, rounding
+            r = 1.0 - (x * y) * (y * y)
+            y += (y * r) * (1.0 / 3.0 + r * (2.0 / 9.0 + r * (14.0 / 81.0)))
+        return y
+    return 1.0 / (np.sqrt(np.sqrt(x)) if q == 4.0 else x ** (1.0 / q))
+
+
+@kernel
+def _leader(g, width, threshold):  # type: ignore[no-untyped-def]
+    """The first coordinate with |g_j| ≥ threshold (0 if none), among 64 without a branch, which nobody could predict."""
+    for start in range(0, width, 64):
+        bits = 0
+        for v in range(start, min(start + 64, width), 8):
+            bits |= reaching(absolute(load8(g, v)), threshold) << (v - start)
+        if bits != 0:
+            return start + lowest_bit(bits)
+    return 0
+
+
+@kernel
+def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ignore[no-untyped-def]
+             w, before, at, s, g, p, k0, control, count):
+    steady()
+    at_k0, es = k0, 2.0 ** -k0                            # a power is dear
+    place = at if gamma != 0.0 else w
+    delta = s                                             # gradient descent: the last move; AdaGrad: G; entropy: log w
+    for t in range(count):
+        if gamma != 0.0:
+            for v in range(0, n, 8):
+                store(at, v, fma(load8(delta, v), gamma, load8(w, v)))
+        k0 = weighed(loss, gram, X, y, N, d, place, p, g, k0, control)
+        if not abs(k0) < FAR:
+            return k0
+        if k0 != at_k0:
+            at_k0, es = k0, 2.0 ** -k0
+        step = eta * es
+        if t == count - 1:
+            for v in range(0, n, 8):
+                store(before, v, load8(w, v))
+        if move == GRADIENT:
+            if beta == 0.0 and gamma == 0.0:
+                for v in range(0, n, 8):
+                    store(w, v, fma(load8(g, v), step, load8(w, v)))
+            else:
+                for v in range(0, n, 8):
+                    x = load8(w, v)
+                    new = x + fma(load8(delta, v), beta, load8(g, v) * step)
+                    store(delta, v, new - x)
+                    store(w, v, new)
+        elif move == ADAGRAD:
+            for v in range(0, n, 8):
+                x, G = _adagrad(load8(w, v), load8(s, v), load8(g, v), es, eta, own)
+                store(w, v, x)
+                store(s, v, G)
+        elif move == ENTROPY:
+            for v in range(0, n, 8):
+                z = fma(load8(g, v), step, load8(s, v))
+                store(s, v, z)
+                store(w, v, exp(z, 0.0))
+        else:
+            top = splat8(0.0)
+            for v in range(0, n, 8):
+                top = larger(absolute(load8(g, v)), top)
+            scale = inverse_binade(most(top))
+            powers = splat8(0.0)
+            for v in range(0, n, 8):
+                powers = powers + _power(absolute(load8(g, v)) * scale, own)
+            size = total(powers)
+            if size != 0.0:                               # Δ_j = g_j (|g_j|/‖g‖_q)^(q − 2)
+                scale = scale * _radical(size, own)
+                for v in range(0, n, 8):
+                    x = load8(g, v)
+                    store(w, v, fma(x * step, _power(absolute(x) * scale, own - 2.0), load8(w, v)))
+    return k0
+
+
+@kernel
+def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g, p, k0, control, k, count):  # type: ignore[no-untyped-def]
+    steady()
+    width, tall, es = (d + 7) // 8 * 8, (N + 7) // 8 * 8, 2.0 ** -k0
+    for t in range(count):
+        if (k + t) % REFRESH == 0 and not margins(X, N, d, 1, w, p, control):
+            return np.nan
+        while True:
+            z, n, top = splat8(NEVER), 0, splat8(0.0)
+            while n < N:
+                e, bound = weights(loss, load8(y, n), load8(y, tall + n), load8(p, n), k0, es)
+                z = larger(bound, z)
+                if n + 8 < N:
+                    i = n + 8
+                    f, bound = weights(loss, load8(y, i), load8(y, tall + i), load8(p, i), k0, es)
+                    z = larger(bound, z)
+                    top = add_two(X, n * width, width, n == 0, False, e, f, g)
+                    n = i
+                else:
+                    top = add(X, n * width, width, n == 0, e, g, 0)
+                n += 8
+                if control[HURRY] != 0:
+                    return np.nan
+            k1 = 0.0 if loss == SQUARED else moved(loss, largest(z), k0)
+            if k1 == k0:
+                break
+            k0, es = k1, 2.0 ** -k1
+        if abs(k0) >= FAR:
+            return k0
+        threshold = (1.0 - tie_tol) * largest(top)
+        step, j, tied = eta * es, min(_leader(g, width, threshold), d - 1), 1
+        if average:
+            tied = 0
+            for i in range(d):
+                tied += abs(g[i]) >= threshold
+            step /= max(tied, 1)
+        if t == count - 1:
+            for v in range(0, width, 8):
+                store(before, v, load8(w, v))
+        for i in range(j, d if tied > 1 else j + 1):
+            if abs(g[i]) >= threshold:
+                by = step * g[i]
+                w[i] += by
+                for n in range(0, N, 8):
+                    store(p, n, fma(load8(columns, i * tall + n), by, load8(p, n)))
+    return k0
+
+
+@kernel
+def _tiny(loss, move, average, eta, beta, gamma, own, X, y, w, before, s, k0, count):  # type: ignore[no-untyped-def]
+    """Up to four rows and columns: everything stays in registers."""
+    steady()
+    x0, x1, x2, x3, target = load4(X, 0), load4(X, 8), load4(X, 16), load4(X, 24), load4(y, 0)
+    lift = load4(y, 8)
+    W, S, numbers = load4(w, 0), load4(s, 0), count4()
+    es = 2.0 ** -k0
+    for t in range(count):
+        at = fma(S, gamma, W) if gamma != 0.0 else W
+        p = totals4(x0 * at, x1 * at, x2 * at, x3 * at)
+        while True:
+            e, z = weights(loss, target, lift, p, k0, es)
+            if loss == SQUARED:
+                break
+            k1 = moved(loss, largest(z), k0)
+            if k1 == k0:
+                break
+            k0, es = k1, 2.0 ** -k1
+        if abs(k0) >= FAR:
+            return k0
+        g = fma(x0, splat4(lane(e, 0)), x1 * splat4(lane(e, 1))) + fma(x2, splat4(lane(e, 2)), x3 * splat4(lane(e, 3)))
+        step = eta * es
+        if t == count - 1:
+            store(before, 0, W)
+        if move == GRADIENT:
+            if beta == 0.0 and gamma == 0.0:
+                W = fma(g, step, W)
+            else:
+                new = W + fma(S, beta, g * step)
+                S = new - W
+                W = new
+        elif move == ADAGRAD:
+            W, S = _adagrad(W, S, g, es, eta, own)
+        elif move == ENTROPY:
+            S = fma(g, step, S)
+            W = exp(S, 0.0)
+        elif move == COORDINATE:
+            size = absolute(g)
+            step += total(p * 0.0)                        # NaN where a margin is beyond numbers: nothing compares with it
+            threshold = (1.0 - own) * most(size)
+            if average:
+                tied = choose_less(size, threshold, 0.0, 1.0)
+                W = fma(tied * g, step / total(tied), W)
+            else:                                         # the first lane that reaches it, and no branch
+                reach = choose_less(size, threshold, 8.0, numbers)
+                W = fma(choose_less(negative(most(negative(reach))), reach, 0.0, g), step, W)
+        else:
+            size = absolute(g)
+            scale = inverse_binade(most(size))
+            powers = total(_power(size * scale, own))
+            if powers != 0.0:
+                W = fma(g * step, _power(size * (scale * _radical(powers, own)), own - 2.0), W)
+    store(w, 0, W)
+    store(s, 0, S)
+    return k0
+
+
+@kernel
+def _finite(a, size):  # type: ignore[no-untyped-def]
+    spoilt = 0.0                                          # ∞ 0 and NaN 0 are NaN
+    for i in range(size):
+        spoilt += a[i] * 0.0
+    return spoilt == 0.0
+
+
+@kernel
+def burst(gram, average, eta, beta, gamma, own, nu, X, y, columns, N, d,  # type: ignore[no-untyped-def]
+          u, state, kept, control, k, count, w, before, at, s, g, p):
+    """Up to ``count`` updates in one go; how many were done: 0 if asked to come back, −1 if the first is not finite,
+    −2 if its weights are out of reach.
+
+    The run's own memory is only touched when all is well; where a number ceases to be finite, half as many are tried.
+    """
+    loss, move, n = control[WEIGH], control[BURST], u.size
+    row = -1                                              # of state, which the moves see as s
+    if move in (ADAGRAD, ENTROPY):
+        row = 1
+    elif move == GRADIENT and (beta != 0.0 or gamma != 0.0):
+        row = 0
+    end = -1
+    while count > 0:
+        for j in range(n):
+            w[j] = u[j]
+            if row >= 0:
+                s[j] = state[row, j]
+        k0 = float(control[SHIFT])
+        fine, end = True, -1
+        if N <= 4 and d <= 4 and not gram:
+            k0 = _tiny(loss, move, average, eta * nu, beta, gamma, own, X, y, w, before, s, k0, count)
+        elif move == COORDINATE:
+            for i in range(kept.size):
+                p[i] = kept[i]
+            k0 = _coordinates(loss, average, eta * nu, own, X, y, columns, N, d, w, before, g, p, k0, control, k, count)
+            fine = _finite(p, kept.size)
+        else:
+            k0 = _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n, w, before, at, s, g, p, k0, control,
+                          count)
+        if np.isnan(k0):
+            return 0
+        if abs(k0) >= FAR:
+            fine, end = False, -2
+        if fine and _finite(w, n) and (row < 0 or _finite(s, n)):
+            control[SHIFT] = int(k0)
+            for j in range(n):
+                u[j] = w[j]
+                if row >= 0:
+                    state[row, j] = s[j]
+                state[0, j] = w[j] - before[j]
+            if move == COORDINATE:
+                for i in range(kept.size):
+                    kept[i] = p[i]
+            return count
+        count //= 2
+    return end

@@ -1,0 +1,216 @@
+"""Runs in Gram space: N coefficients α instead of d parameters, where the method never leaves the span of the data.
+
+Gradient descent, with any momentum, and steepest, natural and mirror descent in a quadratic geometry D move by D⁻¹Xᵀq. So
+w = w⊥ + D⁻¹Xᵀα with a w⊥ that stays, predictions are Kα with K = X D⁻¹ Xᵀ, and the update of α is the method's own along q
+itself: one pass over N² numbers instead of one over N d. The iterates are the same to rounding as long as K is well
+conditioned; where it is not, α may grow without bound behind a w that stands still, and the run stays with the parameters.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastbias.abi import (
+    BURST,
+    DONE,
+    GRAM,
+    LINEAR,
+    LOSS,
+    OUTPUTS,
+    PACKED,
+    ROW,
+    SEARCH,
+    WATCH,
+    WEIGH,
+    Buffers,
+    Params,
+    Pieces,
+    Records,
+    Status,
+    kernel,
+    packed_room,
+    padded,
+    room,
+)
+from fastbias.driver import Driver, aligned
+from fastbias.methods import gradient_descent
+from fastbias.norms import Norm
+from fastbias.passes import margins, pack
+from fastbias.potentials import Potential
+from fastbias.problem import Problem
+
+__all__ = ["Gram", "gram"]
+
+LEAST, MOST = 16, 1024                # features from which it pays; samples up to which K is cheap beside a run
+CONDITION = 1e6                       # of K: that of X, squared
+PLAIN = gradient_descent(1.0)         # what the coefficients do, whose momentum and step rule are the method's
+CACHED = 1 << 16                      # entries of X that come from a cache; beyond, K must be much smaller to pay
+
+
+def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers, wanted: bool | None) -> Gram | None:
+    """The run in Gram space if it is wanted (None: if it pays), or None; ValueError where it is wanted and cannot be."""
+    N, d = problem.X.shape
+    if wanted is False:
+        return None
+    why = _obstacle(problem)
+    if why is None and wanted is None and not (LEAST <= d >= N <= MOST and (problem.X.size <= CACHED or d >= 2 * N)):
+        return None
+    if why is None:
+        back = _back(problem)
+        K = _products(problem.X, back)
+        if _condition(K) <= CONDITION:
+            return Gram(problem, pieces, params, buffers, K, back)
+        why = "the data, whose Gram matrix must have a condition number of 1e6 at most"
+    if wanted:
+        raise ValueError(f"gram must be None or False for {why}")
+    return None
+
+
+def _obstacle(problem: Problem) -> str | None:
+    """What keeps the method from going through the span of the data, or None."""
+    method, g = problem.method, problem.method.geometry
+    if not problem.model.linear or problem.outputs > 1:
+        return f"the {problem.model.name} model" if problem.outputs == 1 else f"the {problem.loss.name} loss"
+    quadratic = {"gradient": g is None, "steepest": isinstance(g, Norm) and g.matrix is not None and not method.unscaled,
+                 "mirror": isinstance(g, Potential) and g.quadratic and method.constraint is None,
+                 "natural": isinstance(g, Potential) and g.quadratic}
+    return None if quadratic.get(method.family, False) and not method.sampling.batch else f"{method!r}"
+
+
+def _back(problem: Problem) -> np.ndarray:
+    """The rows D⁻¹x_n (N, d)."""
+    g = problem.method.geometry
+    if isinstance(g, Norm) and g.matrix is not None and g.matrix is not np.eye:
+        return np.ascontiguousarray(np.linalg.solve(g.matrix(problem.size), problem.X.T).T)
+    if isinstance(g, Potential):
+        return np.array([g.solve(np.zeros(problem.size), x) for x in problem.X])
+    return problem.X
+
+
+def _products(X: np.ndarray, back: np.ndarray) -> np.ndarray:
+    """X backᵀ (N, N), made symmetric; by our own pass, whose bits are those of one thread on any machine."""
+    K = np.empty((len(X), len(X)))
+    _multiply(X, back, aligned(packed_room(*X.shape, False)), np.zeros(17, np.int64), K)
+    return K
+
+
+def _condition(K: np.ndarray) -> float:
+    """The condition number of K in ℓ1: an upper bound on that in ℓ2, up to √N."""
+    try:
+        return float(np.abs(K).sum(0).max() * np.abs(np.linalg.inv(K)).sum(0).max())
+    except np.linalg.LinAlgError:
+        return np.inf
+
+
+@kernel
+def _multiply(X, back, packed, control, K):  # type: ignore[no-untyped-def]
+    N, d = X.shape
+    w, p = np.zeros(padded(d)), np.zeros(padded(N))
+    pack(X, p, packed, packed[:0])
+    for n in range(N):
+        for j in range(d):
+            w[j] = back[n, j]
+        margins(packed, N, d, 1, w, p, control)
+        for i in range(N):
+            K[n, i] = p[i]
+    for n in range(N):
+        for i in range(n):
+            K[n, i] = K[i, n] = 0.5 * (K[n, i] + K[i, n])
+
+
+@kernel
+def _combine(rest, back, alpha, w):  # type: ignore[no-untyped-def]
+    """W ← rest + Σ_n α_n back_n, row after row: the bits of a row do not depend on how many are asked for."""
+    for k in range(alpha.shape[0]):
+        for j in range(w.shape[1]):
+            w[k, j] = rest[j]
+        for n in range(alpha.shape[1]):
+            for j in range(w.shape[1]):
+                w[k, j] += alpha[k, n] * back[n, j]
+
+
+class Gram(Driver):
+    """A run whose loop works on the coefficients α; after every chunk the plan's own buffers show where that is."""
+
+    def __init__(self, problem: Problem, pieces: Pieces, params: Params, shown: Buffers, K: np.ndarray,
+                 back: np.ndarray) -> None:
+        N, about = K.shape[0], np.zeros(17, np.int64)
+        own, maps = PLAIN.maps
+        for entry in (WATCH, LINEAR, LOSS, SEARCH, OUTPUTS, WEIGH):
+            about[entry] = shown.control[entry]
+        about[GRAM] = 1
+        if about[WEIGH] and problem.rule.fixed and params.beta.size == params.gamma.size == 1:
+            about[BURST] = PLAIN.fused
+        buffers = Buffers(np.zeros(N), np.zeros((1, N)), np.zeros((2, N)), about, np.empty(0, np.int64),
+                          aligned(room(N, N, N, about)), aligned(packed_room(N, N, False)), np.empty(0))
+        pieces = pieces._replace(direction=PLAIN.direction.address, advance=PLAIN.advance.address,
+                                 **{name: piece.address for name, piece in zip(Pieces._fields[8:], maps, strict=True)})
+        super().__init__(pieces, params._replace(method=PLAIN.params, geometry=own), K, problem.y, buffers)
+        self.problem, self.shown, self.back, self.rest = problem, shown, back, np.zeros(problem.size)
+        if shown.u.any():                                 # w⊥ is what the coefficients cannot reach
+            buffers.u[:] = np.linalg.solve(K, problem.X @ shown.u)
+            self.rest[:] = shown.u - self._at(buffers.u[None])[0]
+        self._last = shown.u.tobytes()
+
+    @property
+    def current(self) -> bool:
+        """Whether the plan's buffers hold what was shown last, and nobody else has written to them."""
+        return self.shown.u.tobytes() == self._last and self.shown.control[DONE] == self.t
+
+    def chunks(self, records: Records, stop: int, log_target: float, bar: Any) -> Iterator[Status]:
+        """As `Driver.chunks`, with the rows and the plan's buffers filled after each."""
+        inner = Records(records.steps, np.empty((records.steps.size, self.X.shape[0])), records.log_loss)
+        control, shown = self.buffers.control, self.shown.control
+        control[ROW] = row = shown[ROW]
+        steps = super().chunks(inner, stop, log_target, bar)
+        status: Status | None = None
+        while True:
+            begun, status = self.t, None
+            try:
+                status = next(steps, None)
+            finally:
+                end = control[ROW]
+                if status is not None or self.t > begun:  # (an interrupted chunk has done something, too)
+                    self._show(records.u[row:end], inner.u[row:end])
+                row = end
+            if status is None:
+                return
+            yield status
+
+    def copy(self, buffers: Buffers) -> Gram:
+        """The same run, going its own way from here, shown in other buffers."""
+        other = Gram(self.problem, self.pieces, self.params, buffers, self.X, self.back)
+        other.restore(self.kept())
+        return other
+
+    def kept(self) -> dict[str, np.ndarray]:
+        """What a checkpoint must hold for going on bit for bit."""
+        b = self.buffers
+        return {"gram_u": b.u, "gram_state": b.state, "gram_mark": b.mark, "gram_control": b.control, "gram_rest": self.rest}
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Go on from what `kept` once gave."""
+        for name, own in self.kept().items():
+            own[...] = kept[name]
+        self.buffers.control[PACKED] = 0
+        self._show(np.empty((0, self.rest.size)), np.empty((0, self.X.shape[0])))
+
+    def _at(self, alpha: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
+        """The parameters (K, d) of coefficients (K, N)."""
+        w = np.empty((len(alpha), self.rest.size))
+        _combine(self.rest if rest is None else rest, self.back, alpha, w)
+        return w
+
+    def _show(self, rows: np.ndarray, alpha: np.ndarray) -> None:
+        """Fill rows of the record, and the plan's own buffers, from the coefficients."""
+        rows[:] = self._at(alpha)
+        shown, psi = self.shown, self.problem.method.geometry
+        shown.u[:] = self._at(self.buffers.u[None])[0]
+        shown.state[0] = self._at(self.buffers.state, np.zeros_like(self.rest))[0]
+        if isinstance(psi, Potential) and self.problem.method.family == "mirror":    # z, and Δz, of a link that is linear
+            for row, w in zip(shown.state[1:], (shown.u, shown.state[0]), strict=False):
+                row[:] = psi.to_dual(w)
+        shown.control[[DONE, ROW]] = self.buffers.control[[DONE, ROW]]
+        self._last = shown.u.tobytes()
