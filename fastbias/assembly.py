@@ -21,7 +21,7 @@ from fastbias.abi import (
     packed_room,
     room,
 )
-from fastbias.bursts import COORDINATE
+from fastbias.bursts import BY_PIECE, COORDINATE
 from fastbias.driver import aligned
 from fastbias.problem import Problem
 
@@ -43,8 +43,8 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, state.shape[0], method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search, problem.outputs
     control[WEIGH] = loss.fused if problem.outputs == 1 else 0
-    if control[WEIGH] and problem.model.linear and not batch and rule.fixed:
-        control[BURST] = method.fused
+    if problem.model.linear and not batch and rule.fixed:
+        control[BURST] = method.fused if control[WEIGH] else BY_PIECE.get(method.fused, 0)
     kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
     buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                       np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),

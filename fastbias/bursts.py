@@ -3,20 +3,22 @@
 For the losses that a pass weighs inside, and a constant step: gradient descent (with momentum), AdaGrad, ℓp steepest
 descent, entropy mirror descent, and coordinate descent, which keeps its margins. A burst does what the pieces of these
 methods say, to rounding (a test holds one against the other), in vectors; problems of up to four rows and columns stay in
-registers from the first update to the last.
+registers from the first update to the last. Gradient, steepest and mirror descent with anybody's loss, norm or potential
+go in bursts as well, with one call of each piece an update.
 """
 from __future__ import annotations
 
 import numpy as np
 
-from fastbias.abi import BURST, HURRY, SHIFT, WEIGH, kernel
-from fastbias.passes import FAR, NEVER, SQUARED, add, add_two, margins, moved, weighed, weights
+from fastbias.abi import BURST, GRAM, HURRY, OUTPUTS, SHIFT, WEIGH, kernel
+from fastbias.passes import FAR, NEVER, SQUARED, add, add_two, by_piece, margins, moved, weighed, weights
 from fastbias.simd import (
     absolute,
     choose_less,
     count4,
     exp,
     fma,
+    inlined,
     inverse_binade,
     lane,
     larger,
@@ -36,11 +38,16 @@ from fastbias.simd import (
     store,
     total,
     totals4,
+    view,
 )
 
 __all__ = ["burst"]
 
-GRADIENT, ADAGRAD, POWER, ENTROPY, COORDINATE = 1, 2, 3, 4, 5               # as Method.fused names them; 0: no bursts
+# as Method.fused names them (0: no bursts): the last two ask the steepest direction or the inverse link of the geometry
+GRADIENT, ADAGRAD, POWER, ENTROPY, COORDINATE, STEEPEST, MIRROR = range(1, 8)
+BY_PIECE = {GRADIENT: GRADIENT, POWER: STEEPEST, STEEPEST: STEEPEST, ENTROPY: MIRROR, MIRROR: MIRROR}
+"""How a method goes in bursts with a loss that is known by its pieces alone."""
+
 REFRESH = 64                                              # updates between two times that kept margins are taken anew
 
 
@@ -91,6 +98,21 @@ def _leader(g, width, threshold):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _along(g, step, beta, moving, n, w, delta):  # type: ignore[no-untyped-def]
+    """W ← w + β Δw + step g; Δw is only kept where it is asked for."""
+    inlined()
+    if not moving:
+        for v in range(0, n, 8):
+            store(w, v, fma(load8(g, v), step, load8(w, v)))
+    else:
+        for v in range(0, n, 8):
+            x = load8(w, v)
+            new = x + fma(load8(delta, v), beta, load8(g, v) * step)
+            store(delta, v, new - x)
+            store(w, v, new)
+
+
+@kernel
 def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ignore[no-untyped-def]
              w, before, at, s, g, p, k0, control, count):
     steady()
@@ -111,15 +133,7 @@ def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ig
             for v in range(0, n, 8):
                 store(before, v, load8(w, v))
         if move == GRADIENT:
-            if beta == 0.0 and gamma == 0.0:
-                for v in range(0, n, 8):
-                    store(w, v, fma(load8(g, v), step, load8(w, v)))
-            else:
-                for v in range(0, n, 8):
-                    x = load8(w, v)
-                    new = x + fma(load8(delta, v), beta, load8(g, v) * step)
-                    store(delta, v, new - x)
-                    store(w, v, new)
+            _along(g, step, beta, beta != 0.0 or gamma != 0.0, n, w, delta)
         elif move == ADAGRAD:
             for v in range(0, n, 8):
                 x, G = _adagrad(load8(w, v), load8(s, v), load8(g, v), es, eta, own)
@@ -254,6 +268,44 @@ def _tiny(loss, move, average, eta, beta, gamma, own, X, y, w, before, s, k0, co
 
 
 @kernel
+def _handed(slope, steepest, inverse_link, params, loss, move, gram, eta, beta, gamma, X, y, target, N, d,  # type: ignore[no-untyped-def]
+            outputs, n, w, before, at, s, g, p, q, k0, control, count):
+    """The same with pieces that are handed over; returns k0 and a status."""
+    steady()
+    place = at if gamma != 0.0 else w
+    for t in range(count):
+        if gamma != 0.0:
+            for v in range(0, n, 8):
+                store(at, v, fma(load8(s, v), gamma, load8(w, v)))
+        if loss != 0:
+            k0 = weighed(loss, gram, X, target, N, d, place, p, g, k0, control)
+            if not abs(k0) < FAR:
+                return k0, 0
+            scale = 2.0 ** -k0 if k0 != 0.0 else 1.0
+        else:
+            scale = by_piece(slope, params.loss, gram, X, y, N, d, outputs, place, p, q, g, control)
+            if control[HURRY] != 0:
+                return np.nan, 0
+            scale = np.exp(scale) if scale != 0.0 else 1.0
+        step = eta * scale
+        if t == count - 1:
+            for v in range(0, n, 8):
+                store(before, v, load8(w, v))
+        if move == GRADIENT:
+            _along(g, step, beta, beta != 0.0 or gamma != 0.0, n, w, s)
+            continue
+        if move == STEEPEST:
+            status = steepest(params.geometry, view(g, 0, n), view(at, 0, n))
+            _along(at, step, 0.0, False, n, w, s)
+        else:
+            _along(g, step, 0.0, False, n, s, s)
+            status = inverse_link(params.geometry, view(s, 0, n), view(w, 0, n))
+        if status != 0:
+            return k0, status
+    return k0, 0
+
+
+@kernel
 def _finite(a, size):  # type: ignore[no-untyped-def]
     spoilt = 0.0                                          # ∞ 0 and NaN 0 are NaN
     for i in range(size):
@@ -262,16 +314,25 @@ def _finite(a, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def burst(gram, average, eta, beta, gamma, own, nu, X, y, columns, N, d,  # type: ignore[no-untyped-def]
-          u, state, kept, control, k, count, w, before, at, s, g, p):
+def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  # type: ignore[no-untyped-def]
+          u, state, kept, control, k, count, w, before, at, s, g, p, q):
     """Up to ``count`` updates in one go; how many were done: 0 if asked to come back, −1 if the first is not finite,
-    −2 if its weights are out of reach.
+    −2 if its weights are out of reach, −3 − status if a piece returns one.
 
     The run's own memory is only touched when all is well; where a number ceases to be finite, half as many are tried.
     """
-    loss, move, n = control[WEIGH], control[BURST], u.size
+    inlined()
+    loss, move, gram, outputs, n = control[WEIGH], control[BURST], control[GRAM] != 0, max(1, control[OUTPUTS]), u.size
+    eta, beta, gamma, own, average = params.rule[0], params.beta[0], params.gamma[0], 0.0, False
+    if move == ADAGRAD:
+        own = params.method[0]
+    elif move == POWER:
+        own = params.geometry[1]
+    elif move == COORDINATE:
+        own, average = params.method[0], params.method[1] != 0.0
+        eta *= params.method[2]
     row = -1                                              # of state, which the moves see as s
-    if move in (ADAGRAD, ENTROPY):
+    if move in (ADAGRAD, ENTROPY, MIRROR):
         row = 1
     elif move == GRADIENT and (beta != 0.0 or gamma != 0.0):
         row = 0
@@ -281,17 +342,24 @@ def burst(gram, average, eta, beta, gamma, own, nu, X, y, columns, N, d,  # type
             w[j] = u[j]
             if row >= 0:
                 s[j] = state[row, j]
+        for j in range(n, w.size):                        # a trial that failed may have left NaN there
+            w[j] = s[j] = 0.0
         k0 = float(control[SHIFT])
         fine, end = True, -1
-        if N <= 4 and d <= 4 and not gram:
-            k0 = _tiny(loss, move, average, eta * nu, beta, gamma, own, X, y, w, before, s, k0, count)
+        if move in (STEEPEST, MIRROR) or loss == 0:
+            k0, status = _handed(slope, steepest, inverse_link, params, loss, move, gram, eta, beta, gamma, X, y, target,
+                                 N, d, outputs, n, w, before, at, s, g, p, q, k0, control, count)
+            if status != 0:
+                fine, end = False, -3 - status
+        elif N <= 4 and d <= 4 and not gram:
+            k0 = _tiny(loss, move, average, eta, beta, gamma, own, X, target, w, before, s, k0, count)
         elif move == COORDINATE:
             for i in range(kept.size):
                 p[i] = kept[i]
-            k0 = _coordinates(loss, average, eta * nu, own, X, y, columns, N, d, w, before, g, p, k0, control, k, count)
+            k0 = _coordinates(loss, average, eta, own, X, target, columns, N, d, w, before, g, p, k0, control, k, count)
             fine = _finite(p, kept.size)
         else:
-            k0 = _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n, w, before, at, s, g, p, k0, control,
+            k0 = _descent(loss, move, gram, eta, beta, gamma, own, X, target, N, d, n, w, before, at, s, g, p, k0, control,
                           count)
         if np.isnan(k0):
             return 0

@@ -141,7 +141,7 @@ class Gram(Driver):
         for entry in (WATCH, LINEAR, LOSS, SEARCH, OUTPUTS, WEIGH):
             about[entry] = shown.control[entry]
         about[GRAM] = 1
-        if about[WEIGH] and problem.rule.fixed and params.beta.size == params.gamma.size == 1:
+        if problem.rule.fixed and params.beta.size == params.gamma.size == 1:
             about[BURST] = PLAIN.fused
         buffers = Buffers(np.zeros(N), np.zeros((1, N)), np.zeros((2, N)), about, np.empty(0, np.int64),
                           aligned(room(N, N, N, about)), aligned(packed_room(N, N, False)), np.empty(0))

@@ -50,7 +50,7 @@ from fastbias.abi import (
     pointer,
     room,
 )
-from fastbias.bursts import ADAGRAD, COORDINATE, ENTROPY, POWER, REFRESH, burst
+from fastbias.bursts import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, REFRESH, STEEPEST, burst
 from fastbias.passes import FAR, LOG2, SQUARED, by_piece, margins, pack, weighed
 
 __all__ = ["address", "descend"]
@@ -231,10 +231,12 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
             or buffers.work.size < room(N, d, n, control)
             or buffers.packed.size < packed_room(N, d, control[BURST] == COORDINATE)
             or (control[BURST] == COORDINATE and buffers.kept.size != (N + 7) // 8 * 8)
-            or not 0 <= control[WEIGH] <= SQUARED or not 0 <= control[BURST] <= COORDINATE
-            or (control[BURST] != 0 and (control[WEIGH] == 0 or control[LINEAR] == 0 or K > 1 or control[BATCH] > 0
+            or not 0 <= control[WEIGH] <= SQUARED or not 0 <= control[BURST] <= MIRROR
+            or (control[BURST] != 0 and (control[LINEAR] == 0 or control[BATCH] > 0
+                                         or (control[BURST] not in (GRADIENT, STEEPEST, MIRROR)
+                                             and (control[WEIGH] == 0 or K > 1))
                                          or (control[BURST] == ADAGRAD and params.method.size < 1)
-                                         or (control[BURST] in (ADAGRAD, ENTROPY) and rows < 2)
+                                         or (control[BURST] in (ADAGRAD, ENTROPY, MIRROR) and rows < 2)
                                          or (control[BURST] == COORDINATE and params.method.size < 3)
                                          or (control[BURST] == POWER and params.geometry.size < 2)))
             or (control[GRAM] != 0 and (d != N or n != N or K > 1))):
@@ -291,8 +293,9 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     forward, pullback = _as_map(pieces.forward), _as_map_at(pieces.pullback)
     direction, advance = _as_direction(pieces.direction), _as_advance(pieces.advance)
     sample = _as_sample(pieces.sample)
-    geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
-                        _as_map(pieces.link), _as_map(pieces.inverse_link), _as_map_at(pieces.metric))
+    steepest, inverse_link = _as_map(pieces.steepest), _as_map(pieces.inverse_link)
+    geometry = Geometry(params.geometry, steepest, _as_value(pieces.dual_norm), _as_map(pieces.link), inverse_link,
+                        _as_map_at(pieces.metric))
     u, state, mark, control, work = buffers.u, buffers.state, buffers.mark, buffers.control, buffers.work
     N, d = X.shape
     K, n = max(1, control[OUTPUTS]), u.size
@@ -330,12 +333,7 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
         w, v, w8, v8 = at, g, at8, g8
     beta, gamma, loss, steps = params.beta, params.gamma, params.loss, records.steps
     log_u, log_loss_u = records.u, records.log_loss
-    own = params.method[0] if params.method.size > 0 else 0.0
-    average, nu = False, 1.0
-    if control[BURST] == COORDINATE:
-        average, nu = params.method[1] != 0.0, params.method[2]
-    elif control[BURST] == POWER:
-        own = params.geometry[1]
+    kept = buffers.kept
     longest = max(1, LONGEST // (tall * width))
 
     # One exit and no views inside: references to arrays are then not counted at every step.
@@ -372,13 +370,13 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                 ahead = min(ahead, steps[row])
             if until > -np.inf:
                 ahead = k + 1
-            done = burst(gram, average, params.rule[0], beta[0], c, own, nu, packed, targets, columns, N, d, u, state,
-                         buffers.kept, control, k, ahead - k, new8, move8, at8, s8, g8, p8)
+            done = burst(slope, steepest, inverse_link, params, packed, y, targets, columns, N, d, u, state, kept, control,
+                         k, ahead - k, new8, move8, at8, s8, g8, p8, q8)
             if done == -2:
                 control[BURST] = 0
                 continue
             if done < 0:
-                status = NOT_FINITE
+                status = NOT_FINITE if done == -1 else -3 - done
             if done <= 0:
                 break
             k += done

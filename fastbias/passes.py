@@ -150,12 +150,6 @@ def add_two(X, o, width, fresh, far, q, r, g):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _clear(g, start, size):  # type: ignore[no-untyped-def]
-    for v in range(start, start + size, 8):
-        store(g, v, splat8(0.0))
-
-
-@kernel
 def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-untyped-def]
     """One pass for a loss that is weighed inside: p ← X w, g ← 2^k0 Xᵀ(−ℓ') (in Gram space: 2^k0 (−ℓ')).
 
@@ -214,9 +208,6 @@ def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # 
         factor = 1.0
         if b == 0:
             s = at
-            if not gram:
-                for c in range(outputs):
-                    _clear(g, c * d, width)
         elif at != s:
             if at > s + 20.0:                             # what came before is small beside this block
                 factor, s = np.exp(s - at), at
@@ -224,12 +215,17 @@ def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # 
                     store(g, v, load8(g, v) * factor)
             factor = np.exp(at - s)
         for c in range(outputs):
-            for n in range(b, end, 8):
-                e = load8(q, c * N + n) * factor
+            n = b
+            while n < end:
+                e, fresh = load8(q, c * N + n) * factor, n == 0
                 if gram:
                     store(g, n, e)
+                elif n + 8 < end and outputs == 1:
+                    add_two(X, n * width, width, fresh, False, e, load8(q, n + 8) * factor, g)
+                    n += 8
                 else:
-                    add(X, n * width, width, False, e, g, c * d)
+                    add(X, n * width, width, fresh, e, g, c * d)
+                n += 8
                 if control[HURRY] != 0:
                     return np.nan
     return s

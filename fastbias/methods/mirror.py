@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, potentials, steps
+from fastbias import bursts, checks, potentials, steps
 from fastbias.abi import ADVANCE, Status, kernel, piece
 from fastbias.methods.base import Method, gradient
 from fastbias.methods.sampling import stochastic
@@ -216,5 +216,5 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
                       begin=lambda u: psi.to_dual(u)[None], sampling=sampling)
     still = not dual.any() and not gamma.any()
     return Method("mirror_descent", "mirror", gradient, _dual, rule, psi, dual, gamma, sampling=sampling,
-                  fused=psi.fused if still else 0,
+                  fused=(psi.fused or bursts.MIRROR) if still else 0,
                   begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]))

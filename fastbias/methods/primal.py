@@ -142,7 +142,8 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
     return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, primal,
-                  steps.as_rule(step_size), norm, unscaled=normalised, fused=0 if normalised else norm.fused)
+                  steps.as_rule(step_size), norm, unscaled=normalised,
+                  fused=0 if normalised else norm.fused or bursts.STEEPEST)
 
 
 @recorded
