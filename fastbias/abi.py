@@ -28,9 +28,10 @@ Glossary of the one-letter names used inside pieces and the loop
     g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done; move the direction before the step size
     ψ potential, z = ∇ψ(w) its dual variable; beta, gamma the momentum parameters β_t, γ_t of the paper
 
-Rules that keep the disk cache honest: a compiled function calls functions of its own file or pieces it was handed,
-nothing else, because Numba's cache looks at one file alone. The numbers of ``Status`` are frozen into compiled code,
-so a number, once given, is never changed.
+Rules that keep the disk cache honest: a compiled function calls compiled functions of its own file, those it imports by name
+from a file of the package on a floor below (or of its own folder), and pieces it was handed. `fastbias.cache` takes nothing
+from the disk that was compiled from other sources than those at hand. The numbers of ``Status`` are frozen into C programs
+and users' pieces, so a number, once given, is never changed.
 """
 from __future__ import annotations
 
@@ -41,9 +42,13 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.core import cgutils
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic
+
+from fastbias import cache
 
 __all__ = [
     "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SLOPE", "VALUE",
@@ -177,20 +182,26 @@ class Records(NamedTuple):
     log_loss: Any  # (K,)
 
 
-def cached(decorator: Callable[..., Any], *args: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Apply a Numba decorator with its disk cache, or without where there is no file to cache beside (a prompt)."""
+def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Numba's ``njit`` with the disk cache of `fastbias.cache`, without the GIL, with IEEE division."""
     def decorate(function: Callable[..., Any]) -> Any:
-        try:
-            return decorator(*args, cache=True, **options)(function)
-        except RuntimeError as error:
-            if "cannot cache" not in str(error):
-                raise
-            return decorator(*args, **options)(function)
+        compiled = njit(nogil=True, error_model="numpy", **options)(function)
+        if JIT:
+            compiled._cache = cache.of(function)
+        return compiled
     return decorate
 
 
-kernel = cached(njit, nogil=True, error_model="numpy")
-"""Decorator of the package's own compiled functions: cached, without the GIL, IEEE division, no fastmath."""
+kernel = cached()
+"""Decorator of the package's own compiled functions: no fastmath."""
+
+
+def callback(function: Callable[..., Any], signature: Any, made_of: str = "") -> Any:
+    """Compile a function of fixed signature to one with a C address, through the same cache (Numba's ``cfunc``)."""
+    compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+    compiled._cache = cache.of(function, made_of)
+    compiled.compile()
+    return compiled
 
 
 @kernel
@@ -239,6 +250,7 @@ class Piece:
             raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of this signature, "
                             f"it takes {got}")
         self.function, self.signature = function, signature
+        self.made_of = cache.made_of(function)            # now: by the time it is compiled, the file may be another
         self.__name__, self.__doc__ = function.__name__, function.__doc__
 
     @cached_property
@@ -248,7 +260,7 @@ class Piece:
 
     @cached_property
     def _compiled(self) -> Any:
-        return cached(cfunc, self.signature, error_model="numpy")(self.function)
+        return callback(self.function, self.signature, self.made_of)
 
     def __repr__(self) -> str:
         return f"<piece {self.__name__}>"

@@ -336,7 +336,7 @@ def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  #
         row = 1
     elif move == GRADIENT and (beta != 0.0 or gamma != 0.0):
         row = 0
-    end = -1
+    end, tiny = -1, N <= 4 and d <= 4 and not gram
     while count > 0:
         for j in range(n):
             w[j] = u[j]
@@ -351,7 +351,7 @@ def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  #
                                  N, d, outputs, n, w, before, at, s, g, p, q, k0, control, count)
             if status != 0:
                 fine, end = False, -3 - status
-        elif N <= 4 and d <= 4 and not gram:
+        elif tiny:
             k0 = _tiny(loss, move, average, eta, beta, gamma, own, X, target, w, before, s, k0, count)
         elif move == COORDINATE:
             for i in range(kept.size):
@@ -372,7 +372,7 @@ def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  #
                 if row >= 0:
                     state[row, j] = s[j]
                 state[0, j] = w[j] - before[j]
-            if move == COORDINATE:
+            if move == COORDINATE and not tiny:
                 for i in range(kept.size):
                     kept[i] = p[i]
             return count

@@ -210,7 +210,8 @@ class Gram(Driver):
         shown.u[:] = self._at(self.buffers.u[None])[0]
         shown.state[0] = self._at(self.buffers.state, np.zeros_like(self.rest))[0]
         if isinstance(psi, Potential) and self.problem.method.family == "mirror":    # z, and Δz, of a link that is linear
-            for row, w in zip(shown.state[1:], (shown.u, shown.state[0]), strict=False):
-                row[:] = psi.to_dual(w)
+            shown.state[1] = psi.to_dual(shown.u)
+            if len(shown.state) > 2 and self.params.beta.any():
+                shown.state[2] = psi.to_dual(shown.state[0])
         shown.control[[DONE, ROW]] = self.buffers.control[[DONE, ROW]]
         self._last = shown.u.tobytes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, types
 
 from fastbias.abi import (
     ADVANCE,
@@ -44,6 +44,7 @@ from fastbias.abi import (
     Records,
     Status,
     cached,
+    callback,
     kernel,
     packed_room,
     padded,
@@ -66,7 +67,7 @@ _as_direction, _as_advance, _as_sample = pointer(DIRECTION), pointer(ADVANCE), p
 
 
 # Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
-_sums = cached(njit, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+_sums = cached(fastmath={"reassoc", "contract", "nsz"})
 
 
 @_sums
@@ -467,4 +468,4 @@ _C = types.int64(_I, _D, _I, _D, types.int64, types.int64, _D, _D, types.int64, 
 @cache
 def address() -> int:
     """The C address of `descend` behind the prototype of `fastbias.capi`; compiled when first asked for."""
-    return int(cached(cfunc, _C, error_model="numpy")(_descend_c).address)
+    return int(callback(_descend_c, _C).address)

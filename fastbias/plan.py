@@ -450,12 +450,12 @@ class Plan:
 
 
 def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = models.linear, start: Any = None,
-        **options: Any) -> Trace:
+        gram: bool | None = None, **options: Any) -> Trace:
     """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)`` in one line.
 
     Parameters
     ----------
-    X, y, loss, method, model, start
+    X, y, loss, method, model, start, gram
         As for `Plan`.
     steps : int ≥ 0
         How many updates.
@@ -473,4 +473,4 @@ def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = mode
     >>> print(trace.w[-1].round(9))
     [0.6 0.8]
     """
-    return Plan(X, y, loss=loss, method=method, model=model, start=start).run(steps, **options)
+    return Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram).run(steps, **options)

@@ -105,7 +105,9 @@ class Problem(Data):
 
     def log_loss(self, u: np.ndarray) -> float:
         """Return log L at u (n,)."""
-        return self.loss.log(self.predictions(self.predictor(u)), self.y)
+        with np.errstate(over="ignore", invalid="ignore"):     # a run that ended there may stand at 1e308
+            p = self.predictions(self.predictor(u))
+        return float(call(self.loss.log_loss, self.loss.params, p, self.y))
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
