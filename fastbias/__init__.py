@@ -21,12 +21,13 @@ from fastbias.margins import max_margin, separability
 from fastbias.paths import l1_path, minimum_norm, regularisation_path
 from fastbias.plan import Plan, run
 from fastbias.projections import bregman_projection
+from fastbias.sweep import Sweep, sweep
 from fastbias.trace import RunStopped, Trace
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Trace", "abi", "bregman_projection", "capi", "data",
+    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi", "bregman_projection", "capi", "data",
     "descend", "diagnose", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm", "models",
-    "norms", "piece", "potentials", "regularisation_path", "run", "separability", "steps", "theory",
+    "norms", "piece", "potentials", "regularisation_path", "run", "separability", "steps", "sweep", "theory",
 ]

@@ -18,9 +18,10 @@ import numpy as np
 
 from fastbias import checks, losses, methods, models, norms, potentials, steps
 
-__all__ = ["describe", "make_again", "read", "write"]
+__all__ = ["PARTS", "dumps", "loads", "parts", "read", "remade", "write"]
 
 FORMAT = 2
+PARTS = ("loss", "method", "model")
 SHELVES: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in (losses, methods, models, norms, potentials,
                                                                               steps)}
 
@@ -72,13 +73,55 @@ def make_again(description: Any, arrays: list[np.ndarray]) -> Any:
     return thing if kind == "ready" else thing(**{k: make_again(v, arrays) for k, v in arguments[0].items()})
 
 
-def write(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write arrays and a JSON record; the file is at its place whole or not at all, the one before it is kept."""
-    path = os.fspath(path)
+def parts(problem: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What JSON needs to make a problem's loss, method and model again, and the arrays it refers to."""
+    about: dict[str, Any] = {}
+    arrays: list[np.ndarray] = []
+    for part in PARTS:
+        thing = getattr(problem, part)
+        try:
+            about[part] = describe(thing, arrays)
+        except OwnPieceError:
+            about[part] = {"own": repr(thing)}
+    return about, {f"array{i}": a for i, a in enumerate(arrays)}
+
+
+def remade(kept: dict[str, np.ndarray], about: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Loss, method and model: those given, and those that `parts` described; TypeError where one is missing."""
+    arrays = [kept[f"array{i}"] for i in range(sum(name.startswith("array") for name in kept))]
+    made = {}
+    for part in PARTS:
+        made[part] = given.get(part)
+        if made[part] is None:
+            if isinstance(about[part], dict) and "own" in about[part]:
+                raise TypeError(f"{part} must be given again, the checkpoint was made with one of the user's own: "
+                                f"{about[part]['own']}")
+            made[part] = make_again(about[part], arrays)
+    return made
+
+
+def dumps(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> bytes:
+    """Arrays and a JSON record as the bytes of an NPZ file."""
     buffer = io.BytesIO()
     np.savez(buffer, about=np.frombuffer(json.dumps({"format": FORMAT} | about).encode(), np.uint8),
              **arrays)  # type: ignore[arg-type]
-    body = buffer.getvalue()[:-2] + (64).to_bytes(2, "little")          # the comment's length, then the comment
+    return buffer.getvalue()
+
+
+def loads(raw: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `dumps` was given; ValueError where it was of another format."""
+    with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    about = json.loads(arrays.pop("about").tobytes())
+    if about["format"] != FORMAT:
+        raise ValueError(f"path must be a checkpoint of format {FORMAT}, got format {about['format']}")
+    return arrays, about
+
+
+def write(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    """Write arrays and a JSON record; the file is at its place whole or not at all, the one before it is kept."""
+    path = os.fspath(path)
+    body = dumps(arrays, about)[:-2] + (64).to_bytes(2, "little")          # the comment's length, then the comment
     with open(path + ".tmp", "wb") as file:
         file.write(body + _digest(body))
         file.flush()
@@ -104,12 +147,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     before = f"; the one before it is {path}.previous" if os.path.exists(path + ".previous") else ""
     if len(raw) < 86 or _digest(raw[:-64]) != raw[-64:]:
         raise ValueError(f"path must be an unbroken checkpoint, got {path!r}, whose digest does not fit its bytes{before}")
-    with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    about = json.loads(arrays.pop("about").tobytes())
-    if about["format"] != FORMAT:
-        raise ValueError(f"path must be a checkpoint of format {FORMAT}, got format {about['format']}")
-    return arrays, about
+    return loads(raw)
 
 
 def _digest(body: bytes) -> bytes:

@@ -22,7 +22,6 @@ from fastbias.trace import RunStopped, Trace
 
 __all__ = ["Plan", "run"]
 
-PARTS = ("loss", "method", "model")
 MEMORY = ("u", "state", "mark", "control", "kept")     # the buffers that going on depends on
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
 
@@ -200,24 +199,27 @@ class Plan:
         path : path
             Where; its folder must exist.
         """
-        path = checks.path("path", path)
-        arrays: list[np.ndarray] = []
-        about: dict[str, Any] = {"status": int(self.status), "shape": self.problem.sample, "settings": self._settings(),
-                                 "gram": self._gram}
-        for part in PARTS:
-            thing = getattr(self.problem, part)
-            try:
-                about[part] = disk.describe(thing, arrays)
-            except disk.OwnPieceError:
-                about[part] = {"own": repr(thing)}
-        kept = {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start} | self._driver.kept()
+        disk.write(checks.path("path", path), *self._kept())
+
+    def _kept(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """All that a checkpoint holds: arrays, and a record for JSON."""
+        about, kept = disk.parts(self.problem)
+        about |= {"status": int(self.status), "shape": self.problem.sample, "settings": self._settings(),
+                  "gram": self._gram}
+        kept |= {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start} | self._driver.kept()
         kept |= {name: getattr(self.buffers, name) for name in MEMORY}
-        kept |= {f"array{i}": a for i, a in enumerate(arrays)}
         if self.trace is not None:
             about["message"] = self.trace.message
             about["ended"] = int(self.trace.status)
             kept |= {"trace_t": self.trace.t, "trace_u": self.trace.u, "trace_log_loss": self.trace.log_loss}
-        disk.write(path, kept, about)
+        return kept, about
+
+    def __reduce__(self) -> Any:
+        """Pickle a plan as its checkpoint; TypeError where a piece is the user's own."""
+        kept, about = self._kept()
+        for own in (about[part]["own"] for part in disk.PARTS if isinstance(about[part], dict) and "own" in about[part]):
+            raise TypeError(f"a plan with a piece of your own, {own}, cannot be sent to another process: run it in threads")
+        return type(self)._unpickled, (disk.dumps(kept, about),)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, loss: Any = None, method: Any = None, model: Any = None) -> Plan:
@@ -244,16 +246,15 @@ class Plan:
         OSError
             Where the file cannot be read.
         """
-        kept, about = disk.read(path)
-        arrays = [kept[f"array{i}"] for i in range(sum(name.startswith("array") for name in kept))]
-        given = {"loss": loss, "method": method, "model": model}
-        for part in PARTS:
-            if given[part] is None:
-                if isinstance(about[part], dict) and "own" in about[part]:
-                    raise TypeError(f"{part} must be given again, the checkpoint was made with one of the user's own: "
-                                    f"{about[part]['own']}")
-                given[part] = disk.make_again(about[part], arrays)
-        plan = cls(kept["X"].reshape(-1, *about["shape"]), kept["y"], start=kept["start"], **given)
+        return cls._made(*disk.read(path), loss=loss, method=method, model=model)
+
+    @classmethod
+    def _unpickled(cls, raw: bytes) -> Plan:
+        return cls._made(*disk.loads(raw))
+
+    @classmethod
+    def _made(cls, kept: dict[str, np.ndarray], about: dict[str, Any], **given: Any) -> Plan:
+        plan = cls(kept["X"].reshape(-1, *about["shape"]), kept["y"], start=kept["start"], **disk.remade(kept, about, given))
         if plan._settings() != about["settings"]:
             raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
         for name in MEMORY:

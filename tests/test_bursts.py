@@ -11,7 +11,7 @@ from fastbias import abi
 
 m = fb.methods
 SIZES = [(1, 2), (4, 3), (3, 9), (9, 4), (20, 50), (50, 20), (17, 70)]
-ROUGH = ("l3", "linf")            # their directions √|g| and sign g magnify a rounding where a coordinate of g passes through 0
+ROUGH = ("l3", "linf")            # their directions √|g| and sign g magnify a rounding where a g_j passes through 0
 long = pytest.mark.long
 
 
@@ -23,12 +23,14 @@ def data(N, d, seed=0):
 
 def methods(N):
     eta = 0.2 / N
-    return {"gd": m.gradient_descent(eta), "heavy": m.gradient_descent(eta, 0.5), "nesterov": m.gradient_descent(eta, 0.5, 0.7),
+    return {"gd": m.gradient_descent(eta), "heavy": m.gradient_descent(eta, 0.5),
+            "nesterov": m.gradient_descent(eta, 0.5, 0.7),
             "adagrad": m.adagrad(0.1), "adagrad-eps": m.adagrad(0.1, G0=0.3, eps=1e-3),
             "l1.5": m.steepest_descent(fb.norms.lp(1.5), eta), "l4/3": m.steepest_descent(fb.norms.lp(4 / 3), eta),
             "l1.2": m.steepest_descent(fb.norms.lp(1.2), eta), "l3": m.steepest_descent(fb.norms.lp(3), eta),
             "l2": m.steepest_descent("l2", eta), "linf": m.steepest_descent("linf", eta / 9),
-            "entropy": m.mirror_descent("entropy", eta), "hypentropy": m.mirror_descent(fb.potentials.hypentropy(0.1), eta / 3),
+            "entropy": m.mirror_descent("entropy", eta),
+            "hypentropy": m.mirror_descent(fb.potentials.hypentropy(0.1), eta / 3),
             "first": m.coordinate_descent(eta), "average": m.coordinate_descent(eta, ties="average", shrinkage=0.5)}
 
 
@@ -182,7 +184,8 @@ def test_a_machine_without_wide_vectors_gives_the_same_results(tmp_path):
     for cpu in ("", "generic"):
         out = str(tmp_path / f"{cpu or 'host'}.npy")
         env = dict(os.environ) | ({"NUMBA_CPU_NAME": cpu, "NUMBA_CACHE_DIR": str(tmp_path / "cache")} if cpu else {})
-        subprocess.run([sys.executable, "-c", PORTABLE.format(tests=os.path.dirname(__file__), out=out)], check=True, env=env)
+        code = PORTABLE.format(tests=os.path.dirname(__file__), out=out)
+        subprocess.run([sys.executable, "-c", code], check=True, env=env)
         made.append(np.load(out))
     assert made[0] == pytest.approx(made[1], rel=1e-11, abs=1e-13)
 

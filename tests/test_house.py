@@ -13,8 +13,9 @@ PACKAGE = pathlib.Path(fb.__file__).parent
 FLOORS = [["cache"], ["abi", "checks", "recipes"], ["simd"], ["passes"], ["bursts"],
           ["loop", "doors", "data", "recording"],
           ["losses", "norms", "potentials", "models", "steps", "driver"],
-          ["methods", "laws"], ["problem", "limits"], ["trace", "oracles", "assembly", "gram"], ["projections", "margins"],
-          ["paths", "diagnostics"], ["theory", "forward", "checkpoint"], ["plan"], ["capi", "cli"], ["__main__", "__init__"]]
+          ["methods", "laws"], ["problem", "limits"], ["trace", "oracles", "assembly", "gram"],
+          ["projections", "margins", "lanes"], ["paths", "diagnostics"], ["theory", "forward", "checkpoint"], ["plan"],
+          ["capi", "cli", "sweep"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
          for path in PACKAGE.rglob("*.py")}
