@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: fig1 test exhaustive bench clean
+.PHONY: fig1 test exhaustive bench bench-full table clean
 
 fig1: .venv/ready
 	$(BIN)/python -m paper_figures.fig1
@@ -15,6 +15,12 @@ exhaustive: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/pytest -q --benchmark-only
+
+bench-full: .venv/ready
+	$(BIN)/pytest -q --benchmark-only -m "full or not full"
+
+table: .venv/ready
+	$(BIN)/python -m bench.table
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
