@@ -61,8 +61,8 @@ JIT = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 class Status(enum.IntEnum):
     """How a run ended. 0 is fine, > 0 is a numerical end; `fastbias.abi.MESSAGES` says each in words.
 
-    ``STALLED`` is noticed by comparing with the state at the last power of two from 64 on, so the run has been at rest
-    (or in its cycle) for at most as long as it took to get there.
+    ``STALLED`` is noticed at multiples of 64 updates, by comparing with the state at the last power of two: the run has been
+    at rest for at most as long as it took to get there, or in a cycle of c updates for a few times 64 c more.
     """
 
     OK = 0
@@ -153,7 +153,7 @@ class Params(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """All memory of a run. Whoever keeps u, state, mark and control can go on, bit for bit."""
+    """All memory of a run. Whoever keeps u, state, mark, control and kept can go on, bit for bit."""
 
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
@@ -162,7 +162,7 @@ class Buffers(NamedTuple):
     order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
     work: Any     # (room(…),)    scratch
     packed: Any   # (packed_room(…),)  X and y as the kernels want them, filled by the first call
-    kept: Any     # (N + 7,) or (0,)  the predictions that coordinate descent keeps, where control[BURST] says so
+    kept: Any     # (N rounded up to 8,) or (0,)  the predictions that coordinate descent keeps in bursts
 
 
 (DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED, SHIFT, WEIGH, BURST,
@@ -170,8 +170,10 @@ class Buffers(NamedTuple):
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
 the full gradient; ≠ 0: the step rule is told log L at every update; the rows of state and the scratch, beyond 6 n, that
-the method asks for; ≠ 0: the step is searched along the move (2 K N more scratch); K, the predictions that a sample has
-(0 counts as 1)"""
+the method asks for; ≠ 0: the step is searched along the move; K, the predictions that a sample has (0 counts as 1);
+≠ 0: ``packed`` is filled; the power of two that the weights of a monotone loss are multiplied by; the loss that a pass weighs
+inside and the method whose updates go in bursts (0: by their pieces; `fastbias.passes` and `fastbias.bursts` have the
+numbers); ≠ 0: X is a Gram matrix and u its coefficients, which move along q itself"""
 
 
 class Records(NamedTuple):
