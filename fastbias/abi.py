@@ -171,8 +171,8 @@ class Buffers(NamedTuple):
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
 the full gradient; ≠ 0: the step rule is told log L at every update; the rows of state and the scratch, beyond 6 n, that
 the method asks for; ≠ 0: the step is searched along the move; K, the predictions that a sample has (0 counts as 1);
-≠ 0: ``packed`` is filled; the power of two that the weights of a monotone loss are multiplied by; the loss that a pass weighs
-inside and the method whose updates go in bursts (0: by their pieces; `fastbias.passes` and `fastbias.bursts` have the
+≠ 0: ``packed`` is filled; the power of two that the weights of a monotone loss are multiplied by; the loss that a pass
+weighs inside and the method whose updates go in bursts (0: by their pieces; `fastbias.passes` and `fastbias.bursts` have the
 numbers); ≠ 0: X is a Gram matrix and u its coefficients, which move along q itself"""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.abi import BURST, GRAM, HURRY, OUTPUTS, SHIFT, WEIGH, kernel
-from fastbias.passes import FAR, NEVER, SQUARED, add, add_two, by_piece, margins, moved, weighed, weights
+from fastbias.passes import FAR, NEVER, SQUARED, add, add_two, by_piece, margins, moved, unscaled, weighed, weights
 from fastbias.simd import (
     absolute,
     choose_less,
@@ -37,7 +37,6 @@ from fastbias.simd import (
     steady,
     store,
     total,
-    totals4,
     view,
 )
 
@@ -116,7 +115,7 @@ def _along(g, step, beta, moving, n, w, delta):  # type: ignore[no-untyped-def]
 def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ignore[no-untyped-def]
              w, before, at, s, g, p, k0, control, count):
     steady()
-    at_k0, es = k0, 2.0 ** -k0                            # a power is dear
+    at_k0, es = k0, unscaled(k0)
     place = at if gamma != 0.0 else w
     delta = s                                             # gradient descent: the last move; AdaGrad: G; entropy: log w
     for t in range(count):
@@ -127,7 +126,7 @@ def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ig
         if not abs(k0) < FAR:
             return k0
         if k0 != at_k0:
-            at_k0, es = k0, 2.0 ** -k0
+            at_k0, es = k0, unscaled(k0)
         step = eta * es
         if t == count - 1:
             for v in range(0, n, 8):
@@ -164,7 +163,7 @@ def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ig
 @kernel
 def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g, p, k0, control, k, count):  # type: ignore[no-untyped-def]
     steady()
-    width, tall, es = (d + 7) // 8 * 8, (N + 7) // 8 * 8, 2.0 ** -k0
+    width, tall, es = (d + 7) // 8 * 8, (N + 7) // 8 * 8, unscaled(k0)
     for t in range(count):
         if (k + t) % REFRESH == 0 and not margins(X, N, d, 1, w, p, control):
             return np.nan
@@ -187,7 +186,7 @@ def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g,
             k1 = 0.0 if loss == SQUARED else moved(loss, largest(z), k0)
             if k1 == k0:
                 break
-            k0, es = k1, 2.0 ** -k1
+            k0, es = k1, unscaled(k1)
         if abs(k0) >= FAR:
             return k0
         threshold = (1.0 - tie_tol) * largest(top)
@@ -210,16 +209,28 @@ def _coordinates(loss, average, eta, tie_tol, X, y, columns, N, d, w, before, g,
 
 
 @kernel
-def _tiny(loss, move, average, eta, beta, gamma, own, X, y, w, before, s, k0, count):  # type: ignore[no-untyped-def]
+def _tiny(loss, move, average, eta, beta, gamma, own, X, y, N, d, w, before, columns, s, k0, count):  # type: ignore[no-untyped-def]
     """Up to four rows and columns: everything stays in registers."""
     steady()
     x0, x1, x2, x3, target = load4(X, 0), load4(X, 8), load4(X, 16), load4(X, 24), load4(y, 0)
     lift = load4(y, 8)
+    for j in range(d):
+        for n in range(4):
+            columns[4 * j + n] = X[8 * n + j] if n < N else 0.0
+    c0, c1, c2, c3 = load4(columns, 0), splat4(0.0), splat4(0.0), splat4(0.0)
+    if d > 1:
+        c1 = load4(columns, 4)
+    if d > 2:
+        c2 = load4(columns, 8)
+    if d > 3:
+        c3 = load4(columns, 12)
     W, S, numbers = load4(w, 0), load4(s, 0), count4()
-    es = 2.0 ** -k0
+    es = unscaled(k0)
     for t in range(count):
         at = fma(S, gamma, W) if gamma != 0.0 else W
-        p = totals4(x0 * at, x1 * at, x2 * at, x3 * at)
+        p = fma(c0, splat4(lane(at, 0)), c1 * splat4(lane(at, 1)))
+        if d > 2:
+            p = p + fma(c2, splat4(lane(at, 2)), c3 * splat4(lane(at, 3)))
         while True:
             e, z = weights(loss, target, lift, p, k0, es)
             if loss == SQUARED:
@@ -227,10 +238,14 @@ def _tiny(loss, move, average, eta, beta, gamma, own, X, y, w, before, s, k0, co
             k1 = moved(loss, largest(z), k0)
             if k1 == k0:
                 break
-            k0, es = k1, 2.0 ** -k1
+            k0, es = k1, unscaled(k1)
         if abs(k0) >= FAR:
             return k0
-        g = fma(x0, splat4(lane(e, 0)), x1 * splat4(lane(e, 1))) + fma(x2, splat4(lane(e, 2)), x3 * splat4(lane(e, 3)))
+        g = x0 * splat4(lane(e, 0))
+        if N > 1:
+            g = fma(x1, splat4(lane(e, 1)), g)
+        if N > 2:
+            g = g + fma(x2, splat4(lane(e, 2)), x3 * splat4(lane(e, 3)))
         step = eta * es
         if t == count - 1:
             store(before, 0, W)
@@ -281,7 +296,7 @@ def _handed(slope, steepest, inverse_link, params, loss, move, gram, eta, beta, 
             k0 = weighed(loss, gram, X, target, N, d, place, p, g, k0, control)
             if not abs(k0) < FAR:
                 return k0, 0
-            scale = 2.0 ** -k0 if k0 != 0.0 else 1.0
+            scale = unscaled(k0)
         else:
             scale = by_piece(slope, params.loss, gram, X, y, N, d, outputs, place, p, q, g, control)
             if control[HURRY] != 0:
@@ -352,7 +367,7 @@ def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  #
             if status != 0:
                 fine, end = False, -3 - status
         elif tiny:
-            k0 = _tiny(loss, move, average, eta, beta, gamma, own, X, target, w, before, s, k0, count)
+            k0 = _tiny(loss, move, average, eta, beta, gamma, own, X, target, N, d, w, before, at, s, k0, count)
         elif move == COORDINATE:
             for i in range(kept.size):
                 p[i] = kept[i]

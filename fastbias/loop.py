@@ -336,6 +336,8 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     log_u, log_loss_u = records.u, records.log_loss
     kept = buffers.kept
     longest = max(1, LONGEST // (tall * width))
+    tiny = N <= 4 and d <= 4 and not gram
+    inside = tiny or control[BURST] == COORDINATE         # where the predictions stay within a burst
 
     # One exit and no views inside: references to arrays are then not counted at every step.
     status = OK
@@ -346,18 +348,25 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
         c = gamma[min(k, gamma.size - 1)]
         told = control[LOSS] != 0
         log_loss = np.nan
-        if due or until > -np.inf or (told and (c != 0.0 or batch > 0)):
-            _lookahead(u, state, 0.0, at)
-            if not linear:
-                forward(params.model, at, w)
-            if not margins(packed, N, d, K, w8, p8, control):
-                break
-            log_loss = value(loss, p, y)
+        if due:
+            for j in range(n):
+                log_u[row, j] = u[j]
+        # the loss of a row or for the step rule comes from the update's own pass, unless that goes elsewhere or is none
+        elsewhere = c != 0.0 or batch > 0 or k >= stop_at or control[HURRY] != 0 or (control[BURST] != 0 and inside)
+        if until > -np.inf or ((due or told) and elsewhere):
+            if control[BURST] == COORDINATE and not tiny and k > 0 and until == -np.inf:
+                log_loss = value(loss, kept[:N], y)       # at hand, and fresh within 64 updates
+            else:
+                _lookahead(u, state, 0.0, at)
+                if not linear:
+                    forward(params.model, at, w)
+                if not margins(packed, N, d, K, w8, p8, control):
+                    break
+                log_loss = value(loss, p, y)
             if due:
                 log_loss_u[row] = log_loss
-                for j in range(n):
-                    log_u[row, j] = u[j]
                 control[ROW] = row + 1
+                due = False
             if -np.inf < until and log_loss <= until:
                 status = REACHED
                 break
@@ -365,17 +374,22 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
             break
 
         if control[BURST] != 0:                           # up to where somebody looks, and never past a multiple of 64
-            row = control[ROW]
             ahead = min(min(stop_at, k + longest), (k // REFRESH + 1) * REFRESH)
-            if row < steps.size:
-                ahead = min(ahead, steps[row])
-            if until > -np.inf:
+            if due or until > -np.inf:
                 ahead = k + 1
+            elif control[ROW] < steps.size:
+                ahead = min(ahead, steps[control[ROW]])
             done = burst(slope, steepest, inverse_link, params, packed, y, targets, columns, N, d, u, state, kept, control,
                          k, ahead - k, new8, move8, at8, s8, g8, p8, q8)
-            if done == -2:
+            if done == -2:                                # for good, from this update on
                 control[BURST] = 0
                 continue
+            if due and done != 0:
+                if done < 0:
+                    _lookahead(u, state, 0.0, at)
+                    margins(packed, N, d, K, at8, p8, control)
+                log_loss_u[row] = value(loss, p, y)
+                control[ROW] = row + 1
             if done < 0:
                 status = NOT_FINITE if done == -1 else -3 - done
             if done <= 0:
@@ -404,8 +418,11 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                     if control[HURRY] != 0:
                         break
                     s = 0.0
-                if told and np.isnan(log_loss):
+                if (due or told) and np.isnan(log_loss):
                     log_loss = value(loss, p, y)
+                if due:
+                    log_loss_u[row] = log_loss
+                    control[ROW] = row + 1
             if not linear:
                 pullback(params.model, at, v, g)
 

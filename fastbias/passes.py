@@ -32,7 +32,7 @@ from fastbias.simd import (
     view,
 )
 
-__all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "weighed", "weights"]
+__all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "unscaled", "weighed", "weights"]
 
 EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3                  # losses, as Loss.fused names them; 0: known by its pieces alone
 
@@ -42,6 +42,12 @@ NEVER = -1e15                                             # −m of what pads th
 WINDOW, STRIDE, FAR = 150.0, 128.0, 128.0 * 2.0 ** 33
 NEAR = 4096                                               # entries of X that stay in the first cache
 BLOCK = 4096                                              # entries of X that a pass reads twice while they are near
+
+
+@kernel
+def unscaled(k0):  # type: ignore[no-untyped-def]
+    """2^−k0; a power is dear, and most runs are at 1."""
+    return 1.0 if k0 == 0.0 else 2.0 ** -k0
 
 
 @kernel
@@ -157,7 +163,7 @@ def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-un
     """
     inlined()
     width, tall = (d + 7) // 8 * 8, (N + 7) // 8 * 8
-    es, far = 2.0 ** -k0, N * width > NEAR and width <= 128
+    es, far = unscaled(k0), N * width > NEAR and width <= 128
     while True:
         z, n = splat8(NEVER), 0
         while n < N:
@@ -185,7 +191,7 @@ def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-un
         k1 = moved(loss, largest(z), k0)
         if k1 == k0:
             return k0
-        k0, es = k1, 2.0 ** -k1
+        k0, es = k1, unscaled(k1)
 
 
 @kernel
