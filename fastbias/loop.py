@@ -18,6 +18,7 @@ from fastbias.abi import (
     DONE,
     GRAM,
     HURRY,
+    JIT,
     LINEAR,
     LOG_LOSS,
     LOSS,
@@ -456,6 +457,10 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                 status = STALLED
                 break
     return status
+
+
+if not JIT:                                               # NumPy would warn where compiled numbers just overflow
+    descend = np.errstate(all="ignore")(descend)
 
 
 def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, space,  # type: ignore[no-untyped-def]
