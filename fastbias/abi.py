@@ -268,6 +268,11 @@ class Piece:
         return f"<piece {self.__name__}>"
 
 
+def known(fused: tuple[Any, ...] | None, *pieces: Piece) -> int:
+    """The number of a twin (in `fastbias.passes` or `fastbias.bursts`) of just these pieces; 0 where there is none."""
+    return int(fused[0]) if fused and all(a is b for a, b in zip(fused[1:], pieces, strict=True)) else 0
+
+
 def expect(owner: str, **slots: tuple[Any, Any]) -> None:
     """Raise TypeError unless each slot holds a piece of its signature: name=(value, signature)."""
     for label, (value, signature) in slots.items():

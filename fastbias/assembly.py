@@ -18,6 +18,7 @@ from fastbias.abi import (
     Buffers,
     Params,
     Pieces,
+    known,
     packed_room,
     room,
 )
@@ -42,9 +43,9 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, state.shape[0], method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search, problem.outputs
-    control[WEIGH] = loss.fused if problem.outputs == 1 else 0
+    control[WEIGH] = known(loss.fused, loss.slope) if problem.outputs == 1 else 0
     if problem.model.linear and not batch and rule.fixed:
-        control[BURST] = method.fused if control[WEIGH] else BY_PIECE.get(method.fused, 0)
+        control[BURST] = method.burst if control[WEIGH] else BY_PIECE.get(method.burst, 0)
     kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
     buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                       np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),

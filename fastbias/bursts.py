@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias.abi import BURST, GRAM, HURRY, OUTPUTS, SHIFT, WEIGH, kernel
+from fastbias.abi import BURST, GRAM, HURRY, OUTPUTS, SHIFT, WEIGH, Status, kernel
 from fastbias.passes import FAR, NEVER, SQUARED, add, add_two, by_piece, margins, moved, unscaled, weighed, weights
 from fastbias.simd import (
     absolute,
@@ -47,6 +47,7 @@ GRADIENT, ADAGRAD, POWER, ENTROPY, COORDINATE, STEEPEST, MIRROR = range(1, 8)
 BY_PIECE = {GRADIENT: GRADIENT, POWER: STEEPEST, STEEPEST: STEEPEST, ENTROPY: MIRROR, MIRROR: MIRROR}
 """How a method goes in bursts with a loss that is known by its pieces alone."""
 
+OK, NOT_FINITE = int(Status.OK), int(Status.NOT_FINITE)
 REFRESH = 64                                              # updates between two times that kept margins are taken anew
 
 
@@ -60,7 +61,7 @@ def _adagrad(w, G, g, es, eta, eps):  # type: ignore[no-untyped-def]
 
 @kernel
 def _power(a, q):  # type: ignore[no-untyped-def]
-    """A^q for 0 ≤ a ≤ 2; 0 for a = 0."""
+    """A^q for 0 ≤ a ≤ 2 and |q| ≤ 64; 0 for a = 0."""
     if q == 1.0:
         return a
     if q == 2.0:
@@ -69,7 +70,7 @@ def _power(a, q):  # type: ignore[no-untyped-def]
         return a * a * a
     if q == 4.0:
         return (a * a) * (a * a)
-    return choose_less(0.0, a, exp(q * log(larger(a, a * 0.0 + 1e-300)), 0.0), 0.0)
+    return choose_less(a, 1e-300, 0.0, exp(q * log(larger(a, 1e-300)), 0.0) + a * 0.0)        # (NaN stays NaN)
 
 
 @kernel
@@ -147,7 +148,7 @@ def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ig
             top = splat8(0.0)
             for v in range(0, n, 8):
                 top = larger(absolute(load8(g, v)), top)
-            scale = inverse_binade(most(top))
+            scale = 0.5 * inverse_binade(most(top))
             powers = splat8(0.0)
             for v in range(0, n, 8):
                 powers = powers + _power(absolute(load8(g, v)) * scale, own)
@@ -273,7 +274,7 @@ def _tiny(loss, move, average, eta, beta, gamma, own, X, y, N, d, w, before, col
                 W = fma(choose_less(negative(most(negative(reach))), reach, 0.0, g), step, W)
         else:
             size = absolute(g)
-            scale = inverse_binade(most(size))
+            scale = 0.5 * inverse_binade(most(size))
             powers = total(_power(size * scale, own))
             if powers != 0.0:
                 W = fma(g * step, _power(size * (scale * _radical(powers, own)), own - 2.0), W)
@@ -331,8 +332,9 @@ def _finite(a, size):  # type: ignore[no-untyped-def]
 @kernel
 def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  # type: ignore[no-untyped-def]
           u, state, kept, control, k, count, w, before, at, s, g, p, q):
-    """Up to ``count`` updates in one go; how many were done: 0 if asked to come back, −1 if the first is not finite,
-    −2 if its weights are out of reach, −3 − status if a piece returns one.
+    """Up to ``count`` updates in one go: how many were done (−1: the weights are out of reach), and a status.
+
+    None is done, with OK, if it was asked to come back; with another status if the first update ends the run.
 
     The run's own memory is only touched when all is well; where a number ceases to be finite, half as many are tried.
     """
@@ -351,7 +353,7 @@ def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  #
         row = 1
     elif move == GRADIENT and (beta != 0.0 or gamma != 0.0):
         row = 0
-    end, tiny = -1, N <= 4 and d <= 4 and not gram
+    end, tiny = OK, N <= 4 and d <= 4 and not gram
     while count > 0:
         for j in range(n):
             w[j] = u[j]
@@ -360,26 +362,26 @@ def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  #
         for j in range(n, w.size):                        # a trial that failed may have left NaN there
             w[j] = s[j] = 0.0
         k0 = float(control[SHIFT])
-        fine, end = True, -1
+        fine, end, far = True, NOT_FINITE, False
         if move in (STEEPEST, MIRROR) or loss == 0:
             k0, status = _handed(slope, steepest, inverse_link, params, loss, move, gram, eta, beta, gamma, X, y, target,
                                  N, d, outputs, n, w, before, at, s, g, p, q, k0, control, count)
             if status != 0:
-                fine, end = False, -3 - status
+                fine, end = False, status
         elif tiny:
             k0 = _tiny(loss, move, average, eta, beta, gamma, own, X, target, N, d, w, before, at, s, k0, count)
         elif move == COORDINATE:
             for i in range(kept.size):
                 p[i] = kept[i]
             k0 = _coordinates(loss, average, eta, own, X, target, columns, N, d, w, before, g, p, k0, control, k, count)
-            fine = _finite(p, kept.size)
+            fine = _finite(p, kept.size) and _finite(g, d)
         else:
             k0 = _descent(loss, move, gram, eta, beta, gamma, own, X, target, N, d, n, w, before, at, s, g, p, k0, control,
                           count)
         if np.isnan(k0):
-            return 0
+            return 0, OK
         if abs(k0) >= FAR:
-            fine, end = False, -2
+            fine, far = False, True
         if fine and _finite(w, n) and (row < 0 or _finite(s, n)):
             control[SHIFT] = int(k0)
             for j in range(n):
@@ -390,6 +392,8 @@ def burst(slope, steepest, inverse_link, params, X, y, target, columns, N, d,  #
             if move == COORDINATE and not tiny:
                 for i in range(kept.size):
                     kept[i] = p[i]
-            return count
+            return count, OK
+        if far and count == 1:
+            return -1, OK
         count //= 2
-    return end
+    return 0, end

@@ -11,15 +11,16 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import sysconfig
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pickle import PickleError
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -50,6 +51,9 @@ PACKAGE = _digest.hexdigest()
 """What the package's sources were when this process imported them; later edits are the next process's."""
 
 
+LIBRARIES = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), os.path.dirname(__file__))
+
+
 @cache
 def _read(path: str, _changed: int, _size: int) -> str:
     with open(path, "rb") as file:
@@ -75,13 +79,16 @@ def _frozen(function: Callable[..., Any]) -> list[str]:
     """What is compiled into a function from elsewhere: compiled helpers, numbers and arrays that it names, and theirs."""
     found, todo, modules = [], [function], []
     for f in todo:
-        names = f.__code__.co_names
+        names = list(_names(f.__code__))
         values = [*(f.__globals__.get(name) for name in names), *map(_content, f.__closure__ or ())]
         for value in values:
             if isinstance(value, Dispatcher) and value.py_func not in todo:
                 todo.append(value.py_func)
                 found.append(_source(value.py_func) or _text(value.py_func))
-            elif isinstance(value, (int, float, complex, str)):
+            elif isinstance(value, FunctionType) and value not in todo and not _installed(value):
+                todo.append(value)                        # inlined or overloaded, or what makes a helper
+                found.append(_source(value) or _text(value))
+            elif isinstance(value, (int, float, complex, str, np.generic)):
                 found.append(repr(value))
             elif isinstance(value, tuple):
                 values.extend(value)
@@ -91,6 +98,19 @@ def _frozen(function: Callable[..., Any]) -> list[str]:
             elif isinstance(value, np.ndarray):
                 found.append(f"{value.dtype} {value.shape} {blake2b(value.tobytes(), digest_size=SEAL).hexdigest()}")
     return found
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names that a function takes from elsewhere, those inside it (3.11: comprehensions, too) included."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
+def _installed(function: FunctionType) -> bool:
+    """Whether it is a library's, which changes with its version and not under our feet, or the package's own."""
+    return function.__code__.co_filename.startswith(LIBRARIES)
 
 
 def _content(cell: Any) -> Any:

@@ -31,6 +31,7 @@ class Driver:
     def __init__(self, pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffers: Buffers) -> None:
         self.pieces, self.params, self.X, self.y, self.buffers = pieces, params, X, y, buffers
         self.pace = 0.0                                   # updates a second
+        self._left = b""                                  # u as the last run left it, where predictions are kept
 
     @property
     def t(self) -> int:
@@ -47,11 +48,14 @@ class Driver:
 
     def chunks(self, records: Records, stop: int, log_target: float, bar: Any) -> Iterator[Status]:
         """Run to ``stop`` in chunks, so that Python is never away for long; yields the status after each."""
-        chunk = max(1, int(self.pace * CHUNK))            # an update may cost far more than X.size tells: begin with one
+        chunk, kept = max(1, int(self.pace * CHUNK)), self.buffers.kept     # begin with one: who knows what an update costs
+        if kept.size and self._left not in (b"", self.buffers.u.tobytes()):
+            kept[:self.y.size] = self.X @ self.buffers.u  # somebody has written to u since
         while True:
             begun, began = self.t, perf_counter()
             status = Status(self.chunk(records, min(stop, begun + chunk), log_target))
             took = perf_counter() - began
+            self._left = self.buffers.u.tobytes() if kept.size else b""
             if bar is not None:
                 bar(self.t - begun)
             yield status

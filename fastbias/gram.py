@@ -34,6 +34,8 @@ from fastbias.abi import (
     padded,
     room,
 )
+from fastbias.bursts import GRADIENT
+from fastbias.doors import call
 from fastbias.driver import Driver, aligned
 from fastbias.methods import gradient_descent
 from fastbias.norms import Norm
@@ -76,17 +78,23 @@ def _obstacle(problem: Problem) -> str | None:
     quadratic = {"gradient": g is None, "steepest": isinstance(g, Norm) and g.matrix is not None and not method.unscaled,
                  "mirror": isinstance(g, Potential) and g.quadratic and method.constraint is None,
                  "natural": isinstance(g, Potential) and g.quadratic}
-    return None if quadratic.get(method.family, False) and not method.sampling.batch else f"{method!r}"
+    if method.sampling.batch:
+        return f"{method!r} in batches"
+    return None if quadratic.get(method.family, False) else f"{method!r}"
 
 
 def _back(problem: Problem) -> np.ndarray:
     """The rows D⁻¹x_n (N, d)."""
     g = problem.method.geometry
-    if isinstance(g, Norm) and g.matrix is not None and g.matrix is not np.eye:
-        return np.ascontiguousarray(np.linalg.solve(g.matrix(problem.size), problem.X.T).T)
-    if isinstance(g, Potential):
-        return np.array([g.solve(np.zeros(problem.size), x) for x in problem.X])
-    return problem.X
+    if g is None or getattr(g, "matrix", None) is np.eye:
+        return problem.X
+    back = np.empty_like(problem.X)
+    for x, row in zip(problem.X, back, strict=True):
+        if isinstance(g, Norm):
+            call(g.steepest, g.params, x, row)
+        elif isinstance(g, Potential):
+            row[:] = g.solve(np.zeros(problem.size), x)
+    return back
 
 
 def _products(X: np.ndarray, back: np.ndarray) -> np.ndarray:
@@ -121,6 +129,27 @@ def _multiply(X, back, packed, control, K):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _solve(X, K, w, alpha):  # type: ignore[no-untyped-def]
+    """Alpha ← K⁻¹ X w by Cholesky's factors, in one thread and in this order; K is lost."""
+    N = K.shape[0]
+    for i in range(N):
+        for j in range(i + 1):
+            for k in range(j):
+                K[i, j] -= K[i, k] * K[j, k]
+            K[i, j] = np.sqrt(K[i, i]) if i == j else K[i, j] / K[j, j]
+        alpha[i] = 0.0
+        for j in range(w.size):
+            alpha[i] += X[i, j] * w[j]
+        for k in range(i):
+            alpha[i] -= K[i, k] * alpha[k]
+        alpha[i] /= K[i, i]
+    for i in range(N - 1, -1, -1):
+        for k in range(i + 1, N):
+            alpha[i] -= K[k, i] * alpha[k]
+        alpha[i] /= K[i, i]
+
+
+@kernel
 def _combine(rest, back, alpha, w):  # type: ignore[no-untyped-def]
     """W ← rest + Σ_n α_n back_n, row after row: the bits of a row do not depend on how many are asked for."""
     for k in range(alpha.shape[0]):
@@ -142,7 +171,7 @@ class Gram(Driver):
             about[entry] = shown.control[entry]
         about[GRAM] = 1
         if problem.rule.fixed and params.beta.size == params.gamma.size == 1:
-            about[BURST] = PLAIN.fused
+            about[BURST] = GRADIENT
         buffers = Buffers(np.zeros(N), np.zeros((1, N)), np.zeros((2, N)), about, np.empty(0, np.int64),
                           aligned(room(N, N, N, about)), aligned(packed_room(N, N, False)), np.empty(0))
         pieces = pieces._replace(direction=PLAIN.direction.address, advance=PLAIN.advance.address,
@@ -150,34 +179,41 @@ class Gram(Driver):
         super().__init__(pieces, params._replace(method=PLAIN.params, geometry=own), K, problem.y, buffers)
         self.problem, self.shown, self.back, self.rest = problem, shown, back, np.zeros(problem.size)
         if shown.u.any():                                 # w⊥ is what the coefficients cannot reach
-            buffers.u[:] = np.linalg.solve(K, problem.X @ shown.u)
+            _solve(problem.X, K.copy(), shown.u, buffers.u)
             self.rest[:] = shown.u - self._at(buffers.u[None])[0]
-        self._last = shown.u.tobytes()
+        self._last = self._seen()
 
     @property
     def current(self) -> bool:
         """Whether the plan's buffers hold what was shown last, and nobody else has written to them."""
-        return self.shown.u.tobytes() == self._last and self.shown.control[DONE] == self.t
+        return self._seen() == self._last
 
     def chunks(self, records: Records, stop: int, log_target: float, bar: Any) -> Iterator[Status]:
         """As `Driver.chunks`, with the rows and the plan's buffers filled after each."""
+        self._rows = records.u
         inner = Records(records.steps, np.empty((records.steps.size, self.X.shape[0])), records.log_loss)
-        control, shown = self.buffers.control, self.shown.control
-        control[ROW] = row = shown[ROW]
-        steps = super().chunks(inner, stop, log_target, bar)
-        status: Status | None = None
+        self.buffers.control[ROW] = self.shown.control[ROW]
+        yield from super().chunks(inner, stop, log_target, bar)
+
+    def chunk(self, records: Records, stop: int, log_target: float) -> int:
+        """As `Driver.chunk`; where coefficients are finite and parameters are not, half as many updates are tried."""
+        memory = (self.buffers.u, self.buffers.state, self.buffers.mark, self.buffers.control)
+        before = [a.copy() for a in memory]
+        begun, row = self.t, int(self.buffers.control[ROW])
         while True:
-            begun, status = self.t, None
             try:
-                status = next(steps, None)
-            finally:
-                end = control[ROW]
-                if status is not None or self.t > begun:  # (an interrupted chunk has done something, too)
-                    self._show(records.u[row:end], inner.u[row:end])
-                row = end
-            if status is None:
-                return
-            yield status
+                answer = super().chunk(records, stop, log_target)
+            except BaseException:                         # interrupted: what it did is finite, or is not shown
+                self._show(records.u, row)
+                raise
+            if self._show(records.u, row):
+                return answer
+            done = self.t - begun
+            for own, kept in zip(memory, before, strict=True):
+                own[...] = kept
+            if done <= 1:
+                return int(Status.NOT_FINITE)
+            stop = begun + done // 2
 
     def copy(self, buffers: Buffers) -> Gram:
         """The same run, going its own way from here, shown in other buffers."""
@@ -195,7 +231,8 @@ class Gram(Driver):
         for name, own in self.kept().items():
             own[...] = kept[name]
         self.buffers.control[PACKED] = 0
-        self._show(np.empty((0, self.rest.size)), np.empty((0, self.X.shape[0])))
+        row = int(self.buffers.control[ROW])              # (its rows are in the trace)
+        self._show(np.empty((row, self.X.shape[0])), row)
 
     def _at(self, alpha: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
         """The parameters (K, d) of coefficients (K, N)."""
@@ -203,15 +240,23 @@ class Gram(Driver):
         _combine(self.rest if rest is None else rest, self.back, alpha, w)
         return w
 
-    def _show(self, rows: np.ndarray, alpha: np.ndarray) -> None:
-        """Fill rows of the record, and the plan's own buffers, from the coefficients."""
-        rows[:] = self._at(alpha)
-        shown, psi = self.shown, self.problem.method.geometry
-        shown.u[:] = self._at(self.buffers.u[None])[0]
+    def _seen(self) -> bytes:
+        return self.shown.u.tobytes() + self.shown.state.tobytes() + self.shown.control[DONE].tobytes()
+
+    def _show(self, alpha: np.ndarray, row: int) -> bool:
+        """Fill the rows of the record from ``row`` on, and the plan's own buffers, if all is finite."""
+        end, shown, psi = int(self.buffers.control[ROW]), self.shown, self.problem.method.geometry
+        rows, u = self._at(alpha[row:end]), self._at(self.buffers.u[None])[0]
+        if not (np.isfinite(rows).all() and np.isfinite(u).all()):
+            return False
+        if end > row:
+            self._rows[row:end] = rows
+        shown.u[:] = u
         shown.state[0] = self._at(self.buffers.state, np.zeros_like(self.rest))[0]
         if isinstance(psi, Potential) and self.problem.method.family == "mirror":    # z, and Δz, of a link that is linear
             shown.state[1] = psi.to_dual(shown.u)
             if len(shown.state) > 2 and self.params.beta.any():
                 shown.state[2] = psi.to_dual(shown.state[0])
         shown.control[[DONE, ROW]] = self.buffers.control[[DONE, ROW]]
-        self._last = shown.u.tobytes()
+        self._last = self._seen()
+        return True

@@ -177,8 +177,10 @@ def descend(log_loss, params, loss, X, y, lanes, records, k, row, stop):  # type
                 shift[i], shift[8 + i] = back[16 * d + i], back[16 * d + 8 + i]
         if k % REFRESH == 0:
             if k & (k - 1) == 0:
-                _copy(u, mark, 0, 8 * d)
-                _copy(move, mark, 8 * d, 8 * d)
+                for i in range(8):
+                    if status[i] == OK:
+                        for j in range(d):
+                            mark[8 * j + i], mark[8 * (d + j) + i] = u[8 * j + i], move[8 * j + i]
             else:
                 for i in range(8):
                     if status[i] == OK:

@@ -233,7 +233,7 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
             or buffers.work.size < room(N, d, n, control)
             or buffers.packed.size < packed_room(N, d, control[BURST] == COORDINATE)
             or (control[BURST] == COORDINATE and buffers.kept.size != (N + 7) // 8 * 8)
-            or not 0 <= control[WEIGH] <= SQUARED or not 0 <= control[BURST] <= MIRROR
+            or not 0 <= control[WEIGH] <= SQUARED or (control[WEIGH] != 0 and K > 1) or not 0 <= control[BURST] <= MIRROR
             or (control[BURST] != 0 and (control[LINEAR] == 0 or control[BATCH] > 0
                                          or (control[BURST] not in (GRADIENT, STEEPEST, MIRROR)
                                              and (control[WEIGH] == 0 or K > 1))
@@ -380,20 +380,19 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                 ahead = k + 1
             elif control[ROW] < steps.size:
                 ahead = min(ahead, steps[control[ROW]])
-            done = burst(slope, steepest, inverse_link, params, packed, y, targets, columns, N, d, u, state, kept, control,
-                         k, ahead - k, new8, move8, at8, s8, g8, p8, q8)
-            if done == -2:                                # for good, from this update on
+            done, status = burst(slope, steepest, inverse_link, params, packed, y, targets, columns, N, d, u, state, kept,
+                                 control, k, ahead - k, new8, move8, at8, s8, g8, p8, q8)
+            if done < 0:                                  # by their pieces, for good, from this update on
                 control[BURST] = 0
                 continue
-            if due and done != 0:
-                if done < 0:
+            if due and (done > 0 or status != OK):
+                if done == 0:
                     _lookahead(u, state, 0.0, at)
-                    margins(packed, N, d, K, at8, p8, control)
+                    if not margins(packed, N, d, K, at8, p8, control):
+                        break
                 log_loss_u[row] = value(loss, p, y)
                 control[ROW] = row + 1
-            if done < 0:
-                status = NOT_FINITE if done == -1 else -3 - done
-            if done <= 0:
+            if done == 0:
                 break
             k += done
         else:
@@ -415,10 +414,8 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                     s = -k0 * LOG2
                 if abs(k0) >= FAR:
                     s = by_piece(slope, loss, gram, packed, y, N, d, K, w8, p8, q8, v8, control)
-                if np.isnan(s):
-                    if control[HURRY] != 0:
-                        break
-                    s = 0.0
+                if control[HURRY] != 0:
+                    break
                 if (due or told) and np.isnan(log_loss):
                     log_loss = value(loss, p, y)
                 if due:

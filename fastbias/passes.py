@@ -55,10 +55,10 @@ def weights(loss, y, lift, p, k0, es):  # type: ignore[no-untyped-def]
     """Q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0. Padding has y = 0 and lift = NEVER, else 0."""
     if loss == SQUARED:
         return 2.0 * (y - p), lift
-    z = fma(negative(y), p, lift)
+    z = larger(NEVER, fma(negative(y), p, lift))          # (the second where they cannot be compared: NaN stays)
     if loss == EXPONENTIAL:
         return y * exp(z, k0), z
-    e = exp(smaller(z, 500.0), k0)                        # 1/(1 + e^m), also where e^m is beyond all numbers
+    e = exp(smaller(500.0, z), k0)                        # 1/(1 + e^m), also where e^m is beyond all numbers
     return y * (e / fma(e, es, 1.0)), z
 
 

@@ -407,7 +407,7 @@ class Plan:
 
     def _chunks(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
         """Run to ``stop`` in chunks cut by time, with a bar if asked; yields the status after each."""
-        if self.t == 0 and stop > 0 and self._gram is None:
+        if self.t == 0 and stop > 0 and self._gram is None and not self.buffers.state[0].any():
             self._settle()
         if isinstance(self._driver, Gram) and not self._driver.current:
             self._settle(False)

@@ -263,7 +263,10 @@ def _ended(plan: Plan, task: _Task, records: Records, end: int, halt: list[bool]
                 plan.status = status
                 if halt:
                     break
-        plan.trace = plan._trace(records, plan.status, plan._message(plan.status))
+        message = plan._message(plan.status)
+        if halt and plan.status == Status.OK and plan.t < task.stop:
+            message = f"interrupted at step {plan.t}"
+        plan.trace = plan._trace(records._replace(steps=records.steps.copy()), plan.status, message)
     except Exception as error:
         return error
     return None

@@ -290,3 +290,99 @@ def test_an_interrupted_run_in_gram_space_shows_what_it_did(monkeypatch):
     other.run(done)
     assert plan.u.tobytes() == other.u.tobytes()
     assert plan.trace.t[-1] == done
+
+
+@pytest.mark.parametrize("code", [-1, -2, -3, -4, -5, 77])
+def test_a_piece_that_returns_no_status_is_told_so(code):
+    @fb.piece(abi.MAP)
+    def broken(params, g, out):
+        return code
+
+    norm = fb.norms.Norm("broken", broken, fb.norms.l2.dual_norm, fb.norms.l2.norm)
+    X, y = data(6, 6)
+    with pytest.raises(RuntimeError, match=f"must return one of fb.Status, got {code} "):
+        fb.run(X, y, loss="exponential", method=m.steepest_descent(norm, 0.1), steps=20)
+
+
+def test_gram_space_never_shows_what_is_not_finite():
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X, y = 3 * rng.normal(size=(12, 40)), rng.normal(size=12)
+        ends = []
+        for gram in (None, False):
+            plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.5), gram=gram)
+            trace = plan.run(1000, strict=False)
+            assert trace.status == fb.Status.NOT_FINITE
+            assert np.isfinite(trace.u).all()
+            assert np.isfinite(plan.buffers.state).all()
+            ends.append(plan.t)
+        assert abs(ends[0] - ends[1]) <= 1
+
+
+@pytest.mark.parametrize("p", [1.5, 4 / 3, 1.7, 3.0, 6.0])
+def test_a_gradient_beyond_all_numbers_ends_steepest_descent(p):
+    plan = fb.Plan([[1e200, 1.0]], [1e200], loss="squared", method=m.steepest_descent(fb.norms.lp(p), 0.1))
+    assert plan.run(300, strict=False).status == fb.Status.NOT_FINITE
+    X = np.eye(5)                                           # and a gradient at the end of the range still moves
+    plan = fb.Plan(X, np.array([6e307, 0, 0, 0, 0]), loss="squared", method=m.steepest_descent(fb.norms.lp(p), 1e-308))
+    assert plan.run(1).w[-1, 0] == pytest.approx(1.2, rel=1e-12)
+
+
+def test_norms_near_l1_move():
+    X = [[1.9, 1, 0.3, 0.2, 0.1, 0.4]]
+    for p in (1.0005, 1.01, 1.02):
+        fast = fb.Plan(X, [1], loss="exponential", method=m.steepest_descent(fb.norms.lp(p), 0.1))
+        slow = by_pieces(X, [1], "exponential", m.steepest_descent(fb.norms.lp(p), 0.1))
+        assert fast.run(300).w[-1] == pytest.approx(slow.run(300).w[-1], rel=1e-9, abs=1e-300)
+        assert fast.w[0] > 1
+
+
+def test_nan_and_infinity_in_margins_and_gradients_end_a_run():
+    X = np.zeros((5, 6))
+    X[0, 0], X[1, 0], X[2, 1] = 1e200, -1e200, 1.0
+    for ties in ("first", "average"):
+        plan = fb.Plan(X, [1e200, 1e200, 1, 1, 1], loss="squared", method=m.coordinate_descent(0.1, ties=ties))
+        assert plan.run(300, strict=False).status == fb.Status.NOT_FINITE
+    X = np.zeros((2, 6))
+    X[0, :2], X[1, 2] = [1e200, -1e200], 1.0
+    for method in (m.sign_descent(0.1), m.gradient_descent(0.1), m.steepest_descent("linf", 0.1)):
+        plan = fb.Plan(X, [1, 1], loss="logistic", method=method, start=[1e200, 1e200, 0, 0, 0, 0])
+        assert plan.run(10, strict=False).status == fb.Status.NOT_FINITE
+        assert plan.t <= 1
+    X = np.zeros((2, 6))                                    # a margin of 1e46 weighs nothing, and does no harm
+    X[0, 0], X[1, 1] = 1.0, 1e46
+    for loss in ("exponential", "logistic"):
+        plan = fb.Plan(X, [1, 1], loss=loss, method=m.gradient_descent(0.1), start=[0, 1, 0, 0, 0, 0])
+        assert plan.run(10).status == fb.Status.OK
+        assert plan.w[0] > 0.3
+
+
+def test_a_twin_is_used_for_its_own_pieces_only():
+    from dataclasses import replace
+    X, y = data(9, 5)
+    own = replace(fb.norms.lp(3), steepest=fb.norms.l2.steepest, name="own")
+    a, b = (fb.run(X, y, loss="exponential", method=m.steepest_descent(norm, 0.01), steps=50).w[-1] for norm in (own, "l2"))
+    assert a == pytest.approx(b, rel=1e-13)
+    changed = replace(m.gradient_descent(0.1), beta=np.array([0.9, 0.0]))
+    changed, given = (fb.Plan(X, y, loss="squared", method=method)
+                      for method in (changed, m.gradient_descent(0.1, [0.9, 0.0])))
+    assert changed.buffers.control[abi.BURST] == 0
+    assert changed.run(5).w[-1] == pytest.approx(given.run(5).w[-1], rel=1e-13)
+
+
+def test_who_writes_into_the_buffers_between_runs_is_heard():
+    X, y = data(6, 24)
+    plans = [fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.01, 0.9), gram=gram) for gram in (None, False)]
+    for plan in plans:
+        plan.run(50)
+        plan.buffers.state[0] = 0.0
+        plan.run(50)
+    assert plans[0].u == pytest.approx(plans[1].u, rel=1e-11)
+    fast, slow = fb.Plan(X, y, loss="exponential", method=m.coordinate_descent(0.01)), by_pieces(
+        X, y, "exponential", m.coordinate_descent(0.01))
+    for plan in (fast, slow):
+        plan.run(50)
+        plan.buffers.u[:] = np.linspace(0, 1, 24)
+        plan.run(20)
+    assert fast.u == pytest.approx(slow.u, rel=1e-12)
+    assert fast.trace.log_loss == pytest.approx(slow.trace.log_loss, rel=1e-12)

@@ -273,3 +273,44 @@ def test_a_function_without_a_file_or_a_folder_has_a_cache_that_keeps_nothing(mo
     monkeypatch.setattr(cache.FunctionCache, "__init__", lambda *_: (_ for _ in ()).throw(RuntimeError("another")))
     with pytest.raises(RuntimeError, match="another"):
         cache.of(plain)
+
+
+HELPERS = """
+from numba import njit
+from numba.extending import register_jitable
+import numpy as np
+SCALE = np.int64({value})
+@njit
+def compiled(x):
+    return x * {value}
+@register_jitable
+def plain(x):
+    return x * {value}
+"""
+USES = """
+import fastbias as fb, numpy as np, helpers
+from helpers import SCALE, compiled, plain
+@fb.piece(fb.abi.VALUE)
+def in_a_comprehension(params, x):
+    return sum([compiled(v) for v in x])
+@fb.piece(fb.abi.VALUE)
+def by_a_plain_function(params, x):
+    return plain(x[0])
+@fb.piece(fb.abi.VALUE)
+def by_a_number(params, x):
+    return SCALE * x[0]
+from fastbias.doors import call
+print(*(call(p, np.empty(0), np.ones(1)) for p in (in_a_comprehension, by_a_plain_function, by_a_number)))
+"""
+
+
+@compiled
+def test_what_users_pieces_take_from_other_files_in_any_way_is_seen(tmp_path):
+    (tmp_path / "uses.py").write_text(USES)
+    for value in (1.0, 7.0):
+        (tmp_path / "helpers.py").write_text(HELPERS.format(value=int(value)))
+        path = os.pathsep.join([str(tmp_path), str(PACKAGE.parent)])
+        env = dict(os.environ, PYTHONPATH=path, NUMBA_CACHE_DIR=str(tmp_path / "c"))
+        made = subprocess.run([sys.executable, str(tmp_path / "uses.py")], env=env, check=True, capture_output=True,
+                              text=True)
+        assert made.stdout.split() == [str(value)] * 3

@@ -42,8 +42,8 @@ class Loss:
         cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
     classes : bool, default False
         Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
-    fused : int, default 0
-        The number under which `fastbias.passes` knows the loss and weighs it inside its pass; 0: it is asked by its pieces.
+    fused : (int, Piece), optional
+        The number under which `fastbias.passes` weighs the loss inside its pass, and the slope of which that is a twin.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Loss:
     excess: Callable[[np.ndarray], np.ndarray] | None = None
     ratio: Callable[[np.ndarray], np.ndarray] | None = None
     classes: bool = False
-    fused: int = 0
+    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         expect("Loss", slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))

@@ -118,12 +118,12 @@ def _log_phi(m: np.ndarray) -> np.ndarray:
 
 
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",
-                   excess=np.zeros_like, ratio=np.ones_like, fused=passes.EXPONENTIAL)
+                   excess=np.zeros_like, ratio=np.ones_like, fused=(passes.EXPONENTIAL, _slope))
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
                 curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0),
-                fused=passes.LOGISTIC)
+                fused=(passes.LOGISTIC, _slope))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
 sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential", convex=False,

@@ -55,7 +55,7 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
 
     return Method("adagrad", "adaptive", _adagrad, primal, steps.as_rule(step_size),
                   params=np.array([checks.number("eps", eps, least=0)]), begin=begin,
-                  measured=lambda state: _metric(state[0] + eps), fused=bursts.ADAGRAD)
+                  measured=lambda state: _metric(state[0] + eps), fused=(bursts.ADAGRAD, _adagrad, primal))
 
 
 def _metric(G: np.ndarray) -> norms.Norm:

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from fastbias import steps
-from fastbias.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, piece
+from fastbias import bursts, steps
+from fastbias.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, known, piece
 from fastbias.methods.sampling import Sampling
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
@@ -24,7 +24,7 @@ class Method:
     u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps. ``shaped`` maps
     the shape of predictors to the geometry, where that depends on it; ``measured`` maps the rows of state, as a run left
     them, to the norm whose maximum margin they decide (Theorem 6). ``fused`` is the number under which `fastbias.bursts`
-    knows its updates and does them in bursts where the step size is constant; with 0 they are done by its pieces.
+    does its updates where the step size is constant, with the direction and the advance of which that is a twin.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Method:
     scratch: int = 0
     draws: bool = False
     aged: bool = False
-    fused: int = 0
+    fused: tuple[int, Piece, Piece] | None = None
     shaped: Callable[[tuple[int, ...]], Norm] | None = None
     measured: Callable[[np.ndarray], Norm] | None = None
 
@@ -55,6 +55,16 @@ class Method:
         made = replace(self, geometry=self.shaped(shape), shaped=None)
         object.__setattr__(made, "recipe", self.recipe)  # type: ignore[attr-defined]
         return made
+
+    @property
+    def burst(self) -> int:
+        """The number under which its updates go in bursts with the geometry and momentum it has; 0: they do not."""
+        number, g = known(self.fused, self.direction, self.advance), self.geometry
+        if number == bursts.STEEPEST and isinstance(g, Norm):
+            return known(g.fused, g.steepest) or number
+        if number == bursts.MIRROR and isinstance(g, Potential):
+            return 0 if self.beta.any() or self.gamma.any() else known(g.fused, g.inverse_link) or number
+        return number if self.beta.size == self.gamma.size == 1 else 0
 
     @property
     def straight(self) -> bool:

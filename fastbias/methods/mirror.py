@@ -214,7 +214,6 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
     if primal.any():
         return Method("mirror_descent", "mirror", gradient, _primal_mirror, rule, psi, primal, gamma, primal=True,
                       begin=lambda u: psi.to_dual(u)[None], sampling=sampling)
-    still = not dual.any() and not gamma.any()
     return Method("mirror_descent", "mirror", gradient, _dual, rule, psi, dual, gamma, sampling=sampling,
-                  fused=(psi.fused or bursts.MIRROR) if still else 0,
+                  fused=(bursts.MIRROR, gradient, _dual),
                   begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]))

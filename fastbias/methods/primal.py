@@ -84,7 +84,7 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     """
     beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
     return Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
-                  sampling=stochastic(batch, replace, rng), fused=bursts.GRADIENT if beta.size == gamma.size == 1 else 0)
+                  sampling=stochastic(batch, replace, rng), fused=(bursts.GRADIENT, gradient, primal))
 
 
 @recorded
@@ -143,7 +143,7 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
     return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, primal,
                   steps.as_rule(step_size), norm, unscaled=normalised,
-                  fused=0 if normalised else norm.fused or bursts.STEEPEST)
+                  fused=(bursts.STEEPEST, _steepest, primal))
 
 
 @recorded
@@ -212,4 +212,4 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
         rule, nu = replace(rule, params=np.array([nu])), 1.0
     return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
                   params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
-                  fused=0 if unit or choice == RANDOM else bursts.COORDINATE)
+                  fused=None if unit or choice == RANDOM else (bursts.COORDINATE, coordinate, primal))

@@ -46,8 +46,8 @@ class Norm:
         The shape of the matrices that it is a norm of (kept flat, row after row).
     resized : callable, optional
         (m, n) → the same norm of other matrices, where it does not change when rows or columns are rotated.
-    fused : int, default 0
-        The number under which `fastbias.bursts` knows its steepest descent; 0: it is asked by its pieces.
+    fused : (int, Piece), optional
+        The number under which `fastbias.bursts` knows its steepest descent, and the piece of which that is a twin.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Norm:
     convex: Callable[[Any, Any], Any] | None = None
     shape: tuple[int, int] | None = None
     resized: Callable[[int, int], Norm] | None = None
-    fused: int = 0
+    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         expect("Norm", steepest=(self.steepest, MAP), dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))

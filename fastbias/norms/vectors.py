@@ -82,7 +82,7 @@ def _l2_norm(params, x):  # type: ignore[no-untyped-def]
 
 
 l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2),
-          fused=bursts.GRADIENT)
+          fused=(bursts.GRADIENT, _l2_steepest))
 """‖w‖₂; Δ = g, gradient descent."""
 
 
@@ -157,7 +157,8 @@ def lp(p: float) -> Norm:
         return l2
     short = f"{p:.4g}"
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
-    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True, fused=bursts.POWER,
+    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True,
+                fused=(bursts.POWER if p / (p - 1.0) <= 64 else 0, _lp_steepest),
                 convex=lambda cp, w: cp.pnorm(w, p, max_denom=10 ** 5))
 
 

@@ -47,8 +47,8 @@ class Potential:
         n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
     convex : callable, optional
         (cvxpy itself, its expression w) → its expression ψ(w).
-    fused : int, default 0
-        The number under which `fastbias.bursts` knows its mirror descent; 0: it is asked by its pieces.
+    fused : (int, Piece), optional
+        The number under which `fastbias.bursts` knows its mirror descent, and the inverse link of which that is a twin.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Potential:
     symmetric: int = 0
     convex: Callable[[Any, Any], Any] | None = None
     matrix: Callable[[int], np.ndarray] | None = None
-    fused: int = 0
+    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         expect("Potential", link=(self.link, MAP), inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),

@@ -77,7 +77,7 @@ def _entropy_value(params, w):  # type: ignore[no-untyped-def]
 
 
 entropy = Potential("entropy", _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value, lower=0.0,
-                    fused=bursts.ENTROPY,
+                    fused=(bursts.ENTROPY, _entropy_inverse),
                     convex=lambda cp, w: -cp.sum(cp.entr(w)) - cp.sum(w))
 """ψ(w) = Σ w_i log w_i − w_i on w > 0, ∇ψ(w) = log w, (∇ψ)⁻¹(z) = e^z; its minimiser is the all-ones vector."""
 
