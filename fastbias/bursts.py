@@ -61,7 +61,7 @@ def _adagrad(w, G, g, es, eta, eps):  # type: ignore[no-untyped-def]
 
 @kernel
 def _power(a, q):  # type: ignore[no-untyped-def]
-    """A^q for 0 ≤ a ≤ 2 and |q| ≤ 64; 0 for a = 0."""
+    """A^q for 0 ≤ a ≤ 4 and |q| ≤ 64; 0 for a = 0."""
     if q == 1.0:
         return a
     if q == 2.0:
@@ -148,7 +148,7 @@ def _descent(loss, move, gram, eta, beta, gamma, own, X, y, N, d, n,  # type: ig
             top = splat8(0.0)
             for v in range(0, n, 8):
                 top = larger(absolute(load8(g, v)), top)
-            scale = 0.5 * inverse_binade(most(top))
+            scale = inverse_binade(most(top))
             powers = splat8(0.0)
             for v in range(0, n, 8):
                 powers = powers + _power(absolute(load8(g, v)) * scale, own)
@@ -274,7 +274,7 @@ def _tiny(loss, move, average, eta, beta, gamma, own, X, y, N, d, w, before, col
                 W = fma(choose_less(negative(most(negative(reach))), reach, 0.0, g), step, W)
         else:
             size = absolute(g)
-            scale = 0.5 * inverse_binade(most(size))
+            scale = inverse_binade(most(size))
             powers = total(_power(size * scale, own))
             if powers != 0.0:
                 W = fma(g * step, _power(size * (scale * _radical(powers, own)), own - 2.0), W)

@@ -256,16 +256,16 @@ def lowest_bit(typing: Any, bits: Any) -> Any:
 
 
 def _inverse_binade(v):  # type: ignore[no-untyped-def]
-    return np.maximum((2046 << 52) - (v.view(np.int64) & (2047 << 52)), 1 << 52).view(np.float64)
+    return np.maximum((2045 << 52) - (v.view(np.int64) & (2047 << 52)), 1 << 52).view(np.float64)
 
 
 @_either(_inverse_binade)
 def inverse_binade(typing: Any, v: Any) -> Any:
-    """The power of two that brings v ≥ 0 into [1, 2), or [1, 4) at the end of the range: cheaper than 1/v, and exact."""
+    """The power of two that brings v ≥ 0 into [½, 1), or up to 4 at the end of the range: cheaper than 1/v, and exact."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integers = _integers(v)
         bits = builder.and_(builder.bitcast(args[0], integers), ir.Constant(integers, [2047 << 52] * v.width))
-        turned = builder.sub(ir.Constant(integers, [2046 << 52] * v.width), bits)
+        turned = builder.sub(ir.Constant(integers, [2045 << 52] * v.width), bits)
         least = ir.Constant(integers, [1 << 52] * v.width)
         return builder.bitcast(builder.select(builder.icmp_signed(">", turned, least), turned, least), v.kind)
     return v(v), code
