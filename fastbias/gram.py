@@ -237,7 +237,8 @@ class Gram(Driver):
     def _at(self, alpha: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
         """The parameters (K, d) of coefficients (K, N)."""
         w = np.empty((len(alpha), self.rest.size))
-        _combine(self.rest if rest is None else rest, self.back, alpha, w)
+        with np.errstate(all="ignore"):                   # (without the compiler NumPy would warn)
+            _combine(self.rest if rest is None else rest, self.back, alpha, w)
         return w
 
     def _seen(self) -> bytes:

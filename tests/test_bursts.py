@@ -60,7 +60,7 @@ def test_bursts_do_what_the_pieces_say(size, loss):
             assert fast.buffers.state[0] == pytest.approx(slow.buffers.state[0], rel=1e-8, abs=1e-14), name
 
 
-@pytest.mark.parametrize("size", [(4, 3), (20, 50), (9, 4)], ids=str)
+@pytest.mark.parametrize("size", [(4, 3), pytest.param((20, 50), marks=long), (9, 4)], ids=str)
 def test_bits_do_not_depend_on_where_a_run_is_cut_or_looked_at(size):
     X, y = data(*size)
     rng = np.random.default_rng(1)
