@@ -8,6 +8,7 @@ conditioned; where it is not, α may grow without bound behind a w that stands s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,8 @@ def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers, wan
     if why is None and wanted is None and not (LEAST <= d >= N <= MOST and (problem.X.size <= CACHED or d >= 2 * N)):
         return None
     if why is None:
-        back = _back(problem)
-        K = _products(problem.X, back)
-        if _condition(K) <= CONDITION:
+        K, back, condition = _matrix(problem)
+        if condition <= CONDITION:
             return Gram(problem, pieces, params, buffers, K, back)
         why = "the data, whose Gram matrix must have a condition number of 1e6 at most"
     if wanted:
@@ -81,6 +81,26 @@ def _obstacle(problem: Problem) -> str | None:
     if method.sampling.batch:
         return f"{method!r} in batches"
     return None if quadratic.get(method.family, False) else f"{method!r}"
+
+
+def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
+    """K, the rows D⁻¹x_n, and the condition number; the last few are kept: the plans of a sweep have one between them."""
+    g = problem.method.geometry
+    plain = g is None or getattr(g, "matrix", None) is np.eye
+    about = b"" if plain else repr((id(g), g)).encode() + getattr(g, "params", np.empty(0)).tobytes()
+    key = blake2b(problem.X.tobytes() + repr(problem.X.shape).encode() + about).digest()
+    found = _RECENT.get(key)
+    if found is None:
+        back = _back(problem)
+        K = _products(problem.X, back)
+        found = K, back, _condition(K), g                 # (g is kept alive, or its id might come again)
+        _RECENT[key] = found
+        for old in list(_RECENT)[:-4]:
+            _RECENT.pop(old, None)                        # (another thread may have)
+    return found[:3]
+
+
+_RECENT: dict[bytes, tuple[np.ndarray, np.ndarray, float, Any]] = {}
 
 
 def _back(problem: Problem) -> np.ndarray:

@@ -386,3 +386,15 @@ def test_who_writes_into_the_buffers_between_runs_is_heard():
         plan.run(20)
     assert fast.u == pytest.approx(slow.u, rel=1e-12)
     assert fast.trace.log_loss == pytest.approx(slow.trace.log_loss, rel=1e-12)
+
+
+def test_plans_on_the_same_data_have_one_gram_matrix_and_others_do_not():
+    X, y = data(6, 24)
+    D = np.eye(24) + 0.5
+    methods = [m.gradient_descent(0.01), m.gradient_descent(0.02, 0.5), m.steepest_descent(fb.norms.quadratic(D), 0.01)]
+    plans = [fb.Plan(A, y, loss="squared", method=method, gram=True) for method in methods for A in (X, 2 * X)]
+    K = [plan._driver.X for plan in plans]
+    assert K[0] is K[2]
+    assert K[1] is K[3]
+    for k, A, metric in ((0, X, np.eye(24)), (1, 2 * X, np.eye(24)), (4, X, D), (5, 2 * X, D)):
+        assert K[k] == pytest.approx(A @ np.linalg.solve(metric, A.T), rel=1e-12, abs=1e-13)
