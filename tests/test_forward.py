@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_separable import separable
+from problems import separable
 
 import fastbias as fb
 from fastbias.forward import fields
