@@ -158,7 +158,7 @@ class Buffers(NamedTuple):
     u: Any        # (n,)      the parameters
     state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
     mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (17,)     int64, see DONE … GRAM below
+    control: Any  # (CONTROL,)  int64, see DONE … FILLED below
     order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
     work: Any     # (room(…),)    scratch
     packed: Any   # (packed_room(…),)  X and y as the kernels want them, filled by the first call
@@ -166,14 +166,17 @@ class Buffers(NamedTuple):
 
 
 (DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED, SHIFT, WEIGH, BURST,
- GRAM) = range(17)
+ GRAM, FILLED) = range(18)
 """Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
 ≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
 the full gradient; ≠ 0: the step rule is told log L at every update; the rows of state and the scratch, beyond 6 n, that
-the method asks for; ≠ 0: the step is searched along the move; K, the predictions that a sample has (0 counts as 1);
+the method asks for; 1: the step is searched along the move, of any convex loss, 2: of the
+squared loss for a model of degree 2; K, the predictions that a sample has (0 counts as 1);
 ≠ 0: ``packed`` is filled; the power of two that the weights of a monotone loss are multiplied by; the loss that a pass
 weighs inside and the method whose updates go in bursts (0: by their pieces; `fastbias.passes` and `fastbias.bursts` have the
-numbers); ≠ 0: X is a Gram matrix and u its coefficients, which move along q itself"""
+numbers); ≠ 0: X is a Gram matrix and u its coefficients, which move along q itself; the entries of X that
+are not 0 where ``packed`` holds these alone, 0 where it holds all"""
+CONTROL = 18
 
 
 class Records(NamedTuple):
@@ -217,12 +220,17 @@ def room(N, d, n, control):  # type: ignore[no-untyped-def]
     """How long ``Buffers.work`` must be for (N, d) data, n parameters, and what control says of the method."""
     K = max(1, control[OUTPUTS])
     return (2 * padded(K * N) + 2 * padded(K * d) + padded(control[BATCH]) + 4 * padded(n)
-            + 2 * padded(n) + padded(control[SCRATCH]) + 2 * padded(K * N) * control[SEARCH])
+            + 2 * padded(n) + padded(control[SCRATCH]) + 2 * padded(K * N) * (control[SEARCH] != 0))
 
 
 @kernel
-def packed_room(N, d, columns):  # type: ignore[no-untyped-def]
-    """How long ``Buffers.packed`` must be for (N, d) data; ``columns``: with the transpose too (control[BURST] = 5)."""
+def packed_room(N, d, columns, filled=0):  # type: ignore[no-untyped-def]
+    """How long ``Buffers.packed`` must be for (N, d) data; ``columns``: with the transpose too (control[BURST] = 5).
+
+    ``filled`` is control[FILLED].
+    """
+    if filled > 0:
+        return N + 1 + 2 * filled
     tall = (N + 7) // 8 * 8
     return ((d + 7) // 8 * 8 + 2) * tall + (d * tall if columns else 0)
 

@@ -6,6 +6,8 @@ import numpy as np
 from fastbias.abi import (
     BATCH,
     BURST,
+    CONTROL,
+    FILLED,
     LINEAR,
     LOSS,
     OUTPUTS,
@@ -28,6 +30,8 @@ from fastbias.problem import Problem
 
 __all__ = ["assemble"]
 
+SPARSE = 16       # X is kept sparse, for models, where at most one entry in so many is not 0
+
 
 def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     """The pieces, params and buffers of a run of the problem that is at its start."""
@@ -38,16 +42,20 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     params = Params(loss.params, problem.model.params, rule.params, method.sampling.params, method.params, geometry,
                     method.beta, method.gamma)
     state, batch = np.vstack([np.zeros((1, n)), method.begin(problem.start)]), method.sampling.batch
-    control = np.zeros(17, np.int64)
+    control = np.zeros(CONTROL, np.int64)
     control[WATCH] = method.constant and not method.random
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, state.shape[0], method.scratch
-    control[SEARCH], control[OUTPUTS] = rule.search, problem.outputs
+    control[SEARCH], control[OUTPUTS] = rule.search * (1 if problem.model.linear else 2), problem.outputs
     control[WEIGH] = known(loss.fused, loss.slope) if problem.outputs == 1 else 0
+    if not problem.model.linear and problem.outputs == 1:
+        filled = int(np.count_nonzero(problem.X))
+        if 0 < SPARSE * filled <= N * d:
+            control[FILLED], control[WEIGH] = filled, 0
     if problem.model.linear and not batch and rule.fixed:
         control[BURST] = method.burst if control[WEIGH] else BY_PIECE.get(method.burst, 0)
     kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
     buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                       np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),
-                      aligned(packed_room(N, d, kept > 0)), np.zeros(kept))
+                      aligned(packed_room(N, d, kept > 0, control[FILLED])), np.zeros(kept))
     return Pieces(*(p.address for p in pieces)), params, buffers

@@ -34,12 +34,14 @@ typedef int64_t (*fastbias_descend)(
     double *u, int64_t n,     /* (n) parameters, moved in place */
     double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
     double *mark,             /* (rows + 1, n) memory of the watch for repetition */
-    int64_t *control,         /* (17) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss,
+    int64_t *control,         /* (18) updates done, rows recorded, hurry, watch, unscaled, linear, batch, tell loss,
                                  rows of state and extra scratch that the method asks for, line search, outputs K,
-                                 packed is filled, power of two, inner loss, burst, Gram: see fastbias.abi */
+                                 packed is filled, power of two, inner loss, burst, Gram, entries of sparse X: see
+                                 fastbias.abi */
     int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */
     double *work, int64_t room,           /* scratch, fastbias.abi.room(N, d, n, control) or more */
-    double *packed,           /* X and y padded, fastbias.abi.packed_room(N, d, control[15] == 5); the first call fills it */
+    double *packed,           /* X and y padded, or the entries of a sparse X, filled by the first call:
+                                 fastbias.abi.packed_room(N, d, control[15] == 5, control[17]) */
     double *kept,             /* N rounded up to a multiple of 8, where control[15] == 5, else unused; moved in place */
     int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,   /* (K), (K, n), (K): which steps to write down */
     int64_t stop_at, double until);

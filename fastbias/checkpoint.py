@@ -20,7 +20,7 @@ from fastbias import checks, losses, methods, models, norms, potentials, steps
 
 __all__ = ["PARTS", "dumps", "loads", "parts", "read", "remade", "write"]
 
-FORMAT = 2
+FORMAT = 3
 PARTS = ("loss", "method", "model")
 SHELVES: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in (losses, methods, models, norms, potentials,
                                                                               steps)}

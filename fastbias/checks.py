@@ -47,8 +47,8 @@ def _float(label: str, value: Any) -> float:
         raise ValueError(f"{label} must fit into float64, got {short(value)}") from None
 
 
-def whole(label: str, value: object, *, least: int = 0) -> int:
-    """A whole number ≥ least and < 2^62, as an int; 1e6 is one, 1.5 and True are not."""
+def whole(label: str, value: object, *, least: int = 0, most: int | None = None) -> int:
+    """A whole number ≥ least, ≤ most and < 2^62, as an int; 1e6 is one, 1.5 and True are not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be a whole number >= {least}, got {short(value)}")
     x = _float(label, value)
@@ -56,6 +56,8 @@ def whole(label: str, value: object, *, least: int = 0) -> int:
         raise ValueError(f"{label} must be under 2^62, got {x:g}")
     if not np.isfinite(x) or x != np.floor(x) or x < least:
         raise ValueError(f"{label} must be a whole number >= {least}, got {short(value)}")
+    if most is not None and x > most:
+        raise ValueError(f"{label} must be a whole number >= {least} and <= {most}, got {short(value)}")
     return int(value) if isinstance(value, numbers.Integral) else int(x)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastbias.abi import (
     BURST,
+    CONTROL,
     DONE,
     GRAM,
     LINEAR,
@@ -75,7 +76,8 @@ def _obstacle(problem: Problem) -> str | None:
     method, g = problem.method, problem.method.geometry
     if not problem.model.linear or problem.outputs > 1:
         return f"the {problem.model.name} model" if problem.outputs == 1 else f"the {problem.loss.name} loss"
-    quadratic = {"gradient": g is None, "steepest": isinstance(g, Norm) and g.matrix is not None and not method.unscaled,
+    quadratic = {"gradient": g is None and not method.decay,
+                 "steepest": isinstance(g, Norm) and g.matrix is not None and not method.unscaled,
                  "mirror": isinstance(g, Potential) and g.quadratic and method.constraint is None,
                  "natural": isinstance(g, Potential) and g.quadratic}
     if method.sampling.batch:
@@ -120,7 +122,7 @@ def _back(problem: Problem) -> np.ndarray:
 def _products(X: np.ndarray, back: np.ndarray) -> np.ndarray:
     """X backᵀ (N, N), made symmetric; by our own pass, whose bits are those of one thread on any machine."""
     K = np.empty((len(X), len(X)))
-    _multiply(X, back, aligned(packed_room(*X.shape, False)), np.zeros(17, np.int64), K)
+    _multiply(X, back, aligned(packed_room(*X.shape, False)), np.zeros(CONTROL, np.int64), K)
     return K
 
 
@@ -185,7 +187,7 @@ class Gram(Driver):
 
     def __init__(self, problem: Problem, pieces: Pieces, params: Params, shown: Buffers, K: np.ndarray,
                  back: np.ndarray) -> None:
-        N, about = K.shape[0], np.zeros(17, np.int64)
+        N, about = K.shape[0], np.zeros(CONTROL, np.int64)
         own, maps = PLAIN.maps
         for entry in (WATCH, LINEAR, LOSS, SEARCH, OUTPUTS, WEIGH):
             about[entry] = shown.control[entry]

@@ -70,12 +70,9 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
     ‖Δ‖ = ‖g‖⋆  (eq. 12)
     """
     trials = checks.whole("trials", trials, least=1)
-    if size is None:
-        own = getattr(piece, "size", None)
-        size = own if isinstance(own, int) else 5
-    size = checks.whole("size", size, least=1)
-    own = getattr(piece, "size", None)
-    if isinstance(own, int) and size != own:
+    own = piece.length if isinstance(piece, Model) else getattr(piece, "size", None)
+    size = (5 if own is None else own) if size is None else checks.whole("size", size, least=1)
+    if own not in (None, size):
         raise ValueError(f"size must be {own}, the only length that {piece!r} takes, got {size}")
     trial = next((laws for kind, laws in _LAWS.items() if isinstance(piece, kind)), None)
     if trial is None:
@@ -232,6 +229,32 @@ def _model(model: Model, rng: np.random.Generator, size: int) -> Iterator[tuple[
     back = model.pull(u, v)
     yield "⟨v, F'(u) a⟩ = ⟨F'(u)ᵀ v, a⟩", _off(v @ change, back @ along, float(np.abs(back).max())), DIFFERENCE, (u, v)
     yield "F'(u)ᵀ is linear", _off(model.pull(u, -2.0 * v), -2.0 * back), SHARP, (u, v)
+    w = model.predictor(u, size)
+    yield "the layers are all of u", float(sum(layer.size for layer in model.split(u, size)) != n), 0.0, n
+    if model.degree:
+        far = model.predictor(1.5 * u, size)
+        yield "F(a u) = a^L F(u), L the degree", _off(far, 1.5 ** model.degree * w, float(np.abs(w).max())), SHARP, u
+        euler = model.degree * float(v @ w)
+        yield "⟨F'(u)ᵀ v, u⟩ = L ⟨v, F(u)⟩  (Euler)", _off(back @ u, euler, float(np.abs(back * u).sum())), SHARP, (u, v)
+    if model.penalty is not None:
+        yield "R(F(u)) ≤ ‖u‖²", _above(model.penalty(w), float(u @ u)), SHARP, u
+    if model.balance is not None and model.penalty is not None:
+        least = model.balanced(w)
+        yield "F(u) = w for the balanced u of w", _off(model.predictor(least, size), w), SHARP, w
+        yield "its ‖u‖² is R(w)", _off(least @ least, model.penalty(w)), SHARP, w
+        if model.bias is not None:
+            one, two = (model.penalty(x) / float(model.bias((size,) if model.shape is None else model.shape)(x))
+                        ** (2 / model.degree) for x in (w, -2.0 * w if not model.semidefinite else 3.0 * w))
+            yield "R is a power of the norm of its bias", _off(one, two), SHARP, w
+    if model.invariant is not None and n > 1:
+        off = u + 0.3 * np.sign(u)                        # (some have poles at 0)
+        back = model.pull(off, v)
+
+        def turned(move: np.ndarray) -> np.ndarray:
+            ahead, behind = (model.invariant(model.split(off + x * h * move, size)) for x in (1.0, -1.0))  # type: ignore[misc]
+            return np.asarray(ahead - behind)
+        scale = float(np.abs(turned(back * rng.normal(size=n))).max())
+        yield "gradient flow keeps the invariant", _off(turned(back) / max(scale, 1e-300), 0.0, 1.0), DIFFERENCE, (u, v)
     if model.linear:
         yield "F(u) = u where linear is claimed", _off(model.predictor(u, size), u), 0.0, u
 

@@ -14,8 +14,10 @@ from fastbias.abi import (
     ADVANCE,
     BATCH,
     BURST,
+    CONTROL,
     DIRECTION,
     DONE,
+    FILLED,
     GRAM,
     HURRY,
     JIT,
@@ -53,7 +55,9 @@ from fastbias.abi import (
     room,
 )
 from fastbias.bursts import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, REFRESH, STEEPEST, burst
-from fastbias.passes import FAR, LOG2, SQUARED, by_piece, margins, pack, weighed
+from fastbias.passes import FAR, LOG2, SQUARED, by_piece, pack, weighed
+from fastbias.searches import quartic, search
+from fastbias.sparse import lay_out, pass_over, products
 
 __all__ = ["address", "descend"]
 
@@ -111,70 +115,6 @@ def _lookahead(u, state, c, at):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fall(slope, loss, p, dp, step, y, trial, q):  # type: ignore[no-untyped-def]
-    """−dL/dτ of L(p + τ dp) at τ = step, up to a positive factor."""
-    for i in range(p.size):
-        trial[i] = p[i] + step * dp[i]
-    slope(loss, trial, y, q)
-    total, size, push = 0.0, 0.0, 0.0
-    for i in range(p.size):
-        total += q[i] * dp[i]
-        size += abs(q[i] * dp[i])
-        push = max(push, abs(q[i]))
-    if size > 0.0:
-        return total / size
-    return 1e-300 if push > 0.0 else 0.0                  # all that moves has vanished behind what stands: still falling
-
-
-@kernel
-def _search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
-    """The first minimiser τ ≥ 0 of L(p + τ dp), to the last digits: a sign change of the slope, bracketed and halved.
-
-    Infinity where the loss falls for ever, 0 where it does not fall at all.
-    """
-    largest = 0.0
-    for i in range(p.size):
-        largest = max(largest, abs(dp[i]))
-    if largest == 0.0 or not _fall(slope, loss, p, dp, 0.0, y, trial, q) > 0.0:
-        return 0.0
-    high = 1.0 / largest
-    at_high = _fall(slope, loss, p, dp, high, y, trial, q)
-    while at_high > 0.0:                                  # the minimiser lies in (high/2, high] after one of these loops
-        if high * largest > 1e250:
-            return np.inf
-        high *= 2.0
-        at_high = _fall(slope, loss, p, dp, high, y, trial, q)
-    low = 0.5 * high
-    at_low = _fall(slope, loss, p, dp, low, y, trial, q)
-    for _ in range(1000):
-        if at_low > 0.0:
-            break
-        high, at_high = low, at_low
-        low *= 0.5
-        at_low = _fall(slope, loss, p, dp, low, y, trial, q)
-    side = 0
-    for k in range(200):                                  # false position (Illinois), with halving as its safeguard
-        if high - low <= 2.3e-16 * high:
-            break
-        weight = at_low / (at_low - at_high)
-        middle = low + weight * (high - low)
-        if not low < middle < high or k % 3 == 2:
-            middle = 0.5 * (low + high)
-            if not low < middle < high:
-                break
-        at = _fall(slope, loss, p, dp, middle, y, trial, q)
-        if at > 0.0:
-            low, at_low = middle, at
-            at_high = 0.5 * at_high if side == 1 else at_high
-            side = 1
-        else:
-            high, at_high = middle, at
-            at_low = 0.5 * at_low if side == -1 else at_low
-            side = -1
-    return 0.5 * (low + high)
-
-
-@kernel
 def _accept(u_new, u, state):  # type: ignore[no-untyped-def]
     """Take the step and note Δu, if the new point is finite; else change nothing and return False."""
     for j in range(u.size):
@@ -223,15 +163,15 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
     if y.size != N:
         return 4
     if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != 17):
+            or buffers.mark.shape[1] != n or buffers.control.size != CONTROL):
         return 5
     control = buffers.control
     K = max(1, control[OUTPUTS])
-    if (min(control[SEARCH], control[DONE], control[ROW], control[BATCH], control[SCRATCH]) < 0 or control[BATCH] > N
-            or control[OUTPUTS] < 0 or rows < control[ROWS] or (control[LINEAR] != 0 and n != d * K)
+    if (min(control[SEARCH], control[DONE], control[ROW], control[BATCH], control[SCRATCH], control[FILLED]) < 0
+            or control[BATCH] > N or control[OUTPUTS] < 0 or rows < control[ROWS] or (control[LINEAR] != 0 and n != d * K)
             or (control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
             or buffers.work.size < room(N, d, n, control)
-            or buffers.packed.size < packed_room(N, d, control[BURST] == COORDINATE)
+            or buffers.packed.size < packed_room(N, d, control[BURST] == COORDINATE, control[FILLED])
             or (control[BURST] == COORDINATE and buffers.kept.size != (N + 7) // 8 * 8)
             or not 0 <= control[WEIGH] <= SQUARED or (control[WEIGH] != 0 and K > 1) or not 0 <= control[BURST] <= MIRROR
             or (control[BURST] != 0 and (control[LINEAR] == 0 or control[BATCH] > 0
@@ -241,7 +181,10 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
                                          or (control[BURST] in (ADAGRAD, ENTROPY, MIRROR) and rows < 2)
                                          or (control[BURST] == COORDINATE and params.method.size < 3)
                                          or (control[BURST] == POWER and params.geometry.size < 2)))
-            or (control[GRAM] != 0 and (d != N or n != N or K > 1))):
+            or (control[GRAM] != 0 and (d != N or n != N or K > 1))
+            or (control[FILLED] > 0 and (control[LINEAR] != 0 or control[WEIGH] != 0 or K > 1
+                                         or np.count_nonzero(X) != control[FILLED]))
+            or control[SEARCH] > 2 or (control[SEARCH] == 2 and K > 1)):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
@@ -306,9 +249,13 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     if control[BURST] == COORDINATE:
         columns = packed[tall * (width + 2):tall * (width + 2) + d * tall]
     if control[PACKED] == 0:
-        pack(X, y, packed, columns)
+        if control[FILLED] > 0:
+            lay_out(X, packed)
+        else:
+            pack(X, y, packed, columns)
         control[PACKED] = 1
-    targets = packed[tall * width:tall * (width + 2)]
+    if control[FILLED] == 0:
+        targets = packed[tall * width:tall * (width + 2)]
     order, batch = buffers.order, control[BATCH]
     at_p, at_q, at_w, at_v = 0, padded(K * N), 2 * padded(K * N), 2 * padded(K * N) + padded(K * d)
     at_batch = at_v + padded(K * d)
@@ -325,10 +272,11 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
     p, q, y_batch, w, v = p8[:K * N], q8[:K * N], work[at_batch:at_batch + batch], w8[:K * d], v8[:K * d]
     p_batch, q_batch = p8[:batch * K], q8[:batch * K]
     at, g, move, u_new, scratch = at8[:n], g8[:n], move8[:n], new8[:n], s8[:2 * n + control[SCRATCH]]
-    along8, trial = work[:0], work[:0]
+    along8, trial8, trial = work[:0], work[:0], work[:0]
     if control[SEARCH] != 0:
         along8 = work[at_search:at_search + padded(K * N)]
-        trial = work[at_search + padded(K * N):at_search + padded(K * N) + K * N]
+        trial8 = work[at_search + padded(K * N):at_search + 2 * padded(K * N)]
+        trial = trial8[:K * N]
     along = along8[:K * N] if control[SEARCH] != 0 else along8
     linear, gram, weigh = control[LINEAR] != 0, control[GRAM] != 0, control[WEIGH]
     if linear:                                          # then w is u, and the pullback of v is v
@@ -361,7 +309,7 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                 _lookahead(u, state, 0.0, at)
                 if not linear:
                     forward(params.model, at, w)
-                if not margins(packed, N, d, K, w8, p8, control):
+                if not products(packed, N, d, K, w8, p8, control):
                     break
                 log_loss = value(loss, p, y)
             if due:
@@ -388,7 +336,7 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
             if due and (done > 0 or status != OK):
                 if done == 0:
                     _lookahead(u, state, 0.0, at)
-                    if not margins(packed, N, d, K, at8, p8, control):
+                    if not products(packed, N, d, K, at8, p8, control):
                         break
                 log_loss_u[row] = value(loss, p, y)
                 control[ROW] = row + 1
@@ -412,7 +360,9 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                         break
                     control[SHIFT] = int(k0)
                     s = -k0 * LOG2
-                if abs(k0) >= FAR:
+                if control[FILLED] > 0:
+                    s = pass_over(slope, loss, packed, y, N, d, w, p, q, v, control)
+                elif abs(k0) >= FAR:
                     s = by_piece(slope, loss, gram, packed, y, N, d, K, w8, p8, q8, v8, control)
                 if control[HURRY] != 0:
                     break
@@ -430,9 +380,14 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
             if control[UNSCALED] != 0:
                 s = 0.0
             if control[SEARCH] != 0:                      # along the move, in units of the move
-                if not margins(packed, N, d, K, move8, along8, control):
-                    break
-                step = _search(slope, loss, p, along, y, trial, q)
+                if control[SEARCH] == 2:
+                    step = quartic(forward, params.model, packed, N, d, u, move, at, w8, p, y, along8, trial8, control)
+                    if np.isnan(step) and control[HURRY] != 0:
+                        break
+                else:
+                    if not products(packed, N, d, K, move8, along8, control):
+                        break
+                    step = search(slope, loss, p, along, y, trial, q)
                 if np.isinf(step):
                     status = UNBOUNDED
                     break
@@ -466,7 +421,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     for i in range(8):
         at[i + 1] = at[i] + carray(sizes, (8,))[i]
     p, a = carray(params, (at[8],)), carray(pieces, (13,))
-    about = carray(control, (17,))
+    about = carray(control, (CONTROL,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],
@@ -474,7 +429,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         carray(X, (N, d)), carray(y, (N,)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
                 carray(order, (2 * N + 1 if about[BATCH] > 0 else 0,)), carray(work, (space,)),
-                carray(packed, (packed_room(N, d, about[BURST] == COORDINATE),)),
+                carray(packed, (packed_room(N, d, about[BURST] == COORDINATE, about[FILLED]),)),
                 carray(kept, ((N + 7) // 8 * 8 if about[BURST] == COORDINATE else 0,))),
         Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))), stop_at, until)
 

@@ -17,6 +17,7 @@ from fastbias.doors import call
 from fastbias.losses import Loss
 from fastbias.methods import Method
 from fastbias.models import Model
+from fastbias.models.base import Start
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.steps import StepRule
@@ -162,8 +163,12 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     if not isinstance(method, Method):
         raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
                         f"got {checks.short(method)}")
-    method = method.on(shape)
     model = checks.one_of("model", model, models, Model)
+    if not model.linear and method.shaped is not None:
+        raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the predictor, got {model!r}")
+    if model.shape is not None and shape not in (model.shape, (model.length,)):
+        raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} model, got {shape}")
+    method = method.on(shape)
     n = model.parameters(data.size)
     if method.sampling.batch > X.shape[0]:
         raise ValueError(f"batch must be at most the number of samples {X.shape[0]}, got {method.sampling.batch}")
@@ -175,14 +180,15 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
         raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, "
                          f"got {n}")
     wanted = getattr(geometry, "shape", None)
-    if len(shape) > 1 and wanted not in (None, shape):
+    if model.linear and len(shape) > 1 and wanted not in (None, shape):
         raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
                          f"got {shape}")
-    k = getattr(geometry, "symmetric", 0)
+    k = getattr(geometry, "symmetric", 0) if model.linear else 0
     if k and not symmetric(X, k):
         raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
                          "the same predictions")
-    return Problem(X, y, loss, shape, method, model, _start(start, n, method, model, shape), _rule(data, method, model))
+    start = _start(start, n, data.size, method, model, shape)
+    return Problem(X, y, loss, shape, method, model, start, _rule(data, method, model))
 
 
 def _rule(data: Data, method: Method, model: Model) -> StepRule:
@@ -196,9 +202,12 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
                          "that divides by the loss would blow up")
     if rule.search and not loss.convex:
         raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for convex losses")
-    if rule.search and (not model.linear or method.sampling.batch or not method.straight):
-        raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search wants the linear model, full "
-                         "gradients, and a move without momentum")
+    if rule.search and not model.linear and not (model.degree == 2 and loss.quadratic):
+        raise ValueError(f"step_size must have a meaning for the {model.name} model and the {loss.name} loss, got {rule!r}: "
+                         "but for the linear model it is for models of degree 2 and the squared loss, a quartic in the step")
+    if rule.search and (method.sampling.batch or not method.straight or method.decay):
+        raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search wants full gradients, and a "
+                         "move without momentum or weight decay")
     if not rule.radius:
         return rule
     if not model.linear or method.family not in ("gradient", "steepest", "coordinate", "accelerated"):
@@ -213,12 +222,12 @@ def radius(data: Data, geometry: Any = None) -> float:
     return float(np.max(dual(data.Z)))
 
 
-def _start(start: Any, n: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:
+def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:
     """The user's u(0), or the default: argmin ψ for potentials, else 0; it must lie inside dom ψ."""
     psi = method.geometry if isinstance(method.geometry, Potential) else None
     if start is None:
         if not model.linear:
-            raise ValueError(f"start must be given for the {model.name} model: 0 is a saddle of it")
+            raise ValueError(f"start must be given for the {model.name} model, where 0 is a saddle: model.start(scale)")
         if psi is None:
             return np.zeros(n)
         if psi.degenerate and method.family == "natural":
@@ -230,6 +239,10 @@ def _start(start: Any, n: int, method: Method, model: Model, shape: tuple[int, .
         if not np.isfinite(start).all() or _off(method.constraint, start) > 1e-9 or not _inside(psi, start):
             raise ValueError(f"constraint must have a point inside the domain of the {psi.name} potential to start from")
         return start
+    if isinstance(start, Start):
+        if start.model is not model and start.model.name != model.name:
+            raise ValueError(f"start must be one of the {model.name} model, got {start!r}")
+        start = start.of(size)
     if not model.linear and isinstance(start, (list, tuple)) and len(start) and np.ndim(start[0]):
         start = np.concatenate([checks.array("start", layer, "a list of layers", dims=(1, 2)).ravel() for layer in start])
     start = checks.point("start", start, n, shape if model.linear else (n,))

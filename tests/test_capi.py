@@ -94,7 +94,7 @@ def test_descend_runs_with_buffers_of_the_callers_own():
     """The call as its docstring describes it, with every array allocated here."""
     plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.01))
     n, N, d = 6, 4, 6
-    control = np.zeros(17, np.int64)
+    control = np.zeros(fb.abi.CONTROL, np.int64)
     control[fb.abi.LINEAR] = 1
     buffers = fb.abi.Buffers(u=np.zeros(n), state=np.zeros((1, n)), mark=np.zeros((2, n)), control=control,
                              order=np.empty(0, np.int64), work=np.full(fb.abi.room(N, d, n, control), np.nan),

@@ -171,7 +171,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
     path = small(tmp_path)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="format 2, got format 99"):
+    with pytest.raises(ValueError, match="format 3, got format 99"):
         fb.Plan.load(path)
 
 

@@ -10,10 +10,10 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["cache"], ["abi", "checks", "recipes"], ["simd"], ["passes"], ["bursts"],
+FLOORS = [["cache"], ["abi", "checks", "recipes"], ["simd"], ["passes"], ["bursts", "sparse"], ["searches"],
           ["loop", "doors", "data", "recording"],
-          ["losses", "norms", "potentials", "models", "steps", "driver"],
-          ["methods", "laws"], ["problem", "limits"], ["trace", "oracles", "assembly", "gram"],
+          ["losses", "norms", "potentials", "steps", "driver"],
+          ["methods", "models"], ["problem", "limits", "laws"], ["trace", "oracles", "assembly", "gram"],
           ["projections", "margins", "lanes"], ["paths", "diagnostics"], ["theory", "forward", "checkpoint"], ["plan"],
           ["capi", "cli", "sweep"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
@@ -127,7 +127,8 @@ def test_the_rule_above_allows_a_compiled_function_of_another_file():
 
 NAMED = {("models", "linear"), ("norms", "l1"), ("norms", "lp"), ("potentials", "euclidean"), ("potentials", "quadratic"),
          ("potentials", "power"), ("potentials", "squared_lp"),
-         ("norms", "l2"), ("norms", "linf"), ("norms", "quadratic"), ("norms", "spectral"), ("norms", "nuclear")}
+         ("potentials", "hypentropy"), ("norms", "fourier"), ("norms", "l2"), ("norms", "linf"), ("norms", "quadratic"),
+         ("norms", "spectral"), ("norms", "nuclear")}
 
 
 def pieces_named_in(tree, home, module):
@@ -146,7 +147,7 @@ def pieces_named_in(tree, home, module):
 
 @pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models])
 def test_a_piece_touches_one_file(module):
-    """No other file of the package names a norm, potential, loss or model, but for stated defaults."""
+    """No other file of the package names a norm, potential, loss or model, but for stated defaults and biases."""
     home = module.__name__.split(".")[1]
     for name, tree in FILES.items():
         if noun(name) != home:

@@ -42,6 +42,8 @@ class Loss:
         cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
     classes : bool, default False
         Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
+    quadratic : bool, default False
+        Whether ℓ(u, y) = (u − y)².
     fused : (int, Piece), optional
         The number under which `fastbias.passes` weighs the loss inside its pass, and the slope of which that is a twin.
     """
@@ -57,6 +59,7 @@ class Loss:
     excess: Callable[[np.ndarray], np.ndarray] | None = None
     ratio: Callable[[np.ndarray], np.ndarray] | None = None
     classes: bool = False
+    quadratic: bool = False
     fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
-squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0,
+squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, quadratic=True,
                fused=(passes.SQUARED, _squared_slope))
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 

@@ -24,7 +24,8 @@ class Method:
     u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps. ``shaped`` maps
     the shape of predictors to the geometry, where that depends on it; ``measured`` maps the rows of state, as a run left
     them, to the norm whose maximum margin they decide (Theorem 6). ``fused`` is the number under which `fastbias.bursts`
-    does its updates where the step size is constant, with the direction and the advance of which that is a twin.
+    does its updates where the step size is constant, with the direction and the advance of which that is a twin. ``decay``
+    is the λ of a weight decay ½λ‖u‖² in the direction.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     fused: tuple[int, Piece, Piece] | None = None
     shaped: Callable[[tuple[int, ...]], Norm] | None = None
     measured: Callable[[np.ndarray], Norm] | None = None
+    decay: float = 0.0
 
     def on(self, shape: tuple[int, ...]) -> Method:
         """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
@@ -99,6 +101,8 @@ class Method:
         for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
             if values.any():
                 words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
+        if self.decay:
+            words.append(f"weight_decay={self.decay:g}")
         return f"{self.name}({', '.join(words)})"
 
 

@@ -1,7 +1,7 @@
 """Methods that move the parameters themselves: gradient, natural gradient, steepest, coordinate and stagewise descent."""
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,18 @@ def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  
     return geometry.metric(geometry.params, u_new, move, work[:u.size])    # only to ask whether u_new has a metric
 
 
+@piece(DIRECTION)
+def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    pull = params[0] if s == 0.0 else params[0] * np.exp(-s)             # the step multiplies e^s in
+    c = params[1 + min(k, params.size - 2)]                              # γ, for where the gradient was taken
+    for i in range(g.size):
+        move[i] = g[i] - pull * (u[i] + c * state[0, i])
+    return 0
+
+
 @recorded
 def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, batch: int | None = None,
-                     replace: bool = True, rng: Any = None) -> Method:
+                     replace: bool = True, rng: Any = None, weight_decay: float = 0.0) -> Method:
     """Gradient descent with momentum, eq. (3): w⁺ = w + β Δw − η ∇L(w + γ Δw).
 
     Parameters
@@ -66,11 +75,13 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
         Draw with replacement; with False each epoch runs through a permutation, its last batch being what is left.
     rng : int or numpy Generator, optional
         Seed. The samples of an update depend on (seed, t) alone.
+    weight_decay : float ≥ 0, default 0
+        λ: descend L(w) + ½λ‖u‖² in the parameters u. The log loss of a trace stays that of L.
 
     Raises
     ------
     ValueError, TypeError
-        Where η ≤ 0, β < 0, γ < 0, or one of them is a bool or not finite.
+        Where η ≤ 0, β < 0, γ < 0, λ < 0, or one of them is a bool or not finite.
 
     References
     ----------
@@ -83,8 +94,12 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     gradient_descent(constant(0.1), momentum=0.9)
     """
     beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
-    return Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
-                  sampling=stochastic(batch, replace, rng), fused=(bursts.GRADIENT, gradient, primal))
+    decay = checks.number("weight_decay", weight_decay, least=0)
+    plain = Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
+                   sampling=stochastic(batch, replace, rng), fused=(bursts.GRADIENT, gradient, primal))
+    if not decay:
+        return plain
+    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, fused=None)
 
 
 @recorded
@@ -209,7 +224,7 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
     nu = checks.number("shrinkage", shrinkage, above=0, most=1)
     key = float(seed(rng)) if choice == RANDOM else 0.0
     if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
-        rule, nu = replace(rule, params=np.array([nu])), 1.0
+        rule, nu = dataclasses.replace(rule, params=np.array([nu])), 1.0
     return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
                   params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
                   fused=None if unit or choice == RANDOM else (bursts.COORDINATE, coordinate, primal))

@@ -5,11 +5,12 @@ included: ⟨Δ, g⟩ = ‖Δ‖² = ‖g‖⋆², eq. (12) with its ½. ``dual_
 Beside them stands the convex face, the norm as cvxpy sees it. To add one: write these, put them into a `Norm`, list
 it in its file's ``EXAMPLES``; the laws then hold it to account.
 """
-from fastbias.norms import matrices, vectors
+from fastbias.norms import frequencies, matrices, vectors
 from fastbias.norms.base import Norm
+from fastbias.norms.frequencies import fourier
 from fastbias.norms.matrices import nuclear, spectral
 from fastbias.norms.vectors import group, l1, l2, linf, lp, quadratic
 
-__all__ = ["Norm", "group", "l1", "l2", "linf", "lp", "nuclear", "quadratic", "spectral"]
+__all__ = ["Norm", "fourier", "group", "l1", "l2", "linf", "lp", "nuclear", "quadratic", "spectral"]
 
-EXAMPLES: tuple[Norm, ...] = vectors.EXAMPLES + matrices.EXAMPLES
+EXAMPLES: tuple[Norm, ...] = vectors.EXAMPLES + matrices.EXAMPLES + frequencies.EXAMPLES

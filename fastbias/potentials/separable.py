@@ -1,6 +1,8 @@
 """Potentials that are sums over the coordinates: Euclidean, entropy, power, hyperbolic entropy, cosh."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastbias import bursts, checks
@@ -136,21 +138,24 @@ def power(p: float) -> Potential:
 @piece(MAP)
 def _hypentropy_link(params, w, out):  # type: ignore[no-untyped-def]
     for i in range(w.size):
-        out[i] = np.arcsinh(w[i] / params[0])
+        beta = params[min(i, params.size - 1)]
+        out[i] = np.arcsinh(w[i] / beta)
     return 0
 
 
 @piece(MAP)
 def _hypentropy_inverse(params, z, out):  # type: ignore[no-untyped-def]
     for i in range(z.size):
-        out[i] = params[0] * np.sinh(z[i])
+        beta = params[min(i, params.size - 1)]
+        out[i] = beta * np.sinh(z[i])
     return 0
 
 
 @piece(MAP_AT)
 def _hypentropy_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     for i in range(w.size):
-        out[i] = np.hypot(w[i], params[0]) * g[i]
+        beta = params[min(i, params.size - 1)]
+        out[i] = np.hypot(w[i], beta) * g[i]
     return 0
 
 
@@ -158,23 +163,29 @@ def _hypentropy_metric(params, w, g, out):  # type: ignore[no-untyped-def]
 def _hypentropy_value(params, w):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(w.size):
-        total += w[i] * np.arcsinh(w[i] / params[0]) - np.hypot(w[i], params[0])
+        beta = params[min(i, params.size - 1)]
+        total += w[i] * np.arcsinh(w[i] / beta) - np.hypot(w[i], beta)
     return total
 
 
 @recorded
-def hypentropy(beta: float) -> Potential:
+def hypentropy(beta: Any) -> Potential:
     """ψ(w) = Σ w_i asinh(w_i/β) − √(w_i² + β²), ∇ψ(w) = asinh(w/β): between ℓ1 (β → 0) and ℓ2 (β → ∞).
 
     Ghai, Hazan & Singer (2020); it is the geometry of diagonal networks w = u² − v².
 
     Parameters
     ----------
-    beta : float > 0
-        The scale at which it turns from a square to |w| log|w|.
+    beta : float > 0, or (d,) array of such
+        The scale at which it turns from a square to |w| log|w|, one for all coordinates or one for each.
     """
-    return Potential("hypentropy", _hypentropy_link, _hypentropy_inverse, _hypentropy_metric, _hypentropy_value,
-                     np.array([checks.number("beta", beta, above=0)]), horizon=1.0)
+    own = np.ndim(beta) > 0
+    scale = checks.array("beta", beta, "a number or a (d,) array", dims=1) if own else \
+        np.array([checks.number("beta", beta, above=0)])
+    if not (scale > 0).all():
+        raise ValueError(f"beta must be > 0 in each entry, got {checks.short(beta)}")
+    return Potential("hypentropy", _hypentropy_link, _hypentropy_inverse, _hypentropy_metric, _hypentropy_value, scale,
+                     horizon=1.0, size=scale.size if own else None)
 
 
 @piece(MAP)
@@ -211,4 +222,5 @@ cosh = Potential("cosh", _cosh_link, _cosh_inverse, _cosh_metric, _cosh_value, h
 """ψ(w) = Σ cosh w_i, ∇ψ(w) = sinh w, (∇ψ)⁻¹(z) = asinh z: it levels large coordinates, towards ℓ∞."""
 
 
-EXAMPLES: tuple[Potential, ...] = (euclidean, entropy, power(1.5), power(3), hypentropy(0.1), cosh)
+EXAMPLES: tuple[Potential, ...] = (euclidean, entropy, power(1.5), power(3), hypentropy(0.1), hypentropy([0.5, 2.0, 0.1]),
+                                   cosh)

@@ -1,0 +1,153 @@
+"""Diagonal linear networks: w = u₁∘…∘u_L entry by entry, and w = u₊^L − u₋^L, which has both signs."""
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from fastbias import checks, norms, potentials
+from fastbias.abi import MAP, MAP_AT, kernel, piece
+from fastbias.models.base import Layers, Model
+from fastbias.potentials import Potential
+from fastbias.recipes import recorded
+
+__all__ = ["diagonal"]
+
+DEEPEST = 64
+SOURCE = "Gunasekar, Lee, Soudry, Srebro (2018b); Woodworth et al. (2020)"
+
+
+@piece(MAP)
+def _product(params, u, out):  # type: ignore[no-untyped-def]
+    d = out.size
+    for j in range(d):
+        out[j] = u[j]
+    for i in range(d, u.size, d):
+        for j in range(d):
+            out[j] *= u[i + j]
+    return 0
+
+
+@piece(MAP_AT)
+def _product_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+    d = v.size
+    for j in range(d):
+        others = v[j]
+        for i in range(j, u.size, d):                     # times the layers before ...
+            out[i] = others
+            others *= u[i]
+        others = 1.0
+        for i in range(u.size - d + j, -1, -d):           # ... and those behind
+            out[i] *= others
+            others *= u[i]
+    return 0
+
+
+@kernel
+def _power(x, k):  # type: ignore[no-untyped-def]
+    out = 1.0
+    for _ in range(k):
+        out *= x
+    return out
+
+
+@piece(MAP)
+def _difference(params, u, out):  # type: ignore[no-untyped-def]
+    d, L = out.size, int(params[0])
+    for j in range(d):
+        out[j] = _power(u[j], L) - _power(u[d + j], L)
+    return 0
+
+
+@piece(MAP_AT)
+def _difference_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+    d, L = v.size, int(params[0])
+    for j in range(d):
+        out[j] = L * _power(u[j], L - 1) * v[j]
+        out[d + j] = -L * _power(u[d + j], L - 1) * v[j]
+    return 0
+
+
+def _unsigned_balance(w: np.ndarray, L: int) -> np.ndarray:
+    root = np.abs(w) ** (1 / L)
+    return np.concatenate([np.sign(w) * root] + [root] * (L - 1))
+
+
+def _signed_balance(w: np.ndarray, L: int) -> np.ndarray:
+    return np.concatenate([np.maximum(w, 0) ** (1 / L), np.maximum(-w, 0) ** (1 / L)])
+
+
+def _signed_invariant(layers: Layers, L: int) -> np.ndarray:
+    """u₊u₋ where L = 2, else u₊^{2−L} + u₋^{2−L} (infinite where an entry is 0: then it stays 0)."""
+    plus, minus = layers
+    if L == 2:
+        return plus * minus
+    with np.errstate(divide="ignore"):
+        return np.asarray(plus ** (2.0 - L) + minus ** (2.0 - L))
+
+
+def _hyperbolic(scale: np.ndarray) -> Potential | None:
+    return potentials.hypentropy(scale) if (scale > 0).all() else None
+
+
+@recorded
+def diagonal(depth: int, signed: bool = False) -> Model:
+    """Return the diagonal network of a depth: w = u₁∘…∘u_L, or with ``signed`` w = u₊^L − u₋^L.
+
+    ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (signed: Σ|w_j|^{2/L}), so that losses with an exponential tail lead to the ℓ1 maximum
+    margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a loss that has a root, gradient flow of L = 2 is
+    mirror flow of the hyperbolic entropy: from u₊ = u₋ = α it ends at argmin α² Σ q(w_j/α²),
+    q(z) = 2 − √(4 + z²) + z asinh(z/2).
+
+    Parameters
+    ----------
+    depth : int, 1 … 64 (signed: 2 … 64)
+        L. The layers are L vectors (d,); with ``signed`` they are u₊ and u₋. An unsigned network keeps the signs of w that
+        balanced layers start with.
+    signed : bool, default False
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where depth is no such number.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro, "Implicit bias of gradient descent on linear convolutional networks" (2018);
+    Woodworth et al., "Kernel and rich regimes in overparametrized models" (2020).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> gd = fb.methods.gradient_descent(0.01)
+    >>> model = fb.models.diagonal(2, signed=True)
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=gd, model=model, start=model.start(0.01))
+    >>> print(plan.run(2000).w[-1].round(2))
+    [0.01 0.5 ]
+    """
+    L = checks.whole("depth", depth, least=2 if checks.choice("signed", signed) else 1, most=DEEPEST)
+    params = np.array([float(L)])
+
+    def width(d: int) -> int:
+        return (2 if signed else L) * d
+
+    if signed:
+        return Model(
+            f"diagonal({L}, signed)", _difference, _difference_pullback, width, params=params, degree=L,
+            layers=lambda d: [(d,)] * 2, identity=lambda d, scale: np.full(2 * d, scale),
+            penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()), balance=lambda w: _signed_balance(w, L),
+            invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1) if L == 2 else None,
+            exponent=2 / L if L > 2 else None,
+            mirror=(lambda u: _hyperbolic(2 * np.abs(u[:u.size // 2] * u[u.size // 2:]))) if L == 2 else None, source=SOURCE)
+    return Model(
+        f"diagonal({L})", _product, _product_pullback, width, params=params, degree=L, layers=lambda d: [(d,)] * L,
+        identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
+        balance=lambda w: _unsigned_balance(w, L),
+        invariant=lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)]),
+        bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2 else None,
+        mirror=(lambda u: _hyperbolic(np.abs(u[:u.size // 2] ** 2 - u[u.size // 2:] ** 2) / 2)) if L == 2 else None,
+        source=SOURCE)
+
+
+EXAMPLES: tuple[Model, ...] = (diagonal(2), diagonal(3), diagonal(6), diagonal(2, signed=True), diagonal(3, signed=True),
+                               diagonal(5, signed=True))
