@@ -21,6 +21,7 @@ from fastbias.margins import max_margin, separability
 from fastbias.paths import l1_path, minimum_norm, regularisation_path
 from fastbias.plan import Plan, run
 from fastbias.projections import bregman_projection
+from fastbias.semidefinite import psd_margin
 from fastbias.sweep import Sweep, sweep
 from fastbias.trace import RunStopped, Trace
 
@@ -29,5 +30,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi", "bregman_projection", "capi", "data",
     "descend", "diagnose", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm", "models",
-    "norms", "piece", "potentials", "regularisation_path", "run", "separability", "steps", "sweep", "theory",
+    "norms", "piece", "potentials", "psd_margin", "regularisation_path", "run", "separability", "steps", "sweep", "theory",
 ]

@@ -439,8 +439,11 @@ class Plan:
         if K == 0 or t[-1] != self.t:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
-        w = self.problem.predictor(u).reshape(t.size, *self.problem.shape)
-        return Trace(t, u, w, log_loss, status, message, self.problem)
+        w = self.problem.predictor(u)
+        finite = np.isfinite(w).all(axis=1)               # a model may leave float64 where its parameters do not
+        if not finite.all() and finite.any():
+            t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]
+        return Trace(t, u, w.reshape(t.size, *self.problem.shape), log_loss, status, message, self.problem)
 
     def _message(self, status: Status) -> str:
         if status == Status.OK:

@@ -13,7 +13,8 @@ from fastbias import checks, norms
 from fastbias.abi import MESSAGES, Status
 from fastbias.limits import Limit
 from fastbias.norms import Norm
-from fastbias.problem import Data, gather
+from fastbias.problem import Data, Problem, gather
+from fastbias.stationarity import stationarity
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -209,6 +210,18 @@ class Trace:
         if not isinstance(limit, Limit) or limit.kind != "direction" or limit.w.size != data.size:
             raise ValueError(f"limit must be a direction with {data.size} entries, got {checks.short(limit)}")
         return np.array([data.off_cone(row, limit.w) for row in self.w])
+
+    def kkt_residual(self) -> np.ndarray:
+        """Return how far each row is from a stationary point of min ½‖u‖² with margins y_n⟨F(u), x_n⟩ ≥ 1 (K,).
+
+        With u scaled to a least margin of one, the least over λ ≥ 0 of the root of
+        ‖u − Σ λ_n F'(u)ᵀ y_n x_n‖²/‖u‖² + Σ (λ_n (m_n − 1) L/‖u‖²)², L the degree of the model; infinite where a sample is
+        on the wrong side. With exponential losses gradient flow on a homogeneous model brings it to 0 (Lyu & Li 2020).
+        """
+        problem = self.problem
+        if not isinstance(problem, Problem) or problem.loss.kind != "monotone" or not problem.model.degree:
+            raise ValueError("trace must be a run of a homogeneous model on a monotone loss for a KKT residual")
+        return np.array([stationarity(problem, row)[0] for row in self.u])
 
     def evaluate(self, X: Any, y: Any) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.

@@ -60,6 +60,12 @@ class Model:
         The p < 1 of R(w) = Σ|·|^p, up to a factor: the limit direction is then only known to be stationary.
     mirror : callable, optional
         u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no start of one.
+    commuting : bool, default False
+        Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
+    signs : callable, optional
+        layers → the signs that gradient flow from there keeps, those of numbers that `shown` makes of w; 0: free.
+    shown : callable, optional
+        w (d,) → the numbers that ``signs`` speaks of; w itself by default.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -83,6 +89,9 @@ class Model:
     semidefinite: bool = False
     exponent: float | None = None
     mirror: Callable[[np.ndarray], Potential | None] | None = None
+    commuting: bool = False
+    signs: Callable[[Layers], np.ndarray] | None = None
+    shown: Callable[[np.ndarray], np.ndarray] | None = None
     source: str = ""
     conditions: tuple[str, ...] = ()
 
@@ -190,6 +199,16 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<model {self.name}>"
+
+
+def kept_signs(factors: np.ndarray) -> np.ndarray:
+    """The signs of products Π_l a_l of rows (L, k) that flow along their gradients keeps; 0 where they may change.
+
+    a_l² − a_m² is kept, so only a factor that alone is the smallest can come to 0 and cross it.
+    """
+    size = np.sort(np.abs(factors), axis=0)
+    tied = size[0] == size[1] if len(factors) > 1 else np.zeros(factors.shape[1], bool)
+    return np.where(tied, np.sign(factors.prod(axis=0)), 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias import checks, norms
+from fastbias import checks, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model
+from fastbias.models.base import Layers, Model, kept_signs
 from fastbias.recipes import recorded
 
 __all__ = ["convolutional"]
@@ -80,6 +80,11 @@ def _invariant(layers: Layers) -> np.ndarray:
     return np.asarray(power[:-1] - power[1:])
 
 
+def _real(w: np.ndarray) -> np.ndarray:
+    """The entries of ŵ that are real: at frequency 0, and at d/2 where d is even."""
+    return np.fft.fft(w).real[[0, w.size // 2] if w.size % 2 == 0 else [0]]
+
+
 @recorded
 def convolutional(depth: int) -> Model:
     """Return the linear network of circular convolutions h_l[i] = Σ_k w_l[k] h_{l−1}[(i + k) mod d], ⟨w_L, h_{L−1}⟩ at last.
@@ -115,7 +120,10 @@ def convolutional(depth: int) -> Model:
                  penalty=lambda w: float(L / w.size * (np.abs(np.fft.fft(w)) ** (2 / L)).sum()),
                  balance=lambda w: _balance(w, L), invariant=_invariant if L > 1 else None,
                  bias={1: lambda shape: norms.l2, 2: lambda shape: norms.fourier(shape[0])}.get(L),
-                 exponent=2 / L if L > 2 else None, source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 2",
+                 exponent=2 / L if L > 2 else None,
+                 signs=lambda layers: kept_signs(np.array([_real(w) for w in layers])),
+                 shown=_real, mirror=(lambda u: potentials.euclidean) if L == 1 else None,
+                 source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 2",
                  conditions=("the iterates and the gradients converge in direction",))
 
 

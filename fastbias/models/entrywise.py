@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model
+from fastbias.models.base import Layers, Model, kept_signs
 from fastbias.potentials import Potential
 from fastbias.recipes import recorded
 
@@ -90,6 +90,16 @@ def _hyperbolic(scale: np.ndarray) -> Potential | None:
     return potentials.hypentropy(scale) if (scale > 0).all() else None
 
 
+def _signed_entropy(u: np.ndarray) -> Potential | None:
+    plus, minus = u.reshape(2, -1)
+    return _hyperbolic(2.0 * np.abs(plus * minus))
+
+
+def _entropy(u: np.ndarray) -> Potential | None:
+    one, two = u.reshape(2, -1)
+    return _hyperbolic(0.5 * np.abs(one * one - two * two))
+
+
 @recorded
 def diagonal(depth: int, signed: bool = False) -> Model:
     """Return the diagonal network of a depth: w = u₁∘…∘u_L, or with ``signed`` w = u₊^L − u₋^L.
@@ -131,6 +141,7 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     def width(d: int) -> int:
         return (2 if signed else L) * d
 
+    mirror = {1: lambda u: potentials.euclidean, 2: _signed_entropy if signed else _entropy}.get(L)
     if signed:
         return Model(
             f"diagonal({L}, signed)", _difference, _difference_pullback, width, params=params, degree=L,
@@ -138,14 +149,14 @@ def diagonal(depth: int, signed: bool = False) -> Model:
             penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()), balance=lambda w: _signed_balance(w, L),
             invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1) if L == 2 else None,
             exponent=2 / L if L > 2 else None,
-            mirror=(lambda u: _hyperbolic(2 * np.abs(u[:u.size // 2] * u[u.size // 2:]))) if L == 2 else None, source=SOURCE)
+            mirror=mirror, source=SOURCE)
     return Model(
         f"diagonal({L})", _product, _product_pullback, width, params=params, degree=L, layers=lambda d: [(d,)] * L,
         identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
         balance=lambda w: _unsigned_balance(w, L),
         invariant=lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)]),
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2 else None,
-        mirror=(lambda u: _hyperbolic(np.abs(u[:u.size // 2] ** 2 - u[u.size // 2:] ** 2) / 2)) if L == 2 else None,
+        mirror=mirror, signs=lambda layers: kept_signs(np.array(layers)),
         source=SOURCE)
 
 

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastbias import checks, norms
+from fastbias import checks, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
 from fastbias.models.base import Layers, Model
+from fastbias.potentials import Potential
 from fastbias.recipes import recorded
 
 __all__ = ["deep_linear", "factorised", "symmetric"]
@@ -138,6 +139,11 @@ def _roots(w: np.ndarray, n: int, rank: int) -> np.ndarray | None:
     return np.hstack([kept, np.zeros((n, rank - kept.shape[1]))]).ravel()
 
 
+def _entropy(u: np.ndarray, n: int, r: int) -> Potential | None:
+    values = np.linalg.svd(u.reshape(n, r), compute_uv=False)
+    return potentials.spectral_entropy(n) if values[-1] > 0 else None
+
+
 @recorded
 def symmetric(n: int, rank: int | None = None) -> Model:
     """Return the model W = UUᵀ, U (n, rank), of eq. (17): positive semidefinite matrices (n, n).
@@ -172,6 +178,7 @@ def symmetric(n: int, rank: int | None = None) -> Model:
                  degree=2, shape=(n, n), layers=lambda d: [(n, r)], identity=lambda d, scale: _eye(n, r, scale),
                  penalty=lambda w: float(np.trace(w.reshape(n, n))), balance=lambda w: _roots(w, n, r),
                  bias=(lambda shape: norms.nuclear(n, n)) if r >= n else None, semidefinite=True,
+                 mirror=(lambda u: _entropy(u, n, r)) if r >= n else None, commuting=True,
                  source="Gunasekar, Lee, Soudry, Srebro (2018), Theorem 7")
 
 
@@ -296,6 +303,7 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
                                                            for s in layers(d)]),
                  penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)), balance=lambda w: _rank_one(w, L, k or w.size),
                  invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2,
+                 mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
 
 

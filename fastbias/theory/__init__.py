@@ -2,18 +2,19 @@
 
 A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the evidence, the dual
 variable, and residuals that are recomputed from (w, ν) alone. Where the paper shows that no characterisation exists,
-`NoTheorem` names the example. A new theorem is one row of ``ROOT`` or ``MARGIN``.
+`NoTheorem` names the example. A new theorem is one row of ``ROOT``, ``MARGIN`` or ``NETWORK``.
 """
 from __future__ import annotations
 
-from fastbias.limits import PAPER, Limit, NoTheorem
+from fastbias.limits import Limit
 from fastbias.problem import Problem
 from fastbias.theory.base import Row
+from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.roots import ROOT, point
 from fastbias.theory.separable import MARGIN, direction
 from fastbias.theory.stepsizes import MaxStep, max_step
 
-__all__ = ["MARGIN", "ROOT", "MaxStep", "Row", "limit", "max_step"]
+__all__ = ["MARGIN", "NETWORK", "ROOT", "MaxStep", "Row", "limit", "max_step"]
 
 
 def limit(problem: Problem, flow: bool = False) -> Limit:
@@ -31,7 +32,6 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     NoTheorem
         Where none covers it, or a hypothesis is known to be False.
     """
-    if not problem.model.linear:
-        raise NoTheorem(f"no theorem of the table covers the {problem.model.name} model; the nearest are those of Sections "
-                        "2 and 3, for the linear model", f"{PAPER}, §4")
+    if not problem.model.linear or problem.method.decay:
+        return network(problem, flow)
     return direction(problem, flow) if problem.loss.kind == "monotone" else point(problem, flow)

@@ -1,0 +1,220 @@
+"""Section 4 and the slides: gradient descent on the parameters u of a model w = F(u).
+
+Every row asks the model alone what it is: its degree, the norm that its penalty min ‖u‖² over F(u) = w puts on w, the
+potential whose mirror flow its gradient flow is. A new model that says these things is covered at once.
+"""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
+from fastbias.margins import separate, widest
+from fastbias.problem import Problem, Unreachable, symmetric
+from fastbias.projections import bregman_projection
+from fastbias.semidefinite import NotSeparable, widest_semidefinite
+from fastbias.stationarity import stationarity
+from fastbias.theory.base import Row
+
+__all__ = ["NETWORK", "network"]
+
+LYU = "Lyu & Li (2020); Gunasekar, Lee, Soudry, Srebro (2018b)"
+LI = "Li, Luo, Lyu (2021); Gunasekar, Woodworth, Bhojanapalli, Neyshabur, Srebro (2017)"
+
+
+def _gradient(problem: Problem) -> bool:
+    return problem.method.family == "gradient"
+
+
+def _monotone(problem: Problem) -> bool:
+    return problem.loss.kind == "monotone"
+
+
+def _descent(problem: Problem, flow: bool) -> list[Hypothesis]:
+    """What theorems on gradient flow in u leave open of a method with finite steps."""
+    method = problem.method
+    if flow:
+        return [Hypothesis("η → 0: the flow", True, "asked for")]
+    rows = [Hypothesis("the steps are small enough", None, f"{problem.rule!r}; seen only in a run")]
+    if method.beta.any() or method.gamma.any():
+        rows.append(Hypothesis("momentum keeps the limit", None, "not in the literature for models"))
+    if method.sampling.batch:
+        rows.append(Hypothesis("stochastic gradients keep the limit", None, "not in the literature for models"))
+    return rows
+
+
+def _full_rank(problem: Problem) -> list[Hypothesis]:
+    """Whether the start of a matrix model is of full rank."""
+    if problem.model.shape is None or len(problem.model.shape) == 1:
+        return []
+    layers = problem.model.split(problem.start, problem.size)
+    ranks = [int(np.linalg.matrix_rank(layer)) for layer in layers]
+    wanted = [min(layer.shape) for layer in layers]
+    return [Hypothesis("the start is of full rank", ranks == wanted, f"rank {', '.join(map(str, ranks))} of "
+                       f"{', '.join(map(str, wanted))}")]
+
+
+NETWORK: tuple[Row, ...] = (
+    Row("weight decay", "slides: \"or explicitly minimise\"", lambda p, flow: bool(p.method.decay),
+        reason="weight decay ends at a stationary point of L(F(u)) + ½λ‖u‖², that is of L(w) + ½λ R(w), R(w) = min ‖u‖² "
+               "over F(u) = w, which the table does not solve; where R is a norm, fb.regularisation_path(X, y, [norm(w)], "
+               "norm, loss) holds the same point, and as λ → 0 its direction is where the run without decay goes"),
+    Row("§4", f"{PAPER}, §4", lambda p, flow: not _gradient(p),
+        reason="Section 4 and the theorems on networks are about gradient descent in u; for another method on a model no "
+               "characterisation is known to the table; the nearest is gradient descent on the same model"),
+    Row("Theorem 7: the maximum margin over W ⪰ 0 of unit nuclear norm", f"{PAPER}, Theorem 7",
+        lambda p, flow: _monotone(p) and p.model.semidefinite and p.model.bias is not None, hypotheses=_full_rank,
+        reason="Theorem 7 asks for a start U(0) of full rank: columns that U(0) lacks never appear; the nearest is the same "
+               "with model.start(scale)"),
+    Row("a stationary point of the penalty R(w) = min ‖u‖² over F(u) = w", LYU,
+        lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.exponent is not None),
+    Row("the maximum margin in the norm of the model's penalty, min ‖u‖² over F(u) = w", LYU,
+        lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.bias is not None,
+        norm=lambda p: p.model.bias(p.shape),  # type: ignore[misc]
+        hypotheses=_full_rank,
+        reason="directions that the start lacks never appear; the nearest is the same with model.start(scale)"),
+    Row("a stationary point of min ‖u‖² with margins ≥ 1", LYU, lambda p, flow: _monotone(p) and p.model.degree > 0),
+    Row("§4, networks", LYU, lambda p, flow: _monotone(p),
+        reason="the theorems on networks with exponential losses ask for a homogeneous F (Lyu & Li 2020), which this model "
+               "is not, or does not declare (degree=L); the nearest are those for diagonal and deep linear networks"),
+    Row("mirror flow: argmin D_ψ(w, w(0)) over the global minima, ψ the potential of the model", "",
+        lambda p, flow: p.model.mirror is not None,
+        potential=lambda p: p.model.mirror(p.start),  # type: ignore[misc,return-value,arg-type]
+        reason="a coordinate of the start whose factors balance exactly (a product u₊u₋, or u₁² − u₂², of 0) has no "
+               "potential of its own: it keeps its sign, or never moves; the nearest is the same from another start"),
+    Row("the conjecture of minimum nuclear norm", LI,
+        lambda p, flow: p.model.shape is not None and len(p.model.shape) == 2 and p.model.degree == 2,
+        reason="gradient descent on UVᵀ with the squared loss has no characterisation: from small starts with small steps "
+               "it is often near the minimum nuclear norm (Gunasekar et al. 2017; proved where measurements commute or have "
+               "RIP, Li, Ma, Zhang 2018), but not always: greedy low rank is another answer (Li, Luo, Lyu 2021: 3 × 3 "
+               "completions with a rank-one limit); compare with fb.minimum_norm(X, y, fb.norms.nuclear(m, n))"),
+    Row("§4, squared loss", f"{PAPER}, §4", lambda p, flow: True,
+        reason="for losses with a root the limit of gradient descent on this model depends on start and step size, and no "
+               "potential is known to the table; the nearest are diagonal networks of depth 2, whose flow is a mirror flow, "
+               "and the linear model"),
+)
+
+
+def network(problem: Problem, flow: bool) -> Limit:
+    """The limit that a row of NETWORK names, with its hypotheses checked."""
+    row = next(row for row in NETWORK if row.covers(problem, flow))
+    if row.reason and row.norm is None and row.potential is None and not row.hypotheses(problem):
+        raise NoTheorem(row.reason, row.source)
+    return _direction(problem, flow, row) if _monotone(problem) else _point(problem, flow, row)
+
+
+def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
+    model, loss = problem.model, problem.loss
+    tail = loss.tail or "unknown"
+    rows = [Hypothesis("the loss has an exponential tail", tail == "exponential", f"{loss.name}: {tail}"),
+            Hypothesis(f"F is homogeneous, of degree {model.degree}", True, "a law of the model")]
+    if not rows[0].holds:
+        raise NoTheorem(f"{row.name} asks for an exponential tail, which the {loss.name} loss has not; the nearest losses "
+                        "are exponential and logistic", row.source, tuple(rows))
+    told, found = "the data are linearly separable", None
+    if model.semidefinite:
+        told = "some W ⪰ 0 separates the data"
+        try:
+            found, against = widest_semidefinite(problem.Z, problem.shape[0]), None
+        except NotSeparable as error:
+            against = error.dual
+    else:
+        separable = separate(problem.Z)
+        against = separable.dual
+        if separable.w is not None and row.norm is not None:
+            found = widest(problem.Z, problem.shape, row.norm(problem), separable.w)
+    rows.append(Hypothesis(told, against is None, "a separator" if against is None else "λ ≥ 0 in .dual is against it"))
+    if against is not None:
+        raise NoTheorem(f"{told}: that is not so, hence the loss does not go to 0 and {row.name} does not apply; λ in .dual "
+                        "certifies it; the nearest theorems are those for losses with a root", row.source, tuple(rows),
+                        against)
+    rows += row.hypotheses(problem)
+    if any(h.holds is False for h in rows):
+        raise NoTheorem(row.reason, row.source, tuple(rows))
+    rows += [*_descent(problem, flow), Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss")]
+    if model.degree > 1:
+        rows.append(Hypothesis("increments and gradients converge in direction", None, "seen only in a run"))
+    rows += [Hypothesis(statement, None, model.source) for statement in model.conditions]
+    if found is None:
+        return _stationary(problem, row, rows)
+    rows += [*found.hypotheses, *_signs(problem, found.w.ravel())]
+    if any(h.holds is False for h in rows[-1:]):
+        raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its factors balance "
+                        "exactly, so signs that the maximum margin does not have stay for ever; the nearest is the same "
+                        "with model.start(scale, rng=...)", model.source or row.source, tuple(rows))
+    return replace(found, theorem=row.name, source=model.source or row.source, hypotheses=tuple(rows))
+
+
+def _signs(problem: Problem, w: np.ndarray) -> list[Hypothesis]:
+    """Whether the start lets signs be as they are in w."""
+    model = problem.model
+    if model.signs is None or model.degree == 1:
+        return []
+    kept = model.signs(model.split(problem.start, problem.size))
+    shown = w if model.shown is None else model.shown(w)
+    against = int((kept * shown < -1e-9 * np.abs(shown).max()).sum())
+    return [Hypothesis("the start lets all signs change, or they are right", against == 0,
+                       f"{int((kept != 0).sum())} are kept by exactly balanced factors, {against} of them wrongly")]
+
+
+def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
+    """Where a run stands, with the residual that says how stationary it is: there are many such points."""
+    reached, model = problem.reached, problem.model
+    if reached is None or reached.t == 0:
+        raise NoTheorem(f"{row.name} is all that is known of the limit direction, and there are many: which one, the start "
+                        "decides, so it needs a run first: plan.run(...), then plan.limit() measures the KKT residual",
+                        model.source or row.source, tuple(rows))
+    residual, lam = stationarity(problem, reached.u)
+    w = problem.predictor(reached.u / np.abs(reached.u).max())             # of any size: F is homogeneous
+    w = w / np.linalg.norm(w)
+    least = float((problem.Z @ w).min())
+    rows.append(Hypothesis("the run's direction is stationary: u = Σ λ_n F'(u)ᵀ y_n x_n, λ ≥ 0, at margins of 1", None,
+                           f"KKT residual {residual:.1e} at t = {reached.t}"))
+    total = float(lam.sum())
+    return Limit(w.reshape(problem.shape), "direction", f"{row.name}: the run's own direction, measured", model.source
+                 or row.source, tuple(rows), residual <= CERTIFIED, residual, lam / total if total > 0 else lam, least)
+
+
+def _point(problem: Problem, flow: bool, row: Row) -> Limit:
+    model = problem.model
+    rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
+    psi = row.potential(problem) if row.potential is not None else None
+    if psi is None:
+        raise NoTheorem(row.reason, row.source or model.source, tuple(rows))
+    start = problem.predictor(problem.start)
+    if model.commuting:
+        worst = _commutator(problem, start)
+        rows.append(Hypothesis("the samples and the start are symmetric matrices that commute", worst <= 1e-12,
+                               f"largest ‖AB − BA‖/(‖A‖ ‖B‖) {worst:.1e}"))
+        if worst > 1e-12:
+            why = next(r for r in NETWORK if r.source == LI)
+            raise NoTheorem(why.reason, why.source, tuple(rows))
+    try:
+        found = bregman_projection(problem.X, problem.y, psi, start)
+    except Unreachable as error:
+        rows.append(Hypothesis("the data are realisable", False, str(error)))
+        raise NoTheorem(f"{row.name} needs realisable data, and these are not", model.source, tuple(rows)) from None
+    rows.append(Hypothesis("the data are realisable", True if found.certified else None,
+                           f"residual {found.duality_gap:.1e}"))
+    rows.append(Hypothesis("gradient flow in u is mirror flow in w", True, f"ψ: {psi.name}, its numbers set by the start"))
+    if model.degree > 1 and not flow:
+        rows.append(Hypothesis("η → 0: the flow", None, f"{problem.rule!r}: finite steps end O(η) away from its limit"))
+        rows += _descent(problem, flow)[1:]
+    rows.append(Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
+    return Limit(found.w.reshape(problem.shape), "point", row.name, model.source or f"{PAPER}, §2.1", tuple(rows),
+                 found.certified, found.duality_gap, found.dual)
+
+
+def _commutator(problem: Problem, start: np.ndarray) -> float:
+    """The largest ‖AB − BA‖/(‖A‖ ‖B‖) among the samples and the start (1 where one is not symmetric)."""
+    n = problem.shape[0]
+    rows = np.vstack([problem.X, start])
+    if not symmetric(rows, n):
+        return 1.0
+    matrices = [A / max(float(np.linalg.norm(A)), 1e-300) for A in rows.reshape(-1, n, n)]
+    weights = np.random.default_rng(0).normal(size=len(matrices))          # all commute with a combination, or some do not
+    mix = np.tensordot(weights, matrices, 1)
+    values, Q = np.linalg.eigh(mix)
+    turned = [Q.T @ A @ Q for A in matrices]
+    return max(float(np.abs(np.subtract.outer(values, values) * A).max()) for A in turned)
