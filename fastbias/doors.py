@@ -5,7 +5,7 @@ from typing import Any
 
 from fastbias.abi import LOG_LOSS, MAP, MAP_AT, RULE, SAMPLE, SLOPE, VALUE, Piece, kernel, pointer
 
-__all__ = ["call"]
+__all__ = ["call", "call_rows"]
 
 _as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
 _as_slope, _as_log_loss, _as_rule, _as_sample = pointer(SLOPE), pointer(LOG_LOSS), pointer(RULE), pointer(SAMPLE)
@@ -19,6 +19,13 @@ def _call_map(address, params, x, out):  # type: ignore[no-untyped-def]
 @kernel
 def _call_map_at(address, params, at, x, out):  # type: ignore[no-untyped-def]
     return _as_map_at(address)(params, at, x, out)
+
+
+@kernel
+def call_rows(address, params, at, X, out):  # type: ignore[no-untyped-def]
+    """Call the MAP_AT piece of an address at one point for every row of X (K, ·), into the rows of ``out``."""
+    for i in range(X.shape[0]):
+        _as_map_at(address)(params, at, X[i], out[i])
 
 
 @kernel

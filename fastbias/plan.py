@@ -299,7 +299,8 @@ class Plan:
         The squared loss in quadratic geometries with constant steps and momentum has a closed form, at any t. Else, after T
         exact steps of a monotone loss the iterates follow dw/dt = inc − ½ inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; it is
         integrated in s = log t with slacks s − m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits.
-        The plan itself stays where it stands; the exact steps are done on a copy.
+        On homogeneous models w = F(u) it is the field of gradient descent on u, with momentum or not; then log t = 10⁹ costs
+        seconds. The plan itself stays where it stands; the exact steps are done on a copy.
 
         Parameters
         ----------
@@ -323,8 +324,8 @@ class Plan:
         Raises
         ------
         NoTheorem
-            A ``LookupError`` that says why where the method or loss has no such field, the data are not separable, the loss
-            is not on its way to 0 after max_steps, or the integration fails.
+            A ``LookupError`` that says why where the method, loss or model has no such field, the data are not separable,
+            the loss is not on its way to 0 after max_steps, or the integration fails.
         RunStopped
             Where the exact steps cannot go on.
         ValueError, TypeError
@@ -390,7 +391,7 @@ class Plan:
         return other
 
     def flow(self, time: float = np.inf, rtol: float = 1e-10) -> Trace:
-        """Follow the continuous-time limit η → 0 from the plan's start; see `fastbias.forward.flow`.
+        """Follow the continuous-time limit η → 0 of the parameters from the plan's start; see `fastbias.forward.flow`.
 
         Parameters
         ----------

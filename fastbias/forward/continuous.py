@@ -22,16 +22,17 @@ CALLS = 300_000    # evaluations of the right-hand side, some ten seconds
 
 
 def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
-    """Follow du/dt = Δ(−∇L(u)), or d∇ψ(w)/dt = −∇L(w), in continuous time.
+    """Follow du/dt = Δ(−∇L(u)), or d∇ψ(w)/dt = −∇L(w), in continuous time; L with ½λ‖u‖² where there is weight decay.
 
     Parameters
     ----------
     problem : Problem
         Its method says which flow: gradient, mirror and natural (one flow, eq. 10), or steepest descent in a norm
-        whose Δ is a continuous function (l2, lp with 1 < p < ∞, quadratic). Momentum is dropped: at fixed β it only
-        rescales time as η → 0.
+        whose Δ is a continuous function (l2, lp with 1 < p < ∞, quadratic), of the parameters u of its model. Momentum is
+        dropped: at fixed β it only rescales time as η → 0.
     time : float > 0, default inf
-        How long; with inf, until the loss has fallen to rounding or the motion has ended.
+        How long; with inf, until the loss has fallen to rounding or the motion has ended. On a model that is not linear,
+        where the loss has not fallen, it must stay so for most of nine times that long, or it may be a saddle.
     rtol : float, default 1e-10
         Asked relative accuracy; the integrator works at a tenth of it.
 
@@ -58,11 +59,13 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         time = checks.number("time", time, above=0)
     field, to_u, x = _field(problem)
     speed = float(np.linalg.norm(field(0.0, x)))
-    size = max(float(np.abs(problem.start).max()), float(np.abs(problem.y).max()) / problem.spread, 1e-300)
+    degree = max(problem.model.degree, 1)
+    size = max(float(np.abs(problem.start).max()), (float(np.abs(problem.y).max()) / problem.spread) ** (1 / degree), 1e-300)
     if speed == 0:
         return _trace(problem, np.array([0.0, 0.0 if forever else time]), np.array([x, x]), to_u)
     log_floor = _log_floor(problem, rtol)
-    end = time if not forever else 1.0 / (2.0 * problem.spread ** 2 * max(1.0, float(np.abs(problem.start).max())))
+    rate = size ** (2 * degree - 2) if degree > 1 else max(1.0, float(np.abs(problem.start).max()))
+    end = time if not forever else 1.0 / (2.0 * problem.spread ** 2 * rate)
     calls = 0
 
     def counted(t: float, x: np.ndarray) -> np.ndarray:
@@ -73,7 +76,7 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
                                   f"({CALLS} evaluations); give a finite time, or finite steps")
         return field(t, x)
 
-    t, times, states = 0.0, [np.zeros(1)], [x[None]]
+    t, times, states, still = 0.0, [np.zeros(1)], [x[None]], 0
     for _ in range(WINDOWS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")              # LSODA's complaints come back in answer.message
@@ -84,9 +87,12 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         states.append(answer.y.T[1:])
         moved = float(np.abs(to_u(answer.y[:, -1]) - to_u(x)).max())
         x, t = answer.y[:, -1], end
-        fallen = problem.log_loss(to_u(x)) <= log_floor if log_floor is not None else \
-            float(np.linalg.norm(field(t, x))) <= 1e-6 * speed
-        if not forever or (moved <= 1e-2 * rtol * size and fallen):
+        fallen = log_floor is not None and problem.log_loss(to_u(x)) <= log_floor
+        now, linear = float(np.linalg.norm(field(t, x))), problem.model.linear
+        speed = max(speed, now)
+        slow = now <= 1e-6 * speed and (log_floor is None or not linear)          # a model need not reach what X does
+        still = still + 1 if moved <= 1e-2 * rtol * size and (fallen or slow) else 0
+        if not forever or still > (0 if fallen or linear else 1):                   # it may linger at a saddle
             break
         end = 3.0 * t
     else:
@@ -96,6 +102,8 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
 
 def _log_floor(problem: Problem, rtol: float) -> float | None:
     """The log loss at which a flow has arrived: residuals rtol of the targets; None where L need not go to 0."""
+    if problem.method.decay:
+        return None
     try:
         reachable(problem.X, problem.y)
     except ValueError:
@@ -128,7 +136,7 @@ def _field(problem: Problem) -> tuple[Callable[[float, np.ndarray], np.ndarray],
         return own_metric, lambda u: u, problem.start
     if method.family != "gradient":
         raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
-    return lambda t, u: problem.descent(u), lambda u: u, problem.start
+    return lambda t, u: problem.descent(u) - method.decay * u, lambda u: u, problem.start
 
 
 def _trace(problem: Problem, t: np.ndarray, x: np.ndarray, to_u: Callable[[np.ndarray], np.ndarray]) -> Trace:

@@ -10,7 +10,8 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import Status
 from fastbias.forward import linear
-from fastbias.forward.fields import FAR, FAR_RTOL, choose
+from fastbias.forward.base import FAR, FAR_RTOL, Field
+from fastbias.forward.fields import choose
 from fastbias.forward.march import Stalled
 from fastbias.limits import NoTheorem
 from fastbias.margins import separate
@@ -68,43 +69,47 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
     while True:
         far = run(first) if first > here.t else here
         further = run(min(2 * first + 1, limit))             # an odd number of steps on: a 2-cycle would show
-        begin = np.log(further.t)
-        exact, later = rows[rows <= begin], rows[rows > begin]
-        between = begin + np.geomspace(1e-2, SOON, 16)        # rows of our own, in which what is left out would show
-        stops = np.unique(np.concatenate([later, between[between <= max(end, begin + 1.0)]]))
-        try:
-            loose = field.follow(far, stops, 100.0 * sharp)
-            tight = field.follow(further, stops, sharp)
-        except Stalled as error:
-            raise NoTheorem(f"the modified field could not be followed to log t = {end:g} ({error})", SOURCE) from None
-        # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most 1/(ρ − 1) times what it
-        # changed, at its largest so far, since two curves may cross
-        size = np.abs(tight[1]).max(axis=1, initial=0.0)
-        change = np.maximum.accumulate(np.abs(tight[1] - loose[1]).max(axis=1, initial=0.0))
-        change *= SAFETY / min(further.t / far.t - 1.0, 1.0)
-        worst = float((change / np.maximum(size, 1.0))[stops <= begin + SOON].max(initial=0.0))
-        early = field.shrinks and _slope(far, further) > LATE
-        if (worst <= rtol and not early) or limit // 2 < further.t:
-            break
+        early, last = _early(field, far, further), limit // 2 < further.t
+        if early is None:
+            begin = np.log(further.t)
+            exact, later = rows[rows <= begin], rows[rows > begin]
+            between = begin + np.geomspace(1e-2, SOON, 16)    # rows of our own, in which what is left out would show
+            stops = np.unique(np.concatenate([later, between[between <= max(end, begin + 1.0)]]))
+            try:
+                loose = problem.predictor(field.follow(far, stops, 100.0 * sharp)[1])
+                slack, u = field.follow(further, stops, sharp)
+            except Stalled as error:
+                raise NoTheorem(f"the modified field could not be followed to log t = {end:g} ({error})", SOURCE) from None
+            # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most 1/(ρ − 1) times what
+            # it changed, at its largest so far, since two curves may cross
+            w = problem.predictor(u)
+            change = np.maximum.accumulate(np.abs(w - loose).max(axis=1, initial=0.0))
+            change *= SAFETY / min(further.t / far.t - 1.0, 1.0)
+            relative = change / np.maximum(np.abs(w).max(axis=1, initial=0.0), 1.0)
+            worst = float(relative[stops <= begin + SOON].max(initial=0.0))
+            if worst <= rtol or last:
+                break
+        elif last:
+            raise NoTheorem(f"after {further.t} steps {early}: ask for more max_steps than {budget}", SOURCE)
         first = min(4 * first, limit // 2)
-    if early:
-        raise NoTheorem(f"after {further.t} steps the moves do not yet shrink as they will in the end, so nothing bounds "
-                        f"the error: ask for more max_steps than {budget}", SOURCE)
     solver = SOLVER * np.where(stops > np.log(far.t) + FAR, FAR_RTOL, sharp)
     tiny = np.abs(further.u - far.u).max() < 1e3 * EPS * np.abs(further.u).max() * (further.t - far.t)
     law = (0.5, 1.0) if tiny else field.rounding              # moves of a few units in the last place are rounded all alike
+    size = field.size(u)
     estimate = change + solver * size + _rounding(size, stops, law)
     asked = np.isin(stops, later)
-    return _trace(problem, runner(), here, exact, later, (tight[0][asked], tight[1][asked]), estimate[asked], further.t,
-                  worst, rtol, law)
+    return _trace(field, runner(), here, exact, later, (slack[asked], u[asked]), estimate[asked], further.t, worst, rtol,
+                  law)
 
 
-def _slope(far: Reached, further: Reached) -> float:
-    """How the moves shrink between the handovers, d log‖Δu‖/d log t: −1 in the end."""
+def _early(field: Field, far: Reached, further: Reached) -> str | None:
+    """Why nothing bounds the error of handovers there, None where something does."""
     with np.errstate(divide="ignore", invalid="ignore"):
         moves = np.log([float(np.abs(x.move).max()) for x in (far, further)])
-    slope = float((moves[1] - moves[0]) / np.log(further.t / far.t))
-    return slope if np.isfinite(slope) else 0.0
+        slope = float((moves[1] - moves[0]) / np.log(further.t / far.t))         # d log‖Δu‖/d log t: −1 in the end
+    if field.shrinks and (slope if np.isfinite(slope) else 0.0) > LATE:
+        return "the moves do not yet shrink as they will in the end, so nothing bounds the error"
+    return field.doubt(further)
 
 
 def _rounding(size: np.ndarray, rows: np.ndarray, law: tuple[float, float]) -> np.ndarray:
@@ -129,22 +134,23 @@ def _rows(record: Any, end: float, t: int) -> np.ndarray:
     return np.unique(np.append(np.log(np.round(np.exp(rows[small]))), rows[~small]))
 
 
-def _trace(problem: Problem, run: Callable[[int], Reached], here: Reached, exact: np.ndarray, later: np.ndarray,
+def _trace(field: Field, run: Callable[[int], Reached], here: Reached, exact: np.ndarray, later: np.ndarray,
            tight: tuple[np.ndarray, np.ndarray], estimate: np.ndarray, steps: int, worst: float,
            rtol: float, law: tuple[float, float]) -> Trace:
     """Join the exact rows with the later ones."""
-    slack, w = tight
+    problem, (slack, u) = field.problem, tight
     s = np.concatenate([exact, later])
     t = np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s], np.int64)
     log_loss = [problem.loss.log(problem.y * (x - row), problem.y) for x, row in zip(later, slack, strict=True)]
     if exact.size:
         before = [run(round(float(np.exp(x)))) for x in exact]
-        u = np.array([r.u for r in before])
-        w = np.vstack([u, w])
-        slack = np.vstack([exact[:, None] - u @ problem.Z.T, slack])
-        log_loss = [problem.log_loss(row) for row in u] + log_loss
-        estimate = np.concatenate([_rounding(np.abs(u).max(axis=1), exact, law), estimate])
+        begun = np.array([r.u for r in before])
+        w = problem.predictor(begun)
+        slack = np.vstack([exact[:, None] - w @ problem.Z.T, slack])
+        log_loss = [problem.log_loss(row) for row in begun] + log_loss
+        estimate = np.concatenate([_rounding(field.size(begun), exact, law), estimate])
+        u = np.vstack([begun, u])
     shortfall = "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
-    return Trace(t, w, w.reshape(s.size, *problem.shape), np.array(log_loss), Status.OK,
+    return Trace(t, u, problem.predictor(u).reshape(s.size, *problem.shape), np.array(log_loss), Status.OK,
                  f"{steps - here.t} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, estimate, s,
                  slack)

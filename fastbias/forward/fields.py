@@ -1,11 +1,6 @@
-"""The modified fields: what a method's iterates do in log time, to second order in the step.
+"""The fields of the linear model, and `choose`, which picks the field for a problem or says why there is none.
 
-For a monotone loss the iterates move by O(1/t) a step, so after some exact steps the map w ← w + inc(w) is the time-1 map of
-dw/dt = inc − ½ inc'·inc + O(inc³), and what that leaves out sums to O(T^{λ−2}), 0 ≤ λ ≤ 1. In s = log t everything is of
-size one: only exp(s + log(−ℓ'(m))) is ever formed. The state holds the slacks v_n = c − m_n, c the clock, beside the
-parameters, so that nothing cancels at any t: m_n grows like the clock, v_n has a limit on the support vectors.
-
-A field is clock, start, rate, jacobian and read; `choose` picks the one for a problem or says why there is none.
+A field is clock, own, drift, jacobian and u, see `fastbias.forward.base`.
 """
 from __future__ import annotations
 
@@ -17,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastbias import norms
+from fastbias.forward.base import EXPONENT, LATE, Field
 from fastbias.forward.march import march
+from fastbias.forward.models import Models
 from fastbias.limits import NoTheorem
 from fastbias.margins import separator, widest
 from fastbias.norms import Norm
@@ -25,127 +22,6 @@ from fastbias.potentials import Potential
 from fastbias.problem import Problem, Reached
 
 __all__ = ["Field", "choose"]
-
-LATE = 60.0          # log t from which the second order, 1/t of the first, is below rounding
-FAR, FAR_RTOL = 40.0, 1e-12     # log time after a handover from which on an integration need not be sharper than this
-EXPONENT = 600.0     # trial states of an integrator may overshoot: their pushes are held under e^600
-
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """The state is (v, x): slacks v (N,), then the method's own variables x."""
-
-    problem: Problem
-    eta: float
-    decay: float = 0.0   # a of the step size η/(k + 1)^a
-
-    @cached_property
-    def Z(self) -> np.ndarray:
-        """Rows z_n = y_n x_n."""
-        return self.problem.Z
-
-    @property
-    def gaussian(self) -> bool:
-        """Whether the loss falls like exp(−m²/2)."""
-        return self.problem.loss.tail == "gaussian"
-
-    def clock(self, s: np.ndarray) -> np.ndarray:
-        """The clock c at log t = s, in which margins grow linearly: s, or √(2s) for a Gaussian tail; s − a log(1 + e^s)."""
-        if self.gaussian:
-            return np.sqrt(2.0 * s)
-        return np.asarray(s - self.decay * np.logaddexp(0.0, s) if self.decay else s)
-
-    def variable(self, s: np.ndarray) -> np.ndarray:
-        """The variable of integration at log t = s: the clock of a Gaussian tail, else log t itself."""
-        return np.sqrt(2.0 * s) if self.gaussian else s
-
-    def time(self, c: float) -> tuple[float, float]:
-        """Log t, and d log t/dc, where the integration variable is c."""
-        return (0.5 * c * c, c) if self.gaussian else (c, 1.0)
-
-    def pushes(self, c: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return p = η_t t (−ℓ'(m)) and r = −d log(−ℓ')/dm (N,) at slacks v."""
-        s, _ = self.time(c)
-        loss = self.problem.loss
-        assert loss.excess is not None
-        assert loss.ratio is not None
-        here = float(self.clock(np.array(s)))
-        m = here - v
-        lead = 0.5 * v * (2.0 * here - v) if self.gaussian else v
-        return self.eta * np.exp(np.minimum(lead + loss.excess(m), EXPONENT)), loss.ratio(m)
-
-    # the method's own part ------------------------------------------------------------------------------------------------
-
-    def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
-        """Slacks log t − m (K, N) and predictors (K, d) at log t = rows, along the field from where a run stands."""
-        N = len(self.Z)
-        s = np.log(float(here.t))
-        x = np.concatenate([self.clock(s) - self.Z @ here.u, self.own(here)])
-        if rows.size == 0:
-            return np.empty((0, N)), np.empty((0, here.u.size))
-        # first as sharply as asked; far out, where w is large and only its digits count, 1e-12 does, and less would stall
-        turn = s + FAR
-        near, far = rows[rows <= turn], rows[rows > turn]
-        stops = near if far.size == 0 else np.append(near, turn)
-        states = march(self.rate, self.exact_jacobian, x, float(self.variable(np.array(s))), self.variable(stops), rtol,
-                       rtol * self.scales(x))
-        if far.size:
-            loose = max(rtol, FAR_RTOL)
-            states = np.vstack([states[:-1], march(self.rate, self.exact_jacobian, states[-1], float(self.variable(turn)),
-                                                   self.variable(far), loose, loose * self.scales(states[-1]))])
-        slack = (rows - self.clock(rows))[:, None] + states[:, :N]
-        return slack, np.array([self.w(state[N:]) for state in states]).reshape(rows.size, -1)
-
-    def own(self, here: Reached) -> np.ndarray:
-        """The method's own variables."""
-        return here.u
-
-    @property
-    def shrinks(self) -> bool:
-        """Whether the moves shrink like 1/t in the end."""
-        return True
-
-    @property
-    def until(self) -> float:
-        """The log t to which the method itself goes on as it is."""
-        return np.inf
-
-    @property
-    def rounding(self) -> tuple[float, float]:
-        """(c, a): an exact run of t steps in float64 rounds by about c eps ‖w‖ t^a; a random walk."""
-        return 2.0, 0.5
-
-    def w(self, x: np.ndarray) -> np.ndarray:
-        """The predictor of the method's own variables."""
-        return x
-
-    def scales(self, state: np.ndarray) -> np.ndarray:
-        """What counts as an absolute error of one in each entry of a state."""
-        return np.ones(state.size)
-
-    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return dw/ds and dx/ds."""
-        raise NotImplementedError
-
-    def rate(self, c: float, state: np.ndarray) -> np.ndarray:
-        """The right-hand side d(v, x)/dc."""
-        N = len(self.Z)
-        v, x = state[:N], state[N:]
-        s, speed = self.time(c)
-        p, r = self.pushes(c, v)
-        dw, dx = self.drift(s, x, p, r)
-        fall = self.decay / (1.0 + np.exp(-s)) if self.decay else 0.0      # −t d log η_t/dt
-        speed *= 1.0 + 0.5 * np.exp(-s) * fall if s < LATE else 1.0        # its second-order term, −½ dη/dt G
-        return np.concatenate([(1.0 - fall) - speed * (self.Z @ dw), speed * dx])
-
-    def jacobian(self, c: float, state: np.ndarray) -> np.ndarray | None:
-        """Its derivative, to leading order; None where the integrator is to take differences."""
-        return None
-
-    @property
-    def exact_jacobian(self) -> Callable[[float, np.ndarray], np.ndarray] | None:
-        """The jacobian, where the field has one."""
-        return None if type(self).jacobian is Field.jacobian else self.jacobian  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +53,7 @@ class Linear(Field):
     def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weights = p * (1.0 - self.kappa * np.exp(-s) * r * (self.gram @ p)) if s < LATE else p
         dw = weights @ self.moves
-        return dw, dw
+        return self.Z @ dw, dw
 
     def jacobian(self, c: float, state: np.ndarray) -> np.ndarray:
         N = len(self.Z)
@@ -199,7 +75,7 @@ class Power(Field):
         g = p @ self.Z
         M = float(np.abs(g).max())
         if not 0.0 < M < np.inf:
-            return g, g
+            return self.Z @ g, g
         a, q = g / M, self.q
         size = float((np.abs(a) ** q).sum() ** (1.0 / q))
         lead = size ** (2.0 - q) * np.abs(a) ** (q - 1.0) * np.sign(a)
@@ -210,7 +86,7 @@ class Power(Field):
             stretch = (2.0 - q) * size ** (2.0 - 2.0 * q) * np.abs(a) ** (q - 1.0) * np.sign(a)
             turn = turn + stretch * ((np.abs(a) ** (q - 1.0) * np.sign(a)) @ dg)
             dw = dw - 0.5 * np.exp(-s) * turn
-        return dw, dw
+        return self.Z @ dw, dw
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +103,7 @@ class Mirror(Field):
     def own(self, here: Reached) -> np.ndarray:
         return here.state[0]
 
-    def w(self, x: np.ndarray) -> np.ndarray:
+    def u(self, x: np.ndarray) -> np.ndarray:
         return self.psi.to_primal(x)
 
     def scales(self, state: np.ndarray) -> np.ndarray:
@@ -241,7 +117,7 @@ class Mirror(Field):
         dx = p @ self.Z
         if s < LATE:
             dx = dx + 0.5 * np.exp(-s) * ((p * r * (self.Z @ self.psi.solve(w, dx))) @ self.Z)
-        return self.psi.solve(w, dx), dx
+        return self.Z @ self.psi.solve(w, dx), dx
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +129,7 @@ class AdaGrad(Field):
     def own(self, here: Reached) -> np.ndarray:
         return np.concatenate([here.u, here.state[0]])
 
-    def w(self, x: np.ndarray) -> np.ndarray:
+    def u(self, x: np.ndarray) -> np.ndarray:
         return x[: x.size // 2]
 
     def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -267,7 +143,7 @@ class AdaGrad(Field):
             dA = dG + 2.0 * t * g * t * dg
             dw, dG = (dw - 0.5 * t * self.eta * (dg / root - 0.5 * g * dA / root ** 3),
                       dG - 0.5 * t * (2.0 * t * g * dg))
-        return dw, np.concatenate([dw, dG])
+        return self.Z @ dw, np.concatenate([dw, dG])
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +184,7 @@ class Nesterov(Field):
         second = g * (1.0 + 1.5 / tau) - 3.0 / tau * (here.move + 0.5 * second)
         return np.concatenate([here.u, tau * (here.move + 0.5 * second)])
 
-    def w(self, x: np.ndarray) -> np.ndarray:
+    def u(self, x: np.ndarray) -> np.ndarray:
         return x[: x.size // 2]
 
     def rate(self, c: float, state: np.ndarray) -> np.ndarray:
@@ -392,8 +268,13 @@ def choose(problem: Problem) -> Field:
     def refuse(why: str) -> NoTheorem:
         return NoTheorem(f"{method!r} with the {loss.name} loss cannot be fast-forwarded: {why}", "fast-forward")
 
-    if not problem.model.linear:
-        raise refuse(f"the {problem.model.name} model is not linear")
+    if method.decay:
+        raise refuse("with weight decay it comes to rest where the decay and the loss balance, within ordinary reach")
+    if not problem.model.linear and (method.family != "gradient" or rule.name not in ("constant", "power")):
+        raise refuse(f"on models such as {problem.model.name} only gradient descent has a field, with steps that are "
+                     "constant or fall like a power of t")
+    if not problem.model.linear and not problem.model.degree:
+        raise refuse(f"the {problem.model.name} model is not homogeneous, so nothing says that its loss goes to 0")
     if loss.excess is None or loss.ratio is None:
         raise refuse("the loss does not declare excess and ratio")
     if method.sampling.batch or method.random:
@@ -418,7 +299,7 @@ def choose(problem: Problem) -> Field:
         raise refuse(f"{rule!r} varies in a way that has no continuation")
     shift = _nesterov(method.beta)
     if shift is not None and np.array_equal(method.beta, method.gamma) and method.family == "gradient" and not varies \
-            and loss.tail == "exponential":
+            and loss.tail == "exponential" and problem.model.linear:
         return Nesterov(problem, rule(0), shift=shift)
     if method.beta.size > 1 or method.gamma.size > 1:
         raise refuse("its momentum varies in a way that has no continuation")
@@ -436,6 +317,8 @@ def choose(problem: Problem) -> Field:
         or (isinstance(geometry, Norm) and geometry.matrix is not None)
     if linear:
         kappa = gamma - 0.5 * (1.0 + beta) / (1.0 - beta)
+        if not problem.model.linear:
+            return Models(problem, eta / (1.0 - beta), decay, kappa, beta)
         solve: Any = None
         if isinstance(geometry, Norm):
             solve = lambda rows: np.array([geometry.direction(row) for row in rows])  # noqa: E731

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.abi import MAP, MAP_AT, Piece, expect, piece
-from fastbias.doors import call
+from fastbias.doors import call, call_rows
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 
@@ -135,6 +135,14 @@ class Model:
         out = np.empty_like(u)
         with np.errstate(all="ignore"):
             call(self.pullback, self.params, u, v, out)
+        return out
+
+    def pulls(self, u: np.ndarray, V: np.ndarray) -> np.ndarray:
+        """Return the rows F'(u)ᵀ v (K, n) for u (n,) and rows v of V (K, d)."""
+        self._fits(u.size, V.shape[1])
+        out = np.empty((V.shape[0], u.size))
+        with np.errstate(all="ignore"):
+            call_rows(self.pullback.address, self.params, u, V, out)
         return out
 
     def _fits(self, n: int, d: int) -> None:
