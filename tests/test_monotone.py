@@ -295,3 +295,21 @@ def test_adaptive_methods_have_no_theorem_for_the_squared_loss():
             plan.limit()
         with pytest.raises(ValueError, match="flow"):
             plan.flow()
+
+
+@pytest.mark.parametrize("loss", fb.losses.EXAMPLES, ids=repr)
+def test_a_loss_of_what_is_no_number_is_none(loss):
+    """So that `until` does not take a run that blew up for one that arrived."""
+    y = np.array([1.0, 0.0, 1.0]) if loss.classes else np.array([1.0, -1.0, 1.0])
+    for bad in ([np.nan] * 3, [0.5, np.nan, 1.0], [np.nan, 1.0, 0.5]):
+        p = np.array(bad * 2 if loss.classes else bad)
+        assert np.isnan(call(loss.log_loss, loss.params, p, y))
+
+
+def test_a_diverging_run_does_not_reach_its_goal():
+    model = fb.models.diagonal(3)
+    plan = fb.Plan([[1.0, 2.0], [3.0, 1.0]], [1, 1], loss="squared", method=fb.methods.gradient_descent(1.0), model=model,
+                   start=model.start(2.0))
+    trace = plan.run(1000, until=-20, strict=False)
+    assert trace.status == fb.Status.NOT_FINITE
+    assert np.isfinite(trace.w).all()

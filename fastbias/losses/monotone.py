@@ -106,6 +106,8 @@ def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
         if x > largest:
             total = total * np.exp(largest - x) + 1.0
             largest = x
+        elif np.isnan(x):
+            return x
         else:
             total += np.exp(x - largest)
     return largest + np.log(total) if np.isfinite(largest) else largest
@@ -170,6 +172,8 @@ def _classes_log_loss(params, p, y):  # type: ignore[no-untyped-def]
         if x > largest:
             total = total * np.exp(largest - x) + 1.0
             largest = x
+        elif np.isnan(x):
+            return x
         else:
             total += np.exp(x - largest)
     return largest + np.log(total) if np.isfinite(largest) else largest
@@ -181,7 +185,10 @@ def _rivals(p, n, own, N):  # type: ignore[no-untyped-def]
     largest, total = -np.inf, 0.0
     for c in range(p.size // N):
         if c != own:
-            largest = max(largest, p[c * N + n] - p[own * N + n])
+            x = p[c * N + n] - p[own * N + n]
+            if np.isnan(x):
+                return x
+            largest = max(largest, x)
     if not np.isfinite(largest):
         return largest
     for c in range(p.size // N):

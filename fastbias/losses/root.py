@@ -22,7 +22,10 @@ def _squared_slope(params, p, y, q):  # type: ignore[no-untyped-def]
 def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     largest = 0.0                                        # scaled, so that 1e-200² does not vanish
     for i in range(p.size):
-        largest = max(largest, abs(y[i] - p[i]))
+        r = abs(y[i] - p[i])
+        if np.isnan(r):                                  # which comparisons would pass over
+            return r
+        largest = max(largest, r)
     if largest == 0.0 or not np.isfinite(largest):
         return np.log(largest)
     total = 0.0
@@ -49,7 +52,10 @@ def _huber_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     delta = params[0]
     largest = 0.0
     for i in range(p.size):
-        largest = max(largest, abs(y[i] - p[i]))
+        r = abs(y[i] - p[i])
+        if np.isnan(r):                                  # which comparisons would pass over
+            return r
+        largest = max(largest, r)
     if largest == 0.0 or not np.isfinite(largest):
         return np.log(largest)
     total = 0.0                                          # of ℓ/largest², which lies in [0, 1] for each sample

@@ -37,6 +37,9 @@ def _descent(problem: Problem, flow: bool) -> list[Hypothesis]:
     if flow:
         return [Hypothesis("η → 0: the flow", True, "asked for")]
     rows = [Hypothesis("the steps are small enough", None, f"{problem.rule!r}; seen only in a run")]
+    if problem.rule.loss and problem.model.degree > 1:
+        rows.append(Hypothesis("the steps stay under the inverse of the local smoothness", None, "η/L does until ‖w‖ is "
+                               "about 1/η; from there on the margin stays O(η) under the maximum"))
     if method.beta.any() or method.gamma.any():
         rows.append(Hypothesis("momentum keeps the limit", None, "not in the literature for models"))
     if method.sampling.batch:

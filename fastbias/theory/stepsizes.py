@@ -33,8 +33,8 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
         Where the table knows no bound for the method and loss.
     """
     method, loss = problem.method, problem.loss
-    straight = problem.model.linear and not method.decay and not method.unscaled and not method.sampling.batch and method.constraint is None \
-        and method.beta.size == method.gamma.size == 1 and float(method.beta[0]) < 1
+    straight = problem.model.linear and not method.decay and not method.unscaled and not method.sampling.batch \
+        and method.constraint is None and method.beta.size == method.gamma.size == 1 and float(method.beta[0]) < 1
     momentum = bool(method.beta.any() or method.gamma.any())
     if straight and method.measured is not None and loss.name == "exponential" and _begins_small(problem):
         most = float(np.exp(min(-0.5 * problem.log_loss(u), 709.0)))
