@@ -156,7 +156,7 @@ def _signs(problem: Problem, w: np.ndarray) -> list[Hypothesis]:
         return []
     kept = model.signs(model.split(problem.start, problem.size))
     shown = w if model.shown is None else model.shown(w)
-    against = int((kept * shown < -1e-9 * np.abs(shown).max()).sum())
+    against = int((kept * shown < -1e-6 * np.abs(w).sum()).sum())      # (w is as exact as its solver)
     return [Hypothesis("the start lets all signs change, or they are right", against == 0,
                        f"{int((kept != 0).sum())} are kept by exactly balanced factors, {against} of them wrongly")]
 
