@@ -12,7 +12,22 @@ Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2
 
 Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C keeps what was done.
 """
-from fastbias import abi, capi, data, forward, laws, losses, methods, models, norms, potentials, steps, theory
+from fastbias import (
+    abi,
+    capi,
+    data,
+    features,
+    forward,
+    laws,
+    losses,
+    methods,
+    models,
+    norms,
+    potentials,
+    relu,
+    steps,
+    theory,
+)
 from fastbias.abi import Status, piece
 from fastbias.diagnostics import diagnose
 from fastbias.limits import Limit, NoTheorem
@@ -21,7 +36,7 @@ from fastbias.margins import max_margin, separability
 from fastbias.paths import l1_path, minimum_norm, regularisation_path
 from fastbias.plan import Plan, run
 from fastbias.projections import bregman_projection
-from fastbias.semidefinite import psd_margin
+from fastbias.semidefinite import psd_margin, psd_separability
 from fastbias.sweep import Sweep, sweep
 from fastbias.trace import RunStopped, Trace
 
@@ -29,6 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi", "bregman_projection", "capi", "data",
-    "descend", "diagnose", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm", "models",
-    "norms", "piece", "potentials", "psd_margin", "regularisation_path", "run", "separability", "steps", "sweep", "theory",
+    "descend", "diagnose", "features", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm",
+    "models", "norms", "piece", "potentials", "psd_margin", "psd_separability", "regularisation_path", "relu", "run",
+    "separability", "steps", "sweep", "theory",
 ]

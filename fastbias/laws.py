@@ -143,6 +143,14 @@ def _norm(norm: Norm, rng: np.random.Generator, size: int) -> Iterator[tuple[str
         yield "Δ is continuous where smooth is claimed", float(np.abs(jump).max()) / max(norm.dual(tied), 1.0), 0.1, tied
     if norm.convex is not None:
         yield "the convex face is the norm", _convex(norm, v, norm(v)), 1e-4, v
+    if norm.shrink is not None:
+        t = 0.5 * norm.dual(g)
+        near, slope = norm.shrink(g, t)
+        yield "⟨g − v, v⟩ = t‖v‖, ‖g − v‖⋆ = t for v = shrink(g, t), t < ‖g‖⋆", max(
+            _off((g - near) @ near, t * norm(near)), _off(norm.dual(g - near), t)), SHARP, g
+        h, along = 1e-6 * t, v / np.abs(v).max()
+        turned = (norm.shrink(g + h * along, t)[0] - norm.shrink(g - h * along, t)[0]) / (2 * h)
+        yield "slope is the derivative of shrink", _off(slope(along[None])[0], turned, 1.0), DIFFERENCE, (g, v)
     if norm.matrix is not None:
         yield "‖v‖² = vᵀDv for the matrix it claims", _off(norm(v) ** 2, v @ norm.matrix(size) @ v), SHARP, v
 

@@ -48,8 +48,8 @@ class Limit:
     hypotheses : tuple of Hypothesis
         Each hypothesis with True, False or None (cannot be checked) and the evidence.
     certified : bool
-        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10 (1e-8 for margins in norms that only
-        a cone solver knows: ℓp, group, spectral, nuclear).
+        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10 (1e-8 for margins in
+        norms that are neither quadratic nor polytopes, and over semidefinite matrices).
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
     dual : (N,)

@@ -19,10 +19,10 @@ from fastbias.norms import Norm
 from fastbias.oracles import TIGHT, candidates, largest_least, nearest_point, polished, units
 from fastbias.problem import signed
 
-__all__ = ["Separability", "max_margin", "separability", "separate", "separator", "widest"]
+__all__ = ["CONIC", "Bounds", "Separability", "max_margin", "separability", "separate", "separator", "widest"]
 
 EPS = float(np.finfo(float).eps)
-CONIC = 1e-8          # the relative gap that counts as certified where all we have is a cone solver
+CONIC = 1e-8          # the relative gap that counts as certified where least squares and linear programs do not do
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +133,8 @@ def separate(Z: np.ndarray) -> Separability:
 def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, with its certificate.
 
-    ℓ2 and quadratic norms by non-negative least squares, ℓ1 and ℓ∞ by linear programming, the others by their convex
-    face, in units of the margin itself; those but cone programs polished on the support vectors that these find.
+    ℓ2 and quadratic norms by non-negative least squares, ℓ1 and ℓ∞ by linear programming, the others by their proximal map
+    or their convex face, in units of the margin itself; ℓp and the former polished on the support vectors that these find.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
         ``kind`` "direction"; ``w`` of norm 1; ``margin``; ``dual`` λ ≥ 0, Σλ = 1, one for each sample (with classes: for
         each sample and each c ≠ y, samples first); ``duality_gap`` = (upper − lower)/upper, recomputed from w and λ alone,
         the sums without rounding (where features lie far apart, those of float64 lose what w and λ prove);
-        ``certified``: it is at most 1e-10 (1e-8 in norms that only the convex solver knows), else w is the best one known;
+        ``certified``: it is at most 1e-10 (1e-8 in norms that are no such program), else w is the best one known;
         ``hypotheses`` say whether the maximiser is unique.
 
     Raises
@@ -182,11 +182,11 @@ def separator(Z: np.ndarray) -> np.ndarray:
 
 def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray) -> Limit:
     """The w of norm one, of the given shape, whose least ⟨w, z⟩ over the rows z is largest; ``start`` is a `separator`."""
-    if norm.matrix is None and norm.ball is None and norm.convex is None:
+    if norm.matrix is None and norm.ball is None and norm.convex is None and norm.shrink is None:
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
     unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))            # to divide by a power of two is exact
     enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
-    best = _Bounds(Z / unit, norm)
+    best = Bounds(Z / unit, norm)
     best.offer(start, np.ones(Z.shape[0]))
     with np.errstate(all="ignore"):
         _search(best, 0.1 * enough)
@@ -198,7 +198,7 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
                  (_unique(best, certified),), certified, best.gap, best.lam, best.lower * unit, norm)
 
 
-def _search(best: _Bounds, enough: float) -> None:
+def _search(best: Bounds, enough: float) -> None:
     """Offer what the solvers find, and make it exact on support vectors, until the gap is small enough."""
     for _ in range(5):                                       # a better margin gives better units
         before = best.lower
@@ -211,7 +211,7 @@ def _search(best: _Bounds, enough: float) -> None:
             return
 
 
-def _sharpen(best: _Bounds) -> None:
+def _sharpen(best: Bounds) -> None:
     """Offer the exact solutions on the support vectors; better ones show better ones. Exchanges are for where that fails."""
     for exchanges in (0, 0, 0, 30):
         gap = best.gap
@@ -223,7 +223,7 @@ def _sharpen(best: _Bounds) -> None:
             return
 
 
-def _round(best: _Bounds, enough: float) -> None:
+def _round(best: Bounds, enough: float) -> None:
     """Offer float64 neighbours of w and λ: where margins are small by cancellation, rounding alone spoils what they prove.
 
     Neighbours are multiples by numbers near one, rounded. What λ then leaves of entries of Σ λ z that ought to vanish (ℓ∞),
@@ -253,13 +253,13 @@ def _round(best: _Bounds, enough: float) -> None:
             return
 
 
-class _Bounds:
+class Bounds:
     """The best w and λ so far, of size one, and the bounds on the margin that they prove, each from its one alone.
 
     Sums are taken in extended precision, and once it counts exactly: cancellation could hide what w and λ prove.
     """
 
-    def __init__(self, Z: np.ndarray, norm: Norm) -> None:
+    def __init__(self, Z: np.ndarray, norm: Any) -> None:    # a Norm, or what else has a length and a dual
         self.Z, self.norm, self.size = Z, norm, float(np.abs(Z).max())
         self.w, self.lam = np.zeros(Z.shape[1]), np.zeros(Z.shape[0])
         self.lower, self.upper, self.exact = -np.inf, np.inf, False
@@ -312,7 +312,7 @@ def _exact_sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
 
 
-def _unique(best: _Bounds, certified: bool) -> Hypothesis:
+def _unique(best: Bounds, certified: bool) -> Hypothesis:
     """Whether the maximiser is unique: by convexity, or by the width of the optimal face along a few directions.
 
     By complementary slackness with any optimal λ, the face lies where Σ λ z allows it: in ℓ1 only its largest entries may

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy as np
 from fastbias import potentials
 from fastbias.norms import Norm
 from fastbias.potentials.base import independent_rows
+from fastbias.proximal import least, row_lengths
 
-__all__ = ["TIGHT", "candidates", "largest_least", "nearest_point", "polished", "solve_tightly", "units"]
+__all__ = ["TIGHT", "Pair", "candidates", "largest_least", "nearest_point", "polished", "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -56,25 +58,38 @@ def candidates(Z: np.ndarray, norm: Norm, margin: float) -> Iterator[Pair]:
     The solvers' tolerances are absolute, so w is sought in `units` and Zw in units of the margin, which suits features that
     lie far apart; then in their own units, which suits margins that are small by cancellation.
     """
-    N, d = Z.shape
-    scales = [(units(Z, margin), margin), (np.ones(d), 1.0), (np.ones(d), margin)]
     found: Iterator[Pair | None]
     if norm.matrix is not None:
-        found = iter([_quadratic(Z, _Half(norm.matrix(d)), margin)])
+        found = iter([_quadratic(Z, _Half(norm.matrix(Z.shape[1])), margin)])
     elif norm.ball is not None:
         ball = norm.ball
-        found = (_polytope(Z, ball, *scale) for scale in scales)
+        found = (_polytope(Z, ball, *scale) for scale in _scales(Z, margin))
     elif norm.shape is not None and norm.resized is not None:
-        matrices, resized = Z.reshape(N, *norm.shape), norm.resized
-        found = (_rotated(matrices, resized, *scale) for scale in scales)
+        found = _rotated(Z.reshape(-1, *norm.shape), norm.resized, margin)
     else:
-        found = (_convex(Z, norm, *scale) for scale in scales)
+        found = _conic(Z, norm, _scales(Z, margin))
     yield from (pair for pair in found if pair is not None)
+
+
+def _scales(Z: np.ndarray, margin: float) -> list[tuple[np.ndarray, float]]:
+    ones = np.ones(Z.shape[1])
+    return [(units(Z, margin), margin), (ones, 1.0), (ones, margin)]
+
+
+def _conic(Z: np.ndarray, norm: Norm, scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
+    """By the norm's convex face, and by its proximal map where it has one: first where features are of one size."""
+    cone: Iterator[Pair | None] = (_convex(Z, norm, *scale) for scale in scales if norm.convex is not None)
+    if norm.shrink is None:
+        return cone
+    columns = np.abs(Z).max(axis=0)
+    even = bool((columns[columns > 0] > 0.01 * columns.max()).all())
+    near = least(Z, np.ones(Z.shape[0]), norm.shrink, equal=False)
+    return chain(near, cone) if even else chain(cone, near)
 
 
 def _quadratic(Z: np.ndarray, half: _Half, margin: float) -> Pair | None:
     rows = half.solve(Z.T).T
-    lengths = _lengths(rows)
+    lengths = row_lengths(rows)
     found = nearest_point(rows / lengths[:, None], margin / lengths)
     return None if found is None else (half.solve(found[0], transposed=True), found[1] / lengths)
 
@@ -115,16 +130,15 @@ def _convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | N
     return np.asarray(u.value) * s, np.asarray(margins[0].dual_value)
 
 
-def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm], s: np.ndarray, margin: float) -> Pair | None:
+def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm], margin: float) -> Iterator[Pair | None]:
     """The same for matrices (M, m, n), within the span of their columns and of their rows, where a maximiser lies."""
     M, m, n = Z.shape
     columns = _basis(Z.transpose(1, 0, 2).reshape(m, -1))
     rows = _basis(Z.transpose(2, 0, 1).reshape(n, -1))
-    small = columns.T @ Z @ rows
-    if small.size < Z.size:                                   # the units of a smaller matrix are its own
-        s = units(small.reshape(M, -1), margin) if (s < 1).any() else np.ones(small[0].size)
-    found = _convex(small.reshape(M, -1), resized(*small.shape[1:]), s, margin)
-    return None if found is None else ((columns @ found[0].reshape(small.shape[1:]) @ rows.T).ravel(), found[1])
+    small = columns.T @ Z @ rows                              # the units of a smaller matrix are its own
+    flat = small.reshape(M, -1)
+    for found in _conic(flat, resized(*small.shape[1:]), _scales(flat, margin)):
+        yield None if found is None else ((columns @ found[0].reshape(small.shape[1:]) @ rows.T).ravel(), found[1])
 
 
 def _basis(A: np.ndarray) -> np.ndarray:
@@ -261,7 +275,7 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
     For quadratic f that is iterative refinement of a least-squares problem with its multipliers (Björck 1967).
     """
     from scipy.linalg import qr, solve_triangular
-    lengths = _lengths(S)
+    lengths = row_lengths(S)
     columns = np.abs(S).max(axis=0)
     even = S / np.where(columns > 0, columns, 1.0)
     rows = independent_rows(even / np.linalg.norm(even, axis=1)[:, None])
@@ -302,12 +316,6 @@ def _equations(A: np.ndarray, b: np.ndarray) -> np.ndarray:
     for _ in range(3):
         x = x + lstsq(scaled, np.asarray(goal - wide @ x, float), lapack_driver="gelsy")[0]
     return np.asarray(x, float) / columns
-
-
-def _lengths(rows: np.ndarray) -> np.ndarray:
-    """‖row‖₂ of each row but 0, without overflow."""
-    largest = np.abs(rows).max(axis=1)
-    return np.asarray(largest * np.linalg.norm(rows / largest[:, None], axis=1))
 
 
 def _power(x: np.ndarray) -> np.ndarray:

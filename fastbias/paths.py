@@ -9,11 +9,12 @@ import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
-from fastbias.margins import separate, widest
+from fastbias.margins import CONIC, separate, widest
 from fastbias.norms import Norm
 from fastbias.oracles import solve_tightly
 from fastbias.problem import Data, Unreachable, gather, reachable
 from fastbias.projections import bregman_projection, feasibility
+from fastbias.proximal import least, row_lengths
 
 __all__ = ["BallPath", "RegularisationPath", "l1_path", "minimum_norm", "regularisation_path"]
 
@@ -21,20 +22,23 @@ __all__ = ["BallPath", "RegularisationPath", "l1_path", "minimum_norm", "regular
 def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     """Solve argmin ‖w‖ subject to Xw = y, with its certificate.
 
-    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their convex face.
+    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their proximal map where they have
+    one (50 × 50 matrices with 750 known entries: ten seconds on one core), else by their convex face.
 
     Parameters
     ----------
-    X : (N, d), y : (N,)
-        The equations.
+    X : (N, d), or (N, m, n) for matrices
+    y : (N,)
+        The equations ⟨w, x_n⟩ = y_n.
     norm : Norm or its name, default l1
 
     Returns
     -------
     Limit
-        ``w`` (d,); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every solution's norm from below;
-        ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the relative residual of Xw = y. A minimiser in ℓ1 or ℓ∞
-        need not be the only one.
+        ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every solution's norm from below;
+        ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the relative residual of Xw = y; ``certified``: it is at most
+        1e-10 (1e-8 in norms with no more than a convex face: spectral). A minimiser need not be the only one where the norm
+        is not strictly convex.
 
     Raises
     ------
@@ -47,15 +51,17 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     >>> print(fb.minimum_norm([[1, 2]], [1]).w + 0.0)
     [0.  0.5]
     """
-    X = checks.array("X", X, "an (N, d)", dims=2)
+    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    shape = X.shape[1:]
+    X = X.reshape(X.shape[0], -1)
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     norm = checks.one_of("norm", norm, norms, Norm)
-    d = X.shape[1]
-    if norm.size not in (None, d):
-        raise ValueError(f"X must have {norm.size} columns for the {norm.name} norm, got {d}")
+    norm.fits(shape)
+    d, enough = X.shape[1], CERTIFIED
     reachable(X, y)
     if norm.matrix is not None:
-        found = bregman_projection(X, y, potentials.quadratic(norm.matrix(d)), np.zeros(d))
+        psi = potentials.euclidean if norm.matrix is np.eye else potentials.quadratic(norm.matrix(d))
+        found = bregman_projection(X, y, psi, np.zeros(d))
         w, nu = found.w, found.dual
     elif norm.ball is not None:
         w, nu = _linear_program(X, y, norm.ball)
@@ -64,13 +70,18 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
         found = bregman_projection(X, y, psi, np.zeros(d))
         w, nu = found.w, found.dual
     else:
-        w, nu = _convex_program(X, y, norm)
-    nu = nu / max(norm.dual(nu @ X), 1e-300) if norm.dual(nu @ X) > 0 else nu
-    size = norm(w)
-    gap = max((size - float(nu @ y)) / size if size > 0 else 0.0, feasibility(X, y, w))
+        w, nu = _gauge_program(X, y, norm)
+        enough = CERTIFIED if norm.shrink is not None else CONIC
+    gap, nu = _proved(X, y, norm, w, nu)
     rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True, f"{norm.dual(nu @ X):.16g}"),)
-    return Limit(w, "point", f"minimum {norm.name} norm", "linear duality", rows, bool(abs(gap) <= CERTIFIED), float(gap),
-                 nu)
+    return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows, gap <= enough, gap, nu)
+
+
+def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray, nu: np.ndarray) -> tuple[float, np.ndarray]:
+    """The larger of the two relative residuals that w and a multiple of ν leave, and that multiple: ‖Xᵀν‖⋆ = 1."""
+    size, dual = norm(w), norm.dual(nu @ X)
+    nu = nu / dual if dual > 0 else nu
+    return max(abs(size - float(nu @ y)) / size if size > 0 else 0.0, feasibility(X, y, w)), nu
 
 
 def _linear_program(X: np.ndarray, y: np.ndarray, ball: str) -> tuple[np.ndarray, np.ndarray]:
@@ -79,8 +90,7 @@ def _linear_program(X: np.ndarray, y: np.ndarray, ball: str) -> tuple[np.ndarray
     The solver's tolerances are absolute, so rows and right-hand side are brought to size one first.
     """
     from scipy.optimize import linprog
-    lengths = np.linalg.norm(X, axis=1)
-    lengths[lengths == 0] = 1.0
+    lengths = row_lengths(X)
     X, y = X / lengths[:, None], y / lengths
     unit = float(np.abs(y).max()) or 1.0
     y = y / unit
@@ -93,6 +103,26 @@ def _linear_program(X: np.ndarray, y: np.ndarray, ball: str) -> tuple[np.ndarray
                      A_eq=np.hstack([X, np.zeros((N, 1))]), b_eq=y, bounds=[(None, None)] * d + [(0, None)],
                      method="highs-ds")
     return answer.x[:d] * unit, np.asarray(answer.eqlin.marginals / lengths)
+
+
+def _gauge_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise by the proximal map, and where that fails by the convex face."""
+    if norm.shrink is None:
+        return _convex_program(X, y, norm)
+    lengths = row_lengths(X)
+    rows, goal, best = X / lengths[:, None], y / lengths, (np.inf, np.zeros(X.shape[1]), np.zeros(y.size))
+    inverse = np.linalg.pinv(rows @ rows.T, rcond=1e-12, hermitian=True)
+    attempts = (lambda: least(X, y, norm.shrink), lambda: [_convex_program(X, y, norm)] if norm.convex else [])
+    for attempt in attempts:
+        for w, nu in attempt():
+            for _ in range(2):                               # onto the equations themselves
+                w = w + (inverse @ (goal - rows @ w)) @ rows
+            best = min(best, (_proved(X, y, norm, w, nu)[0], w, nu), key=lambda found: found[0])
+            if best[0] <= 0.1 * CERTIFIED:
+                break
+        if best[0] <= CERTIFIED or not y.any():
+            break
+    return best[1:]
 
 
 def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,8 @@
-"""How stationary parameters are for min ½‖u‖² with margins y_n⟨F(u), x_n⟩ ≥ 1: what homogeneous models tend to."""
+"""How far parameters are from a stationary point of the margin problem in parameters, min ½‖u‖² s.t. y_n⟨F(u), x_n⟩ ≥ 1.
+
+Gradient descent on a homogeneous model w = F(u) goes to such points in direction; which of them are limits of the margin
+problem in w is another question. The residual says that the first happened, without a claim to "the" optimum.
+"""
 from __future__ import annotations
 
 import numpy as np
@@ -8,41 +12,75 @@ from fastbias.problem import Problem
 __all__ = ["kkt_residual", "stationarity"]
 
 
-def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray, degree: int) -> tuple[float, np.ndarray]:
-    """The KKT residual of u (n,), and the λ ≥ 0 (M,) that attains it, where F is homogeneous of a degree L.
+def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray, degree: float) -> tuple[float, np.ndarray]:
+    """Return how far u is from a KKT point in direction, and the multipliers λ ≥ 0 that show it.
 
-    With u scaled to a least margin of one: the least over λ ≥ 0 of the root of
-    ‖u − Σ λ_n h_n‖²/‖u‖² + Σ (λ_n (m_n − 1) L/‖u‖²)²; at a stationary point Σ λ_n = ‖u‖²/L.
+    With u scaled so that the least margin is one (margins scale with the power L of u, rows h_n with L − 1), it is
+
+        min over λ ≥ 0 of  ( ‖u − Σ λ_n h_n‖² / ‖u‖²  +  Σ_n (λ_n (m_n − 1) L / ‖u‖²)² )^½,
+
+    stationarity and complementary slackness, by non-negative least squares: 0 at KKT points, 1 for λ = 0, and no units.
 
     Parameters
     ----------
     u : (n,)
+        Parameters, of any size: they may be 1e150.
     H : (M, n)
-        Rows h_n = F'(u)ᵀ(y_n x_n).
+        The gradients of the margins in u: rows F'(u)ᵀ(y_n x_n).
     margins : (M,)
-        m_n = y_n⟨F(u), x_n⟩, all positive.
-    degree : int ≥ 1
+        y_n⟨F(u), x_n⟩.
+    degree : float ≥ 1
+        L with F(c u) = c^L F(u) for c > 0.
+
+    Returns
+    -------
+    residual : float
+        Infinite where a margin is not positive or something is not finite: u is then not feasible at any scale.
+    lam : (M,)
+        λ of the scaled problem; zeros where the residual is infinite.
+
+    Raises
+    ------
+    ArithmeticError
+        Where the non-negative least squares do not end.
 
     References
     ----------
-    Lyu & Li, "Gradient descent maximizes the margin of homogeneous neural networks" (2020); Gunasekar, Lee, Soudry, Srebro
-    (2018b).
+    Lyu, Li (2020), "Gradient Descent Maximizes the Margin of Homogeneous Neural Networks"; Gunasekar, Lee, Soudry, Srebro
+    (2018), "Implicit Bias of Gradient Descent on Linear Convolutional Networks".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbias.stationarity import kkt_residual
+    >>> x = np.array([3.0, 4.0])                                        # the linear model: u along x is the answer
+    >>> [round(kkt_residual(np.array(u), x[None], np.array([x @ u]), 1)[0], 12) for u in ([6.0, 8.0], [1.0, 0.0])]
+    [0.0, 0.8]
     """
     from scipy.optimize import nnls
+    none = float("inf"), np.zeros(margins.size)
+    largest = float(np.abs(u).max())
     least = float(margins.min())
-    m, size = margins / least, float(np.linalg.norm(u))
-    # in units where u, and so Σ λ_n m_n, is one: h_n ‖u‖/(L m) is of size one
-    rows = np.vstack([(H * (size / degree / least)).T, np.diag(m - 1.0)])
-    lam, residual = nnls(rows, np.concatenate([u / size, np.zeros(m.size)]))
-    return float(residual), lam
+    if not (np.isfinite(margins).all() and np.isfinite(H).all() and 0 < largest < np.inf and least > 0):
+        return none
+    length = largest * float(np.linalg.norm(u / largest))
+    unit = u / largest / (length / largest)
+    # with μ_n = λ_n L/‖u‖² the scale of u cancels, and what is left is of size one: Σ μ_n m_n = 1 at KKT points
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows, slack = H / least * length / degree, (margins - least) / least
+    if not (np.isfinite(rows).all() and np.isfinite(slack).all()):
+        return none
+    try:
+        mu, residual = nnls(np.vstack([rows.T, np.diag(slack)]), np.append(unit, np.zeros(margins.size)),
+                            maxiter=30 * margins.size + 300)
+    except RuntimeError:
+        raise ArithmeticError("the non-negative least squares of the KKT residual did not end") from None
+    scale = np.exp(np.log(length) - np.log(least) / degree)                # ‖u‖ at least margin one
+    return float(residual), mu * (scale / degree) * scale
 
 
 def stationarity(problem: Problem, u: np.ndarray) -> tuple[float, np.ndarray]:
-    """`kkt_residual` of parameters u (n,) of a problem with a homogeneous model; infinite where a margin is not positive."""
+    """`kkt_residual` of parameters u (n,) of a problem with a homogeneous model; they are first brought to size one."""
     u = u / max(float(np.abs(u).max()), 1e-300)              # of any size: the residual does not depend on it
     margins = problem.Z @ problem.predictor(u)
-    if not margins.min() > 0:
-        return float("inf"), np.zeros(margins.size)
-    model = problem.model
-    H = problem.Z if model.linear else np.array([model.pull(u, z) for z in problem.Z])
-    return kkt_residual(u, H, margins, model.degree)
+    return kkt_residual(u, problem.model.pulls(u, problem.Z), margins, problem.model.degree)

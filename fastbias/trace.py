@@ -120,6 +120,7 @@ class Trace:
         w, goal = self.w.reshape(len(self), -1), goal.ravel()
         if direction:
             with np.errstate(invalid="ignore", divide="ignore"):
+                w = w / np.abs(w).max(axis=1, keepdims=True)   # (whose squares fit float64)
                 w, goal = w / np.linalg.norm(w, axis=1, keepdims=True), goal / np.linalg.norm(goal)
         return np.asarray(np.linalg.norm(w - goal, axis=1))
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
+from fastbias.doors import call
 
 EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps) for x in module.EXAMPLES]
 
@@ -99,6 +100,8 @@ N, P, L = fb.norms, fb.potentials, fb.losses
     (broken(N.l2, norm=constant), "breaks the law"),
     (broken(N.l2, dual_norm=N.l1.dual_norm), "eq. 12"),
     (broken(N.l1, matrix=np.eye), "matrix"),
+    (broken(N.fourier(5), shrink=N.group([[0, 1, 2, 3, 4]]).shrink), "shrink"),
+    (broken(N.l2, shrink=lambda x, t: (x * max(0, 1 - t / np.linalg.norm(x)), lambda rows: rows)), "slope"),
     (broken(P.entropy, inverse_link=P.euclidean.inverse_link), "inside its domain"),
     (broken(P.entropy, link=log_anywhere), "OUT_OF_DOMAIN"),
     (broken(P.entropy, metric=P.euclidean.metric), "breaks the law"),
@@ -133,6 +136,8 @@ def test_norms_take_rows_and_check_lengths():
         N.quadratic([1, 2])([1, 2, 3])
     with pytest.raises(ValueError, match="length 2"):
         N.quadratic([1, 2]).direction([1, 2, 3])
+    with pytest.raises(ValueError, match="d must be a whole number"):
+        N.fourier(0)
     assert [N.lp(1), N.lp(2), N.lp(np.inf)] == [N.l1, N.l2, N.linf]
 
 
@@ -155,3 +160,40 @@ def test_ties_go_to_the_first_within_the_stated_tolerance():
     assert N.l1.direction([1, -3, 3]).tolist() == [0, -3, 0]
     assert N.l1.direction([1, 3 * (1 - 1e-13), 3]).tolist() == [0, 3 * (1 - 1e-13), 0]
     assert N.l1.direction([1, 3 * (1 - 1e-11), 3]).tolist() == [0, 0, 3]
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 8])
+def test_the_fourier_norm_is_that_of_numpy(d):
+    norm, rng = N.fourier(d), np.random.default_rng(d)
+    for w in rng.normal(size=(5, d)):
+        sizes = np.abs(np.fft.fft(w))
+        assert norm(w) == pytest.approx(sizes.sum(), rel=1e-13)
+        assert norm.dual(w) == pytest.approx(sizes.max() / d, rel=1e-13)
+        assert norm(np.roll(w, 2)) == pytest.approx(norm(w), rel=1e-13)
+        moved = np.fft.fft(norm.direction(w))
+        k = np.argmax(sizes[:d // 2 + 1])
+        wanted = np.where(np.isin(np.arange(d), (k, (d - k) % d)), np.fft.fft(w) / (d if k == (d - k) % d else 2 * d), 0)
+        assert moved == pytest.approx(wanted, abs=1e-14)
+
+
+def test_tied_frequencies_go_to_the_first_and_move_in_pairs():
+    j = np.arange(8)
+    slow, fast = np.cos(2 * np.pi * j / 8), np.sin(2 * np.pi * 3 * j / 8)
+    assert N.fourier(8).direction(slow + fast) == pytest.approx(slow / 16, abs=1e-15)
+    assert N.fourier(8).direction(slow * (1 - 1e-13) + fast) == pytest.approx(slow / 16, abs=1e-14)
+    assert N.fourier(8).direction(slow * (1 - 1e-11) + fast) == pytest.approx(fast / 16, abs=1e-15)
+    out = np.zeros(8)
+    call(N.fourier(8).steepest, N.fourier(8).params, np.full(8, np.nan), out)
+    assert np.isnan(out).all()
+
+
+def test_proximal_maps_are_minimisers():
+    """½‖v − x‖² + t‖v‖ is strongly convex, so that v is at least as good as any other point."""
+    rng = np.random.default_rng(0)
+    for norm in (n for n in N.EXAMPLES if n.shrink):
+        for t in (0.1, 1.0, 10.0):
+            x = rng.normal(size=norm.size)
+            v = norm.shrink(x, t)[0]
+            value = ((v - x) ** 2).sum() / 2 + t * norm(v)
+            for other in v + rng.normal(size=(20, norm.size)) * 10.0 ** rng.uniform(-6, 0, size=(20, 1)):
+                assert ((other - x) ** 2).sum() / 2 + t * norm(other) >= value + ((other - v) ** 2).sum() / 2 - 1e-12

@@ -230,6 +230,25 @@ def test_theorem_7_wants_a_start_of_full_rank():
                 fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.1), model=model, start=model.start(0.1)).limit()
 
 
+def test_with_fewer_columns_the_maximum_margin_over_all_semidefinite_matrices_is_not_claimed():
+    """Here I/2 has a margin of 1/2, and v vᵀ of rank one at most sin²(π/8)."""
+    X = [[[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0.5, -0.5], [-0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]]
+    thin = fb.models.symmetric(2, 1)
+    plan = plan_for(thin, method=SCALED, start=[0.3, 0.1], data=(X, np.ones(4)))
+    with pytest.raises(fb.NoTheorem, match="needs a run first"):
+        plan.limit()
+    trace = plan.run(300)
+    limit = plan.limit()
+    assert limit.norm is None
+    assert limit.duality_gap == trace.kkt_residual()[-1]
+    assert trace.margin(fb.norms.nuclear(2, 2))[-1] <= np.sin(np.pi / 8) ** 2 + 1e-12
+    assert fb.psd_margin(X, np.ones(4)).margin == pytest.approx(0.5)
+    assert "Theorem 7" not in limit.source
+    full = fb.models.symmetric(2)
+    squares = plan_for(full, "squared", start=full.start(0.3), data=([[[1, 0], [0, 0]]], [0.5])).limit()
+    assert "(2017)" in squares.source
+
+
 # --- losses with a root ----------------------------------------------------------------------------------------------------
 
 def q_alpha(w, alpha):

@@ -101,6 +101,8 @@ class Method:
         for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
             if values.any():
                 words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
+        if self.sampling.batch:
+            words.append(f"batch={self.sampling.batch}")
         if self.decay:
             words.append(f"weight_decay={self.decay:g}")
         return f"{self.name}({', '.join(words)})"

@@ -179,7 +179,7 @@ def symmetric(n: int, rank: int | None = None) -> Model:
                  penalty=lambda w: float(np.trace(w.reshape(n, n))), balance=lambda w: _roots(w, n, r),
                  bias=(lambda shape: norms.nuclear(n, n)) if r >= n else None, semidefinite=True,
                  mirror=(lambda u: _entropy(u, n, r)) if r >= n else None, commuting=True,
-                 source="Gunasekar, Lee, Soudry, Srebro (2018), Theorem 7")
+                 source="Gunasekar, Lee, Soudry, Srebro (2018), Theorem 7" if r >= n else "")
 
 
 def _halves(w: np.ndarray, m: int, n: int, rank: int) -> np.ndarray | None:

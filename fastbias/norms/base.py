@@ -10,6 +10,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import MAP, VALUE, Piece, expect
 from fastbias.doors import call
+from fastbias.proximal import Shrink
 
 __all__ = ["TIE_TOL", "Norm"]
 
@@ -42,6 +43,9 @@ class Norm:
         Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential equation.
     convex : callable, optional
         (cvxpy itself, its expression w) → its expression ‖w‖.
+    shrink : callable, optional
+        The proximal map, (x (d,), t > 0) → (v, slope): v = argmin ½‖v − x‖₂² + t‖v‖, and slope, which takes rows (k, d) to
+        their products with the derivative of v in x. It spares the oracles the cone solver.
     shape : (int, int), optional
         The shape of the matrices that it is a norm of (kept flat, row after row).
     resized : callable, optional
@@ -61,6 +65,7 @@ class Norm:
     matrix: Callable[[int], np.ndarray] | None = None
     smooth: bool = False
     convex: Callable[[Any, Any], Any] | None = None
+    shrink: Shrink | None = None
     shape: tuple[int, int] | None = None
     resized: Callable[[int, int], Norm] | None = None
     fused: tuple[int, Piece] | None = None

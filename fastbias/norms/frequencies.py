@@ -8,6 +8,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import MAP, VALUE, kernel, piece
 from fastbias.norms.base import TIE_TOL, Norm
+from fastbias.proximal import blockwise
 from fastbias.recipes import recorded
 
 __all__ = ["fourier"]
@@ -101,13 +102,14 @@ def fourier(d: int) -> Norm:
     tables[np.abs(tables) < 1e-15] = 0.0                      # the roots of cosine and sine, exactly
     k = np.arange(d // 2 + 1)
     even, odd = tables[:, np.outer(k, np.arange(d)) % d]
-    weights = np.where(2 * k % d == 0, 1.0, 2.0)
+    counts = np.where(2 * k % d == 0, 1.0, 2.0)               # of frequencies ±k
+    waves = np.vstack([even, odd[counts == 2]]) * np.sqrt(np.append(counts, counts[counts == 2]) / d)[:, None]
 
     def convex(cp: Any, w: Any) -> Any:
-        return weights @ cp.norm(cp.vstack([even @ w, odd @ w]), 2, axis=0)
+        return counts @ cp.norm(cp.vstack([even @ w, odd @ w]), 2, axis=0)
 
     return Norm("fourier", _fourier_steepest, _fourier_dual, _fourier_norm, np.concatenate([[TIE_TOL], *tables]), size=d,
-                convex=convex)
+                convex=convex, shrink=blockwise(np.sqrt(d * counts), np.append(k, k[counts == 2]), waves))
 
 
 EXAMPLES: tuple[Norm, ...] = (fourier(5), fourier(8))

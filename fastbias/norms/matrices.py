@@ -6,6 +6,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.abi import MAP, VALUE, kernel, piece
 from fastbias.norms.base import TIE_TOL, Norm
+from fastbias.proximal import Shrink, Slope, quotients
 from fastbias.recipes import recorded
 
 __all__ = ["nuclear", "spectral"]
@@ -123,7 +124,28 @@ def nuclear(m: int, n: int) -> Norm:
     """
     params, shape = _params(m, n)
     return Norm("nuclear", _nuclear_steepest, _largest_value, _sum_of_values, params, size=shape[0] * shape[1],
-                convex=lambda cp, w: cp.normNuc(cp.reshape(w, shape, order="C")), shape=shape, resized=nuclear)
+                convex=lambda cp, w: cp.normNuc(cp.reshape(w, shape, order="C")), shrink=_lower_values(m, n), shape=shape,
+                resized=nuclear)
+
+
+def _lower_values(m: int, n: int) -> Shrink:
+    """The proximal map of the nuclear norm: singular values lowered by t; its derivative by divided differences."""
+    k = min(m, n)
+
+    def shrink(x: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:
+        U, S, V = np.linalg.svd(x.reshape(m, n))
+        low = np.maximum(S - t, 0.0)
+
+        def slope(rows: np.ndarray) -> np.ndarray:
+            s = np.append(S, np.zeros(m + n - 2 * k))             # as many as rows or columns, whichever are more
+            even, odd = quotients(s[:m], s[:n], t), quotients(s[:m], -s[:n], t)
+            odd += quotients(s[:n], -s[:m], t).T                  # f(σ_i) + f(σ_j) over σ_i + σ_j
+            H = U.T @ rows.reshape(-1, m, n) @ V.T
+            D = H * (even + odd) / 2
+            D[:, :k, :k] += H[:, :k, :k].transpose(0, 2, 1) * (even - odd)[:k, :k] / 2
+            return np.asarray((U @ D @ V).reshape(rows.shape))
+        return np.asarray(((U[:, :k] * low) @ V[:k]).ravel()), slope
+    return shrink
 
 
 EXAMPLES: tuple[Norm, ...] = (spectral(2, 3), nuclear(3, 2))

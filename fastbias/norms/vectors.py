@@ -8,6 +8,7 @@ import numpy as np
 from fastbias import bursts, checks
 from fastbias.abi import MAP, VALUE, kernel, piece
 from fastbias.norms.base import TIE_TOL, Norm
+from fastbias.proximal import blockwise
 from fastbias.recipes import recorded
 
 __all__ = ["group", "l1", "l2", "linf", "lp", "quadratic"]
@@ -300,9 +301,11 @@ def group(groups: Any) -> Norm:
         raise ValueError(f"groups must hold each feature 0 ... d-1 exactly once, got {checks.short(groups)}")
     ends = np.concatenate([[0.0], np.cumsum([float(g.size) for g in index])])
     parts = [g.astype(int) for g in index]
+    owner = np.repeat(np.arange(len(parts)), [len(g) for g in parts])[np.argsort(flat)]
     return Norm("group", _group_steepest, _group_dual, _group_norm,
                 np.concatenate([[TIE_TOL, float(len(index))], ends, flat]), size=flat.size,
-                convex=lambda cp, w: sum(cp.norm(w[part], 2) for part in parts))
+                convex=lambda cp, w: sum(cp.norm(w[part], 2) for part in parts),
+                shrink=blockwise(np.ones(len(parts)), owner))
 
 
 EXAMPLES: tuple[Norm, ...] = (l1, l2, linf, lp(4 / 3), lp(1.5), lp(3), quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3],

@@ -111,14 +111,36 @@ class Potential:
     def project(self, A: np.ndarray, b: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
 
-        Damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν), with rows of length one, dependent rows left
-        out. It certifies nothing: `fastbias.bregman_projection` does.
+        For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν);
+        with rows of length one, dependent rows left out. It certifies nothing: `fastbias.bregman_projection` does.
         """
         lengths = np.linalg.norm(A, axis=1)
         lengths[lengths == 0] = 1.0
         rows = independent_rows(A / lengths[:, None])
         V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
+        w, mu = self._project_dual(V, c, z0) if self.matrix is None else self._project_linear(V, c, z0, self.matrix)
+        nu = np.zeros(b.size)
+        nu[rows] = mu / lengths[rows]
+        return w, nu
 
+    def _project_linear(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray, matrix: Callable[[int], np.ndarray]
+                        ) -> tuple[np.ndarray, np.ndarray]:
+        """The same for ψ(w) = ½wᵀDw, D = LLᵀ: in u = Lᵀw it is linear least squares, by QR, refined once."""
+        from scipy.linalg import qr, solve_triangular
+        L = None if matrix is np.eye else np.linalg.cholesky(matrix(z0.size))
+
+        def half(x: np.ndarray, trans: int = 0) -> np.ndarray:
+            return x if L is None else np.asarray(solve_triangular(L, x, lower=True, trans=trans))
+
+        Q, R = qr(half(V.T), mode="economic")
+        w, mu = half(half(z0), trans=1), np.zeros(c.size)
+        for _ in range(2):
+            u = solve_triangular(R, c - V @ w, trans=1)
+            w, mu = w + half(Q @ u, trans=1), mu + solve_triangular(R, u)
+        return w, mu
+
+    def _project_dual(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same by damped Newton on the dual, for independent rows V of length one."""
         def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
             z = z0 + mu @ V
             w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
@@ -147,9 +169,7 @@ class Potential:
                 and not self.symmetric:
             with suppress(ValueError):                       # a domain that is not the whole space, though none is claimed
                 w, mu = self._project_primal(V, c, z0)
-        nu = np.zeros(b.size)
-        nu[rows] = mu / lengths[rows]
-        return w, nu
+        return w, mu
 
     def _project_primal(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same by Newton's method on ψ(w) − ⟨z0, w⟩ along {w : Vw = c}, where the link is steep and its inverse flat."""

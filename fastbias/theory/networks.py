@@ -9,18 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastbias import semidefinite
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
-from fastbias.margins import separate, widest
+from fastbias.margins import Separability, separate, widest
 from fastbias.problem import Problem, Unreachable, symmetric
 from fastbias.projections import bregman_projection
-from fastbias.semidefinite import NotSeparable, widest_semidefinite
 from fastbias.stationarity import stationarity
 from fastbias.theory.base import Row
 
 __all__ = ["NETWORK", "network"]
 
 LYU = "Lyu & Li (2020); Gunasekar, Lee, Soudry, Srebro (2018b)"
-LI = "Li, Luo, Lyu (2021); Gunasekar, Woodworth, Bhojanapalli, Neyshabur, Srebro (2017)"
+COMMUTING = "Gunasekar, Woodworth, Bhojanapalli, Neyshabur, Srebro (2017)"
+LI = f"Li, Luo, Lyu (2021); {COMMUTING}"
 
 
 def _gradient(problem: Problem) -> bool:
@@ -115,18 +116,9 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
     if not rows[0].holds:
         raise NoTheorem(f"{row.name} asks for an exponential tail, which the {loss.name} loss has not; the nearest losses "
                         "are exponential and logistic", row.source, tuple(rows))
-    told, found = "the data are linearly separable", None
-    if model.semidefinite:
-        told = "some W ⪰ 0 separates the data"
-        try:
-            found, against = widest_semidefinite(problem.Z, problem.shape[0]), None
-        except NotSeparable as error:
-            against = error.dual
-    else:
-        separable = separate(problem.Z)
-        against = separable.dual
-        if separable.w is not None and row.norm is not None:
-            found = widest(problem.Z, problem.shape, row.norm(problem), separable.w)
+    told = "some W ⪰ 0 separates the data" if model.semidefinite else "the data are linearly separable"
+    separable, found = _separate(problem), None
+    against = separable.dual if separable.w is None else None
     rows.append(Hypothesis(told, against is None, "a separator" if against is None else "λ ≥ 0 in .dual is against it"))
     if against is not None:
         raise NoTheorem(f"{told}: that is not so, hence the loss does not go to 0 and {row.name} does not apply; λ in .dual "
@@ -139,6 +131,11 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
     if model.degree > 1:
         rows.append(Hypothesis("increments and gradients converge in direction", None, "seen only in a run"))
     rows += [Hypothesis(statement, None, model.source) for statement in model.conditions]
+    assert separable.w is not None
+    if model.semidefinite and model.bias is not None:           # with fewer columns it may be out of reach
+        found = semidefinite.widest(_symmetric(problem), problem.shape[0], separable.w)
+    elif row.norm is not None:
+        found = widest(problem.Z, problem.shape, row.norm(problem), separable.w)
     if found is None:
         return _stationary(problem, row, rows)
     rows += [*found.hypotheses, *_signs(problem, found.w.ravel())]
@@ -147,6 +144,19 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
                         "exactly, so signs that the maximum margin does not have stay for ever; the nearest is the same "
                         "with model.start(scale, rng=...)", model.source or row.source, tuple(rows))
     return replace(found, theorem=row.name, source=model.source or row.source, hypotheses=tuple(rows))
+
+
+def _symmetric(problem: Problem) -> np.ndarray:
+    """The rows z, as the symmetric parts of matrices, which are all that products with symmetric ones see."""
+    rows = problem.Z.reshape(-1, *problem.model.shape)  # type: ignore[misc]
+    return np.asarray(((rows + rows.transpose(0, 2, 1)) / 2).reshape(len(rows), -1))
+
+
+def _separate(problem: Problem) -> Separability:
+    """Whether some predictor that the model makes separates the data, with the certificate."""
+    if problem.model.semidefinite:
+        return semidefinite.separate(_symmetric(problem), problem.shape[0])
+    return separate(problem.Z)
 
 
 def _signs(problem: Problem, w: np.ndarray) -> list[Hypothesis]:
@@ -205,8 +215,8 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
         rows.append(Hypothesis("η → 0: the flow", None, f"{problem.rule!r}: finite steps end O(η) away from its limit"))
         rows += _descent(problem, flow)[1:]
     rows.append(Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
-    return Limit(found.w.reshape(problem.shape), "point", row.name, model.source or f"{PAPER}, §2.1", tuple(rows),
-                 found.certified, found.duality_gap, found.dual)
+    return Limit(found.w.reshape(problem.shape), "point", row.name, COMMUTING if model.commuting else
+                 model.source or f"{PAPER}, §2.1", tuple(rows), found.certified, found.duality_gap, found.dual)
 
 
 def _commutator(problem: Problem, start: np.ndarray) -> float:

@@ -1,0 +1,423 @@
+"""The runs of the atlas: for every row of the theory's tables at least one small plan, and how far it is followed."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastbias as fb
+
+m, psi, norms, steps, models = fb.methods, fb.potentials, fb.norms, fb.steps, fb.models
+Data = tuple[Any, Any]
+
+
+class Steps(NamedTuple):
+    """So many updates, or fewer where the run comes to rest or log L is at ``until``."""
+
+    count: int
+    until: float | None = None
+
+
+class Far(NamedTuple):
+    """Fast-forward to log t, after so many ordinary updates."""
+
+    log_t: float = 1e9
+    after: int = 0
+
+
+class Flow(NamedTuple):
+    """The flow η → 0 for a time; inf: to its limit point."""
+
+    time: float = np.inf
+
+
+LONG = Steps(100_000)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run, where it stands on the map, and what it is held against where theory names no limit.
+
+    ``other`` is a second run that differs in nothing but ``differ``; ``instead`` solves for the point or direction that one
+    might expect, ``expected`` says what that is; ``finer`` is the same run at half the step size, for limits of flows, which
+    finite steps miss by O(η).
+    """
+
+    family: str
+    label: str
+    plan: fb.Plan
+    how: Steps | Far | Flow = LONG
+    other: fb.Plan | None = None
+    differ: str = ""
+    instead: Callable[[fb.Trace], Any] | None = None
+    expected: str = ""
+    finer: fb.Plan | None = None
+
+
+def follow(plan: fb.Plan, how: Steps | Far | Flow) -> fb.Trace:
+    """Run a plan as far as its case says."""
+    if isinstance(how, Flow):
+        return plan.flow(how.time)
+    if isinstance(how, Far):
+        if how.after:
+            plan.run(how.after)
+        return plan.fast_forward(how.log_t)
+    return plan.run(how.count, until=how.until)
+
+
+# --- data ----------------------------------------------------------------------------------------------------------------
+
+REGRESSION: Data = tuple(fb.data.random_regression(2, 5, 0, positive=True))      # two equations, five unknowns
+EXAMPLE_2, EXAMPLE_3, EXAMPLE_4 = (tuple(fb.data.example(i)) for i in (2, 3, 4))
+TURNS: Data = [[0, 3, -1], [3, 2, 2]], [2, -4]                                   # §2.4: a path that is not monotone
+CYCLE: Data = np.array([[-1, 1, 1, 1, 1, -1, -1, 1], [-1, 1, 1, -1, -1, 1, 1, 1], [1, -1, 1, 1, 1, -1, 1, 1],
+                        [1, -1, 1, 1, -1, 1, 1, 1], [1, -1, 1, -1, 1, 1, 1, -1], [1, 1, -1, 1, 1, 1, 1, -1],
+                        [1, 1, -1, 1, 1, 1, -1, 1], [1, 1, 1, 1, -1, -1, 1, -1]]), np.ones(8)    # AdaBoost's 8 × 8
+GROUPS = [[0, 2], [1, 3]]
+D4 = np.array([1.0, 2.0, 3.0, 4.0])
+CORNERS: Data = [[[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0.5, -0.5], [-0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]], np.ones(4)
+
+
+def apart() -> Data:
+    """Six separable points in four dimensions whose maximum margins differ from norm to norm."""
+    rng = np.random.default_rng(264)
+    w, X = rng.normal(size=4), rng.normal(size=(6, 4))
+    y = np.sign(X @ w)
+    return X + 0.3 * y[:, None] * w / np.linalg.norm(w), y
+
+
+def on_axes() -> Data:
+    """Six points along two axes, their mirror images, and two behind: gradient descent goes straight to (1, 1)."""
+    X = np.array([[0.5, 1.5], [1.5, 0.5], [-1.5, -0.5], [-0.5, -1.5], [2.5, 1.5], [-1, -3]])
+    return X, np.sign(X.sum(axis=1))
+
+
+def classes() -> Data:
+    """Twenty points of three classes in four dimensions."""
+    rng = np.random.default_rng(0)
+    labels = np.append(np.arange(3), rng.integers(3, size=17))
+    return rng.normal(size=(20, 4)) + 3 * np.eye(4)[labels], labels
+
+
+def matrices() -> Data:
+    """Nine 2 × 3 matrices, labelled by a random one."""
+    X = np.random.default_rng(3).normal(size=(9, 2, 3))
+    return X, np.sign((X * np.random.default_rng(4).normal(size=(2, 3))).sum((1, 2)))
+
+
+def symmetric_matrices(n: int, N: int, seed: int) -> Data:
+    """N symmetric n × n matrices, labelled by a random W ⪰ 0."""
+    rng = np.random.default_rng(seed)
+    X, W = rng.normal(size=(N, n, n)), rng.normal(size=(n, n))
+    X = (X + X.transpose(0, 2, 1)) / 2
+    return X, np.sign((X * (W @ W.T)).sum((1, 2)))
+
+
+def commuting() -> Data:
+    """Two symmetric 3 × 3 matrices with the same eigenvectors, and targets."""
+    rng = np.random.default_rng(5)
+    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    X = np.array([Q @ np.diag(rng.uniform(0.2, 1, 3)) @ Q.T for _ in range(2)])
+    return (X + X.transpose(0, 2, 1)) / 2, [0.5, 0.7]
+
+
+def signals(d: int = 6, N: int = 5, seed: int = 1) -> Data:
+    """N random points in d dimensions, labelled by a random w."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, d))
+    return X, np.sign(X @ rng.normal(size=d))
+
+
+def completion(R: float = 4.0) -> Data:
+    """After Li, Luo, Lyu (2021): all of a 3 × 3 matrix but its diagonal, 1 and R; v vᵀ, v = (1, 1, R), fits in rank one."""
+    places = [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)]
+    X = np.zeros((6, 3, 3))
+    for n, place in enumerate(places):
+        X[n][place] = 1
+    return X, [1, R, R] * 2
+
+
+# --- what runs are held against ------------------------------------------------------------------------------------------
+
+def projection(potential: fb.potentials.Potential) -> Callable[[fb.Trace], Any]:
+    """The Bregman projection of the start."""
+    return lambda trace: fb.bregman_projection(trace.problem.X, trace.problem.y, potential, trace.u[0]).w
+
+
+def least(norm: fb.norms.Norm) -> Callable[[fb.Trace], Any]:
+    """The solution of minimum norm."""
+    return lambda trace: fb.minimum_norm(trace.problem.X, trace.problem.y, norm).w.reshape(trace.w.shape[1:])
+
+
+def widest(norm: fb.norms.Norm) -> Callable[[fb.Trace], Any]:
+    """The maximum margin."""
+    return lambda trace: fb.max_margin(trace.problem.X, trace.problem.y, norm)
+
+
+def nearest_minimum(trace: fb.Trace) -> Any:
+    """The global minimum nearest to where the run is."""
+    return fb.bregman_projection(trace.problem.X, trace.problem.y, psi.euclidean, trace.w[-1]).w
+
+
+def ridge(trace: fb.Trace) -> Any:
+    """Where the ℓ2 regularisation path has the norm that the run ended with."""
+    w = trace.w[-1]
+    return fb.regularisation_path(trace.problem.X, trace.problem.y, [np.linalg.norm(w)], "l2", trace.problem.loss).w[0]
+
+
+def gentle(potential: fb.potentials.Potential, data: Data, constraint: Any = None) -> float:
+    """η = 1/(4λ), λ the largest curvature of the squared loss in the dual variable at the projection and at the start."""
+    X, y = data
+    rows = X.reshape(len(X), -1)
+    points = [fb.bregman_projection(rows, y, potential, constraint=constraint).w]
+    if not potential.degenerate:
+        points.append(potential.start(rows.shape[1]))
+    return float(0.25 / max(np.linalg.norm(2 * rows @ np.array([potential.solve(w, x) for x in rows]).T, 2) for w in points))
+
+
+@fb.piece(fb.abi.MAP_AT)
+def own_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+    """H(w)⁻¹ g with H = diag 1/(1 + w²), w² that of the next coordinate: the Hessian of no potential."""
+    for i in range(w.size):
+        out[i] = g[i] * (1.0 + w[(i + 1) % w.size] ** 2)
+    return 0
+
+
+# --- Section 2 -----------------------------------------------------------------------------------------------------------
+
+def section_2() -> Iterator[Case]:
+    """Losses with a unique finite root."""
+    def fit(method: Any, data: Data = REGRESSION, loss: Any = "squared", start: Any = None) -> fb.Plan:
+        return fb.Plan(*data, loss=loss, method=method, start=start)
+    gd, mirror, D5 = m.gradient_descent, m.mirror_descent, np.arange(1.0, 6.0)
+    family = "gradient descent"
+    yield Case(family, "plain", fit(gd(0.02)))
+    yield Case(family, "from (1, …, 1)", fit(gd(0.02), start=np.ones(5)))
+    yield Case(family, "heavy ball", fit(gd(0.02, 0.5)))
+    yield Case(family, "Nesterov", fit(gd(0.02, 0.5, 0.5)))
+    yield Case(family, "stochastic", fit(gd(0.02, batch=1, rng=0)))
+    yield Case(family, "Huber", fit(gd(0.02), loss=fb.losses.huber(0.5)))
+    yield Case(family, "truncated", fit(gd(0.02), loss=fb.losses.truncated_squared(50.0)))
+    yield Case(family, "least squares", fit(gd(0.02), (np.random.default_rng(0).normal(size=(6, 4)), np.arange(6.0))))
+    family = "mirror descent"
+    for name, potential in (("entropy", psi.entropy), ("squared ℓ1.5", psi.squared_lp(1.5)), ("power 3", psi.power(3)),
+                            ("hypentropy 0.1", psi.hypentropy(0.1)), ("cosh", psi.cosh), ("quadratic", psi.quadratic(D5))):
+        yield Case(family, name, fit(mirror(potential, gentle(potential, REGRESSION))))
+    pairs = symmetric_matrices(2, 2, 0)[0], [1.0, 0.7]
+    spectral = psi.spectral_entropy(2)
+    yield Case(family, "spectral entropy", fit(mirror(spectral, gentle(spectral, pairs)), pairs))
+    yield Case(family, "entropy stochastic", fit(mirror("entropy", gentle(psi.entropy, REGRESSION), batch=1, rng=0)))
+    yield Case(family, "entropy Huber", fit(mirror("entropy", gentle(psi.entropy, REGRESSION)), loss=fb.losses.huber(0.5)))
+    affine = np.ones((1, 5)), [5.0]
+    eta = gentle(psi.entropy, REGRESSION, affine)
+    yield Case(family, "entropy with Σ w = d", fit(mirror("entropy", eta, constraint=affine)))
+    yield Case(family, "flow cosh", fit(mirror("cosh", 0.01)), Flow())
+    family = "with momentum"
+    yield Case(family, "dual entropy", fit(mirror("entropy", 0.05, dual_momentum=0.5), EXAMPLE_2))
+    yield Case(family, "dual cosh Nesterov", fit(mirror("cosh", gentle(psi.cosh, REGRESSION), 0.5, 0.0, 0.3)))
+    yield Case(family, "primal quadratic", fit(mirror(psi.quadratic(D5), 0.01, primal_momentum=0.5)))
+    for other, differ in ((mirror("entropy", 0.02, primal_momentum=0.5), "η = 0.05, 0.02"),
+                          (mirror("entropy", 0.05, primal_momentum=0.3), "β = 0.5, 0.3")):
+        yield Case(family, "primal entropy", fit(mirror("entropy", 0.05, primal_momentum=0.5), EXAMPLE_2),
+                   other=fit(other, EXAMPLE_2), differ=differ, instead=projection(psi.entropy), expected="argmin D_ψ")
+    family = "natural gradient"
+    yield Case(family, "flow entropy", fit(m.natural_gradient("entropy", 0.01)), Flow())
+    yield Case(family, "quadratic", fit(m.natural_gradient(psi.quadratic(D5), 0.01)))
+    yield Case(family, "entropy", fit(m.natural_gradient("entropy", 0.1), EXAMPLE_3),
+               other=fit(m.natural_gradient("entropy", 0.05), EXAMPLE_3), differ="η = 0.1, 0.05",
+               instead=projection(psi.entropy), expected="argmin D_ψ")
+    yield Case(family, "own metric", fit(m.natural_gradient(own_metric, 0.1), EXAMPLE_3, start=np.ones(2)),
+               other=fit(m.natural_gradient(own_metric, 0.05), EXAMPLE_3, start=np.ones(2)), differ="η = 0.1, 0.05")
+    family = "steepest descent"
+    yield Case(family, "ℓ2", fit(m.steepest_descent("l2", 0.02)))
+    yield Case(family, "quadratic", fit(m.steepest_descent(norms.quadratic(D5), 0.02)))
+    for name, norm, data, etas in (("ℓ4/3", norms.lp(4 / 3), EXAMPLE_4, (0.1, 0.05)),
+                                   ("ℓ∞", norms.linf, TURNS, (0.01, 0.005)),
+                                   ("group", norms.group([[0, 1], [2, 3, 4]]), REGRESSION, (0.05, 0.02))):
+        one, other = (fit(m.steepest_descent(norm, eta), data) for eta in etas)
+        yield Case(family, name, one, other=other, differ=f"η = {etas[0]:g}, {etas[1]:g}", instead=least(norm),
+                   expected="min norm")
+    family = "fixed length"
+    for name, method in (("ℓ3", m.steepest_descent(norms.lp(3), 0.1, normalised=True)), ("sign", m.sign_descent(0.1))):
+        yield Case(family, name, fit(method), instead=nearest_minimum, expected="the nearest minimum, for ever")
+    family = "coordinates"
+    one, other = (fit(m.coordinate_descent(eta), TURNS) for eta in (0.05, 0.02))
+    yield Case(family, "coordinate descent", one, other=other, differ="η = 0.05, 0.02", instead=least(norms.l1),
+               expected="min ℓ1")
+    yield Case(family, "ε-stagewise", fit(m.stagewise(1e-3), TURNS), other=fit(m.stagewise(5e-4), TURNS),
+               differ="ε = 10⁻³, 5·10⁻⁴", instead=least(norms.l1), expected="min ℓ1")
+    yield Case("AdaGrad", "", fit(m.adagrad(0.5)), other=fit(m.adagrad(0.1)), differ="η = 0.5, 0.1")
+    yield Case("Adam, RMSProp", "Adam", fit(m.adam(0.1)), other=fit(m.adam(0.01)), differ="η = 0.1, 0.01")
+
+
+# --- Section 3 -----------------------------------------------------------------------------------------------------------
+
+def section_3() -> Iterator[Case]:
+    """Strictly monotone losses on separable data."""
+    def part(method: Any, data: Data | None = None, loss: str = "exponential", start: Any = None) -> fb.Plan:
+        return fb.Plan(*(data or apart()), loss=loss, method=method, start=start)
+    gd, mirror, scaled, fall = m.gradient_descent, m.mirror_descent, steps.loss_scaled, steps.power
+    bounded = steps.bounded(1e300)
+    family = "gradient descent"
+    yield Case(family, "steps η/L", part(gd(scaled(0.05))))
+    yield Case(family, "classes η/L", part(gd(scaled(0.02)), classes(), "cross_entropy"))
+    for name, method, loss in (("exponential", gd(0.01), "exponential"), ("logistic", gd(0.1), "logistic"),
+                               ("sigmoid", gd(0.1), "sigmoid"), ("heavy ball", gd(0.05, 0.5), "logistic"),
+                               ("Nesterov", gd(0.05, 0.5, 0.5), "logistic"), ("η/√t", gd(fall(0.1, 0.5)), "logistic")):
+        yield Case(family, name, part(method, loss=loss), Far())
+    yield Case(family, "stochastic", part(gd(0.1, batch=1, rng=0), on_axes(), "logistic"), Steps(300_000))
+    yield Case(family, "flow", part(gd(0.1)), Flow(1e300))
+    yield Case(family, "η/t²", part(gd(fall(0.1, 2))), other=part(gd(fall(0.02, 2))), differ="η = 0.1, 0.02",
+               instead=widest(norms.l2), expected="ℓ2 max margin")
+    yield Case(family, "probit", part(gd(0.05), loss="probit"), Far(1e9), part(gd(0.05), loss="probit", start=np.ones(4)),
+               "w(0) = 0, (1, …, 1)", widest(norms.l2), "ℓ2 max margin")
+    yield Case("dual acceleration", "", part(m.dual_acceleration()))
+    family = "steepest descent"
+    for name, norm in (("ℓ1", norms.l1), ("ℓ1.5", norms.lp(1.5)), ("ℓ2", norms.l2), ("ℓ3", norms.lp(3)), ("ℓ∞", norms.linf),
+                       ("group", norms.group(GROUPS))):
+        yield Case(family, name, part(m.steepest_descent(norm, bounded)))
+    yield Case(family, "quadratic", part(m.steepest_descent(norms.quadratic(D4), 0.01)), Far())
+    yield Case(family, "ℓ1.5 logistic", part(m.steepest_descent(norms.lp(1.5), 0.05), loss="logistic"), Far())
+    for name, norm in (("spectral", norms.spectral(2, 3)), ("nuclear", norms.nuclear(2, 3))):
+        yield Case(family, name, part(m.steepest_descent(norm, bounded), matrices()), Steps(30_000))
+    one, other = (part(m.steepest_descent("linf", fall(eta, 2))) for eta in (0.1, 0.02))
+    yield Case(family, "η/t²", one, other=other, differ="η = 0.1, 0.02", instead=widest(norms.linf),
+               expected="ℓ∞ max margin")
+    family = "coordinates"
+    yield Case(family, "ties averaged", part(m.coordinate_descent(bounded, ties="average")))
+    yield Case(family, "line search shrunk", part(m.coordinate_descent(steps.line_search(), shrinkage=0.5), CYCLE),
+               Steps(20_000))
+    search = m.coordinate_descent(steps.line_search())
+    yield Case(family, "AdaBoost", part(search, CYCLE), Steps(20_000), part(search, CYCLE, start=0.1 * np.eye(8)[3]),
+               "w₄(0) = 0, 0.1", widest(norms.l1), "ℓ1 max margin")
+    yield Case(family, "ε-stagewise", part(m.stagewise(1.0)), other=part(m.stagewise(0.1)), differ="ε = 1, 0.1",
+               instead=widest(norms.l1), expected="ℓ1 max margin")
+    family = "fixed length"
+    yield Case(family, "sign", part(m.sign_descent(fall(0.1, 0.5))))
+    yield Case(family, "ℓ3", part(m.steepest_descent(norms.lp(3), fall(1.0, 0.5), normalised=True)))
+    yield Case(family, "Muon", part(m.muon(fall(1.0, 0.5)), matrices()), Steps(30_000))
+    yield Case(family, "Muon classes", part(m.muon(fall(0.1, 0.5)), classes(), "cross_entropy"), Steps(30_000))
+    yield Case(family, "sign constant", part(m.sign_descent(1.0)), other=part(m.sign_descent(0.1)), differ="η = 1, 0.1",
+               instead=widest(norms.linf), expected="ℓ∞ max margin")
+    alone = [[1, 0.5], [3, 1], [1.5, 4]], np.ones(3)                     # one support vector: the metric has its say
+    one, other = (part(m.adagrad(eta, G0=1.0), alone) for eta in (0.1, 0.5))
+    yield Case("AdaGrad", "G(∞) as at t = 10⁶", one, Far(after=1_000_000), other, "η = 0.1, 0.5")
+    family = "Adam, RMSProp"
+    yield Case(family, "Adam ε = 0", part(m.adam(fall(0.1, 0.5), beta2=0.99, eps=0)))
+    yield Case(family, "RMSProp ε = 0", part(m.rmsprop(fall(0.1, 0.5), eps=0)))
+    yield Case(family, "Adam", part(m.adam(fall(1.0, 0.5), eps=10), ([[2, 1]], [1])), Steps(300_000), part(
+        m.adam(fall(1.0, 0.5), eps=0), ([[2, 1]], [1])),
+               "ε = 10, 0", widest(norms.linf), "ℓ∞ max margin")
+    family = "mirror descent"
+    for name, potential in (("power 1.5", psi.power(1.5)), ("power 3", psi.power(3)), ("squared ℓ1.5", psi.squared_lp(1.5)),
+                            ("hypentropy 0.1", psi.hypentropy(0.1)), ("quadratic", psi.quadratic(D4))):
+        yield Case(family, name, part(mirror(potential, 0.01)), Far())
+    yield Case(family, "flow cosh", part(mirror("cosh", 0.01)), Flow(1e50))
+    own = replace(psi.power(3), name="own", horizon=None)
+    one, other = (part(mirror(own, scaled(0.2)), start=start) for start in (None, [1, -1, 1, -1]))
+    yield Case(family, "own potential", one, other=other, differ="w(0) = 0, ±1")
+    X = np.abs(apart()[0]) + 0.1, np.ones(6)                             # which some w > 0 separates
+    yield Case(family, "entropy", part(mirror("entropy", 0.01), X), Steps(300_000), part(
+        mirror("entropy", 0.01), X, start=[1, 0.1, 0.1, 1]), "w(0)", widest(norms.l1), "ℓ1 max margin")
+    plane = np.ones((1, 4)), [1.0]
+    yield Case(family, "Σ w = 1", part(mirror("euclidean", scaled(0.1), constraint=plane)), other=part(
+        mirror("euclidean", scaled(0.05), constraint=plane)), differ="η = 0.1, 0.05")
+    family = "with momentum"
+    yield Case(family, "dual hypentropy 0.1", part(mirror(psi.hypentropy(0.1), scaled(0.0025), dual_momentum=0.5)))
+    yield Case(family, "primal cosh", part(mirror("cosh", 0.1, primal_momentum=0.5)), Steps(300_000), part(
+        mirror("cosh", 0.01, primal_momentum=0.5)), "η = 0.1, 0.01")
+    family = "natural gradient"
+    yield Case(family, "flow hypentropy 0.1", part(m.natural_gradient(psi.hypentropy(0.1), 0.1)), Flow(1e300))
+    yield Case(family, "quadratic", part(m.natural_gradient(psi.quadratic(D4), 0.01)), Far())
+    yield Case(family, "hypentropy 1", part(m.natural_gradient(psi.hypentropy(1.0), 0.1)), Steps(300_000), part(
+        m.natural_gradient(psi.hypentropy(1.0), 0.01)), "η = 0.1, 0.01")
+
+
+# --- Section 4 -----------------------------------------------------------------------------------------------------------
+
+def section_4() -> Iterator[Case]:
+    """Models w = F(u)."""
+    def net(model: Any, data: Data, start: Any, loss: str = "exponential", method: Any = None,
+            eta: float = 0.001) -> fb.Plan:
+        method = method or m.gradient_descent(eta if loss == "squared" else steps.loss_scaled(eta))
+        return fb.Plan(*data, loss=loss, method=method, model=model, start=start)
+    deep, rng = Steps(1_000_000, -1e30), np.random.default_rng(3)
+    regression = rng.normal(size=(3, 6)), np.random.default_rng(4).normal(size=3)
+    two, plain, three = models.diagonal(2, signed=True), models.diagonal(2), models.diagonal(3, signed=True)
+    family = "diagonal depth 2"
+    yield Case(family, "signed", net(two, signals(), two.start(0.3)), deep)
+    yield Case(family, "unsigned", net(plain, signals(), plain.start(0.3, rng=1)), deep)
+    for scale in (0.1, 1.0):
+        one, finer = (net(two, regression, two.start(scale), "squared", eta=eta) for eta in (2e-4, 1e-4))
+        yield Case(family, f"α = {scale:g}", one, Steps(1_000_000), finer=finer)
+    yield Case(family, "flow α = 0.1", net(two, regression, two.start(0.1), "squared"), Flow())
+    yield Case(family, "balanced start", net(plain, regression, np.full(12, 0.3), "squared", eta=0.01), other=net(
+        plain, regression, plain.start(0.3, rng=1), "squared", eta=0.01), differ="u(0) = balanced, not")
+    family = "diagonal depth 3"
+    yield Case(family, "signed", net(three, signals(), three.start(0.3), eta=1e-5), Steps(3_000_000, -1e7), net(
+        three, signals(), 0.3 * np.array([1, 1, 1, 9, 9, 9] * 2) / 5, eta=1e-5), "u(0)")
+    yield Case(family, "signed", net(three, regression, three.start(0.3), "squared"), other=net(
+        three, regression, three.start(1.0), "squared"), differ="u(0) = 0.3, 1")
+    family = "UUᵀ"
+    square, thin = models.symmetric(3), models.symmetric(2, 1)
+    yield Case(family, "", net(square, symmetric_matrices(3, 5, 1), square.start(0.3)), deep)
+    one, other = (net(models.symmetric(2), CORNERS, start) for start in ([0.3, 0, 0.1, 0], [0.3, 0, 0, 0.1]))
+    yield Case(family, "U(0) of rank 1", one, deep, other, "the rank of U(0)", lambda trace: fb.psd_margin(*CORNERS),
+               "max margin")
+    yield Case(family, "one column", net(thin, CORNERS, [0.3, 0.1]), deep, net(thin, CORNERS, [0.1, -0.3]), "u(0)")
+    one, finer = (net(square, commuting(), square.start(0.3), "squared", eta=eta) for eta in (2e-3, 1e-3))
+    yield Case(family, "commuting", one, finer=finer)
+    yield Case(family, "flow commuting", net(square, commuting(), square.start(0.3), "squared"), Flow())
+    X, y = completion()
+    X = (X + X.transpose(0, 2, 1)) / 2
+    one, other = (net(square, (X, y), square.start(scale), "squared", eta=0.005) for scale in (1e-5, 1.0))
+    yield Case(family, "3 × 3 completion", one, Steps(30_000), other, "u(0) = 10⁻⁵ I, I", least(norms.nuclear(3, 3)),
+               "min nuclear norm")
+    family = "UVᵀ"
+    wide, rank_1, full = models.factorised(2, 3), models.factorised(2, 3, 1), models.factorised(3, 3)
+    pixels = signals()[0].reshape(5, 2, 3), signals()[1]
+    yield Case(family, "", net(wide, pixels, wide.start(0.01, rng=5)), deep)
+    yield Case(family, "rank 1", net(rank_1, pixels, rank_1.start(0.3, rng=1)), deep, net(
+        rank_1, pixels, rank_1.start(0.3, rng=2)), "u(0)")
+    one, other = (net(full, completion(), full.start(scale), "squared", eta=0.005) for scale in (1e-5, 1.0))
+    yield Case(family, "3 × 3 completion", one, Steps(30_000), other, "u(0) = 10⁻⁵ I, I", least(norms.nuclear(3, 3)),
+               "min nuclear norm")
+    family = "deep linear"
+    for depth, eta, how in ((2, 0.001, deep), (3, 1e-5, Steps(1_000_000, -1e6))):
+        linear = models.deep_linear(depth)
+        yield Case(family, f"depth {depth}", net(linear, signals(), linear.start(0.3), eta=eta), how)
+    linear = models.deep_linear(2)
+    yield Case(family, "depth 2", net(linear, regression, linear.start(0.3), "squared"), other=net(
+        linear, regression, linear.start(1.0), "squared"), differ="u(0) = 0.3 I, I")
+    family = "convolutional"
+    conv, conv_3, negative = models.convolutional(2), models.convolutional(3), ([[-1, -1, -1], [1, 0.5, -1]], [1, 1])
+    yield Case(family, "depth 2", net(conv, signals(), conv.start(0.01, rng=5)), deep)
+    yield Case(family, "depth 2 balanced start", net(conv, negative, conv.start(0.1)), deep, net(
+        conv, negative, conv.start(0.1, rng=1)), "u(0) = balanced, not")
+    one, other = (net(conv_3, signals(3, 3, 0), conv_3.start(1.0, rng=seed), eta=1e-5) for seed in (1, 2))
+    yield Case(family, "depth 3", one, Steps(1_000_000, -1e7), other, "u(0)")
+    yield Case(family, "depth 2", net(conv, regression, conv.start(0.3, rng=1), "squared"), other=net(
+        conv, regression, conv.start(1.0, rng=1), "squared"), differ="u(0)")
+    family = "ReLU"
+    relu, eye = models.relu([-1, 0, 1, 2], 6), np.eye(4)
+    for loss, data in (("exponential", (eye, [1, -1, -1, 1])), ("squared", (eye[[0, 1, 3]], [1, -1, 1]))):
+        one, other = (net(relu, data, relu.start(0.5, rng=seed), loss, eta=0.01) for seed in (0, 1))
+        yield Case(family, "6 units, d = 1", one, Steps(300_000, -1e8), other, "u(0)")
+    family = "other methods"
+    for loss, data, rule in (("exponential", signals(), steps.loss_scaled), ("squared", regression, steps.constant)):
+        one, other = (net(two, data, two.start(0.3), loss, m.adagrad(rule(eta))) for eta in (0.1, 0.01))
+        yield Case(family, "AdaGrad, diagonal depth 2", one, Steps(100_000, -1e8), other, "η = 0.1, 0.01")
+    family = "weight decay"
+    decayed, lean = m.gradient_descent(0.002, weight_decay=0.1), np.geomspace(0.6, 0.1, 6)
+    one, other = (net(three, signals(), np.tile(start, 2), method=decayed) for start in (lean, lean[::-1]))
+    yield Case(family, "diagonal depth 3", one, other=other, differ="u(0)")
+    decayed = m.gradient_descent(0.01, weight_decay=0.1)
+    one, other = (net(models.linear, regression, start, "squared", decayed) for start in (None, np.ones(6)))
+    yield Case(family, "linear", one, other=other, differ="u(0) = 0, 1", instead=ridge, expected="the ridge path")
+
+
+def cases() -> list[Case]:
+    """All of them, by section."""
+    return [*section_2(), *section_3(), *section_4()]

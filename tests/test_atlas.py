@@ -1,0 +1,29 @@
+"""The map of the field has every row of the theory's tables on it."""
+import dataclasses
+
+import pytest
+
+from fastbias.theory import ROOT
+from paper_figures import atlas
+
+pytestmark = pytest.mark.long
+
+
+def test_every_row_has_a_case_and_one_without_is_named(monkeypatch):
+    assert {entry.place[0] for entry in atlas.entries()} == set(atlas.TABLES)
+    fresh = dataclasses.replace(ROOT[0], name="a theorem of tomorrow", covers=lambda problem, flow: False)
+    monkeypatch.setitem(atlas.TABLES, "§2", (*ROOT, fresh))
+    with pytest.raises(LookupError, match="§2: a theorem of tomorrow"):
+        atlas.entries()
+
+
+def test_verdicts_follow_from_numbers():
+    every = {entry.name: entry for entry in atlas.entries()}
+    holds, none = every["gradient descent, plain"], every["natural gradient, own metric"]
+    assert holds.verdict == atlas.HOLDS
+    assert none.verdict == atlas.NONE
+    for entry, key, value, verdict in ((holds, "gap", 1e-6, atlas.FAILS), (none, "apart", 1e-7, atlas.OPEN)):
+        again = atlas.Entry(entry.case)
+        again.__dict__["runs"] = entry.runs
+        again.__dict__[key] = value
+        assert again.verdict == verdict
