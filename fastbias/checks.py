@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "classes", "equations", "name", "named", "number", "one_of", "path", "point", "positive_definite",
-           "short", "signs", "steps", "whole"]
+__all__ = ["array", "classes", "equations", "generator", "name", "named", "number", "one_of", "path", "point",
+           "positive_definite", "short", "signs", "steps", "whole"]
 
 
 def short(value: object) -> str:
@@ -59,6 +59,16 @@ def whole(label: str, value: object, *, least: int = 0, most: int | None = None)
     if most is not None and x > most:
         raise ValueError(f"{label} must be a whole number >= {least} and <= {most}, got {short(value)}")
     return int(value) if isinstance(value, numbers.Integral) else int(x)
+
+
+def generator(label: str, value: Any) -> np.random.Generator:
+    """A numpy Generator of a seed, a Generator (itself), or (None) the system."""
+    try:
+        if isinstance(value, (bool, list, tuple)):
+            raise TypeError
+        return np.random.default_rng(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{label} must be None, a whole number >= 0 or a numpy Generator, got {short(value)}") from None
 
 
 def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...], length: int | None = None,

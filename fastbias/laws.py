@@ -251,8 +251,9 @@ def _model(model: Model, rng: np.random.Generator, size: int) -> Iterator[tuple[
         yield "F(u) = w for the balanced u of w", _off(model.predictor(least, size), w), SHARP, w
         yield "its ‖u‖² is R(w)", _off(least @ least, model.penalty(w)), SHARP, w
         if model.bias is not None:
-            one, two = (model.penalty(x) / float(model.bias((size,) if model.shape is None else model.shape)(x))
-                        ** (2 / model.degree) for x in (w, -2.0 * w if not model.semidefinite else 3.0 * w))
+            norm = model.bias((size,) if model.shape is None else model.shape)
+            one, two = (model.penalty(x) / float(norm(x)) ** (2 / model.degree)
+                        for x in (w, model.predictor(rng.normal(size=n) * 10 ** rng.uniform(-1, 1), size)))
             yield "R is a power of the norm of its bias", _off(one, two), SHARP, w
     if model.invariant is not None and n > 1:
         off = u + 0.3 * np.sign(u)                        # (some have poles at 0)

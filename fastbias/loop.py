@@ -184,7 +184,8 @@ def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ign
             or (control[GRAM] != 0 and (d != N or n != N or K > 1))
             or (control[FILLED] > 0 and (control[LINEAR] != 0 or control[WEIGH] != 0 or K > 1
                                          or np.count_nonzero(X) != control[FILLED]))
-            or control[SEARCH] > 2 or (control[SEARCH] == 2 and K > 1)):
+            or control[SEARCH] > 2 or (control[SEARCH] == 2 and (K > 1 or control[LINEAR] != 0))
+            or (control[SEARCH] == 1 and control[LINEAR] == 0)):
         return 5
     if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
         return 6
@@ -380,14 +381,17 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
             if control[UNSCALED] != 0:
                 s = 0.0
             if control[SEARCH] != 0:                      # along the move, in units of the move
-                if control[SEARCH] == 2:
-                    step = quartic(forward, params.model, packed, N, d, u, move, at, w8, p, y, along8, trial8, control)
-                    if np.isnan(step) and control[HURRY] != 0:
+                asked, step = 0, np.nan
+                while True:
+                    if control[SEARCH] == 2:
+                        step = quartic(forward, params.model, packed, N, d, u, move, at, w8, p, y, along8, trial8, control)
+                    elif products(packed, N, d, K, move8, along8, control):
+                        step = search(slope, loss, p, along, y, trial, q)
+                    if control[HURRY] == 0 or not np.isnan(step):
                         break
-                else:
-                    if not products(packed, N, d, K, move8, along8, control):
-                        break
-                    step = search(slope, loss, p, along, y, trial, q)
+                    control[HURRY], asked = 0, 1          # the method has seen the gradient: first this update, then back
+                if asked != 0:
+                    control[HURRY] = 1
                 if np.isinf(step):
                     status = UNBOUNDED
                     break

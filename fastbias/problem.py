@@ -164,7 +164,8 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
         raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
                         f"got {checks.short(method)}")
     model = checks.one_of("model", model, models, Model)
-    if not model.linear and method.shaped is not None:
+    g = method.geometry
+    if not model.linear and (method.shaped or getattr(g, "shape", None) or getattr(g, "symmetric", 0)):
         raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the predictor, got {model!r}")
     if model.shape is not None and shape not in (model.shape, (model.length,)):
         raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} model, got {shape}")
@@ -177,17 +178,20 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     geometry = method.geometry
     size = getattr(geometry, "size", None)
     if size is not None and size != n:
-        raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, "
-                         f"got {n}")
+        if model.linear:
+            raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, got {n}")
+        raise ValueError(f"model must have {size} parameters for the {geometry.name} geometry, got {model.name} with {n}")
     wanted = getattr(geometry, "shape", None)
-    if model.linear and len(shape) > 1 and wanted not in (None, shape):
+    if len(shape) > 1 and wanted not in (None, shape):
         raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
                          f"got {shape}")
-    k = getattr(geometry, "symmetric", 0) if model.linear else 0
+    k = getattr(geometry, "symmetric", 0)
     if k and not symmetric(X, k):
         raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
                          "the same predictions")
     start = _start(start, n, data.size, method, model, shape)
+    if not np.isfinite(model.predictor(start, data.size)).all():
+        raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} model beyond float64")
     return Problem(X, y, loss, shape, method, model, start, _rule(data, method, model))
 
 
@@ -197,7 +201,7 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
     if rule.monotone and loss.kind != "monotone":
         raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for strictly "
                          "monotone losses")
-    if rule.loss and method.unscaled:
+    if rule.loss and method.unscaled and not method.decay:
         raise ValueError(f"step_size must have a meaning for {method!r}: its moves have a length of their own, which a rule "
                          "that divides by the loss would blow up")
     if rule.search and not loss.convex:
@@ -243,9 +247,7 @@ def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: t
         if start.model is not model and start.model.name != model.name:
             raise ValueError(f"start must be one of the {model.name} model, got {start!r}")
         start = start.of(size)
-    if not model.linear and isinstance(start, (list, tuple)) and len(start) and np.ndim(start[0]):
-        start = np.concatenate([checks.array("start", layer, "a list of layers", dims=(1, 2)).ravel() for layer in start])
-    start = checks.point("start", start, n, shape if model.linear else (n,))
+    start = checks.point("start", start, n, shape) if model.linear else _flat(start, n, model, size)
     if psi is not None:
         if not _inside(psi, start):
             raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got {checks.short(start)}")
@@ -258,6 +260,22 @@ def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: t
         if off > 1e-9:
             raise ValueError(f"start must satisfy the constraint Gw = h, got a relative residual of {off:.3g}")
     return start
+
+
+def _flat(start: Any, n: int, model: Model, size: int) -> np.ndarray:
+    """The parameters (n,) of a start that may also be a list of layers, or the layer itself where there is but one."""
+    shapes = [] if model.layers is None else model.layers(size)          # []: a list of layers of any shapes
+    wanted = f"a list of layers of shapes {', '.join(map(str, shapes))}" if shapes else "a list of layers"
+    if len(shapes) == 1:
+        sole = checks.array("start", start, wanted, dims=(1, 2, 3))
+        return checks.point("start", sole[0] if sole.ndim == 3 and len(sole) == 1 else sole, n, shapes[0])
+    layers = list(start) if isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1 else []
+    if not any(hasattr(layer, "__len__") for layer in layers):
+        return checks.point("start", start, n, (n,))
+    found = [checks.array("start", layer, wanted, dims=(1, 2)) for layer in layers]
+    if shapes and [layer.shape for layer in found] != shapes:
+        raise ValueError(f"start must be ({n},) or {wanted}, got {', '.join(str(layer.shape) for layer in found)}")
+    return checks.point("start", np.concatenate([layer.ravel() for layer in found]), n, (n,))
 
 
 def symmetric(rows: np.ndarray, n: int) -> bool:

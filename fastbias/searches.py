@@ -80,17 +80,13 @@ def _least(c1, c2, c3, c4):  # type: ignore[no-untyped-def]
     top = max(abs(A), abs(B), abs(C))
     if not top > 0.0 or not np.isfinite(top):
         return np.inf
-    scale = 1.0                                           # a = scale x, where the cubic's terms are of one size
-    if A > 0.0:
-        scale = max(max((abs(D) / A) ** (1.0 / 3.0), (abs(C) / A) ** 0.5), abs(B) / A)
-    elif C > 0.0:
-        scale = -D / C
-    A, B, C = A * scale ** 3, B * scale ** 2, C * scale
-    end = 2.0 if A > 0.0 else 1.0                         # Cauchy's bound: no root lies beyond
-    if A > 0.0:
-        end = 1.0 + max(abs(B), max(abs(C), abs(D))) / A
+    if not A > 0.0:                                       # the curved part is 0, so B is: a parabola
+        return -D / C if C > 0.0 else np.inf
+    scale = max(max((abs(D) / A) ** (1.0 / 3.0), (abs(C) / A) ** 0.5), abs(B) / A)
+    A, B, C = A * scale ** 3, B * scale ** 2, C * scale   # a = scale x, where the cubic's terms are of one size
+    end = 1.0 + max(abs(B), max(abs(C), abs(D))) / A      # Cauchy's bound: no root lies beyond
     turn0 = turn1 = 0.0                                   # where the cubic turns: at most one root between
-    if A > 0.0 and B * B > 3.0 * A * C:
+    if B * B > 3.0 * A * C:
         q = -(B + np.copysign(np.sqrt(B * B - 3.0 * A * C), B))
         x0, x1 = q / (3.0 * A), C / q if q != 0.0 else 0.0
         turn0, turn1 = min(x0, x1), max(x0, x1)
@@ -101,7 +97,7 @@ def _least(c1, c2, c3, c4):  # type: ignore[no-untyped-def]
             continue
         low, high = begin, stop
         if ((A * low + B) * low + C) * low + D < 0.0 <= ((A * high + B) * high + C) * high + D:
-            for _ in range(200):                          # halved to the last digit
+            for _ in range(1200):                         # halved to the last digit
                 middle = 0.5 * (low + high)
                 if not low < middle < high:
                     break
@@ -121,7 +117,7 @@ def quartic(forward, model, packed, N, d, u, move, at, w, p, y, plus, curved, co
     """The a > 0 that minimises Σ (p_n(a) − y_n)² along u + a move, where p(a) is quadratic: X F(u + a move), F of degree 2.
 
     Its parts are p(0), the curved one p2 = X F(c move), and p1 = X F(u + c move) − p − p2, in units c move as long as u.
-    Infinity where nothing moves; NaN if asked to come back.
+    0 where the loss does not fall along the move; NaN if asked to come back.
     """
     largest, size = 0.0, 0.0
     for j in range(u.size):
@@ -139,9 +135,14 @@ def quartic(forward, model, packed, N, d, u, move, at, w, p, y, plus, curved, co
     forward(model, at[:u.size], w[:d])
     if not products(packed, N, d, 1, w, plus, control):
         return np.nan
+    top = 0.0                                             # squares of the residuals alone may leave the numbers
+    for n in range(N):
+        top = max(top, max(abs(p[n] - y[n]), max(abs(plus[n] - p[n]), abs(curved[n]))))
+    if top == 0.0:
+        return 0.0
     c1 = c2 = c3 = c4 = 0.0
     for n in range(N):
-        r, p1, p2 = p[n] - y[n], plus[n] - p[n] - curved[n], curved[n]
+        r, p1, p2 = (p[n] - y[n]) / top, (plus[n] - p[n] - curved[n]) / top, curved[n] / top
         c1 += 2.0 * r * p1
         c2 += p1 * p1 + 2.0 * r * p2
         c3 += 2.0 * p1 * p2

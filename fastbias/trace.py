@@ -224,6 +224,29 @@ class Trace:
             raise ValueError("trace must be a run of a homogeneous model on a monotone loss for a KKT residual")
         return np.array([stationarity(problem, row)[0] for row in self.u])
 
+    def invariant(self) -> np.ndarray:
+        """Return what gradient flow on the model keeps, whatever the loss and data, at each row (K, M).
+
+        ``model.invariant`` of the layers, flat: UᵀU − VᵀV of a factorisation, W_lW_lᵀ − W_{l+1}ᵀW_{l+1} of a deep linear
+        network, differences of squares of a diagonal or (frequency by frequency) convolutional one. Gradient descent with
+        step η lets it drift by O(η), as far as it goes; ValueError where the trace knows no model, or one without such.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> gd, model = fb.methods.gradient_descent(0.01), fb.models.diagonal(2)
+        >>> trace = fb.run([[1]], [2], loss="squared", method=gd, model=model, start=[2, 1], steps=100, record=[0, 100])
+        >>> print(trace.invariant().round(6))
+        [[3.]
+         [3.]]
+        """
+        model = getattr(self.problem, "model", None)
+        if model is None or model.invariant is None:
+            known = "none that is known" if model is None else f"the {model.name} model"
+            raise ValueError(f"trace must be of a model that keeps an invariant, got {known}")
+        size = int(np.prod(self.w.shape[1:]))
+        return np.array([np.ravel(model.invariant(model.split(row, size))) for row in self.u])
+
     def evaluate(self, X: Any, y: Any) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.
 

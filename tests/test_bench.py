@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from bench import bench_methods, peers, reference, table, timing
+from bench import bench_methods, bench_models, peers, reference, table, timing
 
 HERE = pathlib.Path(table.__file__).parent
 STEPS, TOLERANCE = 200, 1e-9
@@ -96,6 +96,11 @@ def test_every_method_is_timed_and_none_ends_early():
     timed = {bench_methods.other(name, (4, 3)).problem.method.name for name in bench_methods.OTHERS}
     timed |= {method.make(1.0).name for method in peers.METHODS}
     assert timed == set(fb.methods.__all__) - {"Method"}
+
+
+def test_every_model_is_timed():
+    timed = {repr(bench_models.CASES[name][0]).partition("(")[0].removeprefix("<model ") for name in bench_models.CASES}
+    assert timed == set(fb.models.__all__) - {"Model", "linear"}
 
 
 @pytest.mark.long

@@ -69,6 +69,63 @@ def test_a_c_program_drives_a_run(drive, method):
     assert kept["u"].tobytes() == whole.run(10, record=[115, 120]).u[1:].tobytes()
 
 
+def completion(model, N=9):
+    """The first entries of a matrix, seen: rows that are mostly zeros; and the same data turned, which are not."""
+    d = int(np.prod(model.shape or (20,)))
+    sparse, rng = np.eye(N, d), np.random.default_rng(0)
+    for X in (sparse, sparse @ np.linalg.qr(rng.normal(size=(d, d)))[0]):
+        yield X.reshape(N, *(model.shape or (d,))), np.sign(rng.normal(size=N)), 0.5 * rng.normal(size=model.parameters(d))
+
+
+MODELS = [(fb.models.factorised(4, 5, 2), "squared", m.gradient_descent(0.02, 0.5)),
+          (fb.models.factorised(4, 5, 2), "squared", m.gradient_descent(fb.steps.line_search())),
+          (fb.models.convolutional(3), "logistic", m.gradient_descent(0.02, weight_decay=0.1)),
+          (fb.models.diagonal(2, signed=True), "exponential", m.gradient_descent(0.01, batch=2, rng=1)),
+          (fb.models.symmetric(5), "squared", m.adagrad(0.05)), (fb.models.deep_linear(3, 2), "huber", m.adam(0.01)),
+          (fb.models.relu(np.linspace(-1, 1, 20), 4), "logistic", m.gradient_descent(0.01))]
+
+
+@needs_compiler
+@pytest.mark.parametrize(("model", "loss", "method"), MODELS, ids=repr)
+def test_a_c_program_drives_models_on_sparse_and_on_dense_data(drive, model, loss, method):
+    loss = fb.losses.huber(1) if loss == "huber" else loss
+    for dense, (A, b, start) in enumerate(completion(model)):
+        plan, whole = (fb.Plan(A, b, loss=loss, method=method, model=model, start=start) for _ in range(2))
+        assert (plan.buffers.control[fb.abi.FILLED] > 0) == (not dense)
+        steps = np.array([0, 5, 60])
+        arguments, kept = fb.capi.arguments(plan, steps)
+        status = drive(ctypes.c_void_p(fb.capi.address()), ctypes.c_int64(7), *arguments, ctypes.c_int64(60),
+                       ctypes.c_double(-np.inf))
+        trace = whole.run(60, record=steps)
+        assert (status, plan.t) == (0, 60)
+        assert plan.u.tobytes() == whole.u.tobytes()
+        assert kept["u"].tobytes() == trace.u.tobytes()
+        assert kept["log_loss"].tobytes() == trace.log_loss.tobytes()
+        assert abs(plan.u - start).max() > 1e-3
+        assert plan.run(10).u.tobytes() == whole.run(10).u.tobytes()
+
+
+def test_descend_runs_a_model_on_sparse_data_with_buffers_of_the_callers_own():
+    """FILLED says how many entries of X are not 0, and with it how little memory ``packed`` needs."""
+    model, (N, d, n) = fb.models.diagonal(2), (3, 50, 100)
+    X, y, start = np.eye(3, 50), np.array([1.0, 2, 3]), np.full(n, 0.5)
+    plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.05), model=model, start=start)
+    control = np.zeros(fb.abi.CONTROL, np.int64)
+    control[fb.abi.FILLED] = 3
+    buffers = fb.abi.Buffers(start.copy(), np.zeros((1, n)), np.zeros((2, n)), control, np.empty(0, np.int64),
+                             np.full(fb.abi.room(N, d, n, control), np.nan),
+                             np.full(fb.abi.packed_room(N, d, False, 3), np.nan), np.empty(0))
+    assert buffers.packed.size == 10
+    records = fb.abi.Records(np.array([10]), np.zeros((1, n)), np.zeros(1))
+    assert fb.descend(plan.pieces, plan.params, X, y, buffers, records, 10, -np.inf) == 0
+    u = v = np.full(3, 0.5)
+    for _ in range(10):
+        r = 2 * (u * v - y)
+        u, v = u - 0.05 * r * v, v - 0.05 * r * u
+    assert records.u[0] == pytest.approx(np.concatenate([u, np.full(47, 0.5), v, np.full(47, 0.5)]), rel=1e-12)
+    assert records.log_loss[0] == pytest.approx(np.log(((u * v - y) ** 2).sum()), abs=1e-12)
+
+
 @needs_compiler
 def test_c_gets_the_status(drive):
     plan = fb.Plan([[1, 2]], [1], loss="squared", method=m.natural_gradient("entropy", 0.125))

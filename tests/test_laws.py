@@ -90,7 +90,16 @@ def forgets_scale(params, k, s, log_loss):
     return params[0]
 
 
-N, P, L = fb.norms, fb.potentials, fb.losses
+@fb.piece(fb.abi.MAP_AT)
+def first_entry_twice(params, u, v, out):
+    d = v.size
+    for j in range(d):
+        out[j], out[d + j] = u[d + j] * v[j], u[j] * v[j]
+    out[0] *= 2
+    return 0
+
+
+N, P, L, M = fb.norms, fb.potentials, fb.losses, fb.models
 
 
 @pytest.mark.parametrize(("piece", "law"), [
@@ -111,6 +120,25 @@ N, P, L = fb.norms, fb.potentials, fb.losses
     (broken(L.squared, kind="monotone"), "falls as the margin grows"),
     (broken(fb.models.linear, pullback=P.entropy.metric), "F'"),
     (broken(fb.models.linear, forward=double, pullback=P.euclidean.metric, linear=False), "F'"),
+    (broken(M.diagonal(2), pullback=first_entry_twice), "F'"),
+    (broken(M.convolutional(2), pullback=M.diagonal(2).pullback), "F'"),
+    (broken(M.factorised(3, 3), pullback=M.symmetric(3).pullback), "F'"),
+    (broken(M.diagonal(3), degree=2), "degree"),
+    (broken(M.relu([-1.0, 0.5], 3), degree=2), "degree"),
+    (broken(M.diagonal(2), layers=lambda d: [(d,)]), "layers are all of u"),
+    (broken(M.diagonal(2), penalty=lambda w: 5.0 * np.abs(w).sum(), balance=None), "R.F.u.. ≤"),
+    (broken(M.diagonal(2), penalty=lambda w: 2.5 * np.abs(w).sum()), "R.F.u.. ≤|is R.w."),
+    (broken(M.diagonal(2), penalty=lambda w: 1.5 * np.abs(w).sum()), "is R.w."),
+    (broken(M.deep_linear(3), penalty=lambda w: 3 * np.linalg.norm(w)), "R.F.u.. ≤|is R.w."),
+    (broken(M.diagonal(2), balance=lambda w: np.concatenate([w, np.ones(w.size)])), "is R.w."),
+    (broken(M.factorised(2, 2), balance=M.symmetric(2).balance), "balanced u of w|inside its domain"),
+    (broken(M.convolutional(3), balance=lambda w: 1.01 * M.convolutional(3).balance(w)), "balanced u of w"),
+    (broken(M.diagonal(2), invariant=lambda layers: layers[0] ** 2 + layers[1] ** 2), "keeps the invariant"),
+    (broken(M.factorised(3, 2), invariant=lambda layers: layers[0].T @ layers[0] - 1.01 * layers[1].T @ layers[1]),
+     "keeps the invariant"),
+    (broken(M.convolutional(2), invariant=lambda layers: layers[0] ** 2 - layers[1] ** 2), "keeps the invariant"),
+    (broken(M.diagonal(3, signed=True), invariant=lambda layers: layers[0] * layers[1]), "keeps the invariant"),
+    (broken(M.diagonal(2), bias=lambda shape: N.l2), "power of the norm"),
     (broken(fb.steps.constant(0.1), rule=forgets_scale), "multiplied in"),
     (broken(fb.steps.power(0.1, 1.0), constant=True), "constant"),
     (fb.steps.StepRule("zero", fb.steps.constant(1).rule, np.zeros(1)), "> 0"),

@@ -49,10 +49,10 @@ def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  
 
 @piece(DIRECTION)
 def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
-    pull = params[0] if s == 0.0 else params[0] * np.exp(-s)             # the step multiplies e^s in
+    scale = 1.0 if s == 0.0 else np.exp(s)
     c = params[1 + min(k, params.size - 2)]                              # γ, for where the gradient was taken
     for i in range(g.size):
-        move[i] = g[i] - pull * (u[i] + c * state[0, i])
+        move[i] = scale * g[i] - params[0] * (u[i] + c * state[0, i])
     return 0
 
 
@@ -99,7 +99,8 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
                    sampling=stochastic(batch, replace, rng), fused=(bursts.GRADIENT, gradient, primal))
     if not decay:
         return plain
-    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, fused=None)
+    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True,
+                               fused=None)
 
 
 @recorded

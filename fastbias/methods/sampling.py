@@ -104,12 +104,7 @@ class Sampling:
 
 def seed(rng: Any) -> int:
     """A whole number under 2^53, drawn from a seed, a Generator, or (None) the system."""
-    try:
-        if isinstance(rng, (bool, list, tuple)):
-            raise TypeError
-        return int(np.random.default_rng(rng).integers(2 ** 53))
-    except (TypeError, ValueError):
-        raise TypeError(f"rng must be None, a whole number >= 0 or a numpy Generator, got {checks.short(rng)}") from None
+    return int(checks.generator("rng", rng).integers(2 ** 53))
 
 
 def stochastic(batch: Any, replace: Any, rng: Any) -> Sampling:

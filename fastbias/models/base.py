@@ -110,6 +110,7 @@ class Model:
 
     def split(self, u: np.ndarray, d: int) -> Layers:
         """Return the layers of u (n,), as views, for predictors of length d."""
+        self._fits(u.size, d)
         out, at = [], 0
         for shape in [(u.size,)] if self.layers is None else self.layers(d):
             size = int(np.prod(shape))
@@ -119,10 +120,10 @@ class Model:
 
     def predictor(self, u: np.ndarray, d: int) -> np.ndarray:
         """Return w = F(u): (d,) for u (n,), (K, d) for u (K, n)."""
-        if self.linear:
-            return u
         rows = np.atleast_2d(np.asarray(u, float))
         self._fits(rows.shape[1], d)
+        if self.linear:
+            return np.asarray(u, float)
         w = np.empty((rows.shape[0], d))
         with np.errstate(all="ignore"):
             for i, row in enumerate(rows):
@@ -131,6 +132,7 @@ class Model:
 
     def pull(self, u: Any, v: Any) -> np.ndarray:
         """Return F'(u)ᵀ v (n,) for u (n,) and v (d,)."""
+        u, v = np.ascontiguousarray(u, float), np.ascontiguousarray(v, float)
         self._fits(u.size, v.size)
         out = np.empty_like(u)
         with np.errstate(all="ignore"):
@@ -181,8 +183,10 @@ class Model:
         scale = checks.number("scale", scale, above=0)
         if rng is None and self.identity is None:
             raise ValueError(f"rng must be given for a start of the {self.name} model, which has no scaled identity")
-        drawn = Start(self, scale, None if rng is None else np.random.default_rng(rng))
+        drawn = Start(self, scale, None if rng is None else checks.generator("rng", rng))
         size = self.length if size is None else checks.whole("size", size, least=1)
+        if self.length not in (None, size):
+            raise ValueError(f"size must be {self.length}, the only one of the {self.name} model, got {size}")
         return drawn if size is None else drawn.of(size)
 
     def balanced(self, w: Any) -> np.ndarray:

@@ -60,8 +60,9 @@ def _filters_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     left, fresh = v.copy(), np.empty(d)                   # v correlated with the layers before i
     for i in range(L):
         _correlate(behind[i], 0, left, 0, d, out, i * d)
-        _correlate(u, i * d, left, 0, d, fresh, 0)
-        left, fresh = fresh, left
+        if i < L - 1:
+            _correlate(u, i * d, left, 0, d, fresh, 0)
+            left, fresh = fresh, left
     return 0
 
 

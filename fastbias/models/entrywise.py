@@ -135,7 +135,9 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     >>> print(plan.run(2000).w[-1].round(2))
     [0.01 0.5 ]
     """
-    L = checks.whole("depth", depth, least=2 if checks.choice("signed", signed) else 1, most=DEEPEST)
+    if not isinstance(signed, bool):
+        raise TypeError(f"signed must be True or False, got {checks.short(signed)}")
+    L = checks.whole("depth", depth, least=2 if signed else 1, most=DEEPEST)
     params = np.array([float(L)])
 
     def width(d: int) -> int:
@@ -154,7 +156,7 @@ def diagonal(depth: int, signed: bool = False) -> Model:
         f"diagonal({L})", _product, _product_pullback, width, params=params, degree=L, layers=lambda d: [(d,)] * L,
         identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
         balance=lambda w: _unsigned_balance(w, L),
-        invariant=lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)]),
+        invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1 else None,
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2 else None,
         mirror=mirror, signs=lambda layers: kept_signs(np.array(layers)),
         source=SOURCE)

@@ -119,8 +119,9 @@ def _chain_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
         for a in range(rows):
             for j in range(columns):
                 out[at + a * columns + j] = back[a] * ahead[i, j]
-        _multiply(back, 0, 0, 1, 1, rows, u, at, columns, fresh, 0, True)
-        back, fresh = fresh, back
+        if i > 0:
+            _multiply(back, 0, 0, 1, 1, rows, u, at, columns, fresh, 0, True)
+            back, fresh = fresh, back
     return 0
 
 
@@ -133,7 +134,7 @@ def _roots(w: np.ndarray, n: int, rank: int) -> np.ndarray | None:
     values, Q = np.linalg.eigh((W + W.T) / 2)
     size = float(np.abs(values).max())
     if not np.allclose(W, W.T, rtol=0, atol=TINY * size) or values[0] < -TINY * size \
-            or (values[:n - rank] > TINY * size).any():
+            or (values[:max(0, n - rank)] > TINY * size).any():
         return None
     kept = Q[:, ::-1][:, :rank] * np.sqrt(np.maximum(values[::-1][:rank], 0))
     return np.hstack([kept, np.zeros((n, rank - kept.shape[1]))]).ravel()
@@ -307,6 +308,6 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
 
 
-EXAMPLES: tuple[Model, ...] = (symmetric(3), symmetric(4, 2), factorised(2, 3), factorised(3, 3, rank=1),
-                               factorised(4, 3, rank=5), deep_linear(1), deep_linear(2), deep_linear(3, width=2),
-                               deep_linear(6, width=7))
+EXAMPLES: tuple[Model, ...] = (symmetric(3), symmetric(4, 2), symmetric(2, rank=3), factorised(2, 3),
+                               factorised(3, 3, rank=1), factorised(4, 3, rank=5), deep_linear(1), deep_linear(2),
+                               deep_linear(3, width=2), deep_linear(6, width=7))
