@@ -24,7 +24,8 @@ SIGNATURE = ("int64_t (int64_t *, double *, int64_t *, double *, int64_t, int64_
 PROTOTYPE = """\
 #include <stdint.h>
 /* Do updates until stop_at are done (counted from the start of the run) or log L <= until. Returns 0, > 0 for a
-   numerical end, -i where argument i of descend is bad; fastbias.abi.MESSAGES has the words. Never allocates. */
+   numerical end, -i where argument i of descend is bad; fastbias.abi.MESSAGES has the words. Allocates nothing, but for
+   the scratch of matrix norms and of matrix and convolutional models, freed within the update. */
 typedef int64_t (*fastbias_descend)(
     int64_t *pieces,          /* (13) addresses of compiled pieces: loss, model, step rule, sampler, method, geometry */
     double *params,           /* the numbers of the pieces, eight vectors end to end */

@@ -144,7 +144,8 @@ def line_search() -> StepRule:
     """Return the exact line search: the minimiser of a convex loss along the move (the first of many), to the last digits.
 
     For methods whose move is a direction of the parameters (gradient, steepest, coordinate, natural, adaptive, sign), full
-    gradients, no momentum, the linear model. Where the loss falls for ever along the move the run ends ``UNBOUNDED``.
+    gradients, no momentum or weight decay, the linear model; and for models of degree 2 with the squared loss, a quartic
+    along the move, whose least value over steps > 0 it takes. Where the loss falls for ever the run ends ``UNBOUNDED``.
     """
     return StepRule("line_search", _no_rule, np.array([1.0]), constant=True, search=True)
 

@@ -229,7 +229,7 @@ def test_weight_decay_comes_to_rest_at_its_stationary_point_and_slows_no_flow():
     for refused in (plan.max_step, lambda: plan.fast_forward(30)):
         with pytest.raises(fb.NoTheorem):
             refused()
-    with pytest.raises(fb.NoTheorem, match="weight decay it comes to rest"):
+    with pytest.raises(fb.NoTheorem, match="weight decay"):
         fb.Plan([[1, 2]], [1], loss="exponential", method=m.gradient_descent(0.1, weight_decay=1)).fast_forward(9)
 
 
@@ -247,6 +247,8 @@ def test_diverging_steps_end_with_the_last_finite_row():
         trace = plan.run(50, strict=False)
         assert trace.status == fb.Status.NOT_FINITE
         assert np.isfinite(trace.u).all()
+        assert np.isfinite(trace.w).all()
+        assert not np.isnan(trace.log_loss).any()
         assert len(trace) < 50
         with pytest.raises(fb.RunStopped, match="ceased to be finite in the update from step"):
             plan.run(1)
@@ -286,7 +288,7 @@ def test_a_flow_ends_where_the_model_can_go_no_further():
     plan = fb.Plan([[1, 1]], [-1], loss="squared", method=m.gradient_descent(0.1), model=models.diagonal(2), start=start)
     flow = plan.flow()
     assert flow.w[-1] == pytest.approx([0, 0], abs=1e-6)         # not −½, which lies beyond 0
-    assert flow.w.min() >= -1e-12
+    assert flow.w.min() > -1e-12
 
 
 def test_starts_beyond_float64_are_refused():

@@ -57,13 +57,13 @@ def covers(problem: Problem) -> str | None:
         return f"the closed form is for the squared loss, whose gradient is linear, not for the {problem.loss.name} loss"
     if not problem.model.linear:
         return f"the closed form is for the linear model: in the {problem.model.name} model the recursion is not linear"
+    if method.decay:
+        return "the closed form is for the loss alone, not for methods with weight decay"
     if method.family not in FAMILIES or method.unscaled:
         return ("the closed form is for gradient, mirror, natural and steepest descent with steps in proportion to the "
                 f"gradient, not for {method!r}")
     if not (g is None or (isinstance(g, Potential) and g.quadratic) or (isinstance(g, Norm) and g.matrix is not None)):
         return f"the closed form is for quadratic geometries, where the recursion is linear, not for {method!r}"
-    if method.decay:
-        return "the closed form is for the loss alone, not for methods with weight decay"
     if method.sampling.batch:
         return "the closed form is for full gradients: with a batch the recursion is another one at every update"
     if method.constraint is not None:
