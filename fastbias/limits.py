@@ -41,7 +41,7 @@ class Limit:
     Parameters
     ----------
     w : (d,) or (m, n)
-        The limit point, or the limit direction (unit in the method's norm).
+        The limit point, or the limit direction (unit in ``norm``).
     kind : "point" or "direction"
     theorem, source : str
         Which theorem, and where it stands.

@@ -48,7 +48,7 @@ class PiecewiseLinear:
         bends = checks.array("bends", self.bends, "a (K,) array", dims=1, length=knots.size, empty=True)
         knots, place = np.unique(knots, return_inverse=True)
         object.__setattr__(self, "knots", knots)
-        object.__setattr__(self, "bends", np.bincount(place, bends, knots.size))
+        object.__setattr__(self, "bends", np.bincount(place, bends, knots.size).astype(float))
         object.__setattr__(self, "slope", checks.number("slope", self.slope))
         object.__setattr__(self, "offset", checks.number("offset", self.offset))
 

@@ -79,7 +79,7 @@ def _least(c1, c2, c3, c4):  # type: ignore[no-untyped-def]
     A, B, C, D = 4.0 * c4, 3.0 * c3, 2.0 * c2, c1
     top = max(abs(A), abs(B), abs(C))
     if not top > 0.0 or not np.isfinite(top):
-        return np.inf
+        return np.nan                                     # beyond float64
     if not A > 0.0:                                       # the curved part is 0, so B is: a parabola
         return -D / C if C > 0.0 else np.inf
     scale = max(max((abs(D) / A) ** (1.0 / 3.0), (abs(C) / A) ** 0.5), abs(B) / A)
@@ -125,6 +125,8 @@ def quartic(forward, model, packed, N, d, u, move, at, w, p, y, plus, curved, co
     if largest == 0.0:
         return 0.0
     c = (size if size > 0.0 else 1.0) / largest
+    if not c < 1e200:                                     # what is left of the gradient is rounding
+        return 0.0
     for j in range(u.size):
         at[j] = c * move[j]
     forward(model, at[:u.size], w[:d])

@@ -219,7 +219,7 @@ class Trace:
         ‖u − Σ λ_n F'(u)ᵀ y_n x_n‖²/‖u‖² + Σ (λ_n (m_n − 1) L/‖u‖²)², L the degree of the model; infinite where a sample is
         on the wrong side. With exponential losses gradient flow on a homogeneous model brings it to 0 (Lyu & Li 2020).
         """
-        problem = self.problem
+        problem = self._data("a KKT residual")
         if not isinstance(problem, Problem) or problem.loss.kind != "monotone" or not problem.model.degree:
             raise ValueError("trace must be a run of a homogeneous model on a monotone loss for a KKT residual")
         return np.array([stationarity(problem, row)[0] for row in self.u])
@@ -240,7 +240,7 @@ class Trace:
         [[3.]
          [3.]]
         """
-        model = getattr(self.problem, "model", None)
+        model = getattr(self._data("an invariant"), "model", None)
         if model is None or model.invariant is None:
             known = "none that is known" if model is None else f"the {model.name} model"
             raise ValueError(f"trace must be of a model that keeps an invariant, got {known}")

@@ -62,10 +62,9 @@ class Model:
         u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no start of one.
     commuting : bool, default False
         Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
-    signs : callable, optional
-        layers → the signs that gradient flow from there keeps, those of numbers that `shown` makes of w; 0: free.
-    shown : callable, optional
-        w (d,) → the numbers that ``signs`` speaks of; w itself by default.
+    reach : callable, optional
+        (layers, Z (M, d), w) → "" or what keeps gradient flow from there, on rows z of the data, away from w: exact balance
+        of factors, which almost no start has.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -90,8 +89,7 @@ class Model:
     exponent: float | None = None
     mirror: Callable[[np.ndarray], Potential | None] | None = None
     commuting: bool = False
-    signs: Callable[[Layers], np.ndarray] | None = None
-    shown: Callable[[np.ndarray], np.ndarray] | None = None
+    reach: Callable[[Layers, np.ndarray, np.ndarray], str] | None = None
     source: str = ""
     conditions: tuple[str, ...] = ()
 
@@ -183,7 +181,7 @@ class Model:
         scale = checks.number("scale", scale, above=0)
         if rng is None and self.identity is None:
             raise ValueError(f"rng must be given for a start of the {self.name} model, which has no scaled identity")
-        drawn = Start(self, scale, None if rng is None else checks.generator("rng", rng))
+        drawn = Start(self, scale, None if rng is None else int(checks.generator("rng", rng).integers(2 ** 53)))
         size = self.length if size is None else checks.whole("size", size, least=1)
         if self.length not in (None, size):
             raise ValueError(f"size must be {self.length}, the only one of the {self.name} model, got {size}")
@@ -214,13 +212,23 @@ class Model:
 
 
 def kept_signs(factors: np.ndarray) -> np.ndarray:
-    """The signs of products Π_l a_l of rows (L, k) that flow along their gradients keeps; 0 where they may change.
+    """The signs of products Π_l a_l of rows (L, k) that flow along their gradients keeps; 0: free, NaN: the product stays 0.
 
-    a_l² − a_m² is kept, so only a factor that alone is the smallest can come to 0 and cross it.
+    a_l² − a_m² is kept, so only a factor that alone is the smallest can come to 0 and cross it; two that are 0 never move.
     """
+    if len(factors) == 1:
+        return np.zeros(factors.shape[1])
     size = np.sort(np.abs(factors), axis=0)
-    tied = size[0] == size[1] if len(factors) > 1 else np.zeros(factors.shape[1], bool)
-    return np.where(tied, np.sign(factors.prod(axis=0)), 0.0)
+    tiny = 1e-14 * np.abs(factors).max()
+    kept = np.where(size[1] - size[0] <= tiny, np.sign(factors.prod(axis=0)), 0.0)
+    return np.where(size[1] <= tiny, np.nan, kept)
+
+
+def against(kept: np.ndarray, shown: np.ndarray) -> str:
+    """What is said where numbers have other signs than those that are kept (NaN: must be 0); "" where none has."""
+    size = 1e-6 * np.abs(shown).max(initial=0.0)               # (as exact as a solver)
+    wrong = int((np.where(np.isnan(kept), -np.abs(shown), kept * shown) < -size).sum())
+    return f"{wrong} of its signs are others than those that exactly balanced factors keep for ever" if wrong else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,17 +237,17 @@ class Start:
 
     model: Model
     scale: float
-    rng: np.random.Generator | None
+    seed: int | None
 
     def of(self, d: int) -> np.ndarray:
-        """Return u(0) (n,) for predictors of length d; with an rng, another one at each call."""
-        if self.rng is not None:
-            return self.scale * self.rng.normal(size=self.model.parameters(d))
+        """Return u(0) (n,) for predictors of length d, the same at each call."""
+        if self.seed is not None:
+            return np.asarray(self.scale * np.random.default_rng(self.seed).normal(size=self.model.parameters(d)))
         assert self.model.identity is not None
         return np.ascontiguousarray(self.model.identity(d, self.scale), dtype=float)
 
     def __repr__(self) -> str:
-        return f"<start of {self.model.name}, scale {self.scale:g}{'' if self.rng is None else ', Gaussian'}>"
+        return f"<start of {self.model.name}, scale {self.scale:g}{'' if self.seed is None else ', Gaussian'}>"
 
 
 @piece(MAP)

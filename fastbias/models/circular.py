@@ -1,11 +1,13 @@
 """Linear convolutional networks, full-width and circular, which weigh the frequencies of a predictor."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model, kept_signs
+from fastbias.models.base import Layers, Model, against, kept_signs
 from fastbias.recipes import recorded
 
 __all__ = ["convolutional"]
@@ -81,9 +83,12 @@ def _invariant(layers: Layers) -> np.ndarray:
     return np.asarray(power[:-1] - power[1:])
 
 
-def _real(w: np.ndarray) -> np.ndarray:
-    """The entries of ŵ that are real: at frequency 0, and at d/2 where d is even."""
-    return np.fft.fft(w).real[[0, w.size // 2] if w.size % 2 == 0 else [0]]
+def _reach(layers: Layers, Z: np.ndarray, w: np.ndarray) -> str:
+    """At frequency 0, and at d/2 where d is even, ŵ is real and may keep its sign; elsewhere only 0 stays."""
+    hats, shown, d = np.fft.rfft(layers, axis=1), np.fft.rfft(w), w.size
+    real = 2 * np.arange(shown.size) % d == 0
+    kept = kept_signs(np.where(real, hats.real, np.abs(hats)))
+    return against(np.where(real | np.isnan(kept), kept, 0.0), np.where(real, shown.real, np.abs(shown)))
 
 
 @recorded
@@ -120,12 +125,10 @@ def convolutional(depth: int) -> Model:
                  identity=lambda d, scale: np.tile(scale * np.eye(d)[0], L),
                  penalty=lambda w: float(L / w.size * (np.abs(np.fft.fft(w)) ** (2 / L)).sum()),
                  balance=lambda w: _balance(w, L), invariant=_invariant if L > 1 else None,
-                 bias={1: lambda shape: norms.l2, 2: lambda shape: norms.fourier(shape[0])}.get(L),
+                 bias={1: lambda shape: norms.l2, 2: lambda shape: norms.fourier(math.prod(shape))}.get(L),
                  exponent=2 / L if L > 2 else None,
-                 signs=lambda layers: kept_signs(np.array([_real(w) for w in layers])),
-                 shown=_real, mirror=(lambda u: potentials.euclidean) if L == 1 else None,
-                 source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 2",
-                 conditions=("the iterates and the gradients converge in direction",))
+                 reach=_reach, mirror=(lambda u: potentials.euclidean) if L == 1 else None,
+                 source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 2")
 
 
 EXAMPLES: tuple[Model, ...] = (convolutional(1), convolutional(2), convolutional(3), convolutional(6))

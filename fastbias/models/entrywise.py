@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model, kept_signs
+from fastbias.models.base import Layers, Model, against, kept_signs
 from fastbias.potentials import Potential
 from fastbias.recipes import recorded
 
@@ -100,6 +100,13 @@ def _entropy(u: np.ndarray) -> Potential | None:
     return _hyperbolic(0.5 * np.abs(one * one - two * two))
 
 
+def _signed_signs(layers: Layers, L: int) -> np.ndarray:
+    """The signs that w keeps: where u₊ or u₋ is 0 it stays so."""
+    plus, minus = layers
+    kept = np.where(plus == 0, np.sign(-minus ** L), np.where(minus == 0, np.sign(plus ** L), 0.0))
+    return np.where((plus == 0) & (minus == 0), np.nan, kept)
+
+
 @recorded
 def diagonal(depth: int, signed: bool = False) -> Model:
     """Return the diagonal network of a depth: w = u₁∘…∘u_L, or with ``signed`` w = u₊^L − u₋^L.
@@ -151,14 +158,14 @@ def diagonal(depth: int, signed: bool = False) -> Model:
             penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()), balance=lambda w: _signed_balance(w, L),
             invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1) if L == 2 else None,
             exponent=2 / L if L > 2 else None,
-            mirror=mirror, source=SOURCE)
+            mirror=mirror, reach=lambda layers, Z, w: against(_signed_signs(layers, L), w), source=SOURCE)
     return Model(
         f"diagonal({L})", _product, _product_pullback, width, params=params, degree=L, layers=lambda d: [(d,)] * L,
         identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
         balance=lambda w: _unsigned_balance(w, L),
         invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1 else None,
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2 else None,
-        mirror=mirror, signs=lambda layers: kept_signs(np.array(layers)),
+        mirror=mirror, reach=lambda layers, Z, w: against(kept_signs(np.array(layers)), w),
         source=SOURCE)
 
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias import semidefinite
+from fastbias import norms, semidefinite
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.margins import Separability, separate, widest
 from fastbias.problem import Problem, Unreachable, symmetric
-from fastbias.projections import bregman_projection
+from fastbias.projections import bregman_projection, relative
 from fastbias.stationarity import stationarity
 from fastbias.theory.base import Row
 
@@ -22,6 +22,11 @@ __all__ = ["NETWORK", "network"]
 LYU = "Lyu & Li (2020); Gunasekar, Lee, Soudry, Srebro (2018b)"
 COMMUTING = "Gunasekar, Woodworth, Bhojanapalli, Neyshabur, Srebro (2017)"
 LI = f"Li, Luo, Lyu (2021); {COMMUTING}"
+
+CONJECTURE = ("gradient descent on UVᵀ with the squared loss has no characterisation: from small starts with small steps "
+              "it is often near the minimum nuclear norm (Gunasekar et al. 2017; proved where measurements commute or have "
+              "RIP, Li, Ma, Zhang 2018), but not always: greedy low rank is another answer (Li, Luo, Lyu 2021: 3 × 3 "
+              "completions with a rank-one limit); compare with fb.minimum_norm(X, y, fb.norms.nuclear(m, n))")
 
 
 def _gradient(problem: Problem) -> bool:
@@ -40,7 +45,8 @@ def _descent(problem: Problem, flow: bool) -> list[Hypothesis]:
     rows = [Hypothesis("the steps are small enough", None, f"{problem.rule!r}; seen only in a run")]
     if problem.rule.loss and problem.model.degree > 1:
         rows.append(Hypothesis("the steps stay under the inverse of the local smoothness", None, "η/L does until ‖w‖ is "
-                               "about 1/η; from there on the margin stays O(η) under the maximum"))
+                               "about 1/η; from there on the margin stays O(η) under the maximum" if problem.model.degree
+                               == 2 else "η/L does only while ‖w‖ is small: then margins fall again; stop before (until=)"))
     if method.beta.any() or method.gamma.any():
         rows.append(Hypothesis("momentum keeps the limit", None, "not in the literature for models"))
     if method.sampling.batch:
@@ -89,10 +95,7 @@ NETWORK: tuple[Row, ...] = (
                "potential of its own: it keeps its sign, or never moves; the nearest is the same from another start"),
     Row("the conjecture of minimum nuclear norm", LI,
         lambda p, flow: p.model.shape is not None and len(p.model.shape) == 2 and p.model.degree == 2,
-        reason="gradient descent on UVᵀ with the squared loss has no characterisation: from small starts with small steps "
-               "it is often near the minimum nuclear norm (Gunasekar et al. 2017; proved where measurements commute or have "
-               "RIP, Li, Ma, Zhang 2018), but not always: greedy low rank is another answer (Li, Luo, Lyu 2021: 3 × 3 "
-               "completions with a rank-one limit); compare with fb.minimum_norm(X, y, fb.norms.nuclear(m, n))"),
+        reason=CONJECTURE),
     Row("§4, squared loss", f"{PAPER}, §4", lambda p, flow: True,
         reason="for losses with a root the limit of gradient descent on this model depends on start and step size, and no "
                "potential is known to the table; the nearest are diagonal networks of depth 2, whose flow is a mirror flow, "
@@ -103,21 +106,40 @@ NETWORK: tuple[Row, ...] = (
 def network(problem: Problem, flow: bool) -> Limit:
     """The limit that a row of NETWORK names, with its hypotheses checked."""
     row = next(row for row in NETWORK if row.covers(problem, flow))
+    if problem.method.decay and problem.model.linear and problem.loss.quadratic and not problem.method.sampling.batch:
+        return _ridge(problem)
     if row.reason and row.norm is None and row.potential is None and not row.hypotheses(problem):
         raise NoTheorem(row.reason, row.source)
     return _direction(problem, flow, row) if _monotone(problem) else _point(problem, flow, row)
+
+
+def _ridge(problem: Problem) -> Limit:
+    """Ridge regression: ∇ = 2 Xᵀ(Xw − y) + λw is 0."""
+    X, y, decay = problem.X, problem.y, problem.method.decay
+    root = np.sqrt(decay / 2.0)
+    d = X.shape[1]
+    w = np.linalg.lstsq(np.vstack([X, root * np.eye(d)]), np.append(y, np.zeros(d)), rcond=None)[0]
+    residual = 2.0 * (y - X @ w)
+    gap = relative(X.T @ residual - decay * w, X.T @ y, decay * w)
+    rows = (Hypothesis("L(w) + ½λ‖w‖² is strictly convex", True, f"λ = {decay:g}"),
+            Hypothesis("the steps are small enough", None, f"{problem.rule!r}; seen only in a run"))
+    return Limit(w.reshape(problem.shape), "point", "ridge regression: argmin ‖Xw − y‖² + ½λ‖w‖², from any start",
+                 "Hoerl & Kennard (1970)", rows, gap <= CERTIFIED, gap, residual)
 
 
 def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
     model, loss = problem.model, problem.loss
     tail = loss.tail or "unknown"
     rows = [Hypothesis("the loss has an exponential tail", tail == "exponential", f"{loss.name}: {tail}"),
-            Hypothesis(f"F is homogeneous, of degree {model.degree}", True, "a law of the model")]
+            _homogeneous(problem)]
     if not rows[0].holds:
         raise NoTheorem(f"{row.name} asks for an exponential tail, which the {loss.name} loss has not; the nearest losses "
                         "are exponential and logistic", row.source, tuple(rows))
     told = "some W ⪰ 0 separates the data" if model.semidefinite else "the data are linearly separable"
-    separable, found = _separate(problem), None
+    try:
+        separable, found = _separate(problem), None
+    except ArithmeticError as error:
+        raise NoTheorem(f"{told}: {error}", row.source, tuple(rows)) from None
     against = separable.dual if separable.w is None else None
     rows.append(Hypothesis(told, against is None, "a separator" if against is None else "λ ≥ 0 in .dual is against it"))
     if against is not None:
@@ -133,16 +155,17 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
     rows += [Hypothesis(statement, None, model.source) for statement in model.conditions]
     assert separable.w is not None
     if model.semidefinite and model.bias is not None:           # with fewer columns it may be out of reach
-        found = semidefinite.widest(_symmetric(problem), problem.shape[0], separable.w)
+        found = semidefinite.widest(_symmetric(problem), problem.model.shape[0], separable.w)  # type: ignore[index]
     elif row.norm is not None:
         found = widest(problem.Z, problem.shape, row.norm(problem), separable.w)
     if found is None:
         return _stationary(problem, row, rows)
-    rows += [*found.hypotheses, *_signs(problem, found.w.ravel())]
-    if any(h.holds is False for h in rows[-1:]):
-        raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its factors balance "
-                        "exactly, so signs that the maximum margin does not have stay for ever; the nearest is the same "
-                        "with model.start(scale, rng=...)", model.source or row.source, tuple(rows))
+    free = _reachable(problem, found)
+    rows += [*found.hypotheses, free]
+    if free.holds is False:
+        raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its factors "
+                        f"balance exactly, and the maximum margin is out of reach, for {free.evidence}; the nearest is the "
+                        "same with model.start(scale, rng=...)", model.source or row.source, tuple(rows))
     return replace(found, theorem=row.name, source=model.source or row.source, hypotheses=tuple(rows))
 
 
@@ -155,20 +178,29 @@ def _symmetric(problem: Problem) -> np.ndarray:
 def _separate(problem: Problem) -> Separability:
     """Whether some predictor that the model makes separates the data, with the certificate."""
     if problem.model.semidefinite:
-        return semidefinite.separate(_symmetric(problem), problem.shape[0])
+        return semidefinite.separate(_symmetric(problem), problem.model.shape[0])  # type: ignore[index]
     return separate(problem.Z)
 
 
-def _signs(problem: Problem, w: np.ndarray) -> list[Hypothesis]:
-    """Whether the start lets signs be as they are in w."""
-    model = problem.model
-    if model.signs is None or model.degree == 1:
-        return []
-    kept = model.signs(model.split(problem.start, problem.size))
-    shown = w if model.shown is None else model.shown(w)
-    against = int((kept * shown < -1e-6 * np.abs(w).sum()).sum())      # (w is as exact as its solver)
-    return [Hypothesis("the start lets all signs change, or they are right", against == 0,
-                       f"{int((kept != 0).sum())} are kept by exactly balanced factors, {against} of them wrongly")]
+def _homogeneous(problem: Problem) -> Hypothesis:
+    """Whether F(2u) = 2^L F(u) at the start."""
+    L, u = problem.model.degree, problem.start / max(float(np.abs(problem.start).max()), 1e-300)
+    one, two = 2.0 ** L * problem.predictor(u), problem.predictor(2.0 * u)
+    off = float(np.abs(one - two).max() / max(float(np.abs(one).max()), 1e-300))
+    return Hypothesis(f"F is homogeneous, of degree {L}", off <= 1e-9, f"F(2u) = 2^{L} F(u) at the start, to {off:.0e}")
+
+
+def _reachable(problem: Problem, found: Limit) -> Hypothesis:
+    """Whether the start lets the flow come to the maximum margin."""
+    model, obstacle = problem.model, ""
+    if model.reach is not None:
+        obstacle = model.reach(model.split(problem.start, problem.size), problem.Z, found.w.ravel())
+    if not obstacle:
+        return Hypothesis("no exact balance of the start keeps it away", True if model.reach is not None else None,
+                          "none was found" if model.reach is not None else "almost no start has one")
+    only = any("unique" in h.statement and h.holds for h in found.hypotheses)
+    return Hypothesis("no exact balance of the start keeps it away", False if only else None,
+                      obstacle + ("" if only else "; another maximiser may be in reach"))
 
 
 def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
@@ -182,11 +214,15 @@ def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
     w = problem.predictor(reached.u / np.abs(reached.u).max())             # of any size: F is homogeneous
     w = w / np.linalg.norm(w)
     least = float((problem.Z @ w).min())
+    if not np.isfinite(residual):
+        raise NoTheorem(f"{row.name} asks for margins that are positive, and where the run stands, at t = {reached.t}, the "
+                        "least is not: run on", model.source or row.source, tuple(rows))
     rows.append(Hypothesis("the run's direction is stationary: u = Σ λ_n F'(u)ᵀ y_n x_n, λ ≥ 0, at margins of 1", None,
                            f"KKT residual {residual:.1e} at t = {reached.t}"))
     total = float(lam.sum())
     return Limit(w.reshape(problem.shape), "direction", f"{row.name}: the run's own direction, measured", model.source
-                 or row.source, tuple(rows), residual <= CERTIFIED, residual, lam / total if total > 0 else lam, least)
+                 or row.source, tuple(rows), residual <= CERTIFIED, residual, lam / total if total > 0 else lam, least,
+                 norms.l2)
 
 
 def _point(problem: Problem, flow: bool, row: Row) -> Limit:
@@ -201,8 +237,7 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
         rows.append(Hypothesis("the samples and the start are symmetric matrices that commute", worst <= 1e-12,
                                f"largest ‖AB − BA‖/(‖A‖ ‖B‖) {worst:.1e}"))
         if worst > 1e-12:
-            why = next(r for r in NETWORK if r.source == LI)
-            raise NoTheorem(why.reason, why.source, tuple(rows))
+            raise NoTheorem(CONJECTURE, LI, tuple(rows))
     try:
         found = bregman_projection(problem.X, problem.y, psi, start)
     except Unreachable as error:
@@ -212,7 +247,13 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
                            f"residual {found.duality_gap:.1e}"))
     rows.append(Hypothesis("gradient flow in u is mirror flow in w", True, f"ψ: {psi.name}, its numbers set by the start"))
     if model.degree > 1 and not flow:
-        rows.append(Hypothesis("η → 0: the flow", None, f"{problem.rule!r}: finite steps end O(η) away from its limit"))
+        if problem.rule.search:
+            raise NoTheorem("searched steps are long ones, which do not follow the flow that a limit is known of; the "
+                            "nearest is the same with small steps", model.source, tuple(rows))
+        told = f"{problem.rule!r}: finite steps end O(η) away from its limit"
+        if problem.method.beta.any():
+            told += "; momentum makes them η/(1 − β)"
+        rows.append(Hypothesis("η → 0: the flow", None, told))
         rows += _descent(problem, flow)[1:]
     rows.append(Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
     return Limit(found.w.reshape(problem.shape), "point", row.name, COMMUTING if model.commuting else
@@ -221,7 +262,7 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
 
 def _commutator(problem: Problem, start: np.ndarray) -> float:
     """The largest ‖AB − BA‖/(‖A‖ ‖B‖) among the samples and the start (1 where one is not symmetric)."""
-    n = problem.shape[0]
+    n = round(start.size ** 0.5)
     rows = np.vstack([problem.X, start])
     if not symmetric(rows, n):
         return 1.0
