@@ -63,6 +63,11 @@ def runs_away(trace: fb.Trace) -> bool:
     return bool(trace.problem.loss.kind == "monotone" and not trace.problem.method.decay)
 
 
+def stationary(limit: fb.Limit) -> bool:
+    """Whether a limit is but the run's own direction, with how stationary it is."""
+    return limit.theorem.startswith("a stationary point")
+
+
 def ends(trace: fb.Trace) -> np.ndarray:
     """Its rows, flat: points, or directions of ℓ2 length one."""
     w = trace.w.reshape(len(trace), -1)
@@ -131,7 +136,7 @@ class Entry:
         limit = self.theory
         assert isinstance(limit, fb.Limit)
         if limit.kind == "direction":
-            if limit.norm is None:
+            if stationary(limit):
                 return "KKT residual", limit.duality_gap
             return "1 − margin/γ", float(1 - self.trace.margin(limit.norm)[-1] / limit.margin)
         if self.case.finer is None:
@@ -180,7 +185,7 @@ class Entry:
             differ = float(np.nanmax([self.apart, self.miss]))
             return NONE if differ > max(SEEN * self.restless, FLOOR) else OPEN
         value, bound = self.measured[1], self.tolerance[0]
-        if not abs(value) <= bound or not (limit.certified or (limit.norm is None and limit.kind == "direction")):
+        if not abs(value) <= bound or not (limit.certified or stationary(limit)):
             return FAILS
         return HOLDS if before else OPEN
 
@@ -207,9 +212,11 @@ class Entry:
             return "none"
         if limit.kind == "point":
             potential = self.place[1].potential
-            psi = None if potential is None else potential(self.case.plan.problem)
+            if potential is None:
+                return limit.theorem.partition(":")[0]
+            psi = potential(self.case.plan.problem)
             return "argmin ‖w − w(0)‖₂" if psi is fb.potentials.euclidean else "argmin D_ψ(w, w(0))"
-        return "a stationary point of min ‖u‖², margins ≥ 1" if limit.norm is None else f"max margin, {self.norm}"
+        return "a stationary point of min ‖u‖², margins ≥ 1" if stationary(limit) else f"max margin, {self.norm}"
 
     @property
     def norm(self) -> str:
@@ -366,7 +373,7 @@ class Bar:
         """What theory says, or what the runs showed."""
         first = self.runs[0]
         if isinstance(first.theory, fb.Limit):
-            if first.theory.kind == "direction" and first.theory.norm is not None:
+            if first.theory.kind == "direction" and not stationary(first.theory):
                 known = "max margin: " + ", ".join(dict.fromkeys(run.norm for run in self.runs))
                 return known if self.verdict != OPEN else f"{known}, as measured in the run"
             goals = ", ".join(dict.fromkeys(run.goal for run in self.runs))

@@ -179,15 +179,12 @@ def test_a_start_that_keeps_wrong_signs_is_no_case_of_the_theorem():
     assert plan_for(model, start=[0.1, 0.1, 0.1, -0.1], data=([[0.1, -1.0]], [1.0])).limit().certified
     assert plan_for(model, start=model.start(0.1, rng=1), data=(X, y)).limit().certified
     conv, x = fb.models.convolutional(2), ([[-1.0, -1.0, -1.0]], [1.0])       # the mean must be negative
-    for start, free in ((conv.start(0.1), None), (conv.start(0.1, rng=1), True), ([[1.0] * 3, [-0.5] * 3], True)):
-        assert reachable(plan_for(conv, start=start, data=x).limit()) is free
-    dead = plan_for(conv, start=[[1.0] * 3, [0.5] * 3], data=([[1.0, -3.0, 0.0]], [1.0])).limit()     # ŵ_1 = ŵ_2 = 0 stay
-    assert reachable(dead) is None
-
-
-def reachable(limit):
-    """What a limit says of whether its start can come to it."""
-    return next(h.holds for h in limit.hypotheses if "exact balance" in h.statement)
+    for start in (conv.start(0.1, rng=1), [[1.0] * 3, [-0.5] * 3]):
+        assert plan_for(conv, start=start, data=x).limit().certified
+    flat = [[1.0] * 3, [0.5] * 3]                                # ŵ_1 = ŵ_2 = 0 stay
+    for start, data in ((conv.start(0.1), x), (flat, ([[1.0, -3.0, 0.0]], [1.0]))):
+        with pytest.raises(fb.NoTheorem, match=r"almost every start"):
+            plan_for(conv, start=start, data=data).limit()
 
 
 @pytest.mark.parametrize(("model", "x", "start"), [
@@ -198,11 +195,8 @@ def reachable(limit):
 def test_starts_from_which_the_maximum_margin_cannot_be_reached(model, x, start):
     """Two factors that are 0 stay so; from U = V on symmetric samples W stays positive semidefinite."""
     plan = plan_for(model, start=start, data=([x], [1.0]), method=SCALED)
-    if model.degree == 2 and len(model.shape or ()) == 2:        # whether others are as wide is not known in this norm
-        assert reachable(plan.limit()) is None
-    else:
-        with pytest.raises(fb.NoTheorem, match="almost every start"):
-            plan.limit()
+    with pytest.raises(fb.NoTheorem, match="almost every start"):
+        plan.limit()
     w = plan.run(500).w[-1]
     best = fb.max_margin([np.ravel(x)], [1], model.bias(plan.problem.shape))
     assert (np.ravel(x) @ w.ravel()) / max(best.norm(w.ravel()), 1e-300) < 0.6 * best.margin

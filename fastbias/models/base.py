@@ -181,11 +181,14 @@ class Model:
         scale = checks.number("scale", scale, above=0)
         if rng is None and self.identity is None:
             raise ValueError(f"rng must be given for a start of the {self.name} model, which has no scaled identity")
-        drawn = Start(self, scale, None if rng is None else int(checks.generator("rng", rng).integers(2 ** 53)))
+        draws = None if rng is None else checks.generator("rng", rng)
         size = self.length if size is None else checks.whole("size", size, least=1)
         if self.length not in (None, size):
             raise ValueError(f"size must be {self.length}, the only one of the {self.name} model, got {size}")
-        return drawn if size is None else drawn.of(size)
+        if draws is not None and size is not None:
+            return scale * draws.normal(size=self.parameters(size))
+        waiting = Start(self, scale, int(draws.integers(2 ** 53)) if draws is not None and draws is rng else rng)
+        return waiting if size is None else waiting.of(size)
 
     def balanced(self, w: Any) -> np.ndarray:
         """Return parameters u (n,) of the least norm with F(u) = w, for w (d,) or (m, n).
@@ -237,7 +240,7 @@ class Start:
 
     model: Model
     scale: float
-    seed: int | None
+    seed: Any
 
     def of(self, d: int) -> np.ndarray:
         """Return u(0) (n,) for predictors of length d, the same at each call."""

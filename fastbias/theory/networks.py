@@ -198,9 +198,9 @@ def _reachable(problem: Problem, found: Limit) -> Hypothesis:
     if not obstacle:
         return Hypothesis("no exact balance of the start keeps it away", True if model.reach is not None else None,
                           "none was found" if model.reach is not None else "almost no start has one")
-    only = any("unique" in h.statement and h.holds for h in found.hypotheses)
-    return Hypothesis("no exact balance of the start keeps it away", False if only else None,
-                      obstacle + ("" if only else "; another maximiser may be in reach"))
+    several = any("unique" in h.statement and h.holds is False for h in found.hypotheses)
+    return Hypothesis("no exact balance of the start keeps it away", None if several else False,
+                      obstacle + ("; another maximiser may be in reach" if several else ""))
 
 
 def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
