@@ -220,6 +220,16 @@ def test_a_degree_that_is_not_the_models_is_seen():
     assert any("homogeneous" in h.statement and h.holds is False for h in told.value.hypotheses)
 
 
+def test_only_the_symmetric_parts_of_samples_count_for_symmetric_predictors():
+    X, y = semidefinite(1)
+    tilted = X + 3 * (np.triu(np.ones((3, 3)), 1) - np.tril(np.ones((3, 3)), -1))
+    model = fb.models.symmetric(3)
+    limits = [plan_for(model, start=model.start(0.3), data=(samples, y)).limit() for samples in (X, tilted)]
+    assert limits[1].certified
+    assert limits[1].w == pytest.approx(limits[0].w, abs=1e-7)
+    assert limits[1].margin == pytest.approx(limits[0].margin, rel=1e-8)
+
+
 def test_samples_may_be_flat_for_models_of_matrices():
     X, y = semidefinite(1)
     model = fb.models.symmetric(3)

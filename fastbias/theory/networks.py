@@ -211,12 +211,12 @@ def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
                         "decides, so it needs a run first: plan.run(...), then plan.limit() measures the KKT residual",
                         model.source or row.source, tuple(rows))
     residual, lam = stationarity(problem, reached.u)
-    w = problem.predictor(reached.u / np.abs(reached.u).max())             # of any size: F is homogeneous
-    w = w / np.linalg.norm(w)
-    least = float((problem.Z @ w).min())
     if not np.isfinite(residual):
         raise NoTheorem(f"{row.name} asks for margins that are positive, and where the run stands, at t = {reached.t}, the "
                         "least is not: run on", model.source or row.source, tuple(rows))
+    w = problem.predictor(reached.u / np.abs(reached.u).max())             # of any size: F is homogeneous
+    w = w / np.linalg.norm(w)
+    least = float((problem.Z @ w).min())
     rows.append(Hypothesis("the run's direction is stationary: u = Σ λ_n F'(u)ᵀ y_n x_n, λ ≥ 0, at margins of 1", None,
                            f"KKT residual {residual:.1e} at t = {reached.t}"))
     total = float(lam.sum())
