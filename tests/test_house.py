@@ -10,7 +10,8 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["cache"], ["abi", "checks", "foreign", "recipes"], ["proximal", "simd"], ["passes"], ["bursts", "sparse"],
+FLOORS = [["cache"], ["abi", "checks", "foreign", "outside", "recipes"], ["files", "proximal", "simd"], ["passes"],
+          ["bursts", "memory", "sparse"],
           ["searches"],
           ["loop", "doors", "data", "recording"],
           ["losses", "norms", "potentials", "steps", "driver"],
