@@ -7,6 +7,7 @@ again by factories of this package alone, the run's memory is laid out anew (`fa
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -239,8 +240,8 @@ def dumps(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> bytes:
     return files.seal({"about": np.frombuffer(json.dumps({"format": FORMAT} | about).encode(), np.uint8)} | arrays)
 
 
-def loads(source: str | bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `dumps` was given, from its bytes or their file; ValueError where it was of another format."""
+def loads(source: str | io.BytesIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `dumps` was given, from its bytes or a file of them; ValueError where it was of another format."""
     arrays = files.read(source, "an unbroken checkpoint", sealed=True)
     with files.untrusted("path must be a checkpoint with a record in JSON, got one without"):
         raw = arrays.pop("about")

@@ -164,9 +164,9 @@ def untrusted(sentence: str) -> Iterator[None]:
 @contextmanager
 def _opened(label: str, source: Any, what: str) -> Iterator[tuple[IO[bytes], int]]:
     """A file to read from, and its size; whatever is not as it should be within becomes one ValueError."""
-    if isinstance(source, bytes):
-        with untrusted(f"{label} must be {what}, got {len(source)} bytes"):
-            yield io.BytesIO(source), len(source)
+    if isinstance(source, io.BytesIO):
+        with untrusted(f"{label} must be {what}, got bytes"):
+            yield source, len(source.getbuffer())
         return
     path = checks.filename(label, source)
     sentence = f"{label} must be {what}, got {path!r}"
@@ -178,11 +178,11 @@ def _opened(label: str, source: Any, what: str) -> Iterator[tuple[IO[bytes], int
 
 
 def read(source: Any, what: str, wanted: Collection[str] | None = None, sealed: bool | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file by name: of a path, or of its bytes.
+    """The arrays of an NPZ file by name.
 
     Parameters
     ----------
-    source : path or bytes
+    source : path, or its bytes as an io.BytesIO
     what : str
         What it must be, as its error says it: "path must be <what>, got ...".
     wanted : collection of str, optional

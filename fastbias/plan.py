@@ -1,6 +1,7 @@
 """A plan: check, allocate, run in chunks, go on. The thin facade over the compiled loop."""
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -267,7 +268,7 @@ class Plan:
 
     @classmethod
     def _unpickled(cls, raw: bytes) -> Plan:
-        plan: Plan = disk.made(cls, *disk.loads(raw))
+        plan: Plan = disk.made(cls, *disk.loads(io.BytesIO(raw)))
         return plan
 
     def limit(self, flow: bool = False) -> Limit:
