@@ -122,8 +122,10 @@ def seal(arrays: Mapping[str, Any]) -> bytes:
     """Arrays as the bytes of an NPZ file, with their digest at the end."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    body = buffer.getvalue()[:-2] + DIGEST.to_bytes(2, "little")          # the comment's length, then the comment
-    return body + hashlib.blake2b(body, digest_size=DIGEST // 2).hexdigest().encode()
+    buffer.seek(-2, os.SEEK_END)
+    buffer.write(DIGEST.to_bytes(2, "little"))            # the comment's length, then the comment
+    buffer.write(hashlib.blake2b(buffer.getbuffer(), digest_size=DIGEST // 2).hexdigest().encode())
+    return buffer.getvalue()
 
 
 def _sealed(file: IO[bytes], size: int) -> bool | None:
