@@ -186,7 +186,7 @@ def kept(plan: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """All that a checkpoint of a plan holds: arrays, and a record for JSON; where it stands between two of its chunks."""
     problem = plan.problem
     about, arrays = parts(problem)
-    with plan._turns.gate, plan._turns.lock:
+    with plan._turns.pause():
         arrays |= memory.keep(plan.buffers) | plan._driver.kept()
         status, trace, gram = plan.status, plan.trace, plan._gram
     about |= {"status": int(status), "shape": problem.sample, "settings": _settings(plan), "gram": gram}

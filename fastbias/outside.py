@@ -15,14 +15,24 @@ __all__ = ["Ending", "Store", "Terminated", "Turns", "terminable"]
 
 
 class Turns:
-    """A run computes while it holds ``lock``, and ``with turns.gate, turns.lock`` waits for its next pause, where it stands.
+    """A run computes while it holds ``lock``; who wants to see where it stands waits in `pause` for the end of a chunk.
 
-    A lock alone would be taken again before whoever waits has woken up: so the run passes the gate first, in which he is.
-    Both may be taken again by the thread that has them: a signal's handler may want to save.
+    A lock alone would be taken again before he has woken up: so the run passes the gate first, in which he waits. The thread
+    that runs, its callback or a signal's handler, need not wait for itself.
     """
 
     def __init__(self) -> None:
-        self.gate, self.lock = threading.RLock(), threading.RLock()
+        self.gate, self.lock = threading.Lock(), threading.Lock()
+        self.runner: int | None = None
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """The run stands still in this block."""
+        if self.runner == threading.get_ident():
+            yield
+        else:
+            with self.gate, self.lock:
+                yield
 
 
 class Terminated(SystemExit, KeyboardInterrupt):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
@@ -80,7 +81,7 @@ class Plan:
         self.pieces, self.params, self.buffers = assemble(problem)
         self.status = Status.OK
         self.trace: Trace | None = None
-        self._running, self._turns = False, Turns()
+        self._turns = Turns()
         self._driver = Driver(self.pieces, self.params, problem.X, problem.y, self.buffers)
         self._gram = checks.choice("gram", gram)
         if gram:
@@ -173,7 +174,7 @@ class Plan:
             store.write(last)
 
         with terminable(store.path is not None) as ending:
-            self._running = True
+            self._turns.runner = threading.get_ident()
             try:
                 if not ended:
                     for reached in self._in_turns(records, stop, log_target, progress):
@@ -188,7 +189,7 @@ class Plan:
                 message, raised = f"interrupted by {type(error).__name__} at step {self.t}", error
                 raise
             finally:
-                self._running, ending.waits = False, True
+                self._turns.runner, ending.waits = None, True
                 keep(last=True)
                 if store.failed is not None and raised is None:
                     raise store.failed
@@ -198,13 +199,17 @@ class Plan:
         assert self.trace is not None
         return self.trace
 
+    @property
+    def _running(self) -> bool:
+        return self._turns.runner is not None
+
     def _in_turns(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
         """The status after each chunk; between two of them whoever else wants to see the run has his turn."""
-        chunks = self._chunks(records, stop, log_target, progress)
+        chunks, turns = self._chunks(records, stop, log_target, progress), self._turns
         while True:
-            with self._turns.gate:                        # in which he waits
+            with turns.gate:                              # in which he waits
                 pass
-            with self._turns.lock:
+            with turns.lock:
                 status = next(chunks, None)
                 if status is None:
                     return
