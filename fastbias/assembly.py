@@ -21,6 +21,7 @@ from fastbias.abi import (
     Params,
     Pieces,
     known,
+    misfit,
     packed_room,
     room,
 )
@@ -54,6 +55,11 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
             control[FILLED], control[WEIGH] = filled, 0
     if problem.model.linear and not batch and rule.fixed:
         control[BURST] = method.burst if control[WEIGH] else BY_PIECE.get(method.burst, 0)
+    wrong = misfit(pieces, params, (N, d, n, problem.outputs, len(state), 2 * n + method.scratch, batch))
+    if wrong is not None:
+        piece = pieces[Pieces._fields.index(wrong[1])]
+        raise ValueError(f"{wrong[1]} of {method!r} must be a piece that fits its params and the rows of its state, "
+                         f"got {piece!r}, which reads others")
     kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
     buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                       np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),

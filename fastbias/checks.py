@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "classes", "equations", "generator", "name", "named", "number", "one_of", "path", "point",
-           "positive_definite", "short", "signs", "steps", "whole"]
+__all__ = ["array", "choice", "classes", "equations", "fields", "floats", "generator", "name", "named", "number", "one_of",
+           "path", "point", "positive_definite", "shape", "short", "signs", "steps", "whole"]
 
 
 def short(value: object) -> str:
@@ -72,7 +72,7 @@ def generator(label: str, value: Any) -> np.random.Generator:
 
 
 def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...], length: int | None = None,
-          empty: bool = False) -> np.ndarray:
+          empty: bool = False, finite: bool = True) -> np.ndarray:
     """A finite float64 C-contiguous copy of an array-like; ``shape`` is how the message names the right shape."""
     if hasattr(value, "tocsr") or type(value).__module__.startswith(("scipy.sparse", "sparse")):
         raise TypeError(f"{label} must be {shape} and dense, got a sparse {type(value).__name__}: call .toarray() first")
@@ -93,11 +93,44 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
         raise ValueError(f"{label} must be {shape} and not empty, got shape {raw.shape}")
     if length is not None and raw.shape[0] != length:
         raise ValueError(f"{label} must be {shape} with length {length}, got length {raw.shape[0]}")
-    out = np.array(raw, dtype=np.float64, order="C")
-    if not np.isfinite(out).all():
+    with np.errstate(all="ignore"):                       # (a long double may be beyond float64)
+        out = np.array(raw, dtype=np.float64, order="C")
+    if finite and not np.isfinite(out).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
-        raise ValueError(f"{label} must be finite, got {out[bad]} at index {bad if len(bad) > 1 else bad[0]}")
+        raise ValueError(f"{label} must be finite, got {out[bad]}"
+                         + (f" at index {bad if len(bad) > 1 else bad[0]}" if bad else ""))
     return out
+
+
+def floats(label: str, value: Any, shape: str, dims: int | tuple[int, ...]) -> np.ndarray:
+    """The same, be it finite or not, and itself where it is such an array already: for numbers on their way."""
+    plain = type(value) is np.ndarray and value.dtype == np.float64 and value.flags.carray
+    if plain and (value.ndim == dims if isinstance(dims, int) else value.ndim in dims):
+        return np.asarray(value)
+    return array(label, value, shape, dims=dims, empty=True, finite=False)
+
+
+def shape(label: str, value: object) -> tuple[int, ...]:
+    """A tuple of whole numbers >= 1."""
+    if not isinstance(value, (tuple, list)) or not value:
+        raise TypeError(f"{label} must be a tuple of whole numbers >= 1, got {short(value)}")
+    return tuple(whole(label, n, least=1) for n in value)
+
+
+def fields(owner: str, value: object, *, texts: tuple[str, ...] = (), flags: tuple[str, ...] = (),
+           calls: tuple[str, ...] = (), reals: tuple[str, ...] = ()) -> None:
+    """Raise TypeError unless these fields are strings; bools; None or callable; None or numbers."""
+    for names, wanted, fits in ((texts, "a string", lambda x: isinstance(x, str)),
+                                (flags, "True or False", lambda x: isinstance(x, (bool, np.bool_))),
+                                (calls, "callable or None", lambda x: x is None or callable(x)),
+                                (reals, "a number or None", lambda x: x is None or _is_number(x))):
+        for name_ in names:
+            if not fits(getattr(value, name_)):
+                raise TypeError(f"{name_} of a {owner} must be {wanted}, got {short(getattr(value, name_))}")
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_)) and not np.isnan(float(x))
 
 
 def _frame(value: Any, raw: np.ndarray) -> np.ndarray:

@@ -441,7 +441,10 @@ class Plan:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
         w = self.problem.predictor(u)
-        finite = np.isfinite(w).all(axis=1)               # a model may leave float64 where its parameters do not
+        beyond = ~(log_loss < np.inf)                     # predictions may leave float64 where parameters do not
+        log_loss = np.where(beyond, [self.problem.log_loss(row) if far else 0.0 for row, far in zip(u, beyond, strict=True)],
+                            log_loss)
+        finite = np.isfinite(w).all(axis=1) & (log_loss < np.inf)
         if not finite.all() and finite.any():
             t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]
         return Trace(t, u, w.reshape(t.size, *self.problem.shape), log_loss, status, message, self.problem)

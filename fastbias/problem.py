@@ -105,10 +105,16 @@ class Problem(Data):
         return self.model.predictor(u, self.size)
 
     def log_loss(self, u: np.ndarray) -> float:
-        """Return log L at u (n,)."""
+        """Return log L at u (n,), also where the predictions are beyond float64; infinity or NaN where log L is."""
         with np.errstate(over="ignore", invalid="ignore"):     # a run that ended there may stand at 1e308
-            p = self.predictions(self.predictor(u))
-        return float(call(self.loss.log_loss, self.loss.params, p, self.y))
+            w = self.predictor(u)
+            p = self.predictions(w)
+        if np.isfinite(p).all() or not np.isfinite(w).all():
+            return float(call(self.loss.log_loss, self.loss.params, p, self.y))
+        _, powers = np.frexp([np.abs(w).max(), np.abs(self.X).max()])
+        rows = np.ldexp(self.X, -powers[1])
+        p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
+        return self.loss.log_beyond(p, self.y, int(powers.sum()))
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
@@ -197,7 +203,10 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     start = _start(start, n, data.size, method, model, shape)
     if not np.isfinite(model.predictor(start, data.size)).all():
         raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} model beyond float64")
-    return Problem(X, y, loss, shape, method, model, start, _rule(data, method, model))
+    problem = Problem(X, y, loss, shape, method, model, start, _rule(data, method, model))
+    if start.any() and not problem.log_loss(start) < np.inf:
+        raise ValueError(f"start must have a {loss.name} loss whose logarithm is finite, got {checks.short(start)}")
+    return problem
 
 
 def _rule(data: Data, method: Method, model: Model) -> StepRule:

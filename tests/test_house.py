@@ -11,8 +11,8 @@ import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
 FLOORS = [["cache"], ["abi", "checks", "foreign", "recipes"], ["proximal", "simd"], ["passes"], ["bursts", "sparse"],
-          ["searches"],
-          ["loop", "doors", "data", "recording"],
+          ["searches", "arguments"],
+          ["loop", "data", "recording"], ["doors"],
           ["losses", "norms", "potentials", "steps", "driver"],
           ["methods", "models"], ["problem", "limits", "laws"],
           ["stationarity"], ["trace", "oracles", "assembly", "gram"],

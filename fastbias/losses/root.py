@@ -39,7 +39,7 @@ squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvat
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 
 
-@piece(SLOPE)
+@piece(SLOPE, needs=1)
 def _huber_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         r = y[i] - p[i]
@@ -47,7 +47,7 @@ def _huber_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     return 0.0
 
 
-@piece(LOG_LOSS)
+@piece(LOG_LOSS, needs=1)
 def _huber_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     delta = params[0]
     largest = 0.0
@@ -85,7 +85,7 @@ def huber(delta: float) -> Loss:
                 curvature=2.0)
 
 
-@piece(SLOPE)
+@piece(SLOPE, needs=1)
 def _truncated_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         r = y[i] - p[i]
@@ -93,7 +93,7 @@ def _truncated_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     return 0.0
 
 
-@piece(LOG_LOSS)
+@piece(LOG_LOSS, needs=1)
 def _truncated_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     largest = 0.0
     for i in range(p.size):

@@ -29,17 +29,19 @@ def _all(params, k, order):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(SAMPLE)
+@piece(SAMPLE, needs=lambda params, order, batch: 1 <= params[1] <= batch)
 def _with_replacement(params, k, order):  # type: ignore[no-untyped-def]
-    N, batch = (order.size - 1) // 2, int(params[1])
+    N = (order.size - 1) // 2
+    batch = max(1, min(N, int(params[1])))
     for i in range(batch):
         order[i] = _draw(params[0], k, i, N)
     return batch
 
 
-@piece(SAMPLE)
+@piece(SAMPLE, needs=lambda params, order, batch: 1 <= params[1] <= batch)
 def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
-    N, batch = (order.size - 1) // 2, int(params[1])
+    N = (order.size - 1) // 2
+    batch = max(1, min(N, int(params[1])))
     steps_per_epoch = (N + batch - 1) // batch
     epoch = k // steps_per_epoch
     if order[2 * N] != epoch:                            # Fisher & Yates, anew for each epoch
@@ -56,7 +58,7 @@ def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
     return count
 
 
-@piece(DIRECTION)
+@piece(DIRECTION, needs=5)
 def coordinate(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     """Move ← the largest coordinate of g, or the tied ones."""
     # params: tie_tol, ties (0 first, 1 average, 2 random), shrinkage, seed, 1 for moves of length one

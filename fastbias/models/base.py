@@ -94,8 +94,14 @@ class Model:
     conditions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        expect("Model", forward=(self.forward, MAP), pullback=(self.pullback, MAP_AT))
+        checks.fields("Model", self, texts=("name", "source"), flags=("linear", "semidefinite", "commuting"),
+                      calls=("size", "layers", "identity", "penalty", "balance", "invariant", "bias", "mirror", "reach"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "degree", checks.whole("degree", self.degree))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", checks.shape("shape", self.shape))
+        sizes = () if self.length is None else (self.parameters(self.length), self.length)
+        expect("Model", self.params, sizes, forward=(self.forward, MAP), pullback=(self.pullback, MAP_AT))
 
     @property
     def length(self) -> int | None:
@@ -104,10 +110,11 @@ class Model:
 
     def parameters(self, d: int) -> int:
         """Return the length n of u for predictors of length d."""
-        return d if self.size is None else self.size(d)
+        return d if self.size is None else checks.whole(f"size of the {self.name} model", self.size(d), least=1)
 
     def split(self, u: np.ndarray, d: int) -> Layers:
         """Return the layers of u (n,), as views, for predictors of length d."""
+        u, d = checks.floats("u", u, "an (n,) array", 1), checks.whole("d", d)
         self._fits(u.size, d)
         out, at = [], 0
         for shape in [(u.size,)] if self.layers is None else self.layers(d):
@@ -118,31 +125,36 @@ class Model:
 
     def predictor(self, u: np.ndarray, d: int) -> np.ndarray:
         """Return w = F(u): (d,) for u (n,), (K, d) for u (K, n)."""
-        rows = np.atleast_2d(np.asarray(u, float))
+        u = checks.floats("u", u, "an (n,) or (K, n) array", (1, 2))
+        rows = np.atleast_2d(u)
+        d = checks.whole("d", d)
         self._fits(rows.shape[1], d)
         if self.linear:
-            return np.asarray(u, float)
+            return u
         w = np.empty((rows.shape[0], d))
         with np.errstate(all="ignore"):
             for i, row in enumerate(rows):
-                call(self.forward, self.params, np.ascontiguousarray(row), w[i])
-        return w if np.ndim(u) == 2 else w[0]
+                call(self.forward, self.params, row, w[i], sizes=(row.size, d))
+        return w if u.ndim == 2 else w[0]
 
     def pull(self, u: Any, v: Any) -> np.ndarray:
         """Return F'(u)ᵀ v (n,) for u (n,) and v (d,)."""
-        u, v = np.ascontiguousarray(u, float), np.ascontiguousarray(v, float)
+        u = checks.floats("u", u, "an (n,) array", 1)
+        v = checks.floats("v", v, "a (d,) array", 1)
         self._fits(u.size, v.size)
         out = np.empty_like(u)
         with np.errstate(all="ignore"):
-            call(self.pullback, self.params, u, v, out)
+            call(self.pullback, self.params, u, v, out, sizes=(u.size, v.size, u.size))
         return out
 
     def pulls(self, u: np.ndarray, V: np.ndarray) -> np.ndarray:
         """Return the rows F'(u)ᵀ v (K, n) for u (n,) and rows v of V (K, d)."""
+        u = checks.floats("u", u, "an (n,) array", 1)
+        V = checks.floats("V", V, "a (K, d) array", 2)
         self._fits(u.size, V.shape[1])
         out = np.empty((V.shape[0], u.size))
         with np.errstate(all="ignore"):
-            call_rows(self.pullback.address, self.params, u, V, out)
+            call_rows(self.pullback, self.params, u, V, out, (u.size, V.shape[1], u.size))
         return out
 
     def _fits(self, n: int, d: int) -> None:
@@ -253,14 +265,18 @@ class Start:
         return f"<start of {self.model.name}, scale {self.scale:g}{'' if self.seed is None else ', Gaussian'}>"
 
 
-@piece(MAP)
+def _same(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n == d
+
+
+@piece(MAP, needs=_same)
 def _linear_forward(params, u, out):  # type: ignore[no-untyped-def]
     for i in range(u.size):
         out[i] = u[i]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_same)
 def _linear_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     for i in range(u.size):
         out[i] = v[i]

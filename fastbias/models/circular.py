@@ -39,7 +39,11 @@ def _correlate(a, at, b, first, d, out, to):  # type: ignore[no-untyped-def]
             out[to + k] += x * b[first + i + k - d]
 
 
-@piece(MAP)
+def _whole_layers(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n >= d and n % d == 0
+
+
+@piece(MAP, needs=_whole_layers)
 def _filters(params, u, out):  # type: ignore[no-untyped-def]
     d = out.size
     before = np.empty(d)
@@ -52,7 +56,7 @@ def _filters(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_whole_layers)
 def _filters_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     d, L = v.size, u.size // v.size
     behind = np.zeros((L, d))                             # row i: the product of the layers after i

@@ -17,7 +17,15 @@ DEEPEST = 64
 SOURCE = "Gunasekar, Lee, Soudry, Srebro (2018b); Woodworth et al. (2020)"
 
 
-@piece(MAP)
+def _whole_layers(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n >= d and n % d == 0
+
+
+def _two_halves(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n == 2 * d and 1 <= params[0] <= DEEPEST
+
+
+@piece(MAP, needs=_whole_layers)
 def _product(params, u, out):  # type: ignore[no-untyped-def]
     d = out.size
     for j in range(d):
@@ -28,7 +36,7 @@ def _product(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_whole_layers)
 def _product_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     d = v.size
     for j in range(d):
@@ -51,7 +59,7 @@ def _power(x, k):  # type: ignore[no-untyped-def]
     return out
 
 
-@piece(MAP)
+@piece(MAP, needs=_two_halves)
 def _difference(params, u, out):  # type: ignore[no-untyped-def]
     d, L = out.size, int(params[0])
     for j in range(d):
@@ -59,7 +67,7 @@ def _difference(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_two_halves)
 def _difference_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     d, L = v.size, int(params[0])
     for j in range(d):

@@ -48,14 +48,29 @@ def _transposed(A, at, m, n):  # type: ignore[no-untyped-def]
     return out
 
 
-@piece(MAP)
+def _two_factors(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    m, n, r = int(params[0]), int(params[1]), int(params[2])
+    return m > 0 and n > 0 and r > 0 and m * n <= d and (m + n) * r <= size
+
+
+def _one_factor(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    n, r = int(params[0]), int(params[1])
+    return n > 0 and r > 0 and n * n <= d and n * r <= size
+
+
+def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    L, k = int(params[0]), int(params[1]) or d
+    return 1 <= L <= 64 and k > 0 and size >= (d if L == 1 else k * d + (L - 2) * k * k + k)
+
+
+@piece(MAP, needs=_two_factors)
 def _factors(params, u, out):  # type: ignore[no-untyped-def]
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     _multiply(u, 0, r, 1, m, r, _transposed(u, m * r, n, r), 0, n, out, 0, True)
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_two_factors)
 def _factors_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     _multiply(v, 0, n, 1, m, n, u, m * r, r, out, 0, True)               # M V
@@ -63,14 +78,14 @@ def _factors_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+@piece(MAP, needs=_one_factor)
 def _square(params, u, out):  # type: ignore[no-untyped-def]
     n, r = int(params[0]), int(params[1])
     _multiply(u, 0, r, 1, n, r, _transposed(u, 0, n, r), 0, n, out, 0, True)
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_one_factor)
 def _square_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     n, r = int(params[0]), int(params[1])
     _multiply(v, 0, n, 1, n, n, u, 0, r, out, 0, True)                   # (M + Mᵀ) U
@@ -85,7 +100,7 @@ def _layer(L, k, i, d):  # type: ignore[no-untyped-def]
     return rows, d if i == 0 else k, 0 if i == 0 else k * d + (i - 1) * k * k
 
 
-@piece(MAP)
+@piece(MAP, needs=_chained)
 def _chain(params, u, out):  # type: ignore[no-untyped-def]
     L, d = int(params[0]), out.size
     k = d if params[1] == 0 else int(params[1])
@@ -99,7 +114,7 @@ def _chain(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_chained)
 def _chain_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     L, d = int(params[0]), v.size
     k = d if params[1] == 0 else int(params[1])

@@ -71,8 +71,15 @@ class Norm:
     fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
-        expect("Norm", steepest=(self.steepest, MAP), dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
+        checks.fields("Norm", self, texts=("name",), flags=("smooth",), reals=("power",),
+                      calls=("matrix", "convex", "shrink", "resized"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        if self.size is not None:
+            object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", checks.shape("shape", self.shape))
+        expect("Norm", self.params, () if self.size is None else (self.size,), steepest=(self.steepest, MAP),
+               dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
 
     def __call__(self, w: Any) -> Any:
         """Return ‖w‖: a float for w (d,), an array (K,) for w (K, d)."""

@@ -30,7 +30,7 @@ def _largest(params, x):  # type: ignore[no-untyped-def]
     return largest
 
 
-@piece(MAP)
+@piece(MAP, needs=1)
 def _l1_steepest(params, g, out):  # type: ignore[no-untyped-def]
     largest = 0.0
     for i in range(g.size):
@@ -87,7 +87,7 @@ l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, co
 """‖w‖₂; Δ = g, gradient descent."""
 
 
-@piece(MAP)
+@piece(MAP, needs=2)
 def _lp_steepest(params, g, out):  # type: ignore[no-untyped-def]
     q = params[1]
     largest = 0.0
@@ -119,12 +119,12 @@ def _power_norm(p, x):  # type: ignore[no-untyped-def]
     return largest * total ** (1.0 / p)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=1)
 def _p_norm(params, x):  # type: ignore[no-untyped-def]
     return _power_norm(params[0], x)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=2)
 def _q_norm(params, x):  # type: ignore[no-untyped-def]
     return _power_norm(params[1], x)
 
@@ -163,7 +163,12 @@ def lp(p: float) -> Norm:
                 convex=lambda cp, w: cp.pnorm(w, p, max_denom=10 ** 5))
 
 
-@piece(MAP)
+def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:
+    """D and L, (n, n)."""
+    return params.size >= 2 * n * n
+
+
+@piece(MAP, needs=_two_matrices)
 def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
     n = g.size                                            # D⁻¹ g, D = L Lᵀ; params: D, L
     for i in range(n):
@@ -178,7 +183,7 @@ def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_two_matrices)
 def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
     n, total = w.size, 0.0
     for j in range(n):                                    # ‖Lᵀw‖₂
@@ -189,7 +194,7 @@ def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
     return np.sqrt(total)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_two_matrices)
 def _quadratic_dual(params, g):  # type: ignore[no-untyped-def]
     n = g.size
     half = np.empty(n)                                    # ‖L⁻¹g‖₂
@@ -223,7 +228,15 @@ def quadratic(D: Any) -> Norm:
                 smooth=True, convex=lambda cp, w: cp.norm(root.T @ w, 2))
 
 
-@piece(MAP)
+def _grouped(params: np.ndarray, n: int, *_: int) -> bool:
+    """The tolerance, how many groups, where each begins and the last ends, and the features, each of 0 … n − 1 once."""
+    count = int(params[1])
+    ends, features = params[2:3 + count], params[3 + count:]
+    return count > 0 and ends.size == count + 1 and features.size == n and bool(
+        ends[0] == 0 and ends[-1] == n and (np.diff(ends) >= 0).all() and (np.sort(features) == np.arange(n)).all())
+
+
+@piece(MAP, needs=_grouped)
 def _group_steepest(params, g, out):  # type: ignore[no-untyped-def]
     largest = _largest_group(params, g)
     count = int(params[1])
@@ -260,12 +273,12 @@ def _largest_group(params, x):  # type: ignore[no-untyped-def]
     return largest
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_grouped)
 def _group_dual(params, g):  # type: ignore[no-untyped-def]
     return _largest_group(params, g)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_grouped)
 def _group_norm(params, w):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(int(params[1])):

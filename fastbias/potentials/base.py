@@ -68,9 +68,14 @@ class Potential:
     fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
-        expect("Potential", link=(self.link, MAP), inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),
-               value=(self.value, VALUE))
+        checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"), reals=("lower", "horizon"),
+                      calls=("convex", "matrix"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
+        if self.size is not None:
+            object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
+        expect("Potential", self.params, () if self.size is None else (self.size,), link=(self.link, MAP),
+               inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT), value=(self.value, VALUE))
 
     def __call__(self, w: Any) -> float:
         """Return ψ(w) for w (d,)."""
@@ -93,7 +98,8 @@ class Potential:
 
     def solve(self, w: Any, g: Any) -> np.ndarray:
         """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside the domain."""
-        w, g = self._vector("w", w), self._vector("g", g)
+        w = self._vector("w", w)
+        g = checks.array("g", g, "a (d,) array", dims=1, length=w.size)
         out = np.empty_like(w)
         if call(self.metric, self.params, w, g, out) != 0:
             out[:] = np.nan
@@ -101,12 +107,13 @@ class Potential:
 
     def divergence(self, w: Any, at: Any) -> float:
         """Return the Bregman divergence D_ψ(w, at) = ψ(w) − ψ(at) − ⟨∇ψ(at), w − at⟩."""
-        w, at = self._vector("w", w), self._vector("at", at)
+        w = self._vector("w", w)
+        at = checks.array("at", at, "a (d,) array", dims=1, length=w.size)
         return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
 
     def start(self, d: int) -> np.ndarray:
         """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential."""
-        return self.to_primal(np.zeros(d))
+        return self.to_primal(np.zeros(checks.whole("d", d, least=1)))
 
     def project(self, A: np.ndarray, b: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
