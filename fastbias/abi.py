@@ -359,11 +359,16 @@ def known(fused: tuple[Any, ...] | None, *pieces: Piece) -> int:
     return int(fused[0]) if fused and all(a is b for a, b in zip(fused[1:], pieces, strict=True)) else 0
 
 
-def expect(owner: str, params: np.ndarray | None = None, sizes: tuple[int, ...] = (), **slots: tuple[Any, Any]) -> None:
+def expect(owner: str, params: np.ndarray | None = None, sizes: tuple[int, ...] = (), twin: Any = None, twins: int = 1,
+           **slots: tuple[Any, Any]) -> None:
     """Raise TypeError unless each slot holds a piece of its signature, name=(value, signature).
 
-    ValueError where params are less than it reads; with ``sizes`` of vectors, where those are known, also of these.
+    ValueError where params are less than it reads; with ``sizes`` of vectors, where those are known, also of these. ``twin``
+    is None, or a number and so many pieces as `known` takes.
     """
+    if twin is not None and not (isinstance(twin, tuple) and len(twin) == 1 + twins and isinstance(twin[0], int)
+                                 and all(isinstance(piece, Piece) for piece in twin[1:])):
+        raise TypeError(f"fused of a {owner} must be None, or a whole number and {twins} of its pieces, got {twin!r:.60}")
     for label, (value, signature) in slots.items():
         if not isinstance(value, Piece):
             raise TypeError(f"{label} of a {owner} must be a compiled piece (fb.piece), got {type(value).__name__}")

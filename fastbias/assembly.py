@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbias import checks
 from fastbias.abi import (
     BATCH,
     BURST,
@@ -42,7 +43,11 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
               method.direction, method.advance, *maps)
     params = Params(loss.params, problem.model.params, rule.params, method.sampling.params, method.params, geometry,
                     method.beta, method.gamma)
-    state, batch = np.vstack([np.zeros((1, n)), method.begin(problem.start)]), method.sampling.batch
+    rows, batch = checks.array("begin of a Method", method.begin(problem.start), "what gives an (S, n) array", dims=2,
+                               empty=True), method.sampling.batch
+    if rows.shape[1] != n:
+        raise ValueError(f"begin of a Method must give rows of {n} entries, got shape {rows.shape}")
+    state = np.vstack([np.zeros((1, n)), rows])
     control = np.zeros(CONTROL, np.int64)
     control[WATCH] = method.constant and not method.random
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch

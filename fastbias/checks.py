@@ -130,7 +130,10 @@ def fields(owner: str, value: object, *, texts: tuple[str, ...] = (), flags: tup
 
 
 def _is_number(x: object) -> bool:
-    return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_)) and not np.isnan(float(x))
+    try:
+        return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_)) and not np.isnan(float(x))
+    except OverflowError:
+        return False
 
 
 def _frame(value: Any, raw: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from fastbias import checks, losses, models
 from fastbias.abi import Piece
 from fastbias.doors import call
 from fastbias.losses import Loss
+from fastbias.losses.base import log_beyond
 from fastbias.methods import Method
 from fastbias.models import Model
 from fastbias.models.base import Start
@@ -114,7 +115,7 @@ class Problem(Data):
         _, powers = np.frexp([np.abs(w).max(), np.abs(self.X).max()])
         rows = np.ldexp(self.X, -powers[1])
         p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
-        return self.loss.log_beyond(p, self.y, int(powers.sum()))
+        return log_beyond(self.loss, p, self.y, int(powers.sum()))
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""

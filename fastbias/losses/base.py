@@ -12,7 +12,7 @@ from fastbias import checks
 from fastbias.abi import LOG_LOSS, SLOPE, Piece, expect
 from fastbias.doors import call
 
-__all__ = ["Loss"]
+__all__ = ["Loss", "log_beyond"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Loss:
         if self.tail is not None:
             checks.name("tail", self.tail, ("exponential", "gaussian"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
-        expect("Loss", self.params, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
+        expect("Loss", self.params, twin=self.fused, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
 
     def log(self, p: Any, y: Any) -> float:
         """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""
@@ -91,22 +91,6 @@ class Loss:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(np.exp(s) * q)
 
-    def log_beyond(self, p: np.ndarray, y: np.ndarray, k: int) -> float:
-        """Return log L at the predictions 2^k p, some of which are beyond float64; infinity where log L is, too.
-
-        Out there L grows like a whole power of the predictions (of a root loss: of their distances from y), or it has no
-        finite logarithm.
-        """
-        size = int(np.frexp(np.abs(p).max())[1])
-        less = k + size - 1000                            # how many powers of two are left out
-        near, goal = np.ldexp(p, 1000 - size), np.ldexp(y, -less) if self.kind == "root" else y
-        logs = [float(call(self.log_loss, self.params, np.ldexp(near, -j), np.ldexp(goal, -j) if self.kind == "root" else y))
-                for j in (0, 64)]
-        degree = (logs[0] - logs[1]) / (64 * math.log(2.0))
-        if not abs(degree) < 9 or abs(degree - round(degree)) > 1e-6:
-            return math.copysign(math.inf, degree)             # the loss is exponential in them
-        return logs[0] + round(degree) * less * math.log(2.0)
-
     def _pair(self, p: Any, y: Any, finite: bool) -> tuple[np.ndarray, np.ndarray]:
         """The predictions and targets, checked: what a compiled loss takes for an index must be one."""
         p = checks.array("p", p, "an (N,) array, or (K N,) for K classes", dims=1, finite=finite)
@@ -125,3 +109,20 @@ class Loss:
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"
+
+
+def log_beyond(loss: Loss, p: np.ndarray, y: np.ndarray, k: int) -> float:
+    """Return log L at the predictions 2^k p, some of which are beyond float64; infinity where log L is, too.
+
+    Out there L grows like a whole power of the predictions (of a root loss: of their distances from y), or it has no
+    finite logarithm.
+    """
+    size = int(np.frexp(np.abs(p).max())[1])
+    less = k + size - 1000                                     # how many powers of two are left out
+    near, goal = np.ldexp(p, 1000 - size), np.ldexp(y, -less) if loss.kind == "root" else y
+    logs = [float(call(loss.log_loss, loss.params, np.ldexp(near, -j), np.ldexp(goal, -j) if loss.kind == "root" else y))
+            for j in (0, 64)]
+    degree = (logs[0] - logs[1]) / (64 * math.log(2.0))
+    if not abs(degree) < 9 or abs(degree - round(degree)) > 1e-6:
+        return math.copysign(math.inf, degree)                 # the loss is exponential in them
+    return logs[0] + round(degree) * less * math.log(2.0)

@@ -43,7 +43,7 @@ squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvat
 def _huber_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         r = y[i] - p[i]
-        q[i] = 2.0 * max(-params[0], min(params[0], r))
+        q[i] = 2.0 * max(-params[0], min(params[0], r)) if r == r else r           # NaN, which comparisons would pass over
     return 0.0
 
 
@@ -89,7 +89,7 @@ def huber(delta: float) -> Loss:
 def _truncated_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         r = y[i] - p[i]
-        q[i] = 2.0 * r if abs(r) <= params[0] else 0.0
+        q[i] = 0.0 if abs(r) > params[0] else 2.0 * r     # (NaN stays)
     return 0.0
 
 

@@ -64,14 +64,16 @@ class Method:
         for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling), ("geometry", GEOMETRIES)):
             if not isinstance(getattr(self, field_), kinds):
                 raise TypeError(f"{field_} of a Method must be one, got {checks.short(getattr(self, field_))}")
-        expect("Method", self.params, direction=(self.direction, DIRECTION), advance=(self.advance, ADVANCE))
+        expect("Method", self.params, (), self.fused, 2, direction=(self.direction, DIRECTION),
+               advance=(self.advance, ADVANCE))
 
     def on(self, shape: tuple[int, ...]) -> Method:
         """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
         if self.shaped is None:
             return self
         made = replace(self, geometry=self.shaped(shape), shaped=None)
-        object.__setattr__(made, "recipe", self.recipe)  # type: ignore[attr-defined]
+        if hasattr(self, "recipe"):
+            object.__setattr__(made, "recipe", self.recipe)
         return made
 
     @property

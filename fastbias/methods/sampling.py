@@ -24,12 +24,16 @@ def _draw(seed, k, i, count):  # type: ignore[no-untyped-def]
     return int(float(x >> np.uint64(11)) * 2.0 ** -53 * count)
 
 
+def _batch_in(params: np.ndarray, order: int, batch: int | None = None) -> bool:
+    return bool(1 <= params[1] <= ((order - 1) // 2 if batch is None else batch))
+
+
 @piece(SAMPLE)
 def _all(params, k, order):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(SAMPLE, needs=lambda params, order, batch: 1 <= params[1] <= batch)
+@piece(SAMPLE, needs=_batch_in)
 def _with_replacement(params, k, order):  # type: ignore[no-untyped-def]
     N = (order.size - 1) // 2
     batch = max(1, min(N, int(params[1])))
@@ -38,7 +42,7 @@ def _with_replacement(params, k, order):  # type: ignore[no-untyped-def]
     return batch
 
 
-@piece(SAMPLE, needs=lambda params, order, batch: 1 <= params[1] <= batch)
+@piece(SAMPLE, needs=_batch_in)
 def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
     N = (order.size - 1) // 2
     batch = max(1, min(N, int(params[1])))

@@ -110,6 +110,7 @@ class Model:
 
     def parameters(self, d: int) -> int:
         """Return the length n of u for predictors of length d."""
+        d = checks.whole("d", d, least=1)
         return d if self.size is None else checks.whole(f"size of the {self.name} model", self.size(d), least=1)
 
     def split(self, u: np.ndarray, d: int) -> Layers:
@@ -216,8 +217,13 @@ class Model:
         w = checks.array("w", w, "a (d,) or (m, n) array", dims=(1, 2))
         if self.shape is not None and w.shape != self.shape and w.shape != (self.length,):
             raise ValueError(f"w must have the shape {self.shape} of the {self.name} model, got {w.shape}")
-        u = None if self.balance is None else self.balance(w.ravel())
-        if u is None:
+        try:
+            with np.errstate(all="ignore"):
+                u = None if self.balance is None else self.balance(w.ravel())
+        except MemoryError:
+            raise ValueError(f"w must be short enough for the parameters of the {self.name} model to fit into memory, got "
+                             f"{w.size} entries") from None
+        if u is None or not np.isfinite(u).all():
             raise ValueError(f"w must be one that the {self.name} model makes and knows the least parameters of, "
                              f"got {checks.short(w)}")
         return np.asarray(u)

@@ -306,7 +306,7 @@ def group(groups: Any) -> Norm:
     >>> fb.norms.group([[0, 1], [2]])([3.0, 4.0, 2.0])
     7.0
     """
-    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__"):
+    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__") or getattr(groups, "shape", None) == ():
         raise TypeError(f"groups must be a list of lists of feature indices, got {checks.short(groups)}")
     index = [checks.array("groups", g, "a list of lists of feature indices", dims=1) for g in groups]
     flat = np.concatenate(index) if index else np.empty(0)

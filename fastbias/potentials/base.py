@@ -74,7 +74,7 @@ class Potential:
         object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
         if self.size is not None:
             object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
-        expect("Potential", self.params, () if self.size is None else (self.size,), link=(self.link, MAP),
+        expect("Potential", self.params, () if self.size is None else (self.size,), self.fused, link=(self.link, MAP),
                inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT), value=(self.value, VALUE))
 
     def __call__(self, w: Any) -> float:
@@ -109,7 +109,8 @@ class Potential:
         """Return the Bregman divergence D_ψ(w, at) = ψ(w) − ψ(at) − ⟨∇ψ(at), w − at⟩."""
         w = self._vector("w", w)
         at = checks.array("at", at, "a (d,) array", dims=1, length=w.size)
-        return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
 
     def start(self, d: int) -> np.ndarray:
         """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential."""

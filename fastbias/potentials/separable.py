@@ -179,7 +179,7 @@ def hypentropy(beta: Any) -> Potential:
     beta : float > 0, or (d,) array of such
         The scale at which it turns from a square to |w| log|w|, one for all coordinates or one for each.
     """
-    own = np.ndim(beta) > 0
+    own = isinstance(beta, (list, tuple)) or getattr(beta, "ndim", 0) > 0
     scale = checks.array("beta", beta, "a number or a (d,) array", dims=1) if own else \
         np.array([checks.number("beta", beta, above=0)])
     if not (scale > 0).all():
