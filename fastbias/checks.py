@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "choice", "classes", "equations", "fields", "floats", "generator", "name", "named", "number", "one_of",
-           "path", "point", "positive_definite", "shape", "short", "signs", "steps", "whole"]
+__all__ = ["array", "choice", "classes", "equations", "fields", "filename", "floats", "generator", "name", "named", "number",
+           "one_of", "path", "point", "positive_definite", "shape", "short", "signs", "steps", "whole"]
 
 
 def short(value: object) -> str:
@@ -195,11 +195,19 @@ def point(label: str, value: Any, size: int, shape: tuple[int, ...]) -> np.ndarr
     return x.ravel()
 
 
-def path(label: str, value: Any) -> str:
-    """A path as text, to a file in a folder that exists."""
-    if not isinstance(value, (str, os.PathLike)):
+def filename(label: str, value: Any) -> str:
+    """A path as text."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise TypeError(f"{label} must be a path, got {short(value)}")
     text = str(os.fspath(value))
+    if not text or "\0" in text:
+        raise ValueError(f"{label} must name a file, got {text!r}")
+    return text
+
+
+def path(label: str, value: Any) -> str:
+    """A path as text, to a file in a folder that exists."""
+    text = filename(label, value)
     if not os.path.isdir(os.path.dirname(os.path.abspath(text))):
         raise ValueError(f"{label} must lie in a folder that exists, got {text!r}")
     if os.path.isdir(text):

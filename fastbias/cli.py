@@ -9,12 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastbias import checks, data, losses, methods, norms, potentials, steps
+from fastbias import checks, data, files, losses, methods, norms, potentials, steps
 from fastbias.diagnostics import diagnose
 from fastbias.limits import NoTheorem
 from fastbias.losses import Loss
@@ -93,8 +92,8 @@ def _table(options: argparse.Namespace) -> data.Dataset:
 
 def _run(options: argparse.Namespace) -> int:
     table = _table(options)
-    if options.out and not Path(options.out).absolute().parent.is_dir():
-        raise ValueError(f"--out must lie in a folder that exists, got {options.out!r}")
+    if options.out:
+        checks.path("--out", options.out)
     checks.whole("steps", options.steps)
     if options.until is not None:
         checks.number("until", options.until)
@@ -164,10 +163,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     if str(options.weights).endswith(".npz"):
         w = Trace.load(options.weights).w[-1]
     else:
-        try:
-            w = np.load(options.weights, allow_pickle=False)
-        except (ValueError, EOFError):
-            raise ValueError(f"weights must be an NPY file of numbers, got {options.weights!r}") from None
+        w = files.read_array("weights", options.weights, "an NPY file of numbers")
     print(diagnose(table.X, table.y, w))
     return 0
 

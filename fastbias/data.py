@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import csv
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks
+from fastbias import checks, files
 
 __all__ = ["Dataset", "example", "names", "random_regression", "read"]
 
@@ -82,7 +81,7 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     >>> X.tolist(), y.tolist()
     ([[1.0, 2.0], [3.0, 4.0]], [1.0, -1.0])
     """
-    path = Path(path)
+    path = Path(checks.filename("path", path))
     if labels is not None:
         checks.name("labels", labels, LABELS)
     if path.suffix == ".npz":
@@ -92,16 +91,7 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     for name, value in (("target", target), *(("drop", c) for c in _as_list(drop))):
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise TypeError(f"{name} must be a column's name or index, got {checks.short(value)}")
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            for row in (reader := csv.reader(file)):
-                if any(c.strip() for c in row):
-                    rows.append(row)
-                    lines.append(reader.line_num)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"path must name a text file in UTF-8, got {path.name}: {error}") from None
+    lines, rows = _rows(path)
     if not rows:
         raise ValueError(f"path must name a file with at least one row, got {path.name}, which is empty")
     if header is None:
@@ -152,24 +142,37 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
 
 def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the cells of the first row of a CSV file, stripped: its names where it has a header; () for NPZ."""
-    if Path(path).suffix == ".npz":
-        return ()
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        return tuple(c.strip() for c in next(csv.reader(file), []))
+    path = Path(checks.filename("path", path))
+    first = [] if path.suffix == ".npz" else _rows(path, most=1)[1]
+    return tuple(c.strip() for row in first for c in row)
+
+
+def _rows(path: Path, most: int | None = None) -> tuple[list[int], list[list[str]]]:
+    """The rows of a CSV file that hold anything, and in which line each ends; the first so many, or all."""
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            for row in (reader := csv.reader(file)):
+                if any("\0" in c for c in row):
+                    raise ValueError(f"path must name a text file, got {path.name}, with a NUL in line {reader.line_num}")
+                if any(c.strip() for c in row):
+                    rows.append(row)
+                    lines.append(reader.line_num)
+                    if len(rows) == most:
+                        break
+    except UnicodeDecodeError as error:
+        raise ValueError(f"path must name a text file in UTF-8, got {path.name}: {error}") from None
+    except csv.Error as error:
+        raise ValueError(f"path must name a table in CSV, got {path.name}: {error} in line {reader.line_num}") from None
+    return lines, rows
 
 
 def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
     name = target if isinstance(target, str) else "y"
     if target != -1 and not isinstance(target, str):
         raise ValueError(f"target must be the name of an array for {path.name}, got {checks.short(target)}")
-    try:
-        with open(path, "rb") as raw_file, np.load(raw_file, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
-        raise ValueError(f"path must name a whole NPZ file, got {path.name}: {error}") from None
-    for key in ("X", name):
-        if key not in arrays:
-            raise ValueError(f"{path.name} must hold an array named {key!r}, got {', '.join(arrays) or 'none'}")
+    arrays = files.read(path, "a whole NPZ file", ("X", name))
     X, raw = checks.array("X", arrays["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), arrays[name]
     y, classes = (raw, ()) if labels is None else _encode(raw, labels)
     y = checks.array(name, y, "an (N,) array", dims=1, length=X.shape[0])

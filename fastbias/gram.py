@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbias import files, memory
 from fastbias.abi import (
     BURST,
     CONTROL,
@@ -21,7 +22,6 @@ from fastbias.abi import (
     LINEAR,
     LOSS,
     OUTPUTS,
-    PACKED,
     ROW,
     SEARCH,
     WATCH,
@@ -218,20 +218,19 @@ class Gram(Driver):
 
     def chunk(self, records: Records, stop: int, log_target: float) -> int:
         """As `Driver.chunk`; where coefficients are finite and parameters are not, half as many updates are tried."""
-        memory = (self.buffers.u, self.buffers.state, self.buffers.mark, self.buffers.control)
-        before = [a.copy() for a in memory]
+        before = memory.keep(self.buffers)
         begun, row = self.t, int(self.buffers.control[ROW])
         while True:
             try:
                 answer = super().chunk(records, stop, log_target)
-            except BaseException:                         # interrupted: what it did is finite, or is not shown
-                self._show(records.u, row)
+            except BaseException:                         # interrupted: what it did is finite, or is not done
+                if not self._show(records.u, row):
+                    self._back(before)
                 raise
             if self._show(records.u, row):
                 return answer
             done = self.t - begun
-            for own, kept in zip(memory, before, strict=True):
-                own[...] = kept
+            self._back(before)
             if done <= 1:
                 return int(Status.NOT_FINITE)
             stop = begun + done // 2
@@ -239,21 +238,28 @@ class Gram(Driver):
     def copy(self, buffers: Buffers) -> Gram:
         """The same run, going its own way from here, shown in other buffers."""
         other = Gram(self.problem, self.pieces, self.params, buffers, self.X, self.back)
-        other.restore(self.kept())
+        if kept := self.kept():
+            other.restore(kept)
+        else:
+            other._last = b""                             # of no use, as this one
         return other
 
     def kept(self) -> dict[str, np.ndarray]:
-        """What a checkpoint must hold for going on bit for bit."""
-        b = self.buffers
-        return {"gram_u": b.u, "gram_state": b.state, "gram_mark": b.mark, "gram_control": b.control, "gram_rest": self.rest}
+        """What a checkpoint must hold for going on bit for bit: nothing where somebody has written to the plan's buffers."""
+        return memory.keep(self.buffers, "gram_") | {"gram_rest": self.rest.copy()} if self.current else {}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Go on from what `kept` once gave."""
-        for name, own in self.kept().items():
-            own[...] = kept[name]
-        self.buffers.control[PACKED] = 0
-        row = int(self.buffers.control[ROW])              # (its rows are in the trace)
-        self._show(np.empty((row, self.X.shape[0])), row)
+        """Go on from what `kept` once gave; ValueError where that is no place to go on from."""
+        memory.restore(self.buffers, kept, "gram_")
+        files.expect({"gram_rest": kept["gram_rest"]}, {"gram_rest": ("f8", self.rest.shape)})
+        self.rest[:] = kept["gram_rest"]
+        if not self._show(np.empty((0, self.X.shape[0])), 0):
+            raise ValueError("gram_u must make parameters that are finite")
+
+    def _back(self, before: dict[str, np.ndarray]) -> None:
+        """Be where the buffers stood."""
+        for name, kept in before.items():
+            getattr(self.buffers, name)[...] = kept
 
     def _at(self, alpha: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
         """The parameters (K, d) of coefficients (K, N)."""

@@ -1,29 +1,28 @@
 """A plan: check, allocate, run in chunks, go on. The thin facade over the compiled loop."""
 from __future__ import annotations
 
-import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
 
 from fastbias import checkpoint as disk
 from fastbias import checks, forward, models, recording, theory
-from fastbias.abi import DONE, HURRY, MESSAGES, PACKED, ROW, Buffers, Records, Status
+from fastbias.abi import DONE, MESSAGES, ROW, Buffers, Records, Status
 from fastbias.assembly import assemble
 from fastbias.driver import Driver, aligned
 from fastbias.gram import Gram, gram
 from fastbias.limits import Limit, NoTheorem
+from fastbias.outside import Store, Turns, terminable
 from fastbias.problem import Problem, Reached, make
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["Plan", "run"]
 
-MEMORY = ("u", "state", "mark", "control", "kept")     # the buffers that going on depends on
-FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
+FATAL = disk.FATAL
 
 
 class Plan:
@@ -81,7 +80,7 @@ class Plan:
         self.pieces, self.params, self.buffers = assemble(problem)
         self.status = Status.OK
         self.trace: Trace | None = None
-        self._running = False
+        self._running, self._turns = False, Turns()
         self._driver = Driver(self.pieces, self.params, problem.X, problem.y, self.buffers)
         self._gram = checks.choice("gram", gram)
         if gram:
@@ -124,7 +123,9 @@ class Plan:
         strict : bool, default True
             Raise `RunStopped` where the run cannot go on; with False its trace is returned instead.
         checkpoint : path, optional
-            Save the plan there at least every ``every`` seconds and at the end, whatever the end is; see `save`.
+            Save the plan there at least every ``every`` seconds and at the end, whatever the end is; see `save`. SIGTERM
+            then ends a run in the main thread as Ctrl-C does, where nobody else handles it: by an exception that is a
+            KeyboardInterrupt and a SystemExit(143). A disk that fails is warned of once, while the run goes on.
         every : float > 0, default 30
             Seconds.
 
@@ -141,6 +142,8 @@ class Plan:
             trace up to the last good iterate.
         ValueError, TypeError
             Where an argument is bad.
+        OSError
+            Where the last save failed; ``plan.trace`` holds what was to be returned.
         """
         if self._running:
             raise RuntimeError("plan.run must not be called from within its own callback")
@@ -153,71 +156,85 @@ class Plan:
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
         records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
-        self.buffers.control[ROW] = 0
-        ended = self.status in FATAL or self.status == Status.STALLED
-        status, message = self.status if ended else Status.OK, None
-
-        def keep() -> None:
-            self.trace = self._trace(records, status, message or self._message(status))
-            if checkpoint is not None:
-                self.save(checkpoint)
-
-        saved = perf_counter()
-        self._running = True
-        try:
-            if not ended:
-                for status in self._chunks(records, stop, log_target, progress):
-                    self.status = status
-                    if callback is not None:
-                        callback(self)
-                    if checkpoint is not None and perf_counter() - saved > every:
-                        keep()
-                        saved = perf_counter()
-        except StopIteration:
-            message = f"stopped by the callback at step {self.t}" if status == Status.OK else None
-        except BaseException as error:
-            message = f"interrupted by {type(error).__name__} at step {self.t}"
-            raise
-        finally:
-            self._running = False
-            keep()
-        trace = self.trace
-        assert trace is not None
-        if status in FATAL and strict:
+        trace = self._go(records, stop, log_target, progress, callback, Store(checkpoint, every, self.save))
+        if trace.status in FATAL and strict:
             raise RunStopped(trace.message, trace)
         return trace
+
+    def _go(self, records: Records, stop: int, log_target: float, progress: bool, callback: Callable[[Plan], Any] | None,
+            store: Store) -> Trace:
+        """Run to ``stop``, saving on the way; however that ends, the trace is kept and the run saved."""
+        self.buffers.control[ROW] = 0
+        ended = self.status in FATAL or self.status == Status.STALLED
+        status, message, raised = self.status if ended else Status.OK, None, None
+
+        def keep(last: bool = False) -> None:
+            self.trace = self._trace(records, status, message or self._message(status))
+            store.write(last)
+
+        with terminable(store.path is not None) as ending:
+            self._running = True
+            try:
+                if not ended:
+                    for reached in self._in_turns(records, stop, log_target, progress):
+                        status = reached
+                        if callback is not None:
+                            callback(self)
+                        if store.due:
+                            keep()
+            except StopIteration:
+                message = f"stopped by the callback at step {self.t}" if status == Status.OK else None
+            except BaseException as error:
+                message, raised = f"interrupted by {type(error).__name__} at step {self.t}", error
+                raise
+            finally:
+                self._running, ending.waits = False, True
+                keep(last=True)
+                if store.failed is not None and raised is None:
+                    raise store.failed
+                if store.failed is not None and raised is not None:
+                    raised.add_note(f"the last checkpoint could not be written: {store.failed}")
+                raised = None                             # whose traceback knows this frame
+        assert self.trace is not None
+        return self.trace
+
+    def _in_turns(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
+        """The status after each chunk; between two of them whoever else wants to see the run has his turn."""
+        chunks = self._chunks(records, stop, log_target, progress)
+        while True:
+            with self._turns.gate:                        # in which he waits
+                pass
+            with self._turns.lock:
+                status = next(chunks, None)
+                if status is None:
+                    return
+                self.status = status
+            yield status
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a checkpoint: data, pieces, parameters, state, and the rows of the last run.
 
         The file is an NPZ without pickle whose last bytes are a digest of the others. It is written beside its place,
         flushed, and moved there in one step; the file that stood there is kept as PATH.previous. Pieces of the user's
-        own are named, not kept: `load` wants them again.
+        own are named, not kept: `load` wants them again. It may be called while another thread runs the plan: what is
+        written is where the run stood between two chunks.
 
         Parameters
         ----------
         path : path
             Where; its folder must exist.
-        """
-        disk.write(checks.path("path", path), *self._kept())
 
-    def _kept(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """All that a checkpoint holds: arrays, and a record for JSON."""
-        about, kept = disk.parts(self.problem)
-        about |= {"status": int(self.status), "shape": self.problem.sample, "settings": self._settings(),
-                  "gram": self._gram}
-        kept |= {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start} | self._driver.kept()
-        kept |= {name: getattr(self.buffers, name) for name in MEMORY}
-        if self.trace is not None:
-            about["message"] = self.trace.message
-            about["ended"] = int(self.trace.status)
-            kept |= {"trace_t": self.trace.t, "trace_u": self.trace.u, "trace_log_loss": self.trace.log_loss}
-        return kept, about
+        Raises
+        ------
+        OSError
+            Where the file cannot be written; the one that stood there is whole, and nothing is left beside it.
+        """
+        disk.write(checks.path("path", path), *disk.kept(self))
 
     def __reduce__(self) -> Any:
         """Pickle a plan as its checkpoint; TypeError where a piece is the user's own."""
-        kept, about = self._kept()
-        for own in (about[part]["own"] for part in disk.PARTS if isinstance(about[part], dict) and "own" in about[part]):
+        kept, about = disk.kept(self)
+        for own in disk.own(about).values():
             raise TypeError(f"a plan with a piece of your own, {own}, cannot be sent to another process: run it in threads")
         return type(self)._unpickled, (disk.dumps(kept, about),)
 
@@ -239,43 +256,20 @@ class Plan:
         Raises
         ------
         ValueError
-            Where a bit or byte of the file is not as it was (the sentence names the one before it), or a given piece
-            has other parameters than the saved one.
+            Where a bit or byte of the file is not as it was (the sentence names the one before it), where it holds what no
+            run of the problem in it comes to, or a given piece has other parameters than the saved one.
         TypeError
             Where a piece of the user's own is not given again.
         OSError
             Where the file cannot be read.
         """
-        return cls._made(*disk.read(path), loss=loss, method=method, model=model)
+        plan: Plan = disk.made(cls, *disk.read(path), loss=loss, method=method, model=model)
+        return plan
 
     @classmethod
     def _unpickled(cls, raw: bytes) -> Plan:
-        return cls._made(*disk.loads(raw))
-
-    @classmethod
-    def _made(cls, kept: dict[str, np.ndarray], about: dict[str, Any], **given: Any) -> Plan:
-        plan = cls(kept["X"].reshape(-1, *about["shape"]), kept["y"], start=kept["start"], **disk.remade(kept, about, given))
-        if plan._settings() != about["settings"]:
-            raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
-        for name in MEMORY:
-            getattr(plan.buffers, name)[:] = kept[name]
-        plan.buffers.control[HURRY] = plan.buffers.control[PACKED] = 0
-        plan._gram = about["gram"]
-        if "gram_u" in kept:
-            plan._settle(kept)
-        plan.status = Status(about["status"])
-        if "trace_t" in kept:
-            u = kept["trace_u"]
-            w = plan.problem.predictor(u).reshape(len(u), *plan.problem.shape)
-            plan.trace = Trace(kept["trace_t"], u, w, kept["trace_log_loss"], Status(about["ended"]), about["message"],
-                               plan.problem)
+        plan: Plan = disk.made(cls, *disk.loads(io.BytesIO(raw)))
         return plan
-
-    def _settings(self) -> str:
-        """A digest of the names and parameters of all pieces."""
-        problem = self.problem
-        names = repr((problem.loss.name, problem.method.name, problem.method.geometry, problem.model.name))
-        return hashlib.blake2b(names.encode() + b"".join(p.tobytes() for p in self.params)).hexdigest()
 
     def limit(self, flow: bool = False) -> Limit:
         """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.
@@ -387,7 +381,7 @@ class Plan:
         other.buffers = Buffers(*(np.copy(a) for a in self.buffers))._replace(
             work=aligned(self.buffers.work.size), packed=self.buffers.packed)    # which nobody writes once it is filled
         other._driver = self._driver.copy(other.buffers)
-        other._driver.pace = self._driver.pace
+        other._driver.pace, other._turns = self._driver.pace, Turns()
         return other
 
     def flow(self, time: float = np.inf, rtol: float = 1e-10) -> Trace:

@@ -5,11 +5,12 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-__all__ = ["recorded"]
+__all__ = ["is_recorded", "recorded"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,7 +38,16 @@ def recorded(factory: Callable[P, T]) -> Callable[P, T]:
         if not hasattr(made, "recipe"):
             object.__setattr__(made, "recipe", (factory.__name__, dict(call.arguments)))
         return made
+    _FACTORIES.add(make)
     return make
+
+
+_FACTORIES: set[Any] = set()
+
+
+def is_recorded(thing: Any) -> bool:
+    """Whether it is a factory of this package that was decorated with `recorded`, and no product of one."""
+    return isinstance(thing, FunctionType) and thing in _FACTORIES
 
 
 def _own(value: Any) -> Any:

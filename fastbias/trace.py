@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastbias import checks, norms
+from fastbias import checks, files, norms
 from fastbias.abi import MESSAGES, Status
 from fastbias.limits import Limit
 from fastbias.norms import Norm
@@ -343,21 +342,31 @@ class Trace:
                      np.concatenate([self.log_t[keep], later.log_t]), both(self.slack, later.slack))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows to an NPZ file (no pickle); read it back with `Trace.load`."""
+        """Write the rows to an NPZ file (no pickle) with a digest, whole or not at all; read it back with `Trace.load`."""
         extra = {name: getattr(self, name) for name in EXTRA if getattr(self, name) is not None}
-        with open(path, "wb") as file:
-            np.savez(file, t=self.t, u=self.u, w=self.w, log_loss=self.log_loss, status=np.int64(self.status),
-                     message=np.array(self.message), **extra)
+        files.write(checks.path("path", path), files.seal(
+            {"t": self.t, "u": self.u, "w": self.w, "log_loss": self.log_loss, "status": np.int64(self.status),
+             "message": np.array(self.message)} | extra))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
-        """Read a trace that `save` wrote; ValueError where the file is none."""
-        try:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return cls(file["t"], file["u"], file["w"], file["log_loss"], Status(int(file["status"])),
-                           str(file["message"]), **{name: file[name] for name in EXTRA if name in file})
-        except (KeyError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"path must be a file that Trace.save wrote, got {os.fspath(path)!r}: {error}") from None
+        """Read a trace that `save` wrote; ValueError where the file is none, or one bit is not as it was.
+
+        Files without a digest, which an earlier `save` wrote, are read as well: their ZIP container has check sums.
+        """
+        what = "a file that Trace.save wrote"
+        kept = files.read(path, what, sealed=False)
+        with files.untrusted(f"path must be {what}, got {os.fspath(path)!r}"):
+            K = "K"
+            files.expect(kept, {"t": ("i8 f8", (K,)), "u": ("f8", (K, "n")), "log_loss": ("f8", (K,)), "status": ("i8", ()),
+                                "w": ("f8", (K, "d") if np.ndim(kept.get("w", ())) != 3 else (K, "m", "d")),
+                                "message": ("U", ())}
+                         | {name: ("f8", (K, "N") if name == "slack" else (K,)) for name in EXTRA if name in kept})
+            for name in ("t", "u", "w"):
+                if not kept[name].size or not np.isfinite(kept[name]).all():
+                    raise ValueError(f"{name} must be finite and not empty")
+            return cls(kept["t"], kept["u"], kept["w"], kept["log_loss"], Status(int(kept["status"])),
+                       str(kept["message"]), None, *(kept.get(name) for name in ("error_estimate", "log_times", "slack")))
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the rows as a DataFrame: index t, columns log_loss and w0, w1, … (needs pandas)."""

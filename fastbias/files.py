@@ -1,0 +1,308 @@
+"""Files: written whole or not at all, with a digest of their bytes; read without belief in anything that they say.
+
+The last 64 bytes of an NPZ file of ours (the comment of the ZIP container that it is) are a BLAKE2b digest of everything
+before them, so one flipped bit or one missing byte is noticed. A file is written under a name beside its place that nobody
+else has, flushed to the disk, and moved there in one step; a link stays, and what it names is brought up to date.
+
+A file from anywhere may claim what it likes. What its ZIP container and its NPY headers say is compared with the bytes that
+are there before memory is taken, and whatever the libraries below raise becomes one ValueError.
+"""
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import math
+import os
+import secrets
+import stat
+import warnings
+import zipfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import numpy as np
+
+from fastbias import checks
+
+__all__ = ["expect", "read", "read_array", "seal", "untrusted", "write"]
+
+BLOCK = 1 << 20
+DIGEST = 64                           # bytes
+DENSEST = 1032                        # bytes that one deflated byte can stand for: a match of 258 costs two bits or more
+FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
+UNABLE = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV,
+          errno.EBADF, errno.ENOTTY}
+"""What a file system says that cannot link, or flush a folder; a full or broken disk says something else."""
+
+
+def write(path: str, body: bytes, keep: bool = False) -> None:
+    """Put bytes at a path, all or none; with ``keep`` the file that stood there becomes PATH.previous, and none is missing.
+
+    Raises OSError where that cannot be done; what stood there then stands there still, and nothing is left beside it.
+    """
+    path = os.path.realpath(path)
+    if os.path.islink(path):                              # a ring of links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = 0
+    if mode and not stat.S_ISREG(mode):                   # a device or pipe, which nothing may take the place of
+        with open(path, "wb") as file:
+            file.write(body)
+        return
+    with _beside(path) as new:
+        _put(new, [body], mode)
+        if keep and mode:
+            _keep(path)
+        os.replace(new, path)
+    _flush(os.path.dirname(path))
+
+
+@contextmanager
+def _beside(path: str) -> Iterator[str]:
+    """A name beside a path that nobody else has; its file is gone at the end, whatever happens."""
+    name = os.path.join(os.path.dirname(path), f".fastbias-{secrets.token_hex(16)}")
+    try:
+        yield name
+    finally:
+        with suppress(FileNotFoundError):                 # it was moved to its place
+            os.unlink(name)
+
+
+def _put(path: str, blocks: Iterable[bytes], mode: int) -> None:
+    """Write a file that must be new, and wait until it is on the disk; ``mode``: as the one that it follows, 0: as usual."""
+    file = os.open(path, FLAGS, 0o666)
+    try:
+        if mode and hasattr(os, "fchmod"):
+            with suppress(OSError):                       # a file system without
+                os.fchmod(file, stat.S_IMODE(mode))
+        for block in blocks:
+            left = memoryview(block)
+            while left:
+                left = left[os.write(file, left):]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _keep(path: str) -> None:
+    """Let PATH.previous be what stands at the path, which is not missing for a moment."""
+    with _beside(path) as old:
+        try:
+            os.link(path, old)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in UNABLE:
+                raise
+            with open(path, "rb") as file:
+                _put(old, iter(lambda: file.read(BLOCK), b""), os.fstat(file.fileno()).st_mode)
+        os.replace(old, path + ".previous")
+
+
+def _flush(folder: str) -> None:
+    """Wait until the names in a folder are on the disk, where the file system can."""
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except PermissionError:                               # it may be written to, and not read
+        return
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in UNABLE:
+            raise
+    finally:
+        os.close(file)
+
+
+def seal(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays as the bytes of an NPZ file, with their digest at the end."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    buffer.seek(-2, os.SEEK_END)
+    buffer.write(DIGEST.to_bytes(2, "little"))            # the comment's length, then the comment
+    buffer.write(hashlib.blake2b(buffer.getbuffer(), digest_size=DIGEST // 2).hexdigest().encode())
+    return buffer.getvalue()
+
+
+def _sealed(file: IO[bytes], size: int) -> bool | None:
+    """Whether the digest fits; None where there is none."""
+    if size >= 22:
+        file.seek(size - 22)
+        end = file.read(22)
+        if end[:4] == b"PK\5\6" and end[-2:] == b"\0\0":  # (never part of a digest)
+            return None
+    if size < DIGEST + 22:
+        return False
+    file.seek(0)
+    digest, left = hashlib.blake2b(digest_size=DIGEST // 2), size - DIGEST
+    while left > 0 and (block := file.read(min(left, BLOCK))):
+        digest.update(block)
+        left -= len(block)
+    return digest.hexdigest().encode() == file.read(DIGEST)
+
+
+@contextmanager
+def untrusted(sentence: str) -> Iterator[None]:
+    """Whatever is raised while something untrusted is looked at becomes one ValueError, "<sentence>: why"; no warning leaks.
+
+    A disk that fails stays an OSError.
+    """
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    except MemoryError:
+        raise ValueError(f"{sentence}: it does not fit into memory") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise ValueError(f"{sentence}: {' '.join(str(error).split())[:300] or type(error).__name__}") from None
+
+
+@contextmanager
+def _opened(label: str, source: Any, what: str) -> Iterator[tuple[IO[bytes], int]]:
+    """A file to read from, and its size; whatever is not as it should be within becomes one ValueError."""
+    if isinstance(source, io.BytesIO):
+        with untrusted(f"{label} must be {what}, got bytes"):
+            yield source, len(source.getbuffer())
+        return
+    path = checks.filename(label, source)
+    sentence = f"{label} must be {what}, got {path!r}"
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError(f"{sentence}: it is no regular file")
+    with open(path, "rb") as file, untrusted(sentence):
+        yield file, os.fstat(file.fileno()).st_size
+
+
+def read(source: Any, what: str, wanted: Collection[str] | None = None, sealed: bool | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file by name.
+
+    Parameters
+    ----------
+    source : path, or its bytes as an io.BytesIO
+    what : str
+        What it must be, as its error says it: "path must be <what>, got ...".
+    wanted : collection of str, optional
+        Names, where not all are; each must be there.
+    sealed : bool, optional
+        True: it must have a digest that fits; False: it may have none, but if one, then that; None: nobody looks.
+
+    Raises
+    ------
+    ValueError
+        One sentence, where it is none, or holds anything but arrays of numbers and texts in native, plain form.
+    OSError
+        Where the disk fails.
+    """
+    with _opened("path", source, what) as (file, size):
+        if sealed is not None and (fits := _sealed(file, size)) is not True and (sealed or fits is False):
+            raise ValueError("its digest does not fit its bytes")
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            members = _members(archive, wanted, size)
+            return {name: _member(archive, info) for name, info in members.items()}
+
+
+def _members(archive: zipfile.ZipFile, wanted: Collection[str] | None, size: int) -> dict[str, zipfile.ZipInfo]:
+    """The members of a container that are wanted, by name, whose claims can be true in a file of this size."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = info.filename.removesuffix(".npy")
+        if name in found:
+            raise ValueError(f"it holds {checks.short(name)} twice")
+        found[name] = info
+    for name in wanted or ():
+        if name not in found:
+            there = ", ".join(x if x.isprintable() else repr(x) for x in found) or "none"
+            raise ValueError(f"it must hold an array named {name!r}, got {there}")
+    chosen = {name: info for name, info in found.items() if wanted is None or name in wanted}
+    for name, info in chosen.items():
+        if info.flag_bits & 0x41:
+            raise ValueError(f"{checks.short(name)} in it is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{checks.short(name)} in it is compressed by method {info.compress_type}, which is not known")
+        most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else DENSEST)
+        if info.file_size > most:
+            raise ValueError(f"{checks.short(name)} in it claims {info.file_size} bytes, and cannot have more than {most}")
+    if sum(info.compress_size for info in chosen.values()) > size:
+        raise ValueError(f"its members claim more bytes than the {size} it has")
+    if sum(info.file_size for info in chosen.values()) > _memory():
+        raise ValueError("its arrays do not fit into memory")
+    return chosen
+
+
+def _memory() -> float:
+    """How many bytes of memory the machine has; ∞ where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    try:
+        with archive.open(info) as stream:
+            return _array(stream, info.file_size)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{checks.short(info.filename)} in it cannot be read, "
+                         f"{str(error) or type(error).__name__}") from error
+
+
+def read_array(label: str, source: Any, what: str) -> np.ndarray:
+    """The array of an NPY file, likewise; ``label`` is how an error calls the path."""
+    with _opened(label, source, what) as (file, size):
+        return _array(file, size)
+
+
+def _array(stream: IO[bytes], size: int) -> np.ndarray:
+    """The array of an NPY stream of a length: C-contiguous, in native byte order."""
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(stream)
+    if version not in header:
+        raise ValueError(f"version {version} of the NPY format is not known")
+    shape, by_columns, dtype = header[version](stream)
+    if dtype.kind not in "buifSU" or dtype.itemsize == 0:
+        raise ValueError(f"dtype {checks.short(dtype)} is neither of real numbers nor of texts")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"shape {checks.short(shape)} has a negative number")
+    total, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if total != there:
+        raise ValueError(f"shape {checks.short(shape)} of dtype {dtype} claims {total} bytes, and {there} are there")
+    raw = np.empty(total, np.uint8)
+    at, view = 0, raw.data
+    while at < total:
+        got = stream.readinto(view[at:at + BLOCK])  # type: ignore[attr-defined]
+        if not got:
+            raise ValueError(f"it ends after {at} of {total} bytes")
+        at += got
+    flat = raw.view(dtype).astype(dtype.newbyteorder("="), copy=False)
+    if dtype.kind == "U" and flat.view(np.uint32).max(initial=0) > 0x10FFFF:
+        raise ValueError("its texts hold what is no character")
+    return np.asarray(flat.reshape(shape, order="F" if by_columns else "C"), order="C")
+
+
+def expect(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[str, tuple[str | int, ...]]]) -> dict[str, int]:
+    """Raise ValueError unless just these arrays are there: name → (dtypes, axes), such as ("f8", ("K", 3)).
+
+    Axes named alike must be alike; returned is how long they are.
+    """
+    for name in [*wanted, *arrays]:
+        if (name in wanted) != (name in arrays):
+            raise ValueError(f"it must hold {'an' if name in wanted else 'no'} array named {checks.short(name)}")
+    sizes: dict[str, int] = {}
+    for name, (dtypes, axes) in wanted.items():
+        dtype, shape = arrays[name].dtype, arrays[name].shape
+        if (dtype.kind if dtype.kind == "U" else dtype.str[1:]) not in dtypes.split():
+            raise ValueError(f"{name} must be of dtype {' or '.join(dtypes.split())}, got {dtype}")
+        told = tuple(sizes.get(axis, axis) if isinstance(axis, str) else axis for axis in axes)
+        if len(shape) != len(told) or any(a != b for a, b in zip(told, shape, strict=True) if isinstance(a, int)):
+            raise ValueError(f"{name} must have shape ({', '.join(map(str, told))}), got {shape}")
+        sizes |= {axis: n for axis, n in zip(axes, shape, strict=True) if isinstance(axis, str)}
+    return sizes

@@ -1,0 +1,94 @@
+"""What comes from outside while a run goes on: other threads that save it, SIGTERM, a disk that is full."""
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+__all__ = ["Ending", "Store", "Terminated", "Turns", "terminable"]
+
+
+class Turns:
+    """A run computes while it holds ``lock``, and ``with turns.gate, turns.lock`` waits for its next pause, where it stands.
+
+    A lock alone would be taken again before whoever waits has woken up: so the run passes the gate first, in which he is.
+    Both may be taken again by the thread that has them: a signal's handler may want to save.
+    """
+
+    def __init__(self) -> None:
+        self.gate, self.lock = threading.RLock(), threading.RLock()
+
+
+class Terminated(SystemExit, KeyboardInterrupt):
+    """SIGTERM during a run with a checkpoint: it ends as by Ctrl-C; if nobody handles it, so does the process, with 143."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+class Ending:
+    """Whether SIGTERM came, and whether it has to wait."""
+
+    def __init__(self) -> None:
+        self.came = self.waits = False
+
+    def __call__(self, *event: Any) -> None:
+        """Handle the signal: raise `Terminated` the first time, unless that has to wait."""
+        first, self.came = not self.came, True
+        if first and not self.waits:
+            raise Terminated
+
+
+@contextmanager
+def terminable(wanted: bool) -> Iterator[Ending]:
+    """SIGTERM raises `Terminated` in this block, or, once ``waits`` is set, at its end; where nobody else handles it.
+
+    That is in the main thread, while the handler is the system's own, which is back in its place afterwards.
+    """
+    ending = Ending()
+    if (not wanted or threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL):
+        yield ending
+        return
+    signal.signal(signal.SIGTERM, ending)
+    try:
+        yield ending
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if ending.came and not isinstance(sys.exception(), Terminated):
+            raise Terminated
+
+
+class Store:
+    """Where a run is saved, and how often. A disk that fails costs one warning; ``failed`` is why the last save did."""
+
+    def __init__(self, path: str | None, every: float, save: Callable[[str | os.PathLike[str]], None]) -> None:
+        self.path, self.every, self.save = path, every, save
+        self.failed: OSError | None = None
+        self._warned, self._saved = False, perf_counter()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time."""
+        return self.path is not None and perf_counter() - self._saved > self.every
+
+    def write(self, last: bool = False) -> None:
+        """Save the run, unless nobody asked for it; what went wrong is kept in ``failed``, and at first warned of."""
+        if self.path is None:
+            return
+        self.failed = None
+        try:
+            self.save(self.path)
+        except OSError as error:
+            self.failed = error
+            if not last and not self._warned:
+                self._warned = True
+                warnings.warn(f"the checkpoint could not be written, and the run goes on: {error}", RuntimeWarning,
+                              stacklevel=5)
+        self._saved = perf_counter()
