@@ -5,6 +5,7 @@ Everything past these functions is a finite, C-contiguous float64 array, a float
 from __future__ import annotations
 
 import difflib
+import math
 import numbers
 import os
 from collections.abc import Iterable, Mapping
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "choice", "classes", "equations", "fields", "filename", "floats", "generator", "name", "named", "number",
-           "one_of", "path", "point", "positive_definite", "shape", "short", "signs", "steps", "whole"]
+__all__ = ["array", "choice", "classes", "equations", "fields", "filename", "fits", "flag", "floats", "generator", "name",
+           "named", "number", "one_of", "path", "point", "positive_definite", "shape", "short", "signs", "steps", "whole"]
+
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**40     # bytes
 
 
 def short(value: object) -> str:
@@ -59,6 +62,14 @@ def whole(label: str, value: object, *, least: int = 0, most: int | None = None)
     if most is not None and x > most:
         raise ValueError(f"{label} must be a whole number >= {least} and <= {most}, got {short(value)}")
     return int(value) if isinstance(value, numbers.Integral) else int(x)
+
+
+def fits(label: str, value: object, *sizes: int) -> None:
+    """Raise ValueError where an array of so many float64 numbers would be larger than this machine's memory."""
+    needed = 8 * math.prod(sizes)
+    if needed > MEMORY:
+        raise ValueError(f"{label} must make arrays that fit into {MEMORY / 2**30:.3g} GiB of memory, got {short(value)}, "
+                         f"which takes {needed / 2**30:.3g} GiB")
 
 
 def generator(label: str, value: Any) -> np.random.Generator:
@@ -220,6 +231,13 @@ def choice(label: str, value: object) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise TypeError(f"{label} must be True, False or None, got {short(value)}")
     return value
+
+
+def flag(label: str, value: object) -> bool:
+    """Return the value if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{label} must be True or False, got {short(value)}")
+    return bool(value)
 
 
 def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) -> str:

@@ -89,6 +89,7 @@ def random_fourier(dims: int, d: int, gamma: float = 1.0, rng: Any = None) -> Ra
     [ 1. -1.  2.] True
     """
     dims, d = checks.whole("dims", dims, least=1), checks.whole("d", d, least=1)
+    checks.fits("dims, d", (dims, d), dims, d)
     gamma = checks.number("gamma", gamma, above=0)
     first, second = checks.generator("rng", rng).spawn(2)      # a stream each, or the phases would depend on d
     return RandomFourier(np.sqrt(2 * gamma) * first.normal(size=(d, dims)), second.uniform(0, 2 * np.pi, size=d), gamma)

@@ -148,11 +148,12 @@ class Plan:
         if self._running:
             raise RuntimeError("plan.run must not be called from within its own callback")
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
-        rows = recording.rows(record, self.t, stop)
+        rows = recording.rows(record, self.t, stop, self.problem.start.size + 1)
         log_target = -np.inf if until is None else checks.number("until", until)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
-        every = checks.number("every", every, above=0)
+        every, progress, strict = checks.number("every", every, above=0), *(
+            checks.flag(label, value) for label, value in (("progress", progress), ("strict", strict)))
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
         records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
@@ -285,7 +286,7 @@ class Plan:
             Where no theorem covers the combination, or a hypothesis is known to be False; it names the example or
             proposition that shows why, and the nearest theorem.
         """
-        return theory.limit(self._here(), flow)
+        return theory.limit(self._here(), checks.flag("flow", flow))
 
     def fast_forward(self, log_t: float, record: Any = None, rtol: float = 1e-10, max_steps: Any = 1_000_000) -> Trace:
         """Where the run is at log t, for any t: exact steps first, then the method's modified field in log time.

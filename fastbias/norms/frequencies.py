@@ -102,6 +102,7 @@ def fourier(d: int) -> Norm:
     (4.0, 4.0)
     """
     d = checks.whole("d", d, least=1)
+    checks.fits("d", d, d, d)
     angles = 2 * np.pi * np.arange(d) / d
     tables = np.array([np.cos(angles), np.sin(angles)])
     tables[np.abs(tables) < 1e-15] = 0.0                      # the roots of cosine and sine, exactly
