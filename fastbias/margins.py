@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, norms
+from fastbias import checks, exact, norms
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.oracles import TIGHT, candidates, largest_least, nearest_point, polished, units
@@ -33,12 +33,13 @@ class Separability:
     ----------
     separable : bool
     w : (d,), (m, n) or (K, d), or None
-        A separator, its margins positive beyond rounding.
+        A separator: its margins, without rounding, are over 0.
     dual : (N,), or (N (K − 1),) with K > 2 classes, or None
         λ ≥ 0, Σλ = 1 with Σ λ_n z_n = 0 (Gordan), z_n = y_n x_n.
     residual : float
-        How certain: the smallest margin over its rounding bound where separable (> 1); else the largest entry of
-        Σ λ_n y_n x_n relative to the terms of its sum.
+        Where separable the smallest margin over its rounding bound: where that is under one, exact arithmetic shows that
+        the margin is over 0. Else the largest entry of Σ λ_n z_n relative to the terms of its sum: what rounding leaves,
+        for it was proved that some λ next to this one, if not this one, makes it exactly 0.
     """
 
     separable: bool
@@ -83,7 +84,8 @@ def separability(X: Any, y: Any) -> Separability:
     Raises
     ------
     ArithmeticError
-        Where neither certificate can be had in float64 (margins at rounding level).
+        Where margins are at rounding level and the problem is too large for exact arithmetic, or where the data are
+        separable but no w in float64 was found that does it.
 
     Examples
     --------
@@ -99,35 +101,51 @@ def separability(X: Any, y: Any) -> Separability:
 
 
 def separate(Z: np.ndarray) -> Separability:
-    """The same for the rows z themselves."""
-    N = Z.shape[0]
-    lengths = np.abs(Z).max(axis=1)
-    if (lengths == 0).any():                                 # a point at the origin is on the wrong side of any w
-        return Separability(False, None, (lengths == 0) / (lengths == 0).sum(), 0.0)
-    columns = np.abs(Z).max(axis=0)
-    columns[columns == 0] = 1.0
-    scaled = Z / columns
-    lengths = np.linalg.norm(scaled, axis=1)
-    scaled = scaled / lengths[:, None]
-    best: list[tuple[float, Separability]] = []
-    for solve in (lambda rows: nearest_point(rows, np.ones(N)), largest_least):
-        found = solve(scaled)
+    """The same for the rows z themselves.
+
+    Least squares and a linear program propose; rounding bounds, or exact arithmetic, accept.
+    """
+    zeros = ~Z.any(axis=1)
+    if zeros.any():                                          # a point at the origin is on the wrong side of any w
+        return Separability(False, None, zeros / zeros.sum(), 0.0)
+    rows = exact.Rows(Z)
+    even = rows.floats / rows.tops
+    lengths = np.linalg.norm(even, axis=1)
+    even = even / lengths[:, None]
+    first: list[np.ndarray] = []
+    for solve in (lambda: nearest_point(even, np.ones(len(Z))), lambda: largest_least(even)):
+        found = solve()
         if found is None:
             continue
-        v, mu = found
-        margins, bound = scaled @ v, (scaled.shape[1] + 4) * EPS * (np.abs(scaled) @ np.abs(v))
-        if bool((margins > bound).all()):
-            return Separability(True, v / columns, None, float(np.min(margins / np.maximum(bound, 1e-300))))
-        if mu.sum() > 0:
-            lam = np.maximum(mu, 0) / lengths
-            lam /= lam.sum()
-            terms = np.abs(Z).T @ lam
-            residual = float(np.max(np.divide(np.abs(lam @ Z), terms, out=np.zeros(terms.size), where=terms > 0)))
-            best.append((residual, Separability(False, None, lam, residual)))
-    residual, answer = min(best, key=lambda pair: pair[0], default=(np.inf, None))
-    if answer is None or residual > 1e-9 * np.sqrt(N):
-        raise ArithmeticError(f"neither separable nor inseparable can be certified in float64: residual {residual:.1e}")
-    return answer
+        w, lam = rows.original(found[0] / rows.tops), np.maximum(found[1], 0.0) / lengths
+        certainty = rows.least(w)
+        if certainty > 0:
+            return Separability(True, w, None, certainty)
+        inside = exact.surrounded(rows.floats, lam)
+        if inside is not None:
+            return _inseparable(Z, np.ldexp(inside, -rows.rows))
+        heavy = np.flatnonzero(lam)
+        first += [heavy[np.argsort(-found[1][heavy])], np.argsort(even @ found[0])[:2 * Z.shape[1] + 2]]
+    verdict = exact.decide(rows, np.concatenate([*first, [0]]))
+    if isinstance(verdict, dict):
+        lam = np.zeros(len(Z))
+        lam[list(verdict)] = list(map(float, verdict.values()))
+        return _inseparable(Z, lam)
+    for w in rows.neighbours(*verdict):
+        certainty = rows.least(w)
+        if certainty > 0:
+            return Separability(True, w, None, certainty)
+    raise ArithmeticError("the samples are separable, but so narrowly that no w in float64 was found that separates them")
+
+
+def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
+    """What was proved, with the rounded λ and what it leaves."""
+    lam = lam / lam.max()
+    lam /= lam.sum()
+    even = Z / np.maximum(np.abs(Z).max(axis=0), 1e-300)     # columns of size one, so that no sum overflows
+    terms = np.abs(even).T @ lam
+    left = np.divide(np.abs(lam @ even), terms, out=np.zeros(terms.size), where=terms > 0)
+    return Separability(False, None, lam, float(left.max()))
 
 
 def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:

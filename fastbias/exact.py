@@ -1,0 +1,227 @@
+"""Whether some w has ⟨w, z⟩ > 0 for every row z, decided without rounding: every float is an integer times a power of two.
+
+The game max t subject to ⟨w, z_n⟩ ≥ t s_n, |w_j| ≤ 1, with s_n the sizes of the rows, has a value over 0 if and only if some
+w separates; its dual, min ‖Σ λ_n z_n‖₁ subject to λ ≥ 0, Σ λ_n s_n = 1, then shows a λ with Σ λ_n z_n = 0 if none does. It is
+solved by the revised simplex method in integers: the inverse of the basis is kept as adjugate and determinant, so that every
+division is without remainder (Edmonds 1967), on the few rows that matter; others join where they are violated.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from fastbias import foreign
+
+__all__ = ["Rows", "decide", "surrounded"]
+
+EPS = float(np.finfo(float).eps)
+TINY = 1e-300          # over what underflow can lose
+LIMIT = 1e8            # multiplications of 64-bit numbers in one decision: some ten seconds
+TRIES = 4000           # multiples of a separator that are rounded to float64
+
+
+class Rows:
+    """The rows Z (N, d), none of them 0, in powers of two that make columns and then rows of size one.
+
+    ``floats[n, j]`` is Z[n, j] 2^(−columns[j] − rows[n]), under one, and so is z/s for ``z, s, e = integer(n)``, where
+    z = Z[n] 2^(e − columns) is of whole numbers.
+    """
+
+    def __init__(self, Z: np.ndarray) -> None:
+        self.Z = Z
+        self.tops, self.columns = np.frexp(np.abs(Z).max(axis=0, initial=0.0))
+        self.tops[self.tops == 0] = 1.0
+        powers = np.frexp(Z)[1]
+        self.rows = np.where(Z != 0, powers - self.columns, -10**6).max(axis=1)
+        self.floats = np.ldexp(Z, -self.columns - self.rows[:, None])
+        self._known: dict[int, tuple[np.ndarray, int, int]] = {}
+
+    def integer(self, n: int) -> tuple[np.ndarray, int, int]:
+        """The row in whole numbers z (d,), its size s, a power of two, and the e that says which row this is."""
+        if n not in self._known:
+            z, least = _whole(self.Z[n], -self.columns)
+            self._known[n] = z, 1 << int(max(abs(v) for v in z)).bit_length(), -least
+        return self._known[n]
+
+    def original(self, u: np.ndarray) -> np.ndarray:
+        """The w for Z whose margins have the signs of those of u for ``floats``: u 2^−columns, kept within float64."""
+        return np.ldexp(u, self._shift(int(np.frexp(u)[1][u != 0].max(initial=0))) - self.columns)
+
+    def _shift(self, exponent: int) -> int:
+        """By which power of two to multiply w, so that its entries and margins are finite and, if they can be, not 0."""
+        largest = exponent - int(self.columns.min(initial=0))
+        return min(max(largest, -500), 1000) - largest
+
+    def least(self, w: np.ndarray) -> float:
+        """The least ⟨w, z⟩ over its rounding bound, without rounding where it is within that; −1 where it is not over 0."""
+        top = int((np.frexp(w)[1] + self.columns)[w != 0].max(initial=-10**6))
+        u = np.ldexp(w, self.columns - top)                        # at most one
+        margins, bound = self.floats @ u, (u.size + 4) * EPS * (np.abs(self.floats) @ np.abs(u)) + TINY
+        if not (margins > -bound).all():
+            return -1.0
+        whole, least = _whole(w, self.columns)
+        ratios = margins / bound
+        for n in np.flatnonzero(margins <= bound):
+            z, size, _ = self.integer(int(n))
+            exact = Fraction(int(z @ whole), size) * Fraction(2) ** (least - top)
+            if exact <= 0:
+                return -1.0
+            ratios[n] = max(float(exact) / float(bound[n]), 5e-324)
+        return float(ratios.min())
+
+    def neighbours(self, whole: np.ndarray, det: int) -> Iterator[np.ndarray]:
+        """Float64 vectors w along whole 2^−columns: multiples of it, rounded."""
+        shift = self._shift(int(max(abs(v) for v in whole)).bit_length() - det.bit_length())
+        shifts = [shift - int(c) for c in self.columns]
+        factors = [1 << 20, *np.random.default_rng(0).integers(1 << 20, 1 << 21, TRIES).tolist()]
+        for factor in factors:
+            yield np.array([(int(v) * factor << max(s, 0)) / (det << 20 + max(-s, 0))
+                            for v, s in zip(whole, shifts, strict=True)])
+
+
+def _whole(x: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, int]:
+    """Whole numbers v (d,) and e with x 2^shift = v 2^e."""
+    mantissas, powers = np.frexp(x)
+    powers = powers + shift - 53
+    least = int(powers[mantissas != 0].min(initial=0 if not mantissas.any() else 10**6))
+    return np.array([int(m) << int(p) - least if m else 0
+                     for m, p in zip(mantissas * 2.0 ** 53, powers, strict=True)], object), least
+
+
+def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
+    """Weights near λ (N,) if it is proved, by bounds on all rounding, that some near it have Σ λ s = 0 over rows s, λ ≥ 0.
+
+    With Y a right inverse of the transposed rows A that have weight, up to E of size under one, and r = Aᵀλ, the weights
+    λ − Y (I + E)⁻¹ r have a sum of exactly 0; they are positive if λ > |Y| 1 ‖r‖∞/(1 − ‖E‖∞).
+    """
+    on = lam > 0
+    (k, d), A, part = S[on].shape, S[on], lam[on]
+    if k <= d:
+        return None
+    try:
+        Q, R = foreign.ask("the factors of the samples that may surround 0", "numpy.linalg.qr", A)
+        Y = foreign.ask("a right inverse of the samples that may surround 0", "numpy.linalg.solve", R, Q.T).T
+    except foreign.Unsolved:
+        return None
+    part = part - Y @ (A.T @ part)
+    rounding = (k + 4) * EPS
+    rest = np.abs(A.T @ part) + rounding * (np.abs(A.T) @ np.abs(part)) + TINY
+    off = (np.abs(A.T @ Y - np.eye(d)) + rounding * (np.abs(A.T) @ np.abs(Y))).sum(axis=1).max()
+    if not off < 0.5 or not (part > 1.001 * np.abs(Y).sum(axis=1) * (rest.max() / (1.0 - off))).all():
+        return None
+    found = np.zeros(lam.size)
+    found[on] = part
+    return found
+
+
+def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray, int] | dict[int, Fraction]:
+    """A separator for the whole rows and what it is to be divided by, of the largest least margin, or Gordan's λ for Z.
+
+    Parameters
+    ----------
+    rows : Rows
+    first : (k,) of int, k ≥ 1
+        The rows to begin with, the most important one first.
+
+    Raises
+    ------
+    ArithmeticError
+        Where that is too large.
+    """
+    basis = _Basis(rows, int(first[0]))
+    active = dict.fromkeys(first.tolist())
+    stays = False                                              # after a step of length 0: by Bland's rule, which never cycles
+    while True:
+        w, t = basis.prices()
+        if t == 0:
+            return basis.weights()
+        over = next((j for j in range(len(w)) if abs(w[j]) > basis.det), None)
+        wanting = {}
+        for n in active:
+            z, size, _ = rows.integer(n)
+            lack = size * t - int(z @ w)
+            if lack > 0:
+                wanting[n] = lack / (size * basis.det)
+        if wanting and not (stays and over is not None):
+            stays = basis.exchange(min(wanting) if stays else max(wanting, key=wanting.__getitem__), 0)
+        elif over is not None:
+            stays = basis.exchange(over, 1 if w[over] > 0 else -1)
+        else:
+            joining = _behind(rows, w, t, basis.det)
+            if not joining:
+                return w, basis.det
+            active.update(dict.fromkeys(joining))
+
+
+def _behind(rows: Rows, w: np.ndarray, t: int, det: int) -> list[int]:
+    """The worst few rows with ⟨w, z⟩ < t s."""
+    near = np.array([v / det for v in w])
+    margins = rows.floats @ near
+    bound = (len(w) + 4) * EPS * (np.abs(rows.floats) @ np.abs(near) + t / det) + TINY
+    lacks = {}
+    for n in np.flatnonzero(~(margins > t / det + bound)).tolist():
+        z, size, _ = rows.integer(n)
+        lack = size * t - int(z @ w)
+        if lack > 0:
+            lacks[n] = lack / (size * det)
+    return sorted(lacks, key=lacks.__getitem__, reverse=True)[:2 * len(w) + 2]
+
+
+class _Basis:
+    """A basis of the dual program: of d + 1 columns [z_n; s_n] and ∓[e_j; 0], with weights B⁻¹ e_{d+1} ≥ 0.
+
+    ``kinds[i]`` is 0 where column i is that of row ``names[i]``, else the sign of Σ λ z in coordinate ``names[i]``.
+    """
+
+    def __init__(self, rows: Rows, n: int) -> None:
+        self.rows = rows
+        z, size, _ = rows.integer(n)
+        d = len(z)
+        signs = [1 if v >= 0 else -1 for v in z]
+        self.kinds, self.names = [*signs, 0], [*range(d), n]
+        self.adjugate = np.full((d + 1, d + 1), 0, object)
+        for j, sign in enumerate(signs):
+            self.adjugate[j, j], self.adjugate[j, d] = -sign * size, sign * int(z[j])
+        self.adjugate[d, d], self.det, self.work = 1, size, 0.0
+
+    def prices(self) -> tuple[np.ndarray, int]:
+        """(w, t), both times the determinant."""
+        y = np.array([abs(kind) for kind in self.kinds], object) @ self.adjugate
+        return -y[:-1], int(y[-1])
+
+    def weights(self) -> dict[int, Fraction]:
+        """λ for the rows of Z, Σλ = 1."""
+        found = {n: int(x) * Fraction(2) ** self.rows.integer(n)[2]
+                 for kind, n, x in zip(self.kinds, self.names, self.adjugate[:, -1], strict=True) if kind == 0 and x}
+        total = sum(found.values())
+        return {n: x / total for n, x in found.items()}
+
+    def exchange(self, name: int, kind: int) -> bool:
+        """Let a column in and the one that limits it out, of several the one of least name; whether the value stays."""
+        adjugate, d = self.adjugate, len(self.names) - 1
+        if kind == 0:
+            z, size, _ = self.rows.integer(name)
+            along = adjugate[:, :d] @ z + adjugate[:, d] * size
+        else:
+            along = -kind * adjugate[:, name]
+        self.work += 3 * (d + 1) ** 2 * (1.0 + self.det.bit_length() / 64) ** 1.5
+        if self.work > LIMIT:
+            raise ArithmeticError(f"whether some w separates the {len(self.rows.Z)} samples of {d} features is hidden by "
+                                  "rounding in float64, and too large a question for exact arithmetic")
+        x, out = adjugate[:, d], -1
+        for i in range(d + 1):
+            if along[i] > 0:
+                less = -1 if out < 0 else x[i] * along[out] - x[out] * along[i]
+                if less < 0 or (less == 0 and self._order(i) < self._order(out)):
+                    out = i
+        pivot, stays = int(along[out]), bool(x[out] == 0)
+        changed = (adjugate * pivot - np.multiply.outer(along, adjugate[out])) // self.det
+        changed[out] = adjugate[out]
+        self.adjugate, self.det = changed, pivot
+        self.kinds[out], self.names[out] = kind, name
+        return stays
+
+    def _order(self, i: int) -> tuple[bool, int, int]:
+        return self.kinds[i] == 0, self.names[i], self.kinds[i]
