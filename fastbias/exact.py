@@ -1,24 +1,26 @@
 """Whether some w has ⟨w, z⟩ > 0 for every row z, decided without rounding: every float is an integer times a power of two.
 
-The game max t subject to ⟨w, z_n⟩ ≥ t s_n, |w_j| ≤ 1, with s_n the sizes of the rows, has a value over 0 if and only if some
-w separates; its dual, min ‖Σ λ_n z_n‖₁ subject to λ ≥ 0, Σ λ_n s_n = 1, then shows a λ with Σ λ_n z_n = 0 if none does. It is
-solved by the revised simplex method in integers: the inverse of the basis is kept as adjugate and determinant, so that every
-division is without remainder (Edmonds 1967), on the few rows that matter; others join where they are violated.
+The game max t subject to ⟨w, z_n⟩ ≥ t s_n, |w_j| ≤ 1, with s_n the sizes of the rows, has a value over 0 if and only if
+some w separates; its dual, min ‖Σ λ_n z_n‖₁ subject to λ ≥ 0, Σ λ_n s_n = 1, shows a λ with Σ λ_n z_n = 0 if none does.
+It is solved by the revised simplex method in integers: the inverse of the basis is kept as adjugate and determinant, so
+that every division is without remainder (Edmonds 1967), on the few rows that matter; others join where they are violated.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import fsum
 
 import numpy as np
 
 from fastbias import foreign
 
-__all__ = ["Rows", "decide", "surrounded"]
+__all__ = ["Rows", "decide", "sums", "surrounded", "untangled"]
 
 EPS = float(np.finfo(float).eps)
 TINY = 1e-300          # over what underflow can lose
 LIMIT = 1e8            # multiplications of 64-bit numbers in one decision: some ten seconds
+SMALL = 1e-140         # the product of two such numbers, and what rounding takes from it, does not underflow
 TRIES = 4000           # multiples of a separator that are rounded to float64
 
 
@@ -26,7 +28,7 @@ class Rows:
     """The rows Z (N, d), none of them 0, in powers of two that make columns and then rows of size one.
 
     ``floats[n, j]`` is Z[n, j] 2^(−columns[j] − rows[n]), under one, and so is z/s for ``z, s, e = integer(n)``, where
-    z = Z[n] 2^(e − columns) is of whole numbers.
+    z = Z[n] 2^(e − columns) is of whole numbers. ``faithful``: no digit of ``floats``, or of products of two, underflows.
     """
 
     def __init__(self, Z: np.ndarray) -> None:
@@ -36,6 +38,7 @@ class Rows:
         powers = np.frexp(Z)[1]
         self.rows = np.where(Z != 0, powers - self.columns, -10**6).max(axis=1)
         self.floats = np.ldexp(Z, -self.columns - self.rows[:, None])
+        self.faithful = bool((np.abs(self.floats) > SMALL)[Z != 0].all())
         self._known: dict[int, tuple[np.ndarray, int, int]] = {}
 
     def integer(self, n: int) -> tuple[np.ndarray, int, int]:
@@ -93,27 +96,86 @@ def _whole(x: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, int]:
 def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
     """Weights near λ (N,) if it is proved, by bounds on all rounding, that some near it have Σ λ s = 0 over rows s, λ ≥ 0.
 
-    With Y a right inverse of the transposed rows A that have weight, up to E of size under one, and r = Aᵀλ, the weights
-    λ − Y (I + E)⁻¹ r have a sum of exactly 0; they are positive if λ > |Y| 1 ‖r‖∞/(1 − ‖E‖∞).
+    Of the rows with weight, times it, let A be a basis of columns, Y a right inverse of Aᵀ up to E of size under one, and r
+    the sums of its columns. Factors 1 − Y (I + E)⁻¹ r on λ make these 0, and are positive if 1 > |Y| 1 ‖r‖∞/(1 − ‖E‖∞).
     """
-    on = lam > 0
-    (k, d), A, part = S[on].shape, S[on], lam[on]
-    if k <= d:
+    on = np.flatnonzero(lam > 0)
+    if not on.size:
         return None
-    try:
-        Q, R = foreign.ask("the factors of the samples that may surround 0", "numpy.linalg.qr", A)
-        Y = foreign.ask("a right inverse of the samples that may surround 0", "numpy.linalg.solve", R, Q.T).T
-    except foreign.Unsolved:
+    found, part = np.zeros(lam.size), lam[on]
+    whole = np.round(part / part.min())
+    if whole.max() < 2**26 and np.allclose(whole, part / part.min(), rtol=1e-9) and not sums(S[on], whole).any():
+        found[on] = whole
+        return found
+    A = untangled(S[on])
+    k, d = A.shape
+    if not 0 < d < k:
         return None
-    part = part - Y @ (A.T @ part)
-    rounding = (k + 4) * EPS
-    rest = np.abs(A.T @ part) + rounding * (np.abs(A.T) @ np.abs(part)) + TINY
-    off = (np.abs(A.T @ Y - np.eye(d)) + rounding * (np.abs(A.T) @ np.abs(Y))).sum(axis=1).max()
-    if not off < 0.5 or not (part > 1.001 * np.abs(Y).sum(axis=1) * (rest.max() / (1.0 - off))).all():
-        return None
-    found = np.zeros(lam.size)
+    rounding = (k + 8) * EPS
+    for _ in range(2):
+        rows = part[:, None] * A
+        rows /= np.abs(rows).max(axis=0)
+        try:
+            Q, R = foreign.ask("the factors of the samples that may surround 0", "numpy.linalg.qr", rows)
+            Y = foreign.ask("a right inverse of the samples that may surround 0", "numpy.linalg.solve", R, Q.T).T
+        except foreign.Unsolved:
+            return None
+        left = rows.sum(axis=0)
+        off = (np.abs(rows.T @ Y - np.eye(d)) + rounding * (np.abs(rows.T) @ np.abs(Y))).sum(axis=1).max()
+        most = (np.abs(left) + rounding * np.abs(rows).sum(axis=0)).max() + TINY
+        if not off < 0.5 or not 1.001 * np.abs(Y).sum(axis=1).max() * most < 1.0 - off:
+            return None
+        part = part * (1.0 - Y @ left)
     found[on] = part
     return found
+
+
+def untangled(S: np.ndarray) -> np.ndarray:
+    """Columns that span the same space without rounding, fewer or less nearly dependent: centred, say, or without copies.
+
+    A column that others nearly combine to gives way to what they leave of it, where that is in float64; if 0, to none.
+    """
+    S = S[:, S.any(axis=0)]
+    for _ in range(3):
+        S = np.ldexp(S, -np.frexp(np.abs(S).max(axis=0, initial=0.0))[1])
+        if (np.abs(S) <= SMALL)[S != 0].any():
+            return S
+        try:
+            R, order = foreign.ask("an order of features", "scipy.linalg.qr", S, mode="r", pivoting=True)
+            sizes = np.abs(np.diag(R))
+            rank = int((sizes > 1e-5 * sizes.max(initial=0.0)).sum())
+            if rank in (0, S.shape[1]):
+                return S
+            C = foreign.ask("the features that others combine to", "numpy.linalg.lstsq", S[:, order[:rank]],
+                            S[:, order[rank:]], rcond=None)[0]
+        except foreign.Unsolved:
+            return S
+        short = np.round(C * 2.0**26) / 2.0**26
+        C = np.where(np.abs(C - short) < 1e-10, short, C)
+        changed = False
+        for k, c in zip(order[rank:], C.T, strict=True):
+            used = np.flatnonzero(c)
+            terms = np.vstack([S[:, order[used]].T, S[:, k]])
+            left = sums(terms, np.append(-c[used], 1.0))
+            if not sums(np.vstack([terms, left]), np.append(-c[used], [1.0, -1.0])).any():
+                S[:, k] = left
+                changed = True
+        S = S[:, S.any(axis=0)]
+        if not changed:
+            break
+    return S
+
+
+def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once: products split into two floats (Dekker 1971), then summed."""
+    def halves(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        high = 134217729.0 * v                                 # 2^27 + 1
+        high = high - (high - v)
+        return high, v - high
+    x = x[:, None]
+    (a, b), (c, d), products = halves(A), halves(x), A * x
+    errors = b * d - (((products - a * c) - b * c) - a * d)
+    return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
 
 
 def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray, int] | dict[int, Fraction]:
@@ -132,7 +194,7 @@ def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray, int] | dict[int, 
     """
     basis = _Basis(rows, int(first[0]))
     active = dict.fromkeys(first.tolist())
-    stays = False                                              # after a step of length 0: by Bland's rule, which never cycles
+    stays = False                                # after a step of length 0 by Bland's rule, which never cycles
     while True:
         w, t = basis.prices()
         if t == 0:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, exact, norms
+from fastbias import checks, exact, foreign, norms
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
-from fastbias.oracles import TIGHT, candidates, largest_least, nearest_point, polished, units
+from fastbias.oracles import candidates, largest_least, minimiser, nearest_point, polished, units
 from fastbias.problem import signed
 
 __all__ = ["CONIC", "Bounds", "Separability", "max_margin", "separability", "separate", "separator", "widest"]
@@ -121,11 +121,18 @@ def separate(Z: np.ndarray) -> Separability:
         certainty = rows.least(w)
         if certainty > 0:
             return Separability(True, w, None, certainty)
-        inside = exact.surrounded(rows.floats, lam)
+        inside = exact.surrounded(rows.floats, lam) if rows.faithful else None
         if inside is not None:
             return _inseparable(Z, np.ldexp(inside, -rows.rows))
         heavy = np.flatnonzero(lam)
         first += [heavy[np.argsort(-found[1][heavy])], np.argsort(even @ found[0])[:2 * Z.shape[1] + 2]]
+    if rows.faithful:
+        flat = exact.untangled(rows.floats)
+        lengths = np.linalg.norm(flat, axis=1)
+        found = nearest_point(flat / lengths[:, None], np.ones(len(Z)))
+        inside = None if found is None else exact.surrounded(flat, np.maximum(found[1], 0.0) / lengths)
+        if inside is not None:
+            return _inseparable(Z, np.ldexp(inside, -rows.rows))
     verdict = exact.decide(rows, np.concatenate([*first, [0]]))
     if isinstance(verdict, dict):
         lam = np.zeros(len(Z))
@@ -139,13 +146,25 @@ def separate(Z: np.ndarray) -> Separability:
 
 
 def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
-    """What was proved, with the rounded λ and what it leaves."""
-    lam = lam / lam.max()
-    lam /= lam.sum()
+    """What was proved, with a rounded λ and what it leaves: that by which least squares can change it no more."""
     even = Z / np.maximum(np.abs(Z).max(axis=0), 1e-300)     # columns of size one, so that no sum overflows
-    terms = np.abs(even).T @ lam
-    left = np.divide(np.abs(lam @ even), terms, out=np.zeros(terms.size), where=terms > 0)
-    return Separability(False, None, lam, float(left.max()))
+    on, best = np.flatnonzero(lam), np.inf
+    part = np.ldexp(lam[on], -np.frexp(lam.max())[1])
+    for _ in range(3):
+        part = part / part.sum()
+        terms = part @ np.abs(even[on])
+        left = np.divide(part @ even[on], terms, out=np.zeros(terms.size), where=terms > 0)
+        residual = float(np.abs(left).max())
+        if residual < best:
+            best, lam = residual, np.zeros(len(Z))
+            lam[on] = part
+        if best <= 4 * EPS:
+            break
+        rows = part[:, None] * even[on] / np.where(terms > 0, terms, 1.0)
+        with suppress(foreign.Unsolved):
+            off = foreign.ask("the rounding of λ", "numpy.linalg.lstsq", rows.T, left, rcond=1e-10)[0]
+            part = part * (1.0 - np.clip(off, -0.5, 0.5))
+    return Separability(False, None, lam, best)
 
 
 def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
@@ -248,7 +267,6 @@ def _round(best: Bounds, enough: float) -> None:
     or to be no larger than the margin (ℓ1), is cancelled by tiny weights on samples that are no support vectors: tiny
     numbers lie densely.
     """
-    from scipy.optimize import nnls
     Z, lam, w, ball = best.Z, best.lam, best.w, best.norm.ball
     on = lam > 0
     others = Z[~on].T
@@ -258,14 +276,15 @@ def _round(best: Bounds, enough: float) -> None:
         near = lam * factor
         best.offer(w * factor, near)
         if ball is not None and others.size:
-            pull = _exact_sums(Z[on], near[on])
+            pull = exact.sums(Z[on], near[on])
             if ball == "cube":
                 left = np.where(inside, pull, 0.0)
             else:
                 left = pull - np.where(w != 0, best.lower * np.sign(w), np.clip(pull, -best.lower, best.lower))
             size = float(np.abs(left).max())
-            with suppress(RuntimeError):                     # it ran out of iterations
-                near[~on] = nnls(others, -left / size)[0] * size if size > 0 else 0.0
+            with suppress(foreign.Unsolved):
+                near[~on] = 0.0 if size == 0 else size * foreign.ask(
+                    "the rest of λ", "scipy.optimize.nnls", others, -left / size)[0]
                 best.offer(w, near)
         if best.gap <= enough:
             return
@@ -296,7 +315,7 @@ class Bounds:
         """The columns' sums Σ_i A_ij x_i; exact ones are slow, so only where they can be seen."""
         sums = np.asarray(x.astype(np.longdouble) @ A, float)
         error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * float(np.linalg.norm(np.abs(x) @ np.abs(A)))
-        return _exact_sums(A, x) if self.exact and error > 1e-14 * np.abs(sums).max() else sums
+        return exact.sums(A, x) if self.exact and error > 1e-14 * np.abs(sums).max() else sums
 
     def offer(self, w: np.ndarray, lam: np.ndarray) -> None:
         """Keep w where it raises the lower bound, λ where it lowers the upper one."""
@@ -318,18 +337,6 @@ class Bounds:
                 self.lam, self.upper = lam, upper
 
 
-def _exact_sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once: products split into two floats (Dekker 1971), then summed."""
-    def halves(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        high = 134217729.0 * v                               # 2^27 + 1
-        high = high - (high - v)
-        return high, v - high
-    x = x[:, None]
-    (a, b), (c, d), products = halves(A), halves(x), A * x
-    errors = b * d - (((products - a * c) - b * c) - a * d)
-    return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
-
-
 def _unique(best: Bounds, certified: bool) -> Hypothesis:
     """Whether the maximiser is unique: by convexity, or by the width of the optimal face along a few directions.
 
@@ -344,7 +351,6 @@ def _unique(best: Bounds, certified: bool) -> Hypothesis:
         return Hypothesis(statement, None, "the norm is not known to be strictly convex")
     if not certified:
         return Hypothesis(statement, None, "no maximiser is certified")
-    from scipy.optimize import linprog
     pull = best.lam @ Z
     s = units(Z, best.lower)
     rows = Z * (s / best.lower)
@@ -361,9 +367,9 @@ def _unique(best: Bounds, certified: bool) -> Hypothesis:
     A, b = A / lengths[:, None], b / lengths + 1e-12
     width = 0.0
     for along in np.random.default_rng(0).normal(size=(3 if free.any() else 0, int(free.sum()))):
-        ends = [linprog(sign * along, A_ub=A, b_ub=b, bounds=bounds, method="highs-ds", options=TIGHT) for sign in (1, -1)]
-        if any(end.status != 0 for end in ends):
+        ends = [minimiser(sign * along, A, b, bounds) for sign in (1, -1)]
+        if ends[0] is None or ends[1] is None:
             return Hypothesis(statement, None, "a linear program for the width of the optimal face failed")
-        width = max(width, float(np.abs(ends[0].x - ends[1].x).max()))
+        width = max(width, float(np.abs(ends[0][0] - ends[1][0]).max()))
     return Hypothesis(statement, True if width < 1e-6 else False if width > 1e-4 else None,
                       f"the optimal face is {width:.1e} wide along three random directions")

@@ -5,7 +5,6 @@ Nothing here is a proof: `fastbias.margins` makes that, from (w, λ) alone. A so
 """
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
@@ -13,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import potentials
+from fastbias import foreign, potentials
 from fastbias.norms import Norm
 from fastbias.potentials.base import independent_rows
 from fastbias.proximal import least, row_lengths
 
-__all__ = ["TIGHT", "Pair", "candidates", "largest_least", "nearest_point", "polished", "solve_tightly", "units"]
+__all__ = ["Pair", "candidates", "largest_least", "minimiser", "nearest_point", "polished", "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -29,10 +28,10 @@ def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
 
     With h = 1 and rows of length one w is the point of their hull that is nearest to 0. (Lawson, Hanson 1974, ch. 23.)
     """
-    from scipy.optimize import nnls
     try:
-        mu = nnls(np.vstack([Z.T, h]), np.append(np.zeros(Z.shape[1]), 1.0), maxiter=30 * Z.shape[0] + 300)[0]
-    except RuntimeError:                                      # it ran out of iterations
+        mu = foreign.ask("the nearest point of a hull", "scipy.optimize.nnls", np.vstack([Z.T, h]),
+                         np.append(np.zeros(Z.shape[1]), 1.0), maxiter=30 * Z.shape[0] + 300)[0]
+    except foreign.Unsolved:
         return None
     total = float(mu.sum())
     return (mu @ Z / total, mu) if total > 0 else None
@@ -41,7 +40,7 @@ def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
 def largest_least(Z: np.ndarray) -> Pair | None:
     """The largest least margin over the cube, and its multipliers, by linear programming."""
     N, d = Z.shape
-    found = _program(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]), np.zeros(N),
+    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]), np.zeros(N),
                      [(-1, 1)] * d + [(None, 1)])
     return None if found is None else (found[0][:d], found[1])
 
@@ -94,11 +93,14 @@ def _quadratic(Z: np.ndarray, half: _Half, margin: float) -> Pair | None:
     return None if found is None else (half.solve(found[0], transposed=True), found[1] / lengths)
 
 
-def _program(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
+def minimiser(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
     """A minimiser of c·x subject to Ax ≤ b, and the multipliers of Ax ≤ b, by the simplex method."""
-    from scipy.optimize import linprog
     for options in (TIGHT, {}):
-        answer = linprog(c, A_ub=A, b_ub=b, bounds=bounds, method="highs-ds", options=options)
+        try:
+            answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b, bounds=bounds,
+                                 method="highs-ds", options=options)
+        except foreign.Unsolved:
+            return None
         if answer.status == 0:
             return np.asarray(answer.x), -np.asarray(answer.ineqlin.marginals)
     return None
@@ -109,11 +111,11 @@ def _polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | 
     (N, d), rows = Z.shape, Z * (s / margin)
     s = s / s.max()                                           # prices of size one, which the solver's tolerance suits
     if ball == "cross-polytope":
-        found = _program(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
+        found = minimiser(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
         return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
     eye, ones = np.eye(d), (1.0 / s)[:, None]
     lengths = 1.0 / ones                                      # |u| ≤ t/s, in rows of size one
-    found = _program(np.append(np.zeros(d), 1.0), np.block([[-rows, np.zeros((N, 1))], [eye * lengths, -ones * lengths],
+    found = minimiser(np.append(np.zeros(d), 1.0), np.block([[-rows, np.zeros((N, 1))], [eye * lengths, -ones * lengths],
                                                             [-eye * lengths, -ones * lengths]]),
                      np.concatenate([-np.ones(N), np.zeros(2 * d)]), [(None, None)] * d + [(0, None)])
     return None if found is None else (found[0][:d] * s, found[1][:N])
@@ -121,7 +123,7 @@ def _polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | 
 
 def _convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | None:
     """The same by the norm's convex face, for u = w/s."""
-    import cvxpy as cp
+    cp: Any = foreign.library("cvxpy")
     assert norm.convex is not None
     u = cp.Variable(Z.shape[1])
     margins = [(Z * (s / margin)) @ u >= 1]
@@ -153,10 +155,9 @@ def solve_tightly(program: Any) -> bool:
 
     Afresh each time: a warm start would keep the scaling that suited the first values of the parameters.
     """
-    import cvxpy as cp
+    cp: Any = foreign.library("cvxpy")
     for tolerance in (1e-12, 1e-10, 1e-8):
-        with warnings.catch_warnings(), suppress(cp.SolverError, ValueError, ArithmeticError):
-            warnings.simplefilter("ignore")
+        with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
             program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
             if program.status in ("optimal", "optimal_inaccurate") and all(
                     v.value is not None and np.isfinite(v.value).all() for v in program.variables()):

@@ -1,7 +1,7 @@
 """Separability of sets whose truth is known in fractions, down to relative margins of 1e-16 and below.
 
-300 sets in CI, 20,000 in ``make exhaustive``; FASTBIAS_FUZZ_PART=2/8 takes the second of eight parts of them, so that a sum can
-be gathered over several runs. The seeds of failures are printed; they belong in KEPT.
+300 sets in CI, 20,000 in ``make exhaustive``; FASTBIAS_FUZZ_PART=2/8 takes the second of eight parts of them, so that a
+sum can be gathered over several runs. The seeds of failures are printed; they belong in KEPT.
 """
 import os
 from fractions import Fraction
