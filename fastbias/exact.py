@@ -25,18 +25,21 @@ TRIES = 4000           # multiples of a separator that are rounded to float64
 
 
 class Rows:
-    """The rows Z (N, d), none of them 0, in powers of two that make columns and then rows of size one.
+    """The rows Z (N, d), none of them 0, in powers of two that make columns and then rows of size one, or as they are.
 
     ``floats[n, j]`` is Z[n, j] 2^(−columns[j] − rows[n]), under one, and so is z/s for ``z, s, e = integer(n)``, where
     z = Z[n] 2^(e − columns) is of whole numbers. ``faithful``: no digit of ``floats``, or of products of two, underflows.
     """
 
-    def __init__(self, Z: np.ndarray) -> None:
+    def __init__(self, Z: np.ndarray, even: bool = True) -> None:
         self.Z = Z
         self.tops, self.columns = np.frexp(np.abs(Z).max(axis=0, initial=0.0))
         self.tops[self.tops == 0] = 1.0
         powers = np.frexp(Z)[1]
         self.rows = np.where(Z != 0, powers - self.columns, -10**6).max(axis=1)
+        self.unit = None if even else int((powers - 53)[Z != 0].min())
+        if not even:
+            self.columns, self.rows = np.zeros_like(self.columns), np.full_like(self.rows, powers.max())
         self.floats = np.ldexp(Z, -self.columns - self.rows[:, None])
         self.faithful = bool((np.abs(self.floats) > SMALL)[Z != 0].all())
         self._known: dict[int, tuple[np.ndarray, int, int]] = {}
@@ -45,7 +48,10 @@ class Rows:
         """The row in whole numbers z (d,), its size s, a power of two, and the e that says which row this is."""
         if n not in self._known:
             z, least = _whole(self.Z[n], -self.columns)
-            self._known[n] = z, 1 << int(max(abs(v) for v in z)).bit_length(), -least
+            if self.unit is None:
+                self._known[n] = z, 1 << int(max(abs(v) for v in z)).bit_length(), -least
+            else:
+                self._known[n] = z * (1 << least - self.unit), 1 << int(self.rows[n]) - self.unit, -self.unit
         return self._known[n]
 
     def original(self, u: np.ndarray) -> np.ndarray:
@@ -178,8 +184,8 @@ def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
 
 
-def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray, int] | dict[int, Fraction]:
-    """A separator for the whole rows and what it is to be divided by, of the largest least margin, or Gordan's λ for Z.
+def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[int, Fraction]]:
+    """The w of the largest least margin, times a number, that number, and λ for Z: no w but Gordan's λ if that margin is 0.
 
     Parameters
     ----------
@@ -198,7 +204,7 @@ def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray, int] | dict[int, 
     while True:
         w, t = basis.prices()
         if t == 0:
-            return basis.weights()
+            return None, 1, basis.weights()
         over = next((j for j in range(len(w)) if abs(w[j]) > basis.det), None)
         wanting = {}
         for n in active:
@@ -213,7 +219,7 @@ def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray, int] | dict[int, 
         else:
             joining = _behind(rows, w, t, basis.det)
             if not joining:
-                return w, basis.det
+                return w, basis.det, basis.weights()
             active.update(dict.fromkeys(joining))
 
 

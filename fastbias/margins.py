@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, exact, foreign, norms
+from fastbias import checks, exact, foreign, narrow, norms
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.oracles import candidates, largest_least, minimiser, nearest_point, polished, units
@@ -133,12 +133,12 @@ def separate(Z: np.ndarray) -> Separability:
         inside = None if found is None else exact.surrounded(flat, np.maximum(found[1], 0.0) / lengths)
         if inside is not None:
             return _inseparable(Z, np.ldexp(inside, -rows.rows))
-    verdict = exact.decide(rows, np.concatenate([*first, [0]]))
-    if isinstance(verdict, dict):
+    whole, det, weights = exact.decide(rows, np.concatenate([*first, [0]]))
+    if whole is None:
         lam = np.zeros(len(Z))
-        lam[list(verdict)] = list(map(float, verdict.values()))
+        lam[list(weights)] = list(map(float, weights.values()))
         return _inseparable(Z, lam)
-    for w in rows.neighbours(*verdict):
+    for w in rows.neighbours(whole, det):
         certainty = rows.least(w)
         if certainty > 0:
             return Separability(True, w, None, certainty)
@@ -221,7 +221,11 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
     """The w of norm one, of the given shape, whose least ⟨w, z⟩ over the rows z is largest; ``start`` is a `separator`."""
     if norm.matrix is None and norm.ball is None and norm.convex is None and norm.shrink is None:
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
-    unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))            # to divide by a power of two is exact
+    power = int(np.frexp(np.abs(Z).max())[1])
+    Z = np.ldexp(Z, -power)                                  # to divide by a power of two is exact
+    unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))
+    if not 0 < unit < np.inf:
+        raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
     enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
     best = Bounds(Z / unit, norm)
     best.offer(start, np.ones(Z.shape[0]))
@@ -229,10 +233,16 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
         _search(best, 0.1 * enough)
         best.prove()
         if best.gap > enough:
+            for pair in narrow.solutions(best.Z, norm, best.lam):
+                best.offer(*pair)
+        if best.gap > enough:
             _round(best, enough)
+        margin = float(np.ldexp(best.lower * unit, power))
+    if not 0 < margin < np.inf:
+        raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is {margin:.1e} there")
     certified = best.gap <= enough
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin", "linear duality",
-                 (_unique(best, certified),), certified, best.gap, best.lam, best.lower * unit, norm)
+                 (_unique(best, certified),), certified, best.gap, best.lam, margin, norm)
 
 
 def _search(best: Bounds, enough: float) -> None:
@@ -320,8 +330,13 @@ class Bounds:
     def offer(self, w: np.ndarray, lam: np.ndarray) -> None:
         """Keep w where it raises the lower bound, λ where it lowers the upper one."""
         length = self.norm(w) if np.isfinite(w).all() else 0.0
+        if not 1e-100 < length < 1e100 and np.isfinite(w).all() and w.any():
+            w = np.ldexp(w, -np.frexp(np.abs(w).max())[1])
+            length = self.norm(w)
         if 0 < length < np.inf:
             w = w if abs(length - 1.0) < 1e-12 else w / length
+            if not np.isfinite(w).all():
+                return
             margins = self.Z @ w
             near = margins <= margins.min() + 1e-12 * self.size * np.abs(w).sum()
             lower = float(self._sums(self.Z[near].T, w).min()) / self.norm(w)

@@ -15,7 +15,7 @@ FLOORS = [["cache"], ["abi", "checks", "foreign", "recipes"], ["proximal", "simd
           ["loop", "doors", "data", "recording"],
           ["losses", "norms", "potentials", "steps", "driver"],
           ["methods", "models"], ["problem", "limits", "laws"],
-          ["stationarity"], ["trace", "oracles", "exact", "assembly", "gram"],
+          ["stationarity", "exact"], ["trace", "oracles", "narrow", "assembly", "gram"],
           ["projections", "margins", "lanes"], ["paths", "diagnostics", "semidefinite", "features", "relu"],
           ["theory", "forward", "checkpoint"], ["plan"],
           ["capi", "cli", "sweep"], ["__main__", "__init__"]]
