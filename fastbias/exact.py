@@ -15,7 +15,7 @@ import numpy as np
 
 from fastbias import foreign
 
-__all__ = ["Rows", "decide", "sums", "surrounded", "untangled"]
+__all__ = ["Basis", "Rows", "decide", "sums", "surrounded", "untangled"]
 
 EPS = float(np.finfo(float).eps)
 TINY = 1e-300          # over what underflow can lose
@@ -198,7 +198,7 @@ def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[
     ArithmeticError
         Where that is too large.
     """
-    basis = _Basis(rows, int(first[0]))
+    basis = Basis(rows, int(first[0]))
     active = dict.fromkeys(first.tolist())
     stays = False                                # after a step of length 0 by Bland's rule, which never cycles
     while True:
@@ -237,10 +237,11 @@ def _behind(rows: Rows, w: np.ndarray, t: int, det: int) -> list[int]:
     return sorted(lacks, key=lacks.__getitem__, reverse=True)[:2 * len(w) + 2]
 
 
-class _Basis:
-    """A basis of the dual program: of d + 1 columns [z_n; s_n] and ∓[e_j; 0], with weights B⁻¹ e_{d+1} ≥ 0.
+class Basis:
+    """A basis of columns of whole numbers, with weights B⁻¹b ≥ 0 that `exchange` keeps so: here of the dual of the game.
 
-    ``kinds[i]`` is 0 where column i is that of row ``names[i]``, else the sign of Σ λ z in coordinate ``names[i]``.
+    There are d + 1, of [z_n; s_n] and ∓[e_j; 0], and b = e_{d+1}. ``kinds[i]`` is 0 where column i is that of row
+    ``names[i]``, else the sign of Σ λ z in coordinate ``names[i]``.
     """
 
     def __init__(self, rows: Rows, n: int) -> None:
@@ -262,24 +263,30 @@ class _Basis:
     def weights(self) -> dict[int, Fraction]:
         """λ for the rows of Z, Σλ = 1."""
         found = {n: int(x) * Fraction(2) ** self.rows.integer(n)[2]
-                 for kind, n, x in zip(self.kinds, self.names, self.adjugate[:, -1], strict=True) if kind == 0 and x}
+                 for kind, n, x in zip(self.kinds, self.names, self.right(), strict=True) if kind == 0 and x}
         total = sum(found.values())
         return {n: x / total for n, x in found.items()}
 
+    def right(self) -> np.ndarray:
+        """B⁻¹b times the determinant."""
+        return self.adjugate[:, -1]
+
+    def along(self, name: int, kind: int) -> np.ndarray:
+        """B⁻¹ times a column, times the determinant."""
+        if kind:
+            return -kind * self.adjugate[:, name]
+        z, size, _ = self.rows.integer(name)
+        return self.adjugate[:, :-1] @ z + self.adjugate[:, -1] * size
+
     def exchange(self, name: int, kind: int) -> bool:
         """Let a column in and the one that limits it out, of several the one of least name; whether the value stays."""
-        adjugate, d = self.adjugate, len(self.names) - 1
-        if kind == 0:
-            z, size, _ = self.rows.integer(name)
-            along = adjugate[:, :d] @ z + adjugate[:, d] * size
-        else:
-            along = -kind * adjugate[:, name]
-        self.work += 3 * (d + 1) ** 2 * (1.0 + self.det.bit_length() / 64) ** 1.5
+        adjugate, x, along, out = self.adjugate, self.right(), self.along(name, kind), -1
+        self.work += 3 * len(x) ** 2 * (1.0 + self.det.bit_length() / 64) ** 1.5
         if self.work > LIMIT:
-            raise ArithmeticError(f"whether some w separates the {len(self.rows.Z)} samples of {d} features is hidden by "
-                                  "rounding in float64, and too large a question for exact arithmetic")
-        x, out = adjugate[:, d], -1
-        for i in range(d + 1):
+            N, d = self.rows.Z.shape
+            raise ArithmeticError(f"whether some w separates the {N} samples of {d} features is hidden by rounding in "
+                                  "float64, and too large a question for exact arithmetic")
+        for i in range(len(x)):
             if along[i] > 0:
                 less = -1 if out < 0 else x[i] * along[out] - x[out] * along[i]
                 if less < 0 or (less == 0 and self._order(i) < self._order(out)):

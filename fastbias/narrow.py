@@ -33,8 +33,57 @@ def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[tuple[np.n
             return
         if w is not None:
             yield np.array([int(v) / det for v in w]), _spread(weights, len(Z))
+    elif norm.ball == "cross-polytope":
+        try:
+            yield _least_sum(exact.Rows(Z, even=False), first)
+        except ArithmeticError:
+            return
     elif norm.matrix is not None:
         yield from _quadratic(Z, norm.matrix(Z.shape[1]), [int(n) for n in first if lam[n] > 0])
+
+
+class _Prices(exact.Basis):
+    """A basis of the dual of min Σ|w| subject to Zw ≥ 1: max Σ λ subject to |Σ λ z| ≤ 1, at first of the 2d slacks alone.
+
+    The columns are [z_n; −z_n], ``kinds`` 0, and e_i, ``kinds`` 1; b is of ones.
+    """
+
+    def __init__(self, rows: exact.Rows) -> None:
+        d = 2 * rows.Z.shape[1]
+        self.rows, self.det, self.work = rows, 1, 0.0
+        self.kinds, self.names = [1] * d, list(range(d))
+        self.adjugate = np.array([[int(i == j) for j in range(d)] for i in range(d)], object)
+
+    def right(self) -> np.ndarray:
+        return np.asarray(self.adjugate.sum(axis=1))
+
+    def along(self, name: int, kind: int) -> np.ndarray:
+        if kind:
+            return np.asarray(self.adjugate[:, name])
+        z = self.rows.integer(name)[0]
+        return np.asarray(self.adjugate @ np.concatenate([z, -z]))
+
+
+def _least_sum(rows: exact.Rows, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ℓ1 margin: w and λ, by the simplex method on its dual; the data are separable, so it has an end."""
+    basis, active, stays = _Prices(rows), dict.fromkeys(first.tolist()), False
+    d = rows.Z.shape[1]
+    while True:
+        y = np.array([1 - kind for kind in basis.kinds], object) @ basis.adjugate
+        w = y[:d] - y[d:]
+        over = next((i for i in range(2 * d) if y[i] < 0), None)
+        lacks = {n: basis.det - int(rows.integer(n)[0] @ w) for n in active}
+        wanting = [n for n in active if lacks[n] > 0]
+        if wanting and not (stays and over is not None):
+            stays = basis.exchange(min(wanting) if stays else max(wanting, key=lacks.__getitem__), 0)
+        elif over is not None:
+            stays = basis.exchange(over, 1)
+        else:
+            joining = [n for n in range(len(rows.Z)) if n not in active and int(rows.integer(n)[0] @ w) < basis.det]
+            if not joining:
+                size = int(max(abs(v) for v in w))
+                return np.array([int(v) / size for v in w]), _spread(basis.weights(), len(rows.Z))
+            active.update(dict.fromkeys(joining[:2 * d]))
 
 
 def _spread(weights: dict[int, Fraction], N: int) -> np.ndarray:
