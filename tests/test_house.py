@@ -15,7 +15,7 @@ FLOORS = [["cache"], ["abi", "checks", "foreign", "outside", "recipes"], ["files
           ["loop", "data", "recording"], ["doors"],
           ["losses", "norms", "potentials", "steps", "driver"],
           ["methods", "models"], ["problem", "limits", "laws"],
-          ["stationarity"], ["trace", "oracles", "assembly", "gram"],
+          ["stationarity", "exact"], ["trace", "oracles", "narrow", "assembly", "gram"],
           ["projections", "margins", "lanes"], ["paths", "diagnostics", "semidefinite", "features", "relu"],
           ["theory", "forward", "checkpoint"], ["plan"],
           ["capi", "cli", "sweep"], ["__main__", "__init__"]]

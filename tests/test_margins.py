@@ -202,6 +202,7 @@ def test_margins_small_by_cancellation(small):
 def test_the_separator_is_the_answer_where_every_solver_fails(norm, monkeypatch):
     monkeypatch.setattr("fastbias.margins.candidates", lambda *_: iter(()))
     monkeypatch.setattr("fastbias.margins.polished", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.narrow.solutions", lambda *_: iter(()))
     found = fb.max_margin(*scaled(3), norm)
     assert found.margin > 0
     assert not found.certified

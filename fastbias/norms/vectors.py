@@ -69,8 +69,8 @@ def _l2_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
-def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+@kernel
+def _length(x):  # type: ignore[no-untyped-def]
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
@@ -80,6 +80,11 @@ def _l2_norm(params, x):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         total += (x[i] / largest) ** 2
     return largest * np.sqrt(total)
+
+
+@piece(VALUE)
+def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+    return _length(x)
 
 
 l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2),
@@ -185,27 +190,26 @@ def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 @piece(VALUE, needs=_two_matrices)
 def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
-    n, total = w.size, 0.0
+    n = w.size
+    half = np.empty(n)
     for j in range(n):                                    # ‖Lᵀw‖₂
         inner = 0.0
         for i in range(j, n):
             inner += params[n * n + i * n + j] * w[i]
-        total += inner * inner
-    return np.sqrt(total)
+        half[j] = inner
+    return _length(half)
 
 
 @piece(VALUE, needs=_two_matrices)
 def _quadratic_dual(params, g):  # type: ignore[no-untyped-def]
     n = g.size
     half = np.empty(n)                                    # ‖L⁻¹g‖₂
-    total = 0.0
     for i in range(n):
         inner = g[i]
         for j in range(i):
             inner -= params[n * n + i * n + j] * half[j]
         half[i] = inner / params[n * n + i * n + i]
-        total += half[i] * half[i]
-    return np.sqrt(total)
+    return _length(half)
 
 
 @recorded
