@@ -96,8 +96,8 @@ class Factors(Potential):
     """The potential of the flow of w = p² e^z − q² e^{−z}, entry by entry, from z = 0: ∇ψ(w(0)) = 0.
 
     It is the hyperbolic entropy of β = 2|pq|, written so that p and q may be tiny, or 0: with q = 0 it is the entropy on
-    w > 0, with p = 0 that on w < 0, and an entry with both does not move. ``signs`` (d,): 1, −1 where w keeps a sign, 0 where it is
-    free, NaN where it stays 0.
+    w > 0, with p = 0 that on w < 0, and an entry with both does not move. ``signs`` (d,): 1, −1 where w keeps a sign, 0
+    where it is free, NaN where it stays 0.
     """
 
     signs: np.ndarray = field(default_factory=lambda: np.empty(0))

@@ -341,8 +341,8 @@ def _projected(problem: Problem, psi: Potential, signs: np.ndarray) -> Limit:
         return found
     rest = np.where(pinned, 0.0, rows)
     w = np.where(pinned, 0.0, psi.project(rest, y, psi.to_dual(start))[0])
-    row = Hypothesis("an interior point of the domain satisfies the equations", False, f"a linear program: {pinned.sum()} of "
-                     f"{w.size} coordinates are 0 in every solution of those signs, so no finite dual variable exists")
+    row = Hypothesis("an interior point of the domain satisfies the equations", False, f"a linear program: {pinned.sum()} "
+                     f"of {w.size} coordinates are 0 in every solution of those signs, so no finite dual variable exists")
     return replace(found, w=w, hypotheses=(row,), certified=False, duality_gap=feasibility(X, y, w),
                    dual=np.full(y.size, np.nan))
 

@@ -2,10 +2,12 @@
 
 Where F is a quadratic form, ⟨F(u), z⟩ = ½uᵀS(z)u, the flow on exponential losses is du/dτ = S(Zᵀq) u, with q the softmax
 weights of the samples and dτ = L dt: a linear equation with matrices in the span of the S(z_n). Write ν for the maximum
-margin a unit of ‖u‖². By weak duality λ_max(S(Zᵀλ)) ≥ 2ν for all weights λ, and log‖u‖² grows by 4⟨q, margins⟩/‖u‖² ≤ 4ν at last.
+margin a unit of ‖u‖². By weak duality λ_max(S(Zᵀλ)) ≥ 2ν for all weights λ, and log‖u‖² grows by 4⟨q, margins⟩/‖u‖², which
+is at most 4ν at last.
 
 - u never leaves the smallest space 𝒱 that holds the start and is invariant under each S(z_n). Where the best margin over 𝒱,
-  relaxed to W ⪰ 0 of trace one on 𝒱, is under ν, the maximum is out of reach, whatever the run does.
+  relaxed to W ⪰ 0 of trace one on 𝒱, is under ν, the maximum is out of reach of the flow (and of runs, but for rounding,
+  which may set them free where the bound is low).
 - Otherwise, where gradients converge in direction, S(Zᵀq) has a limit on 𝒱, of largest eigenvalue σ ≥ 2ν, and the solutions
   p of dp/dτ = −S p that fall like e^{−στ} form a space P that each C which commutes with all S(z_n) maps into itself. ⟨p, u⟩
   is kept, so one with ⟨p, u(0)⟩ ≠ 0 makes u grow at the rate σ, and then its margin tends to ν. Else all of P is orthogonal
@@ -64,7 +66,7 @@ def _decided(S: np.ndarray, start: np.ndarray, found: Limit, unit: float) -> tup
         top = semidefinite.widest(rows, k, told.w)
         upper = top.margin / (1.0 - top.duality_gap) if top.duality_gap < 1.0 else np.inf
         if upper < (1.0 - 1e-6) * best:
-            return False, f"{within}, and in which margins are at most {upper / best:.6g} of the maximum"
+            return False, f"{within}, and in which margins are at most {upper / best:.6g} of the maximum (but for rounding)"
         if not top.margin >= (1.0 - 1e-6) * best:
             return None, f"{OPEN}; it stays in {k} of {d} dimensions of u"
     u = V.T @ start
