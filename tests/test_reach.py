@@ -14,9 +14,8 @@ both, wide, square = fb.models.diagonal(2, signed=True), fb.models.factorised(2,
 
 
 def plan_for(X, model, start, loss="exponential", method=None, y=None):
-    X = np.asarray(X, float).reshape(-1, *(model.shape or (-1 if np.ndim(X) > 1 else len(X),)))
-    if model.shape is None:
-        X = X.reshape(len(X), -1)
+    X = np.asarray(X, float)
+    X = X.reshape(-1, *model.shape) if model.shape else X.reshape(len(X), -1)
     scaled = m.gradient_descent(fb.steps.loss_scaled(0.02 / np.abs(X).reshape(len(X), -1).sum(1).max()))
     return fb.Plan(X, np.ones(len(X)) if y is None else y, loss=loss, method=method or scaled, model=model, start=start)
 
@@ -61,7 +60,7 @@ def test_starts_that_symmetry_or_balance_keeps_away(case):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("X", "model", "start"), [
-    ([[-1, 1, 1]], conv, [0.3, 0.1, 0, 0.3, 0, 0]), ([[1, 2, -1], [0.5, -1, 1]], conv, 0.1 * np.arange(6)),
+    ([[-1, 1, 1]], conv, [0.3, 0.1, 0, 0.3, 0, 0]), ([[1, 2, -1], [0.5, -1, 1]], conv, 0.1 * np.arange(6) ** 1.5),
     ([[[-2, 0, 0], [0, 1, 0]]], wide, 0.1 * np.arange(1, 11) ** 0.5 * [1, -1, 1, 1, 1, -1, 1, 1, -1, 1]),
     ([[[1, 2], [0, -3]]], square, np.concatenate([0.2 * np.eye(2).ravel(), np.zeros(4)])),
     ([[[1, 2], [0, -3]]], fb.models.factorised(2, 2, 4), np.eye(4).ravel() * 0.1),
@@ -118,12 +117,13 @@ def test_another_maximiser_of_the_signs_that_are_kept_counts(model):
 
 def test_deep_linear_networks_have_one_stationary_point_of_positive_margins():
     X = [[1.0, 0.5, -1.0], [0.2, 1.0, 1.0]]
-    model = fb.models.deep_linear(3, width=2)
+    model = fb.models.deep_linear(2, width=2)
     plan = plan_for(X, model, model.balanced([1.0, 0.2, 0.1]))
     limit = plan.limit()
     assert balance(plan).holds is True
     assert plan.run(20_000, until=-400).margin(fb.norms.l2)[-1] > 0.98 * limit.margin
-    assert balance(plan_for(X, model, np.zeros(model.parameters(3)) + np.eye(1, model.parameters(3))[0])).holds is False
+    deep = fb.models.deep_linear(3, width=2)
+    assert balance(plan_for(X, deep, np.eye(1, deep.parameters(3))[0])).holds is False       # two layers are 0
 
 
 def test_a_direction_that_is_one_of_a_face_says_so():
@@ -131,12 +131,12 @@ def test_a_direction_that_is_one_of_a_face_says_so():
         limit = plan_for(X, model, model.start(0.3)).limit()
         assert any(".w is one of a face" in h.evidence and h.holds is None for h in limit.hypotheses)
     alone = plan_for([[1.0, 2.0]], both, both.start(0.3)).limit()
-    assert not any("face" in h.evidence for h in alone.hypotheses)
+    assert not any(".w is one of a face" in h.evidence for h in alone.hypotheses)
 
 
 @pytest.mark.parametrize(("X", "unique"), [
     ([np.eye(3)], False), ([np.diag([1.0, 1, 0])], False), ([np.diag([2.0, 1, 1])], True), ([np.diag([1.0, 1 - 1e-8])], None),
-    ([np.diag([2.0, 0]), np.diag([0, 1.0])], True), ([np.diag([1.0, 1, -1]), np.diag([1.0, -1, 1])], True),
+    ([np.diag([2.0, 0]), np.diag([0, 1.0])], False), ([np.diag([1.0, 1, -1]), np.diag([1.0, -1, 1])], True),
     ([[[1.0, 0], [0, 1]], [[1, 0.5], [0.5, 1]]], False), ([np.diag([1.0, 2, 2]), np.diag([2.0, 1, 1])], False)])
 def test_uniqueness_of_semidefinite_margins(X, unique):
     row = fb.psd_margin(X, np.ones(len(X))).hypotheses[0]
@@ -148,7 +148,7 @@ def test_when_the_loss_goes_to_0():
         return next(h.holds for h in plan.limit(flow=flow).hypotheses if h.statement == "L(w_t) → 0")
 
     X = [[1.0, 0.5, -1.0], [0.2, 1.0, 1.0]]
-    assert vanishing(plan_for(X, both, both.start(0.01, size=3) if False else np.full(6, 0.01)), flow=True) is True
+    assert vanishing(plan_for(X, both, np.full(6, 0.01)), flow=True) is True
     assert vanishing(plan_for(X, both, np.full(6, 0.01))) is None
     right = plan_for(X, conv, conv.balanced([3.0, 3.0, 1.0]) + 0.01 * np.arange(6))
     assert (right.problem.Z @ right.run(0).w[0] > 0).all()

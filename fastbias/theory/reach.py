@@ -152,7 +152,7 @@ def _commuting(S: np.ndarray, sign: float) -> np.ndarray:
     for t in T:
         gram -= 2.0 * sign * t[i[:, None], i] * t[j[:, None], j]
     sizes, E = np.linalg.eigh(gram) if i.size else (np.empty(0), np.empty((0, 0)))
-    largest = float(np.abs(sizes).max(initial=1e-300))
+    largest = 2.0 * float(np.diag(squares).max())
     if ((sizes > 1e-13 * largest) & (sizes < 1e-9 * largest)).any():
         raise _TooNearError("samples are too near to ones that commute")
     kept = E[:, sizes <= 1e-9 * largest].T
