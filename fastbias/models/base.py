@@ -63,8 +63,11 @@ class Model:
     commuting : bool, default False
         Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
     reach : callable, optional
-        (layers, Z (M, d), w) → "" or what keeps gradient flow from there, on rows z of the data, away from w: exact balance
-        of factors, which almost no start has.
+        (layers, Z (M, d), w) → what keeps gradient flow from there, on rows z of the data, away from the margin of w: exact
+        balance of factors, which almost no start has; "" where it is proved that nothing does, None where neither is known.
+        Where it is not given, the theory works it out for models of degree 2.
+    sole : bool, default False
+        Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the maximum margin.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -89,7 +92,8 @@ class Model:
     exponent: float | None = None
     mirror: Callable[[np.ndarray], Potential | None] | None = None
     commuting: bool = False
-    reach: Callable[[Layers, np.ndarray, np.ndarray], str] | None = None
+    reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
+    sole: bool = False
     source: str = ""
     conditions: tuple[str, ...] = ()
 
@@ -230,26 +234,6 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<model {self.name}>"
-
-
-def kept_signs(factors: np.ndarray) -> np.ndarray:
-    """The signs of products Π_l a_l of rows (L, k) that flow along their gradients keeps; 0: free, NaN: the product stays 0.
-
-    a_l² − a_m² is kept, so only a factor that alone is the smallest can come to 0 and cross it; two that are 0 never move.
-    """
-    if len(factors) == 1:
-        return np.zeros(factors.shape[1])
-    size = np.sort(np.abs(factors), axis=0)
-    tiny = 1e-14 * np.abs(factors).max()
-    kept = np.where(size[1] - size[0] <= tiny, np.sign(factors.prod(axis=0)), 0.0)
-    return np.where(size[1] <= tiny, np.nan, kept)
-
-
-def against(kept: np.ndarray, shown: np.ndarray) -> str:
-    """What is said where numbers have other signs than those that are kept (NaN: must be 0); "" where none has."""
-    size = 1e-6 * np.abs(shown).max(initial=0.0)               # (as exact as a solver)
-    wrong = int((np.where(np.isnan(kept), -np.abs(shown), kept * shown) < -size).sum())
-    return f"{wrong} of its signs are others than those that exactly balanced factors keep for ever" if wrong else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model, against, kept_signs
+from fastbias.models.base import Layers, Model
 from fastbias.recipes import recorded
 
 __all__ = ["convolutional"]
@@ -87,14 +87,6 @@ def _invariant(layers: Layers) -> np.ndarray:
     return np.asarray(power[:-1] - power[1:])
 
 
-def _reach(layers: Layers, Z: np.ndarray, w: np.ndarray) -> str:
-    """At frequency 0, and at d/2 where d is even, ŵ is real and may keep its sign; elsewhere only 0 stays."""
-    hats, shown, d = np.fft.rfft(layers, axis=1), np.fft.rfft(w), w.size
-    real = 2 * np.arange(shown.size) % d == 0
-    kept = kept_signs(np.where(real, hats.real, np.abs(hats)))
-    return against(np.where(real | np.isnan(kept), kept, 0.0), np.where(real, shown.real, np.abs(shown)))
-
-
 @recorded
 def convolutional(depth: int) -> Model:
     """Return the linear network of circular convolutions h_l[i] = Σ_k w_l[k] h_{l−1}[(i + k) mod d], ⟨w_L, h_{L−1}⟩ at last.
@@ -131,7 +123,7 @@ def convolutional(depth: int) -> Model:
                  balance=lambda w: _balance(w, L), invariant=_invariant if L > 1 else None,
                  bias={1: lambda shape: norms.l2, 2: lambda shape: norms.fourier(math.prod(shape))}.get(L),
                  exponent=2 / L if L > 2 else None,
-                 reach=_reach, mirror=(lambda u: potentials.euclidean) if L == 1 else None,
+                 mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 2")
 
 

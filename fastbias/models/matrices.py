@@ -208,21 +208,6 @@ def _halves(w: np.ndarray, m: int, n: int, rank: int) -> np.ndarray | None:
                            (A[:, :k] * root, B[:k].T * root)])
 
 
-def _reach(layers: Layers, Z: np.ndarray, w: np.ndarray) -> str:
-    """From UᵀU = VᵀV no singular value comes to 0; from U = V on symmetric samples W stays positive semidefinite."""
-    U, V = layers
-    if U.shape != V.shape or not np.allclose(U.T @ U, V.T @ V, rtol=1e-12, atol=0):
-        return ""
-    m, n = len(U), len(V)
-    rows, W = Z.reshape(-1, m, n), w.reshape(m, n)
-    values = np.linalg.svd(W, compute_uv=False)
-    if np.array_equal(U, V) and np.allclose(rows, rows.transpose(0, 2, 1), rtol=1e-14, atol=0):
-        lowest = float(np.linalg.eigvalsh((W + W.T) / 2)[0])
-        return "from U = V, on symmetric samples, W stays positive semidefinite" if lowest < -1e-6 * values[0] else ""
-    turned = np.linalg.slogdet(U @ V.T)[0] * np.linalg.slogdet(W)[0]
-    return "from UᵀU = VᵀV det W keeps its sign" if turned < 0 and values[-1] > 1e-6 * values[0] else ""
-
-
 @recorded
 def factorised(m: int, n: int, rank: int | None = None) -> Model:
     """Return the model W = UVᵀ, U (m, rank), V (n, rank), of eq. (16): all matrices (m, n) where the rank is full.
@@ -263,7 +248,7 @@ def factorised(m: int, n: int, rank: int | None = None) -> Model:
                  identity=lambda d, scale: np.concatenate([_eye(m, r, scale), _eye(n, r, scale)]),
                  penalty=lambda w: 2.0 * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
                  balance=lambda w: _halves(w, m, n, r),
-                 invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1], reach=_reach,
+                 invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1],
                  bias=(lambda shape: norms.nuclear(m, n)) if r >= min(m, n) else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018), §4",
                  conditions=("the lifted start [U; V] would have to be of full rank m + n for Theorem 7 itself to cover eq. "
@@ -333,7 +318,7 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
                  identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1 else np.full(s, scale)
                                                            for s in layers(d)]),
                  penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)), balance=lambda w: _rank_one(w, L, k or w.size),
-                 invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2,
+                 invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2, sole=True,
                  mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
 

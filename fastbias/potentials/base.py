@@ -148,7 +148,42 @@ class Potential:
         return w, mu
 
     def _project_dual(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same by damped Newton on the dual, for independent rows V of length one."""
+        """The same by damped Newton on the dual, for independent rows V of length one; where that fails, by other ways."""
+        def solved(w: np.ndarray) -> bool:
+            return bool(np.linalg.norm(c - V @ w) <= 1e-11 * (np.linalg.norm(c) + np.linalg.norm(w)))
+
+        w, mu = self._project_newton(V, c, z0)
+        if not solved(w):
+            near, at = self._project_gradually(V, c, z0)
+            if solved(near):
+                return near, at
+        if not solved(w) and np.isneginf(self.lower) and not self.symmetric:
+            with suppress(ValueError):                       # a domain that is not the whole space, though none is claimed
+                w, mu = self._project_primal(V, c, z0)
+        return w, mu
+
+    def _project_gradually(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for ψ of a scale far under c (hyperbolic entropy, β = 1e-120), by way of targets nearer by.
+
+        Each is e⁴ times as far off or more. Dual variables grow with the logarithm of that, at last along a line.
+        """
+        w = self.to_primal(z0)
+        mu, rate, here = np.zeros(c.size), np.zeros(c.size), V @ w
+        way = c - here
+        far = float(np.abs(self._newton_move(w, V, way) @ V).max(initial=0.0))
+        if not 1e3 < far < np.inf:
+            return w, mu
+        at, step = -float(np.log(far)), 0.0
+        while True:
+            w, more = self._project_newton(V, here + np.exp(at) * way, z0 + (mu + step * rate) @ V)
+            mu, rate = mu + step * rate + more, rate + more / step if step else rate
+            if at >= 0 or not np.isfinite(mu).all():
+                return w, mu
+            step = min(-at, 2.0 * step if step and np.abs(more @ V).max() < 0.1 else 4.0)
+            at = at + step if step < -at else 0.0
+
+    def _project_newton(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Damped Newton on the dual."""
         def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
             z = z0 + mu @ V
             w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
@@ -160,6 +195,9 @@ class Potential:
             w, value, r = dual(mu)
             for _ in range(300 if c.size else 0):
                 move = self._newton_move(w, V, r)
+                far = float(np.abs(move @ V).max()) / (1.0 + float(np.abs(z0 + mu @ V).max()))
+                if far > 1e3:                                # where ∇²ψ is 1e100, say, and falls like e^{−z}
+                    move = move * (1e3 / far)
                 gain, size = float(r @ move), 1.0
                 while size > 1e-60:
                     w_new, value_new, r_new = dual(mu + size * move)
@@ -173,10 +211,6 @@ class Potential:
                 else:
                     break
                 mu, w, value, r = mu + size * move, w_new, value_new, r_new
-        if not np.linalg.norm(r) <= 1e-11 * (np.linalg.norm(c) + np.linalg.norm(w)) and np.isneginf(self.lower) \
-                and not self.symmetric:
-            with suppress(ValueError):                       # a domain that is not the whole space, though none is claimed
-                w, mu = self._project_primal(V, c, z0)
         return w, mu
 
     def _project_primal(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

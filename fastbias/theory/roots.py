@@ -1,15 +1,18 @@
 """Section 2: losses with a unique finite root, where the limit is a point, the Bregman projection of the start."""
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
-from fastbias import potentials
+from fastbias import potentials, steps
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, Unreachable
 from fastbias.projections import bregman_projection, relative
 from fastbias.theory.base import Row, known_link, quadratic
+from fastbias.theory.stepsizes import max_step
 
 __all__ = ["ROOT", "point"]
 
@@ -83,6 +86,50 @@ ROOT: tuple[Row, ...] = (
 )
 
 
+def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)") -> Hypothesis:
+    """Whether the steps are small enough that L, or its gradient, goes to 0; ``inside``: it does so somewhere in dom ψ."""
+    method, loss, rule = problem.method, problem.loss, problem.rule
+    statement, seen = f"the steps are small enough that {what} → 0", "seen only in a run: trace.log_loss"
+    if not inside or not loss.convex or loss.curvature is None:
+        return Hypothesis(statement, None, seen)
+    if flow:
+        return Hypothesis(statement, True, "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
+    momentum = bool(method.beta.any() or method.gamma.any())
+    endless = rule.rule is steps.constant(1.0).rule or (rule.rule is steps.power(1.0, 1.0).rule and rule.params[1] <= 1)
+    if not endless or method.sampling.batch or method.unscaled or (momentum and not rule.fixed):
+        return Hypothesis(statement, None, f"{rule!r}; {seen}")
+    largest = float(np.max(rule.params)) if rule.rule is steps.constant(1.0).rule else rule(0)
+    bound, why = np.nan, "no bound is known to the table"
+    if quadratic(problem) and method.constraint is None:
+        with suppress(NoTheorem):
+            bound, theorem, _ = max_step(problem, problem.start)
+            why = f"{theorem}; " + ("each part of the error is a stable linear recursion" if loss.quadratic else
+                                    "L is convex and Λ-smooth")
+    elif not momentum:
+        bound, why = _relatively_smooth(problem)
+    if np.isnan(bound):
+        return Hypothesis(statement, None, f"{rule!r}; {why}; {seen}")
+    if not largest < bound:
+        return Hypothesis(statement, None, f"η ≤ {largest:.6g}, not under {bound:.6g}: {why}; {seen}")
+    return Hypothesis(statement, True, f"η ≤ {largest:.6g}, under {bound:.6g} ({why})")
+
+
+def _relatively_smooth(problem: Problem) -> tuple[float, str]:
+    """The largest step of mirror descent for which L is known to fall to its least value: 1/η bounds ∇²L by ∇²ψ."""
+    psi, method, curvature = problem.method.geometry, problem.method, problem.loss.curvature
+    source = "∇²L ⪯ ∇²ψ/η and each step gives L(w⁺) ≤ L(v) + (D_ψ(v, w) − D_ψ(v, w⁺))/η (Lu, Freund, Nesterov 2018)"
+    assert curvature is not None
+    if psi is potentials.cosh and method.constraint is None:
+        return 1.0 / (curvature * max(problem.spread ** 2, 1e-300)), f"∇²ψ ⪰ I: {source}"
+    if psi is potentials.entropy and method.constraint is not None:
+        G, h = method.constraint
+        if len(G) == 1 and np.allclose(G, G[0, 0], rtol=1e-14, atol=0) and problem.outputs == 1:
+            columns = float((problem.X ** 2).sum(axis=0).max())
+            return 1.0 / (curvature * max(columns, 1e-300) * abs(float(h[0] / G[0, 0]))), \
+                f"strong convexity in l1 on the simplex (Pinsker): {source}"
+    return np.nan, "no bound is known to the table"
+
+
 def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> Limit | None:
     """The limit for the squared loss on data that are not realisable: the least-squares solution nearest to the start.
 
@@ -96,10 +143,10 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     except Unreachable:
         return None
     normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
-    gap = max(found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y)))
+    gap = float(np.max([found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y))]))
     rows = [*rows, *_in_span(problem),
             Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ", found.certified, f"residual {gap:.1e}"),
-            Hypothesis("the steps are small enough that ∇L(w_t) → 0", None, "seen only in a run")]
+            _vanishing(problem, False, found.certified, "∇L(w_t)")]
     return Limit(found.w.reshape(problem.shape), "point", "least squares: the data are not realisable, so no theorem of the "
                  "paper speaks; the span argument of §2.1 gives argmin D_ψ(w, w(0)) over the least-squares solutions",
                  f"{PAPER}, §2.1", tuple(rows), found.certified and gap <= CERTIFIED, gap, found.dual)
@@ -125,6 +172,6 @@ def point(problem: Problem, flow: bool) -> Limit:
                            f"residual {found.duality_gap:.1e}" if found.certified else found.hypotheses[0].evidence))
     rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True, f"ψ: {psi.name}"))
     rows += row.hypotheses(problem)
-    rows.append(Hypothesis("the steps are small enough that L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
+    rows.append(_vanishing(problem, flow, found.certified))
     return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows), found.certified,
                  found.duality_gap, found.dual)
