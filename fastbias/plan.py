@@ -205,7 +205,7 @@ class Plan:
         """All that a checkpoint holds: arrays, and a record for JSON."""
         about, kept = disk.parts(self.problem)
         about |= {"status": int(self.status), "shape": self.problem.sample, "settings": self._settings(),
-                  "gram": self._gram}
+                  "gram": self._gram, "classes": None if self.problem.classes is None else self.problem.classes.tolist()}
         kept |= {"X": self.problem.X, "y": self.problem.y, "start": self.problem.start} | self._driver.kept()
         kept |= {name: getattr(self.buffers, name) for name in MEMORY}
         if self.trace is not None:
@@ -255,6 +255,8 @@ class Plan:
     @classmethod
     def _made(cls, kept: dict[str, np.ndarray], about: dict[str, Any], **given: Any) -> Plan:
         plan = cls(kept["X"].reshape(-1, *about["shape"]), kept["y"], start=kept["start"], **disk.remade(kept, about, given))
+        if about.get("classes") is not None:                   # y is kept as numbers
+            plan.problem = replace(plan.problem, classes=np.array(about["classes"]))
         if plan._settings() != about["settings"]:
             raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
         for name in MEMORY:
