@@ -152,8 +152,9 @@ def labels(label: str, value: Any, length: int | None = None, *, where: str = ""
     if known is None and classes.size == 1 and signs is not False and raw.dtype.kind != "U" and abs(float(raw[0])) == 1:
         classes = np.array([-1.0, 1.0])
     if classes.size < 2 or (classes.size > 2 and signs):
-        wanted = "two values or more" if signs is False else "two values" + (", or be −1 or +1" if classes.size < 2 else "")
-        raise ValueError(f"labels must have {wanted}{where}, got {_listed(raw)}")
+        wanted = "have two values or more" if signs is False else "have two values" if classes.size > 2 else (
+            "be −1 or +1 where they are all the same")
+        raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")
     if (raw.dtype.kind == "U") != (classes.dtype.kind == "U") or not np.isin(raw, classes).all():
         raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, got {_listed(raw)}")
     index = np.searchsorted(classes, raw).astype(float)

@@ -60,15 +60,19 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
-    reachable(X, y)
+    down, up = (int(np.floor(np.log2(np.abs(x).max()))) if x.any() else 0 for x in (X, y))
+    rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)        # of size one, exactly: solvers square what they get
+    reachable(rows, goal)
     enough = CONIC if norm.matrix is norm.ball is norm.power is norm.shrink is None else CERTIFIED
     best, told = (np.inf, np.empty(0), np.empty(0)), ""
     for solve in _solvers(norm):
         try:
-            w, nu = solve(X, y, norm)
+            w, nu = solve(rows, goal, norm)
         except foreign.Unsolved as error:                    # the next may do it
             told = str(error)
             continue
+        with np.errstate(all="ignore"):
+            w, nu = np.ldexp(w, up - down), np.ldexp(nu, -down)
         gap, nu = _proved(X, y, norm, w, nu)
         if gap < best[0] or (best[1].size == 0 and np.isfinite(w).all()):
             best = gap, w, nu
@@ -76,7 +80,8 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
             break
     gap, w, nu = best
     if not w.size:
-        raise ArithmeticError(f"the minimum {norm.name} norm could not be found" + f": {told}" * bool(told))
+        told = told or f"w of about 2^{up - down} does not fit into float64"
+        raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
     size = _dual(X, norm, nu)
     rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + 1e-9 else None, f"{size:.16g}"),)
     return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows, gap <= enough, gap, nu)
@@ -104,10 +109,8 @@ def _projected(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np
     else:
         assert norm.power is not None
         psi = potentials.squared_lp(norm.power) if norm.power <= 2 else potentials.power(norm.power)
-    unit = float(np.exp2(np.floor(np.log2(np.abs(y).max() or 1.0))))         # to divide by a power of two is exact
-    found = bregman_projection(X, y / unit, psi, np.zeros(d))
-    with np.errstate(over="ignore"):
-        return found.w * unit, found.dual
+    found = bregman_projection(X, y, psi, np.zeros(d))
+    return found.w, found.dual
 
 
 def _dual(X: np.ndarray, norm: Norm, nu: np.ndarray) -> float:

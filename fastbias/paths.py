@@ -89,6 +89,9 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
         grid = np.sort(checks.steps("lambdas", lambdas, above=0))[::-1].copy()
     if not top > 0:
         return RegularisationPath(grid, np.zeros((grid.size, X.shape[1])), np.zeros(grid.size))
+    if grid[-1] < 1e-14 * top:
+        raise ValueError(f"lambdas must be at least 1e-14 of λ_max = {top:.6g}, where rounding hides what they say, got "
+                         f"{grid[-1]:.3g}; the end of the path is fb.minimum_norm(X, y, 'l1')")
     highest = 2.0 * float(np.abs(rows.T @ goal).max())
     solve = _Lasso(rows, goal)
     found = [solve(highest * min(float(value) / top, 1.0)) for value in grid]

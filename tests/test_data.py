@@ -189,9 +189,10 @@ def test_labelled_data_on_the_command_line(table, capsys):
     assert "Theorem 5" in text
     assert "direction" in text
     assert [float(x) for x in re.findall(r"predicted +([\d.]+)", text)] == pytest.approx([0.5 ** 0.5] * 2)
-    code, _, err = command(capsys, "run", table("a,b,k\n1,2,0\n2,1,1\n"), "--loss", "logistic", "--method", "gradient")
+    path = table("a,b,k\n1,2,0\n2,1,1\n3,3,2\n")
+    code, _, err = command(capsys, "run", path, "--loss", "logistic", "--method", "gradient")
     assert code == 2
-    assert "labels must be −1 or +1" in err
+    assert "labels must have two values for the logistic loss, got {0, 1, 2}" in err
 
 
 def test_numeric_headers_and_tall_tables(table, capsys, tmp_path):

@@ -37,7 +37,7 @@ def test_diagnose_takes_matrices_and_classes_and_refuses_what_it_cannot():
     with pytest.raises(ValueError, match="linearly separable"):
         fb.diagnose([[1, 2], [1, 2]], [1, -1], [1, 1])
     with pytest.raises(ValueError, match="labels must be −1 or"):
-        fb.diagnose([[1, 2], [1, 2]], [1, 2], [1, 1])
+        fb.diagnose([[1, 2], [1, 2]], [2, 2], [1, 1])
     assert max(fb.diagnose(X, y, -fb.max_margin(X, y).w).fractions.values()) < 0        # the wrong way round
 
 
@@ -169,8 +169,7 @@ def test_the_regularisation_path_of_classes_and_its_refusals():
 # --- input ---------------------------------------------------------------------------------------------------------------
 
 def test_labels_and_shapes_get_one_sentence():
-    for labels, words in (([1, 2] * 10, "0 and another among them"), ([0] * 20, "0 and another"), ([0.5] * 20, "got {0.5}"),
-                          ([-1, 1] * 10, "got {-1, 1}")):
+    for labels, words in (([0] * 20, "two values or more for the cross_entropy loss"), ([0.5] * 20, "got {0.5}")):
         with pytest.raises(ValueError, match=words):
             fb.Plan(XK, labels, loss="cross_entropy", method=m.gradient_descent(0.1))
     with pytest.raises(ValueError, match=r"must be an \(N, d\) array for the cross_entropy loss"):

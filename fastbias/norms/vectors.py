@@ -69,8 +69,9 @@ def _l2_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
-def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+@kernel
+def _length(x):  # type: ignore[no-untyped-def]
+    """‖x‖₂ of a vector of any size."""
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
@@ -80,6 +81,11 @@ def _l2_norm(params, x):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         total += (x[i] / largest) ** 2
     return largest * np.sqrt(total)
+
+
+@piece(VALUE)
+def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+    return _length(x)
 
 
 l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2),
@@ -178,29 +184,35 @@ def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
+@kernel
+def _unit(x):  # type: ignore[no-untyped-def]
+    """The largest |x_i|, or one where that is 0 or not finite."""
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(x[i]))
+    return largest if 0.0 < largest < np.inf else 1.0
+
+
 @piece(VALUE)
 def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
-    n, total = w.size, 0.0
-    for j in range(n):                                    # ‖Lᵀw‖₂
-        inner = 0.0
+    n, unit = w.size, _unit(w)
+    half = np.zeros(n)                                    # ‖Lᵀw‖₂
+    for j in range(n):
         for i in range(j, n):
-            inner += params[n * n + i * n + j] * w[i]
-        total += inner * inner
-    return np.sqrt(total)
+            half[j] += params[n * n + i * n + j] * (w[i] / unit)
+    return unit * _length(half)
 
 
 @piece(VALUE)
 def _quadratic_dual(params, g):  # type: ignore[no-untyped-def]
-    n = g.size
+    n, unit = g.size, _unit(g)
     half = np.empty(n)                                    # ‖L⁻¹g‖₂
-    total = 0.0
     for i in range(n):
-        inner = g[i]
+        inner = g[i] / unit
         for j in range(i):
             inner -= params[n * n + i * n + j] * half[j]
         half[i] = inner / params[n * n + i * n + i]
-        total += half[i] * half[i]
-    return np.sqrt(total)
+    return unit * _length(half)
 
 
 @recorded

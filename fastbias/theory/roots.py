@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias import potentials
+from fastbias.diagnostics import ill_scaled
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
@@ -126,5 +127,6 @@ def point(problem: Problem, flow: bool) -> Limit:
     rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True, f"ψ: {psi.name}"))
     rows += row.hypotheses(problem)
     rows.append(Hypothesis("the steps are small enough that L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
+    rows += ill_scaled(problem)
     return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows), found.certified,
                  found.duality_gap, found.dual)
