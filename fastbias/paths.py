@@ -118,7 +118,7 @@ class _Lasso:
                 self.rough = np.asarray(self.w.value)
         w = _polish(self.X, self.y, weight, self.rough)
         left = _violation(self.X, self.y, weight, w)
-        if left > 1e-12 * weight and self.end is not None:    # far along the solver's tolerances hide λ: the path's end knows
+        if left > 1e-12 * weight and self.end is not None:    # solvers cannot see a λ this small: its end can
             other = _polish(self.X, self.y, weight, self.end)
             if _violation(self.X, self.y, weight, other) < left:
                 w, left = other, _violation(self.X, self.y, weight, other)
