@@ -9,13 +9,15 @@ import math
 import numbers
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "choice", "classes", "equations", "fields", "filename", "fits", "flag", "floats", "generator", "name",
-           "named", "number", "one_of", "path", "point", "positive_definite", "shape", "short", "signs", "steps", "whole"]
+__all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats", "generator", "labels", "mapping",
+           "name", "named", "named_values", "number", "one_of", "path", "point", "positive_definite", "shape", "short",
+           "steps", "whole"]
 
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**40     # bytes
 
@@ -171,22 +173,76 @@ def positive_definite(label: str, value: object) -> np.ndarray:
     return D
 
 
-def signs(y: np.ndarray, where: str = "") -> None:
-    """Raise ValueError unless every label is −1 or +1."""
-    if not (np.abs(y) == 1).all():
-        raise ValueError(f"labels must be −1 or +1{where}, got {_listed(y)}")
+def labels(label: str, value: Any, length: int | None = None, *, where: str = "", signs: bool | None = None,
+           known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N,) as the numbers that everything past this door works with, and what they were called: the one rule.
+
+    Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1 or +1, and stays; three
+    or more, sorted, become the classes 0 … K−1.
+
+    Parameters
+    ----------
+    where : str
+        Of what the rule is asked, for messages: " for the logistic loss".
+    signs : bool, optional
+        True: no more than two values will do; False: two are the classes 0 and 1 (`losses.cross_entropy`).
+    known : (2,) or (K,) array, optional
+        What the labels of other data were called, sorted: these must be among them.
+
+    Returns
+    -------
+    y : (N,) float64
+    classes : (2,) or (K,) array
+        The labels as they were given, sorted: −1 and +1, or 0 … K−1.
+    """
+    raw = named_values(label, value, length)
+    classes = np.unique(raw) if known is None else known
+    if known is None and classes.size == 1 and signs is not False and raw.dtype.kind != "U" and abs(float(raw[0])) == 1:
+        classes = np.array([-1.0, 1.0])
+    if classes.size < 2 or (classes.size > 2 and signs):
+        wanted = "have two values or more" if signs is False else "have two values" if classes.size > 2 else (
+            "be −1 or +1 where they are all the same")
+        raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")
+    if (raw.dtype.kind == "U") != (classes.dtype.kind == "U") or not np.isin(raw, classes).all():
+        raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, got {_listed(raw)}")
+    index = np.searchsorted(classes, raw).astype(float)
+    return (2.0 * index - 1.0 if classes.size == 2 and signs is not False else index), classes
 
 
-def classes(y: np.ndarray, where: str = "", least: int = 0) -> int:
-    """The number K ≥ 2 of classes of the labels 0 … K−1; ValueError for others. With ``least``, how many at least."""
-    if (y != np.round(y)).any() or (y < 0).any() or ((not y.any() or y.all()) and least < 2):
-        raise ValueError(f"labels must be 0, 1, ..., K-1, 0 and another among them{where}, got {_listed(y)}")
-    return max(int(y.max()) + 1, least)
+def named_values(label: str, value: Any, length: int | None = None) -> np.ndarray:
+    """An array-like (N,) of numbers, bools or strings, as it is: integers may be beyond what float64 tells apart."""
+    raw = np.empty(0)
+    if not isinstance(value, np.ma.MaskedArray):
+        with suppress(ValueError):                           # rows of different lengths, which `array` will name
+            raw = np.asarray(value)
+    if raw.dtype.kind == "O" and raw.size and all(isinstance(v, str) for v in raw.flat):
+        raw = raw.astype(str)
+    if raw.dtype.kind not in "buiU":
+        raw = array(label, value, "an (N,) array of labels", dims=1)
+    if raw.ndim != 1 or not raw.size:
+        raise ValueError(f"{label} must be an (N,) array and not empty, got shape {raw.shape}")
+    if length is not None and raw.size != length:
+        raise ValueError(f"{label} must have one entry for each row of X, got {raw.size} entries for {length} rows")
+    return raw
+
+
+def mapping(classes: np.ndarray | None) -> list[str]:
+    """What labels were called, as a line of a report: none where they were −1 and +1 from the start."""
+    if classes is None or (classes.size == 2 and classes.dtype.kind in "iuf" and classes.tolist() == [-1, 1]):
+        return []
+    names = [_named(v) for v in classes[:8].tolist()]
+    if classes.size == 2:
+        return [f"labels: +1 is {names[1]}, −1 is {names[0]}"]
+    return [f"labels: classes 0 … {classes.size - 1} are {', '.join(names)}" + (", …" if classes.size > 8 else "")]
+
+
+def _named(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else short(value)
 
 
 def _listed(y: np.ndarray) -> str:
     values = np.unique(y)
-    return "{" + ", ".join(f"{v:g}" for v in values[:4]) + (", …}" if values.size > 4 else "}")
+    return "{" + ", ".join(map(_named, values[:4].tolist())) + (", …}" if values.size > 4 else "}")
 
 
 def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:

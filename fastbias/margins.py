@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import fsum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fastbias import checks, exact, foreign, narrow, norms
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.oracles import candidates, largest_least, minimiser, nearest_point, polished, units
-from fastbias.problem import signed
+from fastbias.problem import signed, zero_rows
 
 __all__ = ["CONIC", "Bounds", "Separability", "max_margin", "separability", "separate", "separator", "widest"]
 
@@ -40,31 +40,50 @@ class Separability:
         Where separable the smallest margin over its rounding bound: where that is under one, exact arithmetic shows that
         the margin is over 0. Else the largest entry of Σ λ_n z_n relative to the terms of its sum: what rounding leaves,
         for it was proved that some λ next to this one, if not this one, makes it exactly 0.
+    classes : (2,) or (K,) array, or None
+        The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    reason : str
+        Which rows of X are all zeros, where some are.
     """
 
     separable: bool
     w: np.ndarray | None
     dual: np.ndarray | None
     residual: float
+    classes: np.ndarray | None = None
+    reason: str = ""
 
     def __bool__(self) -> bool:
         return self.separable
 
+    def __str__(self) -> str:
+        if self.w is not None:
+            lines = [f"separable, the least margin {self.residual:.1e} times its rounding bound",
+                     f"w = {np.array2string(self.w, precision=8, threshold=12)}"]
+        else:
+            lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}"]
+        return "\n".join(lines + [self.reason] * bool(self.reason) + checks.mapping(self.classes))
 
-def labelled(X: Any, y: Any) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The rows z with margin ⟨w, z⟩, and the shape of w: labels ±1, or classes 0 … K−1 with w (K, d); checked."""
+
+class Labelled(NamedTuple):
+    """The rows z with margin ⟨w, z⟩, the shape of w, what labels were called, and what is to be said of rows of zeros."""
+
+    Z: np.ndarray
+    shape: tuple[int, ...]
+    classes: np.ndarray
+    zeros: str
+
+
+def labelled(X: Any, y: Any) -> Labelled:
+    """Check data and labels: those of two values are ±1, those of K ≥ 3 are classes, with w (K, d) (`checks.labels`)."""
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
     shape = X.shape[1:]
     X = X.reshape(X.shape[0], -1)
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    if (np.abs(y) == 1).all():
-        return signed(X, y), shape
-    if len(shape) == 1 and (y == np.round(y)).all() and y.min() == 0 and y.any():
-        K = checks.classes(y)
-        return signed(X, y, K), (K, *shape)
-    if len(shape) > 1:
-        raise ValueError("labels must be −1 or +1 for X (N, m, n), got others: classes want X (N, d)")
-    raise ValueError(f"labels must be −1 or +1, or classes 0, 1, ..., K-1, got {checks.short(np.unique(y)[:4].tolist())}")
+    several = len(shape) == 1
+    y, classes = checks.labels("y", y, X.shape[0], signs=None if several else True, where="" if several else
+                               " for X (N, m, n), as classes want X (N, d)")
+    K = classes.size if classes.size > 2 else 1
+    return Labelled(signed(X, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(X))
 
 
 def separability(X: Any, y: Any) -> Separability:
@@ -73,7 +92,8 @@ def separability(X: Any, y: Any) -> Separability:
     Parameters
     ----------
     X : (N, d) or (N, m, n)
-    y : (N,) of ±1, or of classes 0 … K−1
+    y : (N,) labels
+        Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more, sorted, are K classes.
         With classes, w is (K, d), and a sample's margins are ⟨w_y − w_c, x⟩ for each c ≠ y, samples first.
 
     Returns
@@ -95,9 +115,9 @@ def separability(X: Any, y: Any) -> Separability:
     >>> fb.separability([[1, 2], [-1, -2]], [1, 1]).dual
     array([0.5, 0.5])
     """
-    Z, shape = labelled(X, y)
-    told = separate(Z)
-    return told if told.w is None else replace(told, w=told.w.reshape(shape))
+    data = labelled(X, y)
+    told = separate(data.Z)
+    return replace(told, w=None if told.w is None else told.w.reshape(data.shape), classes=data.classes, reason=data.zeros)
 
 
 def separate(Z: np.ndarray) -> Separability:
@@ -176,7 +196,8 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     Parameters
     ----------
     X : (N, d), or (N, m, n) for predictors that are matrices
-    y : (N,) of ±1, or of classes 0 … K−1
+    y : (N,) labels
+        Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more, sorted, are K classes.
         With classes, w is (K, d) and the margin of a sample is min_{c ≠ y} ⟨w_y − w_c, x⟩.
     norm : Norm or its name, default l2
         Of w; of all its entries, row after row, where w is a matrix.
@@ -202,18 +223,18 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     >>> print(limit.w.round(12), round(limit.margin, 12), limit.certified)
     [0.70710678 0.70710678] 1.414213562373 True
     """
-    Z, shape = labelled(X, y)
+    data = labelled(X, y)
     norm = checks.one_of("norm", norm, norms, Norm)
-    norm.fits(shape)
-    return widest(Z, shape, norm, separator(Z))
+    norm.fits(data.shape)
+    return replace(widest(data.Z, data.shape, norm, separator(data.Z, data.zeros)), classes=data.classes)
 
 
-def separator(Z: np.ndarray) -> np.ndarray:
-    """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none."""
+def separator(Z: np.ndarray, why: str = "") -> np.ndarray:
+    """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none, with what is known of why."""
     told = separate(Z)
     if told.w is None:
-        raise ValueError("X, y must be linearly separable to have a maximum margin; fb.separability has the certificate "
-                         "that they are not")
+        why = why or "fb.separability has the certificate that they are not"
+        raise ValueError(f"X, y must be linearly separable to have a maximum margin; {why}")
     return told.w
 
 

@@ -71,6 +71,7 @@ def _l2_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def _length(x):  # type: ignore[no-untyped-def]
+    """‖x‖₂ of a vector of any size."""
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
@@ -188,28 +189,35 @@ def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
+@kernel
+def _unit(x):  # type: ignore[no-untyped-def]
+    """The largest |x_i|, or one where that is 0 or not finite."""
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(x[i]))
+    return largest if 0.0 < largest < np.inf else 1.0
+
+
 @piece(VALUE, needs=_two_matrices)
 def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
-    n = w.size
-    half = np.empty(n)
-    for j in range(n):                                    # ‖Lᵀw‖₂
-        inner = 0.0
+    n, unit = w.size, _unit(w)
+    half = np.zeros(n)                                    # ‖Lᵀw‖₂
+    for j in range(n):
         for i in range(j, n):
-            inner += params[n * n + i * n + j] * w[i]
-        half[j] = inner
-    return _length(half)
+            half[j] += params[n * n + i * n + j] * (w[i] / unit)
+    return unit * _length(half)
 
 
 @piece(VALUE, needs=_two_matrices)
 def _quadratic_dual(params, g):  # type: ignore[no-untyped-def]
-    n = g.size
+    n, unit = g.size, _unit(g)
     half = np.empty(n)                                    # ‖L⁻¹g‖₂
     for i in range(n):
-        inner = g[i]
+        inner = g[i] / unit
         for j in range(i):
             inner -= params[n * n + i * n + j] * half[j]
         half[i] = inner / params[n * n + i * n + i]
-    return _length(half)
+    return unit * _length(half)
 
 
 @recorded

@@ -6,6 +6,8 @@ variable, and residuals that are recomputed from (w, ν) alone. Where the paper 
 """
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastbias.limits import Limit
 from fastbias.problem import Problem
 from fastbias.theory.base import Row
@@ -32,6 +34,6 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     NoTheorem
         Where none covers it, or a hypothesis is known to be False.
     """
-    if not problem.model.linear or problem.method.decay:
-        return network(problem, flow)
-    return direction(problem, flow) if problem.loss.kind == "monotone" else point(problem, flow)
+    ask = network if not problem.model.linear or problem.method.decay else (
+        direction if problem.loss.kind == "monotone" else point)
+    return replace(ask(problem, flow), classes=problem.classes)

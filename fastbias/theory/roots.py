@@ -6,6 +6,7 @@ from contextlib import suppress
 import numpy as np
 
 from fastbias import potentials, steps
+from fastbias.diagnostics import ill_scaled
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
@@ -173,5 +174,6 @@ def point(problem: Problem, flow: bool) -> Limit:
     rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True, f"ψ: {psi.name}"))
     rows += row.hypotheses(problem)
     rows.append(_vanishing(problem, flow, found.certified))
+    rows += ill_scaled(problem)
     return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows), found.certified,
                  found.duality_gap, found.dual)

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from fastbias import norms, steps
+from fastbias.diagnostics import ill_scaled
 from fastbias.limits import PAPER, Hypothesis, Limit, NoTheorem, Rate
 from fastbias.margins import separate, widest
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
-from fastbias.problem import Problem, radius
+from fastbias.problem import Problem, radius, zero_rows
 from fastbias.theory.base import Row, known_link, quadratic
 from fastbias.theory.stepsizes import small_steps
 
@@ -342,11 +343,13 @@ def direction(problem: Problem, flow: bool) -> Limit:
                            f"Gordan's λ, residual {told.residual:.0e}"))
     if told.w is None:
         assert told.dual is not None
+        rows += ill_scaled(problem)
         heaviest = np.argsort(-told.dual)[:4]
         shown = ", ".join(f"{told.dual[n]:.4g} at {n}" for n in heaviest if told.dual[n] > 0)
         more = ", …" if told.dual[heaviest].sum() < 0.999 else ""
-        raise NoTheorem(f"the data are not separable: Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more}), so "
-                        "the loss does not go to 0 and no theorem of Section 3 applies; the nearest are those of Section 2",
+        why = zero_rows(problem.X) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
+        raise NoTheorem(f"the data are not separable: {why}, so the loss does not go to 0 and no theorem of Section 3 "
+                        "applies; the nearest are those of Section 2",
                         f"{PAPER}, §3", tuple(rows), told.dual)
     norm = row.norm(problem)
     rows += row.hypotheses(problem)
@@ -354,7 +357,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
         raise NoTheorem(row.reason, row.source, tuple(rows))
     found = widest(problem.Z, problem.shape, norm, told.w)
     rows += [*found.hypotheses, Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss")]
-    rows += _cone(problem, found.w)
+    rows += [*_cone(problem, found.w), *ill_scaled(problem, found.margin)]
     rates, offset = row.rates(problem), None
     if row.asymptote is not None:
         told_asymptote, offset, rates = row.asymptote(problem, found)
