@@ -14,8 +14,8 @@ FLOORS = [["cache"], ["abi", "checks", "foreign", "recipes"], ["proximal", "simd
           ["searches"],
           ["loop", "doors", "data", "recording"],
           ["losses", "norms", "potentials", "steps", "driver"],
-          ["methods", "models"], ["problem", "limits", "laws"],
-          ["stationarity"], ["trace", "oracles", "assembly", "gram"],
+          ["methods", "models"], ["problem", "limits"],
+          ["stationarity"], ["trace", "oracles", "assembly", "gram"], ["laws"],
           ["projections", "margins", "lanes"], ["paths", "diagnostics", "semidefinite", "features", "relu"],
           ["theory", "forward", "checkpoint"], ["plan"],
           ["capi", "cli", "sweep"], ["__main__", "__init__"]]

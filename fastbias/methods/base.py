@@ -55,7 +55,8 @@ class Method:
         if self.shaped is None:
             return self
         made = replace(self, geometry=self.shaped(shape), shaped=None)
-        object.__setattr__(made, "recipe", self.recipe)  # type: ignore[attr-defined]
+        if hasattr(self, "recipe"):                          # (a method changed by hand has none)
+            object.__setattr__(made, "recipe", self.recipe)
         return made
 
     @property

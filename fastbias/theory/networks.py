@@ -15,7 +15,7 @@ from fastbias.margins import Separability, separate, widest
 from fastbias.problem import Problem, Unreachable, symmetric
 from fastbias.projections import bregman_projection, relative
 from fastbias.stationarity import stationarity
-from fastbias.theory.base import Row
+from fastbias.theory.base import Row, family
 
 __all__ = ["NETWORK", "network"]
 
@@ -30,7 +30,7 @@ CONJECTURE = ("gradient descent on UVᵀ with the squared loss has no characteri
 
 
 def _gradient(problem: Problem) -> bool:
-    return problem.method.family == "gradient"
+    return family(problem) == "gradient"
 
 
 def _monotone(problem: Problem) -> bool:
