@@ -26,7 +26,7 @@ from fastbias.potentials import Potential
 from fastbias.problem import Problem, make
 from fastbias.steps import StepRule
 
-__all__ = ["Law", "LawBroken", "check", "ours", "trusted"]
+__all__ = ["Law", "LawBroken", "check", "demand", "ours", "tail", "trusted"]
 
 SHARP = 1e-10     # identities, relative
 DIFFERENCE = 1e-5  # derivatives by central differences, relative
@@ -106,7 +106,7 @@ def ours(piece: Any) -> bool:
 _BROKEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
-def trusted(piece: Norm | Potential | Loss, size: int) -> str:
+def trusted(piece: Norm | Potential | Loss) -> str:
     """Empty for a piece that may be believed, else the sentence that says which of its laws it breaks.
 
     The library's own are (the tests hold them to their laws); those of a user are held to all but their convex face, once.
@@ -120,10 +120,17 @@ def trusted(piece: Norm | Potential | Loss, size: int) -> str:
         _BROKEN[piece] = ""
         try:
             with np.errstate(all="ignore"):
-                _held(piece, (trial,), min(size, 8) if own is None else own, 3, np.random.default_rng(0))
+                _held(piece, (trial,), 5 if own is None else own, 3, np.random.default_rng(0))
         except LawBroken as broken:
             _BROKEN[piece] = str(broken)
     return _BROKEN[piece]
+
+
+def demand(label: str, piece: Norm | Potential | Loss) -> None:
+    """Raise ValueError where a piece of the user's own breaks a law; see `trusted`."""
+    broken = trusted(piece)
+    if broken:
+        raise ValueError(f"{label} must obey its laws (fb.laws.check), but {broken}")
 
 
 def _held(piece: Any, kinds: tuple[Trial, ...], size: int, trials: int, rng: np.random.Generator) -> tuple[Law, ...]:
@@ -193,7 +200,7 @@ def _norm(norm: Norm, rng: np.random.Generator, size: int) -> Iterator[tuple[str
         known = np.abs(v).sum() if norm.ball == "cross-polytope" else np.abs(v).max()
         yield "the norm is the one whose unit ball it claims", _off(norm(v), known), SHARP, v
     if norm.smooth:
-        tied, e = np.ones(size), 1e-13 * rng.normal(size=size)
+        tied, e = np.ones(size), 1e-9 * rng.normal(size=size)
         tied[rng.integers(size)] = 0.0 if size > 1 else 1.0
         jump = norm.direction(np.where(tied == 0, 1e-300, tied + e)) - norm.direction(np.where(tied == 0, -1e-300, tied - e))
         yield "Δ is continuous where smooth is claimed", float(np.abs(jump).max()) / max(norm.dual(tied), 1.0), 0.1, tied

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, norms
+from fastbias.laws import demand
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.oracles import TIGHT, candidates, largest_least, nearest_point, polished, units
@@ -168,6 +169,7 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     Z, shape = labelled(X, y)
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
+    demand("norm", norm)
     return widest(Z, shape, norm, separator(Z))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, norms, potentials
+from fastbias.laws import demand
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.margins import CONIC, separate, widest
 from fastbias.norms import Norm
@@ -57,6 +58,7 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
+    demand("norm", norm)
     d, enough = X.shape[1], CERTIFIED
     reachable(X, y)
     if norm.matrix is not None:
@@ -285,6 +287,8 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
     data = gather(X, y, loss)
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
+    demand("norm", norm)
+    demand("loss", data.loss)
     if norm.convex is None:
         raise ValueError(f"norm must have a convex face for its regularisation path, got {norm!r}")
     grid = np.sort(checks.steps("radii", radii, above=0))

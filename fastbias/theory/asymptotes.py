@@ -17,7 +17,8 @@ from fastbias.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.theory.base import family, named, quadratic
 
-__all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain", "ratio"]
+__all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain", "ratio",
+           "rule_of"]
 
 FLOW = steps.constant(1.0)      # the rule of unit speed that a flow is given; known by its identity
 TIE = 1e-9       # samples whose margin exceeds the least by less, relatively, count as support vectors
@@ -56,13 +57,23 @@ def plain(problem: Problem) -> bool:
     return not (method.beta.any() or method.gamma.any() or method.random)
 
 
-def pace(problem: Problem) -> float | None:
-    """The a of step sizes that fall like 1/t^a: 0 for those that stay; None for a searched step, or a rule of one's own."""
+def rule_of(problem: Problem) -> str:
+    """The function of `fastbias.steps` that made the rule ("constant" for a sequence, too), "" for one of a user's own."""
     rule = problem.rule
+    if rule.search:
+        return "line_search"
     made = next((x for x in steps.EXAMPLES if x.rule is rule.rule), None)
-    if rule.search or (made is None and not rule.radius):
-        return None
-    return float(rule.params[1]) if made is not None and made.name == "power" else 0.0
+    fine = made is not None and rule.loss == made.loss and rule.radius == made.radius and np.isfinite(rule.params).all() \
+        and rule.params.size > 0 and bool((rule.params[:1] if made.name == "power" else rule.params).min() > 0)
+    return made.name if made is not None and fine else ""
+
+
+def pace(problem: Problem) -> float | None:
+    """The a ≥ 0 of step sizes that fall like 1/t^a, 0 for those that stay; None for a searched step, a rule of one's own."""
+    name, x = rule_of(problem), problem.rule.params
+    if name == "power":
+        return float(x[1]) if x.size == 2 and x[1] >= 0 else None
+    return 0.0 if name in ("constant", "loss_scaled", "bounded") else None
 
 
 class Support(NamedTuple):
@@ -120,9 +131,9 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
     the step η/(1 − β).
     """
     method, rule = problem.method, problem.rule
-    if pace(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 or (rule.loss and not rule.radius):
+    if pace(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 or rule_of(problem) == "loss_scaled":
         return [], None, ()
-    eta = float(rule.params[-1] if rule.name == "sequence" else rule.params[0]) / (1.0 - float(method.beta[0]))
+    eta = float(rule.params[-1] if rule_of(problem) == "constant" else rule.params[0]) / (1.0 - float(method.beta[0]))
     at = _support(problem, found)
     loss = (Rate("log loss", "t", -1.0), Rate("log t L", "t", 0.0, float(np.log(at.hat @ at.hat / eta))))
     slow = _rates(at, "log t")

@@ -115,7 +115,7 @@ def _as_made(problem: Problem, made: Method) -> bool:
         return False
     if (made.family == "coordinate" and g is not norms.l1) or (made.name == "sign_descent" and g is not norms.linf):
         return False
-    if (method.beta.any() or method.gamma.any()) and made.family not in ("gradient", "mirror"):
+    if (method.beta.any() or method.gamma.any() or method.sampling.batch) and made.family not in ("gradient", "mirror"):
         return False
     if (method.constraint is None) != (made.constraint is None) or (method.measured is None) != (made.measured is None):
         return False
@@ -152,9 +152,10 @@ def _begun(problem: Problem, made: Method) -> bool:
         return False
     if made.name == "adagrad":
         assert method.measured is not None
-        unit = method.measured(np.ones((1, 1))).matrix
-        return bool(rows.shape == (1, u.size) and (rows >= 0).all() and unit is not None
-                    and np.isclose(unit(1)[0, 0], np.sqrt(1.0 + method.params[0])))
+        G = np.array([[1.0, 4.0]])
+        known = method.measured(G).matrix
+        return bool(rows.shape == (1, u.size) and (rows >= 0).all() and known is not None
+                    and np.allclose(known(2), np.diag(np.sqrt(G[0] + method.params[0]))))
     wanted = made.begin(u) if made.family != "mirror" else np.zeros_like(rows)
     if made.family == "mirror" and rows.size:
         wanted[0] = method.geometry.to_dual(u)  # type: ignore[union-attr]
@@ -170,7 +171,7 @@ def accepted(problem: Problem) -> None:
                         f"family it declares: it does not have the pieces, geometry, numbers and state of one of "
                         f"fb.methods; the nearest is {_nearest(problem)}", PAPER)
     for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry)):
-        broken = trusted(piece, problem.start.size) if isinstance(piece, (Loss, Norm, Potential)) else ""
+        broken = trusted(piece) if isinstance(piece, (Loss, Norm, Potential)) else ""
         if broken:
             raise NoTheorem(f"the {kind} of one's own does not obey the laws that theorems rest on: {broken}; "
                             f"fb.laws.check says more, and the nearest that holds is a {kind} that obeys them", "fb.laws")

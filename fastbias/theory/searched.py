@@ -13,28 +13,32 @@ from fastbias.theory.base import family, maker
 __all__ = ["FOLLOWED", "ends"]
 
 FOLLOWED = 16        # searches that are followed from where the run stands
-SURE = 1e-9          # by how much, relatively, all margins must grow along a move that is said to separate
+SURE = 1e-9          # by how much, relatively, all margins must grow along a move that is said to lower none
 LARGE = 4_000_000    # entries of Z from which only the first move is looked at
 
 
 def ends(problem: Problem) -> None:
-    """Raise NoTheorem where one of the next few searched moves separates the data: the loss falls for ever along it."""
+    """Raise NoTheorem where one of the next few searched moves lowers no margin: the loss falls for ever along it."""
     u = problem.start if problem.reached is None else problem.reached.u
     begun = 0 if problem.reached is None else problem.reached.t
+    nu = float(problem.rule.params[0]) if problem.rule.params.size == 1 else np.nan
+    if not 0 < nu <= 1:
+        raise NoTheorem("the step rule is a search of one's own, which no theorem is known to speak of; the nearest is "
+                        "fb.steps.line_search", PAPER)
     for k in range(FOLLOWED if problem.Z.size < LARGE else 1):
         move = _move(problem, u)
         if move is None:
             return
-        rise = problem.Z @ move
-        if bool((rise > SURE * (np.abs(problem.Z) @ np.abs(move))).all()):
-            raise NoTheorem(f"the move that is searched at step {begun + k} separates the data, so the loss falls along it "
+        rise, terms = problem.Z @ move, np.abs(problem.Z) @ np.abs(move)
+        if bool(((rise > SURE * terms) | (terms == 0.0)).all()) and terms.any():
+            raise NoTheorem(f"the move that is searched at step {begun + k} lowers no margin, so the loss falls along it "
                             "for ever, the exact line search has no minimiser, and the run ends UNBOUNDED: there is no "
                             "limit to speak of; the nearest theorem is the same method with fb.steps.bounded (Theorem 5)",
                             f"{PAPER}, §3.2")
         step = _least(problem, u, move)
         if step is None:
             return
-        u = u + float(problem.rule.params[0]) * step * move
+        u = u + nu * step * move
 
 
 def _move(problem: Problem, u: np.ndarray) -> np.ndarray | None:

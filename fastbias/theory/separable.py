@@ -11,7 +11,7 @@ from fastbias.margins import separate, widest
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, radius
-from fastbias.theory.asymptotes import FLOW, TIE, asymptote, flat, flat_norm, metric, normalised, pace, plain, ratio
+from fastbias.theory.asymptotes import FLOW, TIE, asymptote, flat, flat_norm, metric, normalised, pace, plain, ratio, rule_of
 from fastbias.theory.base import Row, family, known_link, maker, named
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
@@ -34,7 +34,7 @@ def _endless(problem: Problem) -> Hypothesis:
     if _flowing(problem):
         return Hypothesis("η → 0: the flow", True, "asked for")
     a = pace(problem)
-    return Hypothesis("the step sizes add up to infinity", None if a is None or a < 0 else a <= 1, repr(problem.rule))
+    return Hypothesis("the step sizes add up to infinity", None if a is None else a <= 1, repr(problem.rule))
 
 
 def _small(problem: Problem) -> list[Hypothesis]:
@@ -195,7 +195,7 @@ def _mirrors(problem: Problem, flow: bool) -> bool:
 
 def _divided(problem: Problem) -> bool:
     """Whether the steps are η/L."""
-    return problem.rule.loss and not problem.rule.radius
+    return rule_of(problem) == "loss_scaled"
 
 
 MARGIN: tuple[Row, ...] = (
@@ -325,7 +325,8 @@ def _falls(problem: Problem, rows: list[Hypothesis]) -> str:
         return ""
     if not problem.loss.convex and not known.get(RIGHT):
         return ""
-    squares = "L falls by at least a multiple of η‖∇L‖⋆² ≥ ηγ²(Σ|ℓ'|)² at each step, and Ση = ∞"
+    squares = "log L falls by at least a multiple of ηγ² at each step" if _divided(problem) else \
+        "L falls by at least a multiple of η‖∇L‖⋆² ≥ ηγ²(Σ|ℓ'|)² at each step, and Ση = ∞"
     if _flowing(problem):
         if kind in ("mirror", "natural") and not flat(problem):
             return "L(w(t)) ≤ L(c) + D_ψ(c, w(0))/t for every c" if problem.loss.convex else ""
@@ -415,6 +416,8 @@ def direction(problem: Problem, flow: bool) -> Limit:
         raise NoTheorem(row.reason, row.source, tuple(rows))
     found = widest(problem.Z, problem.shape, norm, told.w)
     sole, theorem = found.hypotheses[0], row.name
+    if flat(problem) and metric(problem) is not None:
+        theorem = f"{theorem.replace('l2', 'quadratic norm')}, in whose coordinates the method is gradient descent"
     if sole.holds is False:
         if row.sole:
             raise NoTheorem(row.reason, row.source, (*rows, sole))

@@ -10,7 +10,7 @@ from fastbias.limits import PAPER, Hypothesis, NoTheorem
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, radius
-from fastbias.theory.asymptotes import flat, flat_norm, pace
+from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
 from fastbias.theory.base import family, maker, named
 
 __all__ = ["MaxStep", "max_step", "small_steps"]
@@ -130,11 +130,11 @@ def small_steps(problem: Problem) -> Hypothesis:
     statement = "the steps are small enough that the loss falls at each"
     if method.beta.any() or method.gamma.any() or method.sampling.batch or rule.search or pace(problem) is None:
         return Hypothesis(statement, None, f"{rule!r}; seen only in a run")
-    if rule.radius:
+    if rule_of(problem) == "bounded":
         exact = named(problem, "exponential")
         return Hypothesis(statement, True if exact else None, f"min(η₊, 1/(B²L)) of Theorem 5, B² = {rule.params[1]:.6g}"
                           + ("" if exact else f", which is stated for the exponential loss, not {problem.loss.name}"))
-    if rule.loss:
+    if rule_of(problem) == "loss_scaled":
         if not named(problem, "exponential") or not (flat(problem) or family(problem) in ("steepest", "coordinate")):
             return Hypothesis(statement, None, f"{rule!r}; the bound η ≤ 1/B² is for steepest descent, exponential loss")
         B = radius(problem, _norm(problem))
@@ -145,8 +145,7 @@ def small_steps(problem: Problem) -> Hypothesis:
         bound = max_step(problem, u)
     except NoTheorem:
         return Hypothesis(statement, None, f"{rule!r}; no bound is known to the table")
-    largest = float(rule.params[min(t, rule.params.size - 1):].max()) if rule.params.size > 1 and not pace(problem) \
-        and rule.name == "sequence" else rule(t)
+    largest = float(rule.params[min(t, rule.params.size - 1):].max()) if rule_of(problem) == "constant" else rule(t)
     return Hypothesis(statement, True if largest <= bound.step_size else None,
                       f"η ≤ {largest:.6g}; admitted from {'the start' if t == 0 else f't = {t}'} on: {bound.step_size:.6g} "
                       f"({bound.theorem})")
