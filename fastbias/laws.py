@@ -255,7 +255,7 @@ def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[
         yield "the domain is the whole space where no lower is claimed", float(told != [0, 0]), 0.0, out
     flat = psi.solve(psi.start(size), np.ones(size)) if not psi.symmetric else np.ones(size)
     regular = bool((np.isfinite(flat) & (flat != 0)).all())
-    yield "∇²ψ is regular at argmin ψ unless degenerate is claimed", float(not (regular or psi.degenerate)), 0.0, None
+    yield "∇²ψ is singular at argmin ψ where degenerate is claimed", float(regular and psi.degenerate), 0.0, None
     if psi.horizon is not None:
         balls = [_reach(psi, v) * float(np.linalg.norm(v, psi.horizon)) for v in (w, w2)]
         yield "far level sets have the shape of the horizon that is claimed", _off(*balls), HORIZON, (w, w2)

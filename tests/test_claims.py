@@ -476,7 +476,7 @@ def test_a_norm_is_held_to_what_it_declares(norm, law):
     (dataclasses.replace(P.power(3), horizon=1.5), "horizon"), (dataclasses.replace(P.cosh, horizon=1.0), "horizon"),
     (dataclasses.replace(P.cosh, quadratic=True), "quadratic"),
     (dataclasses.replace(P.entropy, lower=-np.inf), "whole space"),
-    (dataclasses.replace(P.power(3), degenerate=False), "degenerate"),
+    (dataclasses.replace(P.cosh, degenerate=True), "degenerate"),
 ])
 def test_a_potential_is_held_to_what_it_declares(psi, law):
     with pytest.raises(fb.NoTheorem, match=law):

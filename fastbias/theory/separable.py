@@ -418,6 +418,8 @@ def direction(problem: Problem, flow: bool) -> Limit:
     sole, theorem = found.hypotheses[0], row.name
     if flat(problem) and metric(problem) is not None:
         theorem = f"{theorem.replace('l2', 'quadratic norm')}, in whose coordinates the method is gradient descent"
+    if flat(problem) and family(problem) == "steepest" and named(problem, "exponential") and not problem.rule.search:
+        theorem = f"Theorem 5: {theorem}"                     # which is about any norm, and this loss
     if sole.holds is False:
         if row.sole:
             raise NoTheorem(row.reason, row.source, (*rows, sole))
