@@ -30,7 +30,8 @@ def ends(problem: Problem) -> None:
         if move is None:
             return
         rise, terms = problem.Z @ move, np.abs(problem.Z) @ np.abs(move)
-        if bool(((rise > SURE * terms) | (terms == 0.0)).all()) and terms.any():
+        still = (rise == 0.0) if _whole(problem.Z) and _whole(move) else (terms == 0.0)      # exactly, in any order
+        if bool(((rise > SURE * terms) | still).all()) and not still.all():
             raise NoTheorem(f"the move that is searched at step {begun + k} lowers no margin, so the loss falls along it "
                             "for ever, the exact line search has no minimiser, and the run ends UNBOUNDED: there is no "
                             "limit to speak of; the nearest theorem is the same method with fb.steps.bounded (Theorem 5)",
@@ -39,6 +40,11 @@ def ends(problem: Problem) -> None:
         if step is None:
             return
         u = u + nu * step * move
+
+
+def _whole(x: np.ndarray) -> bool:
+    """Whether these are whole numbers so small that sums of their products have no rounding."""
+    return bool((x == np.rint(x)).all()) and float(np.abs(x).max()) < 2.0 ** 20
 
 
 def _move(problem: Problem, u: np.ndarray) -> np.ndarray | None:
