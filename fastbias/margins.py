@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbias import checks, exact, foreign, narrow, norms
+from fastbias.laws import demand
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
 from fastbias.oracles import candidates, largest_least, minimiser, nearest_point, polished, units
@@ -226,6 +227,7 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     data = labelled(X, y)
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
+    demand("norm", norm)
     return replace(widest(data.Z, data.shape, norm, separator(data.Z, data.zeros)), classes=data.classes)
 
 

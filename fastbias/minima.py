@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, foreign, norms, potentials
+from fastbias.laws import demand
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.margins import CONIC
 from fastbias.norms import Norm
@@ -60,6 +61,7 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
+    demand("norm", norm)
     down, up = (int(np.floor(np.log2(np.abs(x).max()))) if x.any() else 0 for x in (X, y))
     rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)        # of size one, exactly: solvers square what they get
     reachable(rows, goal)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, foreign, norms
+from fastbias.laws import demand
 from fastbias.margins import separate, widest
 from fastbias.minima import minimum_norm, of_size_one
 from fastbias.norms import Norm
@@ -210,6 +211,8 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
     data = gather(X, y, loss)
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
+    demand("norm", norm)
+    demand("loss", data.loss)
     if norm.convex is None:
         raise ValueError(f"norm must have a convex face for its regularisation path, got {norm!r}")
     grid = np.sort(checks.steps("radii", radii, above=0))

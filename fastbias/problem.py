@@ -251,15 +251,17 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
                          "coordinate descent on the linear model")
     B = radius(data, method.geometry)
-    if not 1e-150 < B < 1e150:
-        raise ValueError(f"X must have rows of sizes between 1e-150 and 1e150 for {rule!r}, got {B:.3g}: it wants B²")
-    return replace(rule, params=np.array([rule.params[0], B ** 2]))
+    if not B < 1e150:
+        raise ValueError(f"X must have samples of a length under 1e150 for {rule!r}, which divides by its square, got {B:g}")
+    return replace(rule, params=np.array([rule.params[0], max(B * B, 1e-300)]))
 
 
 def radius(data: Data, geometry: Any = None) -> float:
     """B = max ‖z‖⋆ over the rows z, in the dual of a norm (ℓ2 for anything else)."""
     dual = geometry.dual if isinstance(geometry, Norm) else lengths
-    return float(np.max(dual(data.Z)))
+    largest = float(np.abs(data.Z).max())                  # lengths are squared: not before they are of size one
+    unit = float(np.exp2(np.floor(np.log2(largest)))) if 0 < largest < np.inf else 1.0
+    return float(np.max(dual(data.Z / unit))) * unit
 
 
 def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:

@@ -14,8 +14,8 @@ FLOORS = [["cache"], ["abi", "checks", "foreign", "outside", "recipes", "sizes"]
           ["bursts", "memory", "sparse"], ["searches", "arguments"],
           ["loop", "data", "recording"], ["doors"],
           ["losses", "norms", "potentials", "steps", "driver"],
-          ["methods", "models"], ["problem", "limits", "laws"],
-          ["stationarity", "exact"], ["trace", "oracles", "narrow", "assembly", "gram"],
+          ["methods", "models"], ["problem", "limits"],
+          ["stationarity", "exact"], ["trace", "oracles", "narrow", "assembly", "gram"], ["laws"],
           ["projections", "margins", "lanes"], ["minima"], ["paths", "diagnostics", "semidefinite", "features", "relu"],
           ["theory", "forward", "checkpoint"], ["plan"],
           ["capi", "cli", "sweep"], ["__main__", "__init__"]]

@@ -72,7 +72,7 @@ class Method:
         if self.shaped is None:
             return self
         made = replace(self, geometry=self.shaped(shape), shaped=None)
-        if hasattr(self, "recipe"):
+        if hasattr(self, "recipe"):                          # (a method changed by hand has none)
             object.__setattr__(made, "recipe", self.recipe)
         return made
 

@@ -16,7 +16,7 @@ from fastbias.potentials import Potential
 from fastbias.problem import Problem, Unreachable, symmetric
 from fastbias.projections import bregman_projection, feasibility, relative
 from fastbias.stationarity import stationarity
-from fastbias.theory.base import Row
+from fastbias.theory.base import Row, family
 from fastbias.theory.reach import reaches
 
 __all__ = ["NETWORK", "network"]
@@ -32,7 +32,7 @@ CONJECTURE = ("gradient descent on UVᵀ with the squared loss has no characteri
 
 
 def _gradient(problem: Problem) -> bool:
-    return problem.method.family == "gradient"
+    return family(problem) == "gradient"
 
 
 def _monotone(problem: Problem) -> bool:

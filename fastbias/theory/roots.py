@@ -12,7 +12,7 @@ from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, Unreachable
 from fastbias.projections import bregman_projection, relative
-from fastbias.theory.base import Row, known_link, quadratic
+from fastbias.theory.base import Row, family, known_link, named, quadratic
 from fastbias.theory.stepsizes import max_step
 
 __all__ = ["ROOT", "point"]
@@ -42,44 +42,44 @@ def _in_span(problem: Problem) -> list[Hypothesis]:
 
 ROOT: tuple[Row, ...] = (
     Row("minimum distance from the start, §2.1 (momentum: eq. 3)", f"{PAPER}, §2.1",
-        lambda p, flow: p.method.family == "gradient", _psi, hypotheses=_in_span),
+        lambda p, flow: family(p) == "gradient", _psi, hypotheses=_in_span),
     Row("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, §2.3, eq. (10)",
-        lambda p, flow: flow and p.method.family in ("mirror", "natural") and known_link(p), _psi,
+        lambda p, flow: flow and family(p) in ("mirror", "natural") and known_link(p), _psi,
         hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True, "asked for")]),
     Row("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h", f"{PAPER}, Theorem 1a",
         lambda p, flow: p.method.constraint is not None, _psi, hypotheses=_in_span),
     Row("Theorem 1b: argmin D_ψ(w, w(0)) over the global minima, which from argmin ψ is argmin ψ", f"{PAPER}, Theorem 1b",
-        lambda p, flow: p.method.family == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or quadratic(p)),
+        lambda p, flow: family(p) == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or quadratic(p)),
         _psi, hypotheses=_in_span),
     Row("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",
-        lambda p, flow: p.method.family == "mirror" and not p.method.primal, _psi, hypotheses=_in_span),
+        lambda p, flow: family(p) == "mirror" and not p.method.primal, _psi, hypotheses=_in_span),
     Row("Example 2", f"{PAPER}, Example 2 and Proposition 2a", lambda p, flow: p.method.primal,
         reason="with primal momentum the dual iterates leave the span of the data, so the limit depends on η, β and γ "
                "(Example 2, Proposition 2a); the nearest theorem is 1b: use dual_momentum"),
     Row("Theorem 1, natural gradient with a quadratic potential being mirror descent", f"{PAPER}, §2.3 and Theorem 1",
-        lambda p, flow: p.method.family == "natural" and known_link(p) and quadratic(p), _psi, hypotheses=_in_span),
+        lambda p, flow: family(p) == "natural" and known_link(p) and quadratic(p), _psi, hypotheses=_in_span),
     Row("Example 3", f"{PAPER}, Example 3 and Proposition 3a",
-        lambda p, flow: p.method.family == "natural" and known_link(p),
+        lambda p, flow: family(p) == "natural" and known_link(p),
         reason="natural gradient descent with finite steps leaves the mirror-descent path, so the limit depends on η "
                "(Example 3, Proposition 3a); the nearest theorem is the flow η → 0: plan.limit(flow=True)"),
-    Row("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: p.method.family == "natural",
+    Row("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: family(p) == "natural",
         reason="a metric H(w) that is not known to be the Hessian of a potential has no characterisation "
                "(Example 3 shows it fails even for Hessians); the nearest theorem is 1, for mirror descent"),
     Row("minimum distance in a quadratic norm, §2.4 (mirror descent with ½wᵀDw, Theorem 1)", f"{PAPER}, §2.4",
-        lambda p, flow: p.method.family == "steepest" and quadratic(p) and not p.method.unscaled, _psi,
+        lambda p, flow: family(p) == "steepest" and quadratic(p) and not p.method.unscaled, _psi,
         hypotheses=_in_span),
-    Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: p.method.family == "steepest" and p.method.unscaled,
+    Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: family(p) == "steepest" and p.method.unscaled,
         reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
                "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
-    Row("§3.3", f"{PAPER}, §3.3", lambda p, flow: p.method.family == "adaptive",
+    Row("§3.3", f"{PAPER}, §3.3", lambda p, flow: family(p) == "adaptive",
         reason="adaptive methods go to a point that depends on the step size and on the history of the gradient: by "
                "inspection of eq. (13) no characterisation is to be expected (§3.3); the nearest theorem is 1, for mirror "
                "descent"),
-    Row("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: p.method.family == "coordinate",
+    Row("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: family(p) == "coordinate",
         reason="coordinate descent and stagewise selection follow the l1 regularisation path only where that path is "
                "monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one case); the "
                "nearest statement is that path itself: fb.l1_path, and fb.minimum_norm for its end"),
-    Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: p.method.family == "steepest",
+    Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: family(p) == "steepest",
         reason="steepest descent in a norm that is not quadratic (or does not declare its matrix=) goes to "
                "a point that depends on η, and even η → 0 "
                "does not give the minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest statements "
@@ -136,7 +136,7 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
 
     The increments still lie in the span, and the minima of ‖Xw − y‖² are {w : Xw = XX⁺y}; None where that says nothing.
     """
-    if problem.loss.name != "squared" or problem.method.sampling.batch or problem.method.constraint is not None:
+    if not named(problem, "squared") or problem.method.sampling.batch or problem.method.constraint is not None:
         return None
     reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
     try:
