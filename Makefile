@@ -12,6 +12,7 @@ test: .venv/ready
 
 exhaustive: .venv/ready
 	$(BIN)/pytest -q -m exhaustive tests
+	$(BIN)/python -m tests.fuzz --inputs 100000 --store fuzz.jsonl --resume
 
 bench: .venv/ready
 	$(BIN)/pytest -q --benchmark-only
@@ -28,5 +29,5 @@ table: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz.jsonl
 	find . -name __pycache__ -prune -exec rm -rf {} +

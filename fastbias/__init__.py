@@ -30,10 +30,11 @@ from fastbias import (
 )
 from fastbias.abi import Status, piece
 from fastbias.diagnostics import diagnose
+from fastbias.doors import descend
 from fastbias.limits import Limit, NoTheorem
-from fastbias.loop import descend
 from fastbias.margins import max_margin, separability
-from fastbias.paths import l1_path, minimum_norm, regularisation_path
+from fastbias.minima import minimum_norm
+from fastbias.paths import l1_path, regularisation_path
 from fastbias.plan import Plan, run
 from fastbias.projections import bregman_projection
 from fastbias.semidefinite import psd_margin, psd_separability

@@ -35,7 +35,9 @@ and users' pieces, so a number, once given, is never changed.
 """
 from __future__ import annotations
 
+import dis
 import enum
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -80,15 +82,20 @@ MESSAGES: dict[int, str] = {
     Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
-    -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces",
-    -2: "argument 2 is bad: params must be 8 vectors, of which rule, beta and gamma are not empty",
+    -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
+    -2: "argument 2 is bad: params must be 8 vectors as long as their pieces read, rule, beta and gamma not empty",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
-    -4: "argument 4 is bad: y must have one entry for each row of X",
-    -5: "argument 5 is bad: buffers do not fit X and each other (see abi.Buffers)",
+    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class 0 … K−1",
+    -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
     -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do not lie behind",
-    -7: "argument 7 is bad: stop_at must not lie before the step where the run stands",
+    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run stands",
+    -8: "argument 8 is bad: until must be a number",
 }
-"""Every status that `descend` can return, in words; −i says that the i-th argument is bad."""
+"""Every status that `descend` can return, in words; −i says that the i-th argument is bad.
+
+An array of another dtype than float64 (control, order and steps: int64), of another dimension, not C-contiguous or not
+writeable is as bad as one of another size.
+"""
 
 _f8, _i8 = types.float64, types.int64
 _V = types.Array(_f8, 1, "C")
@@ -252,28 +259,99 @@ def pointer(signature: Any) -> Any:
 class Piece:
     """A compiled function of fixed signature with a C address; made by `piece`, compiled when first asked for."""
 
-    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+    def __init__(self, function: Callable[..., Any], signature: Any, needs: int | Callable[..., Any] = 0) -> None:
         if not hasattr(function, "__code__"):
             raise TypeError(f"a piece must be made of a plain function, got {function!r}")
         wanted, got = len(signature.args), function.__code__.co_argcount
         if wanted != got:
             raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of this signature, "
                             f"it takes {got}")
-        self.function, self.signature = function, signature
+        if _may_return_nothing(function):
+            raise TypeError(f"{function.__name__} must {_promise(signature)}, but a path through it returns nothing")
+        self.function, self.signature, self.needs, self.kind = function, signature, needs, _NAMES[signature]
         self.made_of = cache.made_of(function)            # now: by the time it is compiled, the file may be another
         self.__name__, self.__doc__ = function.__name__, function.__doc__
 
     @cached_property
     def address(self) -> Any:
         """The C address of the compiled function (under ``NUMBA_DISABLE_JIT=1`` the plain function)."""
-        return self._compiled.address if JIT else np.errstate(all="ignore")(self.function)
+        found = self._compiled.address if JIT else np.errstate(all="ignore")(self.function)
+        KNOWN[found] = self
+        return found
 
     @cached_property
     def _compiled(self) -> Any:
-        return callback(self.function, self.signature, self.made_of)
+        try:
+            return callback(self.function, self.signature, self.made_of)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:                        # whatever of Numba's
+            raise TypeError(f"{self.__name__} must {_promise(self.signature)} and compile, but Numba says: "
+                            f"{_essence(error)}") from error
+
+    def fits(self, params: np.ndarray, *sizes: int) -> bool:
+        """Whether it stays inside params and vectors of these sizes; what a user's own piece reads is not known."""
+        if not callable(self.needs):
+            return params.size >= self.needs
+        try:
+            return bool(self.needs(params, *sizes))
+        except (IndexError, ValueError, ArithmeticError):     # too short to be asked, or NaN
+            return False
 
     def __repr__(self) -> str:
         return f"<piece {self.__name__}>"
+
+
+KNOWN: dict[Any, Piece] = {}
+"""The pieces whose addresses were given out, kept for good: an address may outlive all other references to its code."""
+
+
+def _promise(signature: Any) -> str:
+    """What a piece of a signature promises, as messages say it."""
+    result = "an int64 status (return 0 where all is well)" if signature.return_type == _i8 else "a float64"
+    return f"return {result} to be a piece of signature {_NAMES[signature]}"
+
+
+def _may_return_nothing(function: Callable[..., Any]) -> bool:
+    """Whether a path through a function ends without a value: compiled, it would go on with whatever was in a register."""
+    before = None
+    for step in dis.get_instructions(function):
+        if step.argval is None and (step.opname == "RETURN_CONST" or (step.opname == "RETURN_VALUE" and before)):
+            return True
+        before = step.opname == "LOAD_CONST" and step.argval is None
+    return False
+
+
+def _essence(error: Exception) -> str:
+    """The line of a compiler's message that says what is wrong, and in which line of the source."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines()
+             if line.strip() and not line.startswith(("Failed in", "- Resolution", "During:"))]
+    where = re.search(r'File ".*", line (\d+)', text)
+    said = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1]) or type(error).__name__
+    return said[:200] + (f" (line {where[1]})" if where else "")
+
+
+def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] | None:
+    """The first of 13 pieces (None: not known) of another signature (1), handed too few params (2) or too small buffers (5).
+
+    Returned with the name of its slot in `Pieces`.
+
+    ``sizes``: N, d, n, K, rows of state, entries of scratch, batch (0: all samples).
+    """
+    N, d, n, K, rows, scratch, batch = sizes
+    seen, square = batch or N, (n, n)
+    handed = ((K * seen, seen, K * seen), (K * seen, seen), (n, K * d), (n, K * d, n), (), (2 * N + 1, batch), (n, rows),
+              (n, rows, scratch), square, (n,), square, square, (n, n, n))
+    for slot, piece, kind, own, vectors in zip(Pieces._fields, pieces, _SLOTS, _OWN, handed, strict=True):
+        if piece is None:
+            continue
+        if piece.kind != kind:
+            return 1, slot
+        if piece.needs != 0 and not (slot == "sample" and batch == 0) and not piece.fits(params[own], *vectors):
+            roomy = (n, 1 << 60, 1 << 60)[:len(vectors)]  # (it may be the buffers that are too small)
+            return 5 if slot in ("direction", "advance") and piece.fits(params[own], *roomy) else 2, slot
+    return None
 
 
 def known(fused: tuple[Any, ...] | None, *pieces: Piece) -> int:
@@ -281,17 +359,28 @@ def known(fused: tuple[Any, ...] | None, *pieces: Piece) -> int:
     return int(fused[0]) if fused and all(a is b for a, b in zip(fused[1:], pieces, strict=True)) else 0
 
 
-def expect(owner: str, **slots: tuple[Any, Any]) -> None:
-    """Raise TypeError unless each slot holds a piece of its signature: name=(value, signature)."""
+def expect(owner: str, params: np.ndarray | None = None, sizes: tuple[int, ...] = (), twin: Any = None, twins: int = 1,
+           **slots: tuple[Any, Any]) -> None:
+    """Raise TypeError unless each slot holds a piece of its signature, name=(value, signature).
+
+    ValueError where params are less than it reads; with ``sizes`` of vectors, where those are known, also of these. ``twin``
+    is None, or a number and so many pieces as `known` takes.
+    """
+    if twin is not None and not (isinstance(twin, tuple) and len(twin) == 1 + twins and isinstance(twin[0], int)
+                                 and all(isinstance(piece, Piece) for piece in twin[1:])):
+        raise TypeError(f"fused of a {owner} must be None, or a whole number and {twins} of its pieces, got {twin!r:.60}")
     for label, (value, signature) in slots.items():
         if not isinstance(value, Piece):
             raise TypeError(f"{label} of a {owner} must be a compiled piece (fb.piece), got {type(value).__name__}")
-        if value.signature != signature:
+        if value.kind != _NAMES[signature]:
             raise TypeError(f"{label} of a {owner} must be a piece of signature {_NAMES[signature]}, got {value!r} of "
-                            f"signature {_NAMES[value.signature]}")
+                            f"signature {value.kind}")
+        if params is not None and (sizes or not callable(value.needs)) and not value.fits(params, *sizes):
+            raise ValueError(f"params of a {owner} must be those that its {label} {value!r} reads, "
+                             f"got {params.size} numbers")
 
 
-def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
+def piece(signature: Any, *, needs: int | Callable[..., Any] = 0) -> Callable[[Callable[..., Any]], Piece]:
     """Make a plain function of arrays and floats a compiled piece of the given signature.
 
     Parameters
@@ -299,6 +388,9 @@ def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
     signature
         One of ``fb.abi.MAP, MAP_AT, VALUE, SLOPE, LOG_LOSS, RULE, DIRECTION, ADVANCE``; the table at the top of this
         module lists their arguments. Arrays are C-contiguous float64.
+    needs : int or callable, default 0
+        How many params it reads at least, or a test of (params, *sizes of the other vectors; of DIRECTION: n and the rows
+        of state, of ADVANCE: and of work) for whether it stays inside them all. Whoever hands it fewer is refused.
 
     Returns
     -------
@@ -308,7 +400,8 @@ def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
     Raises
     ------
     TypeError
-        Where the signature is none, or the function does not take as many arguments as it has.
+        Where the signature is none, the function does not take as many arguments as it has, or may return nothing; and,
+        when it is first used, where it does not compile.
 
     Examples
     --------
@@ -319,10 +412,15 @@ def piece(signature: Any) -> Callable[[Callable[..., Any]], Piece]:
     >>> largest
     <piece largest>
     """
-    if signature not in _NAMES:
+    if not isinstance(signature, type(MAP)) or signature not in _NAMES:
         raise TypeError(f"signature must be one of fb.abi.{', fb.abi.'.join(_NAMES.values())}, got {signature!r}")
-    return lambda function: Piece(function, signature)
+    if not callable(needs) and (isinstance(needs, bool) or not isinstance(needs, int)):
+        raise TypeError(f"needs must be a whole number or callable, got {needs!r}")
+    return lambda function: Piece(function, signature, needs)
 
 
 _NAMES = {MAP: "MAP", MAP_AT: "MAP_AT", VALUE: "VALUE", SLOPE: "SLOPE", LOG_LOSS: "LOG_LOSS", RULE: "RULE",
           SAMPLE: "SAMPLE", DIRECTION: "DIRECTION", ADVANCE: "ADVANCE"}
+_SLOTS = ("SLOPE", "LOG_LOSS", "MAP", "MAP_AT", "RULE", "SAMPLE", "DIRECTION", "ADVANCE", "MAP", "VALUE", "MAP", "MAP",
+          "MAP_AT")
+_OWN = (0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 5, 5, 5)            # which vector of Params each of `Pieces` is handed

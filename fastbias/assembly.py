@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbias import checks
 from fastbias.abi import (
     BATCH,
     BURST,
@@ -21,6 +22,7 @@ from fastbias.abi import (
     Params,
     Pieces,
     known,
+    misfit,
     packed_room,
     room,
 )
@@ -41,7 +43,11 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
               method.direction, method.advance, *maps)
     params = Params(loss.params, problem.model.params, rule.params, method.sampling.params, method.params, geometry,
                     method.beta, method.gamma)
-    state, batch = np.vstack([np.zeros((1, n)), method.begin(problem.start)]), method.sampling.batch
+    rows, batch = checks.array("begin of a Method", method.begin(problem.start), "what gives an (S, n) array", dims=2,
+                               empty=True), method.sampling.batch
+    if rows.shape[1] != n:
+        raise ValueError(f"begin of a Method must give rows of {n} entries, got shape {rows.shape}")
+    state = np.vstack([np.zeros((1, n)), rows])
     control = np.zeros(CONTROL, np.int64)
     control[WATCH] = method.constant and not method.random
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
@@ -54,6 +60,11 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
             control[FILLED], control[WEIGH] = filled, 0
     if problem.model.linear and not batch and rule.fixed:
         control[BURST] = method.burst if control[WEIGH] else BY_PIECE.get(method.burst, 0)
+    wrong = misfit(pieces, params, (N, d, n, problem.outputs, len(state), 2 * n + method.scratch, batch))
+    if wrong is not None:
+        piece = pieces[Pieces._fields.index(wrong[1])]
+        raise ValueError(f"{wrong[1]} of {method!r} must be a piece that fits its params and the rows of its state, "
+                         f"got {piece!r}, which reads others")
     kept = (N + 7) // 8 * 8 if control[BURST] == COORDINATE else 0
     buffers = Buffers(problem.start.copy(), state, np.zeros((state.shape[0] + 1, n)), control,
                       np.full(2 * N + 1 if batch else 0, -1), aligned(room(N, d, n, control)),

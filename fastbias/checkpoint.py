@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from types import FunctionType, ModuleType
 from typing import Any
@@ -25,7 +26,7 @@ from fastbias.trace import Trace
 
 __all__ = ["PARTS", "check", "dumps", "kept", "loads", "made", "own", "parts", "read", "remade", "write"]
 
-FORMAT = 3
+FORMAT = 4
 PARTS = ("loss", "method", "model")
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)      # a run that ended so does not go on
 GRAM = (*("gram_" + name for name in memory.NAMES[:-1]), "gram_rest")
@@ -166,7 +167,8 @@ def check(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
 
 def _check_record(about: dict[str, Any], traced: bool) -> None:
     """Raise ValueError unless the record has the entries that `Plan.save` writes, of their kinds."""
-    names = {"format", "status", "shape", "settings", "gram", *PARTS} | ({"message", "ended"} if traced else set())
+    names = {"format", "status", "shape", "settings", "gram", "classes", *PARTS}
+    names |= {"message", "ended"} if traced else set()
     if set(about) != names:
         raise ValueError(f"its record must have the entries {', '.join(sorted(names))}, got {checks.short(sorted(about))}")
     for name in ("status", "ended"):
@@ -177,6 +179,10 @@ def _check_record(about: dict[str, Any], traced: bool) -> None:
             raise ValueError(f"{name} must be a text, got {checks.short(about[name])}")
     if about["gram"] is not None and not isinstance(about["gram"], bool):
         raise ValueError(f"gram must be true, false or null, got {checks.short(about['gram'])}")
+    classes = about["classes"]
+    if classes is not None and (not isinstance(classes, list) or len({(type(c), c) for c in classes}) != len(classes)
+                                or not all(isinstance(c, (bool, int, float, str)) and c == c for c in classes)):
+        raise ValueError(f"classes must be null or the names of labels, got {checks.short(classes)}")
     shape = about["shape"]
     if not isinstance(shape, list) or len(shape) not in (1, 2) or any(type(n) is not int or n < 1 for n in shape):
         raise ValueError(f"shape must be that of a sample, got {checks.short(shape)}")
@@ -189,7 +195,8 @@ def kept(plan: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with plan._turns.pause():
         arrays |= memory.keep(plan.buffers) | plan._driver.kept()
         status, trace, gram = plan.status, plan.trace, plan._gram
-    about |= {"status": int(status), "shape": problem.sample, "settings": _settings(plan), "gram": gram}
+    about |= {"status": int(status), "shape": problem.sample, "settings": _settings(plan), "gram": gram,
+              "classes": None if problem.classes is None else problem.classes.tolist()}
     arrays |= {"X": problem.X, "y": problem.y, "start": problem.start}
     if trace is not None:
         about |= {"message": trace.message, "ended": int(trace.status)}
@@ -208,6 +215,7 @@ def made(cls: type, arrays: dict[str, np.ndarray], about: dict[str, Any], **give
     if _settings(plan) != about["settings"]:
         raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
     with files.untrusted(SENTENCE):
+        _rename(plan, about["classes"])
         plan.status, plan._gram = Status(about["status"]), about["gram"]
         memory.restore(plan.buffers, arrays, ended=plan.status in FATAL)
         if "gram_u" in arrays:
@@ -215,6 +223,15 @@ def made(cls: type, arrays: dict[str, np.ndarray], about: dict[str, Any], **give
         if "trace_t" in arrays:
             plan.trace = _trace(plan, arrays, Status(about["ended"]), about["message"])
     return plan
+
+
+def _rename(plan: Any, classes: list[Any] | None) -> None:
+    """Call the labels, which are kept as numbers, what they were called."""
+    own = plan.problem.classes
+    if (own is None) != (classes is None) or (classes is not None and len(classes) != own.size):
+        raise ValueError(f"classes must name the labels of the loss, got {checks.short(classes)}")
+    if classes is not None:
+        plan.problem = replace(plan.problem, classes=np.array(classes))
 
 
 def _trace(plan: Any, arrays: dict[str, np.ndarray], ended: Status, message: str) -> Trace:

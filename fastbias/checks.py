@@ -5,16 +5,21 @@ Everything past these functions is a finite, C-contiguous float64 array, a float
 from __future__ import annotations
 
 import difflib
+import math
 import numbers
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "classes", "equations", "filename", "generator", "name", "named", "number", "one_of", "path", "point",
-           "positive_definite", "short", "signs", "steps", "whole"]
+__all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats", "generator", "labels", "mapping",
+           "name", "named", "named_values", "number", "one_of", "path", "point", "positive_definite", "shape", "short",
+           "steps", "whole"]
+
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**40     # bytes
 
 
 def short(value: object) -> str:
@@ -61,6 +66,14 @@ def whole(label: str, value: object, *, least: int = 0, most: int | None = None)
     return int(value) if isinstance(value, numbers.Integral) else int(x)
 
 
+def fits(label: str, value: object, *sizes: int) -> None:
+    """Raise ValueError where an array of so many float64 numbers would be larger than this machine's memory."""
+    needed = 8 * math.prod(sizes)
+    if needed > MEMORY:
+        raise ValueError(f"{label} must make arrays that fit into {MEMORY / 2**30:.3g} GiB of memory, got {short(value)}, "
+                         f"which takes {needed / 2**30:.3g} GiB")
+
+
 def generator(label: str, value: Any) -> np.random.Generator:
     """A numpy Generator of a seed, a Generator (itself), or (None) the system."""
     try:
@@ -72,7 +85,7 @@ def generator(label: str, value: Any) -> np.random.Generator:
 
 
 def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...], length: int | None = None,
-          empty: bool = False) -> np.ndarray:
+          empty: bool = False, finite: bool = True) -> np.ndarray:
     """A finite float64 C-contiguous copy of an array-like; ``shape`` is how the message names the right shape."""
     if hasattr(value, "tocsr") or type(value).__module__.startswith(("scipy.sparse", "sparse")):
         raise TypeError(f"{label} must be {shape} and dense, got a sparse {type(value).__name__}: call .toarray() first")
@@ -93,11 +106,47 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
         raise ValueError(f"{label} must be {shape} and not empty, got shape {raw.shape}")
     if length is not None and raw.shape[0] != length:
         raise ValueError(f"{label} must be {shape} with length {length}, got length {raw.shape[0]}")
-    out = np.array(raw, dtype=np.float64, order="C")
-    if not np.isfinite(out).all():
+    with np.errstate(all="ignore"):                       # (a long double may be beyond float64)
+        out = np.array(raw, dtype=np.float64, order="C")
+    if finite and not np.isfinite(out).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
-        raise ValueError(f"{label} must be finite, got {out[bad]} at index {bad if len(bad) > 1 else bad[0]}")
+        raise ValueError(f"{label} must be finite, got {out[bad]}"
+                         + (f" at index {bad if len(bad) > 1 else bad[0]}" if bad else ""))
     return out
+
+
+def floats(label: str, value: Any, shape: str, dims: int | tuple[int, ...]) -> np.ndarray:
+    """The same, be it finite or not, and itself where it is such an array already: for numbers on their way."""
+    plain = type(value) is np.ndarray and value.dtype == np.float64 and value.flags.carray
+    if plain and (value.ndim == dims if isinstance(dims, int) else value.ndim in dims):
+        return np.asarray(value)
+    return array(label, value, shape, dims=dims, empty=True, finite=False)
+
+
+def shape(label: str, value: object) -> tuple[int, ...]:
+    """A tuple of whole numbers >= 1."""
+    if not isinstance(value, (tuple, list)) or not value:
+        raise TypeError(f"{label} must be a tuple of whole numbers >= 1, got {short(value)}")
+    return tuple(whole(label, n, least=1) for n in value)
+
+
+def fields(owner: str, value: object, *, texts: tuple[str, ...] = (), flags: tuple[str, ...] = (),
+           calls: tuple[str, ...] = (), reals: tuple[str, ...] = ()) -> None:
+    """Raise TypeError unless these fields are strings; bools; None or callable; None or numbers."""
+    for names, wanted, fits in ((texts, "a string", lambda x: isinstance(x, str)),
+                                (flags, "True or False", lambda x: isinstance(x, (bool, np.bool_))),
+                                (calls, "callable or None", lambda x: x is None or callable(x)),
+                                (reals, "a number or None", lambda x: x is None or _is_number(x))):
+        for name_ in names:
+            if not fits(getattr(value, name_)):
+                raise TypeError(f"{name_} of a {owner} must be {wanted}, got {short(getattr(value, name_))}")
+
+
+def _is_number(x: object) -> bool:
+    try:
+        return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_)) and not np.isnan(float(x))
+    except OverflowError:
+        return False
 
 
 def _frame(value: Any, raw: np.ndarray) -> np.ndarray:
@@ -124,22 +173,76 @@ def positive_definite(label: str, value: object) -> np.ndarray:
     return D
 
 
-def signs(y: np.ndarray, where: str = "") -> None:
-    """Raise ValueError unless every label is −1 or +1."""
-    if not (np.abs(y) == 1).all():
-        raise ValueError(f"labels must be −1 or +1{where}, got {_listed(y)}")
+def labels(label: str, value: Any, length: int | None = None, *, where: str = "", signs: bool | None = None,
+           known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N,) as the numbers that everything past this door works with, and what they were called: the one rule.
+
+    Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1 or +1, and stays; three
+    or more, sorted, become the classes 0 … K−1.
+
+    Parameters
+    ----------
+    where : str
+        Of what the rule is asked, for messages: " for the logistic loss".
+    signs : bool, optional
+        True: no more than two values will do; False: two are the classes 0 and 1 (`losses.cross_entropy`).
+    known : (2,) or (K,) array, optional
+        What the labels of other data were called, sorted: these must be among them.
+
+    Returns
+    -------
+    y : (N,) float64
+    classes : (2,) or (K,) array
+        The labels as they were given, sorted: −1 and +1, or 0 … K−1.
+    """
+    raw = named_values(label, value, length)
+    classes = np.unique(raw) if known is None else known
+    if known is None and classes.size == 1 and signs is not False and raw.dtype.kind != "U" and abs(float(raw[0])) == 1:
+        classes = np.array([-1.0, 1.0])
+    if classes.size < 2 or (classes.size > 2 and signs):
+        wanted = "have two values or more" if signs is False else "have two values" if classes.size > 2 else (
+            "be −1 or +1 where they are all the same")
+        raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")
+    if (raw.dtype.kind == "U") != (classes.dtype.kind == "U") or not np.isin(raw, classes).all():
+        raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, got {_listed(raw)}")
+    index = np.searchsorted(classes, raw).astype(float)
+    return (2.0 * index - 1.0 if classes.size == 2 and signs is not False else index), classes
 
 
-def classes(y: np.ndarray, where: str = "", least: int = 0) -> int:
-    """The number K ≥ 2 of classes of the labels 0 … K−1; ValueError for others. With ``least``, how many at least."""
-    if (y != np.round(y)).any() or (y < 0).any() or ((not y.any() or y.all()) and least < 2):
-        raise ValueError(f"labels must be 0, 1, ..., K-1, 0 and another among them{where}, got {_listed(y)}")
-    return max(int(y.max()) + 1, least)
+def named_values(label: str, value: Any, length: int | None = None) -> np.ndarray:
+    """An array-like (N,) of numbers, bools or strings, as it is: integers may be beyond what float64 tells apart."""
+    raw = np.empty(0)
+    if not isinstance(value, np.ma.MaskedArray):
+        with suppress(ValueError):                           # rows of different lengths, which `array` will name
+            raw = np.asarray(value)
+    if raw.dtype.kind == "O" and raw.size and all(isinstance(v, str) for v in raw.flat):
+        raw = raw.astype(str)
+    if raw.dtype.kind not in "buiU":
+        raw = array(label, value, "an (N,) array of labels", dims=1)
+    if raw.ndim != 1 or not raw.size:
+        raise ValueError(f"{label} must be an (N,) array and not empty, got shape {raw.shape}")
+    if length is not None and raw.size != length:
+        raise ValueError(f"{label} must have one entry for each row of X, got {raw.size} entries for {length} rows")
+    return raw
+
+
+def mapping(classes: np.ndarray | None) -> list[str]:
+    """What labels were called, as a line of a report: none where they were −1 and +1 from the start."""
+    if classes is None or (classes.size == 2 and classes.dtype.kind in "iuf" and classes.tolist() == [-1, 1]):
+        return []
+    names = [_named(v) for v in classes[:8].tolist()]
+    if classes.size == 2:
+        return [f"labels: +1 is {names[1]}, −1 is {names[0]}"]
+    return [f"labels: classes 0 … {classes.size - 1} are {', '.join(names)}" + (", …" if classes.size > 8 else "")]
+
+
+def _named(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else short(value)
 
 
 def _listed(y: np.ndarray) -> str:
     values = np.unique(y)
-    return "{" + ", ".join(f"{v:g}" for v in values[:4]) + (", …}" if values.size > 4 else "}")
+    return "{" + ", ".join(map(_named, values[:4].tolist())) + (", …}" if values.size > 4 else "}")
 
 
 def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -184,6 +287,13 @@ def choice(label: str, value: object) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise TypeError(f"{label} must be True, False or None, got {short(value)}")
     return value
+
+
+def flag(label: str, value: object) -> bool:
+    """Return the value if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{label} must be True or False, got {short(value)}")
+    return bool(value)
 
 
 def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) -> str:

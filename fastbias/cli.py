@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"step size {options.step_size:.4g}, {why} (choose with --step-size)")
     plan = _plan(table, options, options.step_size)
     print(f"{table.X.shape[0]} rows, {table.X[0].size} columns; {plan.problem.loss.name} loss; {plan.problem.method!r}")
+    _say_labels(table, plan.problem.classes)
     code = 0
     try:
         trace = plan.run(options.steps, until=options.until, progress=not options.quiet)
@@ -118,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
     if not isinstance(limit, NoTheorem) and limit.kind == "direction":
         print("  (its direction, and the predicted one, both of ℓ2 length 1)")
         end, goal = end / (np.linalg.norm(end) or 1.0), goal / np.linalg.norm(goal)
-    for name, went, predicted in zip(_names(table, plan.problem.outputs), end, goal, strict=True):
+    for name, went, predicted in zip(_names(table, plan.problem.outputs, plan.problem.classes), end, goal, strict=True):
         print(f"  {name:<20} {went:>18.10g}" + ("" if np.isnan(predicted) else f"   predicted {predicted:>18.10g}"))
     if isinstance(limit, NoTheorem):
         print(f"what theory says: {limit}")
@@ -133,6 +135,9 @@ def _run(options: argparse.Namespace) -> int:
 def _margin(options: argparse.Namespace) -> int:
     table = _table(options)
     told = separability(table.X, table.y)
+    _say_labels(table, told.classes)
+    if told.reason:
+        print(told.reason)
     if told.w is None:
         assert told.dual is not None
         many = int((told.dual > 0).sum())
@@ -143,7 +148,7 @@ def _margin(options: argparse.Namespace) -> int:
     limit = max_margin(table.X, table.y, norm)
     print(f"maximum {norm.name} margin {limit.margin:.12g}, "
           f"{'certified' if limit.certified else 'NOT certified'}: relative duality gap {limit.duality_gap:.1e}")
-    for name, value in zip(_names(table, limit.w.size // table.X[0].size), limit.w.ravel(), strict=True):
+    for name, value in zip(_names(table, limit.w.size // table.X[0].size, limit.classes), limit.w.ravel(), strict=True):
         print(f"  {name:<20} {value:>18.10g}")
     _weights(table, limit.dual)
     for row in limit.hypotheses:
@@ -164,16 +169,24 @@ def _diagnose(options: argparse.Namespace) -> int:
         w = Trace.load(options.weights).w[-1]
     else:
         w = files.read_array("weights", options.weights, "an NPY file of numbers")
-    print(diagnose(table.X, table.y, w))
+    found = diagnose(table.X, table.y, w)
+    print(found if not table.classes else replace(found, classes=np.array(table.classes)))
     return 0
 
 
-def _names(table: data.Dataset, outputs: int) -> list[str]:
+def _say_labels(table: data.Dataset, classes: np.ndarray | None) -> None:
+    """Print which label is +1, by the names that the file has for them."""
+    for line in checks.mapping(np.array(table.classes) if classes is not None and table.classes else classes):
+        print(line)
+
+
+def _names(table: data.Dataset, outputs: int, classes: np.ndarray | None) -> list[str]:
     """What each entry of w is called: the feature, with the class before it where there are classes."""
     if outputs == 1:
         return list(table.features)
-    classes = [f"{c:g}" if isinstance(c, float) else str(c) for c in table.classes or range(outputs)]
-    return [f"{c}: {name}" for c in classes for name in table.features]
+    known = table.classes or (range(outputs) if classes is None else classes.tolist())
+    called = [f"{c:g}" if isinstance(c, float) else str(c) for c in known]
+    return [f"{c}: {name}" for c in called for name in table.features]
 
 
 def _column(text: str, names: Sequence[str] = ()) -> str | int:

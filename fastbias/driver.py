@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbias.abi import DONE, HURRY, MESSAGES, Buffers, Params, Pieces, Records, Status
-from fastbias.loop import descend
+from fastbias.doors import descend
 
 __all__ = ["Driver", "aligned"]
 
@@ -90,5 +90,5 @@ class Driver:
                 self.buffers.control[HURRY] = 0
         if not answer or answer[0] not in set(Status):
             told = f"{answer[0]} ({MESSAGES.get(answer[0], 'unknown')})" if answer else "nothing"
-            raise RuntimeError(f"a piece or the loop must return one of fb.Status, got {told}")
+            raise ValueError(f"a piece or the loop must return one of fb.Status, got {told}")
         return answer[0]

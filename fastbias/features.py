@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks
+from fastbias import checks, foreign
+from fastbias.sizes import worst
 
 __all__ = ["RandomFourier", "random_fourier"]
+
+MOST = 2 ** 31        # frequencies, of all features together
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +39,19 @@ class RandomFourier:
     def __call__(self, x: Any) -> np.ndarray:
         """Return the features (N, d) of x (N, dims)."""
         d = self.phases.size
-        return np.asarray(np.cos(self._inputs("x", x) @ self.frequencies.T + self.phases) / np.sqrt(d))
+        with np.errstate(all="ignore"):
+            angles = self._inputs("x", x) @ self.frequencies.T + self.phases
+        if not (np.abs(angles) < 2.0 ** 52).all():
+            raise ValueError("x must be of a size at which ⟨ω, x⟩ + θ has digits left for an angle, got angles up to "
+                             f"{worst(np.abs(angles)):.3g}")
+        return np.asarray(np.cos(angles) / np.sqrt(d))
 
     def kernel(self, x: Any, other: Any) -> np.ndarray:
         """Return ½ exp(−γ‖x − x'‖²) (N, M) for x (N, dims), x' (M, dims): what ⟨φ(x), φ(x')⟩ is on average, and as d → ∞."""
-        from scipy.spatial.distance import cdist
-        squares = cdist(self._inputs("x", x), self._inputs("other", other), "sqeuclidean")
-        return np.asarray(0.5 * np.exp(-self.gamma * squares))
+        squares = foreign.ask("the distances between inputs", "scipy.spatial.distance.cdist", self._inputs("x", x),
+                              self._inputs("other", other), "sqeuclidean")
+        with np.errstate(all="ignore"):
+            return np.asarray(0.5 * np.exp(-np.where(squares > 0, self.gamma * squares, 0.0)))
 
     def _inputs(self, label: str, x: Any) -> np.ndarray:
         x, dims = checks.array(label, x, "an (N, dims) array", dims=2), self.frequencies.shape[1]
@@ -89,6 +98,7 @@ def random_fourier(dims: int, d: int, gamma: float = 1.0, rng: Any = None) -> Ra
     [ 1. -1.  2.] True
     """
     dims, d = checks.whole("dims", dims, least=1), checks.whole("d", d, least=1)
-    gamma = checks.number("gamma", gamma, above=0)
+    checks.fits("dims, d", (dims, d), dims, d)
+    gamma = checks.number("gamma", gamma, above=0, most=1e300)
     first, second = checks.generator("rng", rng).spawn(2)      # a stream each, or the phases would depend on d
     return RandomFourier(np.sqrt(2 * gamma) * first.normal(size=(d, dims)), second.uniform(0, 2 * np.pi, size=d), gamma)

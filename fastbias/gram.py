@@ -37,7 +37,6 @@ from fastbias.abi import (
     room,
 )
 from fastbias.bursts import GRADIENT
-from fastbias.doors import call
 from fastbias.driver import Driver, aligned
 from fastbias.methods import gradient_descent
 from fastbias.norms import Norm
@@ -113,7 +112,7 @@ def _back(problem: Problem) -> np.ndarray:
     back = np.empty_like(problem.X)
     for x, row in zip(problem.X, back, strict=True):
         if isinstance(g, Norm):
-            call(g.steepest, g.params, x, row)
+            row[:] = g.direction(x)
         elif isinstance(g, Potential):
             row[:] = g.solve(np.zeros(problem.size), x)
     return back

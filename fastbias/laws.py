@@ -1,28 +1,37 @@
 """What every piece must obey. ``fb.laws.check(my_norm)`` holds a user's own piece to what ours are held to.
 
 The laws are the identities that the theory rests on: eq. (12) and Hölder's inequality for norms, ∇ψ⁻¹ ∘ ∇ψ = id and
-monotony for potentials, derivatives by differences for everything that claims to be one.
+monotony for potentials, derivatives by differences for everything that claims to be one; and what a piece declares of
+itself (a tail, a power, a horizon …), which `trusted` lets the theory ask of a user's own pieces before it believes them.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fastbias import checks
-from fastbias.doors import call
+from fastbias import checks, losses, models, norms, potentials, steps
+from fastbias.abi import Records
+from fastbias.assembly import assemble
+from fastbias.doors import call, descend
 from fastbias.losses import Loss
+from fastbias.methods import Method
 from fastbias.models import Model
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
+from fastbias.problem import Problem, make
 from fastbias.steps import StepRule
 
-__all__ = ["Law", "LawBroken", "check"]
+__all__ = ["Law", "LawBroken", "check", "demand", "ours", "tail", "trusted"]
 
 SHARP = 1e-10     # identities, relative
 DIFFERENCE = 1e-5  # derivatives by central differences, relative
 HORIZON = 2e-2    # shapes of level sets as far out as float64 reaches, relative
+TAIL = np.array([30.0, 100.0, 300.0, 700.0])  # margins at which a tail is looked at
+TAIL_FAR = 1e-3   # what an exponential tail may still change by between the last two
 
 
 class Law(NamedTuple):
@@ -38,11 +47,11 @@ class LawBroken(AssertionError):  # noqa: N818 (it names the event)
 
 
 def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -> tuple[Law, ...]:
-    """Hold a norm, potential, loss, model or step rule to its laws on random vectors.
+    """Hold a norm, potential, loss, model, method or step rule to its laws on random vectors.
 
     Parameters
     ----------
-    piece : Norm, Potential, Loss, Model or StepRule
+    piece : Norm, Potential, Loss, Model, Method or StepRule
     size : int, optional
         Length of the vectors; by default the piece's own, else 5.
     trials : int, default 50
@@ -70,18 +79,65 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
     ‖Δ‖ = ‖g‖⋆  (eq. 12)
     """
     trials = checks.whole("trials", trials, least=1)
-    own = piece.length if isinstance(piece, Model) else getattr(piece, "size", None)
+    own = _length(piece)
     size = (5 if own is None else own) if size is None else checks.whole("size", size, least=1)
     if own not in (None, size):
         raise ValueError(f"size must be {own}, the only length that {piece!r} takes, got {size}")
     trial = next((laws for kind, laws in _LAWS.items() if isinstance(piece, kind)), None)
     if trial is None:
-        raise TypeError(f"piece must be a Norm, Potential, Loss, Model or StepRule, got {checks.short(piece)}")
-    rng = np.random.default_rng(rng)
+        raise TypeError(f"piece must be a Norm, Potential, Loss, Model, Method or StepRule, got {checks.short(piece)}")
+    return _held(piece, (trial, _faces), size, trials, np.random.default_rng(rng))
+
+
+def _length(piece: Any) -> int | None:
+    """The only length of vectors that a piece takes."""
+    if isinstance(piece, Method):
+        return _length(piece.geometry)
+    return piece.length if isinstance(piece, Model) else getattr(piece, "size", None)
+
+
+def ours(piece: Any) -> bool:
+    """Whether a piece is the library's own, as made: what one of its factories returned, or one of its constants."""
+    return hasattr(piece, "recipe") or any(piece is example for module in (norms, potentials, losses, models, steps)
+                                           for example in module.EXAMPLES)
+
+
+_BROKEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def trusted(piece: Norm | Potential | Loss) -> str:
+    """Empty for a piece that may be believed, else the sentence that says which of its laws it breaks.
+
+    The library's own are (the tests hold them to their laws); those of a user are held to all but their convex face, once.
+    """
+    if ours(piece):
+        return ""
+    if piece not in _BROKEN:
+        trial: Any = {Norm: _norm, Potential: _potential, Loss: _loss}[next(
+            kind for kind in (Norm, Potential, Loss) if isinstance(piece, kind))]
+        own = _length(piece)
+        _BROKEN[piece] = ""
+        try:
+            with np.errstate(all="ignore"):
+                _held(piece, (trial,), 5 if own is None else own, 3, np.random.default_rng(0))
+        except LawBroken as broken:
+            _BROKEN[piece] = str(broken)
+    return _BROKEN[piece]
+
+
+def demand(label: str, piece: Norm | Potential | Loss) -> None:
+    """Raise ValueError where a piece of the user's own breaks a law; see `trusted`."""
+    broken = trusted(piece)
+    if broken:
+        raise ValueError(f"{label} must obey its laws (fb.laws.check), but {broken}")
+
+
+def _held(piece: Any, kinds: tuple[Trial, ...], size: int, trials: int, rng: np.random.Generator) -> tuple[Law, ...]:
+    """Each law of these kinds with its worst error; LawBroken at the first that is broken."""
     worst: dict[str, Law] = {}
     for _ in range(trials):
         try:
-            for statement, error, tolerance, where in trial(piece, rng, size):
+            for statement, error, tolerance, where in (row for kind in kinds for row in kind(piece, rng, size)):
                 if not error <= tolerance:
                     raise LawBroken(f"{piece!r} breaks the law {statement}: relative error {error:.3g}, tolerated "
                                     f"{tolerance:g}, at {where}")
@@ -90,6 +146,9 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
         except ValueError as refusal:
             raise LawBroken(f"{piece!r} breaks the law that its maps stay inside its domain: {refusal}") from None
     return tuple(worst.values())
+
+
+Trial = Callable[[Any, np.random.Generator, int], Iterator[tuple[str, float, float, Any]]]
 
 
 def _off(a: Any, b: Any, scale: float = 0.0) -> float:
@@ -109,11 +168,14 @@ def _vector(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.asarray(rng.normal(size=size) * 10 ** rng.uniform(-3, 3))
 
 
-def _convex(piece: Norm | Potential, x: np.ndarray, value: float) -> float:
-    """How far the convex face is from the compiled one."""
-    import cvxpy
-    assert piece.convex is not None
-    return _off(piece.convex(cvxpy, cvxpy.Constant(x)).value, value)
+def _faces(piece: Any, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
+    """The convex face of a norm or a potential is the compiled one."""
+    if isinstance(piece, Norm | Potential) and piece.convex is not None:
+        import cvxpy
+        x = _vector(rng, size) if isinstance(piece, Norm) else piece.to_primal(_dual(piece, rng, size))
+        off = _off(piece.convex(cvxpy, cvxpy.Constant(x)).value, piece(x))
+        yield ("the convex face is the norm" if isinstance(piece, Norm) else "the convex face is ψ"), off, \
+            1e-4 if isinstance(piece, Norm) else 1e-6, x
 
 
 def _norm(norm: Norm, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
@@ -137,12 +199,14 @@ def _norm(norm: Norm, rng: np.random.Generator, size: int) -> Iterator[tuple[str
         known = np.abs(v).sum() if norm.ball == "cross-polytope" else np.abs(v).max()
         yield "the norm is the one whose unit ball it claims", _off(norm(v), known), SHARP, v
     if norm.smooth:
-        tied, e = np.ones(size), 1e-13 * rng.normal(size=size)
+        tied, e = np.ones(size), 1e-9 * rng.normal(size=size)
         tied[rng.integers(size)] = 0.0 if size > 1 else 1.0
         jump = norm.direction(np.where(tied == 0, 1e-300, tied + e)) - norm.direction(np.where(tied == 0, -1e-300, tied - e))
         yield "Δ is continuous where smooth is claimed", float(np.abs(jump).max()) / max(norm.dual(tied), 1.0), 0.1, tied
-    if norm.convex is not None:
-        yield "the convex face is the norm", _convex(norm, v, norm(v)), 1e-4, v
+    if norm.power is not None:
+        unit = float(np.abs(v).max())
+        known = float(np.linalg.norm(v / unit, norm.power)) * unit if 1 < norm.power < np.inf else np.inf
+        yield "the norm is ‖v‖_p for the power 1 < p < ∞ it claims", _off(norm(v), known), SHARP, v
     if norm.shrink is not None:
         t = 0.5 * norm.dual(g)
         near, slope = norm.shrink(g, t)
@@ -155,10 +219,17 @@ def _norm(norm: Norm, rng: np.random.Generator, size: int) -> Iterator[tuple[str
         yield "‖v‖² = vᵀDv for the matrix it claims", _off(norm(v) ** 2, v @ norm.matrix(size) @ v), SHARP, v
 
 
+def _dual(psi: Potential, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A dual vector (size,); a symmetric one where predictors are."""
+    z = rng.normal(size=size) * 2
+    if not psi.symmetric:
+        return z
+    Z = z.reshape(psi.symmetric, psi.symmetric)
+    return np.asarray((Z + Z.T).ravel() / 2)
+
+
 def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
-    z, z2, g = rng.normal(size=size) * 2, rng.normal(size=size) * 2, rng.normal(size=size)
-    if psi.symmetric:
-        z, z2, g = ((x.reshape(2 * (psi.symmetric,)) + x.reshape(2 * (psi.symmetric,)).T).ravel() / 2 for x in (z, z2, g))
+    z, z2, g = _dual(psi, rng, size), _dual(psi, rng, size), 0.5 * _dual(psi, rng, size)
     kept = z.copy()
     w, w2 = psi.to_primal(z), psi.to_primal(z2)
     yield "∇ψ(∇ψ⁻¹(z)) = z", _off(psi.to_dual(w), z, 1.0), SHARP, z
@@ -177,8 +248,13 @@ def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[
         out[rng.integers(size)] = psi.lower - rng.uniform(0, 1) * rng.integers(2)
         told = [call(psi.link, psi.params, out, np.empty(size)), call(psi.metric, psi.params, out, g, np.empty(size))]
         yield "link and metric say OUT_OF_DOMAIN outside the domain", float(told != [2, 2]), 0.0, out
-    if psi.convex is not None:
-        yield "the convex face is ψ", _convex(psi, w, psi(w)), 1e-6, w
+    elif not psi.symmetric:
+        out = -10.0 * np.abs(w) - 1.0
+        told = [call(psi.link, psi.params, out, np.empty(size)), call(psi.metric, psi.params, out, g, np.empty(size))]
+        yield "the domain is the whole space where no lower is claimed", float(told != [0, 0]), 0.0, out
+    flat = psi.solve(psi.start(size), np.ones(size)) if not psi.symmetric else np.ones(size)
+    regular = bool((np.isfinite(flat) & (flat != 0)).all())
+    yield "∇²ψ is singular at argmin ψ where degenerate is claimed", float(regular and psi.degenerate), 0.0, None
     if psi.horizon is not None:
         balls = [_reach(psi, v) * float(np.linalg.norm(v, psi.horizon)) for v in (w, w2)]
         yield "far level sets have the shape of the horizon that is claimed", _off(*balls), HORIZON, (w, w2)
@@ -210,6 +286,7 @@ def _loss(loss: Loss, rng: np.random.Generator, size: int) -> Iterator[tuple[str
     slope = (np.exp(loss.log(p + h * direction, y)) - np.exp(loss.log(p - h * direction, y))) / (2 * h)
     scale = float(np.abs(push * direction).max()) + np.exp(loss.log(p, y)) * 1e-9 / h
     yield "e^s q = −∂L/∂p", _off(-slope, push @ direction, scale), DIFFERENCE, (p, y)
+    yield from _declared(loss, rng, y, p)
     if loss.curvature is not None:
         turn = (loss.push(p + h * direction, y) - loss.push(p - h * direction, y)) / (2 * h)
         most = (1 + DIFFERENCE) * loss.curvature * float(np.linalg.norm(direction))
@@ -228,6 +305,39 @@ def _loss(loss: Loss, rng: np.random.Generator, size: int) -> Iterator[tuple[str
         yield "∂L/∂p points away from the root", float(np.any(push * (y - p) < 0)), 0.0, (p, y)
     else:
         yield "the loss falls as the margin grows", float(loss.log(p + better, y) >= loss.log(p, y)), 0.0, (p, y)
+
+
+def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray) -> Iterator[tuple[str, float, float, Any]]:
+    """What a loss says of itself, at predictions of all sizes: its tail, convexity, and that it is quadratic."""
+    if loss.convex:
+        far = p * 10 ** rng.uniform(-1, 1.5)
+        other = far + rng.normal(size=p.size) * 10 ** rng.uniform(-1, 1.5)
+        (s, q), (s2, q2) = loss.scaled(far, y), loss.scaled(other, y)
+        top = max(s, s2)
+        terms = (np.exp(s - top) * q - np.exp(s2 - top) * q2) * (far - other)
+        rise = float(terms.sum() / max(np.abs(terms).sum(), 1e-300))
+        yield "ℓ is convex where that is claimed", max(0.0, rise), 1e-9, (far, y)
+    if loss.quadratic:
+        yield "ℓ(u, y) = (u − y)² where quadratic is claimed", max(
+            _off(loss.push(p, y), 2.0 * (y - p)), _off(np.exp(loss.log(p, y)), ((p - y) ** 2).sum())), SHARP, (p, y)
+    if loss.tail is not None and loss.kind == "monotone":
+        rest, gaussian = tail(loss), loss.tail == "gaussian"
+        size = float(np.log(TAIL[-1] / TAIL[0])) + 1.0 if gaussian else 1.0     # (Mills' ratio is one power of m)
+        error = np.max([np.ptp(rest) / size, 0.0 if gaussian else abs(rest[-1] - rest[-2]) / TAIL_FAR])
+        told = f"log(−ℓ'(m)) + {'m²/2' if gaussian else 'm'} runs from {rest[0]:.4g} to {rest[-1]:.4g}"
+        yield (f"a tail is {'Gaussian' if gaussian else 'exponential'} where that is claimed ({told} over m = {TAIL[0]:g} … "
+               f"{TAIL[-1]:g})"), float(error) if np.isfinite(error) else np.inf, 1.0, TAIL
+
+
+def tail(loss: Loss) -> np.ndarray:
+    """log(−ℓ'(m)) + m of a monotone loss (+ m²/2 for a Gaussian tail) at the margins TAIL; constant where it is tight."""
+    rest = []
+    for m in TAIL:
+        p = np.array([0.0, m] if loss.classes else [m])
+        s, q = loss.scaled(p, np.ones(1))
+        with np.errstate(all="ignore"):
+            rest.append(s + np.log(abs(q[-1])) + (0.5 * m * m if loss.tail == "gaussian" else m))
+    return np.array(rest)
 
 
 def _model(model: Model, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
@@ -278,5 +388,56 @@ def _rule(rule: StepRule, rng: np.random.Generator, size: int) -> Iterator[tuple
         yield "η_k is constant where that is claimed", _off(eta, rule(0)), 0.0, k
 
 
-_LAWS: dict[type, Callable[[Any, np.random.Generator, int], Iterator[tuple[str, float, float, Any]]]] = {
-    Norm: _norm, Potential: _potential, Loss: _loss, Model: _model, StepRule: _rule}
+def _method(method: Method, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
+    """One update of the logistic loss from a random start, and what the family that a method declares says of it."""
+    eta, family = 1e-3, method.family
+    if family != "accelerated":                              # whose rule is a part of it
+        method = replace(method, rule=steps.constant(eta))
+    problem = _tried(method, rng, size)
+    u, v = problem.start, problem.descent(problem.start) - method.decay * problem.start
+    (status, new), kept = _updated(problem), (problem.X.copy(), problem.y.copy())
+    yield "an update ends with status 0", float(status != 0), 0.0, u
+    yield "an update is finite", float(not np.isfinite(new).all()), 0.0, u
+    yield "an update leaves the data alone", max(_off(problem.X, kept[0]), _off(problem.y, kept[1])), 0.0, u
+    yield "the same state gives the same update", float(new.tobytes() != _updated(problem)[1].tobytes()), 0.0, u
+    if method.sampling.batch:
+        return
+    move = (new - u) / eta
+    yield "the first move descends", float(not v @ move > 0), 0.0, u
+    g, dull = method.geometry, 1e-9 * float(np.abs(u).max(initial=1.0)) / eta
+    if family == "gradient":
+        yield "the move of gradient descent is −∇L", _off(move, v, dull), SHARP + 1e-9, u
+    if family in ("steepest", "coordinate") and isinstance(g, Norm):
+        length = 1.0 if method.unscaled else g.dual(v)
+        yield "the move of steepest descent has the length ‖∇L‖⋆, 1 where unscaled is claimed", max(
+            0.0, _off(g(move), length, dull) if family == "steepest" else _above(g(move), length)), 1e-6, u
+        yield "⟨−∇L, Δ⟩ = ‖∇L‖⋆ ‖Δ‖ in the norm of steepest descent", _off(v @ move, g.dual(v) * g(move)), \
+            1e-6 + (float(method.params[0]) if family == "coordinate" and method.params.size else 0.0), u
+    if family == "natural" and isinstance(g, Potential):
+        yield "the move of natural gradient descent is −∇²ψ⁻¹∇L", _off(move, g.solve(u, v), dull), 1e-6, u
+    if family == "mirror" and isinstance(g, Potential) and method.constraint is None:
+        yield "∇ψ(w⁺) = ∇ψ(w) − η∇L(w)", _off(g.to_dual(new) - g.to_dual(u), eta * v, 1e-6), 1e-6, u
+
+
+def _tried(method: Method, rng: np.random.Generator, size: int) -> Problem:
+    """A small problem for a method: logistic loss, samples of the shape that its geometry wants, a random start."""
+    g, n = method.geometry, getattr(method.geometry, "symmetric", 0)
+    shape = getattr(g, "shape", None) or ((n, n) if n else (2, 3) if method.shaped else (size,))
+    X = rng.normal(size=(max(6, method.sampling.batch), *shape))
+    if n:
+        X = X + np.swapaxes(X, 1, 2)
+    start = None if method.constraint is not None else rng.normal(size=shape)
+    if isinstance(g, Potential) and start is not None:
+        start = g.to_primal(_dual(g, rng, start.size))
+    return make(X, rng.choice([-1.0, 1.0], len(X)), "logistic", method, "linear", start)
+
+
+def _updated(problem: Problem) -> tuple[int, np.ndarray]:
+    """The status and the parameters after one update."""
+    pieces, params, buffers = assemble(problem)
+    rows = Records(np.empty(0, np.int64), np.empty((0, problem.start.size)), np.empty(0))
+    return int(descend(pieces, params, problem.X, problem.y, buffers, rows, 1, -np.inf)), buffers.u
+
+
+_LAWS: dict[type, Trial] = {
+    Norm: _norm, Potential: _potential, Loss: _loss, Model: _model, Method: _method, StepRule: _rule}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbias import checks
 from fastbias.norms import Norm
 
 __all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
@@ -62,6 +63,8 @@ class Limit:
         How fast theory says that a run approaches it, where it does.
     offset : array of w's shape, or None
         Of gradient descent on separable data: the limit of w(t) − ŵ log t, ŵ = w/margin, where it has one.
+    classes : (2,) or (K,) array, or None
+        The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     """
 
     w: np.ndarray
@@ -76,11 +79,13 @@ class Limit:
     norm: Norm | None = None
     rates: tuple[Rate, ...] = ()
     offset: np.ndarray | None = None
+    classes: np.ndarray | None = None
 
     def __str__(self) -> str:
         proof = "certified" if self.certified else "NOT certified"
         lines = [f"limit {self.kind}: {np.array2string(self.w, precision=8, threshold=12)}",
-                 f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}"]
+                 f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}",
+                 *checks.mapping(self.classes)]
         return "\n".join(lines + _listed(self.hypotheses))
 
 

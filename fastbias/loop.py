@@ -1,4 +1,4 @@
-"""The one compiled loop: every loss × geometry × method × model runs through `descend`.
+"""The one compiled loop: every loss × geometry × method × model runs through `_descend`, behind `doors.descend`.
 
 It is resumable (all memory is in the caller's buffers), holds no GIL, allocates nothing, and returns an int status.
 Running 10⁶ steps in one call or in many gives the same bits.
@@ -29,7 +29,6 @@ from fastbias.abi import (
     OUTPUTS,
     PACKED,
     ROW,
-    ROWS,
     RULE,
     SAMPLE,
     SCRATCH,
@@ -52,15 +51,16 @@ from fastbias.abi import (
     packed_room,
     padded,
     pointer,
-    room,
 )
-from fastbias.bursts import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, REFRESH, STEEPEST, burst
-from fastbias.passes import FAR, LOG2, SQUARED, by_piece, pack, weighed
+from fastbias.arguments import MOST, bad_argument, missing
+from fastbias.bursts import COORDINATE, REFRESH, burst
+from fastbias.passes import FAR, LOG2, by_piece, pack, weighed
 from fastbias.searches import quartic, search
 from fastbias.sparse import lay_out, pass_over, products
 
-__all__ = ["address", "descend"]
+__all__ = ["address", "bad_argument"]
 
+POISONED = -5                         # order holds what is no row of X
 LONGEST = 1 << 24                     # entries of X in a burst: what Ctrl-C may have to wait for
 
 OK, NOT_FINITE, STALLED, REACHED, UNBOUNDED = (int(s) for s in (Status.OK, Status.NOT_FINITE, Status.STALLED,
@@ -149,90 +149,18 @@ def _repeats(u, state, mark):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _bad_argument(pieces, params, X, y, buffers, records, stop_at):  # type: ignore[no-untyped-def]
-    """The number of the first argument that does not fit, or 0."""
-    N, d = X.shape
-    n = buffers.u.size
-    rows = buffers.state.shape[0]
-    if len(pieces) != 13:
-        return 1
-    if params.beta.size == 0 or params.gamma.size == 0 or params.rule.size == 0:
-        return 2
-    if N == 0 or d == 0:
-        return 3
-    if y.size != N:
-        return 4
-    if (n == 0 or rows == 0 or buffers.state.shape[1] != n or buffers.mark.shape[0] != rows + 1
-            or buffers.mark.shape[1] != n or buffers.control.size != CONTROL):
-        return 5
-    control = buffers.control
-    K = max(1, control[OUTPUTS])
-    if (min(control[SEARCH], control[DONE], control[ROW], control[BATCH], control[SCRATCH], control[FILLED]) < 0
-            or control[BATCH] > N or control[OUTPUTS] < 0 or rows < control[ROWS] or (control[LINEAR] != 0 and n != d * K)
-            or (control[BATCH] > 0 and buffers.order.size != 2 * N + 1)
-            or buffers.work.size < room(N, d, n, control)
-            or buffers.packed.size < packed_room(N, d, control[BURST] == COORDINATE, control[FILLED])
-            or (control[BURST] == COORDINATE and buffers.kept.size != (N + 7) // 8 * 8)
-            or not 0 <= control[WEIGH] <= SQUARED or (control[WEIGH] != 0 and K > 1) or not 0 <= control[BURST] <= MIRROR
-            or (control[BURST] != 0 and (control[LINEAR] == 0 or control[BATCH] > 0
-                                         or (control[BURST] not in (GRADIENT, STEEPEST, MIRROR)
-                                             and (control[WEIGH] == 0 or K > 1))
-                                         or (control[BURST] == ADAGRAD and params.method.size < 1)
-                                         or (control[BURST] in (ADAGRAD, ENTROPY, MIRROR) and rows < 2)
-                                         or (control[BURST] == COORDINATE and params.method.size < 3)
-                                         or (control[BURST] == POWER and params.geometry.size < 2)))
-            or (control[GRAM] != 0 and (d != N or n != N or K > 1))
-            or (control[FILLED] > 0 and (control[LINEAR] != 0 or control[WEIGH] != 0 or K > 1
-                                         or np.count_nonzero(X) != control[FILLED]))
-            or control[SEARCH] > 2 or (control[SEARCH] == 2 and (K > 1 or control[LINEAR] != 0))
-            or (control[SEARCH] == 1 and control[LINEAR] == 0)):
-        return 5
-    if records.u.shape[0] != records.steps.size or records.log_loss.size != records.steps.size:
-        return 6
-    if records.steps.size > 0 and records.u.shape[1] != n:
-        return 6
-    row = buffers.control[ROW]
-    if row < records.steps.size and records.steps[row] < buffers.control[DONE]:
-        return 6
-    for i in range(1, records.steps.size):
-        if records.steps[i] <= records.steps[i - 1]:
-            return 6
-    if stop_at < buffers.control[DONE]:
-        return 7
-    return 0
+def _drawn(order, count, batch, N):  # type: ignore[no-untyped-def]
+    """Whether a sampler drew 1 … batch samples, all of them rows of X."""
+    fine = 1 <= count <= batch
+    for i in range(min(count, batch)):
+        fine &= 0 <= order[i] < N
+    return fine
 
 
 @kernel
-def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ignore[no-untyped-def]
-    """Run a method until ``stop_at`` updates are done, or the log loss is at or under ``until``.
-
-    Every array is the caller's; nothing is allocated, nothing raised. Call it again with a later ``stop_at`` to go on:
-    the bits do not depend on where a run was cut.
-
-    Parameters
-    ----------
-    pieces : abi.Pieces
-        Thirteen addresses: loss, model, step rule, sampler, method, geometry.
-    params : abi.Params
-        Eight float64 vectors that go with them.
-    X, y : (N, d), (N,) float64, C-contiguous
-        Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after output.
-    buffers : abi.Buffers
-        u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another thread, makes the call
-        return within one pass over a few rows; the update under way is then not done.
-    records : abi.Records
-        Which steps to write down, and where.
-    stop_at : int
-        Updates done when the call returns, counted from the very start of the run.
-    until : float
-        Stop once log L ≤ until; −inf never stops.
-
-    Returns
-    -------
-    status : int
-        0 fine (look at ``control[DONE]``), −i the i-th argument is bad, > 0 a numerical end: `fastbias.abi.MESSAGES`.
-    """
-    bad = _bad_argument(pieces, params, X, y, buffers, records, stop_at)
+def _descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ignore[no-untyped-def]
+    """The compiled body of `fastbias.doors.descend`, which has looked at the types of all arguments."""
+    bad = bad_argument(pieces, params, X, y, buffers, records, stop_at, until)
     if bad != 0:
         return -bad
     slope, value, rule = _as_slope(pieces.slope), _as_log_loss(pieces.log_loss), _as_rule(pieces.rule)
@@ -350,6 +278,9 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
                 forward(params.model, at, w)
             if batch > 0:
                 drawn = sample(params.sample, k, order)
+                if not _drawn(order, drawn, batch, N):
+                    status = POISONED
+                    break
                 _batch_margins(X, y, order, drawn, w, p_batch, y_batch)
                 s = slope(loss, p_batch, y_batch, q_batch)
                 _batch_gather(X, order, drawn, q_batch, v)
@@ -416,25 +347,44 @@ def descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ig
 
 
 if not JIT:                                               # NumPy would warn where compiled numbers just overflow
-    descend = np.errstate(all="ignore")(descend)
+    _descend = np.errstate(all="ignore")(_descend)
 
 
 def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, space,  # type: ignore[no-untyped-def]
                packed, kept, steps, rows_u, rows_log_loss, K, stop_at, until):
+    if missing(pieces):
+        return -1
+    if missing(params) or missing(sizes):
+        return -2
     at = np.zeros(9, np.int64)
     for i in range(8):
-        at[i + 1] = at[i] + carray(sizes, (8,))[i]
-    p, a = carray(params, (at[8],)), carray(pieces, (13,))
+        size = carray(sizes, (8,))[i]
+        if not 0 <= size < MOST:
+            return -2
+        at[i + 1] = at[i] + size
+    if missing(X) or not (0 < N < MOST and 0 < d < MOST and MOST // d >= N):
+        return -3
+    if missing(y):
+        return -4
+    if not (0 < n < MOST and 0 < rows < MOST // n - 1 and 0 <= space < MOST) or missing(u) or missing(state) \
+            or missing(mark) or missing(control) or missing(work) or missing(packed):
+        return -5
     about = carray(control, (CONTROL,))
-    return descend(
+    batches, coordinate, filled = about[BATCH] > 0, about[BURST] == COORDINATE, about[FILLED]
+    if not 0 <= filled <= N * d or (batches and missing(order)) or (coordinate and missing(kept)):
+        return -5
+    if not 0 <= K <= MOST // n or (K > 0 and (missing(steps) or missing(rows_u) or missing(rows_log_loss))):
+        return -6
+    p, a = carray(params, (at[8],)), carray(pieces, (13,))
+    return _descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],
                p[at[6]:at[7]], p[at[7]:at[8]]),
         carray(X, (N, d)), carray(y, (N,)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
-                carray(order, (2 * N + 1 if about[BATCH] > 0 else 0,)), carray(work, (space,)),
-                carray(packed, (packed_room(N, d, about[BURST] == COORDINATE, about[FILLED]),)),
-                carray(kept, ((N + 7) // 8 * 8 if about[BURST] == COORDINATE else 0,))),
+                carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
+                carray(packed, (packed_room(N, d, coordinate, filled),)),
+                carray(kept, ((N + 7) // 8 * 8 if coordinate else 0,))),
         Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))), stop_at, until)
 
 
@@ -445,5 +395,5 @@ _C = types.int64(_I, _D, _I, _D, types.int64, types.int64, _D, _D, types.int64, 
 
 @cache
 def address() -> int:
-    """The C address of `descend` behind the prototype of `fastbias.capi`; compiled when first asked for."""
+    """The C address of the loop behind the prototype of `fastbias.capi`; compiled when first asked for."""
     return int(callback(_descend_c, _C).address)

@@ -9,15 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import fsum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias import checks, norms
+from fastbias import checks, exact, foreign, narrow, norms
+from fastbias.laws import demand
 from fastbias.limits import CERTIFIED, Hypothesis, Limit
 from fastbias.norms import Norm
-from fastbias.oracles import TIGHT, candidates, largest_least, nearest_point, polished, units
-from fastbias.problem import signed
+from fastbias.oracles import candidates, largest_least, minimiser, nearest_point, polished, units
+from fastbias.problem import signed, zero_rows
 
 __all__ = ["CONIC", "Bounds", "Separability", "max_margin", "separability", "separate", "separator", "widest"]
 
@@ -33,37 +34,57 @@ class Separability:
     ----------
     separable : bool
     w : (d,), (m, n) or (K, d), or None
-        A separator, its margins positive beyond rounding.
+        A separator: its margins, without rounding, are over 0.
     dual : (N,), or (N (K − 1),) with K > 2 classes, or None
         λ ≥ 0, Σλ = 1 with Σ λ_n z_n = 0 (Gordan), z_n = y_n x_n.
     residual : float
-        How certain: the smallest margin over its rounding bound where separable (> 1); else the largest entry of
-        Σ λ_n y_n x_n relative to the terms of its sum.
+        Where separable the smallest margin over its rounding bound: where that is under one, exact arithmetic shows that
+        the margin is over 0. Else the largest entry of Σ λ_n z_n relative to the terms of its sum: what rounding leaves,
+        for it was proved that some λ next to this one, if not this one, makes it exactly 0.
+    classes : (2,) or (K,) array, or None
+        The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    reason : str
+        Which rows of X are all zeros, where some are.
     """
 
     separable: bool
     w: np.ndarray | None
     dual: np.ndarray | None
     residual: float
+    classes: np.ndarray | None = None
+    reason: str = ""
 
     def __bool__(self) -> bool:
         return self.separable
 
+    def __str__(self) -> str:
+        if self.w is not None:
+            lines = [f"separable, the least margin {self.residual:.1e} times its rounding bound",
+                     f"w = {np.array2string(self.w, precision=8, threshold=12)}"]
+        else:
+            lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}"]
+        return "\n".join(lines + [self.reason] * bool(self.reason) + checks.mapping(self.classes))
 
-def labelled(X: Any, y: Any) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The rows z with margin ⟨w, z⟩, and the shape of w: labels ±1, or classes 0 … K−1 with w (K, d); checked."""
+
+class Labelled(NamedTuple):
+    """The rows z with margin ⟨w, z⟩, the shape of w, what labels were called, and what is to be said of rows of zeros."""
+
+    Z: np.ndarray
+    shape: tuple[int, ...]
+    classes: np.ndarray
+    zeros: str
+
+
+def labelled(X: Any, y: Any) -> Labelled:
+    """Check data and labels: those of two values are ±1, those of K ≥ 3 are classes, with w (K, d) (`checks.labels`)."""
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
     shape = X.shape[1:]
     X = X.reshape(X.shape[0], -1)
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    if (np.abs(y) == 1).all():
-        return signed(X, y), shape
-    if len(shape) == 1 and (y == np.round(y)).all() and y.min() == 0 and y.any():
-        K = checks.classes(y)
-        return signed(X, y, K), (K, *shape)
-    if len(shape) > 1:
-        raise ValueError("labels must be −1 or +1 for X (N, m, n), got others: classes want X (N, d)")
-    raise ValueError(f"labels must be −1 or +1, or classes 0, 1, ..., K-1, got {checks.short(np.unique(y)[:4].tolist())}")
+    several = len(shape) == 1
+    y, classes = checks.labels("y", y, X.shape[0], signs=None if several else True, where="" if several else
+                               " for X (N, m, n), as classes want X (N, d)")
+    K = classes.size if classes.size > 2 else 1
+    return Labelled(signed(X, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(X))
 
 
 def separability(X: Any, y: Any) -> Separability:
@@ -72,7 +93,8 @@ def separability(X: Any, y: Any) -> Separability:
     Parameters
     ----------
     X : (N, d) or (N, m, n)
-    y : (N,) of ±1, or of classes 0 … K−1
+    y : (N,) labels
+        Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more, sorted, are K classes.
         With classes, w is (K, d), and a sample's margins are ⟨w_y − w_c, x⟩ for each c ≠ y, samples first.
 
     Returns
@@ -83,7 +105,8 @@ def separability(X: Any, y: Any) -> Separability:
     Raises
     ------
     ArithmeticError
-        Where neither certificate can be had in float64 (margins at rounding level).
+        Where margins are at rounding level and the problem is too large for exact arithmetic, or where the data are
+        separable but no w in float64 was found that does it.
 
     Examples
     --------
@@ -93,41 +116,76 @@ def separability(X: Any, y: Any) -> Separability:
     >>> fb.separability([[1, 2], [-1, -2]], [1, 1]).dual
     array([0.5, 0.5])
     """
-    Z, shape = labelled(X, y)
-    told = separate(Z)
-    return told if told.w is None else replace(told, w=told.w.reshape(shape))
+    data = labelled(X, y)
+    told = separate(data.Z)
+    return replace(told, w=None if told.w is None else told.w.reshape(data.shape), classes=data.classes, reason=data.zeros)
 
 
 def separate(Z: np.ndarray) -> Separability:
-    """The same for the rows z themselves."""
-    N = Z.shape[0]
-    lengths = np.abs(Z).max(axis=1)
-    if (lengths == 0).any():                                 # a point at the origin is on the wrong side of any w
-        return Separability(False, None, (lengths == 0) / (lengths == 0).sum(), 0.0)
-    columns = np.abs(Z).max(axis=0)
-    columns[columns == 0] = 1.0
-    scaled = Z / columns
-    lengths = np.linalg.norm(scaled, axis=1)
-    scaled = scaled / lengths[:, None]
-    best: list[tuple[float, Separability]] = []
-    for solve in (lambda rows: nearest_point(rows, np.ones(N)), largest_least):
-        found = solve(scaled)
+    """The same for the rows z themselves.
+
+    Least squares and a linear program propose; rounding bounds, or exact arithmetic, accept.
+    """
+    zeros = ~Z.any(axis=1)
+    if zeros.any():                                          # a point at the origin is on the wrong side of any w
+        return Separability(False, None, zeros / zeros.sum(), 0.0)
+    rows = exact.Rows(Z)
+    even = rows.floats / rows.tops
+    lengths = np.linalg.norm(even, axis=1)
+    even = even / lengths[:, None]
+    first: list[np.ndarray] = []
+    for solve in (lambda: nearest_point(even, np.ones(len(Z))), lambda: largest_least(even)):
+        found = solve()
         if found is None:
             continue
-        v, mu = found
-        margins, bound = scaled @ v, (scaled.shape[1] + 4) * EPS * (np.abs(scaled) @ np.abs(v))
-        if bool((margins > bound).all()):
-            return Separability(True, v / columns, None, float(np.min(margins / np.maximum(bound, 1e-300))))
-        if mu.sum() > 0:
-            lam = np.maximum(mu, 0) / lengths
-            lam /= lam.sum()
-            terms = np.abs(Z).T @ lam
-            residual = float(np.max(np.divide(np.abs(lam @ Z), terms, out=np.zeros(terms.size), where=terms > 0)))
-            best.append((residual, Separability(False, None, lam, residual)))
-    residual, answer = min(best, key=lambda pair: pair[0], default=(np.inf, None))
-    if answer is None or residual > 1e-9 * np.sqrt(N):
-        raise ArithmeticError(f"neither separable nor inseparable can be certified in float64: residual {residual:.1e}")
-    return answer
+        w, lam = rows.original(found[0] / rows.tops), np.maximum(found[1], 0.0) / lengths
+        certainty = rows.least(w)
+        if certainty > 0:
+            return Separability(True, w, None, certainty)
+        inside = exact.surrounded(rows.floats, lam) if rows.faithful else None
+        if inside is not None:
+            return _inseparable(Z, np.ldexp(inside, -rows.rows))
+        heavy = np.flatnonzero(lam)
+        first += [heavy[np.argsort(-found[1][heavy])], np.argsort(even @ found[0])[:2 * Z.shape[1] + 2]]
+    if rows.faithful:
+        flat = exact.untangled(rows.floats)
+        lengths = np.linalg.norm(flat, axis=1)
+        found = nearest_point(flat / lengths[:, None], np.ones(len(Z)))
+        inside = None if found is None else exact.surrounded(flat, np.maximum(found[1], 0.0) / lengths)
+        if inside is not None:
+            return _inseparable(Z, np.ldexp(inside, -rows.rows))
+    whole, det, weights = exact.decide(rows, np.concatenate([*first, [0]]))
+    if whole is None:
+        lam = np.zeros(len(Z))
+        lam[list(weights)] = list(map(float, weights.values()))
+        return _inseparable(Z, lam)
+    for w in rows.neighbours(whole, det):
+        certainty = rows.least(w)
+        if certainty > 0:
+            return Separability(True, w, None, certainty)
+    raise ArithmeticError("the samples are separable, but so narrowly that no w in float64 was found that separates them")
+
+
+def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
+    """What was proved, with a rounded λ and what it leaves: that by which least squares can change it no more."""
+    even = Z / np.maximum(np.abs(Z).max(axis=0), 1e-300)     # columns of size one, so that no sum overflows
+    on, best = np.flatnonzero(lam), np.inf
+    part = np.ldexp(lam[on], -np.frexp(lam.max())[1])
+    for _ in range(3):
+        part = part / part.sum()
+        terms = part @ np.abs(even[on])
+        left = np.divide(part @ even[on], terms, out=np.zeros(terms.size), where=terms > 0)
+        residual = float(np.abs(left).max())
+        if residual < best:
+            best, lam = residual, np.zeros(len(Z))
+            lam[on] = part
+        if best <= 4 * EPS:
+            break
+        rows = part[:, None] * even[on] / np.where(terms > 0, terms, 1.0)
+        with suppress(foreign.Unsolved):
+            off = foreign.ask("the rounding of λ", "numpy.linalg.lstsq", rows.T, left, rcond=1e-10)[0]
+            part = part * (1.0 - np.clip(off, -0.5, 0.5))
+    return Separability(False, None, lam, best)
 
 
 def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
@@ -139,7 +197,8 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     Parameters
     ----------
     X : (N, d), or (N, m, n) for predictors that are matrices
-    y : (N,) of ±1, or of classes 0 … K−1
+    y : (N,) labels
+        Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more, sorted, are K classes.
         With classes, w is (K, d) and the margin of a sample is min_{c ≠ y} ⟨w_y − w_c, x⟩.
     norm : Norm or its name, default l2
         Of w; of all its entries, row after row, where w is a matrix.
@@ -165,18 +224,19 @@ def max_margin(X: Any, y: Any, norm: Any = norms.l2) -> Limit:
     >>> print(limit.w.round(12), round(limit.margin, 12), limit.certified)
     [0.70710678 0.70710678] 1.414213562373 True
     """
-    Z, shape = labelled(X, y)
+    data = labelled(X, y)
     norm = checks.one_of("norm", norm, norms, Norm)
-    norm.fits(shape)
-    return widest(Z, shape, norm, separator(Z))
+    norm.fits(data.shape)
+    demand("norm", norm)
+    return replace(widest(data.Z, data.shape, norm, separator(data.Z, data.zeros)), classes=data.classes)
 
 
-def separator(Z: np.ndarray) -> np.ndarray:
-    """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none."""
+def separator(Z: np.ndarray, why: str = "") -> np.ndarray:
+    """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none, with what is known of why."""
     told = separate(Z)
     if told.w is None:
-        raise ValueError("X, y must be linearly separable to have a maximum margin; fb.separability has the certificate "
-                         "that they are not")
+        why = why or "fb.separability has the certificate that they are not"
+        raise ValueError(f"X, y must be linearly separable to have a maximum margin; {why}")
     return told.w
 
 
@@ -184,7 +244,11 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
     """The w of norm one, of the given shape, whose least ⟨w, z⟩ over the rows z is largest; ``start`` is a `separator`."""
     if norm.matrix is None and norm.ball is None and norm.convex is None and norm.shrink is None:
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
-    unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))            # to divide by a power of two is exact
+    power = int(np.frexp(np.abs(Z).max())[1])
+    Z = np.ldexp(Z, -power)                                  # to divide by a power of two is exact
+    unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))
+    if not 0 < unit < np.inf:
+        raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
     enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
     best = Bounds(Z / unit, norm)
     best.offer(start, np.ones(Z.shape[0]))
@@ -192,10 +256,16 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
         _search(best, 0.1 * enough)
         best.prove()
         if best.gap > enough:
+            for pair in narrow.solutions(best.Z, norm, best.lam):
+                best.offer(*pair)
+        if best.gap > enough:
             _round(best, enough)
+        margin = float(np.ldexp(best.lower * unit, power))
+    if not 0 < margin < np.inf:
+        raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is {margin:.1e} there")
     certified = best.gap <= enough
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin", "linear duality",
-                 (_unique(best, certified),), certified, best.gap, best.lam, best.lower * unit, norm)
+                 (_unique(best, certified),), certified, best.gap, best.lam, margin, norm)
 
 
 def _search(best: Bounds, enough: float) -> None:
@@ -230,7 +300,6 @@ def _round(best: Bounds, enough: float) -> None:
     or to be no larger than the margin (ℓ1), is cancelled by tiny weights on samples that are no support vectors: tiny
     numbers lie densely.
     """
-    from scipy.optimize import nnls
     Z, lam, w, ball = best.Z, best.lam, best.w, best.norm.ball
     on = lam > 0
     others = Z[~on].T
@@ -240,14 +309,15 @@ def _round(best: Bounds, enough: float) -> None:
         near = lam * factor
         best.offer(w * factor, near)
         if ball is not None and others.size:
-            pull = _exact_sums(Z[on], near[on])
+            pull = exact.sums(Z[on], near[on])
             if ball == "cube":
                 left = np.where(inside, pull, 0.0)
             else:
                 left = pull - np.where(w != 0, best.lower * np.sign(w), np.clip(pull, -best.lower, best.lower))
             size = float(np.abs(left).max())
-            with suppress(RuntimeError):                     # it ran out of iterations
-                near[~on] = nnls(others, -left / size)[0] * size if size > 0 else 0.0
+            with suppress(foreign.Unsolved):
+                near[~on] = 0.0 if size == 0 else size * foreign.ask(
+                    "the rest of λ", "scipy.optimize.nnls", others, -left / size)[0]
                 best.offer(w, near)
         if best.gap <= enough:
             return
@@ -278,13 +348,18 @@ class Bounds:
         """The columns' sums Σ_i A_ij x_i; exact ones are slow, so only where they can be seen."""
         sums = np.asarray(x.astype(np.longdouble) @ A, float)
         error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * float(np.linalg.norm(np.abs(x) @ np.abs(A)))
-        return _exact_sums(A, x) if self.exact and error > 1e-14 * np.abs(sums).max() else sums
+        return exact.sums(A, x) if self.exact and error > 1e-14 * np.abs(sums).max() else sums
 
     def offer(self, w: np.ndarray, lam: np.ndarray) -> None:
         """Keep w where it raises the lower bound, λ where it lowers the upper one."""
         length = self.norm(w) if np.isfinite(w).all() else 0.0
+        if not 1e-100 < length < 1e100 and np.isfinite(w).all() and w.any():
+            w = np.ldexp(w, -np.frexp(np.abs(w).max())[1])
+            length = self.norm(w)
         if 0 < length < np.inf:
             w = w if abs(length - 1.0) < 1e-12 else w / length
+            if not np.isfinite(w).all():
+                return
             margins = self.Z @ w
             near = margins <= margins.min() + 1e-12 * self.size * np.abs(w).sum()
             lower = float(self._sums(self.Z[near].T, w).min()) / self.norm(w)
@@ -298,18 +373,6 @@ class Bounds:
             upper = self.norm.dual(self._sums(self.Z[on], lam[on])) / fsum(lam[on])
             if 0 < upper < self.upper:
                 self.lam, self.upper = lam, upper
-
-
-def _exact_sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once: products split into two floats (Dekker 1971), then summed."""
-    def halves(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        high = 134217729.0 * v                               # 2^27 + 1
-        high = high - (high - v)
-        return high, v - high
-    x = x[:, None]
-    (a, b), (c, d), products = halves(A), halves(x), A * x
-    errors = b * d - (((products - a * c) - b * c) - a * d)
-    return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
 
 
 def _unique(best: Bounds, certified: bool) -> Hypothesis:
@@ -326,7 +389,6 @@ def _unique(best: Bounds, certified: bool) -> Hypothesis:
         return Hypothesis(statement, None, "the norm is not known to be strictly convex")
     if not certified:
         return Hypothesis(statement, None, "no maximiser is certified")
-    from scipy.optimize import linprog
     pull = best.lam @ Z
     s = units(Z, best.lower)
     rows = Z * (s / best.lower)
@@ -343,9 +405,9 @@ def _unique(best: Bounds, certified: bool) -> Hypothesis:
     A, b = A / lengths[:, None], b / lengths + 1e-12
     width = 0.0
     for along in np.random.default_rng(0).normal(size=(3 if free.any() else 0, int(free.sum()))):
-        ends = [linprog(sign * along, A_ub=A, b_ub=b, bounds=bounds, method="highs-ds", options=TIGHT) for sign in (1, -1)]
-        if any(end.status != 0 for end in ends):
+        ends = [minimiser(sign * along, A, b, bounds) for sign in (1, -1)]
+        if ends[0] is None or ends[1] is None:
             return Hypothesis(statement, None, "a linear program for the width of the optimal face failed")
-        width = max(width, float(np.abs(ends[0].x - ends[1].x).max()))
+        width = max(width, float(np.abs(ends[0][0] - ends[1][0]).max()))
     return Hypothesis(statement, True if width < 1e-6 else False if width > 1e-4 else None,
                       f"the optimal face is {width:.1e} wide along three random directions")

@@ -5,7 +5,6 @@ Nothing here is a proof: `fastbias.margins` makes that, from (w, λ) alone. A so
 """
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
@@ -13,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import potentials
+from fastbias import foreign, potentials
 from fastbias.norms import Norm
 from fastbias.potentials.base import independent_rows
 from fastbias.proximal import least, row_lengths
 
-__all__ = ["TIGHT", "Pair", "candidates", "largest_least", "nearest_point", "polished", "solve_tightly", "units"]
+__all__ = ["Pair", "candidates", "largest_least", "minimiser", "nearest_point", "polished", "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -29,10 +28,10 @@ def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
 
     With h = 1 and rows of length one w is the point of their hull that is nearest to 0. (Lawson, Hanson 1974, ch. 23.)
     """
-    from scipy.optimize import nnls
     try:
-        mu = nnls(np.vstack([Z.T, h]), np.append(np.zeros(Z.shape[1]), 1.0), maxiter=30 * Z.shape[0] + 300)[0]
-    except RuntimeError:                                      # it ran out of iterations
+        mu = foreign.ask("the nearest point of a hull", "scipy.optimize.nnls", np.vstack([Z.T, h]),
+                         np.append(np.zeros(Z.shape[1]), 1.0), maxiter=30 * Z.shape[0] + 300)[0]
+    except foreign.Unsolved:
         return None
     total = float(mu.sum())
     return (mu @ Z / total, mu) if total > 0 else None
@@ -41,7 +40,7 @@ def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
 def largest_least(Z: np.ndarray) -> Pair | None:
     """The largest least margin over the cube, and its multipliers, by linear programming."""
     N, d = Z.shape
-    found = _program(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]), np.zeros(N),
+    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]), np.zeros(N),
                      [(-1, 1)] * d + [(None, 1)])
     return None if found is None else (found[0][:d], found[1])
 
@@ -60,7 +59,7 @@ def candidates(Z: np.ndarray, norm: Norm, margin: float) -> Iterator[Pair]:
     """
     found: Iterator[Pair | None]
     if norm.matrix is not None:
-        found = iter([_quadratic(Z, _Half(norm.matrix(Z.shape[1])), margin)])
+        found = iter([_quadratic(Z, norm.matrix(Z.shape[1]), margin)])
     elif norm.ball is not None:
         ball = norm.ball
         found = (_polytope(Z, ball, *scale) for scale in _scales(Z, margin))
@@ -79,6 +78,9 @@ def _scales(Z: np.ndarray, margin: float) -> list[tuple[np.ndarray, float]]:
 def _conic(Z: np.ndarray, norm: Norm, scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
     """By the norm's convex face, and by its proximal map where it has one: first where features are of one size."""
     cone: Iterator[Pair | None] = (_convex(Z, norm, *scale) for scale in scales if norm.convex is not None)
+    if norm.power is not None and not 1.01 < norm.power < 100:                # a polytope, or nearly
+        ball = "cube" if norm.power > 2 else "cross-polytope"
+        cone = chain((_polytope(Z, ball, *scale) for scale in scales), cone)
     if norm.shrink is None:
         return cone
     columns = np.abs(Z).max(axis=0)
@@ -87,18 +89,24 @@ def _conic(Z: np.ndarray, norm: Norm, scales: list[tuple[np.ndarray, float]]) ->
     return chain(near, cone) if even else chain(cone, near)
 
 
-def _quadratic(Z: np.ndarray, half: _Half, margin: float) -> Pair | None:
-    rows = half.solve(Z.T).T
-    lengths = row_lengths(rows)
-    found = nearest_point(rows / lengths[:, None], margin / lengths)
-    return None if found is None else (half.solve(found[0], transposed=True), found[1] / lengths)
+def _quadratic(Z: np.ndarray, D: np.ndarray, margin: float) -> Pair | None:
+    with suppress(foreign.Unsolved), foreign.guarded("the nearest point of a hull"):
+        half = _Half(D)
+        rows = half.solve(Z.T).T
+        lengths = row_lengths(rows)
+        found = nearest_point(rows / lengths[:, None], margin / lengths)
+        return None if found is None else (half.solve(found[0], transposed=True), found[1] / lengths)
+    return None
 
 
-def _program(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
+def minimiser(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
     """A minimiser of c·x subject to Ax ≤ b, and the multipliers of Ax ≤ b, by the simplex method."""
-    from scipy.optimize import linprog
     for options in (TIGHT, {}):
-        answer = linprog(c, A_ub=A, b_ub=b, bounds=bounds, method="highs-ds", options=options)
+        try:
+            answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b, bounds=bounds,
+                                 method="highs-ds", options=options)
+        except foreign.Unsolved:
+            return None
         if answer.status == 0:
             return np.asarray(answer.x), -np.asarray(answer.ineqlin.marginals)
     return None
@@ -109,11 +117,11 @@ def _polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | 
     (N, d), rows = Z.shape, Z * (s / margin)
     s = s / s.max()                                           # prices of size one, which the solver's tolerance suits
     if ball == "cross-polytope":
-        found = _program(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
+        found = minimiser(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
         return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
     eye, ones = np.eye(d), (1.0 / s)[:, None]
     lengths = 1.0 / ones                                      # |u| ≤ t/s, in rows of size one
-    found = _program(np.append(np.zeros(d), 1.0), np.block([[-rows, np.zeros((N, 1))], [eye * lengths, -ones * lengths],
+    found = minimiser(np.append(np.zeros(d), 1.0), np.block([[-rows, np.zeros((N, 1))], [eye * lengths, -ones * lengths],
                                                             [-eye * lengths, -ones * lengths]]),
                      np.concatenate([-np.ones(N), np.zeros(2 * d)]), [(None, None)] * d + [(0, None)])
     return None if found is None else (found[0][:d] * s, found[1][:N])
@@ -121,13 +129,14 @@ def _polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | 
 
 def _convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | None:
     """The same by the norm's convex face, for u = w/s."""
-    import cvxpy as cp
+    cp: Any = foreign.library("cvxpy")
     assert norm.convex is not None
-    u = cp.Variable(Z.shape[1])
-    margins = [(Z * (s / margin)) @ u >= 1]
-    if not solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, cp.multiply(s, u))), margins)):
-        return None
-    return np.asarray(u.value) * s, np.asarray(margins[0].dual_value)
+    with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
+        u = cp.Variable(Z.shape[1])
+        margins = [(Z * (s / margin)) @ u >= 1]
+        if solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, cp.multiply(s, u))), margins)):
+            return np.asarray(u.value) * s, np.asarray(margins[0].dual_value)
+    return None
 
 
 def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm], margin: float) -> Iterator[Pair | None]:
@@ -153,10 +162,9 @@ def solve_tightly(program: Any) -> bool:
 
     Afresh each time: a warm start would keep the scaling that suited the first values of the parameters.
     """
-    import cvxpy as cp
+    cp: Any = foreign.library("cvxpy")
     for tolerance in (1e-12, 1e-10, 1e-8):
-        with warnings.catch_warnings(), suppress(cp.SolverError, ValueError, ArithmeticError):
-            warnings.simplefilter("ignore")
+        with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
             program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
             if program.status in ("optimal", "optimal_inaccurate") and all(
                     v.value is not None and np.isfinite(v.value).all() for v in program.variables()):
@@ -181,7 +189,7 @@ def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray, exchange
                 break
             seen.add(chosen.tobytes())
             mu = np.zeros(Z.shape[0])
-            for v, part in _exact(Z[chosen], norm, at, lam[chosen]):
+            for v, part in _until_failure(_exact(Z[chosen], norm, at, lam[chosen])):
                 mu[chosen] = part
                 yield v, np.maximum(mu, 0.0)
                 at = v
@@ -193,6 +201,17 @@ def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray, exchange
                 chosen[np.argmin(mu)] = False
             elif behind.max() > 1e-14:
                 chosen[np.argmax(behind)] = True
+
+
+def _until_failure(pairs: Iterator[Pair]) -> Iterator[Pair]:
+    """What a computation yields until the linear algebra under it fails."""
+    with suppress(foreign.Unsolved):
+        while True:
+            with foreign.guarded("the equations of support vectors"):
+                pair = next(pairs, None)
+            if pair is None:
+                return
+            yield pair
 
 
 def _supports(Z: np.ndarray, w: np.ndarray, lam: np.ndarray) -> Iterator[np.ndarray]:
@@ -260,8 +279,8 @@ class _Half:
         """R⁻¹x or R⁻ᵀx, for x (d,) or (d, k)."""
         if self.D.ndim == 1:
             return x / (self.root if x.ndim == 1 else self.root[:, None])
-        from scipy.linalg import solve_triangular
-        return np.asarray(solve_triangular(self.root, x, trans="T" if transposed else "N", lower=True))
+        solve: Any = foreign.library("scipy.linalg").solve_triangular
+        return np.asarray(solve(self.root, x, trans="T" if transposed else "N", lower=True))
 
     def product(self, x: np.ndarray) -> np.ndarray:
         """D x."""
@@ -274,7 +293,7 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
 
     For quadratic f that is iterative refinement of a least-squares problem with its multipliers (Björck 1967).
     """
-    from scipy.linalg import qr, solve_triangular
+    linalg: Any = foreign.library("scipy.linalg")
     lengths = row_lengths(S)
     columns = np.abs(S).max(axis=0)
     even = S / np.where(columns > 0, columns, 1.0)
@@ -289,14 +308,15 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
             new = hessian(np.asarray(w, float))
             if half is None or not np.array_equal(half.D, new.D):
                 half = new
-                Q, T, order = qr(half.solve(np.asarray(A.T, float)), mode="economic", pivoting=True, check_finite=False)
+                Q, T, order = linalg.qr(half.solve(np.asarray(A.T, float)), mode="economic", pivoting=True,
+                                        check_finite=False)
             f, g = half.solve(np.asarray(f, float)), np.asarray(g, float)
             if not (np.isfinite(T).all() and np.isfinite(f).all() and np.isfinite(g).all() and np.diag(T).all()):
                 return
-            z, inside = solve_triangular(T, g[order], trans="T"), Q.T @ f
+            z, inside = linalg.solve_triangular(T, g[order], trans="T"), Q.T @ f
             w = w + half.solve(f + Q @ (z - inside), transposed=True)
             mu = mu.copy()
-            mu[order] += solve_triangular(T, z - inside)
+            mu[order] += linalg.solve_triangular(T, z - inside)
             weights = np.zeros(S.shape[0])
             weights[rows] = np.asarray(mu, float) / lengths[rows]
             if not (np.isfinite(np.asarray(w, float)).all() and np.isfinite(weights).all()):
@@ -307,14 +327,14 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
 
 def _equations(A: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Solve Ax = b, or its least squares: rows and columns of size one, refined with residuals in extended precision."""
-    from scipy.linalg import lstsq
     rows = _power(np.abs(A).max(axis=1, initial=0.0))
     columns = _power(np.abs(A / rows[:, None]).max(axis=0, initial=0.0))
     scaled = A / rows[:, None] / columns
     wide, goal = scaled.astype(np.longdouble), (b / rows).astype(np.longdouble)
     x = np.zeros(A.shape[1], np.longdouble)
     for _ in range(3):
-        x = x + lstsq(scaled, np.asarray(goal - wide @ x, float), lapack_driver="gelsy")[0]
+        x = x + foreign.ask("the equations of support vectors", "scipy.linalg.lstsq", scaled,
+                            np.asarray(goal - wide @ x, float), lapack_driver="gelsy")[0]
     return np.asarray(x, float) / columns
 
 

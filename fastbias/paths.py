@@ -1,140 +1,25 @@
-"""Explicit regularisation, to hold implicit bias against: minimum norms, and the paths ŵ(λ) of §2.4 and ŵ(c) of §3.2."""
+"""Explicit regularisation, to hold implicit bias against: the paths ŵ(λ) of §2.4 and ŵ(c) of §3.2."""
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fastbias import checks, norms, potentials
-from fastbias.limits import CERTIFIED, Hypothesis, Limit
-from fastbias.margins import CONIC, separate, widest
+from fastbias import checks, foreign, norms
+from fastbias.laws import demand
+from fastbias.margins import separate, widest
+from fastbias.minima import minimum_norm, of_size_one
 from fastbias.norms import Norm
 from fastbias.oracles import solve_tightly
-from fastbias.problem import Data, Unreachable, gather, reachable
-from fastbias.projections import bregman_projection, feasibility
-from fastbias.proximal import least, row_lengths
+from fastbias.problem import Data, Unreachable, gather
+from fastbias.sizes import worst
 
-__all__ = ["BallPath", "RegularisationPath", "l1_path", "minimum_norm", "regularisation_path"]
+__all__ = ["BallPath", "RegularisationPath", "l1_path", "regularisation_path"]
 
-
-def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
-    """Solve argmin ‖w‖ subject to Xw = y, with its certificate.
-
-    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their proximal map where they have
-    one (50 × 50 matrices with 750 known entries: ten seconds on one core), else by their convex face.
-
-    Parameters
-    ----------
-    X : (N, d), or (N, m, n) for matrices
-    y : (N,)
-        The equations ⟨w, x_n⟩ = y_n.
-    norm : Norm or its name, default l1
-
-    Returns
-    -------
-    Limit
-        ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every solution's norm from below;
-        ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the relative residual of Xw = y; ``certified``: it is at most
-        1e-10 (1e-8 in norms with no more than a convex face: spectral). A minimiser need not be the only one where the norm
-        is not strictly convex.
-
-    Raises
-    ------
-    ValueError
-        Where Xw = y has no solution, or an argument is bad.
-
-    Examples
-    --------
-    >>> import fastbias as fb
-    >>> print(fb.minimum_norm([[1, 2]], [1]).w + 0.0)
-    [0.  0.5]
-    """
-    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
-    shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1)
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    norm = checks.one_of("norm", norm, norms, Norm)
-    norm.fits(shape)
-    d, enough = X.shape[1], CERTIFIED
-    reachable(X, y)
-    if norm.matrix is not None:
-        psi = potentials.euclidean if norm.matrix is np.eye else potentials.quadratic(norm.matrix(d))
-        found = bregman_projection(X, y, psi, np.zeros(d))
-        w, nu = found.w, found.dual
-    elif norm.ball is not None:
-        w, nu = _linear_program(X, y, norm.ball)
-    elif norm.power is not None:                             # argmin ‖w‖_p is the projection of 0 with a power of it
-        psi = potentials.squared_lp(norm.power) if norm.power <= 2 else potentials.power(norm.power)
-        found = bregman_projection(X, y, psi, np.zeros(d))
-        w, nu = found.w, found.dual
-    else:
-        w, nu = _gauge_program(X, y, norm)
-        enough = CERTIFIED if norm.shrink is not None else CONIC
-    gap, nu = _proved(X, y, norm, w, nu)
-    rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True, f"{norm.dual(nu @ X):.16g}"),)
-    return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows, gap <= enough, gap, nu)
-
-
-def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray, nu: np.ndarray) -> tuple[float, np.ndarray]:
-    """The larger of the two relative residuals that w and a multiple of ν leave, and that multiple: ‖Xᵀν‖⋆ = 1."""
-    size, dual = norm(w), norm.dual(nu @ X)
-    nu = nu / dual if dual > 0 else nu
-    return max(abs(size - float(nu @ y)) / size if size > 0 else 0.0, feasibility(X, y, w)), nu
-
-
-def _linear_program(X: np.ndarray, y: np.ndarray, ball: str) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); returns w and the multipliers of Xw = y.
-
-    The solver's tolerances are absolute, so rows and right-hand side are brought to size one first.
-    """
-    from scipy.optimize import linprog
-    lengths = row_lengths(X)
-    X, y = X / lengths[:, None], y / lengths
-    unit = float(np.abs(y).max()) or 1.0
-    y = y / unit
-    N, d = X.shape
-    if ball == "cross-polytope":
-        answer = linprog(np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None), method="highs-ds")
-        return (answer.x[:d] - answer.x[d:]) * unit, np.asarray(answer.eqlin.marginals / lengths)
-    eye, ones = np.eye(d), np.ones((d, 1))
-    answer = linprog(np.append(np.zeros(d), 1.0), A_ub=np.block([[eye, -ones], [-eye, -ones]]), b_ub=np.zeros(2 * d),
-                     A_eq=np.hstack([X, np.zeros((N, 1))]), b_eq=y, bounds=[(None, None)] * d + [(0, None)],
-                     method="highs-ds")
-    return answer.x[:d] * unit, np.asarray(answer.eqlin.marginals / lengths)
-
-
-def _gauge_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise by the proximal map, and where that fails by the convex face."""
-    if norm.shrink is None:
-        return _convex_program(X, y, norm)
-    lengths = row_lengths(X)
-    rows, goal, best = X / lengths[:, None], y / lengths, (np.inf, np.zeros(X.shape[1]), np.zeros(y.size))
-    inverse = np.linalg.pinv(rows @ rows.T, rcond=1e-12, hermitian=True)
-    attempts = (lambda: least(X, y, norm.shrink), lambda: [_convex_program(X, y, norm)] if norm.convex else [])
-    for attempt in attempts:
-        for w, nu in attempt():
-            for _ in range(2):                               # onto the equations themselves
-                w = w + (inverse @ (goal - rows @ w)) @ rows
-            best = min(best, (_proved(X, y, norm, w, nu)[0], w, nu), key=lambda found: found[0])
-            if best[0] <= 0.1 * CERTIFIED:
-                break
-        if best[0] <= CERTIFIED or not y.any():
-            break
-    return best[1:]
-
-
-def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
-    import cvxpy as cp
-    if norm.convex is None:
-        raise ValueError(f"norm must have a convex face to be minimised, got {norm!r}")
-    w, size, unit = cp.Variable(X.shape[1]), float(np.linalg.norm(X, 2)), float(np.linalg.norm(y)) or 1.0
-    equations = [(X / size) @ w == y / unit]
-    if not solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, w)), equations)):
-        raise ArithmeticError("the convex solver failed at every tolerance")
-    nu = np.asarray(equations[0].dual_value)
-    return np.asarray(w.value) * unit / size, nu if nu @ y >= 0 else -nu
+MOST = 2 ** 31        # numbers of a path
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,32 +72,71 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
     Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4. (scikit-learn's objective
     is ‖Xw − y‖²/2N + α‖w‖₁, so λ = 2Nα.)
     """
-    import cvxpy as cp
     X = checks.array("X", X, "an (N, d)", dims=2)
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    top = 2.0 * float(np.abs(X.T @ y).max())
+    rows, goal, scale = of_size_one(X, y)                          # X and y of size one: w and λ are in other units there
+    largest, unit = np.abs(X).max() or 1.0, np.abs(y).max() or 1.0
+    with np.errstate(all="ignore"):
+        top = 2.0 * float(np.abs((X / largest).T @ (y / unit)).max()) * largest * unit
+    if not top < np.inf:
+        raise ValueError("X, y must be of sizes at which λ_max = 2‖Xᵀy‖_∞ fits into float64, "
+                         f"got |x| up to {largest:.3g} and |y| up to {unit:.3g}")
     if np.ndim(lambdas) == 0:
         count = checks.whole("lambdas", lambdas, least=2)
+        if count * X.shape[1] > MOST:
+            raise ValueError(f"lambdas must be so few that the path fits into memory, got {count} of {X.shape[1]} "
+                             f"coefficients, {count * X.shape[1] * 8 / 1e9:.3g} GB")
         grid = np.geomspace(top if top > 0 else 1.0, 1e-4 * (top if top > 0 else 1.0), count)
     else:
         grid = np.sort(checks.steps("lambdas", lambdas, above=0))[::-1].copy()
-    size, unit = float(np.linalg.norm(X, 2)) or 1.0, float(np.linalg.norm(y)) or 1.0
-    w, weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)           # in units in which X and y are of size one
-    program = cp.Problem(cp.Minimize(cp.sum_squares((X / size) @ w - y / unit) + weight * cp.norm1(w)))
-    rows = []
-    for value in grid:
-        weight.value = value / (size * unit)
-        program.solve(cp.CLARABEL)
-        rows.append(_polish(X, y, float(value), np.asarray(w.value) * unit / size))
-    W = np.array(rows)
-    return RegularisationPath(grid, W, np.array([_violation(X, y, v, row) for v, row in zip(grid, W, strict=True)])
-                              / max(top, 1e-300))
+    if not top > 0:
+        return RegularisationPath(grid, np.zeros((grid.size, X.shape[1])), np.zeros(grid.size))
+    if grid[-1] < 1e-14 * top:
+        raise ValueError(f"lambdas must be at least 1e-14 of λ_max = {top:.6g}, where rounding hides what they say, got "
+                         f"{grid[-1]:.3g}; the end of the path is fb.minimum_norm(X, y, 'l1')")
+    highest = 2.0 * float(np.abs(rows.T @ goal).max())
+    solve = _Lasso(rows, goal)
+    found = [solve(highest * min(float(value) / top, 1.0)) for value in grid]
+    return RegularisationPath(grid, np.array([w for w, _ in found]) * scale,
+                              np.array([left for _, left in found]) / highest)
+
+
+class _Lasso:
+    """Min ‖Xw − y‖² + λ‖w‖₁ for X and y of size one, at one λ after another."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
+        cp = self.cp = foreign.library("cvxpy")
+        self.X, self.y, self.rough = X, y, np.zeros(X.shape[1])
+        self.w, self.weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)
+        self.program = cp.Problem(cp.Minimize(cp.sum_squares(X @ self.w - y) + self.weight * cp.norm1(self.w)))
+
+    def __call__(self, weight: float) -> tuple[np.ndarray, float]:
+        """W and its violation; where the solver fails, from the w of the λ before."""
+        with suppress(foreign.Unsolved), foreign.guarded("the convex program of the path"):
+            self.weight.value = weight
+            self.program.solve(self.cp.CLARABEL)
+            if self.w.value is not None and np.isfinite(self.w.value).all():
+                self.rough = np.asarray(self.w.value)
+        w = _polish(self.X, self.y, weight, self.rough)
+        left = _violation(self.X, self.y, weight, w)
+        if left > 1e-12 * weight and self.end is not None:    # solvers cannot see a λ this small: its end can
+            other = _polish(self.X, self.y, weight, self.end)
+            if _violation(self.X, self.y, weight, other) < left:
+                w, left = other, _violation(self.X, self.y, weight, other)
+        return w, left
+
+    @cached_property
+    def end(self) -> np.ndarray | None:
+        """Where the path goes as λ → 0, if Xw = y has solutions."""
+        with suppress(Unreachable, ArithmeticError):
+            return minimum_norm(self.X, self.y, norms.l1).w
+        return None
 
 
 def _violation(X: np.ndarray, y: np.ndarray, weight: float, w: np.ndarray) -> float:
     """The largest violation of the optimality conditions of ‖Xw − y‖² + λ‖w‖₁."""
     pull = 2.0 * X.T @ (y - X @ w)
-    return float(max(np.max(np.abs(pull) - weight), 0.0, np.abs(pull - weight * np.sign(w))[w != 0].max(initial=0.0)))
+    return worst(np.abs(pull) - weight, np.abs(pull - weight * np.sign(w))[w != 0])
 
 
 def _polish(X: np.ndarray, y: np.ndarray, weight: float, rough: np.ndarray) -> np.ndarray:
@@ -222,7 +146,9 @@ def _polish(X: np.ndarray, y: np.ndarray, weight: float, rough: np.ndarray) -> n
         active = np.abs(rough) > cut * max(float(np.abs(rough).max()), 1e-300)
         w = np.zeros(rough.size)
         A = X[:, active]
-        w[active] = np.linalg.lstsq(A.T @ A, A.T @ y - weight / 2.0 * np.sign(rough[active]), rcond=None)[0]
+        if active.any():
+            w[active] = foreign.ask("the path's linear equations", "numpy.linalg.lstsq", A.T @ A,
+                                    A.T @ y - weight / 2.0 * np.sign(rough[active]), rcond=None)[0]
         if _violation(X, y, weight, w) < _violation(X, y, weight, best):
             best = w
     return best
@@ -285,6 +211,8 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
     data = gather(X, y, loss)
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
+    demand("norm", norm)
+    demand("loss", data.loss)
     if norm.convex is None:
         raise ValueError(f"norm must have a convex face for its regularisation path, got {norm!r}")
     grid = np.sort(checks.steps("radii", radii, above=0))
@@ -295,7 +223,7 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
             w, value, gap = root, _pull(data, root)[0], 0.0
         else:
             along = w + (c - norm(w)) * direction            # far out the path is a line: w moves along the maximum margin
-            starts = [w, *(v * (c / norm(v)) for v in (w, direction, along) if v.any())]
+            starts = [w, *(v * (c / norm(v)) for v in (w, direction, along) if norm(v) > 0)]
             found = []
             for start in sorted(starts, key=lambda v: _pull(data, v)[0]):          # the nearest; others where it stalls
                 found.append(newton.minimum(start, c))
@@ -330,7 +258,7 @@ class _Newton:
     """Newton's method on log L over the ball ‖w‖ ≤ c, each step a cone program."""
 
     def __init__(self, data: Data, norm: Norm) -> None:
-        import cvxpy as cp
+        cp = foreign.library("cvxpy")
         self.data, self.norm = data, norm
         n = data.size
         self.move, self.at, self.unit = cp.Variable(n), cp.Parameter(n), cp.Parameter(nonneg=True)
@@ -361,15 +289,18 @@ class _Newton:
         return best
 
     def _gap(self, w: np.ndarray, g: np.ndarray, c: float) -> float:
-        return max(float(c * self.norm.dual(g) - g @ w), 0.0)
+        return worst(c * self.norm.dual(g) - g @ w) if np.isfinite(g).all() else np.inf
 
     def _step(self, w: np.ndarray, g: np.ndarray, c: float) -> np.ndarray | None:
         """The step to the minimum of the quadratic model, in units of its curvature: far out it is much shorter than c."""
-        R = _curvature(self.data, w, g)
-        size = float(np.linalg.norm(R, 2))
-        unit = min(c, 1.0 / size) if size > 0 else c
-        self.root.value, self.pull.value, self.at.value, self.unit.value = R * unit, g * unit, w / c, unit / c
-        return np.asarray(self.move.value) * unit if solve_tightly(self.model) else None
+        with suppress(foreign.Unsolved), foreign.guarded("a step along the regularisation path"):
+            R = _curvature(self.data, w, g)
+            size = float(np.linalg.norm(R, 2))
+            unit = min(c, 1.0 / size) if size > 0 else c
+            self.root.value, self.pull.value, self.at.value, self.unit.value = R * unit, g * unit, w / c, unit / c
+            if solve_tightly(self.model) and np.isfinite(self.move.value).all():
+                return np.asarray(self.move.value) * unit
+        return None
 
 
 def _shrink(w: np.ndarray, norm: Norm, c: float) -> np.ndarray:

@@ -149,11 +149,12 @@ class Plan:
         if self._running:
             raise RuntimeError("plan.run must not be called from within its own callback")
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
-        rows = recording.rows(record, self.t, stop)
+        rows = recording.rows(record, self.t, stop, self.problem.start.size + 1)
         log_target = -np.inf if until is None else checks.number("until", until)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
-        every = checks.number("every", every, above=0)
+        every, progress, strict = checks.number("every", every, above=0), *(
+            checks.flag(label, value) for label, value in (("progress", progress), ("strict", strict)))
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
         records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
@@ -290,7 +291,7 @@ class Plan:
             Where no theorem covers the combination, or a hypothesis is known to be False; it names the example or
             proposition that shows why, and the nearest theorem.
         """
-        return theory.limit(self._here(), flow)
+        return theory.limit(self._here(), checks.flag("flow", flow))
 
     def fast_forward(self, log_t: float, record: Any = None, rtol: float = 1e-10, max_steps: Any = 1_000_000) -> Trace:
         """Where the run is at log t, for any t: exact steps first, then the method's modified field in log time.
@@ -440,7 +441,10 @@ class Plan:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
         w = self.problem.predictor(u)
-        finite = np.isfinite(w).all(axis=1)               # a model may leave float64 where its parameters do not
+        beyond = ~(log_loss < np.inf)                     # predictions may leave float64 where parameters do not
+        log_loss = np.where(beyond, [self.problem.log_loss(row) if far else 0.0 for row, far in zip(u, beyond, strict=True)],
+                            log_loss)
+        finite = np.isfinite(w).all(axis=1) & (log_loss < np.inf)
         if not finite.all() and finite.any():
             t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]
         return Trace(t, u, w.reshape(t.size, *self.problem.shape), log_loss, status, message, self.problem)

@@ -5,24 +5,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias import checks, losses, models
+from fastbias import checks, foreign, losses, models
 from fastbias.abi import Piece
 from fastbias.doors import call
 from fastbias.losses import Loss
+from fastbias.losses.base import log_beyond
 from fastbias.methods import Method
 from fastbias.models import Model
 from fastbias.models.base import Start
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
+from fastbias.sizes import length, lengths, misfits, row_lengths, worst
 from fastbias.steps import StepRule
 
-__all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "signed"]
+__all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "signed", "zero_rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,7 @@ class Data:
     y: np.ndarray
     loss: Loss
     shape: tuple[int, ...]  # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
+    classes: np.ndarray | None = field(default=None, kw_only=True)  # what the labels −1, +1 or 0 … K−1 were called, sorted
 
     @property
     def size(self) -> int:
@@ -77,17 +81,19 @@ class Data:
 
     def off_cone(self, w: np.ndarray, limit: np.ndarray) -> float:
         """Return how far −∇L(w)/‖∇L(w)‖₂ is from the cone of the support vectors of a direction: Lemma 8's residual."""
-        from scipy.optimize import nnls
         margins = self.Z @ limit.ravel()
         support = self.Z[margins <= margins.min() + 1e-9 * abs(margins.min())]
         g = self.pull(w.ravel())[1]
-        size = float(np.linalg.norm(g))
-        return float(nnls(support.T, g / size)[1]) if size > 0 else float("nan")
+        size = length(g)
+        if not 0 < size < np.inf:
+            return float("nan")
+        return float(foreign.ask("the distance from the cone", "scipy.optimize.nnls", support.T, g / size)[1])
 
     @cached_property
     def spread(self) -> float:
         """The largest singular value of X."""
-        return float(np.linalg.norm(self.X, 2))
+        largest = float(np.abs(self.X).max()) or 1.0
+        return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm", self.X / largest, 2)) * largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +111,16 @@ class Problem(Data):
         return self.model.predictor(u, self.size)
 
     def log_loss(self, u: np.ndarray) -> float:
-        """Return log L at u (n,)."""
+        """Return log L at u (n,), also where the predictions are beyond float64; infinity or NaN where log L is."""
         with np.errstate(over="ignore", invalid="ignore"):     # a run that ended there may stand at 1e308
-            p = self.predictions(self.predictor(u))
-        return float(call(self.loss.log_loss, self.loss.params, p, self.y))
+            w = self.predictor(u)
+            p = self.predictions(w)
+        if np.isfinite(p).all() or not np.isfinite(w).all():
+            return float(call(self.loss.log_loss, self.loss.params, p, self.y))
+        _, powers = np.frexp([np.abs(w).max(), np.abs(self.X).max()])
+        rows = np.ldexp(self.X, -powers[1])
+        p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
+        return log_beyond(self.loss, p, self.y, int(powers.sum()))
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
@@ -138,21 +150,34 @@ def signed(X: np.ndarray, y: np.ndarray, classes: int = 1) -> np.ndarray:
     return Z.reshape(sample.size, -1)
 
 
-def gather(X: Any, y: Any, loss: Any, classes: int = 0) -> Data:
-    """Check and convert data and loss, for at least so many classes; raises ValueError or TypeError with one sentence."""
+def zero_rows(X: np.ndarray) -> str:
+    """Say which samples are all zeros, and what follows; "" where none is."""
+    rows = np.flatnonzero(~X.reshape(len(X), -1).any(axis=1))
+    if not rows.size:
+        return ""
+    if rows.size == 1:
+        return f"row {rows[0]} of X is all zeros, so its margin is 0 for every w"
+    shown = ", ".join(map(str, rows[:4])) + (", …" if rows.size > 4 else "")
+    return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
+
+
+def gather(X: Any, y: Any, loss: Any, known: np.ndarray | None = None) -> Data:
+    """Check and convert data and loss; ``known`` is what the labels of other data were called, for the same mapping.
+
+    Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
+    """
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
     shape = X.shape[1:]
     X = X.reshape(X.shape[0], -1)
+    loss = checks.one_of("loss", loss, losses, Loss)
+    if loss.classes and len(shape) > 1:
+        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {(X.shape[0], *shape)}")
+    if loss.kind == "monotone":
+        y, names = checks.labels("y", y, X.shape[0], where=f" for the {loss.name} loss", signs=not loss.classes, known=known)
+        return Data(X, y, loss, (names.size, *shape) if loss.classes else shape, classes=names)
     y = checks.array("y", y, "an (N,) array", dims=1)
     if y.size != X.shape[0]:
         raise ValueError(f"y must have one entry for each row of X, got {y.size} entries for {X.shape[0]} rows")
-    loss = checks.one_of("loss", loss, losses, Loss)
-    if loss.classes:
-        if len(shape) > 1:
-            raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {(X.shape[0], *shape)}")
-        shape = (checks.classes(y, f" for the {loss.name} loss", classes), *shape)
-    elif loss.kind == "monotone":
-        checks.signs(y, f" for the {loss.name} loss")
     return Data(X, y, loss, shape)
 
 
@@ -197,7 +222,10 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     start = _start(start, n, data.size, method, model, shape)
     if not np.isfinite(model.predictor(start, data.size)).all():
         raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} model beyond float64")
-    return Problem(X, y, loss, shape, method, model, start, _rule(data, method, model))
+    problem = Problem(X, y, loss, shape, method, model, start, _rule(data, method, model), classes=data.classes)
+    if start.any() and not problem.log_loss(start) < np.inf:
+        raise ValueError(f"start must have a {loss.name} loss whose logarithm is finite, got {checks.short(start)}")
+    return problem
 
 
 def _rule(data: Data, method: Method, model: Model) -> StepRule:
@@ -222,13 +250,18 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
     if not model.linear or method.family not in ("gradient", "steepest", "coordinate", "accelerated"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
                          "coordinate descent on the linear model")
-    return replace(rule, params=np.array([rule.params[0], max(radius(data, method.geometry) ** 2, 1e-300)]))
+    B = radius(data, method.geometry)
+    if not B < 1e150:
+        raise ValueError(f"X must have samples of a length under 1e150 for {rule!r}, which divides by its square, got {B:g}")
+    return replace(rule, params=np.array([rule.params[0], max(B * B, 1e-300)]))
 
 
 def radius(data: Data, geometry: Any = None) -> float:
     """B = max ‖z‖⋆ over the rows z, in the dual of a norm (ℓ2 for anything else)."""
-    dual = geometry.dual if isinstance(geometry, Norm) else lambda rows: np.linalg.norm(rows, axis=1)
-    return float(np.max(dual(data.Z)))
+    dual = geometry.dual if isinstance(geometry, Norm) else lengths
+    largest = float(np.abs(data.Z).max())                  # lengths are squared: not before they are of size one
+    unit = float(np.exp2(np.floor(np.log2(largest)))) if 0 < largest < np.inf else 1.0
+    return float(np.max(dual(data.Z / unit))) * unit
 
 
 def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:
@@ -244,8 +277,10 @@ def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: t
                              "singular at argmin ψ")
         if method.constraint is None:
             return psi.start(n)
-        start = psi.project(*method.constraint, np.zeros(n))[0]
-        if not np.isfinite(start).all() or _off(method.constraint, start) > 1e-9 or not _inside(psi, start):
+        with suppress(foreign.Unsolved):
+            start = psi.project(*method.constraint, np.zeros(n))[0]
+        found = start is not None and np.isfinite(start).all() and _off(method.constraint, start) <= 1e-9
+        if not found or not _inside(psi, start):
             raise ValueError(f"constraint must have a point inside the domain of the {psi.name} potential to start from")
         return start
     if isinstance(start, Start):
@@ -262,7 +297,7 @@ def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: t
         raise ValueError(f"start must lie where the metric {method.geometry!r} is defined, got {checks.short(start)}")
     if method.constraint is not None:
         off = _off(method.constraint, start)
-        if off > 1e-9:
+        if not off <= 1e-9:
             raise ValueError(f"start must satisfy the constraint Gw = h, got a relative residual of {off:.3g}")
     return start
 
@@ -299,8 +334,7 @@ def _inside(psi: Potential, w: np.ndarray) -> bool:
 
 def _off(constraint: tuple[np.ndarray, np.ndarray], w: np.ndarray) -> float:
     """The largest |Qw − c| relative to the terms of its sums."""
-    Q, c = constraint
-    return float(np.max(np.abs(Q @ w - c) / np.maximum(np.abs(Q) @ np.abs(w) + np.abs(c), 1e-300)))
+    return worst(misfits(*constraint, w))
 
 
 class Unreachable(ValueError):  # noqa: N818 (it names the event)
@@ -308,11 +342,27 @@ class Unreachable(ValueError):  # noqa: N818 (it names the event)
 
 
 def reachable(X: np.ndarray, y: np.ndarray) -> None:
-    """Raise `Unreachable` where Xw = y has no solution: with rows of length one, a least-squares residual over 1e-9."""
-    lengths = np.linalg.norm(X, axis=1)
-    scale = np.where(lengths > 0, lengths, 1.0)
-    rows, goal = X / scale[:, None], y / scale
-    w = np.linalg.lstsq(rows, goal, rcond=None)[0]
-    misfit = float(np.abs(rows @ w - goal).max() / max(float(np.abs(goal).max()), float(np.linalg.norm(w)), 1e-300))
-    if misfit > 1e-9:
+    """Raise `Unreachable` where Xw = y has no solution.
+
+    That is where the least-squares solution leaves over 1e-9, with rows of length one; and where other ones, in which each
+    row is weighed by the terms of its own sum, leave over 1e-6 of these in some row: so none can hide behind a huge one.
+    """
+    scale = row_lengths(X)
+    with np.errstate(all="ignore"):
+        rows, goal = X / scale[:, None], y / scale
+        unit = float(np.abs(goal).max()) or 1.0
+        goal = goal / unit
+    what, solver = "X w = y", "numpy.linalg.lstsq"
+    w = foreign.ask(what, solver, rows, goal, rcond=None)[0]
+    misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()), float(np.linalg.norm(w)), 1e-300)
+    if not misfit <= 1e-9:
         raise Unreachable(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g}, relatively")
+    least = worst(misfits(rows, goal, w))
+    for _ in range(5):
+        if least > 1e-6:
+            terms = np.maximum(np.maximum(np.abs(goal), np.abs(rows) @ np.abs(w)), 1e-300)
+            columns = row_lengths((rows / terms[:, None]).T)
+            w = foreign.ask(what, solver, rows / terms[:, None] / columns, goal / terms, rcond=None)[0] / columns
+            least = min(least, worst(misfits(rows, goal, w)))
+    if least > 1e-6:
+        raise Unreachable(f"y must be reachable by X w, but whatever w is, some row is off by {least:.3g} of its own terms")

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, potentials
+from fastbias import checks, foreign, potentials
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit
 from fastbias.potentials import Potential
 from fastbias.problem import Unreachable, reachable, symmetric
+from fastbias.sizes import length, misfits, ratio, row_lengths, worst
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
 
@@ -40,6 +41,8 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     ------
     ValueError
         Where no w of the closed domain satisfies the equations, or an argument is bad.
+    ArithmeticError
+        Where nothing finite was found: the dual variable lies beyond float64.
 
     References
     ----------
@@ -72,7 +75,12 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     except ValueError:
         raise ValueError(f"w0 must lie inside the domain of the {psi.name} potential, got {checks.short(w0)}") from None
     reachable(X, y)
+    if not np.isfinite(z0).all():
+        raise ValueError(f"w0 must have a finite gradient of the {psi.name} potential, got {checks.short(w0)}")
     w, nu = psi.project(X, y, z0)
+    if not np.isfinite(w).all():
+        raise foreign.Unsolved(f"the projection in the {psi.name} potential could not be found: what Newton's method on its "
+                               "dual came to is not finite")
     gap = _residual(X, y, psi, z0, w, nu)
     certified = gap <= CERTIFIED
     row = Hypothesis("an interior point of the domain satisfies the equations", True if certified else None,
@@ -100,8 +108,7 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
 
 def feasibility(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
     """The largest |⟨x_n, w⟩ − y_n| relative to the terms of its sum, so that no row hides behind another."""
-    error, size = np.abs(X @ w - y), np.maximum(np.abs(y), np.abs(X) @ np.abs(w))
-    return float(np.max(np.divide(error, size, out=error.copy(), where=size > 0)))
+    return worst(misfits(X, y, w))
 
 
 def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray, nu: np.ndarray) -> float:
@@ -110,16 +117,18 @@ def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: n
     Stationarity is measured against the dual variables, and against what a relative change of w does to ∇ψ(w); where a
     coordinate underflows onto the boundary (e^−800 is 0), as w = (∇ψ)⁻¹(∇ψ(w0) + Xᵀν).
     """
-    pull = nu @ X
+    with np.errstate(all="ignore"):
+        pull = nu @ X
     try:
         z, nearby = psi.to_dual(w), psi.to_dual(w * (1 + 1e-8))
     except ValueError:
         if not np.isfinite(z0 + pull).all():
             return float("inf")
-        return max(feasibility(X, y, w), relative(psi.to_primal(z0 + pull) - w, w))
-    scale = max(float(np.abs(x).max()) for x in (z, z0, pull, (nearby - z) * 1e8))
-    error = float(np.abs(z - z0 - pull).max())
-    return max(feasibility(X, y, w), error / scale if scale > 0 else error)
+        return worst(feasibility(X, y, w), relative(psi.to_primal(z0 + pull) - w, w))
+    with np.errstate(all="ignore"):
+        scale = worst(*(np.abs(x) for x in (z, z0, pull, (nearby - z) * 1e8)))
+        error = worst(np.abs(z - z0 - pull))
+    return worst(feasibility(X, y, w), ratio(error, scale))
 
 
 def _unseen(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -130,19 +139,18 @@ def _unseen(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
     """Which coordinates are above the lower bound in some solution (`Unreachable` where there is no solution)."""
-    from scipy.optimize import linprog
     N, d = X.shape
     # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some solution is above;
     # the feasible set is a cone, so rows and right-hand side may be brought to size one
     shift = y - psi.lower * X.sum(axis=1)
-    scale = np.linalg.norm(X, axis=1)
-    scale[scale == 0] = 1.0
+    scale = row_lengths(X)
     rows, shift = X / scale[:, None], shift / scale
     shift = shift / (np.abs(shift).max() or 1.0)
-    answer = linprog(np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
-                     A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]), b_ub=np.zeros(d),
-                     A_eq=np.hstack([rows, np.zeros((N, d)), -shift[:, None]]), b_eq=np.zeros(N),
-                     bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)], method="highs-ds")
+    answer = foreign.ask("the linear program for an interior solution", "scipy.optimize.linprog",
+                         np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
+                         A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]), b_ub=np.zeros(d),
+                         A_eq=np.hstack([rows, np.zeros((N, d)), -shift[:, None]]), b_eq=np.zeros(N),
+                         bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)], method="highs-ds")
     if answer.status == 2:
         raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential (w >= {psi.lower:g}), "
                           "but a linear program shows there is none")
@@ -151,19 +159,21 @@ def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
 
 def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
     """How large (at most 1) the smallest eigenvalue of a solution can be; `Unreachable` where none is semidefinite."""
-    import cvxpy as cp
-    W = cp.Variable((n, n), PSD=True)
-    lowest = cp.Variable()
-    program = cp.Problem(cp.Maximize(lowest), [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
-                                               lowest <= 1])
-    program.solve(cp.CLARABEL)
-    if program.status not in ("optimal", "optimal_inaccurate"):
+    cp, what = foreign.library("cvxpy"), "the semidefinite program for an interior solution"
+    with foreign.guarded(what):
+        W = cp.Variable((n, n), PSD=True)
+        lowest = cp.Variable()
+        program = cp.Problem(cp.Maximize(lowest), [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
+                                                   lowest <= 1])
+        program.solve(cp.CLARABEL)
+    if program.status in ("infeasible", "infeasible_inaccurate"):
         raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite program says "
                           f"{program.status}")
-    return float(lowest.value)  # type: ignore[arg-type]
+    if program.status not in ("optimal", "optimal_inaccurate") or not np.isfinite(lowest.value):
+        raise foreign.Unsolved(f"{what} could not be solved: {program.status}")
+    return float(lowest.value)
 
 
 def relative(error: np.ndarray, *scales: Any) -> float:
     """‖error‖ over the largest of the scales (numbers or vectors); 0 for 0/0."""
-    size, scale = float(np.linalg.norm(error)), max(float(np.linalg.norm(x)) for x in scales)
-    return size / scale if scale > 0 else size
+    return ratio(length(error), worst(*(length(x) for x in scales)))

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from fastbias import foreign
+from fastbias.sizes import length, row_lengths
+
 __all__ = ["Shrink", "Slope", "blockwise", "least", "quotients", "row_lengths"]
 
 Slope = Callable[[np.ndarray], np.ndarray]                    # rows (k, d) → their products with the derivative of v
@@ -23,31 +26,32 @@ def least(S: np.ndarray, b: np.ndarray, shrink: Shrink, equal: bool = True) -> I
 
     Any gauge that is positively homogeneous may stand for the norm: all that is asked is ``shrink`` as in `Norm`.
     """
-    from threadpoolctl import ThreadpoolController
     lengths = row_lengths(S)
     S, b = S / lengths[:, None], b / lengths
-    size = float(np.linalg.norm(b))
-    if size == 0:
+    size = length(b)
+    if not 0 < size < np.inf:
         return
     problem = _Problem(S, b / size, shrink, -np.inf if equal else 0.0)
-    w, mu, t, threads = np.zeros(S.shape[1]), np.zeros(len(S)), 1.0, ThreadpoolController()
+    w, mu, t, threads = np.zeros(S.shape[1]), np.zeros(len(S)), 1.0, foreign.library("threadpoolctl").ThreadpoolController()
     for _ in range(40):
         try:                                                  # on small matrices threads stand in each other's way
-            with np.errstate(all="ignore"), threads.limit(limits=1, user_api="blas"):
+            with foreign.guarded("a step of the proximal map"), threads.limit(limits=1, user_api="blas"):
                 v, mu, newtons = problem.step(w, mu, t)
-        except np.linalg.LinAlgError:
+        except foreign.Unsolved:
             return
-        moved, length, pull = (float(np.linalg.norm(x)) for x in (v - w, v, mu @ S))
-        if not np.isfinite(moved + length + pull):
+        moved, far, pull = (float(np.linalg.norm(x)) for x in (v - w, v, mu @ S))
+        if not np.isfinite(moved + far + pull):
             return
         w = v
-        yield w * size, mu / lengths
-        if moved <= 8 * EPS * (length + t * pull) or t < 1e-3:
+        with np.errstate(all="ignore"):
+            found = w * size, mu / lengths
+        yield found
+        if moved <= 8 * EPS * (far + t * pull) or t < 1e-3:
             return
         if newtons == NEWTONS:
             t /= 4
         elif newtons <= NEWTONS / 2 and pull > 0:
-            t = min(4 * t, max(t, 1e4 * length / pull))
+            t = min(4 * t, max(t, 1e4 * far / pull))
 
 
 class _Problem:
@@ -70,7 +74,7 @@ class _Problem:
             hessian = slope(rows) @ rows.T
             hessian[np.diag_indices(len(rows))] += (1e-15 + 1e-2 * min(1e-3, off)) * (np.trace(hessian) / len(rows) or 1.0)
             move = np.zeros_like(mu)
-            move[free] = np.linalg.solve(hessian, error[free]) / t
+            move[free] = foreign.ask("a step of the proximal map", "numpy.linalg.solve", hessian, error[free]) / t
             value, a = v @ v / (2 * t) - self.b @ mu, 1.0
             while a > 1e-6:                                   # Armijo's rule, on what of the move keeps μ in bounds
                 nearer = np.maximum(mu + a * move, self.lowest)
@@ -81,14 +85,6 @@ class _Problem:
                 a /= 2
             mu = nearer
         return v, mu, NEWTONS
-
-
-def row_lengths(rows: np.ndarray) -> np.ndarray:
-    """‖row‖₂ of each row, without overflow; one for rows of zeros, so that one may divide by it."""
-    largest = np.abs(rows).max(axis=1)
-    largest = np.where(largest > 0, largest, 1.0)
-    sizes = largest * np.linalg.norm(rows / largest[:, None], axis=1)
-    return np.where(sizes > 0, sizes, 1.0)
 
 
 def quotients(x: np.ndarray, y: np.ndarray, t: float) -> np.ndarray:

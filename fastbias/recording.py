@@ -12,14 +12,16 @@ from fastbias import checks
 __all__ = ["rows"]
 
 
-def rows(record: Any, begin: int, stop: int) -> np.ndarray:
-    """The steps to write down between two steps, both included."""
+def rows(record: Any, begin: int, stop: int, entries: int) -> np.ndarray:
+    """The steps to write down between two steps, both included; rows of so many numbers must fit into memory."""
     if record is None:
         record = 200
     if isinstance(record, (bool, str, bytes, dict)):
         raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
     if isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0):
-        inner = log_spaced(begin, stop, checks.whole("record", record, least=2))
+        count = checks.whole("record", record, least=2)
+        checks.fits("record", record, min(count, stop - begin + 1), entries)
+        inner = log_spaced(begin, stop, count)
     else:
         wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1, empty=True)
         if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():

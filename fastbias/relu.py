@@ -14,6 +14,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.limits import CERTIFIED
+from fastbias.sizes import ratio, worst
 
 __all__ = ["Interpolant", "PiecewiseLinear", "fit", "network"]
 
@@ -65,7 +66,8 @@ class PiecewiseLinear:
     @property
     def cost(self) -> float:
         """R(f) = max(∫|f″|, |f′(−∞) + f′(+∞)|): [x]₊ costs 1, |x| and x cost 2."""
-        return float(max(np.abs(self.bends).sum(), abs(2 * self.slope + self.bends.sum())))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return worst(np.abs(self.bends).sum(), abs(2 * self.slope + self.bends.sum()))
 
 
 def network(a: Any, b: Any, c: Any, offset: float = 0.0) -> PiecewiseLinear:
@@ -180,10 +182,17 @@ def fit(x: Any, y: Any) -> Interpolant:
     with np.errstate(over="ignore", invalid="ignore"):
         secants = np.diff(heights) / np.diff(knots)
         turns, ends = np.diff(secants), secants[0] + secants[-1]
+        if not np.isfinite([*secants, np.abs(turns).sum(), ends]).all():
+            raise ValueError("y must rise and fall between neighbouring x by slopes that fit into float64, got slopes up to "
+                             f"{float(np.abs(np.diff(heights) / np.diff(knots)).max()):.3g}")
         side = float(np.sign(ends)) if abs(ends) > np.abs(turns).sum() else 0.0       # p(−∞)
         give = side * (abs(ends) - np.abs(turns).sum()) / 4
         slope = float(secants[0] - give)
-        f = PiecewiseLinear(knots, np.concatenate([[give], turns, [-give]]), slope, heights[0] - slope * knots[0])
+        offset = heights[0] - slope * knots[0]
+        if not np.isfinite(offset):
+            raise ValueError("x, y must be of sizes at which the line through the first two points is finite at x = 0, "
+                             f"got x = {knots[0]:.3g} and a slope of {slope:.3g}")
+        f = PiecewiseLinear(knots, np.concatenate([[give], turns, [-give]]), slope, offset)
     p = np.concatenate([[side], np.where(turns > 0, min(1.0, 1.0 + side), max(-1.0, side - 1.0)), [0.0]])
     gap = _gap(f, knots, heights, p)
     return Interpolant(f, f.cost, p[place], gap, gap <= CERTIFIED)
@@ -191,9 +200,11 @@ def fit(x: Any, y: Any) -> Interpolant:
 
 def _gap(f: PiecewiseLinear, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> float:
     """How far f is from interpolating (x, y), x rising, and its cost above the bound that p proves, both relative."""
-    secants = np.diff(y) / np.diff(x)
-    steepest = max(1.0, float(np.abs(p).max()), float(np.abs(p - p[0]).max()))
-    bound = float(np.diff(secants) @ p[1:-1] + secants[0] * p[0]) / steepest
-    excess = (f.cost - bound) / f.cost if f.cost > 0 else 0.0
-    terms = abs(f.offset) + np.abs(f.slope * x) + np.maximum(x[:, None] - f.knots, 0.0) @ np.abs(f.bends)
-    return max(excess, float(np.max(np.abs(f(x) - y) / np.maximum(terms, 1e-300))), abs(float(p[-1])))
+    with np.errstate(all="ignore"):
+        secants = np.diff(y) / np.diff(x)
+        steepest = worst(1.0, np.abs(p), np.abs(p - p[0]))
+        bound = float(np.diff(secants) @ p[1:-1] + secants[0] * p[0]) / steepest
+        excess = ratio(abs(f.cost - bound), f.cost)
+        terms = abs(f.offset) + np.abs(f.slope * x) + np.maximum(x[:, None] - f.knots, 0.0) @ np.abs(f.bends)
+        error = np.abs(f(x) - y)
+        return worst(excess, np.where(error == 0, 0.0, error / terms), abs(float(p[-1])))

@@ -6,17 +6,19 @@ bounds it from above by the largest eigenvalue of Σ λ_n Z_n. Where some such �
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fastbias import checks, norms
+from fastbias import checks, foreign, norms
 from fastbias.limits import PAPER, Hypothesis, Limit
 from fastbias.margins import CONIC, Bounds, Separability
 from fastbias.oracles import Pair, solve_tightly
-from fastbias.problem import signed
-from fastbias.proximal import Shrink, Slope, least, quotients, row_lengths
+from fastbias.problem import signed, zero_rows
+from fastbias.proximal import Shrink, Slope, least, quotients
+from fastbias.sizes import ratio, row_lengths
 
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 
@@ -32,7 +34,7 @@ def psd_margin(X: Any, y: Any) -> Limit:
     ----------
     X : (N, n, n)
         Only the symmetric parts (X_n + X_nᵀ)/2 count.
-    y : (N,) of ±1
+    y : (N,) labels of two values, sorted: the later one is +1 (one alone must be −1 or +1)
 
     Returns
     -------
@@ -58,12 +60,12 @@ def psd_margin(X: Any, y: Any) -> Limit:
     [[0.33333333 0.        ]
      [0.         0.66666667]] 0.666666667 True
     """
-    Z, n = _labelled(X, y)
+    Z, n, classes = _labelled(X, y)
     told = separate(Z, n)
     if told.w is None:
         raise ValueError("X, y must be separable by a positive semidefinite matrix to have a maximum margin; "
-                         "fb.psd_separability has the certificate that they are not")
-    return widest(Z, n, told.w)
+                         + (zero_rows(Z) or "fb.psd_separability has the certificate that they are not"))
+    return replace(widest(Z, n, told.w), classes=classes)
 
 
 def psd_separability(X: Any, y: Any) -> Separability:
@@ -73,7 +75,7 @@ def psd_separability(X: Any, y: Any) -> Separability:
     ----------
     X : (N, n, n)
         Only the symmetric parts (X_n + X_nᵀ)/2 count.
-    y : (N,) of ±1
+    y : (N,) labels of two values, sorted: the later one is +1 (one alone must be −1 or +1)
 
     Returns
     -------
@@ -94,19 +96,21 @@ def psd_separability(X: Any, y: Any) -> Separability:
     >>> fb.psd_separability([[[1, 0], [0, 2]]], [-1]).dual
     array([1.])
     """
-    Z, n = _labelled(X, y)
+    Z, n, classes = _labelled(X, y)
     told = separate(Z, n)
-    return told if told.w is None else replace(told, w=told.w.reshape(n, n))
+    return replace(told, w=None if told.w is None else told.w.reshape(n, n), classes=classes, reason=zero_rows(Z))
 
 
-def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int]:
-    """The rows Z (N, n²) with margin ⟨W, Z_n⟩, symmetric, and n; checked."""
+def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int, np.ndarray]:
+    """The rows Z (N, n²) with margin ⟨W, Z_n⟩, symmetric, n, and what the labels were called; checked."""
     X = checks.array("X", X, "an (N, n, n)", dims=3)
     if X.shape[1] != X.shape[2]:
         raise ValueError(f"X must hold square matrices, got shape {X.shape}")
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    checks.signs(y)
-    return signed(((X + X.transpose(0, 2, 1)) / 2).reshape(X.shape[0], -1), y), X.shape[1]
+    y, classes = checks.labels("y", y, X.shape[0], signs=True)
+    with np.errstate(over="ignore"):
+        twice = X + X.transpose(0, 2, 1)
+    even = np.where(np.isfinite(twice), twice / 2, X / 2 + X.transpose(0, 2, 1) / 2)
+    return signed(even.reshape(X.shape[0], -1), y), X.shape[1], classes
 
 
 def separate(Z: np.ndarray, n: int) -> Separability:
@@ -119,21 +123,24 @@ def separate(Z: np.ndarray, n: int) -> Separability:
     best = Separability(False, None, None, np.inf)
     for attempt in (lambda: least(scaled, np.ones(len(Z)), shrink, equal=False), lambda: _game(scaled, n)):
         for W, mu in attempt():
+            if not (np.isfinite(W).all() and np.isfinite(mu).all()):
+                continue
             W = shrink(W, 0.0)[0]                            # onto the cone
+            W = W / (float(np.abs(W).max()) or 1.0)
             margins, bound = scaled @ W, (n * n + 4) * EPS * (np.abs(scaled) @ np.abs(W))
             if (margins > bound).all():
                 return Separability(True, W / np.trace(W.reshape(n, n)), None, float(np.min(margins / bound)))
-            lam = np.maximum(mu, 0.0) * (lengths.min() / lengths)
-            if lam.any():
-                lam = lam / lam.sum()
-                residual = max(0.0, _largest((lam @ Z).reshape(n, n))) / float(lam @ lengths)
-                if residual < best.residual:
-                    best = Separability(False, None, lam, residual)
+            mu = np.maximum(mu, 0.0)
+            if mu.any():                                     # of rows of size one; λ is of the rows as they are
+                residual = ratio(max(_largest((mu @ scaled).reshape(n, n)), 0.0), float(mu.sum()))
+                lam = mu / mu.max() * (lengths.min() / lengths)
+                if residual < best.residual and 0 < lam.sum() < np.inf:
+                    best = Separability(False, None, lam / lam.sum(), residual)
                 if residual <= EPS:
                     return best
                 if residual <= 1e-6:                         # the map could go on for long: perhaps no W separates
                     break
-    if best.residual > 1e-9:
+    if not best.residual <= 1e-9:
         raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix can be certified in "
                               f"float64: residual {best.residual:.1e}")
     return best
@@ -146,7 +153,8 @@ def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
     best.offer(start, np.ones(Z.shape[0]))
     for attempt in (lambda: least(best.Z, np.ones(Z.shape[0]), shrink, equal=False), lambda: _game(best.Z, n)):
         for W, lam in attempt():
-            best.offer(shrink(W, 0.0)[0], lam)
+            if np.isfinite(W).all() and np.isfinite(lam).all():
+                best.offer(shrink(W, 0.0)[0], lam)
             if best.gap <= 1e-3 * CONIC:
                 break
         if best.gap <= 1e-2 * CONIC:
@@ -165,7 +173,7 @@ class _Trace:
         self.n = n
 
     def __call__(self, w: np.ndarray) -> float:
-        values = np.linalg.eigvalsh(w.reshape(self.n, self.n))
+        values = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigvalsh", w.reshape(self.n, self.n))
         return float(values.sum()) if values[0] >= -4 * self.n * EPS * values[-1] else np.inf
 
     def dual(self, g: np.ndarray) -> float:
@@ -173,13 +181,13 @@ class _Trace:
 
 
 def _largest(G: np.ndarray) -> float:
-    return float(np.linalg.eigvalsh(G)[-1])
+    return float(foreign.ask("the largest eigenvalue of a matrix", "numpy.linalg.eigvalsh", G)[-1])
 
 
 def _shrink(n: int) -> Shrink:
     """The proximal map of the trace on the cone: eigenvalues lowered by t, down to 0."""
     def shrink(x: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:
-        values, Q = np.linalg.eigh(x.reshape(n, n))
+        values, Q = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigh", x.reshape(n, n))
 
         def slope(rows: np.ndarray) -> np.ndarray:
             H = Q.T @ rows.reshape(-1, n, n) @ Q
@@ -191,11 +199,13 @@ def _shrink(n: int) -> Shrink:
 
 def _game(Z: np.ndarray, n: int) -> Iterator[Pair]:
     """W and λ of max_{W ⪰ 0, tr W = 1} min_n ⟨W, Z_n⟩ of any sign, by a semidefinite program; nothing where that fails."""
-    import cvxpy as cp
-    W, least_margin = cp.Variable((n, n), PSD=True), cp.Variable()
-    margins = [Z @ cp.vec(W, order="C") >= least_margin]
-    if solve_tightly(cp.Problem(cp.Maximize(least_margin), [*margins, cp.trace(W) == 1])):
-        yield np.asarray(W.value + W.value.T).ravel() / 2, np.asarray(margins[0].dual_value)  # type: ignore[union-attr]
+    cp, solved = foreign.library("cvxpy"), False
+    with suppress(foreign.Unsolved), foreign.guarded("the semidefinite program of the margin"):
+        W, least_margin = cp.Variable((n, n), PSD=True), cp.Variable()
+        margins = [Z @ cp.vec(W, order="C") >= least_margin]
+        solved = solve_tightly(cp.Problem(cp.Maximize(least_margin), [*margins, cp.trace(W) == 1]))
+    if solved:
+        yield np.asarray(W.value + W.value.T).ravel() / 2, np.asarray(margins[0].dual_value)
 
 
 def _unique(best: Bounds, n: int, certified: bool) -> Hypothesis:

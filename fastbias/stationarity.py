@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbias import foreign
 from fastbias.problem import Problem
+from fastbias.sizes import length as length_of
 
 __all__ = ["kkt_residual", "stationarity"]
 
@@ -57,26 +59,24 @@ def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray, degree: floa
     >>> [round(kkt_residual(np.array(u), x[None], np.array([x @ u]), 1)[0], 12) for u in ([6.0, 8.0], [1.0, 0.0])]
     [0.0, 0.8]
     """
-    from scipy.optimize import nnls
     none = float("inf"), np.zeros(margins.size)
     largest = float(np.abs(u).max())
     least = float(margins.min())
     if not (np.isfinite(margins).all() and np.isfinite(H).all() and 0 < largest < np.inf and least > 0):
         return none
-    length = largest * float(np.linalg.norm(u / largest))
+    length = length_of(u)
     unit = u / largest / (length / largest)
     # with μ_n = λ_n L/‖u‖² the scale of u cancels, and what is left is of size one: Σ μ_n m_n = 1 at KKT points
     with np.errstate(over="ignore", invalid="ignore"):
         rows, slack = H / least * length / degree, (margins - least) / least
     if not (np.isfinite(rows).all() and np.isfinite(slack).all()):
         return none
-    try:
-        mu, residual = nnls(np.vstack([rows.T, np.diag(slack)]), np.append(unit, np.zeros(margins.size)),
-                            maxiter=30 * margins.size + 300)
-    except RuntimeError:
-        raise ArithmeticError("the non-negative least squares of the KKT residual did not end") from None
-    scale = np.exp(np.log(length) - np.log(least) / degree)                # ‖u‖ at least margin one
-    return float(residual), mu * (scale / degree) * scale
+    mu, residual = foreign.ask("the non-negative least squares of the KKT residual", "scipy.optimize.nnls",
+                               np.vstack([rows.T, np.diag(slack)]), np.append(unit, np.zeros(margins.size)),
+                               maxiter=30 * margins.size + 300)
+    with np.errstate(over="ignore"):
+        scale = np.exp(np.log(length) - np.log(least) / degree)            # ‖u‖ at least margin one
+        return float(residual), mu * (scale / degree) * scale
 
 
 def stationarity(problem: Problem, u: np.ndarray) -> tuple[float, np.ndarray]:

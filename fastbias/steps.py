@@ -37,8 +37,9 @@ class StepRule:
     radius: bool = False
 
     def __post_init__(self) -> None:
-        expect("StepRule", rule=(self.rule, RULE))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        checks.fields("StepRule", self, texts=("name",), flags=("constant", "loss", "monotone", "search", "radius"))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1))
+        expect("StepRule", self.params, rule=(self.rule, RULE))
 
     @property
     def fixed(self) -> bool:
@@ -46,15 +47,15 @@ class StepRule:
         return self.constant and self.rule is _sequence
 
     def __call__(self, k: int) -> float:
-        """Return η_k, the step size of the update from step k to k + 1, at loss 1."""
-        return float(call(self.rule, self.params, int(k), 0.0, 0.0))
+        """Return η_k, the step size of the update from step k ≥ 0 to k + 1, at loss 1."""
+        return float(call(self.rule, self.params, checks.whole("k", k), 0.0, 0.0))
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{x:g}" for x in self.params[:4]) + (", …" if self.params.size > 4 else "")
         return f"{self.name}({shown})"
 
 
-@piece(RULE)
+@piece(RULE, needs=1)
 def _sequence(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     eta = params[min(k, params.size - 1)]
     return eta if s == 0.0 else eta * np.exp(s)
@@ -73,7 +74,7 @@ def sequence(etas: Any) -> StepRule:
     return StepRule("sequence", _sequence, etas, constant=bool((etas == etas[0]).all()))
 
 
-@piece(RULE)
+@piece(RULE, needs=2)
 def _power(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     eta = params[0] / (k + 1.0) ** params[1]
     return eta if s == 0.0 else eta * np.exp(s)
@@ -93,7 +94,7 @@ def power(eta: float, a: float) -> StepRule:
                                                checks.number("a", a, least=0)]), constant=a == 0)
 
 
-@piece(RULE)
+@piece(RULE, needs=1)
 def _loss_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     return params[0] * np.exp(s - log_loss)
 
@@ -108,7 +109,7 @@ def loss_scaled(eta: float) -> StepRule:
                     monotone=True)
 
 
-@piece(RULE)
+@piece(RULE, needs=2)
 def _bounded(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     return min(params[0] * np.exp(s), np.exp(s - log_loss) / params[1])
 
@@ -124,7 +125,7 @@ def bounded(eta_plus: float) -> StepRule:
                     loss=True, monotone=True, radius=True)
 
 
-@piece(RULE)
+@piece(RULE, needs=2)
 def _unit_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
     return np.exp(s - log_loss) / params[1]
 

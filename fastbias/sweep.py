@@ -129,6 +129,7 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan], grid: Any = None, *, step
     steps = checks.whole("steps", steps)
     if until is not None:
         until = checks.number("until", until)
+    progress = checks.flag("progress", progress)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise TypeError(f"executor must be a concurrent.futures.Executor, got {checks.short(executor)}")
     makers, points, shape = _points(plans, grid)
@@ -222,7 +223,8 @@ def _tasks(made: list[Plan | None], steps: int, record: Any, until: float | None
     for i, plan in enumerate(made):
         if plan is not None:
             if plan.t not in rows:
-                rows[plan.t] = recording.rows(record, plan.t, checks.whole("steps", plan.t + steps))
+                entries = len(made) * (plan.problem.start.size + 1)
+                rows[plan.t] = recording.rows(record, plan.t, checks.whole("steps", plan.t + steps), entries)
             single = until is not None or plan._running or plan.status in (*FATAL, Status.STALLED)
             shared = None if single else lanes.common(plan)
             groups.setdefault(i if shared is None else shared, []).append(i)

@@ -252,7 +252,7 @@ class Trace:
         Parameters
         ----------
         X : (N, d) or (N, m, n), y : (N,)
-            As for the `Plan`: features of the same shape, labels of the same kind.
+            As for the `Plan`: features of the same shape, labels called as there.
 
         Returns
         -------
@@ -261,9 +261,7 @@ class Trace:
             that is on the wrong side (or on the boundary), for other targets the root mean square of w·x − y.
         """
         data = self._data("an evaluation")
-        other = gather(X, y, data.loss, classes=data.outputs)
-        if data.loss.classes and other.outputs > data.outputs:
-            raise ValueError(f"y must be classes under {data.outputs}, got {other.y.max():g}")
+        other = gather(X, y, data.loss, data.classes)
         if other.shape != data.shape:
             raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
         predictions = [other.predictions(row.ravel()) for row in self.w]
@@ -287,7 +285,8 @@ class Trace:
         w : (K, d), (K, m, n), or (K, C, d) for C classes
             The linear predictors.
         loss : Loss or its name, optional
-            By default cross_entropy where w has one more axis than a sample, logistic where all y are ±1, else squared.
+            By default cross_entropy where w has one more axis than a sample, logistic where all y are ±1, or strings or
+            bools, else squared. With cross_entropy and fewer labels than rows of w, these must be among 0 … C−1.
 
         Raises
         ------
@@ -306,10 +305,12 @@ class Trace:
         if (times < 0).any() or (np.diff(times) <= 0).any():
             raise ValueError("t must be increasing and >= 0")
         if loss is None:
-            labels = checks.array("y", y, "an (N,) array", dims=1)
-            two = bool((np.abs(labels) == 1).all())
+            labels = checks.named_values("y", y)
+            two = labels.dtype.kind not in "iuf" or bool((np.abs(labels.astype(float)) == 1).all())
             loss = "cross_entropy" if rows.ndim == np.ndim(X) + 1 else "logistic" if two else "squared"
-        data = gather(X, y, loss, classes=rows.shape[1])
+        data = gather(X, y, loss)
+        if data.loss.classes and data.classes is not None and data.classes.size < rows.shape[1]:
+            data = gather(X, y, loss, np.arange(rows.shape[1]))          # some classes have no samples: they are numbers
         if rows.shape[1:] != data.shape:
             raise ValueError(f"w must have rows of shape {data.shape}, got {rows.shape[1:]}")
         u = rows.reshape(len(rows), -1)

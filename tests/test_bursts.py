@@ -300,7 +300,7 @@ def test_a_piece_that_returns_no_status_is_told_so(code):
 
     norm = fb.norms.Norm("broken", broken, fb.norms.l2.dual_norm, fb.norms.l2.norm)
     X, y = data(6, 6)
-    with pytest.raises(RuntimeError, match=f"must return one of fb.Status, got {code} "):
+    with pytest.raises(ValueError, match=f"must return one of fb.Status, got {code} "):
         fb.run(X, y, loss="exponential", method=m.steepest_descent(norm, 0.1), steps=20)
 
 

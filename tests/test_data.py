@@ -189,9 +189,10 @@ def test_labelled_data_on_the_command_line(table, capsys):
     assert "Theorem 5" in text
     assert "direction" in text
     assert [float(x) for x in re.findall(r"predicted +([\d.]+)", text)] == pytest.approx([0.5 ** 0.5] * 2)
-    code, _, err = command(capsys, "run", table("a,b,k\n1,2,0\n2,1,1\n"), "--loss", "logistic", "--method", "gradient")
+    path = table("a,b,k\n1,2,0\n2,1,1\n3,3,2\n")
+    code, _, err = command(capsys, "run", path, "--loss", "logistic", "--method", "gradient")
     assert code == 2
-    assert "labels must be −1 or +1" in err
+    assert "labels must have two values for the logistic loss, got {0, 1, 2}" in err
 
 
 def test_numeric_headers_and_tall_tables(table, capsys, tmp_path):
@@ -254,8 +255,13 @@ def test_margins_on_the_command_line(table, capsys):
     code, _, err = command(capsys, "margin", table(LABELLED), "--labels", "binary", "--norm", "spectral")
     assert code == 2
     assert "predictors that are matrices" in err
-    code, text, _ = command(capsys, "margin", table(LABELLED), "--labels", "index", "--norm", "nuclear")
+    assert "labels: +1 is 'yes', −1 is 'no'" in command(capsys, "margin", table(LABELLED), "--labels", "index")[1]
+    assert "labels: +1 is 1, −1 is 0" in command(capsys, "margin", table("a,k\n1,1\n-1,0\n"))[1]
+    assert "row 1 of X is all zeros" in command(capsys, "margin", table("a,k\n1,1\n0,0\n"))[1]
+    three = table(LABELLED + "3,-3,maybe\n")
+    code, text, _ = command(capsys, "margin", three, "--labels", "index", "--norm", "nuclear")
     assert code == 0
+    assert "labels: classes 0 … 2 are 'maybe', 'no', 'yes'" in text
     assert "yes: a" in text
 
 

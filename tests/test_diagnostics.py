@@ -37,8 +37,55 @@ def test_diagnose_takes_matrices_and_classes_and_refuses_what_it_cannot():
     with pytest.raises(ValueError, match="linearly separable"):
         fb.diagnose([[1, 2], [1, 2]], [1, -1], [1, 1])
     with pytest.raises(ValueError, match="labels must be −1 or"):
-        fb.diagnose([[1, 2], [1, 2]], [1, 2], [1, 1])
+        fb.diagnose([[1, 2], [1, 2]], [2, 2], [1, 1])
     assert max(fb.diagnose(X, y, -fb.max_margin(X, y).w).fractions.values()) < 0        # the wrong way round
+
+
+# data on which ℓp maxima of most p are different directions
+APART = np.array([[2.0, 1.0, 0.3, 0.5], [0.4, 2.0, 1.0, -0.2], [0.6, 0.1, 2.0, 1.0], [1.0, 0.7, -0.4, 2.0],
+                  [-0.5, 1.0, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize("p", [1.1, 1.5, 3, 8, 20, 40])
+def test_diagnose_finds_the_p_of_exact_directions(p):
+    w = fb.max_margin(APART, [1, 1, 1, 1, 1], N.lp(p)).w
+    told = fb.diagnose(APART, [1, 1, 1, 1, 1], w * 1e-200)
+    low, high = told.p_range
+    assert low * (1 - 1e-4) <= p <= high * (1 + 1e-4)                       # four support vectors decide from 1 to 1.488
+    assert high / low < (2 if p == 1.1 else 1.01)
+    assert told.fraction == pytest.approx(1, abs=1e-8)
+    assert told.fraction <= 1
+    assert told.near
+    assert low <= told.p <= high
+    for q, name in ((1, "l1"), (2, "l2"), (np.inf, "linf")):                # fractions against margins found one by one
+        most = fb.max_margin(APART, [1, 1, 1, 1, 1], N.lp(float(q))).margin
+        assert told.fractions[name] == pytest.approx((APART @ w).min() / np.linalg.norm(w, q) / most)
+
+
+def test_diagnose_says_that_norms_are_tied():
+    told = fb.diagnose([[2, 1], [1, 2]], [1, 1], [1, 1])                    # by symmetry it is the maximum in all of them
+    assert told.ties == ("l1", "l1.25", "l1.5", "l2", "l3", "l5", "linf")
+    assert told.best == "l1"
+    assert told.p_range == (1, np.inf)
+    assert "a tie: w does not tell l1, l1.25, l1.5, l2, l3, l5, linf apart" in str(told)
+    assert "<- best" not in str(told)
+    alone = fb.diagnose(APART, [1] * 5, fb.max_margin(APART, [1] * 5).w)
+    assert alone.ties == ("l2",)
+    assert "tie" not in str(alone)
+    assert "l2           1.00000000   <- best" in str(alone)
+
+
+def test_diagnose_says_when_a_direction_is_far_from_every_maximum():
+    w = fb.max_margin(APART, [1] * 5).w + [0.6, -0.3, 0.0, 0.0]
+    told = fb.diagnose(APART, [1] * 5, w)
+    assert 0 < max(told.fractions.values()) < 0.9
+    assert not told.near
+    assert "far from every maximum: no fraction is 0.99 or more" in str(told)
+    assert told.fractions[told.best] == max(told.fractions.values())
+    assert told.fraction >= told.fractions[told.best]
+    wrong = fb.diagnose(APART, [1] * 5, [-1, 0, 0, 0])
+    assert not wrong.near
+    assert wrong.fraction < 0
 
 
 def test_margins_of_classes_are_those_over_all_other_classes():
@@ -169,8 +216,7 @@ def test_the_regularisation_path_of_classes_and_its_refusals():
 # --- input ---------------------------------------------------------------------------------------------------------------
 
 def test_labels_and_shapes_get_one_sentence():
-    for labels, words in (([1, 2] * 10, "0 and another among them"), ([0] * 20, "0 and another"), ([0.5] * 20, "got {0.5}"),
-                          ([-1, 1] * 10, "got {-1, 1}")):
+    for labels, words in (([0] * 20, "two values or more for the cross_entropy loss"), ([0.5] * 20, "got {0.5}")):
         with pytest.raises(ValueError, match=words):
             fb.Plan(XK, labels, loss="cross_entropy", method=m.gradient_descent(0.1))
     with pytest.raises(ValueError, match=r"must be an \(N, d\) array for the cross_entropy loss"):

@@ -10,14 +10,13 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["cache"], ["abi", "checks", "foreign", "outside", "recipes"], ["files", "proximal", "simd"], ["passes"],
-          ["bursts", "memory", "sparse"],
-          ["searches"],
-          ["loop", "doors", "data", "recording"],
+FLOORS = [["cache"], ["abi", "checks", "foreign", "outside", "recipes", "sizes"], ["files", "proximal", "simd"], ["passes"],
+          ["bursts", "memory", "sparse"], ["searches", "arguments"],
+          ["loop", "data", "recording"], ["doors"],
           ["losses", "norms", "potentials", "steps", "driver"],
-          ["methods", "models"], ["problem", "limits", "laws"],
-          ["stationarity"], ["trace", "oracles", "assembly", "gram"],
-          ["projections", "margins", "lanes"], ["paths", "diagnostics", "semidefinite", "features", "relu"],
+          ["methods", "models"], ["problem", "limits"],
+          ["stationarity", "exact"], ["trace", "oracles", "narrow", "assembly", "gram"], ["laws"],
+          ["projections", "margins", "lanes"], ["minima"], ["paths", "diagnostics", "semidefinite", "features", "relu"],
           ["theory", "forward", "checkpoint"], ["plan"],
           ["capi", "cli", "sweep"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}

@@ -72,9 +72,9 @@ def test_sums_and_slopes_keep_their_scale(loss):
 
 
 def test_labels_are_checked():
-    for labels, shown in (([0, 1] * 6, "{0, 1}"), ([1, 2] * 6, "{1, 2}"), (list(range(12)), "{0, 1, 2, 3, …}")):
-        with pytest.raises(ValueError, match="labels must be −1 or \\+1 for the logistic loss, got " + shown):
-            fb.Plan(X, labels, loss="logistic", method=m.gradient_descent(0.1))
+    for labels, shown in (([0, 1, 2] * 4, "{0, 1, 2}"), ("abc" * 4, "{'a', 'b', 'c'}"), (range(12), "{0, 1, 2, 3, …}")):
+        with pytest.raises(ValueError, match="labels must have two values for the logistic loss, got " + shown):
+            fb.Plan(X, list(labels), loss="logistic", method=m.gradient_descent(0.1))
     fb.Plan(X, np.ones(12), loss="exponential", method=m.gradient_descent(0.1))       # one class alone is fine
 
 

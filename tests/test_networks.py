@@ -398,8 +398,6 @@ def test_unsigned_diagonal_networks_and_any_start():
             return np.concatenate([v * u[4:], v * u[:4]] if "signed" not in model.name else [2 * v * u[:4], -2 * v * u[4:]])
         end = solve_ivp(rate, (0, 1e3), start, method="LSODA", rtol=1e-12, atol=1e-14).y[:, -1]
         assert F(end) == pytest.approx(limit.w, abs=1e-7)
-    with pytest.raises(fb.NoTheorem, match="balance"):
-        plan_for(fb.models.diagonal(2), "squared", start=np.ones(8), data=(X, y)).limit()
 
 
 @pytest.mark.long

@@ -179,4 +179,4 @@ def test_bad_input():
     with pytest.raises(ValueError, match="X must be an"):
         fb.psd_margin(np.ones((2, 4)), [1, 1])
     with pytest.raises(ValueError, match="labels must be −1 or"):
-        fb.psd_separability(np.ones((2, 2, 2)), [1, 2])
+        fb.psd_separability(np.ones((2, 2, 2)), [2, 2])

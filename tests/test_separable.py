@@ -343,7 +343,6 @@ def test_hypotheses_of_the_step_rule_are_checked():
     assert told(m.gradient_descent(7.9 / np.linalg.norm(X, 2) ** 2), "logistic") is True      # 2/(σ²/4)
     assert told(m.gradient_descent(8.1 / np.linalg.norm(X, 2) ** 2), "logistic") is None
     assert told(m.gradient_descent([0.001, 0.002 / B2]), "logistic") is True
-    assert told(m.gradient_descent(fb.steps.line_search())) is None
     with pytest.raises(fb.NoTheorem, match="finite length"):
         fb.Plan(X, y, loss="logistic", method=m.gradient_descent(fb.steps.power(0.1, 1.5))).limit()
 

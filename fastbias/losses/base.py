@@ -1,9 +1,10 @@
 """What a loss is: its compiled slope and log loss, and what the theory needs to know of it."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from fastbias import checks
 from fastbias.abi import LOG_LOSS, SLOPE, Piece, expect
 from fastbias.doors import call
 
-__all__ = ["Loss"]
+__all__ = ["Loss", "log_beyond"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,23 +64,65 @@ class Loss:
     fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
-        expect("Loss", slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
+        checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"), reals=("curvature",),
+                      calls=("excess", "ratio"))
         checks.name("kind", self.kind, ("root", "monotone"))
+        if self.tail is not None:
+            checks.name("tail", self.tail, ("exponential", "gaussian"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        expect("Loss", self.params, twin=self.fused, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
 
-    def log(self, p: np.ndarray, y: np.ndarray) -> float:
+    def log(self, p: Any, y: Any) -> float:
         """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""
-        return float(call(self.log_loss, self.params, *(checks.array("p, y", x, "(N,) arrays", dims=1) for x in (p, y))))
+        return float(call(self.log_loss, self.params, *self._pair(p, y, finite=True)))
 
-    def scaled(self, p: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return s and q (of the shape of p) with −∂L/∂p = e^s q, which keeps its digits where e^s is 0 in float64."""
+    def scaled(self, p: Any, y: Any) -> tuple[float, np.ndarray]:
+        """Return s and q (of the shape of p) with −∂L/∂p = e^s q, which keeps its digits where e^s is 0 in float64.
+
+        For p and y as `log` takes them; where p is not finite q need not be.
+        """
+        p, y = self._pair(p, y, finite=False)
         q = np.empty_like(p)
         return float(call(self.slope, self.params, p, y, q)), q
 
-    def push(self, p: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return −∂L/∂p (of the shape of p), the scale multiplied in."""
+    def push(self, p: Any, y: Any) -> np.ndarray:
+        """Return −∂L/∂p (of the shape of p), the scale multiplied in; for p and y as `log` takes them."""
         s, q = self.scaled(p, y)
-        return np.asarray(np.exp(s) * q)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.exp(s) * q)
+
+    def _pair(self, p: Any, y: Any, finite: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The predictions and targets, checked: what a compiled loss takes for an index must be one."""
+        p = checks.array("p", p, "an (N,) array, or (K N,) for K classes", dims=1, finite=finite)
+        y = checks.array("y", y, "an (N,) array", dims=1)
+        if p.size != y.size and not self.classes:
+            raise ValueError(f"p and y must be of one length for the {self.name} loss, got {p.size} and {y.size}")
+        if self.classes:
+            K, rest = divmod(p.size, y.size)
+            if rest or K < 2:
+                raise ValueError(f"p must have K entries for each of y, K >= 2, for the {self.name} loss, got {p.size} for "
+                                 f"{y.size}")
+            if not ((y >= 0) & (y < K) & (y == np.floor(y))).all():
+                raise ValueError(f"y must be classes 0 ... {K - 1} for the {self.name} loss and p of {p.size} entries, got "
+                                 f"{checks.short(y)}")
+        return p, y
 
     def __repr__(self) -> str:
         return f"<loss {self.name}>"
+
+
+def log_beyond(loss: Loss, p: np.ndarray, y: np.ndarray, k: int) -> float:
+    """Return log L at the predictions 2^k p, some of which are beyond float64; infinity where log L is, too.
+
+    Out there L grows like a whole power of the predictions (of a root loss: of their distances from y), or it has no
+    finite logarithm.
+    """
+    size = int(np.frexp(np.abs(p).max())[1])
+    less = k + size - 1000                                     # how many powers of two are left out
+    near, goal = np.ldexp(p, 1000 - size), np.ldexp(y, -less) if loss.kind == "root" else y
+    logs = [float(call(loss.log_loss, loss.params, np.ldexp(near, -j), np.ldexp(goal, -j) if loss.kind == "root" else y))
+            for j in (0, 64)]
+    degree = (logs[0] - logs[1]) / (64 * math.log(2.0))
+    if not abs(degree) < 9 or abs(degree - round(degree)) > 1e-6:
+        return math.copysign(math.inf, degree)                 # the loss is exponential in them
+    return logs[0] + round(degree) * less * math.log(2.0)

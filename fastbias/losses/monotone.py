@@ -76,7 +76,7 @@ def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
     return -_log_mills(-m) if m <= -2.0 else -0.5 * m * m - LOG_ROOT_2PI - _log_upper(-m)
 
 
-@piece(SLOPE)
+@piece(SLOPE, needs=1)
 def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
     if params[0] == LOGISTIC:                             # 1/(1 + e^m) itself, where it does not vanish
         largest = 0.0
@@ -98,7 +98,7 @@ def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
     return s
 
 
-@piece(LOG_LOSS)
+@piece(LOG_LOSS, needs=1)
 def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
     largest, total = -np.inf, 0.0                         # one pass: the sum is rescaled when a larger term comes
     for i in range(p.size):
@@ -139,7 +139,12 @@ probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail=
 """ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential one, do not cover it."""
 
 
-@piece(SLOPE)
+def _classes(params: np.ndarray, predictions: int, samples: int, *_: int) -> bool:
+    """Whether there are two classes or more; that labels are below K is checked where labels are."""
+    return predictions % samples == 0 and predictions >= 2 * samples
+
+
+@piece(SLOPE, needs=_classes)
 def _classes_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     # −∂ℓ/∂p_c = −e^{p_c − p_y}/(1 + e^a), e^a = Σ_{c ≠ y} e^{p_c − p_y}, and minus the sum of these for the own class
     N, s = y.size, -np.inf
@@ -164,7 +169,7 @@ def _classes_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     return s
 
 
-@piece(LOG_LOSS)
+@piece(LOG_LOSS, needs=_classes)
 def _classes_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     largest, total = -np.inf, 0.0
     for n in range(y.size):

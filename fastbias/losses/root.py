@@ -39,15 +39,15 @@ squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvat
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 
 
-@piece(SLOPE)
+@piece(SLOPE, needs=1)
 def _huber_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         r = y[i] - p[i]
-        q[i] = 2.0 * max(-params[0], min(params[0], r))
+        q[i] = 2.0 * max(-params[0], min(params[0], r)) if r == r else r           # NaN, which comparisons would pass over
     return 0.0
 
 
-@piece(LOG_LOSS)
+@piece(LOG_LOSS, needs=1)
 def _huber_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     delta = params[0]
     largest = 0.0
@@ -85,15 +85,15 @@ def huber(delta: float) -> Loss:
                 curvature=2.0)
 
 
-@piece(SLOPE)
+@piece(SLOPE, needs=1)
 def _truncated_slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         r = y[i] - p[i]
-        q[i] = 2.0 * r if abs(r) <= params[0] else 0.0
+        q[i] = 0.0 if abs(r) > params[0] else 2.0 * r     # (NaN stays)
     return 0.0
 
 
-@piece(LOG_LOSS)
+@piece(LOG_LOSS, needs=1)
 def _truncated_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     largest = 0.0
     for i in range(p.size):

@@ -15,7 +15,7 @@ __all__ = ["adagrad", "adam", "rmsprop", "sign_descent"]
 NOT_FINITE = int(Status.NOT_FINITE)
 
 
-@piece(DIRECTION)
+@piece(DIRECTION, needs=lambda params, n, rows: params.size >= 1 and rows >= 2)
 def _adagrad(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     scale = np.exp(s)                                     # state[1]: G, of the gradient itself; params: eps
     for i in range(g.size):
@@ -64,7 +64,7 @@ def _metric(G: np.ndarray) -> norms.Norm:
     return norms.quadratic(np.where(root > 0, root, root.max() or 1.0))
 
 
-@piece(DIRECTION)
+@piece(DIRECTION, needs=lambda params, n, rows: params.size >= 4 and rows >= 4)
 def _adam(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     # state[1], state[2]: m and v in units of e^a and e^2a, a = state[3, 0], so that neither vanishes when the loss does;
     # params: beta1, beta2, eps, 1 for bias correction

@@ -14,7 +14,7 @@ from fastbias.recipes import recorded
 __all__ = ["dual_acceleration", "muon"]
 
 
-@piece(DIRECTION)
+@piece(DIRECTION, needs=lambda params, n, rows: params.size >= 1 and rows >= 3)
 def _muon(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     # state[1]: the sum B in units of e^a, a = state[2, 0], so that it does not vanish when the gradient does; params: mu
     n, a = g.size, state[2, 0]
@@ -71,7 +71,7 @@ def muon(step_size: Any, momentum: float = 0.95) -> Method:
                   begin=lambda u: np.zeros((2, u.size)), shaped=_spectral)
 
 
-@piece(ADVANCE)
+@piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
 def _accelerated(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
     # state[1]: the weighted sum, state[2, 0]: the number of updates done; step · move = −∇L/(B² L)
     weight = state[2, 0] / (state[2, 0] + 1.0)

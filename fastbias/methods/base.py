@@ -7,13 +7,15 @@ from typing import Literal
 
 import numpy as np
 
-from fastbias import bursts, steps
-from fastbias.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, known, piece
+from fastbias import bursts, checks, steps
+from fastbias.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, expect, known, piece
 from fastbias.methods.sampling import Sampling
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 
 __all__ = ["Method", "gradient", "primal"]
+
+GEOMETRIES = (Norm, Potential, Piece, type(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +52,28 @@ class Method:
     measured: Callable[[np.ndarray], Norm] | None = None
     decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        for label in ("beta", "gamma"):
+            object.__setattr__(self, label, checks.steps(label, getattr(self, label)))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "scratch", checks.whole("scratch", self.scratch))
+        checks.fields("Method", self, texts=("name", "family"), calls=("shaped", "measured"),
+                      flags=("primal", "unscaled", "draws", "aged"))
+        if not callable(self.begin):
+            raise TypeError(f"begin of a Method must be callable, got {checks.short(self.begin)}")
+        for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling), ("geometry", GEOMETRIES)):
+            if not isinstance(getattr(self, field_), kinds):
+                raise TypeError(f"{field_} of a Method must be one, got {checks.short(getattr(self, field_))}")
+        expect("Method", self.params, (), self.fused, 2, direction=(self.direction, DIRECTION),
+               advance=(self.advance, ADVANCE))
+
     def on(self, shape: tuple[int, ...]) -> Method:
         """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
         if self.shaped is None:
             return self
         made = replace(self, geometry=self.shaped(shape), shaped=None)
-        object.__setattr__(made, "recipe", self.recipe)  # type: ignore[attr-defined]
+        if hasattr(self, "recipe"):                          # (a method changed by hand has none)
+            object.__setattr__(made, "recipe", self.recipe)
         return made
 
     @property

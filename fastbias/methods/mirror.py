@@ -17,7 +17,7 @@ __all__ = ["mirror_descent"]
 NOT_FINITE = int(Status.NOT_FINITE)
 
 
-@piece(ADVANCE)
+@piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
 def _dual(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
     for i in range(u.size):                               # rows of state: Δw, z = ∇ψ(w), Δz
         state[2, i] = beta * state[2, i] + step * move[i]
@@ -25,7 +25,7 @@ def _dual(geometry, params, step, beta, move, u, state, work, u_new):  # type: i
     return geometry.inverse_link(geometry.params, state[1], u_new)
 
 
-@piece(ADVANCE)
+@piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 2)
 def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
     # z = ∇ψ(w) is kept, and only the increment ∇ψ(w + βΔw) − ∇ψ(w) is asked of the link: at rest it is exactly 0,
     # whereas going w → z → w at every step would drift along the minima by a rounding a step
@@ -48,7 +48,12 @@ def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):  
     return geometry.inverse_link(geometry.params, state[1], u_new)
 
 
-@piece(ADVANCE)
+def _room(params: np.ndarray, n: int, rows: int, work: int) -> bool:
+    k = int(params[0])
+    return 0 < k <= n and params.size >= 1 + k * n + k and rows >= 4 and work >= 3 * n + k * k + 2 * k
+
+
+@piece(ADVANCE, needs=_room)
 def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
     # u_new = ∇ψ⁻¹(z + Qᵀν) with ν such that Q u_new = c: Newton from the last ν. params: k, Q (k, n) orthonormal, c (k,)
     n, k = u.size, int(params[0])

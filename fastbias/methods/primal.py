@@ -47,7 +47,7 @@ def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  
     return geometry.metric(geometry.params, u_new, move, work[:u.size])    # only to ask whether u_new has a metric
 
 
-@piece(DIRECTION)
+@piece(DIRECTION, needs=2)
 def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     scale = 1.0 if s == 0.0 else np.exp(s)
     c = params[1 + min(k, params.size - 2)]                              # γ, for where the gradient was taken

@@ -24,22 +24,28 @@ def _draw(seed, k, i, count):  # type: ignore[no-untyped-def]
     return int(float(x >> np.uint64(11)) * 2.0 ** -53 * count)
 
 
+def _batch_in(params: np.ndarray, order: int, batch: int | None = None) -> bool:
+    return bool(1 <= params[1] <= ((order - 1) // 2 if batch is None else batch))
+
+
 @piece(SAMPLE)
 def _all(params, k, order):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(SAMPLE)
+@piece(SAMPLE, needs=_batch_in)
 def _with_replacement(params, k, order):  # type: ignore[no-untyped-def]
-    N, batch = (order.size - 1) // 2, int(params[1])
+    N = (order.size - 1) // 2
+    batch = max(1, min(N, int(params[1])))
     for i in range(batch):
         order[i] = _draw(params[0], k, i, N)
     return batch
 
 
-@piece(SAMPLE)
+@piece(SAMPLE, needs=_batch_in)
 def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
-    N, batch = (order.size - 1) // 2, int(params[1])
+    N = (order.size - 1) // 2
+    batch = max(1, min(N, int(params[1])))
     steps_per_epoch = (N + batch - 1) // batch
     epoch = k // steps_per_epoch
     if order[2 * N] != epoch:                            # Fisher & Yates, anew for each epoch
@@ -56,7 +62,7 @@ def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
     return count
 
 
-@piece(DIRECTION)
+@piece(DIRECTION, needs=5)
 def coordinate(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     """Move ← the largest coordinate of g, or the tied ones."""
     # params: tie_tol, ties (0 first, 1 average, 2 random), shrinkage, seed, 1 for moves of length one

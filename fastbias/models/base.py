@@ -63,8 +63,11 @@ class Model:
     commuting : bool, default False
         Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
     reach : callable, optional
-        (layers, Z (M, d), w) → "" or what keeps gradient flow from there, on rows z of the data, away from w: exact balance
-        of factors, which almost no start has.
+        (layers, Z (M, d), w) → what keeps gradient flow from there, on rows z of the data, away from the margin of w: exact
+        balance of factors, which almost no start has; "" where it is proved that nothing does, None where neither is known.
+        Where it is not given, the theory works it out for models of degree 2.
+    sole : bool, default False
+        Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the maximum margin.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -89,13 +92,20 @@ class Model:
     exponent: float | None = None
     mirror: Callable[[np.ndarray], Potential | None] | None = None
     commuting: bool = False
-    reach: Callable[[Layers, np.ndarray, np.ndarray], str] | None = None
+    reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
+    sole: bool = False
     source: str = ""
     conditions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        expect("Model", forward=(self.forward, MAP), pullback=(self.pullback, MAP_AT))
+        checks.fields("Model", self, texts=("name", "source"), flags=("linear", "semidefinite", "commuting"),
+                      calls=("size", "layers", "identity", "penalty", "balance", "invariant", "bias", "mirror", "reach"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "degree", checks.whole("degree", self.degree))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", checks.shape("shape", self.shape))
+        sizes = () if self.length is None else (self.parameters(self.length), self.length)
+        expect("Model", self.params, sizes, forward=(self.forward, MAP), pullback=(self.pullback, MAP_AT))
 
     @property
     def length(self) -> int | None:
@@ -104,10 +114,12 @@ class Model:
 
     def parameters(self, d: int) -> int:
         """Return the length n of u for predictors of length d."""
-        return d if self.size is None else self.size(d)
+        d = checks.whole("d", d, least=1)
+        return d if self.size is None else checks.whole(f"size of the {self.name} model", self.size(d), least=1)
 
     def split(self, u: np.ndarray, d: int) -> Layers:
         """Return the layers of u (n,), as views, for predictors of length d."""
+        u, d = checks.floats("u", u, "an (n,) array", 1), checks.whole("d", d)
         self._fits(u.size, d)
         out, at = [], 0
         for shape in [(u.size,)] if self.layers is None else self.layers(d):
@@ -118,31 +130,36 @@ class Model:
 
     def predictor(self, u: np.ndarray, d: int) -> np.ndarray:
         """Return w = F(u): (d,) for u (n,), (K, d) for u (K, n)."""
-        rows = np.atleast_2d(np.asarray(u, float))
+        u = checks.floats("u", u, "an (n,) or (K, n) array", (1, 2))
+        rows = np.atleast_2d(u)
+        d = checks.whole("d", d)
         self._fits(rows.shape[1], d)
         if self.linear:
-            return np.asarray(u, float)
+            return u
         w = np.empty((rows.shape[0], d))
         with np.errstate(all="ignore"):
             for i, row in enumerate(rows):
-                call(self.forward, self.params, np.ascontiguousarray(row), w[i])
-        return w if np.ndim(u) == 2 else w[0]
+                call(self.forward, self.params, row, w[i], sizes=(row.size, d))
+        return w if u.ndim == 2 else w[0]
 
     def pull(self, u: Any, v: Any) -> np.ndarray:
         """Return F'(u)ᵀ v (n,) for u (n,) and v (d,)."""
-        u, v = np.ascontiguousarray(u, float), np.ascontiguousarray(v, float)
+        u = checks.floats("u", u, "an (n,) array", 1)
+        v = checks.floats("v", v, "a (d,) array", 1)
         self._fits(u.size, v.size)
         out = np.empty_like(u)
         with np.errstate(all="ignore"):
-            call(self.pullback, self.params, u, v, out)
+            call(self.pullback, self.params, u, v, out, sizes=(u.size, v.size, u.size))
         return out
 
     def pulls(self, u: np.ndarray, V: np.ndarray) -> np.ndarray:
         """Return the rows F'(u)ᵀ v (K, n) for u (n,) and rows v of V (K, d)."""
+        u = checks.floats("u", u, "an (n,) array", 1)
+        V = checks.floats("V", V, "a (K, d) array", 2)
         self._fits(u.size, V.shape[1])
         out = np.empty((V.shape[0], u.size))
         with np.errstate(all="ignore"):
-            call_rows(self.pullback.address, self.params, u, V, out)
+            call_rows(self.pullback, self.params, u, V, out, (u.size, V.shape[1], u.size))
         return out
 
     def _fits(self, n: int, d: int) -> None:
@@ -204,34 +221,19 @@ class Model:
         w = checks.array("w", w, "a (d,) or (m, n) array", dims=(1, 2))
         if self.shape is not None and w.shape != self.shape and w.shape != (self.length,):
             raise ValueError(f"w must have the shape {self.shape} of the {self.name} model, got {w.shape}")
-        u = None if self.balance is None else self.balance(w.ravel())
-        if u is None:
+        try:
+            with np.errstate(all="ignore"):
+                u = None if self.balance is None else self.balance(w.ravel())
+        except MemoryError:
+            raise ValueError(f"w must be short enough for the parameters of the {self.name} model to fit into memory, got "
+                             f"{w.size} entries") from None
+        if u is None or not np.isfinite(u).all():
             raise ValueError(f"w must be one that the {self.name} model makes and knows the least parameters of, "
                              f"got {checks.short(w)}")
         return np.asarray(u)
 
     def __repr__(self) -> str:
         return f"<model {self.name}>"
-
-
-def kept_signs(factors: np.ndarray) -> np.ndarray:
-    """The signs of products Π_l a_l of rows (L, k) that flow along their gradients keeps; 0: free, NaN: the product stays 0.
-
-    a_l² − a_m² is kept, so only a factor that alone is the smallest can come to 0 and cross it; two that are 0 never move.
-    """
-    if len(factors) == 1:
-        return np.zeros(factors.shape[1])
-    size = np.sort(np.abs(factors), axis=0)
-    tiny = 1e-14 * np.abs(factors).max()
-    kept = np.where(size[1] - size[0] <= tiny, np.sign(factors.prod(axis=0)), 0.0)
-    return np.where(size[1] <= tiny, np.nan, kept)
-
-
-def against(kept: np.ndarray, shown: np.ndarray) -> str:
-    """What is said where numbers have other signs than those that are kept (NaN: must be 0); "" where none has."""
-    size = 1e-6 * np.abs(shown).max(initial=0.0)               # (as exact as a solver)
-    wrong = int((np.where(np.isnan(kept), -np.abs(shown), kept * shown) < -size).sum())
-    return f"{wrong} of its signs are others than those that exactly balanced factors keep for ever" if wrong else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,14 +255,18 @@ class Start:
         return f"<start of {self.model.name}, scale {self.scale:g}{'' if self.seed is None else ', Gaussian'}>"
 
 
-@piece(MAP)
+def _same(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n == d
+
+
+@piece(MAP, needs=_same)
 def _linear_forward(params, u, out):  # type: ignore[no-untyped-def]
     for i in range(u.size):
         out[i] = u[i]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_same)
 def _linear_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     for i in range(u.size):
         out[i] = v[i]

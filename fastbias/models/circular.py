@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model, against, kept_signs
+from fastbias.models.base import Layers, Model
 from fastbias.recipes import recorded
 
 __all__ = ["convolutional"]
@@ -39,7 +39,11 @@ def _correlate(a, at, b, first, d, out, to):  # type: ignore[no-untyped-def]
             out[to + k] += x * b[first + i + k - d]
 
 
-@piece(MAP)
+def _whole_layers(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n >= d and n % d == 0
+
+
+@piece(MAP, needs=_whole_layers)
 def _filters(params, u, out):  # type: ignore[no-untyped-def]
     d = out.size
     before = np.empty(d)
@@ -52,7 +56,7 @@ def _filters(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_whole_layers)
 def _filters_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     d, L = v.size, u.size // v.size
     behind = np.zeros((L, d))                             # row i: the product of the layers after i
@@ -81,14 +85,6 @@ def _invariant(layers: Layers) -> np.ndarray:
     """|ŵ_l|² − |ŵ_{l+1}|² at each frequency of neighbouring layers."""
     power = np.abs(np.fft.fft(layers, axis=1)) ** 2
     return np.asarray(power[:-1] - power[1:])
-
-
-def _reach(layers: Layers, Z: np.ndarray, w: np.ndarray) -> str:
-    """At frequency 0, and at d/2 where d is even, ŵ is real and may keep its sign; elsewhere only 0 stays."""
-    hats, shown, d = np.fft.rfft(layers, axis=1), np.fft.rfft(w), w.size
-    real = 2 * np.arange(shown.size) % d == 0
-    kept = kept_signs(np.where(real, hats.real, np.abs(hats)))
-    return against(np.where(real | np.isnan(kept), kept, 0.0), np.where(real, shown.real, np.abs(shown)))
 
 
 @recorded
@@ -127,7 +123,7 @@ def convolutional(depth: int) -> Model:
                  balance=lambda w: _balance(w, L), invariant=_invariant if L > 1 else None,
                  bias={1: lambda shape: norms.l2, 2: lambda shape: norms.fourier(math.prod(shape))}.get(L),
                  exponent=2 / L if L > 2 else None,
-                 reach=_reach, mirror=(lambda u: potentials.euclidean) if L == 1 else None,
+                 mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 2")
 
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastbias import checks, norms, potentials
+from fastbias import checks, foreign, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model, against, kept_signs
-from fastbias.potentials import Potential
+from fastbias.models.base import Layers, Model
+from fastbias.potentials.factors import factors, kept_signs
 from fastbias.recipes import recorded
 
 __all__ = ["diagonal"]
@@ -17,7 +17,15 @@ DEEPEST = 64
 SOURCE = "Gunasekar, Lee, Soudry, Srebro (2018b); Woodworth et al. (2020)"
 
 
-@piece(MAP)
+def _whole_layers(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n >= d and n % d == 0
+
+
+def _two_halves(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n == 2 * d and 1 <= params[0] <= DEEPEST
+
+
+@piece(MAP, needs=_whole_layers)
 def _product(params, u, out):  # type: ignore[no-untyped-def]
     d = out.size
     for j in range(d):
@@ -28,7 +36,7 @@ def _product(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_whole_layers)
 def _product_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     d = v.size
     for j in range(d):
@@ -51,7 +59,7 @@ def _power(x, k):  # type: ignore[no-untyped-def]
     return out
 
 
-@piece(MAP)
+@piece(MAP, needs=_two_halves)
 def _difference(params, u, out):  # type: ignore[no-untyped-def]
     d, L = out.size, int(params[0])
     for j in range(d):
@@ -59,7 +67,7 @@ def _difference(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_two_halves)
 def _difference_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     d, L = v.size, int(params[0])
     for j in range(d):
@@ -86,25 +94,39 @@ def _signed_invariant(layers: Layers, L: int) -> np.ndarray:
         return np.asarray(plus ** (2.0 - L) + minus ** (2.0 - L))
 
 
-def _hyperbolic(scale: np.ndarray) -> Potential | None:
-    return potentials.hypentropy(scale) if (scale > 0).all() else None
-
-
-def _signed_entropy(u: np.ndarray) -> Potential | None:
-    plus, minus = u.reshape(2, -1)
-    return _hyperbolic(2.0 * np.abs(plus * minus))
-
-
-def _entropy(u: np.ndarray) -> Potential | None:
+def _amplitudes(u: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """p, q with w = p² e^z − q² e^{−z} along the flow of a network of depth 2, exactly 0 where factors balance exactly."""
     one, two = u.reshape(2, -1)
-    return _hyperbolic(0.5 * np.abs(one * one - two * two))
+    return (one, two) if signed else (0.5 * one + 0.5 * two, 0.5 * one - 0.5 * two)
 
 
-def _signed_signs(layers: Layers, L: int) -> np.ndarray:
-    """The signs that w keeps: where u₊ or u₋ is 0 it stays so."""
-    plus, minus = layers
-    kept = np.where(plus == 0, np.sign(-minus ** L), np.where(minus == 0, np.sign(plus ** L), 0.0))
-    return np.where((plus == 0) & (minus == 0), np.nan, kept)
+def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str | None:
+    """What keeps the flow of a network of depth 2 from the ℓ1 maximum margin: "" nothing, None where that is not known.
+
+    The flow is the mirror flow of `Factors`: dz/dτ = Zᵀq, with q the softmax weights of the samples and dτ = L dt. For v of
+    length one, of the signs that are kept, and of margins ≥ γ, ⟨v, z⟩ grows by γ dτ or more, so at last log‖w‖₁ does. With
+    M = −log L, d‖w‖₁/dτ → M + H(q), while M/‖w‖₁ never falls: it tends to γ, the maximum over the signs that are kept.
+    """
+    kept = kept_signs(*_amplitudes(u, signed))
+    kind = np.isnan(kept)
+    if (np.where(kind, -np.abs(w), kept * w) >= 0).all():
+        return ""
+    d, rows = w.size, Z / np.abs(Z).max()
+    best = float((rows @ w).min() / np.abs(w).sum())
+    sides = [(0, 0 if dead or sign * side < 0 else None) for side in (1, -1) for dead, sign in zip(kind, kept, strict=True)]
+    try:                                                       # max t: Z (a − b) ≥ t, Σ a + b = 1, a, b ≥ 0
+        answer = foreign.ask("the margin over the signs that are kept", "scipy.optimize.linprog",
+                             np.append(np.zeros(2 * d), -1.0), A_ub=np.hstack([-rows, rows, np.ones((len(Z), 1))]),
+                             b_ub=np.zeros(len(Z)), A_eq=np.append(np.ones(2 * d), 0.0)[None], b_eq=np.ones(1),
+                             bounds=[*sides, (None, None)], method="highs-ds")
+    except foreign.Unsolved:
+        return None
+    if answer.status == 0 and -answer.fun >= (1.0 - 1e-9) * best:
+        return ""
+    if answer.status != 2 and (answer.status != 0 or -answer.fun > (1.0 - 1e-6) * best):
+        return None
+    wrong = int((np.where(kind, -np.abs(w), kept * w) < -1e-6 * np.abs(w).max()).sum())
+    return f"{wrong} of its signs are others than those that exactly balanced factors keep for ever"
 
 
 @recorded
@@ -150,7 +172,8 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     def width(d: int) -> int:
         return (2 if signed else L) * d
 
-    mirror = {1: lambda u: potentials.euclidean, 2: _signed_entropy if signed else _entropy}.get(L)
+    mirror = {1: lambda u: potentials.euclidean, 2: lambda u: factors(*_amplitudes(u, signed))}.get(L)
+    reach = (lambda layers, Z, w: _obstacle(np.concatenate(layers), signed, Z, w)) if L == 2 else None
     if signed:
         return Model(
             f"diagonal({L}, signed)", _difference, _difference_pullback, width, params=params, degree=L,
@@ -158,15 +181,14 @@ def diagonal(depth: int, signed: bool = False) -> Model:
             penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()), balance=lambda w: _signed_balance(w, L),
             invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1) if L == 2 else None,
             exponent=2 / L if L > 2 else None,
-            mirror=mirror, reach=lambda layers, Z, w: against(_signed_signs(layers, L), w), source=SOURCE)
+            mirror=mirror, reach=reach, source=SOURCE)
     return Model(
         f"diagonal({L})", _product, _product_pullback, width, params=params, degree=L, layers=lambda d: [(d,)] * L,
         identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
         balance=lambda w: _unsigned_balance(w, L),
         invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1 else None,
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2 else None,
-        mirror=mirror, reach=lambda layers, Z, w: against(kept_signs(np.array(layers)), w),
-        source=SOURCE)
+        mirror=mirror, reach=reach, source=SOURCE)
 
 
 EXAMPLES: tuple[Model, ...] = (diagonal(2), diagonal(3), diagonal(6), diagonal(2, signed=True), diagonal(3, signed=True),

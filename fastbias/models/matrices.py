@@ -48,14 +48,29 @@ def _transposed(A, at, m, n):  # type: ignore[no-untyped-def]
     return out
 
 
-@piece(MAP)
+def _two_factors(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    m, n, r = int(params[0]), int(params[1]), int(params[2])
+    return m > 0 and n > 0 and r > 0 and m * n <= d and (m + n) * r <= size
+
+
+def _one_factor(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    n, r = int(params[0]), int(params[1])
+    return n > 0 and r > 0 and n * n <= d and n * r <= size
+
+
+def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    L, k = int(params[0]), int(params[1]) or d
+    return 1 <= L <= 64 and k > 0 and size >= (d if L == 1 else k * d + (L - 2) * k * k + k)
+
+
+@piece(MAP, needs=_two_factors)
 def _factors(params, u, out):  # type: ignore[no-untyped-def]
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     _multiply(u, 0, r, 1, m, r, _transposed(u, m * r, n, r), 0, n, out, 0, True)
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_two_factors)
 def _factors_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     _multiply(v, 0, n, 1, m, n, u, m * r, r, out, 0, True)               # M V
@@ -63,14 +78,14 @@ def _factors_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+@piece(MAP, needs=_one_factor)
 def _square(params, u, out):  # type: ignore[no-untyped-def]
     n, r = int(params[0]), int(params[1])
     _multiply(u, 0, r, 1, n, r, _transposed(u, 0, n, r), 0, n, out, 0, True)
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_one_factor)
 def _square_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     n, r = int(params[0]), int(params[1])
     _multiply(v, 0, n, 1, n, n, u, 0, r, out, 0, True)                   # (M + Mᵀ) U
@@ -85,7 +100,7 @@ def _layer(L, k, i, d):  # type: ignore[no-untyped-def]
     return rows, d if i == 0 else k, 0 if i == 0 else k * d + (i - 1) * k * k
 
 
-@piece(MAP)
+@piece(MAP, needs=_chained)
 def _chain(params, u, out):  # type: ignore[no-untyped-def]
     L, d = int(params[0]), out.size
     k = d if params[1] == 0 else int(params[1])
@@ -99,7 +114,7 @@ def _chain(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_chained)
 def _chain_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     L, d = int(params[0]), v.size
     k = d if params[1] == 0 else int(params[1])
@@ -193,21 +208,6 @@ def _halves(w: np.ndarray, m: int, n: int, rank: int) -> np.ndarray | None:
                            (A[:, :k] * root, B[:k].T * root)])
 
 
-def _reach(layers: Layers, Z: np.ndarray, w: np.ndarray) -> str:
-    """From UᵀU = VᵀV no singular value comes to 0; from U = V on symmetric samples W stays positive semidefinite."""
-    U, V = layers
-    if U.shape != V.shape or not np.allclose(U.T @ U, V.T @ V, rtol=1e-12, atol=0):
-        return ""
-    m, n = len(U), len(V)
-    rows, W = Z.reshape(-1, m, n), w.reshape(m, n)
-    values = np.linalg.svd(W, compute_uv=False)
-    if np.array_equal(U, V) and np.allclose(rows, rows.transpose(0, 2, 1), rtol=1e-14, atol=0):
-        lowest = float(np.linalg.eigvalsh((W + W.T) / 2)[0])
-        return "from U = V, on symmetric samples, W stays positive semidefinite" if lowest < -1e-6 * values[0] else ""
-    turned = np.linalg.slogdet(U @ V.T)[0] * np.linalg.slogdet(W)[0]
-    return "from UᵀU = VᵀV det W keeps its sign" if turned < 0 and values[-1] > 1e-6 * values[0] else ""
-
-
 @recorded
 def factorised(m: int, n: int, rank: int | None = None) -> Model:
     """Return the model W = UVᵀ, U (m, rank), V (n, rank), of eq. (16): all matrices (m, n) where the rank is full.
@@ -248,7 +248,7 @@ def factorised(m: int, n: int, rank: int | None = None) -> Model:
                  identity=lambda d, scale: np.concatenate([_eye(m, r, scale), _eye(n, r, scale)]),
                  penalty=lambda w: 2.0 * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
                  balance=lambda w: _halves(w, m, n, r),
-                 invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1], reach=_reach,
+                 invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1],
                  bias=(lambda shape: norms.nuclear(m, n)) if r >= min(m, n) else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018), §4",
                  conditions=("the lifted start [U; V] would have to be of full rank m + n for Theorem 7 itself to cover eq. "
@@ -318,7 +318,7 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
                  identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1 else np.full(s, scale)
                                                            for s in layers(d)]),
                  penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)), balance=lambda w: _rank_one(w, L, k or w.size),
-                 invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2,
+                 invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2, sole=True,
                  mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
 

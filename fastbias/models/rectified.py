@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastbias import checks
 from fastbias.abi import MAP, MAP_AT, piece
 from fastbias.models.base import Model
@@ -11,7 +13,11 @@ from fastbias.recipes import recorded
 __all__ = ["relu"]
 
 
-@piece(MAP)
+def _units(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return params.size >= d and n % 3 == 1
+
+
+@piece(MAP, needs=_units)
 def _values(params, u, out):  # type: ignore[no-untyped-def]
     k = (u.size - 1) // 3
     for i in range(out.size):
@@ -22,7 +28,7 @@ def _values(params, u, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_units)
 def _values_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
     k = (u.size - 1) // 3
     for h in range(3 * k + 1):

@@ -1,6 +1,7 @@
 """What a norm is: its steepest direction, its dual, its value, and its convex face."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -71,8 +72,15 @@ class Norm:
     fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
-        expect("Norm", steepest=(self.steepest, MAP), dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
+        checks.fields("Norm", self, texts=("name",), flags=("smooth",), reals=("power",),
+                      calls=("matrix", "convex", "shrink", "resized"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        if self.size is not None:
+            object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", checks.shape("shape", self.shape))
+        expect("Norm", self.params, () if self.size is None else (self.size,), self.fused, steepest=(self.steepest, MAP),
+               dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
 
     def __call__(self, w: Any) -> Any:
         """Return ‖w‖: a float for w (d,), an array (K,) for w (K, d)."""
@@ -91,7 +99,8 @@ class Norm:
 
     def fits(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError where it is no norm of predictors of this shape."""
-        size = int(np.prod(shape))
+        shape = checks.shape("shape", shape)
+        size = math.prod(shape)
         if self.size not in (None, size):
             raise ValueError(f"X must have predictors of {self.size} entries for the {self.name} norm, got {size}")
         if len(shape) > 1 and self.shape not in (None, shape):

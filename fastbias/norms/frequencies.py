@@ -37,7 +37,12 @@ def _largest_coefficient(params, x):  # type: ignore[no-untyped-def]
     return largest
 
 
-@piece(MAP)
+def _tables(params: np.ndarray, d: int, *_: int) -> bool:
+    """The tolerance and two tables (d,)."""
+    return params.size >= 1 + 2 * d
+
+
+@piece(MAP, needs=_tables)
 def _fourier_steepest(params, g, out):  # type: ignore[no-untyped-def]
     d, largest = g.size, _largest_coefficient(params, g)
     for j in range(d):
@@ -54,12 +59,12 @@ def _fourier_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_tables)
 def _fourier_dual(params, g):  # type: ignore[no-untyped-def]
     return _largest_coefficient(params, g) / g.size
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_tables)
 def _fourier_norm(params, w):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(w.size // 2 + 1):
@@ -97,6 +102,7 @@ def fourier(d: int) -> Norm:
     (4.0, 4.0)
     """
     d = checks.whole("d", d, least=1)
+    checks.fits("d", d, d, d)
     angles = 2 * np.pi * np.arange(d) / d
     tables = np.array([np.cos(angles), np.sin(angles)])
     tables[np.abs(tables) < 1e-15] = 0.0                      # the roots of cosine and sine, exactly

@@ -31,7 +31,12 @@ def _finite(x):  # type: ignore[no-untyped-def]
     return total == 0.0
 
 
-@piece(MAP)
+def _shaped(params: np.ndarray, size: int, *_: int) -> bool:
+    """The tolerance, m and n, with m n entries."""
+    return params[1] >= 1 and params[2] >= 1 and int(params[1]) * int(params[2]) == size
+
+
+@piece(MAP, needs=_shaped)
 def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
     finite = _finite(g)
     for i in range(g.size):
@@ -48,7 +53,7 @@ def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+@piece(MAP, needs=_shaped)
 def _nuclear_steepest(params, g, out):  # type: ignore[no-untyped-def]
     for i in range(g.size):
         out[i] = np.nan
@@ -62,12 +67,12 @@ def _nuclear_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_shaped)
 def _largest_value(params, x):  # type: ignore[no-untyped-def]
     return np.linalg.svd(_matrix(params, x), False)[1][0] if _finite(x) else np.nan
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_shaped)
 def _sum_of_values(params, x):  # type: ignore[no-untyped-def]
     return np.linalg.svd(_matrix(params, x), False)[1].sum() if _finite(x) else np.nan
 

@@ -30,7 +30,7 @@ def _largest(params, x):  # type: ignore[no-untyped-def]
     return largest
 
 
-@piece(MAP)
+@piece(MAP, needs=1)
 def _l1_steepest(params, g, out):  # type: ignore[no-untyped-def]
     largest = 0.0
     for i in range(g.size):
@@ -69,8 +69,9 @@ def _l2_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
-def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+@kernel
+def _length(x):  # type: ignore[no-untyped-def]
+    """‖x‖₂ of a vector of any size."""
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
@@ -82,12 +83,17 @@ def _l2_norm(params, x):  # type: ignore[no-untyped-def]
     return largest * np.sqrt(total)
 
 
+@piece(VALUE)
+def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+    return _length(x)
+
+
 l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2),
           fused=(bursts.GRADIENT, _l2_steepest))
 """‖w‖₂; Δ = g, gradient descent."""
 
 
-@piece(MAP)
+@piece(MAP, needs=2)
 def _lp_steepest(params, g, out):  # type: ignore[no-untyped-def]
     q = params[1]
     largest = 0.0
@@ -119,12 +125,12 @@ def _power_norm(p, x):  # type: ignore[no-untyped-def]
     return largest * total ** (1.0 / p)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=1)
 def _p_norm(params, x):  # type: ignore[no-untyped-def]
     return _power_norm(params[0], x)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=2)
 def _q_norm(params, x):  # type: ignore[no-untyped-def]
     return _power_norm(params[1], x)
 
@@ -163,7 +169,12 @@ def lp(p: float) -> Norm:
                 convex=lambda cp, w: cp.pnorm(w, p, max_denom=10 ** 5))
 
 
-@piece(MAP)
+def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:
+    """D and L, (n, n)."""
+    return params.size >= 2 * n * n
+
+
+@piece(MAP, needs=_two_matrices)
 def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
     n = g.size                                            # D⁻¹ g, D = L Lᵀ; params: D, L
     for i in range(n):
@@ -178,29 +189,35 @@ def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@kernel
+def _unit(x):  # type: ignore[no-untyped-def]
+    """The largest |x_i|, or one where that is 0 or not finite."""
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(x[i]))
+    return largest if 0.0 < largest < np.inf else 1.0
+
+
+@piece(VALUE, needs=_two_matrices)
 def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
-    n, total = w.size, 0.0
-    for j in range(n):                                    # ‖Lᵀw‖₂
-        inner = 0.0
+    n, unit = w.size, _unit(w)
+    half = np.zeros(n)                                    # ‖Lᵀw‖₂
+    for j in range(n):
         for i in range(j, n):
-            inner += params[n * n + i * n + j] * w[i]
-        total += inner * inner
-    return np.sqrt(total)
+            half[j] += params[n * n + i * n + j] * (w[i] / unit)
+    return unit * _length(half)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_two_matrices)
 def _quadratic_dual(params, g):  # type: ignore[no-untyped-def]
-    n = g.size
+    n, unit = g.size, _unit(g)
     half = np.empty(n)                                    # ‖L⁻¹g‖₂
-    total = 0.0
     for i in range(n):
-        inner = g[i]
+        inner = g[i] / unit
         for j in range(i):
             inner -= params[n * n + i * n + j] * half[j]
         half[i] = inner / params[n * n + i * n + i]
-        total += half[i] * half[i]
-    return np.sqrt(total)
+    return unit * _length(half)
 
 
 @recorded
@@ -223,7 +240,15 @@ def quadratic(D: Any) -> Norm:
                 smooth=True, convex=lambda cp, w: cp.norm(root.T @ w, 2))
 
 
-@piece(MAP)
+def _grouped(params: np.ndarray, n: int, *_: int) -> bool:
+    """The tolerance, how many groups, where each begins and the last ends, and the features, each of 0 … n − 1 once."""
+    count = int(params[1])
+    ends, features = params[2:3 + count], params[3 + count:]
+    return count > 0 and ends.size == count + 1 and features.size == n and bool(
+        ends[0] == 0 and ends[-1] == n and (np.diff(ends) >= 0).all() and (np.sort(features) == np.arange(n)).all())
+
+
+@piece(MAP, needs=_grouped)
 def _group_steepest(params, g, out):  # type: ignore[no-untyped-def]
     largest = _largest_group(params, g)
     count = int(params[1])
@@ -260,12 +285,12 @@ def _largest_group(params, x):  # type: ignore[no-untyped-def]
     return largest
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_grouped)
 def _group_dual(params, g):  # type: ignore[no-untyped-def]
     return _largest_group(params, g)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_grouped)
 def _group_norm(params, w):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(int(params[1])):
@@ -293,7 +318,7 @@ def group(groups: Any) -> Norm:
     >>> fb.norms.group([[0, 1], [2]])([3.0, 4.0, 2.0])
     7.0
     """
-    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__"):
+    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__") or getattr(groups, "shape", None) == ():
         raise TypeError(f"groups must be a list of lists of feature indices, got {checks.short(groups)}")
     index = [checks.array("groups", g, "a list of lists of feature indices", dims=1) for g in groups]
     flat = np.concatenate(index) if index else np.empty(0)

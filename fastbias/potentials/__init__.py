@@ -6,11 +6,11 @@ outside dom ψ; ``inverse_link(params, z, out)`` writes (∇ψ)⁻¹(z); ``metri
 put them into a `Potential`, list it in its file's
 ``EXAMPLES``; the laws then hold it to account.
 """
-from fastbias.potentials import coupled, separable
+from fastbias.potentials import coupled, factors, separable
 from fastbias.potentials.base import Potential
 from fastbias.potentials.coupled import quadratic, spectral_entropy, squared_lp
 from fastbias.potentials.separable import cosh, entropy, euclidean, hypentropy, power
 
 __all__ = ["Potential", "cosh", "entropy", "euclidean", "hypentropy", "power", "quadratic", "spectral_entropy", "squared_lp"]
 
-EXAMPLES: tuple[Potential, ...] = separable.EXAMPLES + coupled.EXAMPLES
+EXAMPLES: tuple[Potential, ...] = separable.EXAMPLES + coupled.EXAMPLES + factors.EXAMPLES

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks
+from fastbias import checks, foreign
 from fastbias.abi import MAP, MAP_AT, VALUE, Piece, expect
 from fastbias.doors import call
+from fastbias.sizes import length, row_lengths
 
 __all__ = ["Potential"]
 
@@ -68,9 +69,14 @@ class Potential:
     fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
-        expect("Potential", link=(self.link, MAP), inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),
-               value=(self.value, VALUE))
+        checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"), reals=("lower", "horizon"),
+                      calls=("convex", "matrix"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
+        if self.size is not None:
+            object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
+        expect("Potential", self.params, () if self.size is None else (self.size,), self.fused, link=(self.link, MAP),
+               inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT), value=(self.value, VALUE))
 
     def __call__(self, w: Any) -> float:
         """Return ψ(w) for w (d,)."""
@@ -93,7 +99,8 @@ class Potential:
 
     def solve(self, w: Any, g: Any) -> np.ndarray:
         """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside the domain."""
-        w, g = self._vector("w", w), self._vector("g", g)
+        w = self._vector("w", w)
+        g = checks.array("g", g, "a (d,) array", dims=1, length=w.size)
         out = np.empty_like(w)
         if call(self.metric, self.params, w, g, out) != 0:
             out[:] = np.nan
@@ -101,12 +108,14 @@ class Potential:
 
     def divergence(self, w: Any, at: Any) -> float:
         """Return the Bregman divergence D_ψ(w, at) = ψ(w) − ψ(at) − ⟨∇ψ(at), w − at⟩."""
-        w, at = self._vector("w", w), self._vector("at", at)
-        return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
+        w = self._vector("w", w)
+        at = checks.array("at", at, "a (d,) array", dims=1, length=w.size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
 
     def start(self, d: int) -> np.ndarray:
         """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential."""
-        return self.to_primal(np.zeros(d))
+        return self.to_primal(np.zeros(checks.whole("d", d, least=1)))
 
     def project(self, A: np.ndarray, b: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
@@ -114,20 +123,27 @@ class Potential:
         For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν);
         with rows of length one, dependent rows left out. It certifies nothing: `fastbias.bregman_projection` does.
         """
-        lengths = np.linalg.norm(A, axis=1)
-        lengths[lengths == 0] = 1.0
-        rows = independent_rows(A / lengths[:, None])
-        V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
-        w, mu = self._project_dual(V, c, z0) if self.matrix is None else self._project_linear(V, c, z0, self.matrix)
-        nu = np.zeros(b.size)
-        nu[rows] = mu / lengths[rows]
+        lengths = row_lengths(A)
+        what = f"the projection in the {self.name} potential"
+        try:
+            with foreign.guarded(what):
+                rows = independent_rows(A / lengths[:, None])
+                V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
+                if not np.isfinite(c).all():
+                    raise foreign.Unsolved(f"{what} could not be found: its equations ask for more than float64 can hold")
+                solve = self._project_dual if self.matrix is None else self._project_linear
+                w, mu = solve(V, c, z0)
+                nu = np.zeros(b.size)
+                nu[rows] = mu / lengths[rows]
+        except ValueError:                                   # a map was asked where it is not defined
+            raise foreign.Unsolved(f"{what} could not be found: Newton's method left what float64 can hold") from None
         return w, nu
 
-    def _project_linear(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray, matrix: Callable[[int], np.ndarray]
-                        ) -> tuple[np.ndarray, np.ndarray]:
+    def _project_linear(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same for ψ(w) = ½wᵀDw, D = LLᵀ: in u = Lᵀw it is linear least squares, by QR, refined once."""
         from scipy.linalg import qr, solve_triangular
-        L = None if matrix is np.eye else np.linalg.cholesky(matrix(z0.size))
+        assert self.matrix is not None
+        L = None if self.matrix is np.eye else np.linalg.cholesky(self.matrix(z0.size))
 
         def half(x: np.ndarray, trans: int = 0) -> np.ndarray:
             return x if L is None else np.asarray(solve_triangular(L, x, lower=True, trans=trans))
@@ -140,7 +156,42 @@ class Potential:
         return w, mu
 
     def _project_dual(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same by damped Newton on the dual, for independent rows V of length one."""
+        """The same by damped Newton on the dual, for independent rows V of length one; where that fails, by other ways."""
+        def solved(w: np.ndarray) -> bool:
+            return length(c - V @ w) <= 1e-11 * (length(c) + length(w))
+
+        w, mu = self._project_newton(V, c, z0)
+        if not solved(w):
+            near, at = self._project_gradually(V, c, z0)
+            if solved(near):
+                return near, at
+        if not solved(w) and np.isneginf(self.lower) and not self.symmetric:
+            with suppress(ValueError, foreign.Unsolved):     # a domain that is not the whole space, though none is claimed
+                w, mu = self._project_primal(V, c, z0)
+        return w, mu
+
+    def _project_gradually(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for ψ of a scale far under c (hyperbolic entropy, β = 1e-120), by way of targets nearer by.
+
+        Each is e⁴ times as far off or more. Dual variables grow with the logarithm of that, at last along a line.
+        """
+        w = self.to_primal(z0)
+        mu, rate, here = np.zeros(c.size), np.zeros(c.size), V @ w
+        way = c - here
+        far = float(np.abs(self._newton_move(w, V, way) @ V).max(initial=0.0))
+        if not 1e3 < far < np.inf:
+            return w, mu
+        at, step = -float(np.log(far)), 0.0
+        while True:
+            w, more = self._project_newton(V, here + np.exp(at) * way, z0 + (mu + step * rate) @ V)
+            mu, rate = mu + step * rate + more, rate + more / step if step else rate
+            if at >= 0 or not np.isfinite(mu).all():
+                return w, mu
+            step = min(-at, 2.0 * step if step and np.abs(more @ V).max() < 0.1 else 4.0)
+            at = at + step if step < -at else 0.0
+
+    def _project_newton(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Damped Newton on the dual."""
         def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
             z = z0 + mu @ V
             w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
@@ -152,29 +203,28 @@ class Potential:
             w, value, r = dual(mu)
             for _ in range(300 if c.size else 0):
                 move = self._newton_move(w, V, r)
+                far = float(np.abs(move @ V).max()) / (1.0 + float(np.abs(z0 + mu @ V).max()))
+                if far > 1e3:                                # where ∇²ψ is 1e100, say, and falls like e^{−z}
+                    move = move * (1e3 / far)
                 gain, size = float(r @ move), 1.0
                 while size > 1e-60:
                     w_new, value_new, r_new = dual(mu + size * move)
                     if gain > 1e-10 * abs(value):                # below that, values are rounding and only r can tell
                         better = value_new <= value - 1e-4 * size * gain
                     else:
-                        better = bool(np.linalg.norm(r_new) < np.linalg.norm(r))
+                        better = length(r_new) < length(r)
                     if better:
                         break
                     size /= 2
                 else:
                     break
                 mu, w, value, r = mu + size * move, w_new, value_new, r_new
-        if not np.linalg.norm(r) <= 1e-11 * (np.linalg.norm(c) + np.linalg.norm(w)) and np.isneginf(self.lower) \
-                and not self.symmetric:
-            with suppress(ValueError):                       # a domain that is not the whole space, though none is claimed
-                w, mu = self._project_primal(V, c, z0)
         return w, mu
 
     def _project_primal(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same by Newton's method on ψ(w) − ⟨z0, w⟩ along {w : Vw = c}, where the link is steep and its inverse flat."""
-        from scipy.linalg import null_space
-        plus, N = np.linalg.pinv(V), null_space(V)
+        what = f"the projection in the {self.name} potential"
+        plus, N = np.linalg.pinv(V), foreign.ask(what, "scipy.linalg.null_space", V)
         w = plus @ c
         with np.errstate(all="ignore"):
             for _ in range(500 if N.shape[1] else 0):
@@ -184,7 +234,7 @@ class Potential:
                 H = N.T @ np.array([(self.to_dual(w + e) - self.to_dual(w - e)) / (2 * e.sum())
                                     for e in np.diag(h)]) @ N
                 H = 0.5 * (H + H.T) + 1e-14 * float(np.abs(np.diag(H)).max() or 1.0) * np.eye(H.shape[0])
-                move = -np.linalg.lstsq(H, g, rcond=None)[0]
+                move = -foreign.ask(what, "numpy.linalg.lstsq", H, g, rcond=None)[0]
                 size, slope, value = 1.0, float(g @ move), self(w) - float(z0 @ w)
                 if not slope < 0:
                     break
@@ -201,17 +251,19 @@ class Potential:
                 else:
                     break
                 w = new - plus @ (V @ new - c)
-        return w, np.linalg.lstsq(V.T, self.to_dual(w) - z0, rcond=None)[0]
+        return w, foreign.ask(what, "numpy.linalg.lstsq", V.T, self.to_dual(w) - z0, rcond=None)[0]
 
     def _newton_move(self, w: np.ndarray, V: np.ndarray, r: np.ndarray) -> np.ndarray:
         """J⁻¹ r with J = V ∇²ψ(w)⁻¹ Vᵀ, brought to a unit diagonal; where J is singular, at a point nearby."""
         for at in (w, np.where(np.abs(w) < 1e-8 * (np.abs(w).max() or 1e8), 1e-8 * np.abs(w).max() or 1.0, w)):
             J = V @ np.array([self.solve(at, row) for row in V]).T
             diagonal = np.sqrt(np.abs(np.diag(J)))
-            if np.isfinite(J).all() and (diagonal > 0).all():
-                move = np.linalg.lstsq(J / np.outer(diagonal, diagonal), r / diagonal, rcond=None)[0] / diagonal
-                if r @ move > 0:
-                    return np.asarray(move)
+            if (diagonal > 0).all():
+                with suppress(foreign.Unsolved):
+                    move = foreign.ask("a step of Newton's method", "numpy.linalg.lstsq", J / np.outer(diagonal, diagonal),
+                                       r / diagonal, rcond=None)[0] / diagonal
+                    if r @ move > 0:
+                        return np.asarray(move)
         return r
 
     def _vector(self, label: str, x: Any) -> np.ndarray:

@@ -16,7 +16,12 @@ __all__ = ["quadratic", "spectral_entropy", "squared_lp"]
 NOT_FINITE, OUT_OF_DOMAIN = int(Status.NOT_FINITE), int(Status.OUT_OF_DOMAIN)
 
 
-@piece(MAP)
+def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:
+    """D and L, (n, n)."""
+    return params.size >= 2 * n * n
+
+
+@piece(MAP, needs=_two_matrices)
 def _quadratic_link(params, w, out):  # type: ignore[no-untyped-def]
     n = w.size
     for i in range(n):
@@ -43,17 +48,17 @@ def _cholesky_solve(params, x, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+@piece(MAP, needs=_two_matrices)
 def _quadratic_inverse(params, z, out):  # type: ignore[no-untyped-def]
     return _cholesky_solve(params, z, out)
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_two_matrices)
 def _quadratic_metric(params, at, g, out):  # type: ignore[no-untyped-def]
     return _cholesky_solve(params, g, out)
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_two_matrices)
 def _quadratic_value(params, w):  # type: ignore[no-untyped-def]
     n = w.size
     total = 0.0
@@ -110,17 +115,17 @@ def _squared_lp_map(x, p, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+@piece(MAP, needs=1)
 def _squared_lp_link(params, w, out):  # type: ignore[no-untyped-def]
     return _squared_lp_map(w, params[0], out)
 
 
-@piece(MAP)
+@piece(MAP, needs=2)
 def _squared_lp_inverse(params, z, out):  # type: ignore[no-untyped-def]
     return _squared_lp_map(z, params[1], out)
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=2)
 def _squared_lp_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     # the Hessian of the conjugate ½‖z‖_q² at z = ∇ψ(w): with b_i = |z_i|/‖z‖_q = (|w_i|/‖w‖_p)^{p−1},
     # (q − 1) b^{q−2} g + (2 − q) a ⟨a, g⟩,  a = b^{q−1} sign(w)
@@ -139,7 +144,7 @@ def _squared_lp_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@piece(VALUE, needs=1)
 def _squared_lp_value(params, w):  # type: ignore[no-untyped-def]
     return 0.5 * _scaled_norm(w, params[0]) ** 2
 
@@ -184,7 +189,12 @@ def _rebuild(values, U, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+def _square(params: np.ndarray, size: int, *_: int) -> bool:
+    """The n of n × n matrices."""
+    return params[0] >= 1 and int(params[0]) ** 2 == size
+
+
+@piece(MAP, needs=_square)
 def _spectral_link(params, w, out):  # type: ignore[no-untyped-def]
     for x in w:
         if not np.isfinite(x):
@@ -195,7 +205,7 @@ def _spectral_link(params, w, out):  # type: ignore[no-untyped-def]
     return _rebuild(np.log(values), U, out)
 
 
-@piece(MAP)
+@piece(MAP, needs=_square)
 def _spectral_inverse(params, z, out):  # type: ignore[no-untyped-def]
     for x in z:
         if not np.isfinite(x):
@@ -204,7 +214,7 @@ def _spectral_inverse(params, z, out):  # type: ignore[no-untyped-def]
     return _rebuild(np.exp(values), U, out)
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=_square)
 def _spectral_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     n = int(params[0])
     for x in w:
@@ -226,7 +236,7 @@ def _spectral_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@piece(VALUE, needs=_square)
 def _spectral_value(params, w):  # type: ignore[no-untyped-def]
     for x in w:
         if not np.isfinite(x):

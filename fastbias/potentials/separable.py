@@ -92,17 +92,17 @@ def _power_map(x, exponent, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+@piece(MAP, needs=1)
 def _power_link(params, w, out):  # type: ignore[no-untyped-def]
     return _power_map(w, params[0] - 1.0, out)
 
 
-@piece(MAP)
+@piece(MAP, needs=1)
 def _power_inverse(params, z, out):  # type: ignore[no-untyped-def]
     return _power_map(z, 1.0 / (params[0] - 1.0), out)
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=1)
 def _power_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     p = params[0]
     for i in range(w.size):
@@ -112,7 +112,7 @@ def _power_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@piece(VALUE, needs=1)
 def _power_value(params, w):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(w.size):
@@ -135,7 +135,7 @@ def power(p: float) -> Potential:
                      convex=lambda cp, w: cp.sum(cp.power(cp.abs(w), p)) / p)
 
 
-@piece(MAP)
+@piece(MAP, needs=1)
 def _hypentropy_link(params, w, out):  # type: ignore[no-untyped-def]
     for i in range(w.size):
         beta = params[min(i, params.size - 1)]
@@ -143,7 +143,7 @@ def _hypentropy_link(params, w, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP)
+@piece(MAP, needs=1)
 def _hypentropy_inverse(params, z, out):  # type: ignore[no-untyped-def]
     for i in range(z.size):
         beta = params[min(i, params.size - 1)]
@@ -151,7 +151,7 @@ def _hypentropy_inverse(params, z, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(MAP_AT)
+@piece(MAP_AT, needs=1)
 def _hypentropy_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     for i in range(w.size):
         beta = params[min(i, params.size - 1)]
@@ -159,7 +159,7 @@ def _hypentropy_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-@piece(VALUE)
+@piece(VALUE, needs=1)
 def _hypentropy_value(params, w):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(w.size):
@@ -179,7 +179,7 @@ def hypentropy(beta: Any) -> Potential:
     beta : float > 0, or (d,) array of such
         The scale at which it turns from a square to |w| log|w|, one for all coordinates or one for each.
     """
-    own = np.ndim(beta) > 0
+    own = isinstance(beta, (list, tuple)) or getattr(beta, "ndim", 0) > 0
     scale = checks.array("beta", beta, "a number or a (d,) array", dims=1) if own else \
         np.array([checks.number("beta", beta, above=0)])
     if not (scale > 0).all():

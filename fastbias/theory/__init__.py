@@ -6,13 +6,18 @@ variable, and residuals that are recomputed from (w, ν) alone. Where the paper 
 """
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from fastbias.limits import Limit
 from fastbias.problem import Problem
-from fastbias.theory.base import Row
+from fastbias.theory import stepsizes
+from fastbias.theory.base import Row, accepted
 from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.roots import ROOT, point
 from fastbias.theory.separable import MARGIN, direction
-from fastbias.theory.stepsizes import MaxStep, max_step
+from fastbias.theory.stepsizes import MaxStep
 
 __all__ = ["MARGIN", "NETWORK", "ROOT", "MaxStep", "Row", "limit", "max_step"]
 
@@ -30,8 +35,15 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     Raises
     ------
     NoTheorem
-        Where none covers it, or a hypothesis is known to be False.
+        Where none covers it, a hypothesis is known to be False, or a piece of the user's own may not be believed.
     """
-    if not problem.model.linear or problem.method.decay:
-        return network(problem, flow)
-    return direction(problem, flow) if problem.loss.kind == "monotone" else point(problem, flow)
+    accepted(problem)
+    ask = network if not problem.model.linear or problem.method.decay else (
+        direction if problem.loss.kind == "monotone" else point)
+    return replace(ask(problem, flow), classes=problem.classes)
+
+
+def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
+    """The largest constant step size that theory admits from u (n,) on; NoTheorem as `limit`."""
+    accepted(problem)
+    return stepsizes.max_step(problem, u)

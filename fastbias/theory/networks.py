@@ -9,13 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias import norms, semidefinite
+from fastbias import foreign, norms, semidefinite
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.margins import Separability, separate, widest
+from fastbias.potentials import Potential
 from fastbias.problem import Problem, Unreachable, symmetric
-from fastbias.projections import bregman_projection, relative
+from fastbias.projections import bregman_projection, feasibility, relative
 from fastbias.stationarity import stationarity
-from fastbias.theory.base import Row
+from fastbias.theory.base import Row, family
+from fastbias.theory.reach import reaches
 
 __all__ = ["NETWORK", "network"]
 
@@ -30,7 +32,7 @@ CONJECTURE = ("gradient descent on UVᵀ with the squared loss has no characteri
 
 
 def _gradient(problem: Problem) -> bool:
-    return problem.method.family == "gradient"
+    return family(problem) == "gradient"
 
 
 def _monotone(problem: Problem) -> bool:
@@ -81,9 +83,7 @@ NETWORK: tuple[Row, ...] = (
         lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.exponent is not None),
     Row("the maximum margin in the norm of the model's penalty, min ‖u‖² over F(u) = w", LYU,
         lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.bias is not None,
-        norm=lambda p: p.model.bias(p.shape),  # type: ignore[misc]
-        hypotheses=_full_rank,
-        reason="directions that the start lacks never appear; the nearest is the same with model.start(scale)"),
+        norm=lambda p: p.model.bias(p.shape)),  # type: ignore[misc]
     Row("a stationary point of min ‖u‖² with margins ≥ 1", LYU, lambda p, flow: _monotone(p) and p.model.degree > 0),
     Row("§4, networks", LYU, lambda p, flow: _monotone(p),
         reason="the theorems on networks with exponential losses ask for a homogeneous F (Lyu & Li 2020), which this model "
@@ -91,8 +91,7 @@ NETWORK: tuple[Row, ...] = (
     Row("mirror flow: argmin D_ψ(w, w(0)) over the global minima, ψ the potential of the model", "",
         lambda p, flow: p.model.mirror is not None,
         potential=lambda p: p.model.mirror(p.start),  # type: ignore[misc,return-value,arg-type]
-        reason="a coordinate of the start whose factors balance exactly (a product u₊u₋, or u₁² − u₂², of 0) has no "
-               "potential of its own: it keeps its sign, or never moves; the nearest is the same from another start"),
+        reason="the model knows no potential from this start; the nearest is the same with model.start(scale)"),
     Row("the conjecture of minimum nuclear norm", LI,
         lambda p, flow: p.model.shape is not None and len(p.model.shape) == 2 and p.model.degree == 2,
         reason=CONJECTURE),
@@ -149,24 +148,66 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
     rows += row.hypotheses(problem)
     if any(h.holds is False for h in rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
-    rows += [*_descent(problem, flow), Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss")]
+    rows += _descent(problem, flow)
     if model.degree > 1:
         rows.append(Hypothesis("increments and gradients converge in direction", None, "seen only in a run"))
-    rows += [Hypothesis(statement, None, model.source) for statement in model.conditions]
+    rows += [*_as_stated(problem, row), *(Hypothesis(statement, None, model.source) for statement in model.conditions)]
     assert separable.w is not None
     if model.semidefinite and model.bias is not None:           # with fewer columns it may be out of reach
         found = semidefinite.widest(_symmetric(problem), problem.model.shape[0], separable.w)  # type: ignore[index]
     elif row.norm is not None:
         found = widest(problem.Z, problem.shape, row.norm(problem), separable.w)
     if found is None:
-        return _stationary(problem, row, rows)
+        return _stationary(problem, row, [*rows, _vanishing(problem, flow, False)])
     free = _reachable(problem, found)
-    rows += [*found.hypotheses, free]
+    mirrored = bool(free.holds) and model.mirror is not None
+    rows += [_vanishing(problem, flow, mirrored), *found.hypotheses, *_one_of_many(found), free]
     if free.holds is False:
         raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its factors "
                         f"balance exactly, and the maximum margin is out of reach, for {free.evidence}; the nearest is the "
                         "same with model.start(scale, rng=...)", model.source or row.source, tuple(rows))
     return replace(found, theorem=row.name, source=model.source or row.source, hypotheses=tuple(rows))
+
+
+def _as_stated(problem: Problem, row: Row) -> list[Hypothesis]:
+    """What is taken on trust of a theorem's own statement."""
+    source = problem.model.source or row.source
+    if row.name.startswith("Theorem 7"):
+        exact = problem.loss.name == "exponential"
+        return [Hypothesis("the theorem is stated for this loss", True if exact else None, f"{PAPER}, Theorem 7, for the "
+                           f"exponential loss, not {problem.loss.name}" if not exact else f"{PAPER}, Theorem 7"),
+                Hypothesis("the data are not among the exceptions", None, f"{PAPER}, Theorem 7: for almost all data sets")]
+    return [Hypothesis("the theorem is as its source has it", None, f"stated as known from {source}: for almost all data "
+                       "sets and starts")]
+
+
+def _one_of_many(found: Limit) -> list[Hypothesis]:
+    """What .w is where the maximum margin has, or may have, more than one maximiser."""
+    alone = next((h.holds for h in found.hypotheses if "unique" in h.statement), None)
+    if alone:
+        return []
+    return [Hypothesis("a run's direction tends to .w itself", None, ("there are others of the same margin" if alone is False
+            else "others may have the same margin") + ": .w is one of a face of maximisers; the margin is what is known")]
+
+
+def _vanishing(problem: Problem, flow: bool, mirrored: bool) -> Hypothesis:
+    """Whether L → 0: of mirror flows it is proved from any start, of others once each sample is on its side."""
+    loss, u, t, statement = problem.loss, problem.start, 0, "L(w_t) → 0"
+    if flow and mirrored and loss.convex:
+        return Hypothesis(statement, True, "proved of a mirror flow: L(w_t) ≤ L(v) + D_ψ(v, w(0))/t for any v")
+    if loss.kind != "monotone":
+        return Hypothesis(statement, None, "seen only in a run: trace.log_loss")
+    if not flow and problem.reached is not None:
+        u, t = problem.reached.u, problem.reached.t
+    log_loss, least = problem.log_loss(u), loss.log(np.zeros(2), np.zeros(1)) if loss.classes else \
+        loss.log(np.zeros(1), np.ones(1))
+    seen = f"log L = {log_loss:.3g} at t = {t}, and that of one sample of margin 0 is {least:.3g}"
+    if not log_loss < least:
+        return Hypothesis(statement, None, f"seen only in a run: {seen}; once it is under that, a flow is sure to go to 0")
+    if flow:
+        return Hypothesis(statement, True, f"{seen}: each is on its side for ever, so ‖∇L‖ ≥ c/‖u‖ while L ≥ ε, and ‖u‖² "
+                          "grows no faster than t (Lyu & Li 2020)")
+    return Hypothesis(statement, None, f"{seen}: a flow is sure to go to 0 from there; finite steps are seen only in a run")
 
 
 def _symmetric(problem: Problem) -> np.ndarray:
@@ -191,16 +232,24 @@ def _homogeneous(problem: Problem) -> Hypothesis:
 
 
 def _reachable(problem: Problem, found: Limit) -> Hypothesis:
-    """Whether the start lets the flow come to the maximum margin."""
-    model, obstacle = problem.model, ""
+    """Whether the start lets the flow come to the maximum margin: True and False are proved."""
+    model, statement = problem.model, "no exact balance of the start keeps it away"
+    if not model.pulls(problem.start, problem.Z).any():
+        return Hypothesis(statement, False, "at the start the gradient of each sample is 0, and it stays there")
     if model.reach is not None:
         obstacle = model.reach(model.split(problem.start, problem.size), problem.Z, found.w.ravel())
-    if not obstacle:
-        return Hypothesis("no exact balance of the start keeps it away", True if model.reach is not None else None,
-                          "none was found" if model.reach is not None else "almost no start has one")
-    several = any("unique" in h.statement and h.holds is False for h in found.hypotheses)
-    return Hypothesis("no exact balance of the start keeps it away", None if several else False,
-                      obstacle + ("; another maximiser may be in reach" if several else ""))
+        if obstacle is None:
+            return Hypothesis(statement, None, "open: seen only in a run")
+        return Hypothesis(statement, not obstacle, obstacle or "proved: the flow is a mirror flow, which comes to the "
+                          "maximum margin over the signs that it keeps")
+    if model.sole:
+        return Hypothesis(statement, True, "each stationary point of positive margins is the maximum margin: w = Σ λ z "
+                          "with λ ≥ 0 on support vectors alone")
+    if model.semidefinite:
+        return Hypothesis(statement, True, "a start of full rank (Theorem 7)")
+    if model.degree == 1 and model.mirror is not None:
+        return Hypothesis(statement, True, "w = u: the flow of the linear model comes there from any start")
+    return Hypothesis(statement, *reaches(problem, found))
 
 
 def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
@@ -236,16 +285,21 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
         worst = _commutator(problem, start)
         rows.append(Hypothesis("the samples and the start are symmetric matrices that commute", worst <= 1e-12,
                                f"largest ‖AB − BA‖/(‖A‖ ‖B‖) {worst:.1e}"))
-        if worst > 1e-12:
+        if not worst <= 1e-12:
             raise NoTheorem(CONJECTURE, LI, tuple(rows))
+    signs = getattr(psi, "signs", np.zeros(problem.size))
+    if signs.any():
+        rows.append(_balanced(signs))
     try:
-        found = bregman_projection(problem.X, problem.y, psi, start)
+        found = _projected(problem, psi, signs)
     except Unreachable as error:
         rows.append(Hypothesis("the data are realisable", False, str(error)))
-        raise NoTheorem(f"{row.name} needs realisable data, and these are not", model.source, tuple(rows)) from None
-    rows.append(Hypothesis("the data are realisable", True if found.certified else None,
-                           f"residual {found.duality_gap:.1e}"))
-    rows.append(Hypothesis("gradient flow in u is mirror flow in w", True, f"ψ: {psi.name}, its numbers set by the start"))
+        where = f" by predictors that keep what exact balance keeps ({rows[-2].evidence})" if signs.any() else ""
+        raise NoTheorem(f"{row.name} needs data that are realisable{where}, and these are not", row.source or model.source,
+                        tuple(rows)) from None
+    rows += [Hypothesis("the data are realisable", True if found.certified else None, f"residual {found.duality_gap:.1e}"),
+             *(found.hypotheses if not found.certified else ()),
+             Hypothesis("gradient flow in u is mirror flow in w", True, f"ψ: {psi.name}, its numbers set by the start")]
     if model.degree > 1 and not flow:
         if problem.rule.search:
             raise NoTheorem("searched steps are long ones, which do not follow the flow that a limit is known of; the "
@@ -255,9 +309,68 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
             told += "; momentum makes them η/(1 − β)"
         rows.append(Hypothesis("η → 0: the flow", None, told))
         rows += _descent(problem, flow)[1:]
-    rows.append(Hypothesis("L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
+    rows.append(_vanishing(problem, flow, found.certified))
     return Limit(found.w.reshape(problem.shape), "point", row.name, COMMUTING if model.commuting else
                  model.source or f"{PAPER}, §2.1", tuple(rows), found.certified, found.duality_gap, found.dual)
+
+
+def _balanced(signs: np.ndarray) -> Hypothesis:
+    """What exact balance of factors keeps: entries that never move, and entries whose sign stays."""
+    told = [f"{words} {', '.join(map(str, which[:8]))}{', …' if which.size > 8 else ''}" for words, which in (
+        ("w keeps the sign +, and follows the entropy, at", np.flatnonzero(signs == 1)),
+        ("the sign −, and the entropy, at", np.flatnonzero(signs == -1)),
+        ("w stays 0, as all its factors are 0, at", np.flatnonzero(np.isnan(signs)))) if which.size]
+    return Hypothesis("exact balance of factors is part of the potential", True, "; ".join(told))
+
+
+def _projected(problem: Problem, psi: Potential, signs: np.ndarray) -> Limit:
+    """The Bregman projection of w(0) on {w : Xw = y}, where entries of ψ may keep signs, or stay 0 (NaN)."""
+    X, y, start = problem.X, problem.y, problem.predictor(problem.start)
+    moving = ~np.isnan(signs)
+    rows = np.where(moving, X, 0.0)                             # w is 0 there, and so is z
+    try:
+        found = bregman_projection(rows, y, psi, start)
+    except Unreachable:
+        raise
+    except ValueError as error:                                 # w(0) underflows, though factors do not
+        raise NoTheorem(f"the predictor of the start is beyond float64: {error}", problem.model.source) from None
+    if found.certified or not (np.abs(signs) == 1).any():
+        return found
+    pinned = _pinned(rows, y, signs)
+    if not pinned.any():
+        return found
+    rest = np.where(pinned, 0.0, rows)
+    w = np.where(pinned, 0.0, psi.project(rest, y, psi.to_dual(start))[0])
+    row = Hypothesis("an interior point of the domain satisfies the equations", False, f"a linear program: {pinned.sum()} "
+                     f"of {w.size} coordinates are 0 in every solution of those signs, so no finite dual variable exists")
+    return replace(found, w=w, hypotheses=(row,), certified=False, duality_gap=feasibility(X, y, w),
+                   dual=np.full(y.size, np.nan))
+
+
+def _pinned(X: np.ndarray, y: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Which entries that keep a sign are 0 in every solution of Xw = y of those signs; `Unreachable` where there is none.
+
+    max Σ t over Xw = τy, ±w ≥ t, 0 ≤ t ≤ 1, τ ≥ 1: t is 1 exactly where some solution is not 0.
+    """
+    kept = np.abs(signs) == 1
+    side, k, d = signs[kept], int(kept.sum()), signs.size
+    size = np.maximum(np.linalg.norm(X, axis=1), 1e-300)
+    rows, goal = X / size[:, None], y / size
+    goal = goal / (np.abs(goal).max() or 1.0)
+    try:
+        answer = foreign.ask("the equations over the signs that are kept", "scipy.optimize.linprog",
+                             np.concatenate([np.zeros(d), -np.ones(k), [0.0]]),
+                             A_ub=np.hstack([-side[:, None] * np.eye(d)[kept], np.eye(k), np.zeros((k, 1))]),
+                             b_ub=np.zeros(k), A_eq=np.hstack([rows, np.zeros((len(y), k)), -goal[:, None]]),
+                             b_eq=np.zeros(len(y)), method="highs-ds",
+                             bounds=[(None, None)] * d + [(0, 1)] * k + [(1, None)])
+    except foreign.Unsolved:
+        return np.zeros(d, bool)
+    if answer.status == 2:
+        raise Unreachable("a linear program shows that no w of those signs satisfies Xw = y")
+    out = np.zeros(d, bool)
+    out[kept] = answer.x[d:d + k] < 0.5 if answer.status == 0 else False
+    return out
 
 
 def _commutator(problem: Problem, start: np.ndarray) -> float:
@@ -271,4 +384,4 @@ def _commutator(problem: Problem, start: np.ndarray) -> float:
     mix = np.tensordot(weights, matrices, 1)
     values, Q = np.linalg.eigh(mix)
     turned = [Q.T @ A @ Q for A in matrices]
-    return max(float(np.abs(np.subtract.outer(values, values) * A).max()) for A in turned)
+    return float(np.max([np.abs(np.subtract.outer(values, values) * A).max() for A in turned]))

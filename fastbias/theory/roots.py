@@ -1,15 +1,19 @@
 """Section 2: losses with a unique finite root, where the limit is a point, the Bregman projection of the start."""
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
-from fastbias import potentials
+from fastbias import potentials, steps
+from fastbias.diagnostics import ill_scaled
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, Unreachable
 from fastbias.projections import bregman_projection, relative
-from fastbias.theory.base import Row, known_link, quadratic
+from fastbias.theory.base import Row, family, known_link, named, quadratic
+from fastbias.theory.stepsizes import max_step
 
 __all__ = ["ROOT", "point"]
 
@@ -38,44 +42,44 @@ def _in_span(problem: Problem) -> list[Hypothesis]:
 
 ROOT: tuple[Row, ...] = (
     Row("minimum distance from the start, §2.1 (momentum: eq. 3)", f"{PAPER}, §2.1",
-        lambda p, flow: p.method.family == "gradient", _psi, hypotheses=_in_span),
+        lambda p, flow: family(p) == "gradient", _psi, hypotheses=_in_span),
     Row("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, §2.3, eq. (10)",
-        lambda p, flow: flow and p.method.family in ("mirror", "natural") and known_link(p), _psi,
+        lambda p, flow: flow and family(p) in ("mirror", "natural") and known_link(p), _psi,
         hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True, "asked for")]),
     Row("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h", f"{PAPER}, Theorem 1a",
         lambda p, flow: p.method.constraint is not None, _psi, hypotheses=_in_span),
     Row("Theorem 1b: argmin D_ψ(w, w(0)) over the global minima, which from argmin ψ is argmin ψ", f"{PAPER}, Theorem 1b",
-        lambda p, flow: p.method.family == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or quadratic(p)),
+        lambda p, flow: family(p) == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or quadratic(p)),
         _psi, hypotheses=_in_span),
     Row("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",
-        lambda p, flow: p.method.family == "mirror" and not p.method.primal, _psi, hypotheses=_in_span),
+        lambda p, flow: family(p) == "mirror" and not p.method.primal, _psi, hypotheses=_in_span),
     Row("Example 2", f"{PAPER}, Example 2 and Proposition 2a", lambda p, flow: p.method.primal,
         reason="with primal momentum the dual iterates leave the span of the data, so the limit depends on η, β and γ "
                "(Example 2, Proposition 2a); the nearest theorem is 1b: use dual_momentum"),
     Row("Theorem 1, natural gradient with a quadratic potential being mirror descent", f"{PAPER}, §2.3 and Theorem 1",
-        lambda p, flow: p.method.family == "natural" and known_link(p) and quadratic(p), _psi, hypotheses=_in_span),
+        lambda p, flow: family(p) == "natural" and known_link(p) and quadratic(p), _psi, hypotheses=_in_span),
     Row("Example 3", f"{PAPER}, Example 3 and Proposition 3a",
-        lambda p, flow: p.method.family == "natural" and known_link(p),
+        lambda p, flow: family(p) == "natural" and known_link(p),
         reason="natural gradient descent with finite steps leaves the mirror-descent path, so the limit depends on η "
                "(Example 3, Proposition 3a); the nearest theorem is the flow η → 0: plan.limit(flow=True)"),
-    Row("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: p.method.family == "natural",
+    Row("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: family(p) == "natural",
         reason="a metric H(w) that is not known to be the Hessian of a potential has no characterisation "
                "(Example 3 shows it fails even for Hessians); the nearest theorem is 1, for mirror descent"),
     Row("minimum distance in a quadratic norm, §2.4 (mirror descent with ½wᵀDw, Theorem 1)", f"{PAPER}, §2.4",
-        lambda p, flow: p.method.family == "steepest" and quadratic(p) and not p.method.unscaled, _psi,
+        lambda p, flow: family(p) == "steepest" and quadratic(p) and not p.method.unscaled, _psi,
         hypotheses=_in_span),
-    Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: p.method.family == "steepest" and p.method.unscaled,
+    Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: family(p) == "steepest" and p.method.unscaled,
         reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
                "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
-    Row("§3.3", f"{PAPER}, §3.3", lambda p, flow: p.method.family == "adaptive",
+    Row("§3.3", f"{PAPER}, §3.3", lambda p, flow: family(p) == "adaptive",
         reason="adaptive methods go to a point that depends on the step size and on the history of the gradient: by "
                "inspection of eq. (13) no characterisation is to be expected (§3.3); the nearest theorem is 1, for mirror "
                "descent"),
-    Row("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: p.method.family == "coordinate",
+    Row("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: family(p) == "coordinate",
         reason="coordinate descent and stagewise selection follow the l1 regularisation path only where that path is "
                "monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one case); the "
                "nearest statement is that path itself: fb.l1_path, and fb.minimum_norm for its end"),
-    Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: p.method.family == "steepest",
+    Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: family(p) == "steepest",
         reason="steepest descent in a norm that is not quadratic (or does not declare its matrix=) goes to "
                "a point that depends on η, and even η → 0 "
                "does not give the minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest statements "
@@ -83,12 +87,56 @@ ROOT: tuple[Row, ...] = (
 )
 
 
+def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)") -> Hypothesis:
+    """Whether the steps are small enough that L, or its gradient, goes to 0; ``inside``: it does so somewhere in dom ψ."""
+    method, loss, rule = problem.method, problem.loss, problem.rule
+    statement, seen = f"the steps are small enough that {what} → 0", "seen only in a run: trace.log_loss"
+    if not inside or not loss.convex or loss.curvature is None:
+        return Hypothesis(statement, None, seen)
+    if flow:
+        return Hypothesis(statement, True, "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
+    momentum = bool(method.beta.any() or method.gamma.any())
+    endless = rule.rule is steps.constant(1.0).rule or (rule.rule is steps.power(1.0, 1.0).rule and rule.params[1] <= 1)
+    if not endless or method.sampling.batch or method.unscaled or (momentum and not rule.fixed):
+        return Hypothesis(statement, None, f"{rule!r}; {seen}")
+    largest = float(np.max(rule.params)) if rule.rule is steps.constant(1.0).rule else rule(0)
+    bound, why = np.nan, "no bound is known to the table"
+    if quadratic(problem) and method.constraint is None:
+        with suppress(NoTheorem):
+            bound, theorem, _ = max_step(problem, problem.start)
+            why = f"{theorem}; " + ("each part of the error is a stable linear recursion" if loss.quadratic else
+                                    "L is convex and Λ-smooth")
+    elif not momentum:
+        bound, why = _relatively_smooth(problem)
+    if np.isnan(bound):
+        return Hypothesis(statement, None, f"{rule!r}; {why}; {seen}")
+    if not largest < bound:
+        return Hypothesis(statement, None, f"η ≤ {largest:.6g}, not under {bound:.6g}: {why}; {seen}")
+    return Hypothesis(statement, True, f"η ≤ {largest:.6g}, under {bound:.6g} ({why})")
+
+
+def _relatively_smooth(problem: Problem) -> tuple[float, str]:
+    """The largest step of mirror descent for which L is known to fall to its least value: 1/η bounds ∇²L by ∇²ψ."""
+    psi, method, curvature = problem.method.geometry, problem.method, problem.loss.curvature
+    source = "∇²L ⪯ ∇²ψ/η and each step gives L(w⁺) ≤ L(v) + (D_ψ(v, w) − D_ψ(v, w⁺))/η (Lu, Freund, Nesterov 2018)"
+    assert curvature is not None
+    if psi is potentials.cosh and method.constraint is None:
+        return 1.0 / (curvature * max(problem.spread ** 2, 1e-300)), f"∇²ψ ⪰ I: {source}"
+    if psi is potentials.entropy and method.constraint is not None:
+        G, h = method.constraint
+        if len(G) == 1 and np.allclose(G, G[0, 0], rtol=1e-14, atol=0) and problem.outputs == 1:
+            columns = float((problem.X ** 2).sum(axis=0).max())
+            return 1.0 / (curvature * max(columns, 1e-300) * abs(float(h[0] / G[0, 0]))), \
+                f"strong convexity in l1 on the simplex (Pinsker): {source}"
+    return np.nan, "no bound is known to the table"
+
+
 def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> Limit | None:
     """The limit for the squared loss on data that are not realisable: the least-squares solution nearest to the start.
 
     The increments still lie in the span, and the minima of ‖Xw − y‖² are {w : Xw = XX⁺y}; None where that says nothing.
     """
-    if problem.loss.name != "squared" or problem.method.sampling.batch or problem.method.constraint is not None:
+    if not named(problem, "squared") or problem.method.sampling.batch or problem.method.constraint is not None:
         return None
     reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
     try:
@@ -96,10 +144,10 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     except Unreachable:
         return None
     normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
-    gap = max(found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y)))
+    gap = float(np.max([found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y))]))
     rows = [*rows, *_in_span(problem),
             Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ", found.certified, f"residual {gap:.1e}"),
-            Hypothesis("the steps are small enough that ∇L(w_t) → 0", None, "seen only in a run")]
+            _vanishing(problem, False, found.certified, "∇L(w_t)")]
     return Limit(found.w.reshape(problem.shape), "point", "least squares: the data are not realisable, so no theorem of the "
                  "paper speaks; the span argument of §2.1 gives argmin D_ψ(w, w(0)) over the least-squares solutions",
                  f"{PAPER}, §2.1", tuple(rows), found.certified and gap <= CERTIFIED, gap, found.dual)
@@ -125,6 +173,7 @@ def point(problem: Problem, flow: bool) -> Limit:
                            f"residual {found.duality_gap:.1e}" if found.certified else found.hypotheses[0].evidence))
     rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True, f"ψ: {psi.name}"))
     rows += row.hypotheses(problem)
-    rows.append(Hypothesis("the steps are small enough that L(w_t) → 0", None, "seen only in a run: trace.log_loss"))
+    rows.append(_vanishing(problem, flow, found.certified))
+    rows += ill_scaled(problem)
     return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows), found.certified,
                  found.duality_gap, found.dual)

@@ -5,19 +5,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbias.abi import Piece
 from fastbias.limits import PAPER, Hypothesis, NoTheorem
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, radius
-from fastbias.theory.base import quadratic
+from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
+from fastbias.theory.base import family, maker, named
 
 __all__ = ["MaxStep", "max_step", "small_steps"]
 
 TINY = 1e-300
+STRICT = 1e-13       # a bound that is not admitted itself is undercut by so much, relatively: its Λ is rounded
 
 
 class MaxStep(NamedTuple):
-    """The largest step size that theory admits, the theorem that says so, and where it stands."""
+    """The largest step size that theory admits (just under its bound where that is strict), the theorem, and its source."""
 
     step_size: float
     theorem: str
@@ -30,36 +33,57 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     Raises
     ------
     NoTheorem
-        Where the table knows no bound for the method and loss.
+        Where the table knows no bound for the method and loss, or the bound is no number of float64.
     """
     method, loss = problem.method, problem.loss
-    straight = problem.model.linear and not method.decay and not method.unscaled and not method.sampling.batch \
-        and method.constraint is None and method.beta.size == method.gamma.size == 1 and float(method.beta[0]) < 1
-    momentum = bool(method.beta.any() or method.gamma.any())
-    if straight and method.measured is not None and loss.name == "exponential" and _begins_small(problem):
-        most = float(np.exp(min(-0.5 * problem.log_loss(u), 709.0)))
-        return MaxStep(most, "Theorem 6: η² L(w) < 1", f"{PAPER}, Theorem 6")
-    flat = method.family == "gradient" or (quadratic(problem) and method.family in ("mirror", "natural", "steepest"))
-    lipschitz = np.inf if loss.curvature is None else loss.curvature * (
-        _largest_curvature(problem) if flat else _sum_of_duals(problem))
-    if straight and flat and np.isfinite(lipschitz) and not (momentum and loss.name != "squared"):
-        beta, gamma = float(method.beta.max()), float(method.gamma.max())
-        name = "the descent lemma: η < 2/Λ, Λ the largest curvature in the method's norm"
-        if momentum:
-            name = "stability of the linear recursion: η < 2(1 + β)/((1 + 2γ)Λ), β < 1"
-        return MaxStep(2.0 * (1.0 + beta) / ((1.0 + 2.0 * gamma) * max(lipschitz, TINY)), name,
-                       "Polyak (1964)" if momentum else "Nesterov (2018), §1.2.3")
-    if straight and not momentum and method.family in ("gradient", "steepest", "coordinate"):
-        if loss.name == "exponential":
-            B = radius(problem, method.geometry)
-            most = float(np.exp(min(-problem.log_loss(u) - 2.0 * float(np.log(max(B, TINY))), 709.0)))
-            return MaxStep(most, "Theorem 5: η ≤ 1/(B² L(w))",
-                           f"{PAPER}, Theorem 5 (with min for its max)")
-        if np.isfinite(lipschitz):
-            return MaxStep(2.0 / max(lipschitz, TINY), "the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆² (classes: over "
-                           "pairs)", "Nesterov (2018), §1.2.3")
-    raise NoTheorem(f"no bound on the step size of {method!r} with the {loss.name} loss is known to the table; the nearest "
-                    "are the descent lemma for gradient descent and Theorem 5 for steepest descent", f"{PAPER}, Theorem 5")
+    unknown = NoTheorem(f"no bound on the step size of {method!r} with the {loss.name} loss is known to the table; the "
+                        "nearest are the descent lemma for gradient descent and Theorem 5 for steepest descent",
+                        f"{PAPER}, Theorem 5")
+    if not problem.model.linear or method.decay or method.unscaled or method.sampling.batch \
+            or method.constraint is not None or not method.beta.size == method.gamma.size == 1 or not method.beta[0] < 1:
+        raise unknown
+    momentum, steepest = bool(method.beta.any() or method.gamma.any()), family(problem) in ("steepest", "coordinate")
+    if maker(problem) == "adagrad" and named(problem, "exponential") and _begins_small(problem):
+        return _admitted(-0.5 * problem.log_loss(u), "Theorem 6: η² L(w) < 1", f"{PAPER}, Theorem 6", strict=True)
+    if not (flat(problem) or steepest) or (momentum and not (flat(problem) and loss.quadratic)):
+        raise unknown
+    if named(problem, "exponential"):
+        return _admitted(-problem.log_loss(u) - 2.0 * np.log(max(radius(problem, _norm(problem)), TINY)),
+                         "Theorem 5: η ≤ 1/(B² L(w))", f"{PAPER}, Theorem 5 (with min for its max)")
+    if loss.curvature is None:
+        raise unknown
+    unit = _unit(problem.X)
+    curvature = loss.curvature * (_largest_curvature(problem, unit) if flat(problem) else _sum_of_duals(problem, unit))
+    beta, gamma = float(method.beta[0]), float(method.gamma[0])
+    log_step = np.log(2.0 * (1.0 + beta) / (1.0 + 2.0 * gamma)) - np.log(max(curvature, TINY)) - 2.0 * np.log(unit)
+    if momentum:
+        return _admitted(log_step, "stability of the linear recursion: η < 2(1 + β)/((1 + 2γ)Λ), β < 1",
+                         "Polyak (1964) for γ = 0; the conditions of Jury for any", strict=True)
+    if flat(problem):
+        return _admitted(log_step, "the descent lemma: η < 2/Λ, Λ the largest curvature in the method's norm",
+                         "Nesterov (2018), §1.2.3, in the coordinates of the norm", strict=True)
+    return _admitted(log_step, "the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆² (classes: over pairs)",
+                     "Nesterov (2018), §1.2.3, whose proof holds in any norm", strict=True)
+
+
+def _admitted(log_step: float, theorem: str, source: str, strict: bool = False) -> MaxStep:
+    """A bound as a number that is admitted itself: a strict one is undercut by more than the rounding of Λ."""
+    if log_step < -708.0:
+        raise NoTheorem(f"the largest step size that theory admits is e^{log_step:.0f}, which is no number of float64 "
+                        f"({theorem}); the nearest is the same on data that are scaled down", source)
+    step = float(np.exp(min(log_step, 709.0)))
+    return MaxStep(step * (1.0 - STRICT) if strict else step, theorem, source)
+
+
+def _norm(problem: Problem) -> Norm | Potential | Piece | None:
+    """The norm in which the method's moves are steepest."""
+    return flat_norm(problem) if flat(problem) else problem.method.geometry
+
+
+def _unit(X: np.ndarray) -> float:
+    """A power of two of the size of X, to divide by before lengths are squared."""
+    largest = float(np.abs(X).max())
+    return float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
 
 
 def _begins_small(problem: Problem) -> bool:
@@ -71,51 +95,57 @@ def _begins_small(problem: Problem) -> bool:
     return bool(np.linalg.norm(rows, axis=1).max() <= 1)
 
 
-def _largest_curvature(problem: Problem) -> float:
-    """λ_max(D⁻¹XᵀX) for a geometry ½wᵀDw; for K classes its bound λ_max(D⁻¹) σ_max(X)²."""
+def _largest_curvature(problem: Problem, unit: float) -> float:
+    """λ_max(D⁻¹XᵀX) for a geometry ½wᵀDw, X in this unit; for K classes its bound λ_max(D⁻¹) σ_max(X)²."""
     g, K = problem.method.geometry, problem.outputs
-    rows = problem.X if K == 1 else np.eye(problem.size)
+    spread = float(np.linalg.norm(problem.X / unit, 2))
+    rows = problem.X / unit if K == 1 else np.eye(problem.size)
     if isinstance(g, Potential):
         solved = np.array([g.solve(problem.start, row) for row in rows])
     elif isinstance(g, Norm):
         solved = np.array([g.direction(row) for row in rows])
     else:
-        return problem.spread ** 2
+        return spread * spread
     largest = float(np.abs(np.linalg.eigvals(rows @ solved.T)).max())
-    return largest if K == 1 else largest * problem.spread ** 2
+    return largest if K == 1 else largest * spread * spread
 
 
-def _sum_of_duals(problem: Problem) -> float:
+def _sum_of_duals(problem: Problem, unit: float) -> float:
     """Σ_n ‖x_n‖⋆² in the method's norm; for classes ½ Σ_n max over pairs of ‖(e_b − e_c) ⊗ x_n‖⋆², with sup ℓ'' = ½."""
-    g, K = problem.method.geometry, problem.outputs
-    if not isinstance(g, Norm):
-        return np.inf
+    g, K, X = problem.method.geometry, problem.outputs, problem.X / unit
+    assert isinstance(g, Norm)
     if K == 1:
-        return float((g.dual(problem.X) ** 2).sum())
+        return float((g.dual(X) ** 2).sum())
     pairs = [(np.eye(K)[b] - np.eye(K)[c]) for b in range(K) for c in range(b)]
-    return 0.5 * float(sum(max(g.dual(np.outer(pair, x).ravel()) for pair in pairs) ** 2 for x in problem.X))
+    return 0.5 * float(sum(max(g.dual(np.outer(pair, x).ravel()) for pair in pairs) ** 2 for x in X))
 
 
 def small_steps(problem: Problem) -> Hypothesis:
-    """Whether the method's own rule never exceeds what `max_step` admits, so that the loss falls at every step."""
-    rule, method = problem.rule, problem.method
+    """Whether the method's own rule never exceeds what `max_step` admits, so that the loss falls at every step.
+
+    From where the run stands on: any theorem of Section 3 speaks of every start, so it may begin there.
+    """
+    rule, method, reached = problem.rule, problem.method, problem.reached
+    u, t = (problem.start, 0) if reached is None else (reached.u, reached.t)
     statement = "the steps are small enough that the loss falls at each"
-    if method.beta.any() or method.gamma.any() or method.sampling.batch or rule.search:
+    if method.beta.any() or method.gamma.any() or method.sampling.batch or rule.search or pace(problem) is None:
         return Hypothesis(statement, None, f"{rule!r}; seen only in a run")
-    if rule.radius:
-        exact = problem.loss.name == "exponential"
+    if rule_of(problem) == "bounded":
+        exact = named(problem, "exponential")
         return Hypothesis(statement, True if exact else None, f"min(η₊, 1/(B²L)) of Theorem 5, B² = {rule.params[1]:.6g}"
                           + ("" if exact else f", which is stated for the exponential loss, not {problem.loss.name}"))
-    if rule.loss:
-        if problem.loss.name != "exponential" or method.family not in ("gradient", "steepest", "coordinate"):
+    if rule_of(problem) == "loss_scaled":
+        if not named(problem, "exponential") or not (flat(problem) or family(problem) in ("steepest", "coordinate")):
             return Hypothesis(statement, None, f"{rule!r}; the bound η ≤ 1/B² is for steepest descent, exponential loss")
-        largest, admitted = float(rule.params[0]), 1.0 / max(radius(problem, method.geometry) ** 2, TINY)
+        B = radius(problem, _norm(problem))
+        largest, admitted = float(rule.params[0]), 1.0 / max(B * B, TINY)
         return Hypothesis(statement, True if largest <= admitted else None,
                           f"η = {largest:.6g}, and 1/B² = {admitted:.6g} (Theorem 5)")
     try:
-        bound = max_step(problem, problem.start)
+        bound = max_step(problem, u)
     except NoTheorem:
         return Hypothesis(statement, None, f"{rule!r}; no bound is known to the table")
-    largest = float(rule.params.max()) if rule.name == "sequence" else rule(0)
+    largest = float(rule.params[min(t, rule.params.size - 1):].max()) if rule_of(problem) == "constant" else rule(t)
     return Hypothesis(statement, True if largest <= bound.step_size else None,
-                      f"η ≤ {largest:.6g}; admitted from the start on: {bound.step_size:.6g} ({bound.theorem})")
+                      f"η ≤ {largest:.6g}; admitted from {'the start' if t == 0 else f't = {t}'} on: {bound.step_size:.6g} "
+                      f"({bound.theorem})")
