@@ -26,7 +26,7 @@ from fastbias.trace import Trace
 
 __all__ = ["PARTS", "check", "dumps", "kept", "loads", "made", "own", "parts", "read", "remade", "write"]
 
-FORMAT = 4
+FORMAT = 3
 PARTS = ("loss", "method", "model")
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)      # a run that ended so does not go on
 GRAM = (*("gram_" + name for name in memory.NAMES[:-1]), "gram_rest")
@@ -167,8 +167,8 @@ def check(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
 
 def _check_record(about: dict[str, Any], traced: bool) -> None:
     """Raise ValueError unless the record has the entries that `Plan.save` writes, of their kinds."""
-    names = {"format", "status", "shape", "settings", "gram", "classes", *PARTS}
-    names |= {"message", "ended"} if traced else set()
+    names = {"format", "status", "shape", "settings", "gram", *PARTS} | ({"message", "ended"} if traced else set())
+    names |= {"classes"} & set(about)                     # (which files of earlier versions have not)
     if set(about) != names:
         raise ValueError(f"its record must have the entries {', '.join(sorted(names))}, got {checks.short(sorted(about))}")
     for name in ("status", "ended"):
@@ -179,7 +179,7 @@ def _check_record(about: dict[str, Any], traced: bool) -> None:
             raise ValueError(f"{name} must be a text, got {checks.short(about[name])}")
     if about["gram"] is not None and not isinstance(about["gram"], bool):
         raise ValueError(f"gram must be true, false or null, got {checks.short(about['gram'])}")
-    classes = about["classes"]
+    classes = about.get("classes")
     if classes is not None and (not isinstance(classes, list) or len({(type(c), c) for c in classes}) != len(classes)
                                 or not all(isinstance(c, (bool, int, float, str)) and c == c for c in classes)):
         raise ValueError(f"classes must be null or the names of labels, got {checks.short(classes)}")
@@ -215,7 +215,7 @@ def made(cls: type, arrays: dict[str, np.ndarray], about: dict[str, Any], **give
     if _settings(plan) != about["settings"]:
         raise ValueError("loss, method and model must be those of the checkpoint, got others: their parameters differ")
     with files.untrusted(SENTENCE):
-        _rename(plan, about["classes"])
+        _rename(plan, about.get("classes"))
         plan.status, plan._gram = Status(about["status"]), about["gram"]
         memory.restore(plan.buffers, arrays, ended=plan.status in FATAL)
         if "gram_u" in arrays:
@@ -228,10 +228,13 @@ def made(cls: type, arrays: dict[str, np.ndarray], about: dict[str, Any], **give
 def _rename(plan: Any, classes: list[Any] | None) -> None:
     """Call the labels, which are kept as numbers, what they were called."""
     own = plan.problem.classes
-    if (own is None) != (classes is None) or (classes is not None and len(classes) != own.size):
+    if classes is not None and (own is None or len(classes) != own.size):
         raise ValueError(f"classes must name the labels of the loss, got {checks.short(classes)}")
     if classes is not None:
-        plan.problem = replace(plan.problem, classes=np.array(classes))
+        called = np.array(classes)
+        if called.dtype.kind not in "biufU" or not np.array_equal(np.unique(called), called):
+            raise ValueError(f"classes must be of one kind and in order, got {checks.short(classes)}")
+        plan.problem = replace(plan.problem, classes=called)
 
 
 def _trace(plan: Any, arrays: dict[str, np.ndarray], ended: Status, message: str) -> Trace:

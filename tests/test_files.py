@@ -357,15 +357,19 @@ def test_what_is_layout_comes_from_the_problem(tmp_path):
             fb.Plan.load(path)
 
 
-def test_checkpoints_of_the_format_before_are_read(tmp_path):
-    """Those of 2026-11-28, whose Gram runs have no predictions to keep, byte for byte as they were."""
-    p = fb.Plan(np.random.default_rng(0).normal(size=(8, 16)), np.ones(8), loss="logistic", gram=True,
+def test_checkpoints_of_the_version_before_are_read(tmp_path):
+    """Those of 2026-11-28 had just these entries, and no names of labels."""
+    p = fb.Plan(np.random.default_rng(0).normal(size=(8, 16)), y[[0, 1, 2, 3, 4, 5, 0, 1]], loss="logistic", gram=True,
                 method=m.gradient_descent(0.01))
     p.run(5)
     arrays, about = checkpoint.kept(p)
     assert set(arrays) == {"X", "y", "start", "u", "state", "mark", "control", "kept", "gram_u", "gram_state", "gram_mark",
-                           "gram_control", "gram_rest", "array0", "trace_t", "trace_u", "trace_log_loss"} - {"array0"}
+                           "gram_control", "gram_rest", "trace_t", "trace_u", "trace_log_loss"}
+    about.pop("classes")
     assert set(about) == {"loss", "method", "model", "status", "shape", "settings", "gram", "message", "ended"}
+    checkpoint.write(tmp_path / "c.npz", arrays, about)
+    assert checkpoint.read(tmp_path / "c.npz")[1]["format"] == 3
+    assert fb.Plan.load(tmp_path / "c.npz").run(5).u.tobytes() == p.run(5).u.tobytes()
 
 
 def test_a_plan_whose_buffers_somebody_has_written_to_is_saved_as_it_stands(tmp_path):
