@@ -150,20 +150,20 @@ def test_a_save_beside_what_a_killed_one_left_behind(place):
 def test_a_run_goes_on_where_one_save_fails(code, place):
     """Saves at each look: the first one that fails is warned of, and if it was the last, its error comes at the end."""
     goal = plan()
-    goal.run(400, record=2)
+    goal.run(20, record=2)
     for n in range(1, 400):
         p = plan()
         with faults(n, code) as machine, warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             failed = None
             try:
-                p.run(400, record=2, checkpoint=place, every=1e-9)
+                p.run(20, record=2, checkpoint=place, every=1e-9)
             except OSError as error:
                 failed = error.errno
         assert failed in (None, code)
-        assert p.t == 400
+        assert p.t == 20
         assert p.u.tobytes() == goal.u.tobytes()
-        assert p.trace.t.tolist() == [0, 400]
+        assert p.trace.t.tolist() == [0, 20]
         assert clean(place)
         assert len(told) <= 1
         assert not told or (told[0].category is RuntimeWarning and "the run goes on" in str(told[0].message)
@@ -174,7 +174,7 @@ def test_a_run_goes_on_where_one_save_fails(code, place):
             assert n > 10
             return
         if not failed:
-            assert fb.Plan.load(place).t == 400
+            assert fb.Plan.load(place).t == 20
     raise AssertionError("it never ends")
 
 
