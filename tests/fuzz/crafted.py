@@ -188,7 +188,8 @@ def look(path, arrays, about, refused):
         begun, trace = plan.t, plan.run(70, record=3, strict=False)
     except ValueError as error:
         return ("" if "under 2^62" in str(error) else f"its run says {error}"), False
-    if not begun <= plan.t <= begun + 70 or trace.t[-1] != plan.t or not np.isfinite(plan.u).all():
+    shown = plan.t if np.isfinite(plan.problem.log_loss(plan.u)) else trace.t[-1]          # (a trace has finite rows alone)
+    if not begun <= plan.t <= begun + 70 or trace.t[-1] != shown or not np.isfinite(plan.u).all():
         return f"it ran to {plan.t} from {begun}, with {plan.u}", False
     return "", False
 
