@@ -1,4 +1,4 @@
-"""Which starts of models of degree 2 come to the maximum margin, and what exactly balanced factors do, against runs and flows."""
+"""Which starts come to the maximum margin, and what exactly balanced factors do, against runs and flows."""
 import mpmath
 import numpy as np
 import pytest
@@ -135,7 +135,8 @@ def test_a_direction_that_is_one_of_a_face_says_so():
 
 
 @pytest.mark.parametrize(("X", "unique"), [
-    ([np.eye(3)], False), ([np.diag([1.0, 1, 0])], False), ([np.diag([2.0, 1, 1])], True), ([np.diag([1.0, 1 - 1e-8])], None),
+    ([np.eye(3)], False), ([np.diag([1.0, 1, 0])], False), ([np.diag([2.0, 1, 1])], True),
+    ([np.diag([1.0, 1 - 1e-8])], None),
     ([np.diag([2.0, 0]), np.diag([0, 1.0])], False), ([np.diag([1.0, 1, -1]), np.diag([1.0, -1, 1])], True),
     ([[[1.0, 0], [0, 1]], [[1, 0.5], [0.5, 1]]], False), ([np.diag([1.0, 2, 2]), np.diag([2.0, 1, 1])], False)])
 def test_uniqueness_of_semidefinite_margins(X, unique):
@@ -215,11 +216,12 @@ def test_balanced_networks_are_the_entropy_and_its_mirror_image():
 
 
 def test_what_exact_balance_puts_out_of_reach_is_said_with_its_coordinates():
+    gd = m.gradient_descent(0.01)
     for X, y, start, words in (([[1.0, 1.0]], [-1.0], [1.0, 1, 1, 1], "at 0, 1"),
-                               ([[1.0, 0.0], [0, 1.0]], [1.0, 1], [1.0, 0, 1, 0], "stays 0, as all its factors are 0, at 1")):
+                               ([[1.0, 0.0], [0, 1.0]], [1.0, 1], [1.0, 0, 1, 0], "stays 0, as its factors are 0, at 1")):
         with pytest.raises(fb.NoTheorem, match=words):
-            plan_for(X, diag, start, "squared", m.gradient_descent(0.01), y).limit()
-    edge = plan_for([[1.0, 0.0], [1.0, 1.0]], diag, [1.0, 1, 1, 0.5], "squared", m.gradient_descent(0.01), [0.0, 2.0]).limit()
+            plan_for(X, diag, start, "squared", gd, y).limit()
+    edge = plan_for([[1.0, 0.0], [1.0, 1.0]], diag, [1.0, 1, 1, 0.5], "squared", gd, [0.0, 2.0]).limit()
     assert not edge.certified
     assert edge.w == pytest.approx([0, 2])
     assert any("0 in every solution" in h.evidence for h in edge.hypotheses)

@@ -147,7 +147,8 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
                         against)
     rows += row.hypotheses(problem)
     if any(h.holds is False for h in rows):
-        raise NoTheorem(row.reason, row.source, tuple(rows))
+        raise NoTheorem(row.reason if rows[1].holds else f"{row.name} asks for a homogeneous F, which this one is not, of "
+                        f"degree={model.degree}", row.source, tuple(rows))
     rows += _descent(problem, flow)
     if model.degree > 1:
         rows.append(Hypothesis("increments and gradients converge in direction", None, "seen only in a run"))
@@ -319,7 +320,7 @@ def _balanced(signs: np.ndarray) -> Hypothesis:
     told = [f"{words} {', '.join(map(str, which[:8]))}{', …' if which.size > 8 else ''}" for words, which in (
         ("w keeps the sign +, and follows the entropy, at", np.flatnonzero(signs == 1)),
         ("the sign −, and the entropy, at", np.flatnonzero(signs == -1)),
-        ("w stays 0, as all its factors are 0, at", np.flatnonzero(np.isnan(signs)))) if which.size]
+        ("w stays 0, as its factors are 0, at", np.flatnonzero(np.isnan(signs)))) if which.size]
     return Hypothesis("exact balance of factors is part of the potential", True, "; ".join(told))
 
 
