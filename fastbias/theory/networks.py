@@ -165,9 +165,9 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
     mirrored = bool(free.holds) and model.mirror is not None
     rows += [_vanishing(problem, flow, mirrored), *found.hypotheses, *_one_of_many(found), free]
     if free.holds is False:
-        raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its factors "
-                        f"balance exactly, and the maximum margin is out of reach, for {free.evidence}; the nearest is the "
-                        "same with model.start(scale, rng=...)", model.source or row.source, tuple(rows))
+        raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its symmetry or "
+                        f"exact balance puts the maximum margin out of reach: {free.evidence}; the nearest is the same with "
+                        "model.start(scale, rng=...)", model.source or row.source, tuple(rows))
     return replace(found, theorem=row.name, source=model.source or row.source, hypotheses=tuple(rows))
 
 

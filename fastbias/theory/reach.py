@@ -79,7 +79,7 @@ def _decided(S: np.ndarray, start: np.ndarray, found: Limit, unit: float) -> tup
     values = np.linalg.eigvalsh(rest.T @ (form + form.T) @ rest)
     if values[0] > 1e-7 * max(float(np.abs(np.linalg.eigvalsh(form)).max()), 1e-300):
         return True, f"{PROVED}the factors of the start do not balance"
-    return None, f"{OPEN}; factors of the start balance, and whether they hold the flow back is not known"
+    return None, f"{OPEN}; almost no start is kept away, but neither rank nor balance of this one proves it"
 
 
 def _forms(problem: Problem) -> np.ndarray | None:
