@@ -130,7 +130,7 @@ def test_the_rule_above_allows_a_compiled_function_of_another_file():
 
 NAMED = {("models", "linear"), ("norms", "l1"), ("norms", "lp"), ("potentials", "euclidean"), ("potentials", "quadratic"),
          ("potentials", "power"), ("potentials", "squared_lp"),
-         ("potentials", "hypentropy"), ("potentials", "spectral_entropy"),
+         ("potentials", "cosh"), ("potentials", "entropy"), ("potentials", "spectral_entropy"),
          ("norms", "fourier"), ("norms", "l2"), ("norms", "linf"), ("norms", "quadratic"),
          ("norms", "spectral"), ("norms", "nuclear")}
 

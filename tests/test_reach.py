@@ -1,4 +1,6 @@
-"""Which starts of models of degree 2 come to the maximum margin, and what exactly balanced factors do, against runs and flows."""
+"""Which starts come to the maximum margin, and what exactly balanced factors do, against runs and flows."""
+import dataclasses
+
 import mpmath
 import numpy as np
 import pytest
@@ -135,7 +137,8 @@ def test_a_direction_that_is_one_of_a_face_says_so():
 
 
 @pytest.mark.parametrize(("X", "unique"), [
-    ([np.eye(3)], False), ([np.diag([1.0, 1, 0])], False), ([np.diag([2.0, 1, 1])], True), ([np.diag([1.0, 1 - 1e-8])], None),
+    ([np.eye(3)], False), ([np.diag([1.0, 1, 0])], False), ([np.diag([2.0, 1, 1])], True),
+    ([np.diag([1.0, 1 - 1e-8])], None),
     ([np.diag([2.0, 0]), np.diag([0, 1.0])], False), ([np.diag([1.0, 1, -1]), np.diag([1.0, -1, 1])], True),
     ([[[1.0, 0], [0, 1]], [[1, 0.5], [0.5, 1]]], False), ([np.diag([1.0, 2, 2]), np.diag([2.0, 1, 1])], False)])
 def test_uniqueness_of_semidefinite_margins(X, unique):
@@ -215,11 +218,12 @@ def test_balanced_networks_are_the_entropy_and_its_mirror_image():
 
 
 def test_what_exact_balance_puts_out_of_reach_is_said_with_its_coordinates():
+    gd = m.gradient_descent(0.01)
     for X, y, start, words in (([[1.0, 1.0]], [-1.0], [1.0, 1, 1, 1], "at 0, 1"),
-                               ([[1.0, 0.0], [0, 1.0]], [1.0, 1], [1.0, 0, 1, 0], "stays 0, as all its factors are 0, at 1")):
+                               ([[1.0, 0.0], [0, 1.0]], [1.0, 1], [1.0, 0, 1, 0], "stays 0, as its factors are 0, at 1")):
         with pytest.raises(fb.NoTheorem, match=words):
-            plan_for(X, diag, start, "squared", m.gradient_descent(0.01), y).limit()
-    edge = plan_for([[1.0, 0.0], [1.0, 1.0]], diag, [1.0, 1, 1, 0.5], "squared", m.gradient_descent(0.01), [0.0, 2.0]).limit()
+            plan_for(X, diag, start, "squared", gd, y).limit()
+    edge = plan_for([[1.0, 0.0], [1.0, 1.0]], diag, [1.0, 1, 1, 0.5], "squared", gd, [0.0, 2.0]).limit()
     assert not edge.certified
     assert edge.w == pytest.approx([0, 2])
     assert any("0 in every solution" in h.evidence for h in edge.hypotheses)
@@ -253,3 +257,25 @@ def test_projections_at_tiny_scales_are_certified(seed):
         found = fb.bregman_projection(X, y, fb.potentials.hypentropy(2e-120))
         assert found.certified
         assert np.abs(found.w).sum() == pytest.approx(np.abs(fb.minimum_norm(X, y, "l1").w).sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1e-12, 1e-60])
+@pytest.mark.parametrize("seed", range(3))
+def test_commuting_samples_are_the_entropy_of_eigenvalues_from_tiny_starts_too(scale, seed):
+    rng = np.random.default_rng(seed)
+    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rows, w = rng.uniform(0.2, 1, (2, 3)), rng.uniform(0.2, 1, 3)
+    X = np.array([(Q * row) @ Q.T for row in rows])
+    X = (X + X.transpose(0, 2, 1)) / 2
+    model = fb.models.symmetric(3)
+    limit = plan_for(X, model, model.start(scale), "squared", m.gradient_descent(0.01), rows @ w).limit()
+    assert limit.certified
+    goal = fb.bregman_projection(rows, rows @ w, "entropy", np.full(3, scale ** 2))
+    assert goal.certified
+    assert limit.w == pytest.approx((Q * goal.w) @ Q.T, abs=1e-9)
+
+
+def test_a_potential_that_is_not_the_models_is_seen():
+    wrong = dataclasses.replace(diag, mirror=lambda u: fb.potentials.euclidean)
+    with pytest.raises(fb.NoTheorem, match="whose flow is that of its potential"):
+        plan_for([[1.0, 2.0]], wrong, [1.0, 0.5, 1, 1], "squared", m.gradient_descent(0.01), [1.0]).limit()

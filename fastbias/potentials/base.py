@@ -201,7 +201,7 @@ class Potential:
         mu = np.zeros(c.size)
         with np.errstate(all="ignore"):
             w, value, r = dual(mu)
-            for _ in range(300 if c.size else 0):
+            for _ in range(300 if c.size and np.isfinite(w).all() else 0):
                 move = self._newton_move(w, V, r)
                 far = float(np.abs(move @ V).max()) / (1.0 + float(np.abs(z0 + mu @ V).max()))
                 if far > 1e3:                                # where ∇²ψ is 1e100, say, and falls like e^{−z}

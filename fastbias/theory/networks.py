@@ -13,6 +13,7 @@ from fastbias import foreign, norms, semidefinite
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.margins import Separability, separate, widest
 from fastbias.potentials import Potential
+from fastbias.potentials.factors import factors
 from fastbias.problem import Problem, Unreachable, symmetric
 from fastbias.projections import bregman_projection, feasibility, relative
 from fastbias.stationarity import stationarity
@@ -147,7 +148,8 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
                         against)
     rows += row.hypotheses(problem)
     if any(h.holds is False for h in rows):
-        raise NoTheorem(row.reason, row.source, tuple(rows))
+        raise NoTheorem(row.reason if rows[1].holds else f"{row.name} asks for a homogeneous F, which this one is not, of "
+                        f"degree={model.degree}", row.source, tuple(rows))
     rows += _descent(problem, flow)
     if model.degree > 1:
         rows.append(Hypothesis("increments and gradients converge in direction", None, "seen only in a run"))
@@ -163,9 +165,9 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
     mirrored = bool(free.holds) and model.mirror is not None
     rows += [_vanishing(problem, flow, mirrored), *found.hypotheses, *_one_of_many(found), free]
     if free.holds is False:
-        raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its factors "
-                        f"balance exactly, and the maximum margin is out of reach, for {free.evidence}; the nearest is the "
-                        "same with model.start(scale, rng=...)", model.source or row.source, tuple(rows))
+        raise NoTheorem("theorems on networks hold for almost every start, and this one is not generic: its symmetry or "
+                        f"exact balance puts the maximum margin out of reach: {free.evidence}; the nearest is the same with "
+                        "model.start(scale, rng=...)", model.source or row.source, tuple(rows))
     return replace(found, theorem=row.name, source=model.source or row.source, hypotheses=tuple(rows))
 
 
@@ -241,7 +243,7 @@ def _reachable(problem: Problem, found: Limit) -> Hypothesis:
         if obstacle is None:
             return Hypothesis(statement, None, "open: seen only in a run")
         return Hypothesis(statement, not obstacle, obstacle or "proved: the flow is a mirror flow, which comes to the "
-                          "maximum margin over the signs that it keeps")
+                          "maximum margin over the signs that it keeps, slowly where the start favours other entries")
     if model.sole:
         return Hypothesis(statement, True, "each stationary point of positive margins is the maximum margin: w = Σ λ z "
                           "with λ ≥ 0 on support vectors alone")
@@ -280,9 +282,9 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
     psi = row.potential(problem) if row.potential is not None else None
     if psi is None:
         raise NoTheorem(row.reason, row.source or model.source, tuple(rows))
-    start = problem.predictor(problem.start)
+    start, turn = problem.predictor(problem.start), None
     if model.commuting:
-        worst = _commutator(problem, start)
+        worst, turn = _commutator(problem, start)
         rows.append(Hypothesis("the samples and the start are symmetric matrices that commute", worst <= 1e-12,
                                f"largest ‖AB − BA‖/(‖A‖ ‖B‖) {worst:.1e}"))
         if not worst <= 1e-12:
@@ -291,15 +293,17 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
     if signs.any():
         rows.append(_balanced(signs))
     try:
-        found = _projected(problem, psi, signs)
+        found = _projected(problem.X, problem.y, psi, start, signs) if turn is None else _turned(problem, turn)
     except Unreachable as error:
         rows.append(Hypothesis("the data are realisable", False, str(error)))
         where = f" by predictors that keep what exact balance keeps ({rows[-2].evidence})" if signs.any() else ""
         raise NoTheorem(f"{row.name} needs data that are realisable{where}, and these are not", row.source or model.source,
                         tuple(rows)) from None
     rows += [Hypothesis("the data are realisable", True if found.certified else None, f"residual {found.duality_gap:.1e}"),
-             *(found.hypotheses if not found.certified else ()),
-             Hypothesis("gradient flow in u is mirror flow in w", True, f"ψ: {psi.name}, its numbers set by the start")]
+             *(found.hypotheses if not found.certified else ()), _is_mirror(problem, psi, start)]
+    if rows[-1].holds is False:
+        raise NoTheorem(f"{row.name} asks for a model whose flow is that of its potential, and this one's is not",
+                        row.source or model.source, tuple(rows))
     if model.degree > 1 and not flow:
         if problem.rule.search:
             raise NoTheorem("searched steps are long ones, which do not follow the flow that a limit is known of; the "
@@ -314,18 +318,52 @@ def _point(problem: Problem, flow: bool, row: Row) -> Limit:
                  model.source or f"{PAPER}, §2.1", tuple(rows), found.certified, found.duality_gap, found.dual)
 
 
+def _is_mirror(problem: Problem, psi: Potential, start: np.ndarray) -> Hypothesis:
+    """Whether F'F'ᵀ is (∇²ψ)⁻¹ up to a factor on the samples, at the start; along the flow it is so by what the flow keeps.
+
+    Central differences of F are exact up to degree 2.
+    """
+    model, u = problem.model, problem.start
+    moves = model.pulls(u, problem.X / max(float(np.abs(problem.X).max()), 1e-300))
+    with np.errstate(all="ignore"):
+        sizes = (float(np.abs(u).max()) or 1.0) / np.maximum(np.abs(moves).max(axis=1, keepdims=True), 1e-300)
+        ahead, behind = (problem.predictor(u + side * sizes * moves) for side in (1, -1))
+        F = (ahead - behind) / (2.0 * sizes)
+        G = np.array([psi.solve(start, x) for x in problem.X / max(float(np.abs(problem.X).max()), 1e-300)])
+        size = float(np.abs(G).max()) or 1.0
+        F, G = F / size, G / size
+        off = np.linalg.norm(F - G * ((F * G).sum() / (G * G).sum())) / np.linalg.norm(F)
+    statement, told = "gradient flow in u is mirror flow in w", f"ψ: {psi.name}, its numbers set by the start"
+    if not np.isfinite(off) or size < 1e-280:
+        return Hypothesis(statement, None, f"{told}; F'F'ᵀ there is beyond float64")
+    return Hypothesis(statement, bool(off <= 1e-7), f"{told}; there F'F'ᵀ ∝ (∇²ψ)⁻¹ on the samples to {off:.0e}")
+
+
 def _balanced(signs: np.ndarray) -> Hypothesis:
     """What exact balance of factors keeps: entries that never move, and entries whose sign stays."""
     told = [f"{words} {', '.join(map(str, which[:8]))}{', …' if which.size > 8 else ''}" for words, which in (
         ("w keeps the sign +, and follows the entropy, at", np.flatnonzero(signs == 1)),
         ("the sign −, and the entropy, at", np.flatnonzero(signs == -1)),
-        ("w stays 0, as all its factors are 0, at", np.flatnonzero(np.isnan(signs)))) if which.size]
+        ("w stays 0, as its factors are 0, at", np.flatnonzero(np.isnan(signs)))) if which.size]
     return Hypothesis("exact balance of factors is part of the potential", True, "; ".join(told))
 
 
-def _projected(problem: Problem, psi: Potential, signs: np.ndarray) -> Limit:
+def _turned(problem: Problem, Q: np.ndarray) -> Limit:
+    """The projection in the spectral entropy where all is diagonal in a basis Q: that of eigenvalues in the entropy.
+
+    There small eigenvalues keep their digits.
+    """
+    U = problem.start.reshape(len(Q), -1)
+    size = np.linalg.norm(Q.T @ U, axis=1)
+    rows = np.einsum("ki,nkl,li->ni", Q, problem.X.reshape(-1, *Q.shape), Q)
+    found = _projected(rows, problem.y, factors(size, np.zeros(len(Q))), size ** 2, np.ones(len(Q)))
+    w = ((Q * found.w) @ Q.T).ravel()
+    gap = float(np.max([found.duality_gap, feasibility(problem.X, problem.y, w)]))
+    return replace(found, w=w, duality_gap=gap, certified=found.certified and gap <= CERTIFIED)
+
+
+def _projected(X: np.ndarray, y: np.ndarray, psi: Potential, start: np.ndarray, signs: np.ndarray) -> Limit:
     """The Bregman projection of w(0) on {w : Xw = y}, where entries of ψ may keep signs, or stay 0 (NaN)."""
-    X, y, start = problem.X, problem.y, problem.predictor(problem.start)
     moving = ~np.isnan(signs)
     rows = np.where(moving, X, 0.0)                             # w is 0 there, and so is z
     try:
@@ -333,7 +371,7 @@ def _projected(problem: Problem, psi: Potential, signs: np.ndarray) -> Limit:
     except Unreachable:
         raise
     except ValueError as error:                                 # w(0) underflows, though factors do not
-        raise NoTheorem(f"the predictor of the start is beyond float64: {error}", problem.model.source) from None
+        raise NoTheorem(f"the predictor of the start is beyond float64: {error}") from None
     if found.certified or not (np.abs(signs) == 1).any():
         return found
     pinned = _pinned(rows, y, signs)
@@ -373,15 +411,15 @@ def _pinned(X: np.ndarray, y: np.ndarray, signs: np.ndarray) -> np.ndarray:
     return out
 
 
-def _commutator(problem: Problem, start: np.ndarray) -> float:
-    """The largest ‖AB − BA‖/(‖A‖ ‖B‖) among the samples and the start (1 where one is not symmetric)."""
+def _commutator(problem: Problem, start: np.ndarray) -> tuple[float, np.ndarray]:
+    """The largest ‖AB − BA‖/(‖A‖ ‖B‖) among the samples and the start (1 where one is not symmetric), and eigenvectors."""
     n = round(start.size ** 0.5)
     rows = np.vstack([problem.X, start])
     if not symmetric(rows, n):
-        return 1.0
+        return 1.0, np.eye(n)
     matrices = [A / max(float(np.linalg.norm(A)), 1e-300) for A in rows.reshape(-1, n, n)]
     weights = np.random.default_rng(0).normal(size=len(matrices))          # all commute with a combination, or some do not
     mix = np.tensordot(weights, matrices, 1)
     values, Q = np.linalg.eigh(mix)
     turned = [Q.T @ A @ Q for A in matrices]
-    return float(np.max([np.abs(np.subtract.outer(values, values) * A).max() for A in turned]))
+    return float(np.max([np.abs(np.subtract.outer(values, values) * A).max() for A in turned])), Q

@@ -29,6 +29,7 @@ __all__ = ["reaches"]
 WIDEST, LARGEST = 160, 4_000_000       # parameters, and entries of all S(z_n), beyond which it is left open
 DEEP = 40                              # dimensions of 𝒱 up to which a semidefinite program over it is solved
 OPEN = "open: seen only in a run"
+PROVED = "proved for gradients that converge in direction (slowly where the start is lopsided): "
 
 
 class _TooNearError(ArithmeticError):
@@ -72,14 +73,13 @@ def _decided(S: np.ndarray, start: np.ndarray, found: Limit, unit: float) -> tup
     u = V.T @ start
     rest = _complement(_commuting(inner, 1.0) @ (u / np.linalg.norm(u)))
     if rest.shape[1] == 0:
-        return True, "proved for gradients that converge in direction: what commutes with the samples takes the start " \
-                     "everywhere that it can go"
+        return True, f"{PROVED}what commutes with the samples takes the start everywhere that it can go"
     balance = _commuting(inner, -1.0)
     form = np.tensordot(np.tensordot(balance, rest @ rest.T, 2), balance, 1) if len(balance) else np.zeros((k, k))
     values = np.linalg.eigvalsh(rest.T @ (form + form.T) @ rest)
     if values[0] > 1e-7 * max(float(np.abs(np.linalg.eigvalsh(form)).max()), 1e-300):
-        return True, "proved for gradients that converge in direction: the factors of the start do not balance"
-    return None, f"{OPEN}; factors of the start balance, and whether they hold the flow back is not known"
+        return True, f"{PROVED}the factors of the start do not balance"
+    return None, f"{OPEN}; almost no start is kept away, but neither rank nor balance of this one proves it"
 
 
 def _forms(problem: Problem) -> np.ndarray | None:
