@@ -384,6 +384,13 @@ def _rule(rule: StepRule, rng: np.random.Generator, size: int) -> Iterator[tuple
     yield "η_k > 0 and finite", float(not (eta > 0 and np.isfinite(eta))), 0.0, k
     told = [call(rule.rule, rule.params, k, x, 0.5) for x in (0.0, s)]
     yield "e^s is multiplied in", _off(told[1], told[0] * np.exp(s)), SHARP, (k, s)
+    if not rule.loss:
+        blind = call(rule.rule, rule.params, k, 0.0, -3.0)
+        yield "η_k does not depend on L unless loss is claimed", _off(blind, told[0]), 0.0, k
+    if rule.radius:
+        wide = rule.params * np.where(np.arange(rule.params.size) == 1, 4.0, 1.0)
+        larger = call(rule.rule, wide, k, 0.0, 0.5) if rule.params.size > 1 else np.inf
+        yield "η_k is no larger for a larger B² where radius is claimed", _above(larger, told[0]), 0.0, k
     if rule.constant:
         yield "η_k is constant where that is claimed", _off(eta, rule(0)), 0.0, k
 

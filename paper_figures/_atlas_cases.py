@@ -75,6 +75,7 @@ TURNS: Data = [[0, 3, -1], [3, 2, 2]], [2, -4]                                  
 CYCLE: Data = np.array([[-1, 1, 1, 1, 1, -1, -1, 1], [-1, 1, 1, -1, -1, 1, 1, 1], [1, -1, 1, 1, 1, -1, 1, 1],
                         [1, -1, 1, 1, -1, 1, 1, 1], [1, -1, 1, -1, 1, 1, 1, -1], [1, 1, -1, 1, 1, 1, 1, -1],
                         [1, 1, -1, 1, 1, 1, -1, 1], [1, 1, 1, 1, -1, -1, 1, -1]]), np.ones(8)    # AdaBoost's 8 × 8
+SHORT: Data = np.array([[0.0, -1, -2], [-2, 2, 3]]), np.ones(2)                  # ℓ∞ line searches end at 3/4 of its margin
 GROUPS = [[0, 2], [1, 3]]
 D4 = np.array([1.0, 2.0, 3.0, 4.0])
 CORNERS: Data = [[[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0.5, -0.5], [-0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]], np.ones(4)
@@ -279,6 +280,9 @@ def section_3() -> Iterator[Case]:
                        ("group", norms.group(GROUPS))):
         yield Case(family, name, part(m.steepest_descent(norm, bounded)))
     yield Case(family, "quadratic", part(m.steepest_descent(norms.quadratic(D4), 0.01)), Far())
+    search = m.steepest_descent("linf", steps.line_search())
+    yield Case(family, "ℓ∞ line search", part(search, SHORT), Steps(20_000), part(search, SHORT, start=[0.1, 0, 0]),
+               "w₁(0) = 0, 0.1", widest(norms.linf), "ℓ∞ max margin")
     yield Case(family, "ℓ1.5 logistic", part(m.steepest_descent(norms.lp(1.5), 0.05), loss="logistic"), Far())
     for name, norm in (("spectral", norms.spectral(2, 3)), ("nuclear", norms.nuclear(2, 3))):
         yield Case(family, name, part(m.steepest_descent(norm, bounded), matrices()), Steps(30_000))

@@ -292,6 +292,25 @@ def test_bounds_on_steps_do_not_overflow():
     assert np.isfinite(most(1e-300).step_size)
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e100, 1e150])
+def test_data_far_out_of_scale_leak_no_warning(scale):
+    """Each answer is finite, or is one of ours that says why there is none."""
+    A = np.array([[1.0, 0.5], [1, 2], [-0.3, 1]]) * scale
+    for loss in ("exponential", "logistic", "sigmoid"):
+        for method in (m.gradient_descent(0.1), m.gradient_descent(S.loss_scaled(0.1)), m.steepest_descent("linf", 0.1),
+                       m.mirror_descent(P.quadratic([1.0, 4.0]), 0.1), m.mirror_descent("cosh", 0.1), m.adagrad(0.1),
+                       m.sign_descent(S.power(0.1, 0.5)), m.steepest_descent("l2", S.power(0.1, 0.5), normalised=True)):
+            plan = fb.Plan(A, np.ones(3), loss=loss, method=method)
+            for flow in (False, True):
+                try:
+                    told = plan.limit(flow=flow)
+                except fb.NoTheorem:
+                    continue
+                assert np.isfinite(told.w).all()
+                assert told.offset is None or np.isfinite(told.offset).all()
+                assert all(np.isfinite(r.slope) for r in told.rates)
+
+
 @pytest.mark.parametrize("make", [m.mirror_descent, m.natural_gradient])
 def test_models_have_no_bound_whatever_the_geometry(make):
     model = fb.models.relu(np.linspace(-1, 1, 50), 2)

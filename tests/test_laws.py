@@ -141,6 +141,8 @@ N, P, L, M = fb.norms, fb.potentials, fb.losses, fb.models
     (broken(M.diagonal(2), bias=lambda shape: N.l2), "power of the norm"),
     (broken(fb.steps.constant(0.1), rule=forgets_scale), "multiplied in"),
     (broken(fb.steps.power(0.1, 1.0), constant=True), "constant"),
+    (broken(fb.steps.loss_scaled(0.1), loss=False), "unless loss"),
+    (fb.steps.StepRule("far", fb.steps.constant(1).rule, np.array([0.1]), radius=True), "radius"),
     (fb.steps.StepRule("zero", fb.steps.constant(1).rule, np.zeros(1)), "> 0"),
 ], ids=str)
 def test_the_laws_see_what_is_broken(piece, law):

@@ -37,13 +37,15 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     NoTheorem
         Where none covers it, a hypothesis is known to be False, or a piece of the user's own may not be believed.
     """
-    accepted(problem)
-    ask = network if not problem.model.linear or problem.method.decay else (
-        direction if problem.loss.kind == "monotone" else point)
-    return replace(ask(problem, flow), classes=problem.classes)
+    with np.errstate(all="ignore"):                            # numbers beyond float64 are looked for where they matter
+        accepted(problem)
+        ask = network if not problem.model.linear or problem.method.decay else (
+            direction if problem.loss.kind == "monotone" else point)
+        return replace(ask(problem, flow), classes=problem.classes)
 
 
 def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     """The largest constant step size that theory admits from u (n,) on; NoTheorem as `limit`."""
-    accepted(problem)
-    return stepsizes.max_step(problem, u)
+    with np.errstate(all="ignore"):
+        accepted(problem)
+        return stepsizes.max_step(problem, u)

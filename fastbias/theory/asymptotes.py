@@ -89,13 +89,17 @@ class Support(NamedTuple):
     even: bool                # whether ŵ ∝ Σ z over the support vectors, so that their margins stay equal
 
 
-def _support(problem: Problem, found: Limit) -> Support:
+def _support(problem: Problem, found: Limit) -> Support | None:
+    """Its support vectors; None where their coordinates, or the squares of their lengths, are beyond float64."""
     D = metric(problem)
     half, Z, hat = None, problem.Z, found.w.ravel() / found.margin
     if D is not None:
         from scipy.linalg import solve_triangular
         half = np.linalg.cholesky(D)
         Z, hat = np.asarray(solve_triangular(half, Z.T, lower=True)).T, half.T @ hat
+    for x in (Z, hat):
+        if not 1e-150 < np.abs(x).max() < 1e150:
+            return None
     margins = problem.Z @ (found.w.ravel() / found.margin)
     near = margins <= margins.min() * (1 + TIE)
     rows, count = np.unique(Z[near], axis=0, return_counts=True)
@@ -135,6 +139,8 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
         return [], None, ()
     eta = float(rule.params[-1] if rule_of(problem) == "constant" else rule.params[0]) / (1.0 - float(method.beta[0]))
     at = _support(problem, found)
+    if at is None:
+        return [], None, ()
     loss = (Rate("log loss", "t", -1.0), Rate("log t L", "t", 0.0, float(np.log(at.hat @ at.hat / eta))))
     slow = _rates(at, "log t")
     if at.alpha.min() <= 1e-9 * at.alpha.max():
@@ -155,14 +161,14 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
         slow = ()
     if at.half is not None:
         offset = np.linalg.solve(at.half.T, offset)
-    return [told], offset.reshape(problem.shape), (*slow, *loss)
+    return [told], offset.reshape(problem.shape) if np.isfinite(offset).all() else None, (*slow, *loss)
 
 
 def ratio(problem: Problem, found: Limit) -> Asymptote:
     """Steps η/L: w − ŵ s converges as above, s = η t/‖ŵ‖² standing for log t, so that rates are powers of t."""
     at = _support(problem, found)
     statement = "each support vector has weight α > 0: then directions converge like 1/t"
-    if not plain(problem) or not problem.loss.convex:
+    if not plain(problem) or not problem.loss.convex or at is None:
         return [], None, ()
     if at.alpha.min() <= 1e-9 * at.alpha.max():
         return [_vanishing_weights(at, "directions then converge like log t/t", statement)], None, ()
@@ -179,8 +185,8 @@ def normalised(problem: Problem, found: Limit) -> Asymptote:
     if not a or a > 1 or not plain(problem):
         return [], None, ()
     norm = problem.method.geometry
-    twice = isinstance(norm, Norm) and norm.matrix is not None and _support(problem, found).even
-    power = 2.0 if twice else 1.0
+    at = _support(problem, found) if isinstance(norm, Norm) and norm.matrix is not None else None
+    power = 2.0 if at is not None and at.even else 1.0
     return [], None, (Rate("margin gap", "t", -power * (1.0 - a)) if a < 1 else Rate("margin gap", "log t", -power),)
 
 
