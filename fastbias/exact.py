@@ -115,7 +115,7 @@ def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
         return found
     A = untangled(S[on])
     k, d = A.shape
-    if not 0 < d < k:
+    if not 0 < d < k or part.min() < 1e-100 * part.max():
         return None
     rounding = (k + 8) * EPS
     for _ in range(2):
