@@ -10,8 +10,8 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["cache"], ["abi", "checks", "foreign", "recipes"], ["proximal", "simd"], ["passes"], ["bursts", "sparse"],
-          ["searches"],
+FLOORS = [["cache"], ["abi", "checks", "foreign", "lattice", "recipes"], ["proximal", "simd"], ["passes"],
+          ["bursts", "sparse"], ["searches"],
           ["loop", "doors", "data", "recording"],
           ["losses", "norms", "potentials", "steps", "driver"],
           ["methods", "models"], ["problem", "limits", "laws"],
