@@ -43,7 +43,7 @@ def nearby(basis: list[Vector], targets: list[Vector]) -> list[Vector]:
 
 
 def _dot(a: Sequence[Number], b: Sequence[Number]) -> Fraction:
-    return sum((u * v for u, v in zip(a, b, strict=False)), Fraction(0))
+    return Fraction(sum(u * v for u, v in zip(a, b, strict=False)))
 
 
 def _share(a: Sequence[Number], star: list[Fraction]) -> Fraction:
