@@ -14,6 +14,7 @@ from math import fsum
 import numpy as np
 
 from fastbias import foreign
+from fastbias.lattice import nearby
 
 __all__ = ["Basis", "Rows", "decide", "sums", "surrounded", "untangled"]
 
@@ -21,7 +22,8 @@ EPS = float(np.finfo(float).eps)
 TINY = 1e-300          # over what underflow can lose
 LIMIT = 1e8            # multiplications of 64-bit numbers in one decision: some ten seconds
 SMALL = 1e-140         # the product of two such numbers, and what rounding takes from it, does not underflow
-TRIES = 4000           # multiples of a separator that are rounded to float64
+TRIES = 1000           # multiples of a separator that are rounded to float64
+GRID = 6               # features up to which lattices are searched
 
 
 class Rows:
@@ -81,13 +83,30 @@ class Rows:
         return float(ratios.min())
 
     def neighbours(self, whole: np.ndarray, det: int) -> Iterator[np.ndarray]:
-        """Float64 vectors w along whole 2^−columns: multiples of it, rounded."""
+        """Float64 vectors w along whole/det 2^−columns: multiples of it, rounded; then points of float64's grid near it."""
         shift = self._shift(int(max(abs(v) for v in whole)).bit_length() - det.bit_length())
         shifts = [shift - int(c) for c in self.columns]
         factors = [1 << 20, *np.random.default_rng(0).integers(1 << 20, 1 << 21, TRIES).tolist()]
         for factor in factors:
             yield np.array([(int(v) * factor << max(s, 0)) / (det << 20 + max(-s, 0))
                             for v, s in zip(whole, shifts, strict=True)])
+        for point in self._grid([Fraction(int(v), det) for v in whole]) if len(whole) <= GRID else []:
+            yield np.ldexp(np.array(point, float), np.array(shifts) - 53)
+
+    def _grid(self, u: list[Fraction]) -> list[list[int]]:
+        """Vectors of whole numbers up to about 2^53 along u, the smallest ⟨·, z⟩ nearly in proportion."""
+        d = len(u)
+        rows = [self.integer(n) for n in np.argsort(self.floats @ np.array(u, float))[:2 * d].tolist()]
+        margins = [sum(int(a) * b for a, b in zip(z, u, strict=True)) / size for z, size, _ in rows]
+        fine = [int(1000 / m).bit_length() + 10 for m in margins]          # so many bits more than an entry it counts
+        forms = [[(int(v) << bits) // size for v in z] for (z, size, _), bits in zip(rows, fine, strict=True)]
+        basis = [[*(form[j] for form in forms), *((int(i == j)) << 10 for i in range(d))] for j in range(d)]
+        targets = []
+        for k in range(40):
+            scale = Fraction(1 << 53) * (64 - k) / 64
+            targets.append([*(round(m * scale * 2**bits) for m, bits in zip(margins, fine, strict=True)),
+                            *(round(v * scale * 2**10) for v in u)])
+        return nearby(basis, targets)
 
 
 def _whole(x: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, int]:
@@ -115,7 +134,7 @@ def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
         return found
     A = untangled(S[on])
     k, d = A.shape
-    if not 0 < d < k:
+    if not 0 < d < k or part.min() < 1e-100 * part.max():
         return None
     rounding = (k + 8) * EPS
     for _ in range(2):

@@ -134,8 +134,7 @@ def separate(Z: np.ndarray) -> Separability:
     lengths = np.linalg.norm(even, axis=1)
     even = even / lengths[:, None]
     first: list[np.ndarray] = []
-    for solve in (lambda: nearest_point(even, np.ones(len(Z))), lambda: largest_least(even)):
-        found = solve()
+    for found in chain([nearest_point(even, np.ones(len(Z)))], largest_least(even)):
         if found is None:
             continue
         w, lam = rows.original(found[0] / rows.tops), np.maximum(found[1], 0.0) / lengths
@@ -147,7 +146,7 @@ def separate(Z: np.ndarray) -> Separability:
             return _inseparable(Z, np.ldexp(inside, -rows.rows))
         heavy = np.flatnonzero(lam)
         first += [heavy[np.argsort(-found[1][heavy])], np.argsort(even @ found[0])[:2 * Z.shape[1] + 2]]
-    if rows.faithful:
+    if rows.faithful:                                        # features that are nearly dependent, taken apart
         flat = exact.untangled(rows.floats)
         lengths = np.linalg.norm(flat, axis=1)
         found = nearest_point(flat / lengths[:, None], np.ones(len(Z)))

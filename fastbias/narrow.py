@@ -16,7 +16,7 @@ from fastbias.norms import Norm
 
 __all__ = ["solutions"]
 
-LARGEST = 40           # of the equations that are solved in fractions
+LARGEST = 40           # systems of equations that are solved without rounding
 Row = list[Fraction]
 
 
@@ -26,6 +26,8 @@ def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[tuple[np.n
     ``lam`` guesses the support vectors.
     """
     first = np.argsort(-lam, kind="stable")[:Z.shape[1] + 1]
+    if 2 * Z.shape[1] > LARGEST:
+        return
     if norm.ball == "cube":
         try:
             w, det, weights = exact.decide(exact.Rows(Z, even=False), first)
@@ -95,7 +97,7 @@ def _spread(weights: dict[int, Fraction], N: int) -> np.ndarray:
 def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The least wᵀDw with Zw ≥ 1: D w = Σ λ z and ⟨w, z⟩ = 1 on the support vectors."""
     N, d = Z.shape
-    if d + min(N, d) > LARGEST or N * d > 20_000:
+    if N * d > 20_000:
         return
     rows = [[Fraction(v) for v in row] for row in Z.tolist()]
     metric = [[Fraction(v) for v in row] for row in D.tolist()]

@@ -37,12 +37,20 @@ def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
     return (mu @ Z / total, mu) if total > 0 else None
 
 
-def largest_least(Z: np.ndarray) -> Pair | None:
-    """The largest least margin over the cube, and its multipliers, by linear programming."""
+def largest_least(Z: np.ndarray) -> Iterator[Pair]:
+    """The largest least margin over the cube, and its multipliers, by linear programming; then better ones.
+
+    Their corrections, times so much, solve programs of what the margins are then, which tolerances spoil the less.
+    """
     N, d = Z.shape
-    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]), np.zeros(N),
-                     [(-1, 1)] * d + [(None, 1)])
-    return None if found is None else (found[0][:d], found[1])
+    w, wide = np.zeros(d, np.longdouble), Z.astype(np.longdouble)
+    for size in (1.0, 1e-5, 1e-9):
+        found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]),
+                          np.asarray(wide @ w / size, float), [(-1, 1)] * d + [(None, 1)])
+        if found is None:
+            return
+        w = w + size * found[0][:d]
+        yield np.asarray(w, float), found[1]
 
 
 def units(Z: np.ndarray, margin: float) -> np.ndarray:

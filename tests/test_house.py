@@ -10,8 +10,8 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["cache"], ["abi", "checks", "foreign", "outside", "recipes", "sizes"], ["files", "proximal", "simd"], ["passes"],
-          ["bursts", "memory", "sparse"], ["searches", "arguments"],
+FLOORS = [["cache"], ["abi", "checks", "foreign", "lattice", "outside", "recipes", "sizes"], ["files", "proximal", "simd"],
+          ["passes"], ["bursts", "memory", "sparse"], ["searches", "arguments"],
           ["loop", "data", "recording"], ["doors"],
           ["losses", "norms", "potentials", "steps", "driver"],
           ["methods", "models"], ["problem", "limits"],

@@ -12,7 +12,7 @@ import pytest
 
 import fastbias as fb
 
-KEPT = ()                                                       # seeds that failed once
+KEPT = (2942, 13352)                    # seeds that failed once: margins of 1e-20, which few points of float64's grid have
 
 
 def exactly(Z):
