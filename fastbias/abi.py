@@ -53,7 +53,7 @@ from numba.extending import intrinsic
 from fastbias import cache
 
 __all__ = [
-    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SLOPE", "VALUE",
+    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SHORT", "SLOPE", "VALUE",
     "Buffers", "Geometry", "Params", "Piece", "Pieces", "Records", "Status", "piece",
 ]
 
@@ -96,6 +96,9 @@ MESSAGES: dict[int, str] = {
 An array of another dtype than float64 (control, order and steps: int64), of another dimension, not C-contiguous or not
 writeable is as bad as one of another size.
 """
+
+SHORT = -2
+"""What a map, direction or advance of the package returns where params are fewer than it reads; from C anything may come."""
 
 _f8, _i8 = types.float64, types.int64
 _V = types.Array(_f8, 1, "C")

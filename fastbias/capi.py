@@ -23,7 +23,9 @@ SIGNATURE = ("int64_t (int64_t *, double *, int64_t *, double *, int64_t, int64_
 
 PROTOTYPE = """\
 #include <stdint.h>
-/* Do updates until stop_at are done (counted from the start of the run) or log L <= until. Returns 0, > 0 for a
+/* NULL, sizes that no memory has, and all that fastbias.descend refuses, are told by -i; how much memory stands behind a
+   pointer C alone knows.
+   Do updates until stop_at are done (counted from the start of the run) or log L <= until. Returns 0, > 0 for a
    numerical end, -i where argument i of descend is bad; fastbias.abi.MESSAGES has the words. Allocates nothing, but for
    the scratch of matrix norms and of matrix and convolutional models, freed within the update. */
 typedef int64_t (*fastbias_descend)(

@@ -54,6 +54,8 @@ def _float(label: str, value: Any) -> float:
 
 def whole(label: str, value: object, *, least: int = 0, most: int | None = None) -> int:
     """A whole number ≥ least, ≤ most and < 2^62, as an int; 1e6 is one, 1.5 and True are not."""
+    if type(value) is int and least <= value < 1 << 62 and (most is None or value <= most):
+        return value                                      # as good as always, and quick
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be a whole number >= {least}, got {short(value)}")
     x = _float(label, value)

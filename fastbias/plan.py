@@ -442,8 +442,9 @@ class Plan:
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
         w = self.problem.predictor(u)
         beyond = ~(log_loss < np.inf)                     # predictions may leave float64 where parameters do not
-        log_loss = np.where(beyond, [self.problem.log_loss(row) if far else 0.0 for row, far in zip(u, beyond, strict=True)],
-                            log_loss)
+        if beyond.any():
+            log_loss = log_loss.copy()
+            log_loss[beyond] = [self.problem.log_loss(row) for row in u[beyond]]
         finite = np.isfinite(w).all(axis=1) & (log_loss < np.inf)
         if not finite.all() and finite.any():
             t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]

@@ -207,6 +207,13 @@ def c():
                 sizes = [p.size for p in plan.params]
                 sizes[i] = value
                 run(f"sizes[{i}] is {value}", -2, sizes=sizes)
+        direction, steepest = (abi.KNOWN[plan.pieces[i]] for i in (6, 8))
+        own = {4: direction, 5: steepest if plan.buffers.control[abi.BURST] or direction.__name__ == "_steepest" else None}
+        for i, piece in own.items():                              # what reads params says so, before it does
+            if piece is not None and not piece.fits(np.empty(0), plan.buffers.u.size, 9):
+                kept = plan.params._replace(**{abi.Params._fields[i]: np.empty(0)})
+                run(f"{piece!r} is handed nothing", None if plan.buffers.control[abi.BURST] else -2,
+                    spoil=lambda c, kept=kept: setattr(c, "params", kept))
         for i in range(13):
             pieces = np.array(plan.pieces)
             pieces[i] = 0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks, norms, steps
-from fastbias.abi import DIRECTION, Status, piece
+from fastbias.abi import DIRECTION, SHORT, Status, piece
 from fastbias.methods.base import Method, primal
 from fastbias.recipes import recorded
 
@@ -17,6 +17,8 @@ NOT_FINITE = int(Status.NOT_FINITE)
 
 @piece(DIRECTION, needs=lambda params, n, rows: params.size >= 1 and rows >= 2)
 def _adagrad(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     scale = np.exp(s)                                     # state[1]: G, of the gradient itself; params: eps
     for i in range(g.size):
         state[1, i] += (scale * g[i]) ** 2
@@ -66,6 +68,8 @@ def _metric(G: np.ndarray) -> norms.Norm:
 
 @piece(DIRECTION, needs=lambda params, n, rows: params.size >= 4 and rows >= 4)
 def _adam(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    if params.size < 4:
+        return SHORT
     # state[1], state[2]: m and v in units of e^a and e^2a, a = state[3, 0], so that neither vanishes when the loss does;
     # params: beta1, beta2, eps, 1 for bias correction
     beta1, beta2, eps = params[0], params[1], params[2]

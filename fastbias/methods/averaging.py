@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks, norms, steps
-from fastbias.abi import ADVANCE, DIRECTION, piece
+from fastbias.abi import ADVANCE, DIRECTION, SHORT, piece
 from fastbias.methods.base import Method, gradient, primal
 from fastbias.norms import Norm
 from fastbias.recipes import recorded
@@ -16,6 +16,8 @@ __all__ = ["dual_acceleration", "muon"]
 
 @piece(DIRECTION, needs=lambda params, n, rows: params.size >= 1 and rows >= 3)
 def _muon(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     # state[1]: the sum B in units of e^a, a = state[2, 0], so that it does not vanish when the gradient does; params: mu
     n, a = g.size, state[2, 0]
     top, largest = s, 0.0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks, potentials, steps
-from fastbias.abi import ADVANCE, Status, kernel, piece
+from fastbias.abi import ADVANCE, SHORT, Status, kernel, piece
 from fastbias.methods.base import Method, gradient
 from fastbias.methods.sampling import stochastic
 from fastbias.potentials import Potential
@@ -55,6 +55,8 @@ def _room(params: np.ndarray, n: int, rows: int, work: int) -> bool:
 
 @piece(ADVANCE, needs=_room)
 def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     # u_new = ∇ψ⁻¹(z + Qᵀν) with ν such that Q u_new = c: Newton from the last ν. params: k, Q (k, n) orthonormal, c (k,)
     n, k = u.size, int(params[0])
     z, z_new, solved, J, r, trial = work[:n], work[n:2 * n], work[2 * n:3 * n], work[3 * n:3 * n + k * k], \

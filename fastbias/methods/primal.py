@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks, norms, potentials, steps
-from fastbias.abi import ADVANCE, DIRECTION, MAP_AT, Piece, piece
+from fastbias.abi import ADVANCE, DIRECTION, MAP_AT, SHORT, Piece, piece
 from fastbias.methods.base import Method, gradient, primal
 from fastbias.methods.sampling import coordinate, seed, stochastic
 from fastbias.norms import Norm
@@ -49,6 +49,8 @@ def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  
 
 @piece(DIRECTION, needs=2)
 def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    if params.size < 2:
+        return SHORT
     scale = 1.0 if s == 0.0 else np.exp(s)
     c = params[1 + min(k, params.size - 2)]                              # γ, for where the gradient was taken
     for i in range(g.size):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import DIRECTION, SAMPLE, Piece, kernel, piece
+from fastbias.abi import DIRECTION, SAMPLE, SHORT, Piece, kernel, piece
 
 __all__ = ["Sampling", "coordinate", "seed", "stochastic"]
 
@@ -65,6 +65,8 @@ def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
 @piece(DIRECTION, needs=5)
 def coordinate(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     """Move ← the largest coordinate of g, or the tied ones."""
+    if params.size < 5:
+        return SHORT
     # params: tie_tol, ties (0 first, 1 average, 2 random), shrinkage, seed, 1 for moves of length one
     largest = 0.0
     for i in range(g.size):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import MAP, VALUE, kernel, piece
+from fastbias.abi import MAP, SHORT, VALUE, kernel, piece
 from fastbias.norms.base import TIE_TOL, Norm
 from fastbias.proximal import blockwise
 from fastbias.recipes import recorded
@@ -44,6 +44,8 @@ def _tables(params: np.ndarray, d: int, *_: int) -> bool:
 
 @piece(MAP, needs=_tables)
 def _fourier_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 1 + 2 * g.size:
+        return SHORT
     d, largest = g.size, _largest_coefficient(params, g)
     for j in range(d):
         out[j] = np.nan                                   # where g is not finite no frequency is the largest

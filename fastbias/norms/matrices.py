@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import MAP, VALUE, kernel, piece
+from fastbias.abi import MAP, SHORT, VALUE, kernel, piece
 from fastbias.norms.base import TIE_TOL, Norm
 from fastbias.proximal import Shrink, Slope, quotients
 from fastbias.recipes import recorded
@@ -38,6 +38,8 @@ def _shaped(params: np.ndarray, size: int, *_: int) -> bool:
 
 @piece(MAP, needs=_shaped)
 def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 3:
+        return SHORT
     finite = _finite(g)
     for i in range(g.size):
         out[i] = 0.0 if finite else np.nan
@@ -55,6 +57,8 @@ def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP, needs=_shaped)
 def _nuclear_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 3:
+        return SHORT
     for i in range(g.size):
         out[i] = np.nan
     if not _finite(g):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks
-from fastbias.abi import MAP, VALUE, kernel, piece
+from fastbias.abi import MAP, SHORT, VALUE, kernel, piece
 from fastbias.norms.base import TIE_TOL, Norm
 from fastbias.proximal import blockwise
 from fastbias.recipes import recorded
@@ -32,6 +32,8 @@ def _largest(params, x):  # type: ignore[no-untyped-def]
 
 @piece(MAP, needs=1)
 def _l1_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     largest = 0.0
     for i in range(g.size):
         largest = max(largest, abs(g[i]))
@@ -95,6 +97,8 @@ l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, co
 
 @piece(MAP, needs=2)
 def _lp_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 2:
+        return SHORT
     q = params[1]
     largest = 0.0
     for i in range(g.size):
@@ -176,6 +180,8 @@ def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:
 
 @piece(MAP, needs=_two_matrices)
 def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 2 * g.size * g.size:
+        return SHORT
     n = g.size                                            # D⁻¹ g, D = L Lᵀ; params: D, L
     for i in range(n):
         total = g[i]
@@ -250,6 +256,8 @@ def _grouped(params: np.ndarray, n: int, *_: int) -> bool:
 
 @piece(MAP, needs=_grouped)
 def _group_steepest(params, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 3 + g.size:
+        return SHORT
     largest = _largest_group(params, g)
     count = int(params[1])
     moved = False

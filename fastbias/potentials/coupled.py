@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.abi import MAP, MAP_AT, VALUE, Status, kernel, piece
+from fastbias.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece
 from fastbias.potentials.base import Potential
 from fastbias.potentials.separable import euclidean
 from fastbias.recipes import recorded
@@ -23,6 +23,8 @@ def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:
 
 @piece(MAP, needs=_two_matrices)
 def _quadratic_link(params, w, out):  # type: ignore[no-untyped-def]
+    if params.size < 2 * w.size * w.size:
+        return SHORT
     n = w.size
     for i in range(n):
         total = 0.0
@@ -50,11 +52,15 @@ def _cholesky_solve(params, x, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP, needs=_two_matrices)
 def _quadratic_inverse(params, z, out):  # type: ignore[no-untyped-def]
+    if params.size < 2 * z.size * z.size:
+        return SHORT
     return _cholesky_solve(params, z, out)
 
 
 @piece(MAP_AT, needs=_two_matrices)
 def _quadratic_metric(params, at, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 2 * g.size * g.size:
+        return SHORT
     return _cholesky_solve(params, g, out)
 
 
@@ -117,16 +123,22 @@ def _squared_lp_map(x, p, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP, needs=1)
 def _squared_lp_link(params, w, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     return _squared_lp_map(w, params[0], out)
 
 
 @piece(MAP, needs=2)
 def _squared_lp_inverse(params, z, out):  # type: ignore[no-untyped-def]
+    if params.size < 2:
+        return SHORT
     return _squared_lp_map(z, params[1], out)
 
 
 @piece(MAP_AT, needs=2)
 def _squared_lp_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 2:
+        return SHORT
     # the Hessian of the conjugate ½‖z‖_q² at z = ∇ψ(w): with b_i = |z_i|/‖z‖_q = (|w_i|/‖w‖_p)^{p−1},
     # (q − 1) b^{q−2} g + (2 − q) a ⟨a, g⟩,  a = b^{q−1} sign(w)
     p, q = params[0], params[1]
@@ -196,6 +208,8 @@ def _square(params: np.ndarray, size: int, *_: int) -> bool:
 
 @piece(MAP, needs=_square)
 def _spectral_link(params, w, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     for x in w:
         if not np.isfinite(x):
             return OUT_OF_DOMAIN
@@ -207,6 +221,8 @@ def _spectral_link(params, w, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP, needs=_square)
 def _spectral_inverse(params, z, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     for x in z:
         if not np.isfinite(x):
             return NOT_FINITE
@@ -216,6 +232,8 @@ def _spectral_inverse(params, z, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP_AT, needs=_square)
 def _spectral_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     n = int(params[0])
     for x in w:
         if not np.isfinite(x):

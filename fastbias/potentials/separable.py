@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks
-from fastbias.abi import MAP, MAP_AT, VALUE, Status, kernel, piece
+from fastbias.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece
 from fastbias.potentials.base import Potential
 from fastbias.recipes import recorded
 
@@ -94,16 +94,22 @@ def _power_map(x, exponent, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP, needs=1)
 def _power_link(params, w, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     return _power_map(w, params[0] - 1.0, out)
 
 
 @piece(MAP, needs=1)
 def _power_inverse(params, z, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     return _power_map(z, 1.0 / (params[0] - 1.0), out)
 
 
 @piece(MAP_AT, needs=1)
 def _power_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     p = params[0]
     for i in range(w.size):
         if w[i] == 0.0 and p > 2.0:                      # the Hessian vanishes there
@@ -137,6 +143,8 @@ def power(p: float) -> Potential:
 
 @piece(MAP, needs=1)
 def _hypentropy_link(params, w, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     for i in range(w.size):
         beta = params[min(i, params.size - 1)]
         out[i] = np.arcsinh(w[i] / beta)
@@ -145,6 +153,8 @@ def _hypentropy_link(params, w, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP, needs=1)
 def _hypentropy_inverse(params, z, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     for i in range(z.size):
         beta = params[min(i, params.size - 1)]
         out[i] = beta * np.sinh(z[i])
@@ -153,6 +163,8 @@ def _hypentropy_inverse(params, z, out):  # type: ignore[no-untyped-def]
 
 @piece(MAP_AT, needs=1)
 def _hypentropy_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+    if params.size < 1:
+        return SHORT
     for i in range(w.size):
         beta = params[min(i, params.size - 1)]
         out[i] = np.hypot(w[i], beta) * g[i]
