@@ -41,8 +41,8 @@ def made(kind: str, case: Case) -> Any:
         if kind == "Loss":
             wanted = {"root": "root", "labels": "monotone", "classes": "classes"}[case.kind]
             ways = [w for w in ways if isinstance(w, str) or wanted == ("classes" if w.classes else w.kind)] or ways
-        if case.depth > 3:
-            ways = [w for w in ways if not isinstance(w, str)] or ways
+        if case.depth > 3:                                   # what needs few others
+            ways = [w for w in ways if not isinstance(w, str)] or [w for w in ways if "." not in w] or ways
         for trial in range(9):
             way = case.pick(ways)
             try:

@@ -296,6 +296,8 @@ def projected(some: dict[str, Any], limit: fb.Limit) -> str | None:
     for a, b, pull in zip(limit.w.ravel().tolist(), w0.tolist(), pulls, strict=True):
         pull = mpmath.mpf(pull.numerator) / pull.denominator
         z, z0 = link(mpmath.mpf(a), psi.params), link(mpmath.mpf(b), psi.params)
+        if a == 0 and psi.name == "entropy" and z0 + pull < -744:
+            continue                                         # its exponential is 0 in float64
         near = abs(link(mpmath.mpf(a) * (1 + mpmath.mpf(10) ** -8), psi.params) - z) * 10 ** 8
         scale = max(abs(z), abs(z0), abs(pull), near)
         others = max(map(abs, limit.dual.tolist())) * np.abs(X).max()
