@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbias import checks
 from fastbias.abi import ROW
 from fastbias.loop import address
 from fastbias.plan import Plan
@@ -86,9 +87,14 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
     kept : dict
         ``steps`` (K,), ``u`` (K, n) and ``log_loss`` (K,), filled as the run passes them.
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a Plan, got {checks.short(plan)}")
+    rows = checks.array("steps", steps, "a (K,) array", dims=1, empty=True)
+    if (rows != np.round(rows)).any() or (rows < plan.t).any() or (rows >= 2.0 ** 62).any() or (np.diff(rows) <= 0).any():
+        raise ValueError(f"steps must be whole, increasing, and between {plan.t} and 2^62, got {checks.short(steps)}")
     sizes = np.array([p.size for p in plan.params], np.int64)
     kept = {"pieces": np.array(plan.pieces, np.int64), "params": np.concatenate(plan.params), "sizes": sizes,
-            "steps": np.array(steps, np.int64)}
+            "steps": rows.astype(np.int64)}
     plan.buffers.control[ROW] = 0
     K, b, problem = kept["steps"].size, plan.buffers, plan.problem
     kept |= {"u": np.zeros((K, b.u.size)), "log_loss": np.zeros(K)}

@@ -35,6 +35,8 @@ SHOWN = 12       # entries of a long vector that are printed
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 fine, 1 the run stopped or no margin, 2 bad input, 130 Ctrl-C)."""
+    if argv is not None and not (isinstance(argv, (list, tuple)) and all(isinstance(word, str) for word in argv)):
+        raise TypeError(f"argv must be a list of strings, got {checks.short(argv)}")
     options = _parser().parse_args(argv)
     try:
         return int(options.command(options))

@@ -243,8 +243,9 @@ def random_regression(N: int, d: int, rng: Any = None, *, positive: bool = False
     positive : bool, default False
         Draw w from (0, 1]^d, so that potentials on the positive orthant can fit it.
     """
-    N, d = checks.whole("N", N, least=1), checks.whole("d", d, least=1)
-    rng = np.random.default_rng(rng)
+    N, d, positive = checks.whole("N", N, least=1), checks.whole("d", d, least=1), checks.flag("positive", positive)
+    checks.fits("N, d", (N, d), N, d)
+    rng = checks.generator("rng", rng)
     X = rng.normal(size=(N, d))
     w = 1.0 - rng.random(d) if positive else rng.normal(size=d)
     return Dataset(X, X @ w, tuple(f"x{j}" for j in range(d)), "y")

@@ -267,7 +267,7 @@ class Trace:
         predictions = [other.predictions(row.ravel()) for row in self.w]
         log_loss = [other.loss.log(p, other.y) for p in predictions]
         if other.loss.kind == "root":
-            error = [float(np.sqrt(np.mean((p - other.y) ** 2))) for p in predictions]
+            error = [_root_mean_square(p - other.y) for p in predictions]
         else:
             error = [float((other.least(row.ravel()) <= 0).mean()) for row in self.w]
         return Evaluation(np.array(log_loss), np.array(error))
@@ -330,6 +330,8 @@ class Trace:
         """
         if not isinstance(later, Trace) or later.w.shape[1:] != self.w.shape[1:]:
             raise ValueError(f"later must be a Trace with predictors of shape {self.w.shape[1:]}, got {checks.short(later)}")
+        if not len(later):
+            return self
         keep = self.log_t < later.log_t[0]
         n = min(self.u.shape[1], later.u.shape[1])
 
@@ -400,6 +402,8 @@ class Trace:
         if ax is None:
             import matplotlib.pyplot as plt
             ax = plt.subplots()[1]
+        if not callable(getattr(ax, "plot", None)):
+            raise TypeError(f"ax must be a matplotlib Axes, got {checks.short(ax)}")
         far = bool((self.t < 0).any())
         x = self.log_t if far else self.t
         seen = x > 0
@@ -413,6 +417,12 @@ class Trace:
         when = f"t = {self.t[-1]:g}" if self.t[-1] >= 0 else f"log t = {self.log_t[-1]:g}"
         end = f"{when}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
         return f"{len(self)} rows to {end}; {self.message}"
+
+
+def _root_mean_square(x: np.ndarray) -> float:
+    """√mean(x²), brought to size one before it is squared."""
+    size = float(np.abs(x).max())
+    return size * float(np.sqrt(np.mean((x / size) ** 2))) if 0 < size < np.inf else size
 
 
 class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)

@@ -23,13 +23,16 @@ import fastbias.cli
 from tests.fuzz.oracles import exception
 from tests.fuzz.strategies import Case, bent, strategy
 
-SKIPPED = {"theory.limit", "theory.max_step", "forward.flow", "forward.fast_forward"}   # inner faces of methods of Plan
+SKIPPED = {"theory.limit", "theory.max_step", "forward.flow", "forward.fast_forward", "laws.demand", "laws.tail",
+           "laws.trusted"}                   # inner faces
 OFTEN = {"descend": 0.2, "Trace.plot": 0.1, "capi.low_level_callable": 0.05, "capi.capsule": 0.05, "capi.address": 0.05,
          "diagnose": 0.5, "l1_path": 0.5, "laws.check": 0.5, "Plan.limit": 8.0, "Plan.run": 5.0, "max_margin": 5.0,
          "minimum_norm": 4.0, "bregman_projection": 4.0, "separability": 4.0, "Plan.flow": 2.0, "Plan.fast_forward": 2.0,
          "sweep": 2.0, "cli.main": 2.0, "Plan": 2.0, "psd_margin": 2.0, "relu.fit": 2.0, "data.read": 2.0,
          "run": 3.0}                         # else 1
 NEEDED = {"grid", "start"}                   # what is always given, though it has a default
+EXAMPLES = {"Method": (fb.methods.gradient_descent(0.1, 0.5), fb.methods.mirror_descent("entropy", 0.1),
+                       fb.methods.adam(0.1), fb.methods.steepest_descent("l1", 0.1))}       # where no module lists any
 SHOWN = ("X", "y", "loss", "method", "model", "start", "shape")
 
 
@@ -41,8 +44,8 @@ def made(kind: str, case: Case) -> Any:
         if kind == "Loss":
             wanted = {"root": "root", "labels": "monotone", "classes": "classes"}[case.kind]
             ways = [w for w in ways if isinstance(w, str) or wanted == ("classes" if w.classes else w.kind)] or ways
-        if case.depth > 3:
-            ways = [w for w in ways if not isinstance(w, str)] or ways
+        if case.depth > 3:                                   # what needs few others
+            ways = [w for w in ways if not isinstance(w, str)] or [w for w in ways if "." not in w] or ways
         for trial in range(9):
             way = case.pick(ways)
             try:
@@ -85,7 +88,7 @@ class Target:
     label: str
     function: Any
     owner: str = ""
-    like: tuple[Any, ...] = ()
+    like: tuple[Any, ...] = ()               # of a class: objects whose fields are taken, a few of them bent
 
     @functools.cached_property
     def parameters(self) -> list[inspect.Parameter]:
@@ -137,6 +140,13 @@ def _checks(thing: type) -> bool:
     return home in vars(thing) and not issubclass(thing, (tuple, BaseException, int)) and thing is not fb.abi.Piece
 
 
+def _examples(thing: type) -> tuple[Any, ...]:
+    """Objects of a class that its module or package lists, or makes without arguments."""
+    homes = (sys.modules[thing.__module__], sys.modules[thing.__module__.rpartition(".")[0]])
+    listed = next((home.EXAMPLES for home in homes if hasattr(home, "EXAMPLES")), EXAMPLES.get(thing.__name__, ()))
+    return tuple(x for x in listed if isinstance(x, thing))
+
+
 def _discover() -> tuple[dict[str, Target], dict[str, list[Any]]]:
     """All that can be called, and for every class the ways to an object of it: labels, or ready-made objects."""
     found: dict[str, Any] = {"cli.main": fastbias.cli.main}
@@ -149,10 +159,8 @@ def _discover() -> tuple[dict[str, Target], dict[str, list[Any]]]:
         if label in SKIPPED or "piece" in label:
             continue
         if inspect.isclass(thing):
-            homes = (sys.modules[thing.__module__], sys.modules[thing.__module__.rpartition(".")[0]])
-            like = next((h.EXAMPLES for h in homes if hasattr(h, "EXAMPLES")), ())
             if _checks(thing):
-                targets[label] = Target(label, thing, "", tuple(x for x in like if isinstance(x, thing)))
+                targets[label] = Target(label, thing, "", _examples(thing))
                 if not targets[label].like:
                     makers.setdefault(thing.__name__, []).append(label)
         elif classes.get(type(thing).__name__) is type(thing):

@@ -143,7 +143,7 @@ def certificate(call: Call, result: Any) -> str | None:
         problem = call.owner.problem
         if result.kind == "direction" and result.norm is not None and not problem.model.semidefinite:
             return margin(rows(problem.X.reshape(len(problem.X), *problem.sample), problem.y, result.w.shape), result)
-        return feasible(problem.X, problem.y, result.w) if result.kind == "point" and problem.loss.kind == "root" else None
+        return at_rest(problem, result) if result.kind == "point" and problem.loss.kind == "root" else None
     if call.label == "max_margin" and result.certified:
         return margin(rows(some["X"], some["y"], result.w.shape), result)
     if call.label in ("separability", "psd_separability"):
@@ -257,6 +257,19 @@ def feasible(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> str | None:
     return None if worst <= 1e-8 else f"Xw = y is off by {worst}"
 
 
+def at_rest(problem: Any, limit: fb.Limit) -> str | None:
+    """A limit point fits where the data are realisable; of the squared loss its gradient is 0 in any case."""
+    if any(h.statement.startswith("the data are realisable") and h.holds for h in limit.hypotheses):
+        return feasible(problem.X, problem.y, limit.w)
+    if not problem.loss.quadratic or not problem.model.linear or problem.method.constraint is not None:
+        return None
+    X, w, decay = _exact(problem.X), _exact(limit.w.ravel()), Fraction(problem.method.decay)
+    left = np.abs(2 * X.T @ (X @ w - _exact(problem.y)) + decay * w)
+    terms = 2 * np.abs(X).T @ (np.abs(X) @ np.abs(w) + np.abs(_exact(problem.y))) + decay * np.abs(w)
+    worst = max((float(a / b) for a, b in zip(left, terms, strict=True) if b), default=0.0)
+    return None if worst <= 1e-8 else f"the gradient at the limit is off by {worst}"
+
+
 def smallest(X: np.ndarray, y: np.ndarray, limit: fb.Limit, norm: Any) -> str | None:
     """A solution whose length ν bounds from below."""
     if off := feasible(X, y, limit.w):
@@ -296,6 +309,8 @@ def projected(some: dict[str, Any], limit: fb.Limit) -> str | None:
     for a, b, pull in zip(limit.w.ravel().tolist(), w0.tolist(), pulls, strict=True):
         pull = mpmath.mpf(pull.numerator) / pull.denominator
         z, z0 = link(mpmath.mpf(a), psi.params), link(mpmath.mpf(b), psi.params)
+        if a == 0 and psi.name == "entropy" and z0 + pull < -744:
+            continue                                         # its exponential is 0 in float64
         near = abs(link(mpmath.mpf(a) * (1 + mpmath.mpf(10) ** -8), psi.params) - z) * 10 ** 8
         scale = max(abs(z), abs(z0), abs(pull), near)
         others = max(map(abs, limit.dual.tolist())) * np.abs(X).max()

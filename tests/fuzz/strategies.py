@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -367,7 +368,7 @@ BENT: tuple[Callable[[np.ndarray, int], Any], ...] = (
 def bent(value: Any, c: Case) -> Any:
     """A value near a good one: of another type, order, shape, size; or junk."""
     if isinstance(value, np.ndarray) and value.ndim and c.rng.random() < 0.7:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), suppress(TypeError):             # not all can be done with all types
             return c.pick(BENT)(value, int(c.rng.integers(99)))
     if isinstance(value, (tuple, list)) and value and c.rng.random() < 0.5:
         i = int(c.rng.integers(len(value)))
