@@ -116,7 +116,7 @@ class Field:
         return np.asarray(np.abs(u).max(axis=1, initial=0.0))
 
     def doubt(self, here: Reached) -> str | None:
-        """Why the loss may not go to 0 from where a run stands; None where it is sure to, as a convex one on the linear model.
+        """Why the loss may not go to 0 from where a run stands; None where it is sure to, as convex on the linear model.
 
         Once it is under that of one sample of margin 0, no margin can fall back to 0 along a flow.
         """

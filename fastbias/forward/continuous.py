@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +65,7 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     rtol = checks.number("rtol", rtol, least=1e-12, most=1e-2)
     if not (isinstance(time, float) and time == np.inf):
         time = checks.number("time", time, above=0)
+    begun, problem = problem, _on_constraint(problem)
     way = _way(problem)
     if not np.any(way.field(0.0, way.start)) and not _waiting(problem, way, problem.start):
         return _trace(problem, np.array([0.0, 0.0 if time == np.inf else time]), np.array([way.start] * 2), way, "")
@@ -75,7 +76,8 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         raise ArithmeticError(f"the flow could not be followed to time {t[-1]:.6g}: two integrations end "
                               f"{worst:.1g} apart, relatively; parts of it may be so small beside others that rounding "
                               "decides when they grow")
-    told = "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
+    told = "" if problem is begun else "; the start was projected on the constraint"
+    told += "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
     return _trace(problem, t, states, way, told)
 
 
@@ -87,13 +89,26 @@ class _Way:
     u: Callable[[np.ndarray], np.ndarray]
     start: np.ndarray
     own: bool = False          # whether the model's `Coordinates`
-    told: str = ""
 
 
 def _apart(problem: Problem, way: _Way, one: np.ndarray, other: np.ndarray) -> float:
     """How far the predictors of two states are apart, relatively to the larger of them and of what is asked of them."""
     w, v = problem.predictor(np.array([way.u(one), way.u(other)]))
     return float(np.abs(w - v).max() / max(float(np.abs(w).max()), _size(problem) ** max(problem.model.degree, 1)))
+
+
+def _on_constraint(problem: Problem) -> Problem:
+    """The problem with its start projected on the method's constraint, as the first update does."""
+    affine, g = problem.method.constraint, problem.method.geometry
+    if affine is None or not isinstance(g, Potential):
+        return problem
+    Q, c = affine
+    if (np.abs(Q @ problem.start - c) <= 1e-9 * (np.abs(Q) @ np.abs(problem.start) + np.abs(c))).all():
+        return problem
+    start = g.project(Q, c, g.to_dual(problem.start))[0]
+    if not (np.abs(Q @ start - c) <= 1e-9 * (np.abs(Q) @ np.abs(start) + np.abs(c))).all():
+        raise ArithmeticError("the start could not be projected on the constraint Gw = h")
+    return replace(problem, start=start)
 
 
 def _way(problem: Problem) -> _Way:
@@ -111,10 +126,16 @@ def _way(problem: Problem) -> _Way:
         affine = method.constraint
         if affine is None:
             return _Way(lambda t, z: problem.descent(g.to_primal(z)), g.to_primal, g.to_dual(start))
-        off = float(np.abs(affine[0] @ start - affine[1]).max()) > 1e-9 * (1.0 + float(np.abs(start).max()))
-        back = lambda z: g.project(*affine, z)[0]  # noqa: E731
-        return _Way(lambda t, z: problem.descent(back(z)), back, g.to_dual(start),
-                    told="; the start was projected on the constraint" if off else "")
+        Q, c = affine
+        def back(z: np.ndarray) -> np.ndarray:
+            return g.project(Q, c, z)[0]
+
+        def along(t: float, z: np.ndarray) -> np.ndarray:
+            w = np.maximum(g.to_primal(z), g.lower + 1e-300)
+            push = problem.descent(w)                          # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
+            moves = np.array([g.solve(w, row) for row in Q])
+            return push - np.linalg.lstsq(moves @ Q.T, moves @ push, rcond=None)[0] @ Q
+        return _Way(along, back, g.to_dual(start))
     if isinstance(g, Piece):
         def own_metric(t: float, u: np.ndarray) -> np.ndarray:
             out = np.empty_like(u)
@@ -268,4 +289,4 @@ def _trace(problem: Problem, t: np.ndarray, x: np.ndarray, way: _Way, told: str)
     u = np.array([way.u(row) for row in x[keep]])
     log_loss = np.array([problem.log_loss(row) for row in u])
     w = problem.predictor(u).reshape(keep.size, *problem.shape)
-    return Trace(t[keep], u, w, log_loss, Status.OK, f"the flow was followed to time {t[-1]:.6g}{way.told}{told}", problem)
+    return Trace(t[keep], u, w, log_loss, Status.OK, f"the flow was followed to time {t[-1]:.6g}{told}", problem)

@@ -42,7 +42,7 @@ def march(rate: Callable[[float, np.ndarray], np.ndarray], jacobian: Callable[[f
                 answer = foreign.ask("the modified field", "scipy.integrate.solve_ivp", counted,
                                      (begin, float(stops[-1])), x, method=method, t_eval=stops, rtol=rtol, atol=atol,
                                      jac=jacobian)
-        except ArithmeticError as error:                     # Stalled, Unsolved, or a float's overflow in a right-hand side
+        except (ArithmeticError, ValueError) as error:       # Stalled, Unsolved, or trial states too large for a piece
             told += f"{method}: {error}; "
             continue
         rows = np.asarray(answer.y).T
