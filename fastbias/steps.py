@@ -82,7 +82,7 @@ def _power(params, k, s, log_loss):  # type: ignore[no-untyped-def]
 
 @recorded
 def power(eta: float, a: float) -> StepRule:
-    """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError.
+    """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError. With a = 0 it is ``constant(eta)``.
 
     Examples
     --------
@@ -90,8 +90,8 @@ def power(eta: float, a: float) -> StepRule:
     >>> fb.steps.power(0.5, 1.0)(4)
     0.1
     """
-    return StepRule("power", _power, np.array([checks.number("eta", eta, above=0),
-                                               checks.number("a", a, least=0)]), constant=a == 0)
+    numbers = np.array([checks.number("eta", eta, above=0), checks.number("a", a, least=0)])
+    return constant(float(numbers[0])) if numbers[1] == 0 else StepRule("power", _power, numbers)
 
 
 @piece(RULE, needs=1)

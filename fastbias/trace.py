@@ -167,7 +167,7 @@ class Trace:
             For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 − margin/γ), "norm"
             (‖w‖ in the limit's norm), "log loss", "log t L" (of t L(t)); for a point: "distance" and "log loss".
             ``fitted`` is the slope of log value (of the value itself where that is a logarithm) against the logarithm of
-            the clock over the last two decades of t.
+            the clock over the last two decades of t, or, where t has left int64, over the last decade of log t.
         """
         if not isinstance(limit, Limit):
             raise TypeError(f"limit must be a Limit, got {checks.short(limit)}")
@@ -194,10 +194,12 @@ class Trace:
         return tuple(out)
 
     def _slope(self, logs: np.ndarray, clock: str) -> float:
-        """The slope of a series' logarithm against the logarithm of its clock, over the last two decades of t."""
+        """The slope of a series' logarithm against the logarithm of its clock, over its last rows, see `rates`."""
         with np.errstate(divide="ignore", invalid="ignore"):
             x = np.log(self.log_t) if clock == "log t" else self.log_t
-        use = (self.log_t > 0) & (self.log_t >= self.log_t[-1] - np.log(100.0)) & np.isfinite(logs) & np.isfinite(x)
+        end = float(self.log_t[-1])
+        begin = 0.1 * end if self.t[-1] < 0 else end - np.log(100.0)
+        use = (self.log_t > 0) & (self.log_t >= begin) & np.isfinite(logs) & np.isfinite(x)
         return float(np.polyfit(x[use], logs[use], 1)[0]) if use.sum() >= 3 else float("nan")
 
     def cone_distance(self, limit: Limit) -> np.ndarray:

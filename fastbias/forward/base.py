@@ -116,8 +116,16 @@ class Field:
         return np.asarray(np.abs(u).max(axis=1, initial=0.0))
 
     def doubt(self, here: Reached) -> str | None:
-        """Why the loss may not go to 0 from where a run stands, None where it is sure to, as it is on the linear model."""
-        return None
+        """Why the loss may not go to 0 from where a run stands; None where it is sure to, as convex on the linear model.
+
+        Once it is under that of one sample of margin 0, no margin can fall back to 0 along a flow.
+        """
+        loss = self.problem.loss
+        if (loss.convex and self.problem.model.linear) or \
+                self.problem.log_loss(here.u) < loss.log(np.zeros(1), self.problem.y[:1]):
+            return None
+        return (f"the loss is not yet under that of a single sample of margin 0: {loss.name} needs log L < log ℓ(0), from "
+                "where on it is sure to go to 0, or samples may stay wrong for ever")
 
     def scales(self, state: np.ndarray) -> np.ndarray:
         """What counts as an absolute error of one in each entry of a state."""

@@ -1,12 +1,12 @@
 """Beyond single steps: the continuous-time flow η → 0 of eq. (10) and of steepest descent."""
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastbias import checks
+from fastbias import checks, foreign
 from fastbias.abi import Piece, Status
 from fastbias.doors import call
 from fastbias.norms import Norm
@@ -19,17 +19,26 @@ __all__ = ["flow"]
 ROWS = 200
 WINDOWS = 60
 CALLS = 300_000    # evaluations of the right-hand side, some ten seconds
+SOME = 2_000       # in coordinates of the model's own, those that LSODA gets for a leg, which costs it some hundreds
+TINY = 1e-3        # parameters under so much of the largest may be waiting at a saddle
+REACH = 8.0        # how far coordinates, logarithms, may go before a leg ends
+GROWN = 8.0        # how many-fold the largest parameter may grow before a leg, with tolerances of its size, ends
+DOUBT = 1e-4       # relative errors of w beyond which a flow is refused, not reported
 
 
 def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     """Follow du/dt = Δ(−∇L(u)), or d∇ψ(w)/dt = −∇L(w), in continuous time; L with ½λ‖u‖² where there is weight decay.
+
+    Diagonal networks are followed in logarithms of their entries and mirror flows in their dual variables, where entries
+    of any size keep their digits. On other models that are not linear all is done twice, less sharply the second time.
+    Where the two end more than rtol apart, relatively, or what the flow keeps has changed by as much, the message says so.
 
     Parameters
     ----------
     problem : Problem
         Its method says which flow: gradient, mirror and natural (one flow, eq. 10), or steepest descent in a norm
         whose Δ is a continuous function (l2, lp with 1 < p < ∞, quadratic), of the parameters u of its model. Momentum is
-        dropped: at fixed β it only rescales time as η → 0.
+        dropped: at fixed β it only rescales time as η → 0. With a constraint the start is projected on it first.
     time : float > 0, default inf
         How long; with inf, until the loss has fallen to rounding or the motion has ended. On a model that is not linear,
         where the loss has not fallen, it must stay so for most of nine times that long, or it may be a saddle.
@@ -46,58 +55,221 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     ValueError
         Where the method has no flow: ℓ1, ℓ∞ (a differential inclusion), normalised steps.
     ArithmeticError
-        Where the integrator fails, or the motion does not end.
+        Where the integrator fails, the motion does not end, or the error is over 1e-4, as where a direction begins so
+        small beside another that rounding decides when it comes.
 
     References
     ----------
     Gunasekar, Lee, Soudry, Srebro (2018), eq. (10) and Example 4.
     """
-    from scipy.integrate import solve_ivp
     rtol = checks.number("rtol", rtol, least=1e-12, most=1e-2)
-    forever = isinstance(time, float) and time == np.inf
-    if not forever:
+    if not (isinstance(time, float) and time == np.inf):
         time = checks.number("time", time, above=0)
-    field, to_u, x = _field(problem)
-    speed = float(np.linalg.norm(field(0.0, x)))
-    degree = max(problem.model.degree, 1)
-    size = max(float(np.abs(problem.start).max()), (float(np.abs(problem.y).max()) / problem.spread) ** (1 / degree), 1e-300)
-    if speed == 0:
-        return _trace(problem, np.array([0.0, 0.0 if forever else time]), np.array([x, x]), to_u)
-    log_floor = _log_floor(problem, rtol)
+    begun, problem = problem, _on_constraint(problem)
+    way = _way(problem)
+    if not np.any(way.field(0.0, way.start)) and not _waiting(problem, way, problem.start):
+        return _trace(problem, np.array([0.0, 0.0 if time == np.inf else time]), np.array([way.start] * 2), way, "")
+    t, states = _follow(problem, way, time, rtol, rtol)
+    exact = problem.model.linear or (way.own and problem.model.degree == 2)
+    worst = 0.0 if exact else _apart(problem, way, states[-1], _follow(problem, way, time, rtol, 10.0 * rtol)[1][-1])
+    if not worst <= DOUBT:
+        raise ArithmeticError(f"the flow could not be followed to time {t[-1]:.6g}: two integrations end "
+                              f"{worst:.1g} apart, relatively; parts of it may be so small beside others that rounding "
+                              "decides when they grow")
+    told = "" if problem is begun else "; the start was projected on the constraint"
+    told += "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
+    return _trace(problem, t, states, way, told)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The coordinates x in which a flow is followed: the right-hand side (t, x) → dx/dt, the way back to u, the start."""
+
+    field: Callable[[float, np.ndarray], np.ndarray]
+    u: Callable[[np.ndarray], np.ndarray]
+    start: np.ndarray
+    own: bool = False          # whether the model's `Coordinates`
+
+
+def _apart(problem: Problem, way: _Way, one: np.ndarray, other: np.ndarray) -> float:
+    """How far the predictors of two states are apart, relatively to the larger of them and of what is asked of them."""
+    w, v = problem.predictor(np.array([way.u(one), way.u(other)]))
+    return float(np.abs(w - v).max() / max(float(np.abs(w).max()), _size(problem) ** max(problem.model.degree, 1)))
+
+
+def _on_constraint(problem: Problem) -> Problem:
+    """The problem with its start projected on the method's constraint, as the first update does."""
+    affine, g = problem.method.constraint, problem.method.geometry
+    if affine is None or not isinstance(g, Potential):
+        return problem
+    Q, c = affine
+    if (np.abs(Q @ problem.start - c) <= 1e-9 * (np.abs(Q) @ np.abs(problem.start) + np.abs(c))).all():
+        return problem
+    start = g.project(Q, c, g.to_dual(problem.start))[0]
+    if not (np.abs(Q @ start - c) <= 1e-9 * (np.abs(Q) @ np.abs(start) + np.abs(c))).all():
+        raise ArithmeticError("the start could not be projected on the constraint Gw = h")
+    return replace(problem, start=start)
+
+
+def _way(problem: Problem) -> _Way:
+    """The coordinates where a flow is simplest."""
+    method, start = problem.method, problem.start
+    g = method.geometry
+    if isinstance(g, Norm):
+        if not g.smooth:
+            raise ValueError(f"method must have a continuous direction for a flow, got steepest descent in the {g.name} "
+                             "norm, which does not declare smooth=True: for l1 and linf it is a differential inclusion")
+        if method.unscaled:
+            raise ValueError("method must have a flow, got normalised steps, which do not shrink with the gradient")
+        return _Way(lambda t, u: g.direction(problem.descent(u)), lambda u: u, start)
+    if isinstance(g, Potential):
+        affine = method.constraint
+        if affine is None:
+            return _Way(lambda t, z: problem.descent(g.to_primal(z)), g.to_primal, g.to_dual(start))
+        Q, c = affine
+        def back(z: np.ndarray) -> np.ndarray:
+            return g.project(Q, c, z)[0]
+
+        def along(t: float, z: np.ndarray) -> np.ndarray:
+            w = np.maximum(g.to_primal(z), g.lower + 1e-300)
+            push = problem.descent(w)                          # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
+            moves = np.array([g.solve(w, row) for row in Q])
+            return push - np.linalg.lstsq(moves @ Q.T, moves @ push, rcond=None)[0] @ Q
+        return _Way(along, back, g.to_dual(start))
+    if isinstance(g, Piece):
+        def own_metric(t: float, u: np.ndarray) -> np.ndarray:
+            out = np.empty_like(u)
+            if call(g, np.empty(0), u, problem.descent(u), out) == Status.OUT_OF_DOMAIN:
+                raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
+            return out
+        return _Way(own_metric, lambda u: u, start)
+    if method.family != "gradient":
+        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
+    x = None if problem.model.coordinates is None or method.decay else problem.model.coordinates(start)
+    if x is None:
+        return _Way(lambda t, u: problem.descent(u) - method.decay * u, lambda u: u, start)
+
+    def rate(t: float, at: np.ndarray) -> np.ndarray:
+        s, v = problem.pull(problem.predictor(x.u(at)))
+        return x.rate(at, np.exp(s) * v)
+    return _Way(rate, x.u, x.start, own=True)
+
+
+def _follow(problem: Problem, way: _Way, time: float, rtol: float, sharp: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times and coordinates along a flow, to a time or to rest; what rests is judged by rtol, integrated by ``sharp``."""
+    linear, forever = problem.model.linear, time == np.inf
+    degree, size = max(problem.model.degree, 1), _size(problem)
     rate = size ** (2 * degree - 2) if degree > 1 else max(1.0, float(np.abs(problem.start).max()))
-    end = time if not forever else 1.0 / (2.0 * problem.spread ** 2 * rate)
-    calls = 0
-
-    def counted(t: float, x: np.ndarray) -> np.ndarray:
-        nonlocal calls
-        calls += 1
-        if calls > CALLS:
-            raise ArithmeticError(f"the flow could not be followed past time {t:.6g}: its direction is too rough there "
-                                  f"({CALLS} evaluations); give a finite time, or finite steps")
-        return field(t, x)
-
-    t, times, states, still = 0.0, [np.zeros(1)], [x[None]], 0
+    span = 1.0 / (2.0 * problem.spread ** 2 * rate) if forever else time
+    log_floor = _log_floor(problem, rtol)
+    legs = _Legs(problem, way, sharp, rtol * size * 1e-4 if linear else None)
+    x, still, speed = way.start, 0, 0.0
     for _ in range(WINDOWS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")              # LSODA's complaints come back in answer.message
-            answer = solve_ivp(counted, (t, end), x, method="LSODA", rtol=max(rtol / 10, 1e-13), atol=rtol * size * 1e-4)
-        if not answer.success or not np.isfinite(answer.y).all():
-            raise ArithmeticError(f"the flow could not be followed past time {answer.t[-1]:.6g}: {answer.message}")
-        times.append(answer.t[1:])
-        states.append(answer.y.T[1:])
-        moved = float(np.abs(to_u(answer.y[:, -1]) - to_u(x)).max())
-        x, t = answer.y[:, -1], end
-        fallen = log_floor is not None and problem.log_loss(to_u(x)) <= log_floor
-        now, linear = float(np.linalg.norm(field(t, x))), problem.model.linear
-        speed = max(speed, now)
-        slow = now <= 1e-6 * speed and (log_floor is None or not linear)          # a model need not reach what X does
-        still = still + 1 if moved <= 1e-2 * rtol * size and (fallen or slow) else 0
-        if not forever or still > (0 if fallen or linear else 1):                   # it may linger at a saddle
+        new = legs.run(x, span)
+        if not forever:
             break
-        end = 3.0 * t
+        u, old = way.u(new), way.u(x)
+        moved, x = float(np.abs(u - old).max()), new
+        speeds = [float(np.abs(problem.descent(at) if way.own else way.field(legs.t, to)).max())
+                  for at, to in ((old, way.start), (u, x))]
+        now, speed = speeds[1], max(speed, *speeds)
+        fallen = log_floor is not None and problem.log_loss(u) <= log_floor
+        slow = now <= 1e-6 * speed and (log_floor is None or not linear)          # a model need not reach what X does
+        waiting = 0.0 if fallen else _waiting(problem, way, u)
+        rests = fallen or (slow and not waiting)
+        still = still + 1 if moved <= 1e-2 * rtol * size and rests else 0
+        if still > (0 if fallen or linear else 1):                                # it may linger at a saddle
+            break
+        span = max(2.0 * legs.t, 1.0 / waiting if waiting else 0.0)
     else:
-        raise ArithmeticError(f"the flow has not come to rest by time {t:.3g}; give a finite time")
-    return _trace(problem, np.concatenate(times), np.concatenate(states), to_u)
+        raise ArithmeticError(f"the flow has not come to rest by time {legs.t:.3g}; give a finite time")
+    return np.array(legs.times), np.array(legs.states)
+
+
+def _size(problem: Problem) -> float:
+    """The size that parameters have in the end: that of the start, or what the targets ask for."""
+    degree = max(problem.model.degree, 1)
+    return max(float(np.abs(problem.start).max()), (float(np.abs(problem.y).max()) / problem.spread) ** (1 / degree), 1e-300)
+
+
+def _waiting(problem: Problem, way: _Way, u: np.ndarray) -> float:
+    """How fast entries grow, in units of their own, that are tiny but would grow were they not; 0.0 where none would.
+
+    For models with coordinates of their own. The speed of such entries may be under all that float64 holds, so they are
+    looked at as if they were TINY.
+    """
+    if not way.own:
+        return 0.0
+    size = _size(problem)
+    raised = np.sign(u) * np.maximum(np.abs(u) / size, TINY)
+    pushes, real = [], np.zeros_like(u)
+    for at in (problem.start, u):
+        s, v = problem.pull(problem.predictor(at))
+        pushes.append(problem.model.pull(raised, np.exp(s) * v))
+        real = problem.model.pull(u, np.exp(s) * v)
+    waits = (np.abs(u) < TINY * size) & (pushes[1] * np.sign(u) > 1e-6 * np.abs(pushes[0]).max())
+    return max(float((real[waits] / u[waits]).max()), 1e-300) if waits.any() else 0.0
+
+
+class _Legs:
+    """A flow that goes on leg by leg, each with a time of its own that begins at 0, so that fast motion after a long wait
+    is not lost in the digits of t; on models that are not linear tolerances follow the size that parameters have.
+    """
+
+    def __init__(self, problem: Problem, way: _Way, sharp: float, atol: float | None) -> None:
+        self.way, self.sharp, self.atol, self.calls, self.t = way, sharp, atol, 0, 0.0
+        self.times, self.states = [0.0], [way.start]
+        self.reach = REACH / max(1, problem.model.degree - 2)
+        self.methods: tuple[str, ...] = ("LSODA", "Radau")
+
+    def counted(self, t: float, x: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        if self.calls > CALLS:
+            raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its direction is too rough "
+                                  f"there ({CALLS} evaluations); give a finite time, or finite steps")
+        return self.way.field(self.t + t, x)
+
+    def run(self, x: np.ndarray, span: float) -> np.ndarray:
+        """Go on from x for so long; returns where that leads."""
+        end = self.t + span
+        if not end < np.inf:
+            raise ArithmeticError(f"the flow could not be followed past time {self.t:.6g}: what is to come takes longer "
+                                  "than float64 holds")
+        while True:
+            leg = span if self.t == 0 else end - self.t
+            done, x = self._leg(x, leg)
+            if done:
+                self.t = end
+                return x
+
+    def _leg(self, x: np.ndarray, span: float) -> tuple[bool, np.ndarray]:
+        """Whether it led to the end of the span, and where it led; by Radau's method where LSODA fails, or is stuck."""
+        own, scale, begin = self.way.own, float(np.abs(x).max()), self.t
+        atol = self.sharp * 1e-2 if own else self.sharp * 1e-4 * scale if self.atol is None else self.atol
+        rtol = max(self.sharp / (100.0 if own else 10.0), 1e-13)
+        what, first = f"the flow past time {begin:.6g}", x
+        for method in self.methods:
+            rtol = max(rtol, 10.0 * self.sharp) if own and method == "Radau" else rtol
+            solver = foreign.ask(what, f"scipy.integrate.{method}", self.counted, 0.0, x, span, rtol=rtol, atol=atol)
+            begun = self.calls
+            while solver.status == "running":
+                with foreign.guarded(what):
+                    told = solver.step()
+                if solver.status == "failed" or not np.isfinite(solver.y).all():
+                    told = told or "numbers that are not finite"
+                    break
+                self.times.append(begin + solver.t)
+                self.states.append(solver.y.copy())
+                far = float(np.abs(solver.y - first).max()) > self.reach if own else \
+                    self.atol is None and float(np.abs(solver.y).max()) > GROWN * scale
+                if far or solver.status == "finished":
+                    self.t = self.times[-1]
+                    return solver.status == "finished", self.states[-1]
+                if own and method == "LSODA" and self.calls > begun + SOME:
+                    self.methods = ("Radau",)          # it takes noise in what rests for motion, in steps of a long wait
+                    break
+            x, span, begin = self.states[-1], span - (self.times[-1] - begin), self.times[-1]
+        raise ArithmeticError(f"the flow could not be followed past time {begin:.6g}: {' '.join(str(told).split())}")
 
 
 def _log_floor(problem: Problem, rtol: float) -> float | None:
@@ -111,38 +283,10 @@ def _log_floor(problem: Problem, rtol: float) -> float | None:
     return problem.log_loss(problem.start) + 2.0 * float(np.log(rtol)) if problem.loss.kind == "root" else None
 
 
-def _field(problem: Problem) -> tuple[Callable[[float, np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray],
-                                      np.ndarray]:
-    """The right-hand side in the coordinates where it is simplest, the way back to u, and the start."""
-    method = problem.method
-    g = method.geometry
-    if isinstance(g, Norm):
-        if not g.smooth:
-            raise ValueError(f"method must have a continuous direction for a flow, got steepest descent in the {g.name} "
-                             "norm, which does not declare smooth=True: for l1 and linf it is a differential inclusion")
-        if method.unscaled:
-            raise ValueError("method must have a flow, got normalised steps, which do not shrink with the gradient")
-        return lambda t, u: g.direction(problem.descent(u)), lambda u: u, problem.start
-    if isinstance(g, Potential):
-        affine = method.constraint
-        back = g.to_primal if affine is None else lambda z: g.project(*affine, z)[0]
-        return lambda t, z: problem.descent(back(z)), back, g.to_dual(problem.start)
-    if isinstance(g, Piece):
-        def own_metric(t: float, u: np.ndarray) -> np.ndarray:
-            out = np.empty_like(u)
-            if call(g, np.empty(0), u, problem.descent(u), out) == Status.OUT_OF_DOMAIN:
-                raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
-            return out
-        return own_metric, lambda u: u, problem.start
-    if method.family != "gradient":
-        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
-    return lambda t, u: problem.descent(u) - method.decay * u, lambda u: u, problem.start
-
-
-def _trace(problem: Problem, t: np.ndarray, x: np.ndarray, to_u: Callable[[np.ndarray], np.ndarray]) -> Trace:
+def _trace(problem: Problem, t: np.ndarray, x: np.ndarray, way: _Way, told: str) -> Trace:
     """Thin the rows (log-spaced, first and last kept) and go back to the parameters."""
     keep = np.unique(np.concatenate([[0], np.geomspace(1, t.size - 1, min(ROWS, t.size)).astype(int)]))
-    u = np.array([to_u(row) for row in x[keep]])
+    u = np.array([way.u(row) for row in x[keep]])
     log_loss = np.array([problem.log_loss(row) for row in u])
     w = problem.predictor(u).reshape(keep.size, *problem.shape)
-    return Trace(t[keep], u, w, log_loss, Status.OK, f"the flow was followed to time {t[-1]:.6g}", problem)
+    return Trace(t[keep], u, w, log_loss, Status.OK, f"the flow was followed to time {t[-1]:.6g}{told}", problem)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks
+from fastbias import checks, foreign
 from fastbias.abi import Status
 from fastbias.forward import linear
 from fastbias.forward.base import FAR, FAR_RTOL, Field
@@ -58,8 +58,8 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
                         "which is another method: give a longer one, or ask for less", SOURCE)
     told = separate(problem.Z)
     if not told:
-        raise NoTheorem("the data are not separable (λ in .dual certifies it), so the run comes to rest within ordinary "
-                        "reach and there is nothing to fast-forward", SOURCE, (), told.dual)
+        raise NoTheorem(f"the data are not separable (λ in .dual certifies it){_inseparable(problem)}", SOURCE, (),
+                        told.dual)
     slow, limit = 1.0 - float(problem.method.beta[0]), here.t + budget
     first = max(here.t, min(int(BEGIN / slow), limit // 2))
     if first < LEAST / slow or limit < 1.01 * first:
@@ -96,10 +96,47 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
     tiny = np.abs(further.u - far.u).max() < 1e3 * EPS * np.abs(further.u).max() * (further.t - far.t)
     law = (0.5, 1.0) if tiny else field.rounding              # moves of a few units in the last place are rounded all alike
     size = field.size(u)
-    estimate = change + solver * size + _rounding(size, stops, law)
+    estimate = change + solver * size + _rounding(size, stops, law) + _unlike(problem, stops[:, None] - slack, w)
     asked = np.isin(stops, later)
     return _trace(field, runner(), here, exact, later, (slack[asked], u[asked]), estimate[asked], further.t, worst, rtol,
                   law)
+
+
+def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The change of w (K,), largest entry, that makes its margins those of the slacks: both were integrated."""
+    if not problem.model.linear:
+        return np.zeros(len(w))
+    back = foreign.ask("the inverse of the data", "numpy.linalg.pinv", problem.Z)
+    return np.asarray(SAFETY * np.abs((margins - w @ problem.Z.T) @ back.T).max(axis=1, initial=0.0))
+
+
+def _inseparable(problem: Problem) -> str:
+    """What runs do on data that are not separable, as two linear programs tell: overlap (λ > 0), or a direction Zu ≥ 0."""
+    rest = ", so the loss does not go to 0 and there is nothing to fast-forward"
+    lengths = np.linalg.norm(problem.Z, axis=1)
+    Z = problem.Z[lengths > 0] / lengths[lengths > 0, None]
+    N, d = Z.shape
+    if not (problem.loss.convex and problem.model.linear and N):
+        return rest
+    least, ones = np.append(np.zeros(N), -1.0), np.ones((N, 1))
+    try:                                       # max δ: Zᵀλ = 0, Σλ = 1, λ ≥ δ; and max Σt: Zu ≥ t, 0 ≤ t ≤ 1
+        weights = foreign.ask("the linear program of overlap", "scipy.optimize.linprog", least,
+                              A_ub=np.hstack([-np.eye(N), ones]), b_ub=np.zeros(N),
+                              A_eq=np.hstack([np.vstack([Z.T, np.ones((1, N))]), np.zeros((d + 1, 1))]),
+                              b_eq=np.append(np.zeros(d), 1.0), method="highs")
+        if weights.status == 0 and weights.x[-1] > 1e-7 / N and np.abs(weights.x[:N] @ Z).max() <= 1e-12:
+            return (", and no direction has margins ≥ 0 that are not all 0, so the run comes to rest within ordinary reach "
+                    "and there is nothing to fast-forward")
+        found = foreign.ask("the linear program of directions", "scipy.optimize.linprog",
+                            np.append(np.zeros(d), -np.ones(N)), A_ub=np.hstack([-Z, np.eye(N)]), b_ub=np.zeros(N),
+                            bounds=[(-1, 1)] * d + [(0, 1)] * N, method="highs")
+    except foreign.Unsolved:
+        return rest
+    margins = Z @ found.x[:d] if found.status == 0 else np.zeros(N)
+    if margins.max() > 1e-6 and margins.min() >= -1e-12:
+        return (", but some direction has margins ≥ 0 that are not all 0 (quasi-separable), so the loss does not go to 0 "
+                "and the run never comes to rest: it goes on along such directions, where no field follows it here")
+    return rest
 
 
 def _early(field: Field, far: Reached, further: Reached) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import norms
+from fastbias import foreign, norms
 from fastbias.forward.base import EXPONENT, LATE, Field
 from fastbias.forward.march import march
 from fastbias.forward.models import Models
@@ -118,6 +118,42 @@ class Mirror(Field):
         if s < LATE:
             dx = dx + 0.5 * np.exp(-s) * ((p * r * (self.Z @ self.psi.solve(w, dx))) @ self.Z)
         return self.Z @ self.psi.solve(w, dx), dx
+
+
+@dataclass(frozen=True, eq=False)
+class Level(Mirror):
+    """Mirror descent where θ grows exponentially, as with cosh: x = w, dw = ∇²ψ(w)⁻¹ dθ, in which all is of size one.
+
+    Margins then grow more slowly than log t, and the slacks with it.
+    """
+
+    def own(self, here: Reached) -> np.ndarray:
+        return here.u
+
+    def u(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def scales(self, state: np.ndarray) -> np.ndarray:
+        return np.ones(state.size)
+
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        dual = p @ self.Z
+        if s < LATE:
+            dual = dual + 0.5 * np.exp(-s) * ((p * r * (self.Z @ self.psi.solve(x, dual))) @ self.Z)
+        dw = self.psi.solve(x, dual)
+        return self.Z @ dw, dw
+
+    def jacobian(self, c: float, state: np.ndarray) -> np.ndarray:
+        """Of the first order."""
+        N, w, speed = len(self.Z), state[len(self.Z):], self.time(c)[1]
+        p, r = self.pushes(c, state[:N])
+        dual, h = p @ self.Z, 1e-6 * np.maximum(np.abs(w), 1.0)
+        J = np.empty((state.size, state.size))
+        J[N:, :N] = speed * np.array([self.psi.solve(w, row) for row in (p * r)[:, None] * self.Z]).T
+        J[N:, N:] = speed * np.array([(self.psi.solve(w + e, dual) - self.psi.solve(w - e, dual)) / (2.0 * e.sum())
+                                      for e in np.diag(h)]).T
+        J[:N] = -self.Z @ J[N:]
+        return J
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +279,7 @@ class Scaled(Field):
 
         r = here.u - here.t * eta * v
         q = weights(begin, r)
-        values = np.linalg.eigvalsh(((Z - q @ Z).T * q) @ (Z - q @ Z))
+        values = foreign.ask("the softmax covariance", "numpy.linalg.eigvalsh", ((Z - q @ Z).T * q) @ (Z - q @ Z))
         if eta * values.max(initial=0.0) > 1.9:
             raise NoTheorem("steps η/L so long that they swing to and fro (η λ_max of the softmax covariance is "
                             f"{eta * values.max():.3g}, and must be under 2) are no flow", "fast-forward")
@@ -334,7 +370,7 @@ def choose(problem: Problem) -> Field:
         return Power(problem, eta, decay, geometry.power / (geometry.power - 1.0))
     if method.family == "mirror" and isinstance(geometry, Potential) and not np.isfinite(geometry.lower) \
             and not geometry.symmetric:
-        return Mirror(problem, eta, decay)
+        return (Level if geometry.horizon == np.inf else Mirror)(problem, eta, decay)
     if method.measured is not None and not varies:
         return AdaGrad(problem, eta, decay, float(method.params[0]))
     raise refuse("no field is known for it (mirror descent, steepest descent in ℓp with p ≤ 2, and AdaGrad have one)")

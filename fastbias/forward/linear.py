@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias import losses
+from fastbias import foreign, losses
 from fastbias.abi import MESSAGES, Status
 from fastbias.limits import PAPER, NoTheorem
 from fastbias.norms import Norm
@@ -172,14 +172,14 @@ def _modes(problem: Problem) -> _Modes:
     A, D, eta = problem.X, _matrix(problem), problem.rule(0)
     shrunk = spread = 1.0
     if D is not None:
-        from scipy.linalg import solve_triangular
-        C, values = np.linalg.cholesky(D), np.linalg.eigvalsh(D)
+        C, values = (foreign.ask("the geometry's matrix", f"numpy.linalg.{name}", D) for name in ("cholesky", "eigvalsh"))
         shrunk, spread = float(values[0] ** -0.5), float((values[-1] / values[0]) ** 0.5)
-        A = solve_triangular(C, A.T, lower=True).T
-    U, sigma, Vt = np.linalg.svd(A, full_matrices=False)
+        A = foreign.ask("the modes", "scipy.linalg.solve_triangular", C, A.T, lower=True).T
+    U, sigma, Vt = foreign.ask("the modes", "numpy.linalg.svd", A, full_matrices=False)
     keep = sigma > max(A.shape) * EPS * sigma[0]
     U, sigma, V = U[:, keep], sigma[keep], Vt[keep].T
-    back, into = (V, V) if D is None else (solve_triangular(C, V, lower=True, trans="T"), C @ V)
+    back, into = (V, V) if D is None else (
+        foreign.ask("the modes", "scipy.linalg.solve_triangular", C, V, lower=True, trans="T"), C @ V)
     return _Modes(sigma, 2.0 * eta * sigma ** 2, U, back, into, shrunk, spread, 4.0 * EPS * max(A.shape) ** 0.5 * spread)
 
 

@@ -1,10 +1,11 @@
 """A stiff integrator that is not believed: capped, checked, and asked a second way where it fails."""
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
+
+from fastbias import foreign
 
 __all__ = ["Stalled", "march"]
 
@@ -22,7 +23,6 @@ def march(rate: Callable[[float, np.ndarray], np.ndarray], jacobian: Callable[[f
     LSODA first, Radau second: each has been seen to stall, or to report success with NaN, where the other did not. BLAS gets
     one thread: its threads wait for one another, for seconds where another process has a core.
     """
-    from scipy.integrate import solve_ivp
     from threadpoolctl import threadpool_limits
     if stops.size == 0:
         return np.empty((0, x.size))
@@ -38,14 +38,14 @@ def march(rate: Callable[[float, np.ndarray], np.ndarray], jacobian: Callable[[f
             return rate(c, x)
 
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"), threadpool_limits(1, "blas"):
-                warnings.simplefilter("ignore")              # what LSODA complains of comes back in its answer
-                answer = solve_ivp(counted, (begin, float(stops[-1])), x, method=method, t_eval=stops, rtol=rtol, atol=atol,
-                                   jac=jacobian)
-        except (Stalled, ValueError, np.linalg.LinAlgError) as error:
+            with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
+                answer = foreign.ask("the modified field", "scipy.integrate.solve_ivp", counted,
+                                     (begin, float(stops[-1])), x, method=method, t_eval=stops, rtol=rtol, atol=atol,
+                                     jac=jacobian)
+        except (ArithmeticError, ValueError) as error:       # Stalled, Unsolved, or trial states too large for a piece
             told += f"{method}: {error}; "
             continue
-        rows = answer.y.T
+        rows = np.asarray(answer.y).T
         if answer.success and rows.shape[0] == stops.size and np.isfinite(rows).all():
             return np.asarray(rows)
         told += f"{method}: {answer.message if not answer.success else 'returned numbers that are not finite, or too few'}; "

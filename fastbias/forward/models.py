@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbias.forward.base import LATE, Field
-from fastbias.problem import Reached
 
 __all__ = ["Models"]
 
@@ -37,14 +36,6 @@ class Models(Field):
         """max_j Σ_i |∂w_j/∂u_i| |u_i|."""
         pulls, units = self.problem.model.pulls, np.eye(self.problem.size)
         return np.array([(np.abs(pulls(row, units)) @ np.abs(row)).max() for row in u])
-
-    def doubt(self, here: Reached) -> str | None:
-        """None where the loss is under that of one sample of margin 0: then no margin can fall back to 0 along a flow."""
-        loss, y = self.problem.loss, self.problem.y[:1]
-        if self.problem.log_loss(here.u) < loss.log(np.zeros(1), y):
-            return None
-        return ("the loss is not yet under that of a single sample of margin 0, from where on it is sure to go to 0 in a "
-                "homogeneous model (Lyu and Li 2020)")
 
     def rows(self, u: np.ndarray, V: np.ndarray) -> np.ndarray:
         """F'(u)ᵀv (K, n) for the rows v of V (K, d)."""

@@ -59,17 +59,73 @@ def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new)
         return SHORT
     # u_new = ∇ψ⁻¹(z + Qᵀν) with ν such that Q u_new = c: Newton from the last ν. params: k, Q (k, n) orthonormal, c (k,)
     n, k = u.size, int(params[0])
-    z, z_new, solved, J, r, trial = work[:n], work[n:2 * n], work[2 * n:3 * n], work[3 * n:3 * n + k * k], \
-        work[3 * n + k * k:3 * n + k * k + k], work[3 * n + k * k + k:3 * n + k * k + 2 * k]
+    own = 2 * n + k * k + 2 * k
+    at = own + n
+    base, goal, begin, kept, last = work[own:at], work[at:at + k], work[at + k:at + 2 * k], work[at + 2 * k:at + 3 * k], \
+        work[at + 3 * k:at + 4 * k]
     nu = state[3]
     for i in range(n):
         state[2, i] = beta * state[2, i] + step * move[i]
         state[1, i] += state[2, i]
-        z[i] = state[1, i]
+        base[i] = state[1, i]
+    for a in range(k):
+        goal[a], kept[a] = params[1 + k * n + a], nu[a]
+    told = _newton(geometry, params, k, base, goal, nu, u_new, work)
+    if told == 0:
+        return told
+    # from a point so far away Newton is lost, or overflows. One equation Σ u = h: z may be shifted by its largest entry
+    if k == 1 and params[1:1 + n].min() == params[1:1 + n].max():
+        top, nu[0] = state[1].max(), 0.0
+        for i in range(n):
+            base[i] = state[1, i] - top
+        if _newton(geometry, params, k, base, goal, nu, u_new, work) == 0:
+            for i in range(n):
+                state[1, i] = base[i]
+            return 0
+    # else follow the solution from where z was, and Qu with it, to z and c, each time from where the last two strides point
+    for i in range(n):
+        base[i] = state[1, i] - state[2, i]
         for a in range(k):
-            z[i] += params[1 + a * n + i] * nu[a]
-    status = geometry.inverse_link(geometry.params, z, u_new)
-    size = _off_constraint(params, k, u_new, r)
+            base[i] += params[1 + a * n + i] * kept[a]
+    if geometry.inverse_link(geometry.params, base, u_new) != 0:
+        return told
+    for a in range(k):
+        begin[a], nu[a], last[a] = 0.0, kept[a], 0.0
+        for i in range(n):
+            begin[a] += params[1 + a * n + i] * u_new[i]
+    done, stride = 0.0, 0.5
+    for _ in range(5000):
+        to = min(1.0, done + stride)
+        for i in range(n):
+            base[i] = state[1, i] - (1.0 - to) * state[2, i]
+        for a in range(k):
+            goal[a] = (1.0 - to) * begin[a] + to * params[1 + k * n + a]
+            nu[a] = kept[a] + (to - done) * last[a]
+        if _newton(geometry, params, k, base, goal, nu, u_new, work) == 0:
+            if to == 1.0:
+                return 0
+            for a in range(k):
+                last[a], kept[a] = (nu[a] - kept[a]) / (to - done), nu[a]
+            done, stride = to, 2.0 * stride
+        else:
+            stride *= 0.5
+            if done + stride == done:
+                break
+    return told
+
+
+@kernel
+def _newton(geometry, params, k, base, goal, nu, u_new, work):  # type: ignore[no-untyped-def]
+    """ν (its first k entries), from where it stands, with Q ∇ψ⁻¹(base + Qᵀν) = goal, and u_new that point; a status."""
+    n = u_new.size
+    z_new, solved, J, r, trial = work[:n], work[n:2 * n], work[2 * n:2 * n + k * k], \
+        work[2 * n + k * k:2 * n + k * k + k], work[2 * n + k * k + k:2 * n + k * k + 2 * k]
+    for i in range(n):
+        z_new[i] = base[i]
+        for a in range(k):
+            z_new[i] += params[1 + a * n + i] * nu[a]
+    status = geometry.inverse_link(geometry.params, z_new, u_new)
+    size = _off_constraint(params, k, goal, u_new, r)
     for _ in range(100):
         if status != 0 or size == 0.0 or not np.isfinite(size):
             break
@@ -89,31 +145,31 @@ def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new)
             for a in range(k):
                 trial[a] = nu[a] + scale * r[a]
             for i in range(n):
-                z_new[i] = state[1, i]
+                z_new[i] = base[i]
                 for a in range(k):
                     z_new[i] += params[1 + a * n + i] * trial[a]
             status = geometry.inverse_link(geometry.params, z_new, solved)
-            size = _off_constraint(params, k, solved, J)
+            size = _off_constraint(params, k, goal, solved, J)
             if status == 0 and size < before:
                 break
             scale *= 0.5
         if not (status == 0 and size < before):          # as near as rounding lets it come
-            status = 0 if before < 1e-9 else NOT_FINITE
+            size, status = before, 0
             break
         for a in range(k):
             nu[a] = trial[a]
             r[a] = J[a]
         for i in range(n):
             u_new[i] = solved[i]
-    return status
+    return status if status != 0 or size < 1e-9 else NOT_FINITE
 
 
 @kernel
-def _off_constraint(params, k, u, r):  # type: ignore[no-untyped-def]
-    """R ← c − Qu; returns the largest entry, each relative to the terms of its sum."""
+def _off_constraint(params, k, goal, u, r):  # type: ignore[no-untyped-def]
+    """R ← goal − Qu; returns the largest entry, each relative to the terms of its sum."""
     n, largest = u.size, 0.0
     for a in range(k):
-        r[a] = params[1 + k * n + a]
+        r[a] = goal[a]
         size = abs(r[a])
         for i in range(n):
             term = params[1 + a * n + i] * u[i]
@@ -178,7 +234,8 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
         γ ≥ 0. The point w + γ Δw may leave dom ψ harmlessly, L being defined everywhere.
     constraint : (G, h), optional
         Keep Gw = h, eq. (4) with 𝒲 = {w : Gw = h} (Theorem 1a), G (k, d), h (k,); the entropy with ([[1, …, 1]], [1]) is
-        exponentiated gradient on the simplex. Not with primal momentum.
+        exponentiated gradient on the simplex. A start off it is projected by the first update, as eq. (4) does. Not with
+        primal momentum.
     batch : int ≥ 1, optional
         Samples per update, eq. (2); the gradient is the sum over them. None takes all.
     replace : bool, default True
@@ -216,7 +273,7 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
         k, n = Q.shape
         return Method("mirror_descent", "mirror", gradient, _dual_constrained, rule, psi, dual, gamma,
                       np.concatenate([[float(k)], Q.ravel(), c]), sampling=sampling, constraint=affine,
-                      scratch=n + k * k + 2 * k,
+                      scratch=n + k * k + 6 * k,
                       begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u), np.zeros_like(u)]))
     if primal.any():
         return Method("mirror_descent", "mirror", gradient, _primal_mirror, rule, psi, primal, gamma, primal=True,

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,20 @@ from fastbias.doors import call, call_rows
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 
-__all__ = ["Layers", "Model", "Start", "linear"]
+__all__ = ["Coordinates", "Layers", "Model", "Start", "linear"]
 
 Layers = list[np.ndarray]
+
+
+class Coordinates(NamedTuple):
+    """Coordinates x (k,) of parameters along a gradient flow, in which entries of any size keep all their digits.
+
+    What the flow keeps is part of ``u``, so it holds exactly.
+    """
+
+    start: np.ndarray
+    u: Callable[[np.ndarray], np.ndarray]                         # x → u (n,)
+    rate: Callable[[np.ndarray, np.ndarray], np.ndarray]          # (x, v = −∂L/∂w (d,)) → dx/dt
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +79,8 @@ class Model:
         Where it is not given, the theory works it out for models of degree 2.
     sole : bool, default False
         Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the maximum margin.
+    coordinates : callable, optional
+        u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it has none.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -94,6 +107,7 @@ class Model:
     commuting: bool = False
     reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
     sole: bool = False
+    coordinates: Callable[[np.ndarray], Coordinates | None] | None = None
     source: str = ""
     conditions: tuple[str, ...] = ()
 

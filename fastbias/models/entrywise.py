@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks, foreign, norms, potentials
 from fastbias.abi import MAP, MAP_AT, kernel, piece
-from fastbias.models.base import Layers, Model
+from fastbias.models.base import Coordinates, Layers, Model
 from fastbias.potentials.factors import factors, kept_signs
 from fastbias.recipes import recorded
 
@@ -129,6 +129,65 @@ def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str 
     return f"{wrong} of its signs are others than those that exactly balanced factors keep for ever"
 
 
+MOST = 140.0       # trial states of an integrator may overshoot: their predictors are held under 1e140
+
+
+def _signed_coordinates(u: np.ndarray, L: int) -> Coordinates | None:
+    """The logarithm of u₊/u₋ against that of the start; of depth L > 2 times L − 2, and u₊^{2−L} + u₋^{2−L} is held.
+
+    An entry that is 0 stays 0, and the other goes its way alone.
+    """
+    if L % 2 and (u < 0).any():                                    # its u^{L−2} pushes the other way round
+        return None
+    k, size = max(L - 2, 1), np.abs(u).reshape(2, -1)
+    with np.errstate(divide="ignore"):
+        plus, minus = k * np.log(size)
+    alone = (size == 0).any(axis=0)
+    plus, minus = np.where(alone, 0.0, plus), np.where(alone, 0.0, minus)
+    total = np.logaddexp(-plus, -minus)                            # log(u₊^{2−L} + u₋^{2−L})
+
+    def back(x: np.ndarray) -> np.ndarray:
+        ratio = x + plus - minus
+        logs = np.array([np.logaddexp(0.0, ratio) - total - plus, np.logaddexp(0.0, -ratio) - total - minus])
+        logs = np.where(alone, [x, -x], logs) if L > 2 else np.array([x, -x])
+        return np.clip(u * np.exp(np.minimum(logs / k, 700.0)).ravel(), -(10.0 ** (MOST / L)), 10.0 ** (MOST / L))
+
+    def rate(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        both = np.abs(back(x).reshape(2, -1)) ** (L - 2) * (size > 0)
+        return np.asarray(L * (L - 2) * v * both.sum(axis=0) if L > 2 else L * v * (both.max(axis=0)))
+
+    return Coordinates(np.zeros(size.shape[1]), back, rate)
+
+
+def _product_coordinates(u: np.ndarray, L: int) -> Coordinates:
+    """The integral x of v Π_{l>2} u_l, layers sorted by size: u₁ + u₂ grows like e^x and u₂ − u₁ like e^−x.
+
+    All others follow from u_l² − u₁², which is kept; only u₁ may come to 0, and cross it, and x takes no notice.
+    """
+    layers = u.reshape(L, -1)
+    order = np.argsort(np.abs(layers), axis=0, kind="stable")
+    rows = np.take_along_axis(layers, order, axis=0)
+    turn = np.where(rows[1] < 0, -1.0, 1.0)
+    one, two, rest = turn * rows[0], np.abs(rows[1]), rows[2:]
+    grows, falls, signs = one + two, two - one, np.where(rest < 0, -1.0, 1.0)
+    above = np.sqrt(np.abs(rest) - np.abs(one)) * np.sqrt(np.abs(rest) + np.abs(one))
+    live = np.where(two == 0, 0.0, 1.0)                            # two factors that are 0 never move
+
+    def parts(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        up, down = (np.minimum(size * np.exp(np.minimum(to, 700.0)), 10.0 ** (MOST / L))
+                    for size, to in ((grows, x), (falls, -x)))
+        first = 0.5 * (up - down)
+        return first, 0.5 * (up + down), signs * np.hypot(first, above)
+
+    def back(x: np.ndarray) -> np.ndarray:
+        first, second, others = parts(x)
+        out = np.empty_like(layers)
+        np.put_along_axis(out, order, np.vstack([[turn * first], [turn * second], others]), axis=0)
+        return out.ravel()
+
+    return Coordinates(np.zeros(layers.shape[1]), back, lambda x, v: live * v * parts(x)[2].prod(axis=0))
+
+
 @recorded
 def diagonal(depth: int, signed: bool = False) -> Model:
     """Return the diagonal network of a depth: w = u₁∘…∘u_L, or with ``signed`` w = u₊^L − u₋^L.
@@ -181,14 +240,14 @@ def diagonal(depth: int, signed: bool = False) -> Model:
             penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()), balance=lambda w: _signed_balance(w, L),
             invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1) if L == 2 else None,
             exponent=2 / L if L > 2 else None,
-            mirror=mirror, reach=reach, source=SOURCE)
+            mirror=mirror, reach=reach, coordinates=lambda u: _signed_coordinates(u, L), source=SOURCE)
     return Model(
         f"diagonal({L})", _product, _product_pullback, width, params=params, degree=L, layers=lambda d: [(d,)] * L,
         identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
         balance=lambda w: _unsigned_balance(w, L),
         invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1 else None,
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2 else None,
-        mirror=mirror, reach=reach, source=SOURCE)
+        mirror=mirror, reach=reach, coordinates=(lambda u: _product_coordinates(u, L)) if L > 1 else None, source=SOURCE)
 
 
 EXAMPLES: tuple[Model, ...] = (diagonal(2), diagonal(3), diagonal(6), diagonal(2, signed=True), diagonal(3, signed=True),

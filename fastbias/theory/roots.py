@@ -36,7 +36,11 @@ def _in_span(problem: Problem) -> list[Hypothesis]:
     rows = [Hypothesis("every increment of the dual variable lies in span{x_n}", True,
                        why + ("the start is argmin ψ" if at_rest else "so the start need not be argmin ψ"))]
     if problem.method.constraint is not None:
-        rows[0] = rows[0]._replace(statement="every increment of the dual variable lies in span{x_n, rows of G}")
+        Q, c = problem.method.constraint
+        off = float(np.abs(Q @ problem.start - c).max()) > 1e-9 * (1.0 + float(np.abs(problem.start).max()))
+        rows[0] = rows[0]._replace(statement="every increment of the dual variable lies in span{x_n, rows of G}",
+                                   evidence=why + "so the start need not be argmin ψ" + (
+                                       ", nor satisfy Gw = h: the first update projects it, eq. (4)" if off else ""))
     return rows
 
 
