@@ -36,8 +36,8 @@ class Diagnosis:
     best : str
         The norm with the largest fraction; the first of `ties`.
     p : float
-        The p in [1, ∞] whose ℓp fraction is largest; where few support vectors decide, a whole range of p shares one
-        direction, and this is one of them.
+        The p in [1, ∞] whose ℓp maximum w is; where it is none, the p with the largest fraction of those nearer to the best
+        listed power than to others. Where few support vectors decide, a whole range of p shares one direction.
     fraction : float
         That fraction.
     gaps : dict of str to float
@@ -160,12 +160,12 @@ def _best_power(maxima: _Maxima, listed: dict[str, float]) -> tuple[float, float
     """The p whose fraction is largest, that fraction, and the range of p that share it.
 
     In x = 1/p, first where the optimality conditions leave least, from a grid that is finer near p = ∞: where w is a maximum
-    that finds it exactly. Else by golden section on the fractions themselves, around the best that is known.
+    that finds it exactly. Else by a search on the fractions themselves, around the best listed power.
     """
     best = max((listed[norms.lp(float(p)).name], float(p)) for p in POWERS)
     if not maxima.least > 0:
         return best[1], best[0], (best[1], best[1])
-    fine = 5 if maxima.Z.size <= 10_000 else 1
+    fine = 5 if maxima.Z.size <= 2_000 else 1
     grid = np.unique(np.concatenate([np.geomspace(1 / 400, 0.05, 8 * fine), np.linspace(0.05, 0.995, 40 * fine)]))
     off, known = {0.0: END, 1.0: END}, {1 / float(p): listed[norms.lp(float(p)).name] for p in POWERS}
 
@@ -175,13 +175,14 @@ def _best_power(maxima: _Maxima, listed: dict[str, float]) -> tuple[float, float
         return off[x]
     told = np.array([left(x) for x in map(float, [*grid, *(1 / p for p in POWERS[1:-1])])])[:grid.size]
     sides = np.concatenate([[np.inf], told, [np.inf]])
-    for i in [i for i in np.argsort(told) if told[i] <= min(sides[i], sides[i + 2])][:6]:
+    for i in [i for i in np.argsort(told) if told[i] <= min(sides[i], sides[i + 2])][:fine + 1]:
         _lowest(left, grid[max(i - 1, 0)], grid[min(i + 1, grid.size - 1)], 60)
-    if max(known.values()) < 1 - SAME:
-        known |= _searched(maxima, known)
+    exact = max(known.values()) >= 1 - SAME
+    if not exact:                                            # humps of nearly one height: that of the norm that is named
+        known = _searched(maxima, known, 1 / best[1])
     most = max(known.values())
     tied = sorted(x for x in known if known[x] >= most - SAME)
-    x = min(tied, key=lambda x: off.get(x, 0.0 if most < 1 - SAME else np.inf))
+    x = min(tied, key=lambda x: off.get(x, np.inf) if exact else -known[x])
     points = sorted(known)
     i, shared = points.index(x), []
     for side in (points[i:], points[i::-1]):                 # outwards, as far as all that was tried shares it
@@ -190,16 +191,18 @@ def _best_power(maxima: _Maxima, listed: dict[str, float]) -> tuple[float, float
     return (float(1 / x) if x > 0 else np.inf), min(most, 1.0), (shared[0], shared[1])
 
 
-def _searched(maxima: _Maxima, known: dict[float, float]) -> dict[float, float]:
-    """True fractions at x = 1/p around the best that is known, by golden section: a dozen at most, and a few seconds."""
-    points, until, found = sorted(known), perf_counter() + 3.0, {}
-    i = points.index(max(known, key=lambda x: known[x]))
+def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[float, float]:
+    """What is known and found at x = 1/p nearer to the best listed one than to others: ten fractions, or a few seconds."""
+    listed, until = sorted(1 / float(p) for p in POWERS), perf_counter() + 3.0
+    i = listed.index(best)
+    low, high = (listed[max(i - 1, 0)] + best) / 2, (listed[min(i + 1, len(listed) - 1)] + best) / 2
+    found = {x: fraction for x, fraction in known.items() if low <= x <= high}
 
     def lost(x: float) -> float:
         if perf_counter() < until:
             found[x] = maxima(norms.lp(1 / x if x < 1 else 1.0))[0]
         return -found.get(x, -np.inf)
-    _lowest(lost, max(points[max(i - 1, 0)], 1 / 400), points[min(i + 1, len(points) - 1)], 10)
+    _lowest(lost, max(low, 1 / 400), high, 10)
     return found
 
 

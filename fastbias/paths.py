@@ -168,12 +168,15 @@ class BallPath:
         log L(ŵ(c)).
     residuals : (K,)
         (L(ŵ) − min L)/L(ŵ) is at most this for a convex loss: c ‖∇L‖⋆ + ⟨∇L, ŵ⟩ over L, the Frank–Wolfe gap.
+    classes : (2,) or (K,) array, or None
+        The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     """
 
     radii: np.ndarray
     w: np.ndarray
     log_loss: np.ndarray
     residuals: np.ndarray
+    classes: np.ndarray | None = None
 
 
 def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: Any = "exponential") -> BallPath:
@@ -233,7 +236,7 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
         rows.append(w.reshape(data.shape))
         logs.append(value)
         gaps.append(gap)
-    return BallPath(grid, np.array(rows), np.array(logs), np.array(gaps))
+    return BallPath(grid, np.array(rows), np.array(logs), np.array(gaps), data.classes)
 
 
 def _direction(data: Data, norm: Norm) -> np.ndarray:
@@ -264,8 +267,9 @@ class _Newton:
         self.move, self.at, self.unit = cp.Variable(n), cp.Parameter(n), cp.Parameter(nonneg=True)
         self.root, self.pull = cp.Parameter((n, n)), cp.Parameter(n)
         assert norm.convex is not None
-        self.model = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(self.root @ self.move) - self.pull @ self.move),
-                                [norm.convex(cp, self.at + self.unit * self.move) <= 1.0])
+        with foreign.guarded(f"the convex program of the path in the {norm.name} norm"):
+            self.model = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(self.root @ self.move) - self.pull @ self.move),
+                                    [norm.convex(cp, self.at + self.unit * self.move) <= 1.0])
 
     def minimum(self, w: np.ndarray, c: float) -> tuple[np.ndarray, float, float]:
         """The minimiser from a start w, log L there, and its Frank–Wolfe gap; the best point where a solver fails."""

@@ -28,6 +28,9 @@ from fastbias.steps import StepRule
 __all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "signed", "zero_rows"]
 
 
+MOST = 2 ** 30        # numbers of the rows (e_y − e_c) ⊗ x
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite."""
@@ -142,6 +145,10 @@ def signed(X: np.ndarray, y: np.ndarray, classes: int = 1) -> np.ndarray:
     """The rows z whose products with w are the margins: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
     if classes == 1:
         return np.ascontiguousarray(y[:, None] * X)
+    numbers = X.size * (classes - 1) * classes
+    if numbers > MOST:
+        raise ValueError(f"labels must be so few that all pairs of them fit into memory, got {classes} classes of "
+                         f"{len(X)} samples, {numbers * 8 / 1e9:.3g} GB")
     own = y.astype(int)
     sample, other = np.nonzero(np.arange(classes) != own[:, None])
     Z = np.zeros((sample.size, classes, X.shape[1]))

@@ -13,6 +13,7 @@ from fastbias.abi import MESSAGES, Status
 from fastbias.limits import Limit
 from fastbias.norms import Norm
 from fastbias.problem import Data, Problem, gather
+from fastbias.sizes import lengths
 from fastbias.stationarity import stationarity
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class Trace:
     def __len__(self) -> int:
         return int(self.t.size)
 
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The labels as they were given, sorted: which is −1 and which +1, or the classes in order; None for numbers."""
+        return None if self.problem is None else self.problem.classes
+
     def gap(self, limit: Any) -> np.ndarray:
         """Distance to a limit at each row.
 
@@ -121,7 +127,7 @@ class Trace:
             with np.errstate(invalid="ignore", divide="ignore"):
                 w = w / np.abs(w).max(axis=1, keepdims=True)   # (whose squares fit float64)
                 w, goal = w / np.linalg.norm(w, axis=1, keepdims=True), goal / np.linalg.norm(goal)
-        return np.asarray(np.linalg.norm(w - goal, axis=1))
+        return lengths(w - goal)
 
     def margin(self, norm: Norm = norms.l2) -> np.ndarray:
         """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm of ``fb.norms``; NaN where w = 0.

@@ -190,6 +190,11 @@ def test_the_regularisation_path_keeps_its_best_point_where_a_solver_fails(monke
     assert path.residuals.max() > 1e-6
 
 
+def test_the_regularisation_path_certifies_nothing_that_is_unknown(monkeypatch):
+    monkeypatch.setattr("fastbias.paths._pull", lambda data, w: (0.0, np.full(data.size, np.nan)))
+    assert fb.regularisation_path(X, y, [0.1, 10.0]).residuals.min() == np.inf
+
+
 @pytest.mark.parametrize("norm", [N.l1, N.l2, N.linf, N.lp(3), N.group([[0], [1]])], ids=repr)
 def test_the_regularisation_path_ends_where_it_interpolates(norm):
     path = fb.regularisation_path([[1, 2.0]], [1], [0.1, 10], norm, "squared")

@@ -35,7 +35,9 @@ def test_two_values_are_signs_everywhere(labels, signs):
     if [*classes] != [-1, 1]:
         for report in (told, limit, predicted, fb.diagnose(A, labels, limit.w)):
             assert "labels: +1 is " in str(report)
-    assert fb.regularisation_path(A, labels, [1.0]).w.shape == (1, 2)
+    path = fb.regularisation_path(A, labels, [1.0])
+    assert path.w.shape == (1, 2)
+    assert list(path.classes) == list(trace.classes) == classes
     assert fb.psd_separability([np.diag(row) for row in A], labels).classes is not None
 
 
@@ -111,7 +113,7 @@ def test_traces_from_arrays_take_labels_of_any_kind():
     w = [[0.0, 0.0], [1.0, 1.0]]
     trace = fb.Trace.from_arrays(X, ["b", "b", "a", "a"], [0, 1], w)
     assert trace.problem.loss is fb.losses.logistic
-    assert trace.problem.classes.tolist() == ["a", "b"]
+    assert trace.classes.tolist() == ["a", "b"]
     assert trace.margin()[-1] == pytest.approx(3 / 2 ** 0.5)
     few = fb.Trace.from_arrays(X[:2], [2, 0], [0], np.zeros((1, 3, 2)))     # no sample of class 1
     assert few.problem.y.tolist() == [2, 0]
@@ -126,6 +128,12 @@ def test_what_labels_were_called_survives_saving_and_pickling(tmp_path):
     for other in (fb.Plan.load(tmp_path / "plan"), pickle.loads(pickle.dumps(plan))):
         assert other.problem.classes.tolist() == ["a", "b"]
         assert other.run(10).evaluate(X, ["b", "b", "a", "a"]).error[-1] == 0
+
+
+def test_numbers_that_are_no_labels_do_not_fill_the_memory():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="labels must be so few that all pairs of them fit into memory, got 2000 classes"):
+        fb.separability(rng.normal(size=(2000, 2)), rng.normal(size=2000))
 
 
 def test_rows_of_zeros_are_said():

@@ -147,6 +147,18 @@ def test_minimum_norms_of_extreme_powers_are_near_even_where_uncertified(p):
     assert found.certified == (found.duality_gap <= 1e-10)
 
 
+@pytest.mark.parametrize("p", [1 + 1e-13, 1 + 1e-7, 1e6, 1e13, 1e300])
+def test_extreme_powers_have_maximum_margins_and_paths(p):
+    Z, norm = np.array([[1.0, 2.0], [2.0, 1.5], [3.0, -0.2]]), N.lp(p)
+    near = fb.max_margin(Z, [1, 1, 1], N.l1 if p < 2 else N.linf)
+    found = fb.max_margin(Z, [1, 1, 1], norm)
+    assert found.certified
+    assert found.margin == pytest.approx(near.margin, rel=1e-5)
+    path = fb.regularisation_path(Z, [1, 1, 1], [1.0], norm)
+    assert path.residuals.max() <= 1e-5
+    assert norm(path.w[0]) <= 1 + 1e-9
+
+
 # --- the l1 path ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("s", "t"), [(1e-160, 1.0), (1e160, 1.0), (1.0, 1e-160), (1.0, 1e150), (1e-100, 1e-100)])

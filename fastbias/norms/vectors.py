@@ -139,6 +139,13 @@ def _q_norm(params, x):  # type: ignore[no-untyped-def]
     return _power_norm(params[1], x)
 
 
+def _convex(cp: Any, w: Any, p: float) -> Any:
+    """‖w‖_p for cvxpy, which wants 1/p as a fraction; beyond 1e10 it is ℓ∞, and near one ℓ1, to 1e-10 log d relatively."""
+    if not 1 + 1e-10 <= p <= 1e10:
+        return cp.norm(w, 1 if p < 2 else "inf")
+    return cp.pnorm(w, p, max_denom=10 ** 5 if 1.001 <= p <= 1000 else 10 ** 12)
+
+
 @recorded
 def lp(p: float) -> Norm:
     """‖w‖_p = (Σ |w_i|^p)^{1/p}, with Δ_i = ‖g‖_q^{2−q} |g_i|^{q−1} sign(g_i), 1/p + 1/q = 1.
@@ -170,7 +177,7 @@ def lp(p: float) -> Norm:
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
     return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True,
                 fused=(bursts.POWER if p / (p - 1.0) <= 64 else 0, _lp_steepest),
-                convex=lambda cp, w: cp.pnorm(w, p, max_denom=10 ** 5))
+                convex=lambda cp, w: _convex(cp, w, p))
 
 
 def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:

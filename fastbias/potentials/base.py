@@ -141,18 +141,18 @@ class Potential:
 
     def _project_linear(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same for ψ(w) = ½wᵀDw, D = LLᵀ: in u = Lᵀw it is linear least squares, by QR, refined once."""
-        from scipy.linalg import qr, solve_triangular
         assert self.matrix is not None
+        linalg = foreign.library("scipy.linalg")
         L = None if self.matrix is np.eye else np.linalg.cholesky(self.matrix(z0.size))
 
         def half(x: np.ndarray, trans: int = 0) -> np.ndarray:
-            return x if L is None else np.asarray(solve_triangular(L, x, lower=True, trans=trans))
+            return x if L is None else np.asarray(linalg.solve_triangular(L, x, lower=True, trans=trans))
 
-        Q, R = qr(half(V.T), mode="economic")
+        Q, R = linalg.qr(half(V.T), mode="economic")
         w, mu = half(half(z0), trans=1), np.zeros(c.size)
         for _ in range(2):
-            u = solve_triangular(R, c - V @ w, trans=1)
-            w, mu = w + half(Q @ u, trans=1), mu + solve_triangular(R, u)
+            u = linalg.solve_triangular(R, c - V @ w, trans=1)
+            w, mu = w + half(Q @ u, trans=1), mu + linalg.solve_triangular(R, u)
         return w, mu
 
     def _project_dual(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -244,7 +244,7 @@ class Potential:
                     if -slope > 1e-10 * abs(value):
                         better = fall <= 1e-4 * size * slope
                     else:
-                        better = bool(np.linalg.norm(N.T @ (self.to_dual(new) - z0)) < np.linalg.norm(g))
+                        better = length(N.T @ (self.to_dual(new) - z0)) < length(g)
                     if better:
                         break
                     size /= 2
@@ -275,7 +275,6 @@ class Potential:
 
 def independent_rows(A: np.ndarray) -> np.ndarray:
     """Which rows of A (k, d), all of length one or zero, span the others: a pivoted QR decomposition, sorted indices."""
-    from scipy.linalg import qr
-    R, order = qr(A.T, mode="r", pivoting=True)
+    R, order = foreign.library("scipy.linalg").qr(A.T, mode="r", pivoting=True)
     size = np.abs(np.diag(R))
     return np.sort(order[: int((size > max(A.shape) * np.finfo(float).eps * max(size.max(initial=0.0), 1e-300)).sum())])
