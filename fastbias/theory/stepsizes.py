@@ -40,7 +40,7 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
         most = float(np.exp(min(-0.5 * problem.log_loss(u), 709.0)))
         return MaxStep(most, "Theorem 6: η² L(w) < 1", f"{PAPER}, Theorem 6")
     flat = method.family == "gradient" or (quadratic(problem) and method.family in ("mirror", "natural", "steepest"))
-    lipschitz = np.inf if loss.curvature is None else loss.curvature * (
+    lipschitz = np.inf if loss.curvature is None or not straight else loss.curvature * (
         _largest_curvature(problem) if flat else _sum_of_duals(problem))
     if straight and flat and np.isfinite(lipschitz) and not (momentum and loss.name != "squared"):
         beta, gamma = float(method.beta.max()), float(method.gamma.max())
