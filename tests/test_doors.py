@@ -112,6 +112,15 @@ def test_what_reads_as_much_as_vectors_are_long_is_refused_when_it_meets_them():
         dataclasses.replace(fb.norms.group([[0], [1]]), params=[1e-12, 2, 0, 1, 2, 0, 1e9])
 
 
+@pytest.mark.parametrize("method", [m.mirror_descent("euclidean", 0.01), m.natural_gradient("euclidean", 0.01),
+                                    m.steepest_descent("l2", 0.01), m.gradient_descent(0.01)], ids=repr)
+def test_no_bound_on_steps_is_known_for_a_model_whatever_the_geometry(method):
+    model = fb.models.relu(np.linspace(-1, 1, 400), 2)
+    plan = fb.Plan(np.ones((3, 400)), [1, 2, 3], loss="squared", method=method, model=model, start=np.full(7, 0.5))
+    with pytest.raises(fb.NoTheorem, match="no bound on the step size"):
+        plan.max_step()
+
+
 def test_the_door_itself():
     one, two, none = np.ones(1), np.ones(2), np.empty(0)
     euclidean, squared, rule = fb.potentials.euclidean, fb.losses.squared, fb.steps.constant(1)
