@@ -58,12 +58,17 @@ class Rows:
 
     def original(self, u: np.ndarray) -> np.ndarray:
         """The w for Z whose margins have the signs of those of u for ``floats``: u 2^−columns, kept within float64."""
-        return np.ldexp(u, self._shift(int(np.frexp(u)[1][u != 0].max(initial=0))) - self.columns)
+        return np.ldexp(u, self._shift(np.frexp(u)[1][u != 0], u != 0) - self.columns)
 
-    def _shift(self, exponent: int) -> int:
+    def weights(self, lam: np.ndarray) -> np.ndarray:
+        """The λ for Z, up to a factor, of a λ for ``floats``."""
+        exponents = np.frexp(lam)[1] - self.rows
+        return np.ldexp(lam, -self.rows - int(exponents[lam > 0].max()))
+
+    def _shift(self, exponents: np.ndarray, used: np.ndarray) -> int:
         """By which power of two to multiply w, so that its entries and margins are finite and, if they can be, not 0."""
-        largest = exponent - int(self.columns.min(initial=0))
-        return min(max(largest, -500), 1000) - largest
+        largest = int((exponents - self.columns[used]).max(initial=-10**6))
+        return min(max(largest, -500), 1000) - largest if used.any() else 0
 
     def least(self, w: np.ndarray) -> float:
         """The least ⟨w, z⟩ over its rounding bound, without rounding where it is within that; −1 where it is not over 0."""
@@ -84,7 +89,8 @@ class Rows:
 
     def neighbours(self, whole: np.ndarray, det: int) -> Iterator[np.ndarray]:
         """Float64 vectors w along whole/det 2^−columns: multiples of it, rounded; then points of float64's grid near it."""
-        shift = self._shift(int(max(abs(v) for v in whole)).bit_length() - det.bit_length())
+        used = np.array([v != 0 for v in whole])
+        shift = self._shift(np.array([abs(v).bit_length() - det.bit_length() for v in map(int, whole[used])]), used)
         shifts = [shift - int(c) for c in self.columns]
         factors = [1 << 20, *np.random.default_rng(0).integers(1 << 20, 1 << 21, TRIES).tolist()]
         for factor in factors:

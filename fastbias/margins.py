@@ -143,7 +143,7 @@ def separate(Z: np.ndarray) -> Separability:
             return Separability(True, w, None, certainty)
         inside = exact.surrounded(rows.floats, lam) if rows.faithful else None
         if inside is not None:
-            return _inseparable(Z, np.ldexp(inside, -rows.rows))
+            return _inseparable(Z, rows.weights(inside))
         heavy = np.flatnonzero(lam)
         first += [heavy[np.argsort(-found[1][heavy])], np.argsort(even @ found[0])[:2 * Z.shape[1] + 2]]
     if rows.faithful:                                        # features that are nearly dependent, taken apart
@@ -152,7 +152,7 @@ def separate(Z: np.ndarray) -> Separability:
         found = nearest_point(flat / lengths[:, None], np.ones(len(Z)))
         inside = None if found is None else exact.surrounded(flat, np.maximum(found[1], 0.0) / lengths)
         if inside is not None:
-            return _inseparable(Z, np.ldexp(inside, -rows.rows))
+            return _inseparable(Z, rows.weights(inside))
     whole, det, weights = exact.decide(rows, np.concatenate([*first, [0]]))
     if whole is None:
         lam = np.zeros(len(Z))
@@ -167,20 +167,20 @@ def separate(Z: np.ndarray) -> Separability:
 
 def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
     """What was proved, with a rounded λ and what it leaves: that by which least squares can change it no more."""
-    even = Z / np.maximum(np.abs(Z).max(axis=0), 1e-300)     # columns of size one, so that no sum overflows
     on, best = np.flatnonzero(lam), np.inf
     part = np.ldexp(lam[on], -np.frexp(lam.max())[1])
+    wide = Z[on].astype(np.longdouble)                       # where nothing over- or underflows
     for _ in range(3):
         part = part / part.sum()
-        terms = part @ np.abs(even[on])
-        left = np.divide(part @ even[on], terms, out=np.zeros(terms.size), where=terms > 0)
+        terms = part @ np.abs(wide)
+        left = np.asarray(np.divide(part @ wide, terms, out=np.zeros_like(terms), where=terms > 0), float)
         residual = float(np.abs(left).max())
         if residual < best:
             best, lam = residual, np.zeros(len(Z))
             lam[on] = part
         if best <= 4 * EPS:
             break
-        rows = part[:, None] * even[on] / np.where(terms > 0, terms, 1.0)
+        rows = np.asarray(part[:, None] * wide / np.where(terms > 0, terms, 1.0), float)
         with suppress(foreign.Unsolved):
             off = foreign.ask("the rounding of λ", "numpy.linalg.lstsq", rows.T, left, rcond=1e-10)[0]
             part = part * (1.0 - np.clip(off, -0.5, 0.5))
@@ -250,6 +250,8 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
         raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
     enough = CERTIFIED if norm.matrix is not None or norm.ball is not None else CONIC
     best = Bounds(Z / unit, norm)
+    if not best.Z.any(axis=1).all():
+        raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples lie too far apart")
     best.offer(start, np.ones(Z.shape[0]))
     with np.errstate(all="ignore"):
         _search(best, 0.1 * enough)

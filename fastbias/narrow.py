@@ -129,6 +129,8 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tup
 def _exchanged(rows: list[Row], support: list[int], lam: Row, new: int) -> list[int]:
     """The new row for one of the independent ones that combine to it: the one whose weight that brings to 0 first."""
     share = _solve([[*(_dot(rows[n], rows[m]) for m in support), _dot(rows[n], rows[new])] for n in support]) or []
+    if not support:
+        return []
     ratios = {n: v / a for n, v, a in zip(support, lam, share, strict=True) if a > 0} if share else {}
     out = min(ratios, key=ratios.__getitem__, default=support[0])
     return [n for n in support if n != out] + [new]

@@ -54,12 +54,22 @@ def test_data_of_any_size(size):
             assert limit.certified
 
 
-@pytest.mark.parametrize("X", [np.diag([1e300, 1e-300]), [[1e-320, 1e300], [1e-320, -1e300]]])
+@pytest.mark.parametrize("X", [np.diag([1e300, 1e-300]), [[1e-320, 1e300], [1e-320, -1e300]],
+                               [[5e-324, 0], [0, 1.7e308], [1, -1]]])
 def test_samples_too_far_apart_are_refused(X):
-    assert fb.separability(X, [1, 1])
+    y = np.ones(len(X))
+    assert fb.separability(X, y)
     for norm in (N.l1, N.l2, N.linf, N.group([[0], [1]])):
         with pytest.raises(ArithmeticError, match="cannot be found in float64"):
-            fb.max_margin(X, [1, 1], norm)
+            fb.max_margin(X, y, norm)
+
+
+def test_numbers_at_both_ends_of_float64():
+    for X, truth in (([[1e300, 1e-300], [-1e300, -1e-300]], False), ([[1e300, 1e-300], [-1e300, 1e-300]], True),
+                     ([[1.7e308, 1.7e308], [-1.7e308, 1.7e308]], True), ([[5e-324], [-1.7e308]], False)):
+        told = fb.separability(X, np.ones(len(X)))
+        assert told.separable is truth
+        assert told.w is None or least(told.w, X) > 0
 
 
 def test_powers_near_one_and_infinity_find_no_raw_exception():
