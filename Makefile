@@ -12,7 +12,7 @@ test: .venv/ready
 
 exhaustive: .venv/ready
 	$(BIN)/pytest -q -m exhaustive tests
-	$(BIN)/python -m tests.fuzz --inputs 100000 --store fuzz.jsonl --resume
+	$(BIN)/python -m tests.fuzz --inputs 100000 --store fuzz-$$(git rev-parse --short HEAD).jsonl --resume
 
 bench: .venv/ready
 	$(BIN)/pytest -q --benchmark-only
@@ -29,5 +29,5 @@ table: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz.jsonl
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-*.jsonl
 	find . -name __pycache__ -prune -exec rm -rf {} +

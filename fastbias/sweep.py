@@ -171,10 +171,15 @@ class _Task(NamedTuple):
     together: bool
 
 
+def _listed(some: Any) -> list[Any]:
+    """What an iterable yields; anything else, such as an array without axes, alone."""
+    return list(some) if isinstance(some, Iterable) and getattr(some, "ndim", 1) > 0 else [some]
+
+
 def _points(plans: Any, grid: Any) -> tuple[list[Callable[[], Any]], list[dict[str, Any]], tuple[int, ...]]:
     """How to make each plan, its point, and the shape of it all."""
     if not callable(plans):
-        given = list(plans) if isinstance(plans, Iterable) else [plans]
+        given = _listed(plans)
         if not isinstance(plans, Iterable) or not all(isinstance(plan, Plan) for plan in given):
             raise TypeError(f"plans must be a factory f(**point) -> Plan or an iterable of plans, got {checks.short(plans)}")
         if grid is not None:
@@ -189,7 +194,7 @@ def _points(plans: Any, grid: Any) -> tuple[list[Callable[[], Any]], list[dict[s
         points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*axes)]
         shape = tuple(len(axis) for axis in axes)
     else:
-        listed = list(grid) if isinstance(grid, Iterable) else [grid]
+        listed = _listed(grid)
         if not all(isinstance(point, Mapping) for point in listed):
             raise TypeError("grid must be a mapping of names to sequences, or an iterable of mappings, where plans is a "
                             f"factory, got {checks.short(grid)}")

@@ -342,7 +342,7 @@ JUNK = (
 
 
 def poked(a: np.ndarray, value: float, at: int) -> np.ndarray:
-    a = np.array(a, float)
+    a = np.array(a, complex if np.iscomplexobj(a) else float)
     a.flat[at % max(a.size, 1): at % max(a.size, 1) + 1] = value
     return a
 

@@ -17,6 +17,8 @@ def plan():
     (lambda: fb.capi.arguments(plan(), [2**63]), ValueError, "steps must be whole, increasing, and between 0 and"),
     (lambda: fb.capi.arguments(plan(), [3, 2]), ValueError, "steps must be whole, increasing"),
     (lambda: fb.capi.arguments(plan(), [0.5]), ValueError, "steps must be whole"),
+    (lambda: fb.sweep(lambda: plan(), np.array("x"), steps=3), TypeError, "grid must be a mapping"),
+    (lambda: fb.sweep(np.array(1.0), steps=3), TypeError, "plans must be a factory"),
     (lambda: plan().run(3).plot(ax=[1]), TypeError, r"ax must be a matplotlib Axes, got \[1\]"),
 ])
 def test_refused_in_one_sentence(call, error, words):
