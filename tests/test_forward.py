@@ -403,3 +403,56 @@ def test_exact_steps_that_end_early_are_told():
         plan.fast_forward(100)
     with pytest.raises(fb.RunStopped):
         fb.Plan([[100.0]], [1], loss="exponential", method=m.gradient_descent(1e307)).fast_forward(100)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_cosh_is_within_its_estimate_of_a_flow_in_w(seed):
+    """Its dual variables grow exponentially, so errors of θ relative to the largest were errors of w at all: Radau in w."""
+    from scipy.integrate import solve_ivp
+    A, b = separable(6, 4, seed)
+    Z, eta = b[:, None] * A / np.linalg.norm(A, axis=1).max(), 0.01
+    plan = fb.Plan(Z, np.ones(6), loss="exponential", method=m.mirror_descent("cosh", eta), start=0.3 * np.ones(4))
+    rows = [20.0, 40.0, 60.0]
+    trace = plan.fast_forward(60.0, record=rows, max_steps=200_000)
+    begun = plan.run(200_001, record=2)
+
+    def rate(s, w):
+        return eta * (np.exp(np.minimum(s - Z @ w, 500)) @ Z) / np.cosh(w)
+
+    def slope(s, w):
+        e = eta * np.exp(np.minimum(s - Z @ w, 500))
+        return -(Z.T * e) @ Z / np.cosh(w)[:, None] - np.diag((e @ Z) * np.sinh(w) / np.cosh(w) ** 2)
+
+    plain = solve_ivp(rate, (np.log(200_001), 60), begun.w[-1], method="Radau", jac=slope, rtol=1e-10, atol=1e-11,
+                      t_eval=rows)
+    error = np.abs(trace.w[-3:] - plain.y.T).max(axis=1)
+    assert (error <= trace.error_estimate[-3:] + 3e-8).all()
+    assert np.abs(trace.w[-3:] @ Z.T - (trace.log_t[-3:, None] - trace.slack[-3:])).max() <= 1e-8
+
+
+def test_quasi_separable_data_and_overlap_are_told_apart():
+    quasi, overlap = [[1.0, 1], [1, -1], [-1, 1], [0, 1]], [[1.0, 0.2], [-1, 0.3], [0.1, -1]]
+    for rows, words in ((quasi, "quasi-separable.*never comes to rest"), (overlap, "comes to rest within ordinary reach")):
+        with pytest.raises(fb.NoTheorem, match=words):
+            fb.Plan(rows, np.ones(len(rows)), loss="logistic", method=m.gradient_descent(0.1)).fast_forward(50)
+
+
+def test_sigmoid_from_where_samples_may_stay_wrong_is_refused():
+    plan = fb.Plan([[1.0, 0], [0.2, 1]], [1, 1], loss="sigmoid", method=m.gradient_descent(0.1), start=[-30.0, 60.0])
+    with pytest.raises(fb.NoTheorem, match="sigmoid needs log L < log ℓ\\(0\\)|do not yet shrink"):
+        plan.fast_forward(1e4, max_steps=20_000)
+    assert fb.Plan([[1.0, 0], [0.2, 1]], [1, 1], loss="sigmoid", method=m.gradient_descent(0.5)).fast_forward(
+        100, record=1, max_steps=20_000).log_loss[-1] < -90
+
+
+def test_a_power_of_0_is_constant_and_rates_of_far_rows_are_fitted():
+    A, b = [[0.5, 1.5], [1.5, 0.5], [-1.5, -0.5]], [1, 1, -1]
+    plans = [fb.Plan(A, b, loss="exponential", method=m.gradient_descent(rule)) for rule in (0.01, fb.steps.power(0.01, 0))]
+    limits = [plan.limit() for plan in plans]
+    assert limits[1].offset == pytest.approx(limits[0].offset, abs=1e-14)
+    assert np.isfinite(limits[1].offset).all()
+    far = plans[1].fast_forward(1e9, max_steps=20_000)
+    fitted = {r.quantity: r.fitted for r in far.rates(limits[1])}
+    assert fitted["log loss"] == pytest.approx(-1, abs=1e-9)
+    assert fitted["norm"] == pytest.approx(1, abs=1e-3)
+    assert fitted["log t L"] == pytest.approx(0, abs=1e-9)

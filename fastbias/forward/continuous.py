@@ -23,6 +23,7 @@ SOME = 2_000       # in coordinates of the model's own, those that LSODA gets fo
 TINY = 1e-3        # parameters under so much of the largest may be waiting at a saddle
 REACH = 8.0        # how far coordinates, logarithms, may go before a leg ends
 GROWN = 8.0        # how many-fold the largest parameter may grow before a leg, with tolerances of its size, ends
+ROUNDING = 1e-14   # of parameters, in the second integration
 DOUBT = 1e-4       # relative errors of w beyond which a flow is refused, not reported
 
 
@@ -78,7 +79,20 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
                               "decides when they grow")
     told = "" if problem is begun else "; the start was projected on the constraint"
     told += "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
+    if time == np.inf and not (problem.model.linear or way.own) and _at_saddle(problem, way.u(states[-1]), rtol):
+        told += "; the loss has not fallen and this is a saddle of it, so what left it slowly may still be to come"
     return _trace(problem, t, states, way, told)
+
+
+def _at_saddle(problem: Problem, u: np.ndarray, rtol: float) -> bool:
+    """Whether a loss that could fall further would do so from where a gradient flow rests: its Hessian, by differences."""
+    floor = _log_floor(problem, rtol)
+    if floor is None or problem.log_loss(u) <= floor or problem.method.family != "gradient":
+        return False
+    h = 1e-5 * max(float(np.abs(u).max()), 1e-300)
+    H = np.array([problem.descent(u - h * e) - problem.descent(u + h * e) for e in np.eye(u.size)]) / (2.0 * h)
+    values = foreign.ask("the eigenvalues at rest", "numpy.linalg.eigvalsh", 0.5 * (H + H.T))
+    return bool(values[0] < -1e-6 * np.abs(values).max())
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,7 @@ def _follow(problem: Problem, way: _Way, time: float, rtol: float, sharp: float)
     span = 1.0 / (2.0 * problem.spread ** 2 * rate) if forever else time
     log_floor = _log_floor(problem, rtol)
     legs = _Legs(problem, way, sharp, rtol * size * 1e-4 if linear else None)
+    legs.shaken = np.random.default_rng(0) if sharp > rtol else None
     x, still, speed = way.start, 0, 0.0
     for _ in range(WINDOWS):
         new = legs.run(x, span)
@@ -220,6 +235,7 @@ class _Legs:
         self.way, self.sharp, self.atol, self.calls, self.t = way, sharp, atol, 0, 0.0
         self.times, self.states = [0.0], [way.start]
         self.reach = REACH / max(1, problem.model.degree - 2)
+        self.shaken: np.random.Generator | None = None
         self.methods: tuple[str, ...] = ("LSODA", "Radau")
 
     def counted(self, t: float, x: np.ndarray) -> np.ndarray:
@@ -245,6 +261,8 @@ class _Legs:
     def _leg(self, x: np.ndarray, span: float) -> tuple[bool, np.ndarray]:
         """Whether it led to the end of the span, and where it led; by Radau's method where LSODA fails, or is stuck."""
         own, scale, begin = self.way.own, float(np.abs(x).max()), self.t
+        if self.shaken is not None and not own:                # as rounding might: what hangs on it ends elsewhere
+            x = x * (1.0 + ROUNDING * self.shaken.normal(size=x.size))
         atol = self.sharp * 1e-2 if own else self.sharp * 1e-4 * scale if self.atol is None else self.atol
         rtol = max(self.sharp / (100.0 if own else 10.0), 1e-13)
         what, first = f"the flow past time {begin:.6g}", x

@@ -139,7 +139,8 @@ class Level(Mirror):
     def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         dual = p @ self.Z
         if s < LATE:
-            dual = dual + 0.5 * np.exp(-s) * ((p * r * (self.Z @ self.psi.solve(x, dual))) @ self.Z)
+            second = 0.5 * np.exp(-s) * ((p * r * (self.Z @ self.psi.solve(x, dual))) @ self.Z)
+            dual = dual + second if np.isfinite(second).all() else dual            # (of a trial state far off)
         dw = self.psi.solve(x, dual)
         return self.Z @ dw, dw
 
