@@ -159,7 +159,7 @@ def test_traces_say_what_they_cannot_measure():
                               (lambda: root.margin(), ValueError, "labels"),
                               (lambda: trace.rates([1, 2]), TypeError, "Limit"),
                               (lambda: trace.cone_distance(fb.max_margin(XK, YK)), ValueError, "4 entries"),
-                              (lambda: many.evaluate(XK, np.append(YK[1:], 7)), ValueError, "classes under 3, got 7")):
+                              (lambda: many.evaluate(XK, np.append(YK[1:], 7)), ValueError, "must be among {0, 1, 2}")):
         with pytest.raises(error, match=words):
             ask()
     assert fb.Trace.from_arrays(X, y, [1, 1e20], np.ones((2, 4))).t[-1] == 1e20

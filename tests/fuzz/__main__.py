@@ -90,6 +90,8 @@ def child(seeds: list[int]) -> None:
         if os.environ.get("FUZZ_DIES_AT") == str(seed):       # for the test of the machine itself
             os.kill(os.getpid(), signal.SIGSEGV)
         record = one(seed, folder)
+        if any(why.startswith("slow") for why in record["why"]):
+            record = one(seed, folder)                        # what is compiled the first time is not the call's fault
         faulthandler.cancel_dump_traceback_later()
         sys.stdout.flush()
         if size := os.fstat(noise).st_size:
@@ -108,16 +110,16 @@ def parent(seeds: list[int], report: Any) -> None:
             some, under_way = seeds[:2000], None
             command = [sys.executable, "-m", "tests.fuzz", "--child", ",".join(map(str, some))]
             env = os.environ | {"FUZZ_LAST_WORDS": words}
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
-            assert process.stdout is not None
             done = 0
-            for line in process.stdout:
-                record = json.loads(line)
-                under_way = record.get("begin", under_way)
-                if "end" in record:
-                    report(record)
-                    done, under_way = done + 1, None
-            code = process.wait()
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    record = json.loads(line)
+                    under_way = record.get("begin", under_way)
+                    if "end" in record:
+                        report(record)
+                        done, under_way = done + 1, None
+                code = process.wait()
             if code and under_way is None and done < len(some):
                 raise SystemExit(f"the fuzzer itself ended with code {code}: {Path(words).read_text()[-2000:]}")
             if under_way is not None:
