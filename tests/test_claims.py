@@ -367,7 +367,6 @@ def test_no_theorem_speaks_of_a_method_of_ones_own(family, params):
     dataclasses.replace(m.steepest_descent("l2", 0.1), unscaled=True),
     dataclasses.replace(m.coordinate_descent(0.1), geometry=N.linf),
     dataclasses.replace(m.coordinate_descent(0.1), params=np.array([0.0, 0.0, -1.0, 0.0, 0.0])),
-    dataclasses.replace(m.adam(0.1, eps=0), params=np.array([0.5])),
     dataclasses.replace(m.adam(0.1, eps=0), params=np.array([1.5, 0.9, 0.0, 0.0])),
     dataclasses.replace(m.adam(0.1, eps=0), begin=lambda u: np.ones((3, u.size))),
     dataclasses.replace(m.mirror_descent("cosh", 0.1), geometry=P.power(3)),

@@ -194,7 +194,8 @@ def main() -> int:
     if options.label:
         from tests.fuzz.generator import target_of
         seeds = [s for s in seeds if re.search(options.label, target_of(s)[0])]
-    store = open(options.store, "a" if options.resume else "w", buffering=1) if options.store else None  # noqa: SIM115
+    keeping = contextlib.ExitStack()
+    store = keeping.enter_context(open(options.store, "a" if options.resume else "w", buffering=1)) if options.store else None
 
     def report(record: dict[str, Any]) -> None:
         records.append(record)
@@ -202,7 +203,8 @@ def main() -> int:
             print(json.dumps(record), file=store)
         if record["why"]:
             print(record["seed"], record["label"], *record["why"], flush=True)
-    parent(seeds, report)
+    with keeping:
+        parent(seeds, report)
     return int(summary(records) > 0)
 
 
