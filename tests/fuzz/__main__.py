@@ -194,17 +194,17 @@ def main() -> int:
     if options.label:
         from tests.fuzz.generator import target_of
         seeds = [s for s in seeds if re.search(options.label, target_of(s)[0])]
-    keeping = contextlib.ExitStack()
-    store = keeping.enter_context(open(options.store, "a" if options.resume else "w", buffering=1)) if options.store else None
+    if options.store and not options.resume:
+        Path(options.store).write_text("")
 
     def report(record: dict[str, Any]) -> None:
         records.append(record)
-        if store:
-            print(json.dumps(record), file=store)
+        if options.store:
+            with open(options.store, "a") as store:
+                print(json.dumps(record), file=store)
         if record["why"]:
             print(record["seed"], record["label"], *record["why"], flush=True)
-    with keeping:
-        parent(seeds, report)
+    parent(seeds, report)
     return int(summary(records) > 0)
 
 
