@@ -67,8 +67,15 @@ class Data:
 
     def pull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
         """Return s and g (size,) with −∇L(w) = e^s g."""
-        s, q = self.loss.scaled(self.predictions(w), self.y)
-        return s, np.asarray((q.reshape(self.outputs, -1) @ self.X).ravel())
+        with np.errstate(over="ignore", invalid="ignore"):
+            s, q = self.loss.scaled(self.predictions(w), self.y)
+            return s, np.asarray((q.reshape(self.outputs, -1) @ self.X).ravel())
+
+    def slope(self, w: np.ndarray) -> np.ndarray:
+        """Return −∇L(w) (size,), infinite or NaN where it is beyond float64."""
+        s, g = self.pull(w)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.exp(s) * g)
 
     def margins(self, w: np.ndarray) -> np.ndarray:
         """Return the least margin (T,) of each of the predictors w (T, ...): the least of Z w."""
@@ -127,8 +134,7 @@ class Problem(Data):
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
-        s, g = self.pull(self.predictor(u))
-        v = np.exp(s) * g
+        v = self.slope(self.predictor(u))
         return np.asarray(v if self.model.linear else self.model.pull(u, v))
 
 

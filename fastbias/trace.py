@@ -125,9 +125,9 @@ class Trace:
         w, goal = self.w.reshape(len(self), -1), goal.ravel()
         if direction:
             with np.errstate(invalid="ignore", divide="ignore"):
-                w = w / np.abs(w).max(axis=1, keepdims=True)   # (whose squares fit float64)
-                w, goal = w / np.linalg.norm(w, axis=1, keepdims=True), goal / np.linalg.norm(goal)
-        return lengths(w - goal)
+                w, goal = (x / lengths(x)[:, None] for x in (w, goal[None]))
+        with np.errstate(over="ignore"):
+            return lengths(w - goal)
 
     def margin(self, norm: Norm = norms.l2) -> np.ndarray:
         """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm of ``fb.norms``; NaN where w = 0.

@@ -397,7 +397,7 @@ def test_ctrl_c_is_answered_at_once_where_the_geometry_is_dear():
 
 def test_a_callback_may_not_run_the_plan_and_does_not_hide_how_a_run_ended():
     plan = new()
-    with pytest.raises(RuntimeError, match="within its own callback"):
+    with pytest.raises(ValueError, match="within its own callback"):
         plan.run(10, callback=lambda p: p.run(1))
     plan.run(10)
     E = fb.data.example(2)

@@ -69,6 +69,7 @@ class Method:
 
     def on(self, shape: tuple[int, ...]) -> Method:
         """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
+        shape = checks.shape("shape", shape)
         if self.shaped is None:
             return self
         made = replace(self, geometry=self.shaped(shape), shaped=None)

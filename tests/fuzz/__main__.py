@@ -42,7 +42,7 @@ def one(seed: int, folder: Path, show: bool = False) -> dict[str, Any]:
     began, said = time.process_time(), None           # of this process alone: others may share its cores
     call = result = error = None
     caught: list[str] = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.chdir(folder):     # junk may be taken for the name of a file
         warnings.simplefilter("always")
         warnings.showwarning = lambda *told, **_: caught.append(oracles.leaked(*told))
         try:
