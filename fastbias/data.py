@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import numbers
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -224,9 +225,10 @@ def example(number: int) -> Dataset:
 
     Examples 2 and 3: x = (1, 2), y = 1. Example 4: x₁ = (1, 1, 1), y₁ = 1, x₂ = (1, 2, 0), y₂ = 10.
     """
-    if number in (2, 3):
+    known = number if isinstance(number, numbers.Real) else 0
+    if known in (2, 3):
         X, y = [[1.0, 2.0]], [1.0]
-    elif number == 4:
+    elif known == 4:
         X, y = [[1.0, 1.0, 1.0], [1.0, 2.0, 0.0]], [1.0, 10.0]
     else:
         raise ValueError(f"number must be 2, 3 or 4, got {checks.short(number)}")

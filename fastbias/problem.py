@@ -201,10 +201,8 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     if not isinstance(method, Method):
         raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
                         f"got {checks.short(method)}")
-    if (isinstance(model, str) and callable(getattr(models, model, None))) or model in (
-            getattr(models, name) for name in models.__all__ if name != "Model"
-            and not isinstance(getattr(models, name), Model)):
-        name = model if isinstance(model, str) else model.__name__
+    makers = [name for name in models.__all__ if name != "Model" and not isinstance(getattr(models, name), Model)]
+    for name in (name for name in makers if model is getattr(models, name) or (isinstance(model, str) and model == name)):
         raise TypeError(f"model must be a Model, got the function that makes one: call it, fb.models.{name}(...)")
     model = checks.one_of("model", model, models, Model)
     g = method.geometry

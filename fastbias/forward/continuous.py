@@ -257,6 +257,9 @@ class _Legs:
         if self.calls > CALLS:
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its direction is too rough "
                                   f"there ({CALLS} evaluations); give a finite time, or finite steps")
+        if not np.isfinite(x).all():
+            raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its state left what float64 "
+                                  "can hold")
         return self.way.field(self.t + t, x)
 
     def run(self, x: np.ndarray, span: float) -> np.ndarray:

@@ -35,6 +35,13 @@ def plan():
     (lambda: fb.Plan([[1e270]], [1.0], loss="squared", method=GD).flow(), ArithmeticError, "faster than float64"),
     (lambda: fb.Plan([[1e-270]], [1.0], loss="squared", method=GD).flow(), ArithmeticError, "longer than float64"),
     (lambda: plan().run(3, callback=lambda p: p.run(1)), ValueError, "from within its own callback"),
+    (lambda: fb.data.example(np.arange(3)), ValueError, "number must be 2, 3 or 4"),
+    (lambda: fb.Plan([[1.0]], [1.0], loss="squared", method=GD, model=np.array([])), TypeError, "model must be"),
+    (lambda: fb.Plan([[1.0]], [1.0], loss="squared", method=GD, model=fb.models.diagonal), TypeError, "call it, fb.models.d"),
+    (lambda: fb.Plan([[1.0]], [1.0], loss="squared", method=GD, model="diagonal"), TypeError, "call it, fb.models.diagonal"),
+    (lambda: plan().fast_forward(30, record=2**40), ValueError, "record must make arrays that fit"),
+    (lambda: plan().fast_forward(30, record=[1, [2]]), ValueError, "record must be a whole number or"),
+    (lambda: plan().fast_forward(30, record="x"), TypeError, "record must be a whole number or"),
     (lambda: plan().run(3).plot(ax=[1]), TypeError, r"ax must be a matplotlib Axes, got \[1\]"),
 ])
 def test_refused_in_one_sentence(call, error, words):
