@@ -315,7 +315,8 @@ class Trace:
         if loss is None:
             labels = checks.named_values("y", y)
             two = labels.dtype.kind not in "iuf" or bool((np.abs(labels.astype(float)) == 1).all())
-            loss = "cross_entropy" if rows.ndim == np.ndim(X) + 1 else "logistic" if two else "squared"
+            many = rows.ndim > checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3)).ndim
+            loss = "cross_entropy" if many else "logistic" if two else "squared"
         data = gather(X, y, loss)
         if data.loss.classes and data.classes is not None and data.classes.size < rows.shape[1]:
             data = gather(X, y, loss, np.arange(rows.shape[1]))          # some classes have no samples: they are numbers

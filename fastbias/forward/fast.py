@@ -16,6 +16,7 @@ from fastbias.forward.march import Stalled
 from fastbias.limits import NoTheorem
 from fastbias.margins import separate
 from fastbias.problem import Problem, Reached
+from fastbias.sizes import row_lengths
 from fastbias.trace import Trace
 
 __all__ = ["fast_forward"]
@@ -113,8 +114,8 @@ def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
 def _inseparable(problem: Problem) -> str:
     """What runs do on data that are not separable, as two linear programs tell: overlap (λ > 0), or a direction Zu ≥ 0."""
     rest = ", so the loss does not go to 0 and there is nothing to fast-forward"
-    lengths = np.linalg.norm(problem.Z, axis=1)
-    Z = problem.Z[lengths > 0] / lengths[lengths > 0, None]
+    Z = problem.Z[problem.Z.any(axis=1)]
+    Z = Z / row_lengths(Z)[:, None]
     N, d = Z.shape
     if not (problem.loss.convex and problem.model.linear and N):
         return rest

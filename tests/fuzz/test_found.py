@@ -1,5 +1,7 @@
 """What random calls found, each kept by its call, since seeds move."""
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,13 @@ GD = fb.methods.gradient_descent(0.1)
 
 def plan():
     return fb.Plan([[1.0, 2.0]], [1.0], loss="squared", method=GD)
+
+
+def table(kind, **options):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"table.{kind}")
+        np.savez(path, X=np.eye(2), y=np.ones(2)) if kind == "npz" else Path(path).write_text("1,2\n3,4\n")
+        return fb.data.read(path, **options)
 
 
 @pytest.mark.parametrize(("call", "error", "words"), [
@@ -37,11 +46,16 @@ def plan():
     (lambda: plan().run(3, callback=lambda p: p.run(1)), ValueError, "from within its own callback"),
     (lambda: fb.data.example(np.arange(3)), ValueError, "number must be 2, 3 or 4"),
     (lambda: fb.Plan([[1.0]], [1.0], loss="squared", method=GD, model=np.array([])), TypeError, "model must be"),
-    (lambda: fb.Plan([[1.0]], [1.0], loss="squared", method=GD, model=fb.models.diagonal), TypeError, "call it, fb.models.d"),
+    (lambda: fb.Plan([[1.0]], [1.0], loss="squared", method=GD, model=fb.models.diagonal), TypeError, "call it, fb"),
     (lambda: fb.Plan([[1.0]], [1.0], loss="squared", method=GD, model="diagonal"), TypeError, "call it, fb.models.diagonal"),
     (lambda: plan().fast_forward(30, record=2**40), ValueError, "record must make arrays that fit"),
     (lambda: plan().fast_forward(30, record=[1, [2]]), ValueError, "record must be a whole number or"),
     (lambda: plan().fast_forward(30, record="x"), TypeError, "record must be a whole number or"),
+    (lambda: fb.l1_path([[1.0]], [1.0], [1, [2]]), (TypeError, ValueError), "lambdas must be"),
+    (lambda: fb.Trace.from_arrays([1, [2]], [1.0], [0], [[1.0]]), ValueError, r"X must be an \(N, d\)"),
+    (lambda: table("csv", header=np.array([])), TypeError, "header must be True, False or None"),
+    (lambda: table("csv", drop=np.array(1.0)), TypeError, "drop must be a column's name or index"),
+    (lambda: table("npz", target=np.zeros((2, 0))), ValueError, "target must be the name of an array"),
     (lambda: plan().run(3).plot(ax=[1]), TypeError, r"ax must be a matplotlib Axes, got \[1\]"),
 ])
 def test_refused_in_one_sentence(call, error, words):
