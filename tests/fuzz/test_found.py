@@ -1,4 +1,5 @@
 """What random calls found, each kept by its call, since seeds move."""
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -56,6 +57,8 @@ def table(kind, **options):
     (lambda: table("csv", header=np.array([])), TypeError, "header must be True, False or None"),
     (lambda: table("csv", drop=np.array(1.0)), TypeError, "drop must be a column's name or index"),
     (lambda: table("npz", target=np.zeros((2, 0))), ValueError, "target must be the name of an array"),
+    (lambda: dataclasses.replace(GD, decay=object()), TypeError, "decay must be a finite number >= 0"),
+    (lambda: dataclasses.replace(GD, constraint="xy"), TypeError, "constraint must be a pair"),
     (lambda: plan().run(3).plot(ax=[1]), TypeError, r"ax must be a matplotlib Axes, got \[1\]"),
 ])
 def test_refused_in_one_sentence(call, error, words):
