@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import numbers
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     path = Path(checks.filename("path", path))
     if labels is not None:
         checks.name("labels", labels, LABELS)
+    if header is not None and header is not True and header is not False:
+        raise TypeError(f"header must be True, False or None, got {checks.short(header)}")
     if path.suffix == ".npz":
         if header is not None or _as_list(drop):
             raise ValueError(f"header and drop are for CSV files, got them with {path.name}")
@@ -100,8 +103,6 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     width = len(rows[0])
     names = [c.strip() for c in rows[0]] if header else [f"x{j}" for j in range(width)]
     body = rows[1:] if header else rows
-    if header is not True and header is not False:
-        raise TypeError(f"header must be True, False or None, got {checks.short(header)}")
     if width < 2 and any(mark in rows[0][0] for mark in ";\t"):
         raise ValueError(f"{path.name} must be separated by commas, got other separators in its first line")
     if not body or width < 2:
@@ -170,7 +171,7 @@ def _rows(path: Path, most: int | None = None) -> tuple[list[int], list[list[str
 
 def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
     name = target if isinstance(target, str) else "y"
-    if target != -1 and not isinstance(target, str):
+    if not (isinstance(target, str) or (isinstance(target, numbers.Integral) and target == -1)):
         raise ValueError(f"target must be the name of an array for {path.name}, got {checks.short(target)}")
     arrays = files.read(path, "a whole NPZ file", ("X", name))
     X, raw = checks.array("X", arrays["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), arrays[name]
@@ -204,7 +205,7 @@ def _column(label: str, which: str | int, names: list[str]) -> int:
 def _as_list(columns: Any) -> list[Any]:
     if columns is None or isinstance(columns, (str, int)):
         return [] if columns is None else [columns]
-    if not hasattr(columns, "__iter__"):
+    if not hasattr(columns, "__iter__") or getattr(columns, "ndim", 1) == 0:
         raise TypeError(f"drop must be a column's name or index, or a list of them, got {checks.short(columns)}")
     return list(columns)
 
@@ -224,9 +225,10 @@ def example(number: int) -> Dataset:
 
     Examples 2 and 3: x = (1, 2), y = 1. Example 4: x₁ = (1, 1, 1), y₁ = 1, x₂ = (1, 2, 0), y₂ = 10.
     """
-    if number in (2, 3):
+    known = number if isinstance(number, numbers.Real) else 0
+    if known in (2, 3):
         X, y = [[1.0, 2.0]], [1.0]
-    elif number == 4:
+    elif known == 4:
         X, y = [[1.0, 1.0, 1.0], [1.0, 2.0, 0.0]], [1.0, 10.0]
     else:
         raise ValueError(f"number must be 2, 3 or 4, got {checks.short(number)}")

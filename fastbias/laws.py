@@ -86,7 +86,7 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
     trial = next((laws for kind, laws in _LAWS.items() if isinstance(piece, kind)), None)
     if trial is None:
         raise TypeError(f"piece must be a Norm, Potential, Loss, Model, Method or StepRule, got {checks.short(piece)}")
-    return _held(piece, (trial, _faces), size, trials, np.random.default_rng(rng))
+    return _held(piece, (trial, _faces), size, trials, checks.generator("rng", rng))
 
 
 def _length(piece: Any) -> int | None:

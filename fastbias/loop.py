@@ -237,7 +237,9 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: i
             else:
                 _lookahead(u, state, 0.0, at)
                 if not linear:
-                    forward(params.model, at, w)
+                    status = forward(params.model, at, w)
+                    if status != OK:
+                        break
                 if not products(packed, N, d, K, w8, p8, control):
                     break
                 log_loss = value(loss, p, y)
@@ -275,7 +277,9 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: i
         else:
             _lookahead(u, state, c, at)
             if not linear:
-                forward(params.model, at, w)
+                status = forward(params.model, at, w)
+                if status != OK:
+                    break
             if batch > 0:
                 drawn = sample(params.sample, k, order)
                 if not _drawn(order, drawn, batch, N):
@@ -304,8 +308,9 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: i
                     log_loss_u[row] = log_loss
                     control[ROW] = row + 1
             if not linear:
-                pullback(params.model, at, v, g)
-
+                status = pullback(params.model, at, v, g)
+                if status != OK:
+                    break
             status = direction(geometry, params.method, k, s, g, u, state, move)
             if status != OK:
                 break

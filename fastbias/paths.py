@@ -81,7 +81,7 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
     if not top < np.inf:
         raise ValueError("X, y must be of sizes at which λ_max = 2‖Xᵀy‖_∞ fits into float64, "
                          f"got |x| up to {largest:.3g} and |y| up to {unit:.3g}")
-    if np.ndim(lambdas) == 0:
+    if not isinstance(lambdas, (list, tuple)) and np.ndim(lambdas) == 0:
         count = checks.whole("lambdas", lambdas, least=2)
         if count * X.shape[1] > MOST:
             raise ValueError(f"lambdas must be so few that the path fits into memory, got {count} of {X.shape[1]} "

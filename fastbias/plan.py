@@ -147,7 +147,7 @@ class Plan:
             Where the last save failed; ``plan.trace`` holds what was to be returned.
         """
         if self._running:
-            raise RuntimeError("plan.run must not be called from within its own callback")
+            raise ValueError("plan.run must not be called from within its own callback")
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
         rows = recording.rows(record, self.t, stop, self.problem.start.size + 1)
         log_target = -np.inf if until is None else checks.number("until", until)

@@ -67,8 +67,15 @@ class Data:
 
     def pull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
         """Return s and g (size,) with −∇L(w) = e^s g."""
-        s, q = self.loss.scaled(self.predictions(w), self.y)
-        return s, np.asarray((q.reshape(self.outputs, -1) @ self.X).ravel())
+        with np.errstate(over="ignore", invalid="ignore"):
+            s, q = self.loss.scaled(self.predictions(w), self.y)
+            return s, np.asarray((q.reshape(self.outputs, -1) @ self.X).ravel())
+
+    def slope(self, w: np.ndarray) -> np.ndarray:
+        """Return −∇L(w) (size,), infinite or NaN where it is beyond float64."""
+        s, g = self.pull(w)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.exp(s) * g)
 
     def margins(self, w: np.ndarray) -> np.ndarray:
         """Return the least margin (T,) of each of the predictors w (T, ...): the least of Z w."""
@@ -127,8 +134,7 @@ class Problem(Data):
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
-        s, g = self.pull(self.predictor(u))
-        v = np.exp(s) * g
+        v = self.slope(self.predictor(u))
         return np.asarray(v if self.model.linear else self.model.pull(u, v))
 
 
@@ -195,10 +201,8 @@ def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Prob
     if not isinstance(method, Method):
         raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
                         f"got {checks.short(method)}")
-    if (isinstance(model, str) and callable(getattr(models, model, None))) or model in (
-            getattr(models, name) for name in models.__all__ if name != "Model"
-            and not isinstance(getattr(models, name), Model)):
-        name = model if isinstance(model, str) else model.__name__
+    makers = [name for name in models.__all__ if name != "Model" and not isinstance(getattr(models, name), Model)]
+    for name in (name for name in makers if model is getattr(models, name) or (isinstance(model, str) and model == name)):
         raise TypeError(f"model must be a Model, got the function that makes one: call it, fb.models.{name}(...)")
     model = checks.one_of("model", model, models, Model)
     g = method.geometry

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbias import checks
 
-__all__ = ["rows"]
+__all__ = ["counted", "rows"]
 
 
 def rows(record: Any, begin: int, stop: int, entries: int) -> np.ndarray:
@@ -18,7 +18,7 @@ def rows(record: Any, begin: int, stop: int, entries: int) -> np.ndarray:
         record = 200
     if isinstance(record, (bool, str, bytes, dict)):
         raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
-    if isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0):
+    if counted(record):
         count = checks.whole("record", record, least=2)
         checks.fits("record", record, min(count, stop - begin + 1), entries)
         inner = log_spaced(begin, stop, count)
@@ -30,6 +30,11 @@ def rows(record: Any, begin: int, stop: int, entries: int) -> np.ndarray:
         inner = wanted.astype(np.int64)
     inner = np.unique(inner[(inner > begin) & (inner < stop)])
     return np.concatenate([[begin], inner, [stop] if stop > begin else []]).astype(np.int64)
+
+
+def counted(record: Any) -> bool:
+    """Whether ``record`` says how many rows there are to be, not which."""
+    return isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0)
 
 
 @lru_cache(maxsize=64)                                    # the runs of a sweep ask for the same

@@ -125,9 +125,9 @@ class Trace:
         w, goal = self.w.reshape(len(self), -1), goal.ravel()
         if direction:
             with np.errstate(invalid="ignore", divide="ignore"):
-                w = w / np.abs(w).max(axis=1, keepdims=True)   # (whose squares fit float64)
-                w, goal = w / np.linalg.norm(w, axis=1, keepdims=True), goal / np.linalg.norm(goal)
-        return lengths(w - goal)
+                w, goal = (x / lengths(x)[:, None] for x in (w, goal[None]))
+        with np.errstate(over="ignore"):
+            return lengths(w - goal)
 
     def margin(self, norm: Norm = norms.l2) -> np.ndarray:
         """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm of ``fb.norms``; NaN where w = 0.
@@ -315,7 +315,8 @@ class Trace:
         if loss is None:
             labels = checks.named_values("y", y)
             two = labels.dtype.kind not in "iuf" or bool((np.abs(labels.astype(float)) == 1).all())
-            loss = "cross_entropy" if rows.ndim == np.ndim(X) + 1 else "logistic" if two else "squared"
+            many = rows.ndim > checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3)).ndim
+            loss = "cross_entropy" if many else "logistic" if two else "squared"
         data = gather(X, y, loss)
         if data.loss.classes and data.classes is not None and data.classes.size < rows.shape[1]:
             data = gather(X, y, loss, np.arange(rows.shape[1]))          # some classes have no samples: they are numbers

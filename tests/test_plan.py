@@ -350,6 +350,28 @@ def test_a_models_pullback_is_used():
         fb.Plan(X, y, loss="squared", method=m.gradient_descent(ETA), model=square)
 
 
+@pytest.mark.parametrize("bounds", [(0.7, 9.0), (9.0, 0.7)], ids=["forward", "pullback"])
+def test_a_run_ends_where_its_model_says_that_it_ends(bounds):
+    @fb.piece(fb.abi.MAP)
+    def forward(params, u, w):
+        for i in range(u.size):
+            w[i] = u[i] * u[i]
+        return 2 if u[0] > params[0] else 0
+
+    @fb.piece(fb.abi.MAP_AT)
+    def pullback(params, u, v, out):
+        for i in range(u.size):
+            out[i] = 2 * u[i] * v[i]
+        return 2 if u[0] > params[1] else 0
+
+    square = fb.models.Model("square", forward, pullback, params=np.array(bounds))
+    plan = fb.Plan([[1.0, 0.5]], [2.0], loss="squared", method=m.gradient_descent(0.01), model=square, start=[0.5, 0.5])
+    with pytest.raises(fb.RunStopped, match="left the domain"):
+        plan.run(100)
+    assert 0 < plan.t < 100
+    assert plan.u[0] > 0.7
+
+
 def test_a_second_ctrl_c_does_not_leave_the_loop_writing(monkeypatch):
     """The step under way is slow and cannot be hurried: run() returns only once the loop has stopped."""
     @fb.piece(fb.abi.MAP)
@@ -397,7 +419,7 @@ def test_ctrl_c_is_answered_at_once_where_the_geometry_is_dear():
 
 def test_a_callback_may_not_run_the_plan_and_does_not_hide_how_a_run_ended():
     plan = new()
-    with pytest.raises(RuntimeError, match="within its own callback"):
+    with pytest.raises(ValueError, match="within its own callback"):
         plan.run(10, callback=lambda p: p.run(1))
     plan.run(10)
     E = fb.data.example(2)

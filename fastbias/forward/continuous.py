@@ -108,7 +108,9 @@ class _Way:
 def _apart(problem: Problem, way: _Way, one: np.ndarray, other: np.ndarray) -> float:
     """How far the predictors of two states are apart, relatively to the larger of them and of what is asked of them."""
     w, v = problem.predictor(np.array([way.u(one), way.u(other)]))
-    return float(np.abs(w - v).max() / max(float(np.abs(w).max()), _size(problem) ** max(problem.model.degree, 1)))
+    with np.errstate(over="ignore"):
+        asked = np.float64(_size(problem)) ** max(problem.model.degree, 1)
+        return float(np.abs(w - v).max() / max(np.abs(w).max(), asked))
 
 
 def _on_constraint(problem: Problem) -> Problem:
@@ -167,17 +169,15 @@ def _way(problem: Problem) -> _Way:
         return _Way(lambda t, u: problem.descent(u) - method.decay * u, lambda u: u, start)
 
     def rate(t: float, at: np.ndarray) -> np.ndarray:
-        s, v = problem.pull(problem.predictor(x.u(at)))
-        return x.rate(at, np.exp(s) * v)
+        return x.rate(at, problem.slope(problem.predictor(x.u(at))))
     return _Way(rate, x.u, x.start, own=True)
 
 
 def _follow(problem: Problem, way: _Way, time: float, rtol: float, sharp: float) -> tuple[np.ndarray, np.ndarray]:
     """Times and coordinates along a flow, to a time or to rest; what rests is judged by rtol, integrated by ``sharp``."""
     linear, forever = problem.model.linear, time == np.inf
-    degree, size = max(problem.model.degree, 1), _size(problem)
-    rate = size ** (2 * degree - 2) if degree > 1 else max(1.0, float(np.abs(problem.start).max()))
-    span = 1.0 / (2.0 * problem.spread ** 2 * rate) if forever else time
+    size, first = _size(problem), _first(problem)
+    span = first if forever else time
     log_floor = _log_floor(problem, rtol)
     legs = _Legs(problem, way, sharp, rtol * size * 1e-4 if linear else None)
     legs.shaken = np.random.default_rng(0) if sharp > rtol else None
@@ -204,6 +204,20 @@ def _follow(problem: Problem, way: _Way, time: float, rtol: float, sharp: float)
     return np.array(legs.times), np.array(legs.states)
 
 
+def _first(problem: Problem) -> float:
+    """How long the first window of a flow to its end is: what motion at the scale of the data takes, infinite where
+    that is beyond float64; ArithmeticError where it is so short that nothing could follow it.
+    """
+    degree = max(problem.model.degree, 1)
+    with np.errstate(all="ignore"):
+        rate = np.float64(_size(problem)) ** (2 * degree - 2) if degree > 1 else max(1.0, np.abs(problem.start).max())
+        span = 1.0 / (2.0 * np.float64(problem.spread) ** 2 * rate)
+    if not span > 0:
+        raise ArithmeticError(f"the flow could not be followed: with an X of size {problem.spread:.3g} its motion is "
+                              "faster than float64 can tell")
+    return float(span)
+
+
 def _size(problem: Problem) -> float:
     """The size that parameters have in the end: that of the start, or what the targets ask for."""
     degree = max(problem.model.degree, 1)
@@ -222,9 +236,9 @@ def _waiting(problem: Problem, way: _Way, u: np.ndarray) -> float:
     raised = np.sign(u) * np.maximum(np.abs(u) / size, TINY)
     pushes, real = [], np.zeros_like(u)
     for at in (problem.start, u):
-        s, v = problem.pull(problem.predictor(at))
-        pushes.append(problem.model.pull(raised, np.exp(s) * v))
-        real = problem.model.pull(u, np.exp(s) * v)
+        v = problem.slope(problem.predictor(at))
+        pushes.append(problem.model.pull(raised, v))
+        real = problem.model.pull(u, v)
     waits = (np.abs(u) < TINY * size) & (pushes[1] * np.sign(u) > 1e-6 * np.abs(pushes[0]).max())
     return max(float((real[waits] / u[waits]).max()), 1e-300) if waits.any() else 0.0
 
@@ -246,6 +260,9 @@ class _Legs:
         if self.calls > CALLS:
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its direction is too rough "
                                   f"there ({CALLS} evaluations); give a finite time, or finite steps")
+        if not np.isfinite(x).all():
+            raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its state left what float64 "
+                                  "can hold")
         return self.way.field(self.t + t, x)
 
     def run(self, x: np.ndarray, span: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, foreign
+from fastbias import checks, foreign, recording
 from fastbias.abi import Status
 from fastbias.forward import linear
 from fastbias.forward.base import FAR, FAR_RTOL, Field
@@ -16,6 +16,7 @@ from fastbias.forward.march import Stalled
 from fastbias.limits import NoTheorem
 from fastbias.margins import separate
 from fastbias.problem import Problem, Reached
+from fastbias.sizes import row_lengths
 from fastbias.trace import Trace
 
 __all__ = ["fast_forward"]
@@ -45,7 +46,7 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
     end = checks.number("log_t", log_t, above=0)
     if here.t > 0 and np.log(here.t) > end:
         raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
-    rows = _rows(record, end, here.t)
+    rows = _rows(record, end, here.t, here.u.size)
     if problem.loss.kind == "root":
         why = linear.covers(problem)
         if why is not None:
@@ -113,8 +114,8 @@ def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
 def _inseparable(problem: Problem) -> str:
     """What runs do on data that are not separable, as two linear programs tell: overlap (λ > 0), or a direction Zu ≥ 0."""
     rest = ", so the loss does not go to 0 and there is nothing to fast-forward"
-    lengths = np.linalg.norm(problem.Z, axis=1)
-    Z = problem.Z[lengths > 0] / lengths[lengths > 0, None]
+    Z = problem.Z[problem.Z.any(axis=1)]
+    Z = Z / row_lengths(Z)[:, None]
     N, d = Z.shape
     if not (problem.loss.convex and problem.model.linear and N):
         return rest
@@ -155,11 +156,14 @@ def _rounding(size: np.ndarray, rows: np.ndarray, law: tuple[float, float]) -> n
     return np.asarray(EPS * size * (16.0 + steps))
 
 
-def _rows(record: Any, end: float, t: int) -> np.ndarray:
-    """Log t of the rows asked for, from where the plan stands (t ≥ 1) to ``end``; on whole steps, each once."""
+def _rows(record: Any, end: float, t: int, entries: int) -> np.ndarray:
+    """Log t of the rows asked for, of so many numbers, from where the plan stands (t ≥ 1) to ``end``; on whole steps, each
+    once.
+    """
     count, begin = ROWS if record is None else record, float(np.log(max(t, 1)))
-    if np.ndim(count) == 0:
+    if recording.counted(count):
         whole = checks.whole("record", count, least=1)
+        checks.fits("record", count, whole, entries)
         rows = np.append(np.geomspace(max(begin, min(0.5, end)), end, whole)[:-1], end) if whole > 1 else np.array([end])
         rows = np.append(begin, rows) if whole > 1 else rows
     else:

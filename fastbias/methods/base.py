@@ -57,6 +57,9 @@ class Method:
             object.__setattr__(self, label, checks.steps(label, getattr(self, label)))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "scratch", checks.whole("scratch", self.scratch))
+        object.__setattr__(self, "decay", checks.number("decay", self.decay, least=0))
+        if self.constraint is not None:
+            object.__setattr__(self, "constraint", checks.equations("constraint", self.constraint))
         checks.fields("Method", self, texts=("name", "family"), calls=("shaped", "measured"),
                       flags=("primal", "unscaled", "draws", "aged"))
         if not callable(self.begin):
@@ -69,6 +72,7 @@ class Method:
 
     def on(self, shape: tuple[int, ...]) -> Method:
         """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
+        shape = checks.shape("shape", shape)
         if self.shaped is None:
             return self
         made = replace(self, geometry=self.shaped(shape), shaped=None)

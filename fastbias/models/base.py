@@ -1,6 +1,7 @@
 """What a model is: F and its pullback, and what is known of it: layers, degree, starts, penalty, invariants, bias."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -137,7 +138,7 @@ class Model:
         self._fits(u.size, d)
         out, at = [], 0
         for shape in [(u.size,)] if self.layers is None else self.layers(d):
-            size = int(np.prod(shape))
+            size = math.prod(shape)
             out.append(u[at:at + size].reshape(shape))
             at += size
         return out
@@ -216,6 +217,8 @@ class Model:
         size = self.length if size is None else checks.whole("size", size, least=1)
         if self.length not in (None, size):
             raise ValueError(f"size must be {self.length}, the only one of the {self.name} model, got {size}")
+        if size is not None:
+            checks.fits("size", size, self.parameters(size))
         if draws is not None and size is not None:
             return scale * draws.normal(size=self.parameters(size))
         waiting = Start(self, scale, int(draws.integers(2 ** 53)) if draws is not None and draws is rng else rng)

@@ -1,6 +1,7 @@
 """Models made of matrices: W = UUᵀ (eqs. 17 – 19), W = UVᵀ (eq. 16), and deep linear networks with one output."""
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -313,7 +314,7 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
         return [(d,)] if L == 1 else [(wide, d), *[(wide, wide)] * (L - 2), (wide,)]
 
     return Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain, _chain_pullback,
-                 lambda d: sum(int(np.prod(shape)) for shape in layers(d)), params=np.array([float(L), k]), degree=L,
+                 lambda d: sum(math.prod(shape) for shape in layers(d)), params=np.array([float(L), k]), degree=L,
                  layers=layers,
                  identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1 else np.full(s, scale)
                                                            for s in layers(d)]),

@@ -115,16 +115,25 @@ class Potential:
 
     def start(self, d: int) -> np.ndarray:
         """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential."""
-        return self.to_primal(np.zeros(checks.whole("d", d, least=1)))
+        d = checks.whole("d", d, least=1)
+        checks.fits("d", d, d)
+        return self.to_primal(np.zeros(d))
 
-    def project(self, A: np.ndarray, b: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, A: Any, b: Any, z0: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
 
         For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν);
         with rows of length one, dependent rows left out. It certifies nothing: `fastbias.bregman_projection` does.
         """
-        lengths = row_lengths(A)
+        A = checks.floats("A", A, "a (k, d) array", 2)
+        b, z0 = checks.floats("b", b, "a (k,) array", 1), checks.floats("z0", z0, "a (d,) array", 1)
+        if A.shape != (b.size, z0.size) or self.size not in (None, z0.size):
+            raise ValueError(f"A must have the shape ({b.size}, {self.size or z0.size}) of b and z0 in the {self.name} "
+                             f"potential, got {A.shape}")
         what = f"the projection in the {self.name} potential"
+        if not (np.isfinite(A).all() and np.isfinite(z0).all()):
+            raise foreign.Unsolved(f"{what} could not be found: it is asked of numbers that are not finite")
+        lengths = row_lengths(A)
         try:
             with foreign.guarded(what):
                 rows = independent_rows(A / lengths[:, None])

@@ -42,7 +42,7 @@ def one(seed: int, folder: Path, show: bool = False) -> dict[str, Any]:
     began, said = time.process_time(), None           # of this process alone: others may share its cores
     call = result = error = None
     caught: list[str] = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.chdir(folder):     # junk may be taken for the name of a file
         warnings.simplefilter("always")
         warnings.showwarning = lambda *told, **_: caught.append(oracles.leaked(*told))
         try:
@@ -84,6 +84,8 @@ def child(seeds: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     last = os.open(os.environ["FUZZ_LAST_WORDS"], os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     faulthandler.enable(last)
+    from fastbias.forward import continuous
+    continuous.CALLS = 30_000                                 # a flow that gives up is to do so soon: here many do
     for seed in seeds:
         print(json.dumps({"begin": seed}), file=out)
         faulthandler.dump_traceback_later(HANG, exit=True, file=last)

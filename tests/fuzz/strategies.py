@@ -7,6 +7,7 @@ without a strategy makes a test fail; write a line for it here.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -368,7 +369,8 @@ BENT: tuple[Callable[[np.ndarray, int], Any], ...] = (
 def bent(value: Any, c: Case) -> Any:
     """A value near a good one: of another type, order, shape, size; or junk."""
     if isinstance(value, np.ndarray) and value.ndim and c.rng.random() < 0.7:
-        with np.errstate(all="ignore"), suppress(TypeError):             # not all can be done with all types
+        with np.errstate(all="ignore"), warnings.catch_warnings(), suppress(TypeError):     # not all goes with all types
+            warnings.simplefilter("ignore")
             return c.pick(BENT)(value, int(c.rng.integers(99)))
     if isinstance(value, (tuple, list)) and value and c.rng.random() < 0.5:
         i = int(c.rng.integers(len(value)))
