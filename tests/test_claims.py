@@ -119,6 +119,7 @@ def test_sigmoid_needs_a_loss_under_that_of_one_wrong_sample():
     assert not any("log ℓ(0)" in h.statement for h in limit(m.gradient_descent(0.01)).hypotheses)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "loss", "known"), [
     (m.gradient_descent(0.01), "exponential", True), (m.gradient_descent(10.0), "exponential", None),
     (m.gradient_descent(0.1), "logistic", True), (m.gradient_descent(S.power(0.1, 1.0)), "logistic", True),

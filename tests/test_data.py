@@ -195,6 +195,7 @@ def test_labelled_data_on_the_command_line(table, capsys):
     assert "labels must have two values for the logistic loss, got {0, 1, 2}" in err
 
 
+@pytest.mark.long
 def test_numeric_headers_and_tall_tables(table, capsys, tmp_path):
     path = table("2019,2020,2021\n1,2,3\n4,5,6\n")
     code, text, _ = command(capsys, "run", path, "--header", "--target", "2020", "--loss", "squared", "--method", "gradient")

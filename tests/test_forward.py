@@ -273,6 +273,7 @@ def test_what_has_no_field_is_refused_with_the_reason(method, loss, words):
         fb.Plan(X, y, loss=loss, method=method).fast_forward(100)
 
 
+@pytest.mark.long
 def test_bad_arguments_and_data(monkeypatch):
     plan = fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.02))
     plan.run(100)
@@ -405,6 +406,7 @@ def test_exact_steps_that_end_early_are_told():
         fb.Plan([[100.0]], [1], loss="exponential", method=m.gradient_descent(1e307)).fast_forward(100)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_cosh_is_within_its_estimate_of_a_flow_in_w(seed):
     """Its dual variables grow exponentially, so errors of θ relative to the largest were errors of w at all: Radau in w."""

@@ -192,10 +192,11 @@ class Potential:
             return w, mu
         at, step = -float(np.log(far)), 0.0
         while True:
-            w, more = self._project_newton(V, here + np.exp(at) * way, z0 + (mu + step * rate) @ V)
+            target = here + np.exp(at) * way
+            w, more = self._project_newton(V, target, z0 + (mu + step * rate) @ V)
             mu, rate = mu + step * rate + more, rate + more / step if step else rate
-            if at >= 0 or not np.isfinite(mu).all():
-                return w, mu
+            if at >= 0 or not length(target - V @ w) <= 1e-3 * (length(target) + length(w)):
+                return w, mu                                 # there, or lost on the way
             step = min(-at, 2.0 * step if step and np.abs(more @ V).max() < 0.1 else 4.0)
             at = at + step if step < -at else 0.0
 
