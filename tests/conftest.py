@@ -1,4 +1,6 @@
 """Shared by all tests: hypothesis profile, and what a pass without the compiler leaves out."""
+import signal
+
 import numba
 import pytest
 from hypothesis import settings
@@ -7,6 +9,9 @@ settings.register_profile("fastbias", deadline=None, max_examples=25, derandomiz
 settings.load_profile("fastbias")
 
 JIT = not numba.config.DISABLE_JIT
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:      # a job that a shell put into the background: Ctrl-C is tested too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):

@@ -249,7 +249,7 @@ def test_features_of_sizes_without_digits_are_refused():
     with pytest.raises(ValueError, match="x must be of a size at which"):
         phi([[1e300, 1e300]])
     assert phi.kernel([[1e300, 0]], [[0, 1e300], [1e300, 0]]).tolist() == [[0.0, 0.5]]
-    with pytest.raises(ValueError, match="d must .*fit into .*memory"):
+    with pytest.raises(ValueError, match="must make arrays that fit into"):
         fb.features.random_fourier(2, 2 ** 40)
     with pytest.raises(ValueError, match="gamma must be"):
         fb.features.random_fourier(2, 3, 1e308)

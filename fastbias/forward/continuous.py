@@ -141,15 +141,18 @@ def _way(problem: Problem) -> _Way:
         if affine is None:
             return _Way(lambda t, z: problem.descent(g.to_primal(z)), g.to_primal, g.to_dual(start))
         Q, c = affine
-        def back(z: np.ndarray) -> np.ndarray:
+
+        def project(z: np.ndarray) -> np.ndarray:
             return g.project(Q, c, z)[0]
 
         def along(t: float, z: np.ndarray) -> np.ndarray:
             w = np.maximum(g.to_primal(z), g.lower + 1e-300)
-            push = problem.descent(w)                          # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
             moves = np.array([g.solve(w, row) for row in Q])
-            return push - np.linalg.lstsq(moves @ Q.T, moves @ push, rcond=None)[0] @ Q
-        return _Way(along, back, g.to_dual(start))
+            back = np.linalg.pinv(moves @ Q.T)
+            w = np.maximum(w + back @ (c - Q @ w) @ moves, g.lower + 1e-300)     # what errors of z leave, by Newton
+            push = problem.descent(w)                          # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
+            return push - back @ (moves @ push) @ Q
+        return _Way(along, project, g.to_dual(start))
     if isinstance(g, Piece):
         def own_metric(t: float, u: np.ndarray) -> np.ndarray:
             out = np.empty_like(u)

@@ -194,12 +194,14 @@ def main() -> int:
     if options.label:
         from tests.fuzz.generator import target_of
         seeds = [s for s in seeds if re.search(options.label, target_of(s)[0])]
-    store = open(options.store, "a" if options.resume else "w", buffering=1) if options.store else None  # noqa: SIM115
+    if options.store and not options.resume:
+        Path(options.store).write_text("")
 
     def report(record: dict[str, Any]) -> None:
         records.append(record)
-        if store:
-            print(json.dumps(record), file=store)
+        if options.store:
+            with open(options.store, "a") as store:
+                print(json.dumps(record), file=store)
         if record["why"]:
             print(record["seed"], record["label"], *record["why"], flush=True)
     parent(seeds, report)
