@@ -30,6 +30,8 @@ __all__ = ["Law", "LawBroken", "check", "demand", "ours", "tail", "trusted"]
 SHARP = 1e-10     # identities, relative
 DIFFERENCE = 1e-5  # derivatives by central differences, relative
 HORIZON = 2e-2    # shapes of level sets as far out as float64 reaches, relative
+FAR = (1.0, 1e4, 1e8, 1e16, 1e50, 1e100)         # sizes of predictions at which what a loss declares is looked at
+SAME = 1e-9       # and what they may keep of that, however far out
 TAIL = np.array([30.0, 100.0, 300.0, 700.0])  # margins at which a tail is looked at
 TAIL_FAR = 1e-3   # what an exponential tail may still change by between the last two
 
@@ -105,7 +107,7 @@ def ours(piece: Any) -> bool:
 _BROKEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
-def trusted(piece: Norm | Potential | Loss) -> str:
+def trusted(piece: Norm | Potential | Loss | Model) -> str:
     """Empty for a piece that may be believed, else the sentence that says which of its laws it breaks.
 
     The library's own are (the tests hold them to their laws); those of a user are held to all but their convex face, once.
@@ -113,8 +115,8 @@ def trusted(piece: Norm | Potential | Loss) -> str:
     if ours(piece):
         return ""
     if piece not in _BROKEN:
-        trial: Any = {Norm: _norm, Potential: _potential, Loss: _loss}[next(
-            kind for kind in (Norm, Potential, Loss) if isinstance(piece, kind))]
+        trial: Any = {Norm: _norm, Potential: _potential, Loss: _loss, Model: _model}[next(
+            kind for kind in (Norm, Potential, Loss, Model) if isinstance(piece, kind))]
         own = _length(piece)
         _BROKEN[piece] = ""
         try:
@@ -256,20 +258,24 @@ def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[
     regular = bool((np.isfinite(flat) & (flat != 0)).all())
     yield "∇²ψ is singular at argmin ψ where degenerate is claimed", float(regular and psi.degenerate), 0.0, None
     if psi.horizon is not None:
-        balls = [_reach(psi, v) * float(np.linalg.norm(v, psi.horizon)) for v in (w, w2)]
-        yield "far level sets have the shape of the horizon that is claimed", _off(*balls), HORIZON, (w, w2)
+        off, half = (_off(*(_reach(psi, v, level) * float(np.linalg.norm(v, psi.horizon)) for v in (w, w2)))
+                     for level in (600.0, 300.0))
+        nearer = max(0.0, off - max(0.75 * half, SAME))      # one of about that shape would stay as far from it
+        yield "far level sets tend to the shape of the horizon that is claimed", off + nearer / SAME, HORIZON, (w, w2)
     if psi.quadratic:
         yield "∇ψ is linear where quadratic is claimed", _off(psi.to_dual(0.5 * (w + w2)), 0.5 * (z + z2), 1.0), SHARP, w
+    if psi.matrix is not None:
+        yield "∇ψ(w) = Dw for the matrix it claims", _off(z, psi.matrix(size) @ w), SHARP, w
 
 
-def _reach(psi: Potential, v: np.ndarray) -> float:
-    """The factor a at which ψ(a v) reaches e^600, by bisection of its logarithm."""
+def _reach(psi: Potential, v: np.ndarray, level: float) -> float:
+    """The factor a at which ψ(a v) reaches e^level, by bisection of its logarithm."""
     low, high = -700.0, 600.0
     for _ in range(60):
         middle = 0.5 * (low + high)
         with np.errstate(all="ignore"):
             value = psi(np.exp(middle) * v)
-        low, high = (middle, high) if np.isfinite(value) and np.log(max(value, 1e-300)) < 600 else (low, middle)
+        low, high = (middle, high) if np.isfinite(value) and np.log(max(value, 1e-300)) < level else (low, middle)
     return float(np.exp(low))
 
 
@@ -309,17 +315,23 @@ def _loss(loss: Loss, rng: np.random.Generator, size: int) -> Iterator[tuple[str
 
 def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray) -> Iterator[tuple[str, float, float, Any]]:
     """What a loss says of itself, at predictions of all sizes: its tail, convexity, and that it is quadratic."""
-    if loss.convex:
-        far = p * 10 ** rng.uniform(-1, 1.5)
-        other = far + rng.normal(size=p.size) * 10 ** rng.uniform(-1, 1.5)
-        (s, q), (s2, q2) = loss.scaled(far, y), loss.scaled(other, y)
-        top = max(s, s2)
-        terms = (np.exp(s - top) * q - np.exp(s2 - top) * q2) * (far - other)
-        rise = float(terms.sum() / max(np.abs(terms).sum(), 1e-300))
-        yield "ℓ is convex where that is claimed", max(0.0, rise), 1e-9, (far, y)
-    if loss.quadratic:
-        yield "ℓ(u, y) = (u − y)² where quadratic is claimed", max(
-            _off(loss.push(p, y), 2.0 * (y - p)), _off(np.exp(loss.log(p, y)), ((p - y) ** 2).sum())), SHARP, (p, y)
+    for size in FAR:
+        far = p * size * 10 ** rng.uniform(-1, 1.5)
+        for apart in (p - far, rng.normal(size=p.size) * size * 10 ** rng.uniform(-1, 1.5)):
+            (s, q), (s2, q2) = loss.scaled(far, y), loss.scaled(far + apart, y)
+            if loss.convex:
+                top = max(s, s2)
+                terms = (np.exp(s2 - top) * q2 - np.exp(s - top) * q) * apart
+                rise = float(terms.sum() / max(np.abs(terms).sum(), 1e-300))
+                yield "ℓ is convex where that is claimed", max(0.0, rise), 1e-9, (far, y)
+            if loss.curvature is not None:
+                turn, most = np.exp(s2) * q2 - np.exp(s) * q, loss.curvature * float(np.linalg.norm(apart))
+                slack = SHARP * float(np.abs(np.exp(s) * q).max())
+                excess = _above(float(np.linalg.norm(turn)) - slack, most)
+                yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", excess, 1e-9, far
+        if loss.quadratic:
+            yield "ℓ(u, y) = (u − y)² where quadratic is claimed", max(
+                _off(loss.push(far, y), 2.0 * (y - far)), _off(np.exp(loss.log(far, y)), ((far - y) ** 2).sum())), SHARP, far
     if loss.tail is not None and loss.kind == "monotone":
         rest, gaussian = tail(loss), loss.tail == "gaussian"
         size = float(np.log(TAIL[-1] / TAIL[0])) + 1.0 if gaussian else 1.0     # (Mills' ratio is one power of m)
@@ -354,6 +366,16 @@ def _model(model: Model, rng: np.random.Generator, size: int) -> Iterator[tuple[
         yield "F(a u) = a^L F(u), L the degree", _off(far, 1.5 ** model.degree * w, float(np.abs(w).max())), SHARP, u
         euler = model.degree * float(v @ w)
         yield "⟨F'(u)ᵀ v, u⟩ = L ⟨v, F(u)⟩  (Euler)", _off(back @ u, euler, float(np.abs(back * u).sum())), SHARP, (u, v)
+    if model.semidefinite:
+        W = w.reshape(round(size ** 0.5), -1)
+        values = np.linalg.eigvalsh(W + W.T)
+        yield "F(u) is positive semidefinite where that is claimed", max(_off(W, W.T), _above(-values[0], 0.0) * float(
+            values[0] < -SHARP * values[-1])), SHARP, u
+    psi = None if model.mirror is None or model.commuting else model.mirror(u)
+    if psi is not None:
+        way = (psi.to_dual(model.predictor(_flowed(model, u, v), size)) - psi.to_dual(w)) / np.abs(v).max()
+        aside = _off(way, v * ((way @ v) / (v @ v)))
+        yield "∇ψ(F(u)) moves along −∂L/∂w where mirror is claimed", aside, DIFFERENCE, (u, v)
     if model.penalty is not None:
         yield "R(F(u)) ≤ ‖u‖²", _above(model.penalty(w), float(u @ u)), SHARP, u
     if model.balance is not None and model.penalty is not None:
@@ -374,8 +396,22 @@ def _model(model: Model, rng: np.random.Generator, size: int) -> Iterator[tuple[
             return np.asarray(ahead - behind)
         scale = float(np.abs(turned(back * rng.normal(size=n))).max())
         yield "gradient flow keeps the invariant", _off(turned(back) / max(scale, 1e-300), 0.0, 1.0), DIFFERENCE, (u, v)
+    if model.bias is not None:
+        known = model.penalty is not None and model.balance is not None
+        yield "a norm of its bias comes with the penalty R and its balanced u", float(not known), 0.0, None
     if model.linear:
         yield "F(u) = u where linear is claimed", _off(model.predictor(u, size), u), 0.0, u
+
+
+def _flowed(model: Model, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Where du/dt = F'(u)ᵀv is after a while, by Runge and Kutta."""
+    h = 0.01 * np.abs(u).max() / np.abs(model.pull(u, v)).max()
+    for _ in range(20):
+        a = model.pull(u, v)
+        b = model.pull(u + 0.5 * h * a, v)
+        c = model.pull(u + 0.5 * h * b, v)
+        u = u + h / 6 * (a + 2 * b + 2 * c + model.pull(u + h * c, v))
+    return u
 
 
 def _rule(rule: StepRule, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:

@@ -121,18 +121,16 @@ def minimiser(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
 
 
 def _polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | None:
-    """The same by linear programming, for u = w/s."""
+    """The same by linear programming, for u = w/s: over the cube the largest least margin, of the same direction."""
     (N, d), rows = Z.shape, Z * (s / margin)
     s = s / s.max()                                           # prices of size one, which the solver's tolerance suits
     if ball == "cross-polytope":
         found = minimiser(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
         return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
-    eye, ones = np.eye(d), (1.0 / s)[:, None]
-    lengths = 1.0 / ones                                      # |u| ≤ t/s, in rows of size one
-    found = minimiser(np.append(np.zeros(d), 1.0), np.block([[-rows, np.zeros((N, 1))], [eye * lengths, -ones * lengths],
-                                                            [-eye * lengths, -ones * lengths]]),
-                     np.concatenate([-np.ones(N), np.zeros(2 * d)]), [(None, None)] * d + [(0, None)])
-    return None if found is None else (found[0][:d] * s, found[1][:N])
+    walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]         # the cube as bounds: as rows, HiGHS may go round for ever
+    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-rows, np.ones((N, 1))]), np.zeros(N),
+                     [*walls, (None, None)])
+    return None if found is None else (found[0][:d] * s, found[1])
 
 
 def _convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | None:

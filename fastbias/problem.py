@@ -351,18 +351,24 @@ class Unreachable(ValueError):  # noqa: N818 (it names the event)
 def reachable(X: np.ndarray, y: np.ndarray) -> None:
     """Raise `Unreachable` where Xw = y has no solution.
 
-    That is where the least-squares solution leaves over 1e-9, with rows of length one; and where other ones, in which each
-    row is weighed by the terms of its own sum, leave over 1e-6 of these in some row: so none can hide behind a huge one.
+    That is where least-squares solutions leave over 1e-9, with rows of length one, as the columns are and with columns of
+    length one, too; and where other ones, in which each row is weighed by the terms of its own sum, leave over 1e-6 of these
+    in some row: so none can hide behind a huge one.
     """
-    scale = row_lengths(X)
-    with np.errstate(all="ignore"):
-        rows, goal = X / scale[:, None], y / scale
-        unit = float(np.abs(goal).max()) or 1.0
-        goal = goal / unit
-    what, solver = "X w = y", "numpy.linalg.lstsq"
-    w = foreign.ask(what, solver, rows, goal, rcond=None)[0]
-    misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()), float(np.linalg.norm(w)), 1e-300)
-    if not misfit <= 1e-9:
+    columns = row_lengths(X.T)
+    for even in (np.ones_like(columns), np.exp2(np.floor(np.log2(columns)))):
+        with np.errstate(all="ignore"):
+            rows = X / even
+            scale = row_lengths(rows)
+            rows, goal = rows / scale[:, None], y / scale
+            unit = float(np.abs(goal).max()) or 1.0
+            goal = goal / unit
+        what, solver = "X w = y", "numpy.linalg.lstsq"
+        w = foreign.ask(what, solver, rows, goal, rcond=None)[0]
+        misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()), float(np.linalg.norm(w)), 1e-300)
+        if misfit <= 1e-9:
+            break
+    else:
         raise Unreachable(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g}, relatively")
     least = worst(misfits(rows, goal, w))
     for _ in range(5):

@@ -143,6 +143,7 @@ def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
     # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some solution is above;
     # the feasible set is a cone, so rows and right-hand side may be brought to size one
     shift = y - psi.lower * X.sum(axis=1)
+    X = X / np.exp2(np.floor(np.log2(row_lengths(X.T))))     # nor do units of v matter
     scale = row_lengths(X)
     rows, shift = X / scale[:, None], shift / scale
     shift = shift / (np.abs(shift).max() or 1.0)

@@ -8,7 +8,7 @@ from problems import SOUDRY_X, SOUDRY_Y, XK, YK, X, holds, separable, y
 import fastbias as fb
 from fastbias.methods.base import primal
 
-m, N, S, P = fb.methods, fb.norms, fb.steps, fb.potentials
+m, N, S, P, M = fb.methods, fb.norms, fb.steps, fb.potentials, fb.models
 long = pytest.mark.long
 CROSS = [[0.5, 1.5], [1.5, 0.5], [-1.5, -0.5], [2.5, 1.5], [-1, -3]], [1, 1, -1, 1, -1]
 SLID = np.array([[-0.5, 2.5], [1.5, 0.5], [3.0, 2.0]]), np.ones(3)     # one support vector slid along the margin
@@ -407,6 +407,14 @@ def test_what_a_rule_of_ones_own_calls_itself_counts_for_nothing(rule):
     assert told.offset is None
 
 
+@pytest.mark.parametrize("rule", [
+    dataclasses.replace(S.power(0.01, 0.5), params=np.array([0.01, -2.0])),
+    dataclasses.replace(S.constant(0.01), search=True)],
+    ids=["growing", "searched"])
+def test_such_a_rule_is_not_said_to_end_a_squared_loss(rule):
+    assert holds(limit(m.gradient_descent(rule), "squared", ([[0.5, 1.5]], [1.0])), "L(w_t) → 0") is None
+
+
 def test_constant_power_steps_have_the_offset_of_constant_ones():
     one, other = limit(m.gradient_descent(0.01)), limit(m.gradient_descent(S.power(0.01, 0.0)))
     assert other.offset == pytest.approx(one.offset, rel=1e-12)
@@ -462,10 +470,12 @@ WRONG = [(dataclasses.replace(L.probit, tail="exponential", name="mine"), "a tai
          (dataclasses.replace(L.sigmoid, convex=True, name="mine"), "convex"),
          (dataclasses.replace(L.huber(0.1), quadratic=True, name="mine"), r"ℓ\(u, y\) = \(u − y\)²"),
          (dataclasses.replace(L.logistic, curvature=0.01, name="mine"), "curvature"),
-         (dataclasses.replace(L.logistic, tail="gaussian", name="mine"), "Gaussian")]
+         (dataclasses.replace(L.logistic, tail="gaussian", name="mine"), "Gaussian"),
+         (dataclasses.replace(L.huber(1e6), quadratic=True, name="mine"), r"ℓ\(u, y\) = \(u − y\)²"),
+         (dataclasses.replace(L.truncated_squared(1e40), convex=True, name="mine"), "convex")]
 
 
-@pytest.mark.parametrize(("loss", "law"), WRONG, ids=[law for _, law in WRONG])
+@pytest.mark.parametrize(("loss", "law"), WRONG, ids=[f"{loss.name} {law}" for loss, law in WRONG])
 def test_a_loss_is_held_to_what_it_declares(loss, law):
     with pytest.raises(fb.laws.LawBroken, match=law):
         fb.laws.check(loss)
@@ -496,13 +506,49 @@ def test_a_norm_is_held_to_what_it_declares(norm, law):
     (dataclasses.replace(P.cosh, quadratic=True), "quadratic"),
     (dataclasses.replace(P.entropy, lower=-np.inf), "whole space"),
     (dataclasses.replace(P.cosh, degenerate=True), "degenerate"),
+    (dataclasses.replace(P.power(2.001), horizon=2.0), "horizon"),           # near it, and as near however far out
+    (dataclasses.replace(P.squared_lp(1.01), horizon=1.0), "horizon"),
+    (dataclasses.replace(P.euclidean, matrix=lambda d: 2.0 * np.eye(d)), "matrix"),
+    (dataclasses.replace(P.quadratic([1.0, 5.0]), matrix=np.eye), "matrix"),
 ])
 def test_a_potential_is_held_to_what_it_declares(psi, law):
     with pytest.raises(fb.NoTheorem, match=law):
         limit(m.mirror_descent(psi, 0.1), start=[0.3, 0.2])
 
 
+@pytest.mark.parametrize(("model", "law"), [
+    (dataclasses.replace(M.convolutional(2), bias=lambda shape: N.l1), "norm of its bias"),
+    (dataclasses.replace(M.deep_linear(2), bias=lambda shape: N.linf), "norm of its bias"),
+    (dataclasses.replace(M.diagonal(2), bias=lambda shape: N.l2, penalty=None, balance=None), "comes with the penalty"),
+    (dataclasses.replace(M.linear, linear=False, degree=1, bias=lambda shape: N.l1, sole=True), "comes with the penalty"),
+    (dataclasses.replace(M.diagonal(2), degree=3), "degree"),
+    (dataclasses.replace(M.deep_linear(2), mirror=lambda u: P.euclidean), "mirror is claimed"),
+    (dataclasses.replace(M.diagonal(2, signed=True), mirror=lambda u: P.hypentropy(5.0)), "mirror is claimed"),
+    (dataclasses.replace(M.diagonal(2), mirror=lambda u: P.cosh), "mirror is claimed"),
+    (dataclasses.replace(M.factorised(2, 2), semidefinite=True), "semidefinite")], ids=lambda x: getattr(x, "name", x))
+@pytest.mark.parametrize("loss", ["exponential", "squared"])
+def test_a_model_is_held_to_what_it_declares(model, law, loss):
+    X, y = (np.ones((1, 2, 2)) if model.shape else np.array([[1.0, 2.0]])), [1.0]
+    start = np.arange(1.0, 1.0 + model.parameters(X[0].size))
+    with pytest.raises(fb.NoTheorem, match=law):
+        fb.Plan(X, y, loss=loss, method=m.gradient_descent(0.001), model=model, start=start).limit()
+
+
+def test_what_no_law_tells_of_a_model_counts_for_nothing():
+    X = [[-1.0, 1.0, 1.0]]                                     # from here gradient descent is kept away
+    start = M.convolutional(2).start(0.3)
+    for own in (dataclasses.replace(M.convolutional(2), sole=True), dataclasses.replace(M.convolutional(2), sole=True,
+                reach=lambda layers, Z, w: "")):
+        with pytest.raises(fb.NoTheorem, match="out of reach"):
+            fb.Plan(X, [1.0], loss="exponential", method=m.gradient_descent(0.001), model=own, start=start).limit()
+
+
 def test_honest_pieces_of_ones_own_are_believed():
+    for made in (M.diagonal(2), M.diagonal(2, signed=True)):
+        own = dataclasses.replace(made, name="mine")
+        told = fb.Plan([[1.0, 2.0]], [1.0], loss="squared", method=m.gradient_descent(0.001), model=own,
+                       start=own.start(0.5)).limit()
+        assert told.certified
     own = dataclasses.replace(N.lp(3), name="mine")
     assert limit(m.steepest_descent(own, 0.001)).norm is own
     assert limit(m.mirror_descent(dataclasses.replace(P.hypentropy(1.0), name="mine"), 0.1)).norm.name == "l1"

@@ -372,3 +372,18 @@ def test_trace_measures_margins_directions_and_increments(tmp_path):
     trace.save(tmp_path / "t.npz")
     with pytest.raises(ValueError, match="must know its data"):
         fb.Trace.load(tmp_path / "t.npz").margin()
+
+
+def test_linf_margins_of_many_classes_do_not_go_round_for_ever():
+    from scipy.optimize import linprog
+    rng = np.random.default_rng(1)
+    centres, y = rng.normal(size=(10, 25)), rng.integers(0, 10, 500)
+    y[:10] = range(10)
+    X = centres[y] + 0.5 * rng.normal(size=(500, 25))
+    found = fb.max_margin(X, y, "linf")
+    assert found.certified
+    rows = np.vstack([np.kron((np.eye(10)[a] - np.eye(10)[c]), x) for x, a in zip(X, y, strict=True) for c in range(10)
+                      if c != a])
+    told = linprog(np.append(np.zeros(250), -1.0), A_ub=np.hstack([-rows, np.ones((len(rows), 1))]),
+                   b_ub=np.zeros(len(rows)), bounds=[(-1, 1)] * 250 + [(None, None)])
+    assert found.margin == pytest.approx(-told.fun, rel=1e-7)

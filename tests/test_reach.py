@@ -277,5 +277,5 @@ def test_commuting_samples_are_the_entropy_of_eigenvalues_from_tiny_starts_too(s
 
 def test_a_potential_that_is_not_the_models_is_seen():
     wrong = dataclasses.replace(diag, mirror=lambda u: fb.potentials.euclidean)
-    with pytest.raises(fb.NoTheorem, match="whose flow is that of its potential"):
+    with pytest.raises(fb.NoTheorem, match="where mirror is claimed"):
         plan_for([[1.0, 2.0]], wrong, [1.0, 0.5, 1, 1], "squared", m.gradient_descent(0.01), [1.0]).limit()

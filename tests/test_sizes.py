@@ -109,6 +109,17 @@ def test_systems_with_a_solution_are_not_refused(seed):
     reachable(np.vstack([X, X]), np.tile(X @ rng.normal(size=d) * 0 + X @ np.ones(d), 2))
 
 
+@given(st.integers(0, 10 ** 6))
+def test_nor_are_those_whose_columns_lie_far_apart(seed):
+    rng = np.random.default_rng(seed)
+    N, d = rng.integers(1, 6, size=2)
+    X, size = rng.integers(-3, 4, size=(N, d)).astype(float), 2.0 ** rng.integers(-200, 200, size=d)
+    w = rng.integers(1, 9, size=d)
+    reachable(X * size, X @ w)                               # solved by w/size, exactly
+    found = bregman_projection(X * size, X @ w, "entropy", np.ones(d))
+    assert not found.certified or feasibility(X * size, X @ w, found.w) <= 1e-9
+
+
 def test_what_solvers_make_of_a_point_is_not_believed(monkeypatch):
     """A solver that answers NaN, infinities or nonsense does not get a certificate."""
     for value in (NAN, INF, 1e300, 3.0):

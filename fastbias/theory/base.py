@@ -14,6 +14,7 @@ from fastbias.limits import PAPER, Hypothesis, Limit, NoTheorem, Rate
 from fastbias.losses import Loss
 from fastbias.methods import Method
 from fastbias.methods.sampling import Sampling
+from fastbias.models import Model
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem
@@ -170,14 +171,11 @@ def accepted(problem: Problem) -> None:
         raise NoTheorem(f"{problem.method.name!r} is a method of one's own, so no theorem is known to speak of it, whatever "
                         f"family it declares: it does not have the pieces, geometry, numbers and state of one of "
                         f"fb.methods; the nearest is {_nearest(problem)}", PAPER)
-    for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry)):
-        broken = trusted(piece) if isinstance(piece, (Loss, Norm, Potential)) else ""
+    for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry), ("model", problem.model)):
+        broken = trusted(piece) if isinstance(piece, (Loss, Norm, Potential, Model)) else ""
         if broken:
             raise NoTheorem(f"the {kind} of one's own does not obey the laws that theorems rest on: {broken}; "
                             f"fb.laws.check says more, and the nearest that holds is a {kind} that obeys them", "fb.laws")
-    model = problem.model
-    if model.linear and not np.array_equal(model.predictor(problem.start, problem.size), problem.start):
-        raise NoTheorem("the model declares that it is linear, w = u, which it is not", "fb.laws")
 
 
 def _nearest(problem: Problem) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastbias import foreign, norms, semidefinite
+from fastbias.laws import ours
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.margins import Separability, separate, widest
 from fastbias.potentials import Potential
@@ -238,13 +239,13 @@ def _reachable(problem: Problem, found: Limit) -> Hypothesis:
     model, statement = problem.model, "no exact balance of the start keeps it away"
     if not model.pulls(problem.start, problem.Z).any():
         return Hypothesis(statement, False, "at the start the gradient of each sample is 0, and it stays there")
-    if model.reach is not None:
+    if model.reach is not None and ours(model):                 # (else no law tells what these say)
         obstacle = model.reach(model.split(problem.start, problem.size), problem.Z, found.w.ravel())
         if obstacle is None:
             return Hypothesis(statement, None, "open: seen only in a run")
         return Hypothesis(statement, not obstacle, obstacle or "proved: the flow is a mirror flow, which comes to the "
                           "maximum margin over the signs that it keeps, slowly where the start favours other entries")
-    if model.sole:
+    if model.sole and ours(model):
         return Hypothesis(statement, True, "each stationary point of positive margins is the maximum margin: w = Σ λ z "
                           "with λ ≥ 0 on support vectors alone")
     if model.semidefinite:

@@ -5,13 +5,14 @@ from contextlib import suppress
 
 import numpy as np
 
-from fastbias import potentials, steps
+from fastbias import potentials
 from fastbias.diagnostics import ill_scaled
 from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, Unreachable
 from fastbias.projections import bregman_projection, relative
+from fastbias.theory.asymptotes import pace, rule_of
 from fastbias.theory.base import Row, family, known_link, named, quadratic
 from fastbias.theory.stepsizes import max_step
 
@@ -100,10 +101,11 @@ def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)")
     if flow:
         return Hypothesis(statement, True, "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
     momentum = bool(method.beta.any() or method.gamma.any())
-    endless = rule.rule is steps.constant(1.0).rule or (rule.rule is steps.power(1.0, 1.0).rule and rule.params[1] <= 1)
+    fall = pace(problem)
+    endless = rule_of(problem) in ("constant", "power") and fall is not None and fall <= 1
     if not endless or method.sampling.batch or method.unscaled or (momentum and not rule.fixed):
         return Hypothesis(statement, None, f"{rule!r}; {seen}")
-    largest = float(np.max(rule.params)) if rule.rule is steps.constant(1.0).rule else rule(0)
+    largest = float(np.max(rule.params)) if rule_of(problem) == "constant" else rule(0)
     bound, why = np.nan, "no bound is known to the table"
     if quadratic(problem) and method.constraint is None:
         with suppress(NoTheorem):
