@@ -34,7 +34,7 @@ from fastbias.abi import (
     misfit,
     pointer,
 )
-from fastbias.arguments import LATEST, bad_argument
+from fastbias.arguments import LATEST, PAGE, bad_argument
 from fastbias.loop import _descend
 
 __all__ = ["call", "call_rows", "descend"]
@@ -240,4 +240,4 @@ def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: A
 
 def _callable(piece: Any) -> bool:
     """Whether a piece may be called: an address outside the first page, which belongs to nobody."""
-    return isinstance(piece, int) and 4096 <= piece < 1 << 63 if JIT else callable(piece)
+    return isinstance(piece, int) and PAGE <= piece < 1 << 63 if JIT else callable(piece)
