@@ -6,6 +6,7 @@ the owner looks at.
 """
 from __future__ import annotations
 
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -201,11 +202,15 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     if bad:
         return -bad
     try:
-        stop, least = index(stop_at), float(until)
-    except (TypeError, ValueError, OverflowError):
-        return -7 if not hasattr(stop_at, "__index__") else -8
+        stop = index(stop_at)
+    except TypeError:
+        return -7
     if not -LATEST < stop < LATEST:
         return -7
+    try:
+        least = float(until) if isinstance(until, Real) else np.nan
+    except OverflowError:
+        return -8
     control = buffers.control
     K = max(1, int(control[OUTPUTS]))
     n, rows, batch, extra = buffers.u.size, len(buffers.state), int(control[BATCH]), int(control[SCRATCH])

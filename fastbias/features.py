@@ -15,7 +15,6 @@ from fastbias.sizes import worst
 
 __all__ = ["RandomFourier", "random_fourier"]
 
-MOST = 2 ** 31        # frequencies, of all features together
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,6 +123,10 @@ class Potential:
         For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν);
         with rows of length one, dependent rows left out. It certifies nothing: `fastbias.bregman_projection` does.
         """
+        A, z0 = checks.floats("A", A, "a (k, d) array", 2), checks.floats("z0", z0, "a (d,) array", 1)
+        b = checks.floats("b", b, "a (k,) array", 1)
+        if A.shape != (b.size, z0.size):
+            raise ValueError(f"A, b, z0 must be (k, d), (k,), (d,) arrays, got shapes {A.shape}, {b.shape}, {z0.shape}")
         lengths = row_lengths(A)
         what = f"the projection in the {self.name} potential"
         try:
