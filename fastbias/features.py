@@ -16,7 +16,6 @@ from fastbias.sizes import worst
 __all__ = ["RandomFourier", "random_fourier"]
 
 
-
 @dataclass(frozen=True, eq=False)
 class RandomFourier:
     """Drawn features φ(x)_i = d^−½ cos(⟨ω_i, x⟩ + θ_i): call it on inputs (N, dims) for features (N, d).
