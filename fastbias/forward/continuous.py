@@ -45,7 +45,7 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         How long; with inf, until the loss has fallen to rounding or the motion has ended. On a model that is not linear,
         where the loss has not fallen, it must stay so for most of nine times that long, or it may be a saddle.
     rtol : float, default 1e-10
-        Asked relative accuracy; the integrator works at a tenth of it.
+        Asked relative accuracy; the integrator works at a tenth or a hundredth of it.
 
     Returns
     -------
@@ -264,7 +264,7 @@ class _Legs:
         if self.shaken is not None and not own:                # as rounding might: what hangs on it ends elsewhere
             x = x * (1.0 + ROUNDING * self.shaken.normal(size=x.size))
         atol = self.sharp * 1e-2 if own else self.sharp * 1e-4 * scale if self.atol is None else self.atol
-        rtol = max(self.sharp / (100.0 if own else 10.0), 1e-13)
+        rtol = max(self.sharp / (100.0 if own or self.atol is not None else 10.0), 1e-13)     # (linear: its atol is given)
         what, first = f"the flow past time {begin:.6g}", x
         for method in self.methods:
             rtol = max(rtol, 10.0 * self.sharp) if own and method == "Radau" else rtol
