@@ -32,7 +32,7 @@ from fastbias.abi import (
 from fastbias.bursts import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
 from fastbias.passes import FAR, SQUARED
 
-__all__ = ["LATEST", "MOST", "bad_argument", "missing"]
+__all__ = ["LATEST", "MOST", "PAGE", "bad_argument", "missing"]
 
 MOST = 1 << 48                 # entries that an array can have, in any memory there is
 LATEST = 1 << 62               # steps are counted up to here

@@ -269,7 +269,11 @@ def filename(label: str, value: Any) -> str:
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise TypeError(f"{label} must be a path, got {short(value)}")
     text = str(os.fspath(value))
-    if not text or "\0" in text:
+    try:
+        named = b"\0" not in os.fsencode(text) and os.path.basename(text) != ""
+    except UnicodeEncodeError:                            # half of a surrogate pair
+        named = False
+    if not named:
         raise ValueError(f"{label} must name a file, got {text!r}")
     return text
 

@@ -6,6 +6,7 @@ the owner looks at.
 """
 from __future__ import annotations
 
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -34,7 +35,7 @@ from fastbias.abi import (
     misfit,
     pointer,
 )
-from fastbias.arguments import LATEST, bad_argument
+from fastbias.arguments import LATEST, PAGE, bad_argument
 from fastbias.loop import _descend
 
 __all__ = ["call", "call_rows", "descend"]
@@ -201,11 +202,15 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     if bad:
         return -bad
     try:
-        stop, least = index(stop_at), float(until)
-    except (TypeError, ValueError, OverflowError):
-        return -7 if not hasattr(stop_at, "__index__") else -8
+        stop = index(stop_at)
+    except TypeError:
+        return -7
     if not -LATEST < stop < LATEST:
         return -7
+    try:
+        least = float(until) if isinstance(until, Real) else np.nan
+    except OverflowError:
+        return -8
     control = buffers.control
     K = max(1, int(control[OUTPUTS]))
     n, rows, batch, extra = buffers.u.size, len(buffers.state), int(control[BATCH]), int(control[SCRATCH])
@@ -240,4 +245,4 @@ def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: A
 
 def _callable(piece: Any) -> bool:
     """Whether a piece may be called: an address outside the first page, which belongs to nobody."""
-    return isinstance(piece, int) and 4096 <= piece < 1 << 63 if JIT else callable(piece)
+    return isinstance(piece, int) and PAGE <= piece < 1 << 63 if JIT else callable(piece)

@@ -100,7 +100,11 @@ def _keep(path: str) -> None:
                 raise
             with open(path, "rb") as file:
                 _put(old, iter(lambda: file.read(BLOCK), b""), os.fstat(file.fileno()).st_mode)
-        os.replace(old, path + ".previous")
+        try:
+            os.replace(old, path + ".previous")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:         # then there is no such name, and none is kept
+                raise
 
 
 def _flush(folder: str) -> None:
@@ -231,17 +235,9 @@ def _members(archive: zipfile.ZipFile, wanted: Collection[str] | None, size: int
             raise ValueError(f"{checks.short(name)} in it claims {info.file_size} bytes, and cannot have more than {most}")
     if sum(info.compress_size for info in chosen.values()) > size:
         raise ValueError(f"its members claim more bytes than the {size} it has")
-    if sum(info.file_size for info in chosen.values()) > _memory():
+    if sum(info.file_size for info in chosen.values()) > checks.MEMORY:
         raise ValueError("its arrays do not fit into memory")
     return chosen
-
-
-def _memory() -> float:
-    """How many bytes of memory the machine has; ∞ where it does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

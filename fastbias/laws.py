@@ -23,6 +23,7 @@ from fastbias.models import Model
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, make
+from fastbias.sizes import worst
 from fastbias.steps import StepRule
 
 __all__ = ["Law", "LawBroken", "check", "demand", "ours", "tail", "trusted"]
@@ -136,18 +137,18 @@ def demand(label: str, piece: Norm | Potential | Loss) -> None:
 
 def _held(piece: Any, kinds: tuple[Trial, ...], size: int, trials: int, rng: np.random.Generator) -> tuple[Law, ...]:
     """Each law of these kinds with its worst error; LawBroken at the first that is broken."""
-    worst: dict[str, Law] = {}
+    seen: dict[str, Law] = {}
     for _ in range(trials):
         try:
             for statement, error, tolerance, where in (row for kind in kinds for row in kind(piece, rng, size)):
                 if not error <= tolerance:
                     raise LawBroken(f"{piece!r} breaks the law {statement}: relative error {error:.3g}, tolerated "
                                     f"{tolerance:g}, at {where}")
-                if statement not in worst or error > worst[statement].worst:
-                    worst[statement] = Law(statement, error, tolerance)
+                if statement not in seen or error > seen[statement].worst:
+                    seen[statement] = Law(statement, error, tolerance)
         except ValueError as refusal:
             raise LawBroken(f"{piece!r} breaks the law that its maps stay inside its domain: {refusal}") from None
-    return tuple(worst.values())
+    return tuple(seen.values())
 
 
 Trial = Callable[[Any, np.random.Generator, int], Iterator[tuple[str, float, float, Any]]]
@@ -237,7 +238,7 @@ def _potential(psi: Potential, rng: np.random.Generator, size: int) -> Iterator[
     yield "∇ψ(∇ψ⁻¹(z)) = z", _off(psi.to_dual(w), z, 1.0), SHARP, z
     yield "a piece leaves its input alone", _off(z, kept), 0.0, z
     yield "⟨∇ψ(w) − ∇ψ(w'), w − w'⟩ > 0  (strict convexity)", float(not (z - z2) @ (w - w2) > 0), 0.0, (w, w2)
-    yield "D_ψ(w, w') ≥ 0, and D_ψ(w, w) = 0", max(-psi.divergence(w, w2), abs(psi.divergence(w, w))), 1e-9, (w, w2)
+    yield "D_ψ(w, w') ≥ 0, and D_ψ(w, w) = 0", worst(-psi.divergence(w, w2), abs(psi.divergence(w, w))), 1e-9, (w, w2)
     h = 1e-6 * min(1.0, float(np.abs(w).min()))
     along = (psi(w + h * g) - psi(w - h * g)) / (2 * h)
     yield "∇ψ is the gradient of ψ", _off(along, z @ g, float(np.abs(z * g).max()) + abs(psi(w)) * 1e-9 / h), DIFFERENCE, w
@@ -323,7 +324,7 @@ def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray
                 top = max(s, s2)
                 terms = (np.exp(s2 - top) * q2 - np.exp(s - top) * q) * apart
                 rise = float(terms.sum() / max(np.abs(terms).sum(), 1e-300))
-                yield "ℓ is convex where that is claimed", max(0.0, rise), 1e-9, (far, y)
+                yield "ℓ is convex where that is claimed", worst(rise), 1e-9, (far, y)
             if loss.curvature is not None:
                 turn, most = np.exp(s2) * q2 - np.exp(s) * q, loss.curvature * float(np.linalg.norm(apart))
                 slack = SHARP * float(np.abs(np.exp(s) * q).max())

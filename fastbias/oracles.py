@@ -15,7 +15,8 @@ import numpy as np
 from fastbias import foreign, potentials
 from fastbias.norms import Norm
 from fastbias.potentials.base import independent_rows
-from fastbias.proximal import least, row_lengths
+from fastbias.proximal import least
+from fastbias.sizes import row_lengths
 
 __all__ = ["Pair", "candidates", "largest_least", "minimiser", "nearest_point", "polished", "solve_tightly", "units"]
 
@@ -327,8 +328,7 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
             weights[rows] = np.asarray(mu, float) / lengths[rows]
             if not (np.isfinite(np.asarray(w, float)).all() and np.isfinite(weights).all()):
                 return
-            last = np.asarray(w, float), weights
-            yield last
+            yield np.asarray(w, float), weights
 
 
 def _equations(A: np.ndarray, b: np.ndarray) -> np.ndarray:

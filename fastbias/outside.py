@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-__all__ = ["Ending", "Store", "Terminated", "Turns", "terminable"]
+__all__ = ["Busy", "Ending", "Store", "Terminated", "Turns", "terminable"]
 
 
 class Turns:
@@ -33,6 +33,10 @@ class Turns:
         else:
             with self.gate, self.lock:
                 yield
+
+
+class Busy(ValueError, RuntimeError):  # noqa: N818 (it names the event)
+    """A plan was asked to run while it runs."""
 
 
 class Terminated(SystemExit, KeyboardInterrupt):

@@ -19,8 +19,6 @@ from fastbias.sizes import worst
 
 __all__ = ["BallPath", "RegularisationPath", "l1_path", "regularisation_path"]
 
-MOST = 2 ** 31        # numbers of a path
-
 
 @dataclass(frozen=True, eq=False)
 class RegularisationPath:
@@ -83,9 +81,7 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
                          f"got |x| up to {largest:.3g} and |y| up to {unit:.3g}")
     if not isinstance(lambdas, (list, tuple)) and np.ndim(lambdas) == 0:
         count = checks.whole("lambdas", lambdas, least=2)
-        if count * X.shape[1] > MOST:
-            raise ValueError(f"lambdas must be so few that the path fits into memory, got {count} of {X.shape[1]} "
-                             f"coefficients, {count * X.shape[1] * 8 / 1e9:.3g} GB")
+        checks.fits("lambdas", lambdas, count, X.shape[1])
         grid = np.geomspace(top if top > 0 else 1.0, 1e-4 * (top if top > 0 else 1.0), count)
     else:
         grid = np.sort(checks.steps("lambdas", lambdas, above=0))[::-1].copy()

@@ -17,7 +17,7 @@ from fastbias.assembly import assemble
 from fastbias.driver import Driver, aligned
 from fastbias.gram import Gram, gram
 from fastbias.limits import Limit, NoTheorem
-from fastbias.outside import Store, Turns, terminable
+from fastbias.outside import Busy, Store, Turns, terminable
 from fastbias.problem import Problem, Reached, make
 from fastbias.trace import RunStopped, Trace
 
@@ -34,7 +34,7 @@ class Plan:
     X : (N, d) array-like, or (N, m, n) for matrix-valued predictors
         Data, converted to a float64 copy.
     y : (N,) array-like
-        Targets.
+        Targets; for losses of labels two values, sorted, of which the later one is +1, or classes (`checks.labels`).
     loss : Loss or its name
         From ``fb.losses``; the objective is the sum over the samples.
     method : Method
@@ -142,12 +142,10 @@ class Plan:
             The iterate left the domain of the potential, or ceased to be finite; names the step, and carries the
             trace up to the last good iterate.
         ValueError, TypeError
-            Where an argument is bad.
+            Where an argument is bad, or the plan is running.
         OSError
             Where the last save failed; ``plan.trace`` holds what was to be returned.
         """
-        if self._running:
-            raise ValueError("plan.run must not be called from within its own callback")
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
         rows = recording.rows(record, self.t, stop, self.problem.start.size + 1)
         log_target = -np.inf if until is None else checks.number("until", until)
@@ -166,16 +164,19 @@ class Plan:
     def _go(self, records: Records, stop: int, log_target: float, progress: bool, callback: Callable[[Plan], Any] | None,
             store: Store) -> Trace:
         """Run to ``stop``, saving on the way; however that ends, the trace is kept and the run saved."""
-        self.buffers.control[ROW] = 0
-        ended = self.status in FATAL or self.status == Status.STALLED
-        status, message, raised = self.status if ended else Status.OK, None, None
+        message, raised, me = None, None, threading.get_ident()
 
         def keep(last: bool = False) -> None:
             self.trace = self._trace(records, status, message or self._message(status))
             store.write(last)
 
         with terminable(store.path is not None) as ending:
-            self._turns.runner = threading.get_ident()
+            if self._turns.runner is not None:
+                raise Busy("plan.run must not be called from within its own callback, or while another thread runs the plan")
+            self._turns.runner = me                       # (nothing is called since: no thread or signal gets in between)
+            self.buffers.control[ROW] = 0
+            ended = self.status in FATAL or self.status == Status.STALLED
+            status = self.status if ended else Status.OK
             try:
                 if not ended:
                     for reached in self._in_turns(records, stop, log_target, progress):
@@ -190,8 +191,11 @@ class Plan:
                 message, raised = f"interrupted by {type(error).__name__} at step {self.t}", error
                 raise
             finally:
-                self._turns.runner, ending.waits = None, True
-                keep(last=True)
+                ending.waits = True
+                try:
+                    keep(last=True)
+                finally:
+                    self._turns.runner = None
                 if store.failed is not None and raised is None:
                     raise store.failed
                 if store.failed is not None and raised is not None:
@@ -235,7 +239,7 @@ class Plan:
         OSError
             Where the file cannot be written; the one that stood there is whole, and nothing is left beside it.
         """
-        disk.write(checks.path("path", path), *disk.kept(self))
+        disk.write(path, *disk.kept(self))
 
     def __reduce__(self) -> Any:
         """Pickle a plan as its checkpoint; TypeError where a piece is the user's own."""

@@ -290,7 +290,7 @@ def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: t
             return psi.start(n)
         with suppress(foreign.Unsolved):
             start = psi.project(*method.constraint, np.zeros(n))[0]
-        found = start is not None and np.isfinite(start).all() and _off(method.constraint, start) <= 1e-9
+        found = start is not None and np.isfinite(start).all() and worst(misfits(*method.constraint, start)) <= 1e-9
         if not found or not _inside(psi, start):
             raise ValueError(f"constraint must have a point inside the domain of the {psi.name} potential to start from")
         return start
@@ -337,11 +337,6 @@ def _inside(psi: Potential, w: np.ndarray) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _off(constraint: tuple[np.ndarray, np.ndarray], w: np.ndarray) -> float:
-    """The largest |Qw − c| relative to the terms of its sums."""
-    return worst(misfits(*constraint, w))
 
 
 class Unreachable(ValueError):  # noqa: N818 (it names the event)

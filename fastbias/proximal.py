@@ -13,7 +13,7 @@ import numpy as np
 from fastbias import foreign
 from fastbias.sizes import length, row_lengths
 
-__all__ = ["Shrink", "Slope", "blockwise", "least", "quotients", "row_lengths"]
+__all__ = ["Shrink", "Slope", "blockwise", "least", "quotients"]
 
 Slope = Callable[[np.ndarray], np.ndarray]                    # rows (k, d) → their products with the derivative of v
 Shrink = Callable[[np.ndarray, float], tuple[np.ndarray, Slope]]

@@ -154,9 +154,9 @@ class Trace:
         does; ValueError where fewer than two rows lie in these decades.
         """
         last = np.flatnonzero(np.isfinite(self.log_t) & (self.log_t >= self.log_t[-1] - np.log(100.0)))
-        if last.size < 2:
+        first = last[0] if last.size else -1
+        if not self.log_t[first] < self.log_t[-1]:
             raise ValueError(f"trace must have two rows within its last two decades, got {last.size}")
-        first = last[0]
         return np.asarray((self.w[-1] - self.w[first]) / (self.log_t[-1] - self.log_t[first]))
 
     def rates(self, limit: Limit) -> tuple[Series, ...]:
@@ -206,7 +206,8 @@ class Trace:
         end = float(self.log_t[-1])
         begin = 0.1 * end if self.t[-1] < 0 else end - np.log(100.0)
         use = (self.log_t > 0) & (self.log_t >= begin) & np.isfinite(logs) & np.isfinite(x)
-        return float(np.polyfit(x[use], logs[use], 1)[0]) if use.sum() >= 3 else float("nan")
+        enough = use.sum() >= 3 and np.ptp(x[use]) > 0
+        return float(np.polyfit(x[use], logs[use], 1)[0]) if enough else float("nan")
 
     def cone_distance(self, limit: Limit) -> np.ndarray:
         """Return how far −∇L/‖∇L‖₂ is from the cone of the limit's support vectors (K,), in ℓ2: Lemma 8's residual.
@@ -369,14 +370,16 @@ class Trace:
         what = "a file that Trace.save wrote"
         kept = files.read(path, what, sealed=False)
         with files.untrusted(f"path must be {what}, got {os.fspath(path)!r}"):
-            K = "K"
-            files.expect(kept, {"t": ("i8 f8", (K,)), "u": ("f8", (K, "n")), "log_loss": ("f8", (K,)), "status": ("i8", ()),
-                                "w": ("f8", (K, "d") if np.ndim(kept.get("w", ())) != 3 else (K, "m", "d")),
-                                "message": ("U", ())}
-                         | {name: ("f8", (K, "N") if name == "slack" else (K,)) for name in EXTRA if name in kept})
+            w = ("K", "m", "d") if np.ndim(kept.get("w", ())) == 3 else ("K", "d")
+            files.expect(kept, {"t": ("i8 f8", ("K",)), "u": ("f8", ("K", "n")), "w": ("f8", w), "log_loss": ("f8", ("K",)),
+                                "status": ("i8", ()), "message": ("U", ())}
+                         | {name: ("f8", ("K", "N") if name == "slack" else ("K",)) for name in EXTRA if name in kept})
             for name in ("t", "u", "w"):
                 if not kept[name].size or not np.isfinite(kept[name]).all():
                     raise ValueError(f"{name} must be finite and not empty")
+            clock = kept.get("log_times", kept["t"])
+            if not (np.diff(clock) >= 0).all() or not clock[-1] < np.inf or (clock is kept["t"] and clock[0] < 0):
+                raise ValueError("its rows must be in the order of time")
             return cls(kept["t"], kept["u"], kept["w"], kept["log_loss"], Status(int(kept["status"])),
                        str(kept["message"]), None, *(kept.get(name) for name in ("error_estimate", "log_times", "slack")))
 

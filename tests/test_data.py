@@ -1,5 +1,8 @@
 """The user's own files, and the command line on them."""
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -290,3 +293,13 @@ def test_diagnoses_on_the_command_line(table, tmp_path, capsys):
     code, _, err = command(capsys, "diagnose", path, tmp_path / "none.npy", "--labels", "binary")
     assert code == 2
     assert "none.npy" in err
+
+
+def test_the_command_prints_in_any_encoding(table, tmp_path):
+    words = ["run", str(table("1,2,1\n2,1,1\n-1,-2,-1\n")), "--loss", "logistic", "--method", "gradient", "--steps", "9",
+             "--quiet", "--out", str(tmp_path / "n\udcff.npz")]
+    done = subprocess.run([sys.executable, "-m", "fastbias", *words], capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert r"\u2113" in done.stdout                          # of ℓ2
+    assert r"n\udcff.npz" in done.stdout

@@ -141,6 +141,45 @@ def test_the_door_itself():
         call(euclidean.link, none, two, two, sizes=(2, 3))
 
 
+def test_scratch_and_rows_that_are_fewer_than_a_method_uses_are_refused():
+    for constraint in ((np.ones((1, 4)), [1]), ([[1, 1, 0, 0], [0, 0, 1, 1]], [0.5, 0.5])):
+        method = m.mirror_descent("entropy", 0.1, constraint=constraint)
+        plan = fb.Plan(np.eye(4), np.ones(4), loss="logistic", method=method)
+        records = abi.Records(np.array([3]), np.zeros((1, 4)), np.zeros(1))
+
+        def descend(buffers, plan=plan, records=records):
+            return fb.descend(plan.pieces, plan.params, plan.problem.X, plan.problem.y, buffers, records, 3, -np.inf)
+        plan.buffers.control[abi.SCRATCH] -= 1
+        assert descend(plan.buffers) == -5
+        plan.buffers.control[abi.SCRATCH] += 1
+        assert descend(plan.buffers) == 0
+
+
+def test_stop_at_and_until_that_are_no_numbers():
+    plan = fb.Plan(X, y, loss="logistic", method=m.gradient_descent(0.1))
+    records = abi.Records(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))
+    for stop_at, until, told in ((np.ones(2), 0, -7), (1.0, 0, -7), (None, 0, -7), (2**70, 0, -7), (1, np.zeros(1), -8),
+                                 (1, "0", -8), (1, 10**400, -8), (1, np.nan, -8), (1, 1j, -8), (1, -np.inf, 0)):
+        assert fb.descend(plan.pieces, plan.params, X, y, plan.buffers, records, stop_at, until) == told
+
+
+def test_symmetric_matrices_whose_sum_with_their_transpose_is_beyond_float64(capfd):
+    psi, large = fb.potentials.spectral_entropy(2), np.array([1.5e308, 1.0, 1.0, 1.5e308])
+    assert psi(large) == np.inf
+    assert psi.to_dual(large) == pytest.approx(np.log(1.5e308) * np.array([1, 0, 0, 1]))
+    assert psi.to_primal(-large) == pytest.approx(np.zeros(4))
+    assert np.isnan(psi.solve(large, [1, 0, 0, 1])).all()    # its terms are beyond float64
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("change", [{"A": np.ones(3)}, {"A": np.ones((2, 3))}, {"b": 5.0}, {"b": range(3)}, {"z0": "abc"},
+                                    {"z0": np.ones(2)}, {"A": 10**400}, {"b": np.ones(1, "m8[s]")}])
+def test_a_projection_takes_arrays_that_go_together(change):
+    given = {"A": np.ones((1, 3)), "b": np.ones(1), "z0": np.zeros(3)}
+    with pytest.raises((ValueError, TypeError), match="must be"):
+        fb.potentials.entropy.project(**given | change)
+
+
 def test_a_piece_that_may_return_nothing_is_told_so():
     def silent(params, x, out):
         out[:] = x

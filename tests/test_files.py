@@ -492,3 +492,62 @@ def test_sigterm_ends_the_process_with_143_and_a_checkpoint(tmp_path):
     assert "interrupted by Terminated" in back.trace.message
     assert back.trace.t[-1] == back.t
     assert sorted(os.listdir(tmp_path)) in (["p.npz"], ["p.npz", "p.npz.previous"])
+
+
+def test_names_that_no_file_can_have_and_names_without_room_for_previous(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, trace = plan(5), plan().run(5)
+    run.save("whole.npz")
+    for name in ("half \ud800.npz", "whole.npz/", "", "\0"):
+        for call in (run.save, trace.save, fb.Plan.load, fb.Trace.load, fb.data.read, lambda p: plan().run(1, checkpoint=p)):
+            with pytest.raises(ValueError, match="must name a file, got"):
+                call(name)
+    for _ in range(2):                                       # 246 + len(".previous") = 255, the longest name there is
+        run.save("a" * 246)
+        run.save("b" * 250)
+        run.save("n\udcff.npz")                              # bytes that are no text
+        run.run(3)
+    assert fb.Plan.load("b" * 250).t == fb.Plan.load("n\udcff.npz").t == 8
+    assert sorted(os.listdir()) == sorted(["whole.npz", "a" * 246, "a" * 246 + ".previous", "b" * 250, "n\udcff.npz",
+                                           "n\udcff.npz.previous"])
+
+
+@pytest.mark.parametrize("change", [{"t": [-3, -2, -1]}, {"t": [3, 2, 1]}, {"log_times": [1.0, np.nan, 2.0]},
+                                    {"log_times": [3.0, 2.0, 1.0]}, {"log_times": [0.0, 1.0, np.inf]}])
+def test_traces_whose_rows_are_not_in_the_order_of_time_are_refused(change, tmp_path):
+    told = {"t": np.arange(3), "u": np.ones((3, 2)), "w": np.ones((3, 2)), "log_loss": np.zeros(3), "status": np.int64(0),
+            "message": np.array("")}
+    files.write(str(tmp_path / "t.npz"), files.seal(told | {k: np.array(v) for k, v in change.items()}))
+    with pytest.raises(ValueError, match="rows must be in the order of time"):
+        fb.Trace.load(tmp_path / "t.npz")
+
+
+def test_rows_at_one_time_have_no_rate():
+    t = 1e300 * (1 + np.arange(4) * 2.0**-52)                # whose logarithms are the same
+    trace = fb.Trace.from_arrays([[1, 0], [0, 1]], [1, 1], t, [[1, 1], [2, 2], [3, 3], [4, 4]])
+    with pytest.raises(ValueError, match="two rows within its last two decades"):
+        trace.increment()
+    limit = fb.max_margin([[1, 0], [0, 1]], [1, 1])
+    assert all(np.isnan(series.fitted) for series in trace.rates(limit))
+
+
+def test_a_plan_is_run_by_one_thread_at_a_time(tmp_path):
+    run, refused = plan(), []
+
+    def another(_):
+        def go():
+            try:
+                run.run(3)
+            except ValueError as error:
+                refused.append(str(error))
+        thread = threading.Thread(target=go)
+        thread.start()
+        thread.join()
+        run.save(tmp_path / "state.npz")
+
+    run.run(50, callback=another)
+    assert run.t == 50
+    assert refused
+    assert all("while another thread runs the plan" in told for told in refused)
+    run.run(3)
+    assert run.t == 53

@@ -227,3 +227,19 @@ def test_proximal_maps_are_minimisers():
             value = ((v - x) ** 2).sum() / 2 + t * norm(v)
             for other in v + rng.normal(size=(20, norm.size)) * 10.0 ** rng.uniform(-6, 0, size=(20, 1)):
                 assert ((other - x) ** 2).sum() / 2 + t * norm(other) >= value + ((other - v) ** 2).sum() / 2 - 1e-12
+
+
+def test_a_law_that_sees_nan_is_broken():
+    @fb.piece(fb.abi.SLOPE)
+    def slope(params, p, y, q):
+        for n in range(p.size):
+            q[n] = y[n] if abs(p[n]) < 20 else np.nan
+        return 0.0
+
+    @fb.piece(fb.abi.LOG_LOSS)
+    def log_loss(params, p, y):
+        return np.log(p.size + 30.0 - (p * y).sum())
+
+    loss = fb.losses.Loss(name="linear, but far out", kind="monotone", slope=slope, log_loss=log_loss, convex=True)
+    with pytest.raises(fb.laws.LawBroken, match="convex where that is claimed: relative error inf"):
+        fb.laws.check(loss)

@@ -187,7 +187,7 @@ def test_l1_paths_at_the_ends():
     assert end.w[0] == pytest.approx(fb.minimum_norm(A, b, "l1").w, abs=1e-7)
     with pytest.raises(ValueError, match="lambdas must be at least 1e-14 of λ_max"):
         fb.l1_path(A, b, [1.0, 1e-300])
-    with pytest.raises(ValueError, match="lambdas must be so few that the path fits into memory, got 1099511627776 of 3"):
+    with pytest.raises(ValueError, match="lambdas must make arrays that fit into .* memory, got 1099511627776, which"):
         fb.l1_path(A, b, 2 ** 40)
     with pytest.raises(ValueError, match="fits into float64"):
         fb.l1_path(A * 1e200, b * 1e200)
@@ -249,7 +249,7 @@ def test_features_of_sizes_without_digits_are_refused():
     with pytest.raises(ValueError, match="x must be of a size at which"):
         phi([[1e300, 1e300]])
     assert phi.kernel([[1e300, 0]], [[0, 1e300], [1e300, 0]]).tolist() == [[0.0, 0.5]]
-    with pytest.raises(ValueError, match="must make arrays that fit into"):
+    with pytest.raises(ValueError, match="dims, d must make arrays that fit into"):
         fb.features.random_fourier(2, 2 ** 40)
     with pytest.raises(ValueError, match="gamma must be"):
         fb.features.random_fourier(2, 3, 1e308)

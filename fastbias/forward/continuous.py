@@ -12,6 +12,7 @@ from fastbias.doors import call
 from fastbias.norms import Norm
 from fastbias.potentials import Potential
 from fastbias.problem import Problem, reachable
+from fastbias.sizes import misfits, worst
 from fastbias.trace import Trace
 
 __all__ = ["flow"]
@@ -44,7 +45,7 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         How long; with inf, until the loss has fallen to rounding or the motion has ended. On a model that is not linear,
         where the loss has not fallen, it must stay so for most of nine times that long, or it may be a saddle.
     rtol : float, default 1e-10
-        Asked relative accuracy; the integrator works at a tenth of it.
+        Asked relative accuracy; the integrator works at a tenth or a hundredth of it.
 
     Returns
     -------
@@ -67,18 +68,17 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     if not (isinstance(time, float) and time == np.inf):
         time = checks.number("time", time, above=0)
     begun, problem = problem, _on_constraint(problem)
-    way = _way(problem)
+    way, told = _way(problem), "" if problem is begun else "; the start was projected on the constraint"
     if not np.any(way.field(0.0, way.start)) and not _waiting(problem, way, problem.start):
-        return _trace(problem, np.array([0.0, 0.0 if time == np.inf else time]), np.array([way.start] * 2), way, "")
+        return _trace(problem, np.array([0.0, 0.0 if time == np.inf else time]), np.array([way.start] * 2), way, told)
     t, states = _follow(problem, way, time, rtol, rtol)
     exact = problem.model.linear or (way.own and problem.model.degree == 2)
-    worst = 0.0 if exact else _apart(problem, way, states[-1], _follow(problem, way, time, rtol, 10.0 * rtol)[1][-1])
-    if not worst <= DOUBT:
+    off = 0.0 if exact else _apart(problem, way, states[-1], _follow(problem, way, time, rtol, 10.0 * rtol)[1][-1])
+    if not off <= DOUBT:
         raise ArithmeticError(f"the flow could not be followed to time {t[-1]:.6g}: two integrations end "
-                              f"{worst:.1g} apart, relatively; parts of it may be so small beside others that rounding "
+                              f"{off:.1g} apart, relatively; parts of it may be so small beside others that rounding "
                               "decides when they grow")
-    told = "" if problem is begun else "; the start was projected on the constraint"
-    told += "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
+    told += "" if off <= rtol else f"; the asked rtol = {rtol:g} is not reached, {off:.1g} is"
     if time == np.inf and not (problem.model.linear or way.own) and _at_saddle(problem, way.u(states[-1]), rtol):
         told += "; the loss has not fallen and this is a saddle of it, so what left it slowly may still be to come"
     return _trace(problem, t, states, way, told)
@@ -119,10 +119,10 @@ def _on_constraint(problem: Problem) -> Problem:
     if affine is None or not isinstance(g, Potential):
         return problem
     Q, c = affine
-    if (np.abs(Q @ problem.start - c) <= 1e-9 * (np.abs(Q) @ np.abs(problem.start) + np.abs(c))).all():
+    if worst(misfits(Q, c, problem.start)) <= 1e-9:
         return problem
     start = g.project(Q, c, g.to_dual(problem.start))[0]
-    if not (np.abs(Q @ start - c) <= 1e-9 * (np.abs(Q) @ np.abs(start) + np.abs(c))).all():
+    if not worst(misfits(Q, c, start)) <= 1e-9:
         raise ArithmeticError("the start could not be projected on the constraint Gw = h")
     return replace(problem, start=start)
 
@@ -284,7 +284,7 @@ class _Legs:
         if self.shaken is not None and not own:                # as rounding might: what hangs on it ends elsewhere
             x = x * (1.0 + ROUNDING * self.shaken.normal(size=x.size))
         atol = self.sharp * 1e-2 if own else self.sharp * 1e-4 * scale if self.atol is None else self.atol
-        rtol = max(self.sharp / (100.0 if own else 10.0), 1e-13)
+        rtol = max(self.sharp / (100.0 if own or self.atol is not None else 10.0), 1e-13)     # (linear: its atol is given)
         what, first = f"the flow past time {begin:.6g}", x
         for method in self.methods:
             rtol = max(rtol, 10.0 * self.sharp) if own and method == "Radau" else rtol

@@ -50,7 +50,7 @@ def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):  
 
 def _room(params: np.ndarray, n: int, rows: int, work: int) -> bool:
     k = int(params[0])
-    return 0 < k <= n and params.size >= 1 + k * n + k and rows >= 4 and work >= 3 * n + k * k + 2 * k
+    return 0 < k <= n and params.size >= 1 + k * n + k and rows >= 4 and work >= 3 * n + k * k + 6 * k
 
 
 @piece(ADVANCE, needs=_room)

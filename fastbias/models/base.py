@@ -114,7 +114,8 @@ class Model:
 
     def __post_init__(self) -> None:
         checks.fields("Model", self, texts=("name", "source"), flags=("linear", "semidefinite", "commuting"),
-                      calls=("size", "layers", "identity", "penalty", "balance", "invariant", "bias", "mirror", "reach"))
+                      calls=("size", "layers", "identity", "penalty", "balance", "invariant", "bias", "mirror", "reach",
+                             "coordinates"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "degree", checks.whole("degree", self.degree))
         if self.shape is not None:

@@ -185,7 +185,7 @@ def _symmetric(x, n):  # type: ignore[no-untyped-def]
     W = np.empty((n, n))                                 # eigh allocates anyway
     for i in range(n):
         for j in range(n):
-            W[i, j] = 0.5 * (x[i * n + j] + x[j * n + i])
+            W[i, j] = 0.5 * x[i * n + j] + 0.5 * x[j * n + i]      # (the sum of the two may be beyond float64)
     return W
 
 
