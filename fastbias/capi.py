@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks
+from fastbias import checks, foreign
 from fastbias.abi import ROW
 from fastbias.loop import address
 from fastbias.plan import Plan
@@ -65,8 +65,7 @@ _NAME = SIGNATURE.encode()            # the capsule keeps the pointer, so the by
 
 def low_level_callable() -> Any:
     """Return the capsule as a ``scipy.LowLevelCallable``, whose ``signature`` is the C signature."""
-    from scipy import LowLevelCallable
-    return LowLevelCallable(capsule())
+    return foreign.library("scipy").LowLevelCallable(capsule())
 
 
 def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndarray]]:

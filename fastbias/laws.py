@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fastbias import checks, losses, models, norms, potentials, steps
+from fastbias import checks, foreign, losses, models, norms, potentials, steps
 from fastbias.abi import Records
 from fastbias.assembly import assemble
 from fastbias.doors import call, descend
@@ -174,7 +174,7 @@ def _vector(rng: np.random.Generator, size: int) -> np.ndarray:
 def _faces(piece: Any, rng: np.random.Generator, size: int) -> Iterator[tuple[str, float, float, Any]]:
     """The convex face of a norm or a potential is the compiled one."""
     if isinstance(piece, Norm | Potential) and piece.convex is not None:
-        import cvxpy
+        cvxpy = foreign.library("cvxpy")
         x = _vector(rng, size) if isinstance(piece, Norm) else piece.to_primal(_dual(piece, rng, size))
         off = _off(piece.convex(cvxpy, cvxpy.Constant(x)).value, piece(x))
         yield ("the convex face is the norm" if isinstance(piece, Norm) else "the convex face is ψ"), off, \

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from fastbias import passes
+from fastbias import foreign, passes
 from fastbias.abi import LOG_LOSS, SLOPE, kernel, piece
 from fastbias.losses.base import Loss
 
@@ -115,8 +115,7 @@ def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
 
 def _log_phi(m: np.ndarray) -> np.ndarray:
     """Log Φ(m)."""
-    from scipy.special import log_ndtr
-    return np.asarray(log_ndtr(m))
+    return np.asarray(foreign.library("scipy.special").log_ndtr(m))
 
 
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",

@@ -94,9 +94,8 @@ def _support(problem: Problem, found: Limit) -> Support | None:
     D = metric(problem)
     half, Z, hat = None, problem.Z, found.w.ravel() / found.margin
     if D is not None:
-        from scipy.linalg import solve_triangular
-        half = np.linalg.cholesky(D)
-        Z, hat = np.asarray(solve_triangular(half, Z.T, lower=True)).T, half.T @ hat
+        what, half = "the coordinates of the quadratic norm", np.linalg.cholesky(D)
+        Z, hat = np.asarray(ask(what, "scipy.linalg.solve_triangular", half, Z.T, lower=True)).T, half.T @ hat
     for x in (Z, hat):
         if not 1e-150 < np.abs(x).max() < 1e150:
             return None
