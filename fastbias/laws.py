@@ -45,7 +45,7 @@ class Law(NamedTuple):
     tolerance: float
 
 
-class LawBroken(AssertionError):  # noqa: N818 (it names the event)
+class LawBroken(ValueError, AssertionError):  # noqa: N818 (it names the event)
     """A piece broke a law; the message says which, by how much, and where."""
 
 
@@ -69,7 +69,7 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
     Raises
     ------
     LawBroken
-        An ``AssertionError`` naming the law, the error and the vector.
+        A ``ValueError`` (and ``AssertionError``) naming the law, the error and the vector.
     TypeError
         Where the piece is none of these.
 
@@ -146,6 +146,8 @@ def _held(piece: Any, kinds: tuple[Trial, ...], size: int, trials: int, rng: np.
                                     f"{tolerance:g}, at {where}")
                 if statement not in seen or error > seen[statement].worst:
                     seen[statement] = Law(statement, error, tolerance)
+        except LawBroken:
+            raise
         except ValueError as refusal:
             raise LawBroken(f"{piece!r} breaks the law that its maps stay inside its domain: {refusal}") from None
     return tuple(seen.values())

@@ -193,6 +193,13 @@ def test_a_piece_that_may_return_nothing_is_told_so():
             fb.piece(signature)(function)
         assert "\n" not in str(told.value)
 
+    def loud(params, x):
+        assert x.size > 0
+        return 1.0
+
+    with pytest.raises(TypeError, match=r"loud must return a float64 .* and raise nothing"):
+        fb.piece(abi.VALUE)(loud)
+
     @fb.piece(abi.MAP)
     def always(params, x, out):
         while True:
