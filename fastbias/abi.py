@@ -272,8 +272,8 @@ class Piece:
         if _may_return_nothing(function):
             raise TypeError(f"{function.__name__} must {_promise(signature)}, but a path through it returns nothing")
         if any(step.opname == "RAISE_VARARGS" for step in dis.get_instructions(function)):
-            raise TypeError(f"{function.__name__} must {_promise(signature)} and raise nothing, but it has a raise or assert, "
-                            "which no caller of compiled code would see")
+            raise TypeError(f"{function.__name__} must {_promise(signature)} and raise nothing, but it has a raise or "
+                            "assert, which no caller of compiled code would see")
         self.function, self.signature, self.needs, self.kind = function, signature, needs, _NAMES[signature]
         self.made_of = cache.made_of(function)            # now: by the time it is compiled, the file may be another
         self.__name__, self.__doc__ = function.__name__, function.__doc__
