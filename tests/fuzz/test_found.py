@@ -100,6 +100,7 @@ def test_an_infinite_dual_certifies_nothing():
         assert not limit.certified
 
 
+@pytest.mark.long
 def test_junk_taken_for_a_file_stays_in_the_folder(tmp_path):
     here = set(os.listdir("."))
     for seed in range(40):
