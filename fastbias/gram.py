@@ -128,7 +128,8 @@ def _products(X: np.ndarray, back: np.ndarray) -> np.ndarray:
 def _condition(K: np.ndarray) -> float:
     """The condition number of K in ℓ1: an upper bound on that in ℓ2, up to √N."""
     try:
-        return float(np.abs(K).sum(0).max() * np.abs(np.linalg.inv(K)).sum(0).max())
+        with np.errstate(all="ignore"):
+            return float(np.abs(K).sum(0).max() * np.abs(np.linalg.inv(K)).sum(0).max())
     except np.linalg.LinAlgError:
         return np.inf
 

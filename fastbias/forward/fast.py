@@ -52,7 +52,8 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
         if why is not None:
             raise NoTheorem(why, SOURCE)
         trace = linear.at(problem, here.u, here.move, here.t, rows)
-        return replace(trace, slack=trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T)
+        with np.errstate(all="ignore"):                      # (margins may be beyond float64 where iterates are not)
+            return replace(trace, slack=trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T)
     field = choose(problem)
     if end > field.until:
         raise NoTheorem(f"the momentum array ends at log t = {field.until:.6g}, and its last entry goes on from there, "

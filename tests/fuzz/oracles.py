@@ -313,7 +313,7 @@ def projected(some: dict[str, Any], limit: fb.Limit) -> str | None:
             continue                                         # its exponential is 0 in float64
         near = abs(link(mpmath.mpf(a) * (1 + mpmath.mpf(10) ** -8), psi.params) - z) * 10 ** 8
         scale = max(abs(z), abs(z0), abs(pull), near)
-        others = max(map(abs, limit.dual.tolist())) * np.abs(X).max()
+        others = mpmath.mpf(max(map(abs, limit.dual.tolist()))) * float(np.abs(X).max())
         if not abs(z - z0 - pull) <= 1e-8 * max(scale, others):
             return f"∇ψ(w) − ∇ψ(w0) − Xᵀν is {mpmath.nstr(z - z0 - pull, 5)} beside {mpmath.nstr(scale, 5)} in {psi.name}"
     return None
