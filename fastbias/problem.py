@@ -57,8 +57,9 @@ class Data:
         return self.size // self.X.shape[1]
 
     def predictions(self, w: np.ndarray) -> np.ndarray:
-        """Return the predictions (K N,) of w, output after output."""
-        return np.asarray((w.reshape(self.outputs, -1) @ self.X.T).ravel())
+        """Return the predictions (K N,) of w, output after output; infinite or NaN where they are beyond float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray((w.reshape(self.outputs, -1) @ self.X.T).ravel())
 
     @cached_property
     def Z(self) -> np.ndarray:

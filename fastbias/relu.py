@@ -104,10 +104,14 @@ def network(a: Any, b: Any, c: Any, offset: float = 0.0) -> PiecewiseLinear:
             (("b", b), ("c", c)))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         knots = 0.0 - c / b
-    flat = ~np.isfinite(knots)                                # b = 0, or a knot beyond all numbers
-    falls = ~flat & (b < 0)                                   # a[bx + c]₊ = a(bx + c) + a|b| [x + c/b]₊
-    return PiecewiseLinear(knots[~flat], (a * np.abs(b))[~flat], (a * b)[falls].sum(),
-                           checks.number("offset", offset) + (a * c)[falls].sum() + (a * np.maximum(c, 0.0))[flat].sum())
+        flat = ~np.isfinite(knots)                            # b = 0, or a knot beyond all numbers
+        falls = ~flat & (b < 0)                               # a[bx + c]₊ = a(bx + c) + a|b| [x + c/b]₊
+        bends, slope = (a * np.abs(b))[~flat], (a * b)[falls].sum()
+        height = checks.number("offset", offset) + (a * c)[falls].sum() + (a * np.maximum(c, 0.0))[flat].sum()
+    if not np.isfinite([*bends, slope, height]).all():
+        raise ValueError(f"a, b, c must have products within float64, got {checks.short(a)}, {checks.short(b)}, "
+                         f"{checks.short(c)}")
+    return PiecewiseLinear(knots[~flat], bends, slope, height)
 
 
 @dataclass(frozen=True, eq=False)

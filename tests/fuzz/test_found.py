@@ -36,6 +36,7 @@ def table(kind, **options):
     (lambda: fb.potentials.cosh.project([[1.0]], [1.0], [None]), TypeError, "z0 must be"),
     (lambda: fb.potentials.cosh.project([[1.0, 2.0]], [1.0], [0.0]), ValueError, r"A must have the shape \(1, 1\)"),
     (lambda: fb.potentials.cosh.project([[np.nan]], [1.0], [0.0]), ArithmeticError, "numbers that are not finite"),
+    (lambda: fb.relu.network([1e200], [1e200], [0.0]), ValueError, "a, b, c must have products within float64"),
     (lambda: fb.potentials.cosh.start(4e13), ValueError, "d must make arrays that fit"),
     (lambda: fb.models.deep_linear(1).start(0.1, size=2**45), ValueError, "size must make arrays that fit"),
     (lambda: fb.models.deep_linear(2).start(0.1, size=2**45), ValueError, "size of the deep_linear.* must be under"),
@@ -106,3 +107,11 @@ def test_junk_taken_for_a_file_stays_in_the_folder(tmp_path):
     for seed in range(40):
         one(seed, tmp_path)
     assert set(os.listdir(".")) == here
+
+
+def test_predictions_beyond_float64_do_not_warn():
+    trace = fb.Trace.from_arrays([[1.0, 2.0], [3.0, 4.0]], [1, -1], [1.0], [[1e300, 1e300]])
+    with pytest.raises(ValueError, match="p must be finite"):
+        trace.evaluate([[1e200, 1e200]], [1])
+    far = fb.Plan([[1e160, 1.0]], [1e160], loss="squared", method=GD).fast_forward(1.0, record=2, max_steps=0)
+    assert far.status == fb.Status.NOT_FINITE
