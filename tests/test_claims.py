@@ -381,6 +381,20 @@ def test_a_method_of_ours_that_was_changed_by_hand_is_ones_own(own):
         limit(own, start=[0.3, 0.2])
 
 
+def test_a_method_whose_beginning_fails_later_is_ones_own():
+    ours, broken = m.adam(S.power(0.1, 0.5), eps=0), []
+
+    def begin(u):
+        if broken:
+            raise RuntimeError("gone")
+        return ours.begin(u)
+
+    plan = fb.Plan(X, y, loss="exponential", method=dataclasses.replace(ours, begin=begin))
+    broken.append(True)
+    with pytest.raises(fb.NoTheorem, match="of one's own"):
+        plan.limit()
+
+
 def test_a_method_of_ours_with_another_rule_is_still_ours():
     for method in (m.gradient_descent(0.1), m.steepest_descent("linf", 0.1), m.mirror_descent("cosh", 0.1)):
         assert limit(dataclasses.replace(method, rule=S.constant(0.2))).certified
