@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias import lanes
+from fastbias.running import lanes
 
 
 @pytest.mark.parametrize("size", [(1, 2), (4, 3), (8, 8)], ids=lambda s: f"{s[0]}x{s[1]}")

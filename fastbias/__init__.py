@@ -12,33 +12,23 @@ Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2
 
 Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C keeps what was done.
 """
-from fastbias import (
-    abi,
-    capi,
-    data,
-    features,
-    forward,
-    laws,
-    losses,
-    methods,
-    models,
-    norms,
-    potentials,
-    relu,
-    steps,
-    theory,
-)
-from fastbias.abi import Status, piece
-from fastbias.diagnostics import diagnose
-from fastbias.doors import descend
-from fastbias.limits import Limit, NoTheorem
-from fastbias.margins import max_margin, separability
-from fastbias.minima import minimum_norm
-from fastbias.paths import l1_path, regularisation_path
-from fastbias.plan import Plan, run
-from fastbias.projections import bregman_projection
-from fastbias.semidefinite import psd_margin, psd_separability
-from fastbias.sweep import Sweep, sweep
+from fastbias import data, forward, theory
+from fastbias.data import features
+from fastbias.engine import abi
+from fastbias.engine.abi import Status, piece
+from fastbias.engine.call import descend
+from fastbias.pieces import laws, losses, methods, models, norms, potentials, steps
+from fastbias.running import capi
+from fastbias.running.plan import Plan, run
+from fastbias.running.sweep import Sweep, sweep
+from fastbias.solvers import relu
+from fastbias.solvers.bregman import bregman_projection
+from fastbias.solvers.diagnose import diagnose
+from fastbias.solvers.limit import Limit, NoTheorem
+from fastbias.solvers.margins import max_margin, separability
+from fastbias.solvers.minimum_norm import minimum_norm
+from fastbias.solvers.regularisation import l1_path, regularisation_path
+from fastbias.solvers.semidefinite import psd_margin, psd_separability
 from fastbias.trace import RunStopped, Trace
 
 __version__ = "0.1.0"

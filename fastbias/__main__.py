@@ -2,7 +2,7 @@
 import io
 import sys
 
-from fastbias.cli import main
+from fastbias.running.cli import main
 
 for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):

@@ -12,18 +12,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias import checks, foreign, losses, models
-from fastbias.abi import Piece
-from fastbias.doors import call
-from fastbias.losses import Loss
-from fastbias.losses.base import log_beyond
-from fastbias.methods import Method
-from fastbias.models import Model
-from fastbias.models.base import Start
-from fastbias.norms import Norm
-from fastbias.potentials import Potential
-from fastbias.sizes import length, lengths, misfits, row_lengths, worst
-from fastbias.steps import StepRule
+from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
+from fastbias.engine.abi import Piece
+from fastbias.engine.call import call
+from fastbias.pieces import losses, models
+from fastbias.pieces.losses import Loss
+from fastbias.pieces.losses.base import log_beyond
+from fastbias.pieces.methods import Method
+from fastbias.pieces.models import Model
+from fastbias.pieces.models.base import Start
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
+from fastbias.pieces.steps import StepRule
 
 __all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "signed", "zero_rows"]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 import fastbias as fb
-from fastbias.limits import PAPER
+from fastbias.solvers.limit import PAPER
 from fastbias.theory import MARGIN, NETWORK, ROOT, Row
 from paper_figures._atlas_cases import Case, Far, Flow, follow
 

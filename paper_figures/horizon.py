@@ -29,8 +29,8 @@ from matplotlib.lines import Line2D
 from scipy.special import wrightomega
 
 import fastbias as fb
-from fastbias.methods import Method
-from fastbias.norms import Norm
+from fastbias.pieces.methods import Method
+from fastbias.pieces.norms import Norm
 from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
 
 FAR = 1e9                                                  # log t at the end

@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import fastbias as fb
-from fastbias.stationarity import kkt_residual
+from fastbias.solvers.kkt import kkt_residual
 from paper_figures._style import BLACK, BLUE, COLOURS, GREY, YELLOW, folder, save
 
 N, D, SEED = 10, 16, 7                                     # ten signals of length 16

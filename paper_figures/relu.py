@@ -3,7 +3,7 @@
     python -m paper_figures.relu [--out DIR]
 
 Source: Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function space?" (COLT 2019).
-The least cost max(∫|f″|, |f′(−∞) + f′(+∞)|) is certified by `fastbias.relu.fit`; networks of finite width are run by
+The least cost max(∫|f″|, |f′(−∞) + f′(+∞)|) is certified by `fastbias.solvers.relu.fit`; networks of finite width are run by
 gradient descent on a, b, β, c as models of their values at the data, X = I. That theory is of explicit weight penalties: no
 theorem says that gradient descent finds the least cost, and from large starts it does not. No result is stored.
 """

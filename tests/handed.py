@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 import fastbias as fb
-from fastbias import abi
+from fastbias.engine import abi
 
 VALUES = (-1, 0, 1, 2, 7, 2 ** 31, 2 ** 61, 2 ** 62 + 1, 2 ** 63 - 1, 2 ** 63 - 31)
 CANARY, CANARIES = -12345.0, 64

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias import abi
+from fastbias.engine import abi
 
 m = fb.methods
 SIZES = [(1, 2), (4, 3), (3, 9), (9, 4), (20, 50), (50, 20), (17, 70)]

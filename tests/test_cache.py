@@ -11,7 +11,7 @@ import pytest
 from conftest import JIT
 
 import fastbias as fb
-from fastbias import cache
+from fastbias.engine import cache
 
 compiled = pytest.mark.skipif(not JIT, reason="nothing is compiled, so nothing is kept")
 

@@ -167,7 +167,7 @@ def test_a_checkpoint_is_a_plain_npz_without_pickle(tmp_path):
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
-    from fastbias import checkpoint
+    from fastbias.running import checkpoint
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
     path = small(tmp_path)
     monkeypatch.undo()

@@ -6,7 +6,7 @@ import pytest
 from problems import SOUDRY_X, SOUDRY_Y, XK, YK, X, holds, separable, y
 
 import fastbias as fb
-from fastbias.methods.base import primal
+from fastbias.pieces.methods.base import primal
 
 m, N, S, P, M = fb.methods, fb.norms, fb.steps, fb.potentials, fb.models
 long = pytest.mark.long

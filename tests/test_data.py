@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias import cli
+from fastbias.running import cli
 
 CSV = "a,b,c,goal\n1,2,0.5,1\n0,1,1,2\n"
 

@@ -5,7 +5,7 @@ from problems import SIGNS, WIDE, XK, XM, YK, YM, X, Z, classes, separable, y
 from scipy.optimize import minimize
 
 import fastbias as fb
-from fastbias.doors import call
+from fastbias.engine.call import call
 
 m, N = fb.methods, fb.norms
 long = pytest.mark.long
@@ -184,14 +184,14 @@ def test_the_regularisation_path_goes_far(norm, loss):
 
 
 def test_the_regularisation_path_keeps_its_best_point_where_a_solver_fails(monkeypatch):
-    monkeypatch.setattr("fastbias.paths.solve_tightly", lambda program: False)
+    monkeypatch.setattr("fastbias.solvers.regularisation.solve_tightly", lambda program: False)
     path = fb.regularisation_path(X, y, [0.1, 10.0])
     assert np.isfinite(path.w).all()
     assert path.residuals.max() > 1e-6
 
 
 def test_the_regularisation_path_certifies_nothing_that_is_unknown(monkeypatch):
-    monkeypatch.setattr("fastbias.paths._pull", lambda data, w: (0.0, np.full(data.size, np.nan)))
+    monkeypatch.setattr("fastbias.solvers.regularisation._pull", lambda data, w: (0.0, np.full(data.size, np.nan)))
     assert fb.regularisation_path(X, y, [0.1, 10.0]).residuals.min() == np.inf
 
 

@@ -10,8 +10,8 @@ import pytest
 from conftest import JIT
 
 import fastbias as fb
-from fastbias import abi
-from fastbias.doors import call, call_rows
+from fastbias.engine import abi
+from fastbias.engine.call import call, call_rows
 
 m = fb.methods
 X, y = np.array([[1.0, 2.0], [-1.0, 0.5], [3.0, -2.0]]), np.array([1.0, -1.0, 1.0])
@@ -223,7 +223,7 @@ def test_a_piece_that_does_not_compile_is_one_sentence(signature):
 
 def test_nothing_compiles_twice():
     """Arrays of other types are refused, not compiled for."""
-    from fastbias import loop
+    from fastbias.engine import loop
     if JIT:
         fb.run(X, y, loss="squared", method=m.gradient_descent(0.01), steps=3)
         assert len(loop._descend.signatures) == 1

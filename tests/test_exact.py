@@ -8,7 +8,7 @@ import pytest
 from test_margins import recomputed
 
 import fastbias as fb
-from fastbias import exact, margins
+from fastbias.solvers import exact, margins
 
 N = fb.norms
 STAMPS = np.column_stack([1.6e12 + np.arange(10), np.ones(10)]), np.where(np.arange(10) >= 5, 1, -1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias.features import random_fourier
+from fastbias.data.features import random_fourier
 
 
 def task(N=20, dims=3, seed=0):

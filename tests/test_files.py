@@ -18,7 +18,9 @@ import pytest
 from conftest import JIT
 
 import fastbias as fb
-from fastbias import abi, checkpoint, cli, files, outside
+from fastbias.checks import files
+from fastbias.engine import abi
+from fastbias.running import checkpoint, cli, interruptions
 
 m = fb.methods
 X, y = np.random.default_rng(0).normal(size=(6, 4)), np.array([1.0, -1, 1, 1, -1, 1])
@@ -448,7 +450,7 @@ def test_sigterm_while_the_last_save_is_written_waits_for_it(tmp_path, monkeypat
         fsync(file)
     monkeypatch.setattr(os, "fsync", late)
     p = plan()
-    with pytest.raises(outside.Terminated):
+    with pytest.raises(interruptions.Terminated):
         p.run(100, checkpoint=path)
     assert p.t == p.trace.t[-1] == fb.Plan.load(path).t == 100
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from fastbias import foreign
+from fastbias.checks import foreign
 
 
 def test_what_a_library_raises_becomes_one_sentence_of_ours():

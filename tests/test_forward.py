@@ -287,7 +287,7 @@ def test_bad_arguments_and_data(monkeypatch):
     assert refused.value.dual == pytest.approx([0.5, 0.5])
     with pytest.raises(LookupError, match="at most 700"):
         fb.Plan(X, y, loss="exponential", method=m.gradient_descent(fb.steps.loss_scaled(0.02))).fast_forward(1000)
-    monkeypatch.setattr("fastbias.forward.march.CALLS", 20)
+    monkeypatch.setattr("fastbias.forward.integrate.CALLS", 20)
     with pytest.raises(LookupError, match="could not be followed"):
         plan.fast_forward(50, max_steps=3000)
 

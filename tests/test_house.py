@@ -10,15 +10,8 @@ import pytest
 import fastbias as fb
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["cache"], ["abi", "checks", "foreign", "lattice", "outside", "recipes", "sizes"], ["files", "proximal", "simd"],
-          ["passes"], ["bursts", "memory", "sparse"], ["searches", "arguments"],
-          ["loop", "data", "recording"], ["doors"],
-          ["losses", "norms", "potentials", "steps", "driver"],
-          ["methods", "models"], ["problem", "limits"],
-          ["stationarity", "exact"], ["trace", "oracles", "narrow", "assembly", "gram"], ["laws"],
-          ["projections", "margins", "lanes"], ["minima"], ["paths", "diagnostics", "semidefinite", "features", "relu"],
-          ["theory", "forward", "checkpoint"], ["plan"],
-          ["capi", "cli", "sweep"], ["__main__", "__init__"]]
+FLOORS = [["checks"], ["engine"], ["pieces"], ["data", "problem"], ["solvers"], ["theory", "trace"], ["forward"],
+          ["running"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
          for path in PACKAGE.rglob("*.py")}
@@ -32,17 +25,18 @@ def noun(name):
 
 
 def imported(tree):
-    """Modules of the package that a file imports, except for type checking alone."""
+    """Files of the package that a file imports, except for type checking alone."""
     guarded = {id(n) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
                for n in ast.walk(node)}
     for node in ast.walk(tree):
         if id(node) in guarded:
             continue
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastbias"):
-            parts = node.module.split(".")
-            yield from ([parts[1]] if len(parts) > 1 else [a.name for a in node.names])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fastbias":
+            for alias in node.names:
+                there = f"{node.module}.{alias.name}".removeprefix("fastbias.")
+                yield there if there in FILES or there + ".__init__" in FILES else there.rpartition(".")[0]
         if isinstance(node, ast.Import):
-            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("fastbias."))
+            yield from (a.name.removeprefix("fastbias.") for a in node.names if a.name.startswith("fastbias."))
 
 
 def test_every_file_has_its_floor():
@@ -52,8 +46,26 @@ def test_every_file_has_its_floor():
 @pytest.mark.parametrize("name", FILES)
 def test_imports_go_down_only(name):
     for other in imported(FILES[name]):
-        inside = other == noun(name) != name                   # the files of one folder
-        assert FLOOR[other] < FLOOR[noun(name)] or name == "__init__" or inside, f"{name} imports {other}"
+        below = FLOOR[noun(other)] < FLOOR[noun(name)]
+        assert below or noun(other) == noun(name) != name or name == "__init__", f"{name} imports {other}"
+
+
+def circles(files):
+    """The files that import each other, directly or by way of others; what stands in __init__ is its folder's front."""
+    arrows = {name: {other if other in files else other + ".__init__" for other in imported(tree)}
+              for name, tree in files.items()}
+    todo = dict(arrows)
+    while free := {name for name, others in todo.items() if not others & set(todo) - {name}}:
+        todo = {name: others for name, others in todo.items() if name not in free}
+    return sorted(todo)
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    assert circles(FILES) == []
+
+
+def test_the_rule_above_sees_a_circle():
+    assert circles(FILES | {"checks.sizes": ast.parse("from fastbias.problem import make")})
 
 
 def compiled_functions(tree):
@@ -116,15 +128,17 @@ def check_broken(text):
 
 
 def test_the_rule_above_sees_a_call_of_what_is_not_compiled():
-    for text in ("from fastbias.norms.vectors import helper", "from fastbias import norms\nhelper = norms.helper",
-                 "from fastbias.checks import array as helper", "from fastbias.norms.vectors import _largest as helper",
+    for text in ("from fastbias.pieces.norms.vectors import helper",
+                 "from fastbias.pieces import norms\nhelper = norms.helper",
+                 "from fastbias.checks import array as helper",
+                 "from fastbias.pieces.norms.vectors import _largest as helper",
                  "from scipy.special import helper"):
         with pytest.raises(AssertionError, match=r"broken.f calls helper"):
             check_broken(text)
 
 
 def test_the_rule_above_allows_a_compiled_function_of_another_file():
-    for text in ("from fastbias.loop import _accept as helper", "from fastbias.loop import _as_map as helper"):
+    for text in ("from fastbias.engine.loop import _accept as helper", "from fastbias.engine.loop import _as_map as helper"):
         check_broken(text)
 
 
@@ -143,7 +157,7 @@ def pieces_named_in(tree, home, module):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == home:
             yield from {node.attr} & public
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"fastbias.{home}"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"fastbias.pieces.{home}"):
             yield from {a.name for a in node.names} & public
         if isinstance(node, ast.Compare):
             yield from {c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str)} & shown
@@ -152,16 +166,17 @@ def pieces_named_in(tree, home, module):
 @pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models])
 def test_a_piece_touches_one_file(module):
     """No other file of the package names a norm, potential, loss or model, but for stated defaults and biases."""
-    home = module.__name__.split(".")[1]
+    home = module.__name__.rpartition(".")[2]
     for name, tree in FILES.items():
-        if noun(name) != home:
+        if not name.startswith(f"pieces.{home}."):
             named = {(home, piece) for piece in pieces_named_in(tree, home, module)}
             named -= {("losses", "squared"), ("losses", "exponential")} if noun(name) in ("theory", "forward") else set()
             assert named <= NAMED, name
 
 
 def test_the_rule_above_sees_a_name_that_crept_in():
-    for text in ("from fastbias.norms import linf", "from fastbias import norms\nx = norms.linf", "x = norm.name == 'linf'"):
+    for text in ("from fastbias.pieces.norms import linf", "from fastbias.pieces import norms\nx = norms.linf",
+                 "x = norm.name == 'linf'"):
         assert list(pieces_named_in(ast.parse(text), "norms", fb.norms)) == ["linf"]
 
 
@@ -191,7 +206,7 @@ def test_a_run_loads_neither_either():
 def test_a_piece_at_a_prompt_needs_no_file():
     out = python("import numpy as np, fastbias as fb\n"
                  "@fb.piece(fb.abi.VALUE)\ndef f(params, x): return 3.0\n"
-                 "from fastbias.doors import call\nprint(call(f, np.empty(0), np.ones(2)))")
+                 "from fastbias.engine.call import call\nprint(call(f, np.empty(0), np.ones(2)))")
     assert out.strip() == "3.0"
 
 

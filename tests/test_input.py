@@ -4,7 +4,7 @@ import pytest
 import scipy.sparse
 
 import fastbias as fb
-import fastbias.cli
+import fastbias.running.cli
 
 m = fb.methods
 X, y = [[1.0, 2.0, 0.5], [0.0, 1.0, 1.0]], [1.0, 2.0]
@@ -91,8 +91,8 @@ def plan(X=X, y=y, loss="squared", method=GD, **options):
     (lambda: fb.data.random_regression(2**20, 2**30), ValueError, "N, d must make arrays that fit"),
     (lambda: fb.data.random_regression(2, 3, positive=[1, 2]), TypeError, "positive must be True or False"),
     (lambda: fb.data.random_regression(2, 3, rng="x"), TypeError, "rng must be"),
-    (lambda: fastbias.cli.main("run"), TypeError, "argv must be a list of strings, got 'run'"),
-    (lambda: fastbias.cli.main([1.0]), TypeError, "argv must be a list of strings"),
+    (lambda: fastbias.running.cli.main("run"), TypeError, "argv must be a list of strings, got 'run'"),
+    (lambda: fastbias.running.cli.main([1.0]), TypeError, "argv must be a list of strings"),
     (lambda: plan().run("10"), TypeError, "steps must be a whole number"),
     (lambda: plan().run(True), TypeError, "steps must be a whole number"),
     (lambda: fb.piece(fb.abi.VALUE)(lambda x: 1.0), TypeError, "must take 2 arguments"),

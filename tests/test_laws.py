@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias.doors import call
+from fastbias.engine.call import call
 
 EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps) for x in module.EXAMPLES]
 

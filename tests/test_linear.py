@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias.forward import linear
+from fastbias.forward import closed_form
 
 D3 = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 3.0]])
 MOMENTUM = {"gd": (0.0, 0.0), "heavy ball": (0.9, 0.0), "heavy ball .99": (0.99, 0.0), "nesterov": (0.9, 0.9),
@@ -44,7 +44,7 @@ def plan_of(name, momentum, share=0.6):
 
 
 def here(plan, log_t):
-    return linear.at(plan.problem, plan.buffers.u, plan.buffers.state[0], plan.t, log_t)
+    return closed_form.at(plan.problem, plan.buffers.u, plan.buffers.state[0], plan.t, log_t)
 
 
 def compare(plan, later, tolerance):
@@ -185,7 +185,7 @@ def test_fifty_digits(momentum, D):
         method = fb.methods.mirror_descent(psi, stable(X, beta, gamma, share * 0.6), dual_momentum=beta, nesterov=gamma)
         problem = fb.Plan(X, y, loss="squared", method=method, start=u).problem
         move = 0.1 * rng.standard_normal(3)
-        trace = linear.at(problem, u, move, 3, np.log([3, 4, 1003, 1_000_003]))
+        trace = closed_form.at(problem, u, move, 3, np.log([3, 4, 1003, 1_000_003]))
         assert trace.error_estimate[0] == 0
         assert (trace.w[0] == u).all()
         for i, k in enumerate((1, 1000, 1_000_000), 1):
@@ -206,12 +206,12 @@ def test_repeated_and_vanishing_roots(beta, gamma, x):
     method = fb.methods.gradient_descent(x / 2, momentum=beta, nesterov=gamma)
     problem = fb.Plan(X, y, loss="squared", method=method, start=u).problem
     k = np.array([1, 2, 3, 1000, 1_000_000])
-    trace = linear.at(problem, u, move, 0, np.log(k))
+    trace = closed_form.at(problem, u, move, 0, np.log(k))
     for i in range(k.size):
         w = exact(problem, u, move, k[i])
         assert off(trace.w[i], w) <= trace.error_estimate[i] <= 1e-6
         assert off(trace.w[i], w) <= 1e-9
-    far = linear.at(problem, u, move, 0, [1e9])
+    far = closed_form.at(problem, u, move, 0, [1e9])
     assert far.w[0] == pytest.approx([1, -4], abs=far.error_estimate[0])
     assert far.log_loss[0] == -np.inf
 
@@ -243,7 +243,7 @@ def test_one_mode_anywhere(lack, kind, log_x, special, near, log_k, side):
         x = 1e-3
     k = int(10 ** log_k)
     for u, move, entry in ((1.0, 0.0, 0), (0.0, 1.0, 1)):
-        trace = linear.at(mode(x, beta, gamma), np.array([u]), np.array([move]), 0, np.log([float(k)]))
+        trace = closed_form.at(mode(x, beta, gamma), np.array([u]), np.array([move]), 0, np.log([float(k)]))
         truth, steps = power(x, beta, gamma, k)[0, entry], int(np.rint(np.exp(np.log(float(k)))))
         if steps != k:
             truth = power(x, beta, gamma, steps)[0, entry]
@@ -262,11 +262,11 @@ def mode(x, beta, gamma=0.0):
 def test_two_roots_near_minus_one():
     """The limit of stability and a repeated root in one place, where an error of x by eps decides whether it diverges."""
     x, beta = 3.99999999998359, 0.9999999999917953
-    trace = linear.at(mode(x, beta), np.ones(1), np.zeros(1), 0, np.log([2.0, 1000.0]))
+    trace = closed_form.at(mode(x, beta), np.ones(1), np.zeros(1), 0, np.log([2.0, 1000.0]))
     for w, k, most in zip(trace.w[:, 0], (2, 1000), (1e-14, 1e-6), strict=True):
         assert abs(mp.mpf(float(w)) - power(x, beta, 0.0, k)[0, 0]) <= most
     x, beta, k = 3.99999999998853, 0.9999999999942649, 16908972515
-    trace = linear.at(mode(x, beta), np.ones(1), np.zeros(1), 0, np.log([k]))
+    trace = closed_form.at(mode(x, beta), np.ones(1), np.zeros(1), 0, np.log([k]))
     assert trace.error_estimate[0] >= abs(power(x, beta, 0.0, k)[0, 0]) > 1e100 > abs(trace.w[0, 0])
 
 
@@ -299,7 +299,7 @@ def test_the_log_loss_falls_for_ever(beta, gamma, share):
     X, y, start = data("wide")
     method = fb.methods.gradient_descent(stable(X, beta, gamma, share), momentum=beta, nesterov=gamma)
     problem = fb.Plan(X, y, loss="squared", method=method, start=start).problem
-    trace = linear.at(problem, start, np.zeros(9), 0, [np.log(2e6), np.log(2e6 + 2), 600.0, 650.0, 1e9])
+    trace = closed_form.at(problem, start, np.zeros(9), 0, [np.log(2e6), np.log(2e6 + 2), 600.0, 650.0, 1e9])
     Z = exactly(X)
     largest = mp.mpf(0)
     for s in mp.eigsy(mp.matrix(Z.dot(Z.T).tolist()), eigvals_only=True):
@@ -333,7 +333,7 @@ def test_the_log_loss_tends_to_the_least_squares_residual_or_is_exactly_zero():
 def test_going_on_is_going_at_once(name, momentum, first, second):
     plan = plan_of(name, momentum, 0.01)
     trace = here(plan, np.log([first - 1, first, first + second]))
-    on = linear.at(plan.problem, trace.u[1], trace.u[1] - trace.u[0], first, np.log([first, first + second]))
+    on = closed_form.at(plan.problem, trace.u[1], trace.u[1] - trace.u[0], first, np.log([first, first + second]))
     size = np.abs(trace.w).max()
     assert np.abs(on.w[0] - trace.w[1]).max() == 0
     assert np.abs(on.w[1] - trace.w[2]).max() <= 1e-11 * size
@@ -348,7 +348,7 @@ def test_it_is_never_a_nan(lack, log_x, gamma, times, beta):
     method = fb.methods.gradient_descent(10 ** log_x, momentum=beta, nesterov=gamma)
     problem = fb.Plan(X, [1.0, 2.0], loss="squared", method=method).problem
     for move in (np.zeros(3), np.ones(3)):
-        trace = linear.at(problem, np.zeros(3), move, 0, np.unique(np.concatenate([[0.0, 1.0, 708.0, 710.0], times])))
+        trace = closed_form.at(problem, np.zeros(3), move, 0, np.unique(np.concatenate([[0.0, 1.0, 708.0, 710.0], times])))
         assert np.isfinite(trace.w).all()
         assert not np.isnan(trace.error_estimate).any()
         assert not np.isnan(trace.log_loss).any()
@@ -385,15 +385,15 @@ def test_at_the_limit_of_stability_it_goes_to_and_fro():
 def test_what_the_data_do_not_see_drifts(beta):
     method = fb.methods.gradient_descent(0.1, momentum=beta)
     problem = fb.Plan([[1.0, 0.0]], [1.0], loss="squared", method=method).problem
-    trace = linear.at(problem, np.array([0.0, 5.0]), np.array([0.0, 2.0]), 0, np.log([1, 2, 100]))
+    trace = closed_form.at(problem, np.array([0.0, 5.0]), np.array([0.0, 2.0]), 0, np.log([1, 2, 100]))
     for w, k in zip(trace.w[:, 1], (1, 2, 100), strict=True):
         assert w == pytest.approx(5 + 2 * float(sum(mp.mpf(beta) ** i for i in range(1, k + 1))), rel=1e-14)
-    far = linear.at(problem, np.array([1.0, 5.0]), np.array([0.0, 2.0]), 0, [1000.0])
+    far = closed_form.at(problem, np.array([1.0, 5.0]), np.array([0.0, 2.0]), 0, [1000.0])
     if beta < 1:
         assert far.w[0] == pytest.approx([1, 5 + 2 * float(mp.mpf(beta) / (1 - mp.mpf(beta)))])
     else:
         assert far.status == fb.Status.NOT_FINITE
-    still = linear.at(problem, np.array([1.0, 5.0]), np.zeros(2), 0, [1000.0])
+    still = closed_form.at(problem, np.array([1.0, 5.0]), np.zeros(2), 0, [1000.0])
     assert still.w.tolist() == [[1.0, 5.0]]                          # at rest stays at rest
 
 
@@ -411,7 +411,7 @@ def test_the_estimate_knows_what_is_ill_conditioned():
         X = U @ np.diag([1, condition ** -0.5, 1 / condition]) @ V
         u, y = rng.standard_normal(3), rng.standard_normal(3)
         problem = fb.Plan(X, y, loss="squared", start=u, method=fb.methods.gradient_descent(0.4, momentum=0.5)).problem
-        trace = linear.at(problem, u, np.zeros(3), 0, np.log([10, 10**5, 10**12]))
+        trace = closed_form.at(problem, u, np.zeros(3), 0, np.log([10, 10**5, 10**12]))
         for i, k in enumerate((10, 10**5, 10**12)):
             error = off(trace.w[i], exact(problem, u, np.zeros(3), k))
             assert error <= trace.error_estimate[i] <= 1e-12 * condition ** 2
@@ -423,13 +423,13 @@ def test_the_estimate_knows_an_unreachable_part_and_a_drift():
     U, V = np.linalg.qr(rng.standard_normal((5, 5)))[0], np.linalg.qr(rng.standard_normal((2, 2)))[0]
     X, y, k = U[:, :2] @ np.diag([1, 1e-5]) @ V, 1e-3 * U[:, 0] + 1e3 * U[:, 2], 10**12
     problem = fb.Plan(X, y, loss="squared", method=fb.methods.gradient_descent(0.4)).problem
-    trace = linear.at(problem, np.zeros(2), np.zeros(2), 0, np.log([k]))
+    trace = closed_form.at(problem, np.zeros(2), np.zeros(2), 0, np.log([k]))
     assert 1e-6 < off(trace.w[0], exact(problem, np.zeros(2), np.zeros(2), k)) <= trace.error_estimate[0] < 1e-1
     X, k = rng.standard_normal((1, 3)), 10**10
     method = fb.methods.gradient_descent(stable(X, 1, 0), momentum=1 - 1e-7)
     problem = fb.Plan(X, [1.0], loss="squared", method=method).problem
     move = rng.standard_normal(3)
-    trace = linear.at(problem, np.zeros(3), move, 0, np.log([k]))
+    trace = closed_form.at(problem, np.zeros(3), move, 0, np.log([k]))
     assert 1e-11 < off(trace.w[0], exact(problem, np.zeros(3), move, k)) <= trace.error_estimate[0] < 1e-7
 
 
@@ -454,7 +454,7 @@ def test_times():
     assert trace.log_t[2:].tolist() == [np.log(2.0**53), np.log(2.0**63) - 1e-9, np.log(2.0**63) + 1e-9, 1e9]
     plan.run(10)
     assert here(plan, [np.log(10)]).w[0].tolist() == plan.w.tolist()
-    late = linear.at(plan.problem, plan.u, np.zeros(9), 2**60, [np.log(2.0**60), 50.0])
+    late = closed_form.at(plan.problem, plan.u, np.zeros(9), 2**60, [np.log(2.0**60), 50.0])
     assert late.w[0].tolist() == plan.w.tolist()
     for bad, why in (([1.0, 1.0], "increases"), ([], "increases"), ([[1.0]], "increases"), ([np.nan], "increases"),
                      ([1.0, np.nan], "increases"), ([np.inf], "increases"), ([2.0, 3.0], "not lie before log t = 2.30"),
@@ -507,7 +507,7 @@ REFUSED = {
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_it_does_not_cover(why):
     plan = REFUSED[why]()
-    sentence = linear.covers(plan.problem)
+    sentence = closed_form.covers(plan.problem)
     assert sentence is not None
     assert "\n" not in sentence
     with pytest.raises(LookupError, match=f"the closed form is .*{why}") as info:
@@ -516,4 +516,4 @@ def test_what_it_does_not_cover(why):
 
 
 def test_what_it_covers():
-    assert linear.covers(plan_of("wide", "gd").problem) is None
+    assert closed_form.covers(plan_of("wide", "gd").problem) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias import margins
+from fastbias.solvers import margins
 
 m, N = fb.methods, fb.norms
 long = pytest.mark.long
@@ -200,9 +200,9 @@ def test_margins_small_by_cancellation(small):
 
 @pytest.mark.parametrize("norm", norms_of(*scaled(0)).values(), ids=repr)
 def test_the_separator_is_the_answer_where_every_solver_fails(norm, monkeypatch):
-    monkeypatch.setattr("fastbias.margins.candidates", lambda *_: iter(()))
-    monkeypatch.setattr("fastbias.margins.polished", lambda *_: iter(()))
-    monkeypatch.setattr("fastbias.narrow.solutions", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.solvers.margins.candidates", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.solvers.margins.polished", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.solvers.narrow.solutions", lambda *_: iter(()))
     found = fb.max_margin(*scaled(3), norm)
     assert found.margin > 0
     assert not found.certified

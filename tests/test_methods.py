@@ -7,7 +7,7 @@ import pytest
 from conftest import JIT
 
 import fastbias as fb
-from fastbias.doors import call
+from fastbias.engine.call import call
 
 STEPS = 1000 if JIT else 60
 D3 = np.array([[2.0, 0.5, 0.0, 0.1], [0.5, 1.0, 0.3, 0.0], [0.0, 0.3, 3.0, 0.2], [0.1, 0.0, 0.2, 1.5]])

@@ -5,7 +5,7 @@ import pytest
 from conftest import JIT
 
 import fastbias as fb
-from fastbias.doors import call
+from fastbias.engine.call import call
 
 STEPS, FEW = (1000, 300) if JIT else (25, 12)
 m, models = fb.methods, fb.models

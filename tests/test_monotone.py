@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias.doors import call
-from fastbias.losses import monotone
+from fastbias.engine.call import call
+from fastbias.pieces.losses import monotone
 
 m, L = fb.methods, fb.losses
 LOSSES = [L.exponential, L.logistic, L.sigmoid, L.probit]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias import abi, driver
+from fastbias.engine import abi, driver
 
 m = fb.methods
 X, y = fb.data.random_regression(3, 5, rng=0, positive=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias import cli
+from fastbias.running import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import fastbias as fb
-from fastbias.relu import PiecewiseLinear, fit, network
+from fastbias.solvers.relu import PiecewiseLinear, fit, network
 
 
 def hinges(x, knots):

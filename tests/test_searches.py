@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias.searches import _least
+from fastbias.engine.line_search import _least
 
 m, models = fb.methods, fb.models
 SEARCH = fb.steps.line_search()

@@ -235,7 +235,7 @@ def test_minimum_norms_where_the_proximal_map_fails(monkeypatch):
     X, y, _ = completion(4, 9, 1, 0)
     size = fb.norms.nuclear(4, 4)(fb.minimum_norm(X, y, fb.norms.nuclear(4, 4)).w.ravel())
     assert not fb.minimum_norm(X, 0 * y, fb.norms.nuclear(4, 4)).w.any()
-    monkeypatch.setattr("fastbias.minima.least", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.solvers.minimum_norm.least", lambda *_: iter(()))
     found = fb.minimum_norm(X, y, fb.norms.nuclear(4, 4))
     assert fb.norms.nuclear(4, 4)(found.w.ravel()) == pytest.approx(size, rel=1e-6)
 

@@ -6,7 +6,7 @@ import pytest
 from test_margins import product
 
 import fastbias as fb
-from fastbias import semidefinite
+from fastbias.solvers import semidefinite
 
 
 def problem(seed, most=6):

@@ -1,10 +1,10 @@
-"""The vectors of fastbias.simd against mpmath and NumPy; without the compiler the same tests hold the NumPy twins."""
+"""The vectors of fastbias.engine.simd against mpmath and NumPy; without the compiler the same tests hold the NumPy twins."""
 import mpmath
 import numpy as np
 import pytest
 
-from fastbias.abi import kernel
-from fastbias.simd import (
+from fastbias.engine.abi import kernel
+from fastbias.engine.simd import (
     absolute,
     choose_less,
     count4,

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias import foreign
+from fastbias.checks import foreign
+from fastbias.checks.sizes import length, lengths, misfits, ratio, row_lengths, worst
 from fastbias.problem import Unreachable, reachable
-from fastbias.projections import bregman_projection, feasibility, relative
-from fastbias.sizes import length, lengths, misfits, ratio, row_lengths, worst
+from fastbias.solvers.bregman import bregman_projection, feasibility, relative
 
 N = fb.norms
 NAN, INF = float("nan"), float("inf")
@@ -124,12 +124,12 @@ def test_what_solvers_make_of_a_point_is_not_believed(monkeypatch):
     """A solver that answers NaN, infinities or nonsense does not get a certificate."""
     for value in (NAN, INF, 1e300, 3.0):
         with monkeypatch.context() as patch:
-            patch.setattr("fastbias.minima._solvers", lambda norm, value=value: [
+            patch.setattr("fastbias.solvers.minimum_norm._solvers", lambda norm, value=value: [
                 lambda X, y, norm: (np.full(3, value), np.full(2, value)),
                 lambda X, y, norm: (np.full(3, 0.1), np.full(2, NAN))])
             assert not fb.minimum_norm(A, b).certified
     with monkeypatch.context() as patch:
-        patch.setattr("fastbias.minima._solvers", lambda norm: [lambda X, y, norm: np.linalg.inv(X)])
+        patch.setattr("fastbias.solvers.minimum_norm._solvers", lambda norm: [lambda X, y, norm: np.linalg.inv(X)])
         with pytest.raises(np.linalg.LinAlgError):                          # not one that this door would let through unseen
             fb.minimum_norm(A, b)
 
@@ -226,7 +226,7 @@ def test_margins_over_semidefinite_matrices_of_any_size(s):
 
 def test_unknown_eigenvalues_certify_nothing(monkeypatch):
     X = np.array([np.diag([-1.0, -2.0]), np.diag([-2.0, 1.0])])
-    monkeypatch.setattr("fastbias.semidefinite._largest", lambda G: NAN)
+    monkeypatch.setattr("fastbias.solvers.semidefinite._largest", lambda G: NAN)
     with pytest.raises(ArithmeticError, match="residual inf"):
         fb.psd_separability(X, [1, 1])
 

@@ -8,7 +8,8 @@ import pytest
 from conftest import JIT
 
 import fastbias as fb
-from fastbias import abi, assembly
+from fastbias.engine import abi
+from fastbias.running import buffers as memory
 
 m, models = fb.methods, fb.models
 STEPS = 300 if JIT else 8
@@ -60,7 +61,7 @@ def plan_of(name):
 @pytest.mark.parametrize("name", CASES)
 def test_the_sparse_pass_equals_the_dense_one(name, monkeypatch):
     sparse = plan_of(name)
-    monkeypatch.setattr(assembly, "SPARSE", 10 ** 9)
+    monkeypatch.setattr(memory, "SPARSE", 10 ** 9)
     dense = plan_of(name)
     assert sparse.buffers.control[abi.FILLED] == np.count_nonzero(CASES[name][1])
     assert dense.buffers.control[abi.FILLED] == 0

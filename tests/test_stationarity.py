@@ -6,7 +6,7 @@ import pytest
 from problems import Z
 
 import fastbias as fb
-from fastbias.stationarity import kkt_residual
+from fastbias.solvers.kkt import kkt_residual
 
 
 def linear(u, rows=Z):

@@ -12,8 +12,8 @@ import pytest
 from conftest import JIT
 
 import fastbias as fb
-from fastbias import lanes
-from fastbias.abi import DONE, SHIFT
+from fastbias.engine.abi import DONE, SHIFT
+from fastbias.running import lanes
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning") if not JIT else []   # numbers overflow in plain NumPy
 X = np.array([[0.5, 1.5], [1.5, 0.5], [-1.5, -0.5], [2.5, 1.5]])

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fastbias.forward.march import march
+from fastbias.forward.integrate import march
 from fastbias.problem import Problem, Reached
 
 __all__ = ["EXPONENT", "FAR", "FAR_RTOL", "LATE", "Field"]

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastbias import checks, foreign
-from fastbias.abi import Piece, Status
-from fastbias.doors import call
-from fastbias.norms import Norm
-from fastbias.potentials import Potential
+from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.sizes import misfits, worst
+from fastbias.engine.abi import Piece, Status
+from fastbias.engine.call import call
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, reachable
-from fastbias.sizes import misfits, worst
 from fastbias.trace import Trace
 
 __all__ = ["flow"]

@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks, foreign, recording
-from fastbias.abi import Status
-from fastbias.forward import linear
+from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.sizes import row_lengths
+from fastbias.engine.abi import Status
+from fastbias.forward import closed_form
 from fastbias.forward.base import FAR, FAR_RTOL, Field
 from fastbias.forward.fields import choose
-from fastbias.forward.march import Stalled
-from fastbias.limits import NoTheorem
-from fastbias.margins import separate
+from fastbias.forward.integrate import Stalled
 from fastbias.problem import Problem, Reached
-from fastbias.sizes import row_lengths
+from fastbias.solvers.limit import NoTheorem
+from fastbias.solvers.margins import separate
 from fastbias.trace import Trace
+from fastbias.trace.rows import counted
 
 __all__ = ["fast_forward"]
 
@@ -48,10 +50,10 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
         raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
     rows = _rows(record, end, here.t, here.u.size)
     if problem.loss.kind == "root":
-        why = linear.covers(problem)
+        why = closed_form.covers(problem)
         if why is not None:
             raise NoTheorem(why, SOURCE)
-        trace = linear.at(problem, here.u, here.move, here.t, rows)
+        trace = closed_form.at(problem, here.u, here.move, here.t, rows)
         with np.errstate(all="ignore"):                      # (margins may be beyond float64 where iterates are not)
             return replace(trace, slack=trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T)
     field = choose(problem)
@@ -162,7 +164,7 @@ def _rows(record: Any, end: float, t: int, entries: int) -> np.ndarray:
     once.
     """
     count, begin = ROWS if record is None else record, float(np.log(max(t, 1)))
-    if recording.counted(count):
+    if counted(count):
         whole = checks.whole("record", count, least=1)
         checks.fits("record", count, whole, entries)
         rows = np.append(np.geomspace(max(begin, min(0.5, end)), end, whole)[:-1], end) if whole > 1 else np.array([end])

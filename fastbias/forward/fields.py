@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import foreign, norms
+from fastbias.checks import foreign
 from fastbias.forward.base import EXPONENT, LATE, Field
-from fastbias.forward.march import march
-from fastbias.forward.models import Models
-from fastbias.limits import NoTheorem
-from fastbias.margins import separator, widest
-from fastbias.norms import Norm
-from fastbias.potentials import Potential
+from fastbias.forward.integrate import march
+from fastbias.forward.model_fields import Models
+from fastbias.pieces import norms
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, Reached
+from fastbias.solvers.limit import NoTheorem
+from fastbias.solvers.margins import separator, widest
 
 __all__ = ["Field", "choose"]
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias.limits import Limit
 from fastbias.problem import Problem
+from fastbias.solvers.limit import Limit
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Row, accepted
+from fastbias.theory.directions import MARGIN, direction
 from fastbias.theory.networks import NETWORK, network
-from fastbias.theory.roots import ROOT, point
-from fastbias.theory.separable import MARGIN, direction
+from fastbias.theory.points import ROOT, point
 from fastbias.theory.stepsizes import MaxStep
 
 __all__ = ["MARGIN", "NETWORK", "ROOT", "MaxStep", "Row", "limit", "max_step"]

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbias import norms, steps
-from fastbias.foreign import Unsolved, ask
-from fastbias.laws import tail
-from fastbias.limits import Hypothesis, Limit, Rate
-from fastbias.norms import Norm
-from fastbias.potentials import Potential
+from fastbias.checks.foreign import Unsolved, ask
+from fastbias.pieces import norms, steps
+from fastbias.pieces.laws import tail
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
+from fastbias.solvers.limit import Hypothesis, Limit, Rate
 from fastbias.theory.base import family, named, quadratic
 
 __all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain", "ratio",
@@ -58,7 +58,9 @@ def plain(problem: Problem) -> bool:
 
 
 def rule_of(problem: Problem) -> str:
-    """The function of `fastbias.steps` that made the rule ("constant" for a sequence, too), "" for one of a user's own."""
+    """The function of `fastbias.pieces.steps` that made the rule ("constant" for a sequence, too), "" for
+    one of a user's own.
+    """
     rule = problem.rule
     if rule.search:
         return "line_search"

@@ -7,17 +7,17 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fastbias import losses, methods, norms
-from fastbias.abi import Piece
-from fastbias.laws import trusted
-from fastbias.limits import PAPER, Hypothesis, Limit, NoTheorem, Rate
-from fastbias.losses import Loss
-from fastbias.methods import Method
-from fastbias.methods.sampling import Sampling
-from fastbias.models import Model
-from fastbias.norms import Norm
-from fastbias.potentials import Potential
+from fastbias.engine.abi import Piece
+from fastbias.pieces import losses, methods, norms
+from fastbias.pieces.laws import trusted
+from fastbias.pieces.losses import Loss
+from fastbias.pieces.methods import Method
+from fastbias.pieces.methods.sampling import Sampling
+from fastbias.pieces.models import Model
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
+from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
 __all__ = ["Row", "accepted", "family", "known_link", "maker", "named", "quadratic"]
 
@@ -90,7 +90,7 @@ GEOMETRIES = {"mirror": (Potential,), "natural": (Potential, Piece), "steepest":
 
 
 def maker(problem: Problem) -> str:
-    """The function of `fastbias.methods` whose method this is ("adam" for RMSProp, too), "" for one of a user's own.
+    """The function of `fastbias.pieces.methods` whose method this is ("adam" for RMSProp, too), "" for one of a user's own.
 
     What a method calls itself counts for nothing: it is recognised by its compiled pieces, and by the geometry, numbers and
     state that these go with in the library.

@@ -9,15 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias import foreign, norms, semidefinite
-from fastbias.laws import ours
-from fastbias.limits import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
-from fastbias.margins import Separability, separate, widest
-from fastbias.potentials import Potential
-from fastbias.potentials.factors import factors
+from fastbias.checks import foreign
+from fastbias.pieces import norms
+from fastbias.pieces.laws import ours
+from fastbias.pieces.potentials import Potential
+from fastbias.pieces.potentials.factors import factors
 from fastbias.problem import Problem, Unreachable, symmetric
-from fastbias.projections import bregman_projection, feasibility, relative
-from fastbias.stationarity import stationarity
+from fastbias.solvers import semidefinite
+from fastbias.solvers.bregman import bregman_projection, feasibility, relative
+from fastbias.solvers.kkt import stationarity
+from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
+from fastbias.solvers.margins import Separability, separate, widest
 from fastbias.theory.base import Row, family
 from fastbias.theory.reach import reaches
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias import semidefinite
-from fastbias.limits import Limit
 from fastbias.problem import Problem
+from fastbias.solvers import semidefinite
+from fastbias.solvers.limit import Limit
 
 __all__ = ["reaches"]
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias.foreign import Unsolved, ask
-from fastbias.limits import PAPER, NoTheorem
-from fastbias.norms import Norm
-from fastbias.potentials import Potential
+from fastbias.checks.foreign import Unsolved, ask
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
+from fastbias.solvers.limit import PAPER, NoTheorem
 from fastbias.theory.base import family, maker
 
 __all__ = ["FOLLOWED", "ends"]

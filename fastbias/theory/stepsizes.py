@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbias.abi import Piece
-from fastbias.limits import PAPER, Hypothesis, NoTheorem
-from fastbias.norms import Norm
-from fastbias.potentials import Potential
+from fastbias.engine.abi import Piece
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
+from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
 from fastbias.theory.base import family, maker, named
 

@@ -15,7 +15,8 @@ import warnings
 import numpy as np
 
 import fastbias as fb
-from fastbias import abi, checkpoint
+from fastbias.engine import abi
+from fastbias.running import checkpoint
 
 m, X = fb.methods, np.random.default_rng(0).normal(size=(6, 4))
 y, signs = np.abs(X @ np.ones(4)), np.sign(X @ [1.0, 2, 3, 4])

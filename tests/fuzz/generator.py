@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import fastbias as fb
-import fastbias.cli
+import fastbias.running.cli
 from tests.fuzz.oracles import exception
 from tests.fuzz.strategies import Case, bent, strategy
 
@@ -149,7 +149,7 @@ def _examples(thing: type) -> tuple[Any, ...]:
 
 def _discover() -> tuple[dict[str, Target], dict[str, list[Any]]]:
     """All that can be called, and for every class the ways to an object of it: labels, or ready-made objects."""
-    found: dict[str, Any] = {"cli.main": fastbias.cli.main}
+    found: dict[str, Any] = {"cli.main": fastbias.running.cli.main}
     _walk(fb, "", found)
     classes = {k: c for name, module in sys.modules.items() if name.startswith("fastbias") for k, c in vars(module).items()
                if inspect.isclass(c) and c.__module__ == name and not k.startswith("_")}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import fastbias as fb
-import fastbias.cli
+import fastbias.running.cli
 from tests.fuzz.oracles import Own
 
 FLAVOURS = ("plain", "columns", "rows", "ties", "duplicates", "thin", "wild", "dependent", "zeros", "integers", "tiny",
@@ -220,13 +220,13 @@ def argv(c: Case) -> list[str]:
     line = [c.pick(("run", "margin", "diagnose", "run")), table(c)]
     if line[0] == "run":
         line += ["--loss", c.pick(("squared", "exponential", "logistic", "cross_entropy")), "--quiet", "--steps",
-                 c.pick(("10", "1e3", "0", "x", "-1", "1e99")), "--method", c.pick(tuple(fastbias.cli.METHODS))]
+                 c.pick(("10", "1e3", "0", "x", "-1", "1e99")), "--method", c.pick(tuple(fastbias.running.cli.METHODS))]
     if line[0] == "diagnose":
         np.save(c.file("w.npy"), c.w)
         line.append(c.file("w.npy"))
     options = {"--norm": ("l1", "2.5", "inf", "spectral", "nan", "0"), "--step-size": ("0.1", "-1", "nan", "1e308"),
                "--potential": ("entropy", "cosh"), "--momentum": ("0.5", "inf"), "--target": ("0", "99", "y", "nobody"),
-               "--drop": ("x0", "y"), "--labels": fastbias.cli.data.LABELS, "--until": ("-3", "nan"),
+               "--drop": ("x0", "y"), "--labels": fastbias.running.cli.data.LABELS, "--until": ("-3", "nan"),
                "--out": (c.file("out.npz"), "/nowhere/out.npz")}
     for _ in range(c.pick((0, 0, 1, 2))):
         name = c.pick(tuple(options))

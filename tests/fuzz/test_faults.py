@@ -12,7 +12,7 @@ import pytest
 from faults import faults, in_a_child
 
 import fastbias as fb
-from fastbias import cli
+from fastbias.running import cli
 
 ETA = 1e-3
 FAR = 40                                                  # more operations than any save has

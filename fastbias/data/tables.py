@@ -1,0 +1,254 @@
+"""Data: readers for the user's own CSV and NPZ files, the paper's examples, and seeded random problems."""
+from __future__ import annotations
+
+import csv
+import numbers
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.checks import files
+
+__all__ = ["Dataset", "example", "names", "random_regression", "read"]
+
+LABELS = ("binary", "index")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """X (N, d) and y (N,), with the names that the file gave; unpacks as ``X, y = dataset``.
+
+    Parameters
+    ----------
+    X : (N, d) float64
+    y : (N,) float64
+    features : tuple of str
+        Names of the columns of X.
+    target : str
+        Name of y.
+    classes : tuple
+        With converted labels, the original ones: ``classes[0]`` became −1 (or 0).
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    features: tuple[str, ...]
+    target: str
+    classes: tuple[Any, ...] = ()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.X, self.y))
+
+
+def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool | None = None, labels: str | None = None,
+         drop: Any = ()) -> Dataset:
+    r"""Read X and y from a CSV or NPZ file.
+
+    Parameters
+    ----------
+    path : path
+        ``.npz`` holds arrays ``X`` and ``y``. Anything else is read as CSV, gaps being refused.
+    target : str or int, default −1
+        The column that is y, by name or index; the other columns are X. (For NPZ: the name of the array, default "y".)
+    header : bool, optional
+        Whether the first row holds names; by default it does if none of its cells is a number, or one that is not
+        stands over a number.
+    labels : "binary" or "index", optional
+        How to convert the target. None takes it as numbers; "binary" wants two distinct values and makes the smaller
+        −1, the larger +1; "index" numbers the distinct values 0 … K − 1 in order.
+    drop : sequence of str or int
+        Columns to leave out (names of the rows, say).
+
+    Returns
+    -------
+    Dataset
+        ``X, y = fb.data.read(...)`` works.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence that says which file, row and column, and what was there.
+
+    Examples
+    --------
+    >>> import fastbias as fb, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "my.csv"
+    >>> _ = path.write_text("a,b,kind\n1,2,yes\n3,4,no\n")
+    >>> X, y = fb.data.read(path, target="kind", labels="binary")
+    >>> X.tolist(), y.tolist()
+    ([[1.0, 2.0], [3.0, 4.0]], [1.0, -1.0])
+    """
+    path = Path(checks.filename("path", path))
+    if labels is not None:
+        checks.name("labels", labels, LABELS)
+    if header is not None and header is not True and header is not False:
+        raise TypeError(f"header must be True, False or None, got {checks.short(header)}")
+    if path.suffix == ".npz":
+        if header is not None or _as_list(drop):
+            raise ValueError(f"header and drop are for CSV files, got them with {path.name}")
+        return _npz(path, target, labels)
+    for name, value in (("target", target), *(("drop", c) for c in _as_list(drop))):
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise TypeError(f"{name} must be a column's name or index, got {checks.short(value)}")
+    lines, rows = _rows(path)
+    if not rows:
+        raise ValueError(f"path must name a file with at least one row, got {path.name}, which is empty")
+    if header is None:
+        first, second = ([_is_number(cell) for cell in row] for row in (rows * 2)[:2])
+        header = not any(first) or any(b and not a for a, b in zip(first, second, strict=False))
+    width = len(rows[0])
+    names = [c.strip() for c in rows[0]] if header else [f"x{j}" for j in range(width)]
+    body = rows[1:] if header else rows
+    if width < 2 and any(mark in rows[0][0] for mark in ";\t"):
+        raise ValueError(f"{path.name} must be separated by commas, got other separators in its first line")
+    if not body or width < 2:
+        raise ValueError(f"path must name a table with at least 1 row and 2 columns, got {path.name} with {len(body)} rows "
+                         f"and {width} columns")
+    for i, row in enumerate(body):
+        if len(row) != width:
+            raise ValueError(f"{path.name} must have {width} cells in every row, got {len(row)} in line {lines[i + header]}")
+    goal = _column("target", target, names)
+    left = {_column("drop", c, names) for c in _as_list(drop)}
+    if goal in left:
+        raise ValueError(f"drop must not name the target column {names[goal]!r}")
+    left.add(goal)
+    columns = [j for j in range(width) if j not in left]
+    if not columns:
+        raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
+
+    def numbers(j: int) -> list[float]:
+        for i, row in enumerate(body):
+            if not _is_number(row[j]):
+                hint = " (labels are converted by labels=\"binary\")" if j == goal else ""
+                raise ValueError(f"column {names[j]!r} of {path.name} must hold numbers, got {row[j]!r} in line "
+                                 f"{lines[i + header]}{hint}")
+        return [float(row[j]) for row in body]
+
+    X = checks.array("X", np.array([numbers(j) for j in columns]).T, "an (N, d)", dims=2)
+    if labels is None:
+        y, classes = np.array(numbers(goal)), ()
+    else:
+        raw = [row[goal].strip() for row in body]
+        for i, cell in enumerate(raw):
+            if cell.lower() in ("", "nan", "na", "null", "none"):
+                raise ValueError(f"column {names[goal]!r} of {path.name} must have no gaps, got {cell!r} in line "
+                                 f"{lines[i + header]}")
+        y, classes = _encode(np.array([float(c) for c in raw]) if all(map(_is_number, raw)) else np.array(raw), labels)
+    return Dataset(X, checks.array("y", y, "an (N,) array", dims=1), tuple(names[j] for j in columns), names[goal], classes)
+
+
+def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the cells of the first row of a CSV file, stripped: its names where it has a header; () for NPZ."""
+    path = Path(checks.filename("path", path))
+    first = [] if path.suffix == ".npz" else _rows(path, most=1)[1]
+    return tuple(c.strip() for row in first for c in row)
+
+
+def _rows(path: Path, most: int | None = None) -> tuple[list[int], list[list[str]]]:
+    """The rows of a CSV file that hold anything, and in which line each ends; the first so many, or all."""
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            for row in (reader := csv.reader(file)):
+                if any("\0" in c for c in row):
+                    raise ValueError(f"path must name a text file, got {path.name}, with a NUL in line {reader.line_num}")
+                if any(c.strip() for c in row):
+                    rows.append(row)
+                    lines.append(reader.line_num)
+                    if len(rows) == most:
+                        break
+    except UnicodeDecodeError as error:
+        raise ValueError(f"path must name a text file in UTF-8, got {path.name}: {error}") from None
+    except csv.Error as error:
+        raise ValueError(f"path must name a table in CSV, got {path.name}: {error} in line {reader.line_num}") from None
+    return lines, rows
+
+
+def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
+    name = target if isinstance(target, str) else "y"
+    if not (isinstance(target, str) or (isinstance(target, numbers.Integral) and target == -1)):
+        raise ValueError(f"target must be the name of an array for {path.name}, got {checks.short(target)}")
+    arrays = files.read(path, "a whole NPZ file", ("X", name))
+    X, raw = checks.array("X", arrays["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), arrays[name]
+    y, classes = (raw, ()) if labels is None else _encode(raw, labels)
+    y = checks.array(name, y, "an (N,) array", dims=1, length=X.shape[0])
+    return Dataset(X, y, tuple(f"x{j}" for j in range(X[0].size)), name, classes)
+
+
+def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+        raise ValueError(f"the target must be finite to be converted to labels, got {checks.short(raw.tolist())}")
+    classes, index = np.unique(raw, return_inverse=True)
+    if labels == "binary":
+        if classes.size != 2:
+            raise ValueError(f"labels=\"binary\" must find two distinct values in the target, got {classes.size}: "
+                             f"{checks.short(classes.tolist())}")
+        index = 2 * index - 1
+    return index.astype(np.float64), tuple(classes.tolist())
+
+
+def _column(label: str, which: str | int, names: list[str]) -> int:
+    if isinstance(which, str):
+        if names.count(which) > 1:
+            raise ValueError(f"{label} must name one column, got {which!r}, which {names.count(which)} columns have")
+        return names.index(checks.name(label, which, names))
+    if not -len(names) <= which < len(names):
+        raise ValueError(f"{label} must be a column index between {-len(names)} and {len(names) - 1}, got {which}")
+    return which % len(names)
+
+
+def _as_list(columns: Any) -> list[Any]:
+    if columns is None or isinstance(columns, (str, int)):
+        return [] if columns is None else [columns]
+    if not hasattr(columns, "__iter__") or getattr(columns, "ndim", 1) == 0:
+        raise TypeError(f"drop must be a column's name or index, or a list of them, got {checks.short(columns)}")
+    return list(columns)
+
+
+def _is_number(cell: str) -> bool:
+    if "_" in cell:                                           # Python would read 1_0 as 10
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def example(number: int) -> Dataset:
+    """Return the data of Example 2, 3 or 4 of the paper (ValueError for any other number).
+
+    Examples 2 and 3: x = (1, 2), y = 1. Example 4: x₁ = (1, 1, 1), y₁ = 1, x₂ = (1, 2, 0), y₂ = 10.
+    """
+    known = number if isinstance(number, numbers.Real) else 0
+    if known in (2, 3):
+        X, y = [[1.0, 2.0]], [1.0]
+    elif known == 4:
+        X, y = [[1.0, 1.0, 1.0], [1.0, 2.0, 0.0]], [1.0, 10.0]
+    else:
+        raise ValueError(f"number must be 2, 3 or 4, got {checks.short(number)}")
+    return Dataset(np.array(X), np.array(y), tuple(f"w[{j}]" for j in range(len(X[0]))), "y")
+
+
+def random_regression(N: int, d: int, rng: Any = None, *, positive: bool = False) -> Dataset:
+    """Draw a realisable Gaussian regression problem: X (N, d), y = X w for a hidden w (all positive if asked).
+
+    Parameters
+    ----------
+    N, d : int ≥ 1
+    rng : seed or numpy Generator, optional
+    positive : bool, default False
+        Draw w from (0, 1]^d, so that potentials on the positive orthant can fit it.
+    """
+    N, d, positive = checks.whole("N", N, least=1), checks.whole("d", d, least=1), checks.flag("positive", positive)
+    checks.fits("N, d", (N, d), N, d)
+    rng = checks.generator("rng", rng)
+    X = rng.normal(size=(N, d))
+    w = 1.0 - rng.random(d) if positive else rng.normal(size=d)
+    return Dataset(X, X @ w, tuple(f"x{j}" for j in range(d)), "y")

@@ -1,0 +1,436 @@
+"""The calling convention: what a compiled piece looks like, what the loop is handed, and what a status means.
+
+A *piece* is a compiled function of one of the fixed signatures below. It works on whole vectors, writes into the last
+array it is given, allocates nothing, raises nothing, and returns an ``int64`` status (0 is fine) or a ``float64``. The
+loop is compiled once and calls pieces through their addresses, so a piece written in anybody's file joins it at full
+speed and without recompiling it.
+
+========== ======================================================= ===================================================
+signature  arguments → result                                      used for
+========== ======================================================= ===================================================
+MAP        (params, x, out) → status                               link, inverse link, steepest direction, F
+MAP_AT     (params, at, x, out) → status                           inverse Hessian at ``at`` applied to x, pullback
+VALUE      (params, x) → float                                     norm, dual norm, potential
+SLOPE      (params, p, y, q) → float                               fills q, returns s:  −∂L/∂p = e^s q
+LOG_LOSS   (params, p, y) → float                                  log L
+RULE       (params, k, s, log_loss) → float                        the step in front of e^s-scaled moves, e^s included;
+                                                                   log_loss is NaN unless the rule asks for it
+DIRECTION  (geometry, params, k, s, g, u, state, move) → status    what a method makes of the gradient
+ADVANCE    (geometry, params, step, beta, move, u, state, work,    where that takes the parameters
+           u_new) → status
+SAMPLE     (params, k, order) → count                              fills order[:count] with the samples of update k
+========== ======================================================= ===================================================
+
+Glossary of the one-letter names used inside pieces and the loop
+    X (N, d) data, y (N,) targets or labels; w (d,) linear predictor; u (n,) parameters, w = F(u)
+    p = X w predictions; L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small; a loss of
+        K > 1 outputs (classes) has w (K, d) and p (K, N), both flat, class after class
+    g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done; move the direction before the step size
+    ψ potential, z = ∇ψ(w) its dual variable; beta, gamma the momentum parameters β_t, γ_t of the paper
+
+Rules that keep the disk cache honest: a compiled function calls compiled functions of its own file, those it imports by name
+from a file of the package on a floor below (or of its own folder), and pieces it was handed.
+`fastbias.engine.cache` takes nothing
+from the disk that was compiled from other sources than those at hand. The numbers of ``Status`` are frozen into C programs
+and users' pieces, so a number, once given, is never changed.
+"""
+from __future__ import annotations
+
+import dis
+import enum
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
+from numba.extending import intrinsic
+
+from fastbias.engine import cache
+
+__all__ = [
+    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SHORT", "SLOPE", "VALUE",
+    "Buffers", "Geometry", "Params", "Piece", "Pieces", "Records", "Status", "piece",
+]
+
+JIT = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
+class Status(enum.IntEnum):
+    """How a run ended. 0 is fine, > 0 is a numerical end; `fastbias.engine.abi.MESSAGES` says each in words.
+
+    ``STALLED`` is noticed at multiples of 64 updates, by comparing with the state at the last power of two: the run has been
+    at rest for at most as long as it took to get there, or in a cycle of c updates for a few times 64 c more.
+    """
+
+    OK = 0
+    NOT_FINITE = 1
+    OUT_OF_DOMAIN = 2
+    STALLED = 3
+    REACHED = 4
+    UNBOUNDED = 5
+
+
+MESSAGES: dict[int, str] = {
+    Status.OK: "all steps were done",
+    Status.NOT_FINITE: "the parameters ceased to be finite",
+    Status.OUT_OF_DOMAIN: "the iterate left the domain of the potential",
+    Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
+    Status.REACHED: "the log loss is at or under the asked value",
+    Status.UNBOUNDED: "the exact line search has no minimiser",
+    -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
+    -2: "argument 2 is bad: params must be 8 vectors as long as their pieces read, rule, beta and gamma not empty",
+    -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
+    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class 0 … K−1",
+    -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
+    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do not lie behind",
+    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run stands",
+    -8: "argument 8 is bad: until must be a number",
+}
+"""Every status that `descend` can return, in words; −i says that the i-th argument is bad.
+
+An array of another dtype than float64 (control, order and steps: int64), of another dimension, not C-contiguous or not
+writeable is as bad as one of another size.
+"""
+
+SHORT = -2
+"""What a map, direction or advance of the package returns where params are fewer than it reads; from C anything may come."""
+
+_f8, _i8 = types.float64, types.int64
+_V = types.Array(_f8, 1, "C")
+_M = types.Array(_f8, 2, "C")
+_I = types.Array(_i8, 1, "C")
+
+MAP = _i8(_V, _V, _V)
+MAP_AT = _i8(_V, _V, _V, _V)
+VALUE = _f8(_V, _V)
+SLOPE = _f8(_V, _V, _V, _V)
+LOG_LOSS = _f8(_V, _V, _V)
+RULE = _f8(_V, _i8, _f8, _f8)
+SAMPLE = _i8(_V, _i8, _I)
+
+
+class Geometry(NamedTuple):
+    """A norm or potential as a method sees it: its parameters and its maps (those it lacks return −1 or NaN)."""
+
+    params: Any        # (·,) handed to each of the maps
+    steepest: Any      # MAP      g → Δ of eq. (11)
+    dual_norm: Any     # VALUE    ‖g‖⋆
+    link: Any          # MAP      w → ∇ψ(w); OUT_OF_DOMAIN outside dom ψ
+    inverse_link: Any  # MAP      z → (∇ψ)⁻¹(z)
+    metric: Any        # MAP_AT   (w, g) → H(w)⁻¹ g; OUT_OF_DOMAIN outside dom ψ
+
+
+_F = types.FunctionType
+GEOMETRY = types.NamedTuple((_V, _F(MAP), _F(VALUE), _F(MAP), _F(MAP), _F(MAP_AT)), Geometry)
+DIRECTION = _i8(GEOMETRY, _V, _i8, _f8, _V, _V, _M, _V)
+ADVANCE = _i8(GEOMETRY, _V, _f8, _f8, _V, _V, _M, _V, _V)
+
+
+class Pieces(NamedTuple):
+    """The thirteen addresses that make a run: which loss, model, step rule, sampler, method and geometry."""
+
+    slope: Any         # SLOPE
+    log_loss: Any      # LOG_LOSS
+    forward: Any       # MAP      u → w = F(u)
+    pullback: Any      # MAP_AT   (u, v) → F'(u)ᵀ v
+    rule: Any          # RULE
+    sample: Any        # SAMPLE
+    direction: Any     # DIRECTION
+    advance: Any       # ADVANCE
+    steepest: Any      # and the five maps of Geometry
+    dual_norm: Any
+    link: Any
+    inverse_link: Any
+    metric: Any
+
+
+class Params(NamedTuple):
+    """The numbers that go with the pieces; beta and gamma hold one entry a step, and the last goes on."""
+
+    loss: Any
+    model: Any
+    rule: Any
+    sample: Any
+    method: Any
+    geometry: Any
+    beta: Any
+    gamma: Any
+
+
+class Buffers(NamedTuple):
+    """All memory of a run. Whoever keeps u, state, mark, control and kept can go on, bit for bit."""
+
+    u: Any        # (n,)      the parameters
+    state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
+    mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
+    control: Any  # (CONTROL,)  int64, see DONE … FILLED below
+    order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
+    work: Any     # (room(…),)    scratch
+    packed: Any   # (packed_room(…),)  X and y as the kernels want them, filled by the first call
+    kept: Any     # (N rounded up to 8,) or (0,)  the predictions that coordinate descent keeps in bursts
+
+
+(DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED, SHIFT, WEIGH, BURST,
+ GRAM, FILLED) = range(18)
+"""Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
+≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
+the full gradient; ≠ 0: the step rule is told log L at every update; the rows of state and the scratch, beyond 6 n, that
+the method asks for; 1: the step is searched along the move, of any convex loss, 2: of the
+squared loss for a model of degree 2; K, the predictions that a sample has (0 counts as 1);
+≠ 0: ``packed`` is filled; the power of two that the weights of a monotone loss are multiplied by; the loss that a pass
+weighs inside and the method whose updates go in bursts (0: by their pieces; `fastbias.engine.dense_pass`
+and `fastbias.engine.fused` have the
+numbers); ≠ 0: X is a Gram matrix and u its coefficients, which move along q itself; the entries of X that
+are not 0 where ``packed`` holds these alone, 0 where it holds all"""
+CONTROL = 18
+
+
+class Records(NamedTuple):
+    """Where the loop writes what it passes: row i is filled when steps[i] updates are done."""
+
+    steps: Any     # (K,)   int64, increasing
+    u: Any         # (K, n)
+    log_loss: Any  # (K,)
+
+
+def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Numba's ``njit`` with the disk cache of `fastbias.engine.cache`, without the GIL, with IEEE division."""
+    def decorate(function: Callable[..., Any]) -> Any:
+        compiled = njit(nogil=True, error_model="numpy", **options)(function)
+        if JIT:
+            compiled._cache = cache.of(function)
+        return compiled
+    return decorate
+
+
+kernel = cached()
+"""Decorator of the package's own compiled functions: no fastmath."""
+
+
+def callback(function: Callable[..., Any], signature: Any, made_of: str = "") -> Any:
+    """Compile a function of fixed signature to one with a C address, through the same cache (Numba's ``cfunc``)."""
+    compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+    compiled._cache = cache.of(function, made_of)
+    compiled.compile()
+    return compiled
+
+
+@kernel
+def padded(size):  # type: ignore[no-untyped-def]
+    """A multiple of eight that leaves room for whole vectors, wherever in it they begin."""
+    return (size + 7) // 8 * 8 + 8
+
+
+@kernel
+def room(N, d, n, control):  # type: ignore[no-untyped-def]
+    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and what control says of the method."""
+    K = max(1, control[OUTPUTS])
+    return (2 * padded(K * N) + 2 * padded(K * d) + padded(control[BATCH]) + 4 * padded(n)
+            + 2 * padded(n) + padded(control[SCRATCH]) + 2 * padded(K * N) * (control[SEARCH] != 0))
+
+
+@kernel
+def packed_room(N, d, columns, filled=0):  # type: ignore[no-untyped-def]
+    """How long ``Buffers.packed`` must be for (N, d) data; ``columns``: with the transpose too (control[BURST] = 5).
+
+    ``filled`` is control[FILLED].
+    """
+    if filled > 0:
+        return N + 1 + 2 * filled
+    tall = (N + 7) // 8 * 8
+    return ((d + 7) // 8 * 8 + 2) * tall + (d * tall if columns else 0)
+
+
+def pointer(signature: Any) -> Any:
+    """An address becomes a callable of this signature inside compiled code (the plain function stays itself)."""
+    kind = types.FunctionType(signature)
+
+    def cast(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            function = cgutils.create_struct_proxy(kind)(context, builder)
+            function.c_addr = builder.inttoptr(args[0], cgutils.voidptr_t)
+            function.py_addr = function.jit_addr = cgutils.get_null_value(cgutils.voidptr_t)
+            return function._getvalue()
+        return kind(types.int64), codegen
+    return intrinsic(cast) if JIT else lambda function: function
+
+
+class Piece:
+    """A compiled function of fixed signature with a C address; made by `piece`, compiled when first asked for."""
+
+    def __init__(self, function: Callable[..., Any], signature: Any, needs: int | Callable[..., Any] = 0) -> None:
+        if not hasattr(function, "__code__"):
+            raise TypeError(f"a piece must be made of a plain function, got {function!r}")
+        wanted, got = len(signature.args), function.__code__.co_argcount
+        if wanted != got:
+            raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of this signature, "
+                            f"it takes {got}")
+        if _may_return_nothing(function):
+            raise TypeError(f"{function.__name__} must {_promise(signature)}, but a path through it returns nothing")
+        if any(step.opname == "RAISE_VARARGS" for step in dis.get_instructions(function)):
+            raise TypeError(f"{function.__name__} must {_promise(signature)} and raise nothing, but it has a raise or "
+                            "assert, which no caller of compiled code would see")
+        self.function, self.signature, self.needs, self.kind = function, signature, needs, _NAMES[signature]
+        self.made_of = cache.made_of(function)            # now: by the time it is compiled, the file may be another
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+
+    @cached_property
+    def address(self) -> Any:
+        """The C address of the compiled function (under ``NUMBA_DISABLE_JIT=1`` the plain function)."""
+        found = self._compiled.address if JIT else np.errstate(all="ignore")(self.function)
+        KNOWN[found] = self
+        return found
+
+    @cached_property
+    def _compiled(self) -> Any:
+        try:
+            return callback(self.function, self.signature, self.made_of)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:                        # whatever of Numba's
+            raise TypeError(f"{self.__name__} must {_promise(self.signature)} and compile, but Numba says: "
+                            f"{_essence(error)}") from error
+
+    def fits(self, params: np.ndarray, *sizes: int) -> bool:
+        """Whether it stays inside params and vectors of these sizes; what a user's own piece reads is not known."""
+        if not callable(self.needs):
+            return params.size >= self.needs
+        try:
+            return bool(self.needs(params, *sizes))
+        except (IndexError, ValueError, ArithmeticError):     # too short to be asked, or NaN
+            return False
+
+    def __repr__(self) -> str:
+        return f"<piece {self.__name__}>"
+
+
+KNOWN: dict[Any, Piece] = {}
+"""The pieces whose addresses were given out, kept for good: an address may outlive all other references to its code."""
+
+
+def _promise(signature: Any) -> str:
+    """What a piece of a signature promises, as messages say it."""
+    result = "an int64 status (return 0 where all is well)" if signature.return_type == _i8 else "a float64"
+    return f"return {result} to be a piece of signature {_NAMES[signature]}"
+
+
+def _may_return_nothing(function: Callable[..., Any]) -> bool:
+    """Whether a path through a function ends without a value: compiled, it would go on with whatever was in a register."""
+    before = None
+    for step in dis.get_instructions(function):
+        if step.argval is None and (step.opname == "RETURN_CONST" or (step.opname == "RETURN_VALUE" and before)):
+            return True
+        before = step.opname == "LOAD_CONST" and step.argval is None
+    return False
+
+
+def _essence(error: Exception) -> str:
+    """The line of a compiler's message that says what is wrong, and in which line of the source."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines()
+             if line.strip() and not line.startswith(("Failed in", "- Resolution", "During:"))]
+    where = re.search(r'File ".*", line (\d+)', text)
+    said = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1]) or type(error).__name__
+    return said[:200] + (f" (line {where[1]})" if where else "")
+
+
+def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] | None:
+    """The first of 13 pieces (None: not known) of another signature (1), handed too few params (2) or too small buffers (5).
+
+    Returned with the name of its slot in `Pieces`.
+
+    ``sizes``: N, d, n, K, rows of state, entries of scratch, batch (0: all samples).
+    """
+    N, d, n, K, rows, scratch, batch = sizes
+    seen, square = batch or N, (n, n)
+    handed = ((K * seen, seen, K * seen), (K * seen, seen), (n, K * d), (n, K * d, n), (), (2 * N + 1, batch), (n, rows),
+              (n, rows, scratch), square, (n,), square, square, (n, n, n))
+    for slot, piece, kind, own, vectors in zip(Pieces._fields, pieces, _SLOTS, _OWN, handed, strict=True):
+        if piece is None:
+            continue
+        if piece.kind != kind:
+            return 1, slot
+        if piece.needs != 0 and not (slot == "sample" and batch == 0) and not piece.fits(params[own], *vectors):
+            roomy = (n, 1 << 60, 1 << 60)[:len(vectors)]  # (it may be the buffers that are too small)
+            return 5 if slot in ("direction", "advance") and piece.fits(params[own], *roomy) else 2, slot
+    return None
+
+
+def known(fused: tuple[Any, ...] | None, *pieces: Piece) -> int:
+    """The number of a twin (in `fastbias.engine.dense_pass` or `fastbias.engine.fused`) of just these
+    pieces; 0 where there is none.
+    """
+    return int(fused[0]) if fused and all(a is b for a, b in zip(fused[1:], pieces, strict=True)) else 0
+
+
+def expect(owner: str, params: np.ndarray | None = None, sizes: tuple[int, ...] = (), twin: Any = None, twins: int = 1,
+           **slots: tuple[Any, Any]) -> None:
+    """Raise TypeError unless each slot holds a piece of its signature, name=(value, signature).
+
+    ValueError where params are less than it reads; with ``sizes`` of vectors, where those are known, also of these. ``twin``
+    is None, or a number and so many pieces as `known` takes.
+    """
+    if twin is not None and not (isinstance(twin, tuple) and len(twin) == 1 + twins and isinstance(twin[0], int)
+                                 and all(isinstance(piece, Piece) for piece in twin[1:])):
+        raise TypeError(f"fused of a {owner} must be None, or a whole number and {twins} of its pieces, got {twin!r:.60}")
+    for label, (value, signature) in slots.items():
+        if not isinstance(value, Piece):
+            raise TypeError(f"{label} of a {owner} must be a compiled piece (fb.piece), got {type(value).__name__}")
+        if value.kind != _NAMES[signature]:
+            raise TypeError(f"{label} of a {owner} must be a piece of signature {_NAMES[signature]}, got {value!r} of "
+                            f"signature {value.kind}")
+        if params is not None and (sizes or not callable(value.needs)) and not value.fits(params, *sizes):
+            raise ValueError(f"params of a {owner} must be those that its {label} {value!r} reads, "
+                             f"got {params.size} numbers")
+
+
+def piece(signature: Any, *, needs: int | Callable[..., Any] = 0) -> Callable[[Callable[..., Any]], Piece]:
+    """Make a plain function of arrays and floats a compiled piece of the given signature.
+
+    Parameters
+    ----------
+    signature
+        One of ``fb.abi.MAP, MAP_AT, VALUE, SLOPE, LOG_LOSS, RULE, DIRECTION, ADVANCE``; the table at the top of this
+        module lists their arguments. Arrays are C-contiguous float64.
+    needs : int or callable, default 0
+        How many params it reads at least, or a test of (params, *sizes of the other vectors; of DIRECTION: n and the rows
+        of state, of ADVANCE: and of work) for whether it stays inside them all. Whoever hands it fewer is refused.
+
+    Returns
+    -------
+    decorator
+        It turns the function into a `Piece`, to be put into a ``Norm``, ``Potential``, ``Loss``, ``Model`` …
+
+    Raises
+    ------
+    TypeError
+        Where the signature is none, the function does not take as many arguments as it has, or may return nothing; and,
+        when it is first used, where it does not compile.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> @fb.piece(fb.abi.VALUE)
+    ... def largest(params, x):
+    ...     return abs(x).max()
+    >>> largest
+    <piece largest>
+    """
+    if not isinstance(signature, type(MAP)) or signature not in _NAMES:
+        raise TypeError(f"signature must be one of fb.abi.{', fb.abi.'.join(_NAMES.values())}, got {signature!r}")
+    if not callable(needs) and (isinstance(needs, bool) or not isinstance(needs, int)):
+        raise TypeError(f"needs must be a whole number or callable, got {needs!r}")
+    return lambda function: Piece(function, signature, needs)
+
+
+_NAMES = {MAP: "MAP", MAP_AT: "MAP_AT", VALUE: "VALUE", SLOPE: "SLOPE", LOG_LOSS: "LOG_LOSS", RULE: "RULE",
+          SAMPLE: "SAMPLE", DIRECTION: "DIRECTION", ADVANCE: "ADVANCE"}
+_SLOTS = ("SLOPE", "LOG_LOSS", "MAP", "MAP_AT", "RULE", "SAMPLE", "DIRECTION", "ADVANCE", "MAP", "VALUE", "MAP", "MAP",
+          "MAP_AT")
+_OWN = (0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 5, 5, 5)            # which vector of Params each of `Pieces` is handed

@@ -1,0 +1,249 @@
+"""The doors from Python to compiled code: single pieces (`call`) and the whole loop (`descend`).
+
+Compiled code believes what it is handed, so nothing in the package hands it anything but here, where types, sizes and the
+numbers of params are looked at first. What only the owner of a piece knows (that labels are classes, that k counts from 0)
+the owner looks at.
+"""
+from __future__ import annotations
+
+from numbers import Real
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from fastbias.engine.abi import (
+    BATCH,
+    CONTROL,
+    JIT,
+    KNOWN,
+    LOG_LOSS,
+    MAP,
+    MAP_AT,
+    OUTPUTS,
+    RULE,
+    SAMPLE,
+    SCRATCH,
+    SLOPE,
+    VALUE,
+    Buffers,
+    Params,
+    Piece,
+    Pieces,
+    Records,
+    kernel,
+    misfit,
+    pointer,
+)
+from fastbias.engine.arguments import LATEST, PAGE, bad_argument
+from fastbias.engine.loop import _descend
+
+__all__ = ["call", "call_rows", "descend"]
+
+_as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
+_as_slope, _as_log_loss, _as_rule, _as_sample = pointer(SLOPE), pointer(LOG_LOSS), pointer(RULE), pointer(SAMPLE)
+
+
+@kernel
+def _call_map(address, params, x, out):  # type: ignore[no-untyped-def]
+    return _as_map(address)(params, x, out)
+
+
+@kernel
+def _call_map_at(address, params, at, x, out):  # type: ignore[no-untyped-def]
+    return _as_map_at(address)(params, at, x, out)
+
+
+@kernel
+def _call_rows(address, params, at, X, out):  # type: ignore[no-untyped-def]
+    for i in range(X.shape[0]):
+        _as_map_at(address)(params, at, X[i], out[i])
+
+
+@kernel
+def _call_value(address, params, x):  # type: ignore[no-untyped-def]
+    return _as_value(address)(params, x)
+
+
+@kernel
+def _call_slope(address, params, p, y, q):  # type: ignore[no-untyped-def]
+    return _as_slope(address)(params, p, y, q)
+
+
+@kernel
+def _call_log_loss(address, params, p, y):  # type: ignore[no-untyped-def]
+    return _as_log_loss(address)(params, p, y)
+
+
+@kernel
+def _call_sample(address, params, k, order):  # type: ignore[no-untyped-def]
+    return _as_sample(address)(params, k, order)
+
+
+@kernel
+def _call_rule(address, params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return _as_rule(address)(params, k, s, log_loss)
+
+
+_DOORS = {"MAP": (_call_map, ("x", "out")), "MAP_AT": (_call_map_at, ("at", "x", "out")), "VALUE": (_call_value, ("x",)),
+          "SLOPE": (_call_slope, ("p", "y", "q")), "LOG_LOSS": (_call_log_loss, ("p", "y")),
+          "RULE": (_call_rule, ("k", "s", "log_loss")), "SAMPLE": (_call_sample, ("k", "order"))}
+_F8, _I8 = np.dtype(np.float64), np.dtype(np.int64)
+
+
+def _plain(x: Any, dims: int, dtype: np.dtype[Any] = _F8) -> bool:
+    """Whether compiled code knows the array: exactly this dtype and dimension, C-contiguous, writeable."""
+    return type(x) is np.ndarray and x.ndim == dims and x.dtype == dtype and x.flags.carray
+
+
+def _agree(kind: str, sizes: list[int]) -> bool:
+    """Whether vectors of these lengths go together: those of a map, and p, y and q of a loss."""
+    if kind in ("SLOPE", "LOG_LOSS"):
+        p, y, *q = sizes
+        return y > 0 and p % y == 0 and q in ([], [p])
+    return kind not in ("MAP", "MAP_AT") or sizes == sizes[:1] * len(sizes)
+
+
+def call(piece: Piece, params: np.ndarray, *args: Any, sizes: tuple[int, ...] | None = None) -> Any:
+    """Call one compiled piece from Python, with exactly the arguments of its signature.
+
+    Parameters
+    ----------
+    piece : Piece
+        Of signature ``abi.MAP, MAP_AT, VALUE, SLOPE, LOG_LOSS, RULE`` or ``SAMPLE``.
+    params : (·,) float64
+    *args
+        The other arguments: float64 vectors (order: int64), C-contiguous and writeable; numbers.
+    sizes : tuple of int, optional
+        How long the vectors must be. Where it is not given those of a map are all of one length, and of a loss p and q
+        are of one length, a multiple of that of y.
+
+    Raises
+    ------
+    ValueError
+        Where an argument is no such array, too short or too long, or params are not those that the piece reads.
+    """
+    door, labels = _DOORS.get(piece.kind, (None, ()))
+    if door is None or len(args) != len(labels):
+        raise ValueError(f"{piece!r} must be called with the arguments of its signature, got {len(args)} beside params")
+    lengths = []
+    for label, x in zip(labels, args, strict=True):
+        if label == "k" and not 0 <= x < LATEST:
+            raise ValueError(f"k of {piece!r} must be a whole number >= 0 and under 2^62, got {x!r}")
+        if label in ("k", "s", "log_loss"):
+            continue
+        if not _plain(x, 1, _I8 if label == "order" else _F8):
+            raise ValueError(f"{label} of {piece!r} must be a C-contiguous vector of {_I8 if label == 'order' else _F8}, "
+                             f"got {_shown(x)}")
+        lengths.append(x.size)
+    if not _agree(piece.kind, lengths) if sizes is None else tuple(lengths) != sizes:
+        raise ValueError(f"{', '.join(labels)} of {piece!r} must be vectors "
+                         f"{'that go together' if sizes is None else f'of lengths {sizes}'}, got lengths {tuple(lengths)}")
+    _reads(piece, params, lengths)
+    return door(piece.address, params, *args)
+
+
+def call_rows(piece: Piece, params: np.ndarray, at: np.ndarray, X: np.ndarray, out: np.ndarray,
+              sizes: tuple[int, int, int]) -> None:
+    """Call a MAP_AT piece at one point for every row of X (K, ·), into the rows of ``out``; ``sizes`` as for `call`."""
+    fine = piece.kind == "MAP_AT" and _plain(at, 1) and _plain(X, 2) and _plain(out, 2)
+    if not fine or (at.size, X.shape[1], out.shape[1]) != sizes or len(X) != len(out):
+        raise ValueError(f"at, X, out of {piece!r} must be float64 arrays whose rows are of lengths {sizes}, got "
+                         f"{_shown(at)}, {_shown(X)}, {_shown(out)}")
+    _reads(piece, params, sizes)
+    _call_rows(piece.address, params, at, X, out)
+
+
+def _reads(piece: Piece, params: Any, sizes: Any) -> None:
+    """Raise ValueError where params are not those that the piece reads."""
+    if not _plain(params, 1) or not piece.fits(params, *sizes):
+        raise ValueError(f"params of {piece!r} must be a float64 vector of what it reads for vectors of lengths "
+                         f"{tuple(sizes)}, got {_shown(params)}")
+
+
+def _shown(x: Any) -> str:
+    return f"an array {x.shape} of {x.dtype}" if isinstance(x, np.ndarray) else repr(x)[:60]
+
+
+def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffers: Buffers, records: Records, stop_at: int,
+            until: float) -> int:
+    """Run a method until ``stop_at`` updates are done, or the log loss is at or under ``until``.
+
+    Every array is the caller's; nothing is allocated, nothing raised. Call it again with a later ``stop_at`` to go on:
+    the bits do not depend on where a run was cut. Arrays are float64, C-contiguous and writeable; those of the wrong type
+    or size are refused before anything is touched.
+
+    Parameters
+    ----------
+    pieces : abi.Pieces
+        Thirteen addresses: loss, model, step rule, sampler, method, geometry.
+    params : abi.Params
+        Eight float64 vectors that go with them.
+    X, y : (N, d), (N,) float64, C-contiguous
+        Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after output, and y are
+        classes 0 … K−1.
+    buffers : abi.Buffers
+        u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another thread, makes the call
+        return within one pass over a few rows; the update under way is then not done.
+    records : abi.Records
+        Which steps to write down, and where.
+    stop_at : int
+        Updates done when the call returns, counted from the very start of the run; under 2^62.
+    until : float
+        Stop once log L ≤ until; −inf never stops.
+
+    Returns
+    -------
+    status : int
+        0 fine (look at ``control[DONE]``), −i the i-th argument is bad, > 0 a numerical end:
+        `fastbias.engine.abi.MESSAGES`. A
+        piece of the package is recognised by its address; of anybody else's code nothing can be known.
+    """
+    bad = _mistyped(pieces, params, X, y, buffers, records)
+    if bad:
+        return -bad
+    try:
+        stop = index(stop_at)
+    except TypeError:
+        return -7
+    if not -LATEST < stop < LATEST:
+        return -7
+    try:
+        least = float(until) if isinstance(until, Real) else np.nan
+    except OverflowError:
+        return -8
+    control = buffers.control
+    K = max(1, int(control[OUTPUTS]))
+    n, rows, batch, extra = buffers.u.size, len(buffers.state), int(control[BATCH]), int(control[SCRATCH])
+    wrong = misfit(map(KNOWN.get, pieces), params, (*X.shape, n, K, rows, 2 * n + extra, batch))
+    handed = Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records), stop, least
+    if wrong is not None:
+        return -(int(bad_argument(*handed)) or wrong[0])
+    return int(_descend(*handed))
+
+
+def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: Any) -> int:
+    """The number of the first argument of `descend` that compiled code would not know; 0 where there is none."""
+    if not isinstance(pieces, tuple) or len(pieces) != len(Pieces._fields) or not all(map(_callable, pieces)):
+        return 1
+    if not isinstance(params, tuple) or len(params) != len(Params._fields) or not all(_plain(x, 1) for x in params):
+        return 2
+    if not _plain(X, 2):
+        return 3
+    if not _plain(y, 1):
+        return 4
+    if not isinstance(buffers, tuple) or len(buffers) != len(Buffers._fields):
+        return 5
+    u, state, mark, control, order, work, packed, kept = buffers
+    if not (_plain(u, 1) and _plain(state, 2) and _plain(mark, 2) and _plain(control, 1, _I8) and _plain(order, 1, _I8)
+            and _plain(work, 1) and _plain(packed, 1) and _plain(kept, 1) and control.size == CONTROL):
+        return 5
+    if not isinstance(records, tuple) or len(records) != len(Records._fields):
+        return 6
+    steps, rows, log_loss = records
+    return 0 if _plain(steps, 1, _I8) and _plain(rows, 2) and _plain(log_loss, 1) else 6
+
+
+def _callable(piece: Any) -> bool:
+    """Whether a piece may be called: an address outside the first page, which belongs to nobody."""
+    return isinstance(piece, int) and PAGE <= piece < 1 << 63 if JIT else callable(piece)

@@ -1,0 +1,257 @@
+"""One pass over the data at the machine's limit: margins, their weights and the gradient, eight rows at a time.
+
+`weighed` and `by_piece` are the pass that every run with full gradients goes through. The three common losses are weighed
+inside; for any other one its piece is called on blocks of rows. X is packed in tiles of eight rows by eight columns, padded
+with zeros, so that a pass is one stream: entry (n, j) stands at 8 width (n//8) + 64 (j//8) + 8 (n mod 8) + j mod 8.
+
+Monotone losses are kept in range by a whole number k0, q = 2^k0 (−ℓ'), a multiple of 128: it is changed, and the pass done
+again, only when the largest weight has left 2^±150. Powers of two round nothing, so the bits do not depend on when. Beyond
+2^±FAR (a method whose margins grow like powers of t gets there) the pieces take over for good.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from fastbias.engine.abi import HURRY, kernel
+from fastbias.engine.simd import (
+    absolute,
+    exp,
+    fetch,
+    fma,
+    inlined,
+    lane,
+    larger,
+    largest,
+    load8,
+    negative,
+    smaller,
+    splat8,
+    steady,
+    store,
+    totals8,
+    view,
+)
+
+__all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "unscaled", "weighed", "weights"]
+
+EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3                  # losses, as Loss.fused names them; 0: known by its pieces alone
+
+LOG2E = 1.4426950408889634
+LOG2 = 0.6931471805599453
+NEVER = -1e15                                             # −m of what pads the samples: its weight is 0
+WINDOW, STRIDE, FAR = 150.0, 128.0, 128.0 * 2.0 ** 33
+NEAR = 4096                                               # entries of X that stay in the first cache
+BLOCK = 4096                                              # entries of X that a pass reads twice while they are near
+
+
+@kernel
+def unscaled(k0):  # type: ignore[no-untyped-def]
+    """2^−k0; a power is dear, and most runs are at 1."""
+    return 1.0 if k0 == 0.0 else 2.0 ** -k0
+
+
+@kernel
+def weights(loss, y, lift, p, k0, es):  # type: ignore[no-untyped-def]
+    """Q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0. Padding has y = 0 and lift = NEVER, else 0."""
+    if loss == SQUARED:
+        return 2.0 * (y - p), lift
+    z = larger(NEVER, fma(negative(y), p, lift))          # (the second where they cannot be compared: NaN stays)
+    if loss == EXPONENTIAL:
+        return y * exp(z, k0), z
+    e = exp(smaller(500.0, z), k0)                        # 1/(1 + e^m), also where e^m is beyond all numbers
+    return y * (e / fma(e, es, 1.0)), z
+
+
+@kernel
+def moved(loss, z, k0):  # type: ignore[no-untyped-def]
+    """The k0 that suits a largest −m of z: the one that stands while the weights are within reach of it."""
+    k = z * LOG2E
+    if loss == LOGISTIC:
+        k = min(k, 0.0)
+    if abs(k + k0) <= WINDOW or not abs(k) < 1e300:       # beyond numbers: the update will say so
+        return k0
+    return max(-FAR, min(FAR, -np.rint(k / STRIDE) * STRIDE))
+
+
+@kernel
+def margins(X, N, d, outputs, w, p, control):  # type: ignore[no-untyped-def]
+    """P ← X w for each output; X is packed. False if asked to come back."""
+    steady()
+    width = (d + 7) // 8 * 8
+    for c in range(outputs):
+        for n in range(0, N, 8):
+            store(p, c * N + n, _products(X, n * width, width, w, c * d))
+            if control[HURRY] != 0:
+                return False
+    return True
+
+
+@kernel
+def _products(X, o, width, w, start):  # type: ignore[no-untyped-def]
+    """The products of eight rows of X, whose tiles begin at entry o, with w."""
+    inlined()
+    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = splat8(0.0)
+    for v in range(0, width, 8):
+        x = load8(w, start + v)
+        i = o + 8 * v
+        a0 = fma(x, load8(X, i), a0)
+        a1 = fma(x, load8(X, i + 8), a1)
+        a2 = fma(x, load8(X, i + 16), a2)
+        a3 = fma(x, load8(X, i + 24), a3)
+        a4 = fma(x, load8(X, i + 32), a4)
+        a5 = fma(x, load8(X, i + 40), a5)
+        a6 = fma(x, load8(X, i + 48), a6)
+        a7 = fma(x, load8(X, i + 56), a7)
+    return totals8(a0, a1, a2, a3, a4, a5, a6, a7)
+
+
+@kernel
+def _across(X, i, q0, q1, q2, q3, q4, q5, q6, q7):  # type: ignore[no-untyped-def]
+    """The sum of the rows of the tile at entry i, each times its q; in two short chains."""
+    a = fma(q2, load8(X, i + 16), q0 * load8(X, i))
+    b = fma(q3, load8(X, i + 24), q1 * load8(X, i + 8))
+    a = fma(q4, load8(X, i + 32), a)
+    b = fma(q5, load8(X, i + 40), b)
+    return fma(q6, load8(X, i + 48), a) + fma(q7, load8(X, i + 56), b)
+
+
+@kernel
+def add(X, o, width, fresh, q, g, start):  # type: ignore[no-untyped-def]
+    """G += (fresh: ←) the eight rows of X whose tiles begin at entry o, times q; returns the largest |g| of each lane."""
+    inlined()
+    top = splat8(0.0)
+    q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
+    q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
+    for v in range(0, width, 8):
+        x = _across(X, o + 8 * v, q0, q1, q2, q3, q4, q5, q6, q7)
+        if not fresh:
+            x = load8(g, start + v) + x
+        store(g, start + v, x)
+        top = larger(absolute(x), top)
+    return top
+
+
+@kernel
+def add_two(X, o, width, fresh, far, q, r, g):  # type: ignore[no-untyped-def]
+    """The same for sixteen rows, times q and r: g is read and written half as often."""
+    inlined()
+    top = splat8(0.0)
+    q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
+    q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
+    r0, r1, r2, r3 = splat8(lane(r, 0)), splat8(lane(r, 1)), splat8(lane(r, 2)), splat8(lane(r, 3))
+    r4, r5, r6, r7 = splat8(lane(r, 4)), splat8(lane(r, 5)), splat8(lane(r, 6)), splat8(lane(r, 7))
+    ahead = 8 * width * 2
+    for v in range(0, width, 8):
+        if far:
+            for i in range(o + ahead + 8 * v, o + ahead + 8 * v + 64, 8):
+                fetch(X, i)
+                fetch(X, i + 8 * width)
+        x = (_across(X, o + 8 * v, q0, q1, q2, q3, q4, q5, q6, q7)
+             + _across(X, o + 8 * (v + width), r0, r1, r2, r3, r4, r5, r6, r7))
+        if not fresh:
+            x = load8(g, v) + x
+        store(g, v, x)
+        top = larger(absolute(x), top)
+    return top
+
+
+@kernel
+def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-untyped-def]
+    """One pass for a loss that is weighed inside: p ← X w, g ← 2^k0 Xᵀ(−ℓ') (in Gram space: 2^k0 (−ℓ')).
+
+    Returns k0, which may have moved; NaN if asked to come back.
+    """
+    inlined()
+    width, tall = (d + 7) // 8 * 8, (N + 7) // 8 * 8
+    es, far = unscaled(k0), N * width > NEAR and width <= 128
+    while True:
+        z, n = splat8(NEVER), 0
+        while n < N:
+            m = _products(X, n * width, width, w, 0)
+            store(p, n, m)
+            e, bound = weights(loss, load8(y, n), load8(y, tall + n), m, k0, es)
+            z = larger(bound, z)
+            if gram:
+                store(g, n, e)
+            elif n + 8 < N:
+                i = n + 8
+                m = _products(X, i * width, width, w, 0)
+                store(p, i, m)
+                f, bound = weights(loss, load8(y, i), load8(y, tall + i), m, k0, es)
+                z = larger(bound, z)
+                add_two(X, n * width, width, n == 0, far, e, f, g)
+                n = i
+            else:
+                add(X, n * width, width, n == 0, e, g, 0)
+            n += 8
+            if control[HURRY] != 0:
+                return np.nan
+        if loss == SQUARED:
+            return 0.0
+        k1 = moved(loss, largest(z), k0)
+        if k1 == k0:
+            return k0
+        k0, es = k1, unscaled(k1)
+
+
+@kernel
+def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # type: ignore[no-untyped-def]
+    """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if asked to come back."""
+    steady()
+    width = (d + 7) // 8 * 8
+    block = N if outputs > 1 else max(32, BLOCK // width // 8 * 8)
+    s = 0.0
+    for b in range(0, N, block):
+        end = min(N, b + block)
+        for c in range(outputs):
+            for n in range(b, end, 8):
+                store(p, c * N + n, _products(X, n * width, width, w, c * d))
+                if control[HURRY] != 0:
+                    return np.nan
+        size = (outputs - 1) * N + end - b
+        at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
+        store(q, b + size, splat8(0.0))
+        factor = 1.0
+        if b == 0:
+            s = at
+        elif at != s:
+            if at > s + 20.0:                             # what came before is small beside this block
+                factor, s = np.exp(s - at), at
+                for v in range(0, g.size - 7, 8):
+                    store(g, v, load8(g, v) * factor)
+            factor = np.exp(at - s)
+        for c in range(outputs):
+            n = b
+            while n < end:
+                e, fresh = load8(q, c * N + n) * factor, n == 0
+                if gram:
+                    store(g, n, e)
+                elif n + 8 < end and outputs == 1:
+                    add_two(X, n * width, width, fresh, False, e, load8(q, n + 8) * factor, g)
+                    n += 8
+                else:
+                    add(X, n * width, width, fresh, e, g, c * d)
+                n += 8
+                if control[HURRY] != 0:
+                    return np.nan
+    return s
+
+
+@kernel
+def pack(X, y, packed, columns):  # type: ignore[no-untyped-def]
+    """Lay X, its targets and (where there is room for it) its transpose out for vectors: padded with zeros."""
+    N, d = X.shape
+    width, tall = (d + 7) // 8 * 8, (N + 7) // 8 * 8
+    for i in range(packed.size):
+        packed[i] = 0.0
+    for n in range(N):
+        o = (n - n % 8) * width + n % 8 * 8
+        for j in range(d):
+            packed[o + (j - j % 8) * 8 + j % 8] = X[n, j]
+        packed[tall * width + n] = y[n]
+    for n in range(N, tall):
+        packed[tall * (width + 1) + n] = NEVER
+    if columns.size > 0:
+        for n in range(N):
+            for j in range(d):
+                columns[j * tall + n] = X[n, j]

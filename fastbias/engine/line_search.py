@@ -1,0 +1,152 @@
+"""Exact line searches: of any convex loss for the linear model, of the squared loss for models of degree 2."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastbias.engine.abi import kernel
+from fastbias.engine.sparse_pass import products
+
+__all__ = ["quartic", "search"]
+
+
+@kernel
+def _fall(slope, loss, p, dp, step, y, trial, q):  # type: ignore[no-untyped-def]
+    """−dL/dτ of L(p + τ dp) at τ = step, up to a positive factor."""
+    for i in range(p.size):
+        trial[i] = p[i] + step * dp[i]
+    slope(loss, trial, y, q)
+    total, size, push = 0.0, 0.0, 0.0
+    for i in range(p.size):
+        total += q[i] * dp[i]
+        size += abs(q[i] * dp[i])
+        push = max(push, abs(q[i]))
+    if size > 0.0:
+        return total / size
+    return 1e-300 if push > 0.0 else 0.0                  # all that moves has vanished behind what stands: still falling
+
+
+@kernel
+def search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
+    """The first minimiser τ ≥ 0 of L(p + τ dp), to the last digits: a sign change of the slope, bracketed and halved.
+
+    Infinity where the loss falls for ever, 0 where it does not fall at all.
+    """
+    largest = 0.0
+    for i in range(p.size):
+        largest = max(largest, abs(dp[i]))
+    if largest == 0.0 or not _fall(slope, loss, p, dp, 0.0, y, trial, q) > 0.0:
+        return 0.0
+    high = 1.0 / largest
+    at_high = _fall(slope, loss, p, dp, high, y, trial, q)
+    while at_high > 0.0:                                  # the minimiser lies in (high/2, high] after one of these loops
+        if high * largest > 1e250:
+            return np.inf
+        high *= 2.0
+        at_high = _fall(slope, loss, p, dp, high, y, trial, q)
+    low = 0.5 * high
+    at_low = _fall(slope, loss, p, dp, low, y, trial, q)
+    for _ in range(1000):
+        if at_low > 0.0:
+            break
+        high, at_high = low, at_low
+        low *= 0.5
+        at_low = _fall(slope, loss, p, dp, low, y, trial, q)
+    side = 0
+    for k in range(200):                                  # false position (Illinois), with halving as its safeguard
+        if high - low <= 2.3e-16 * high:
+            break
+        weight = at_low / (at_low - at_high)
+        middle = low + weight * (high - low)
+        if not low < middle < high or k % 3 == 2:
+            middle = 0.5 * (low + high)
+            if not low < middle < high:
+                break
+        at = _fall(slope, loss, p, dp, middle, y, trial, q)
+        if at > 0.0:
+            low, at_low = middle, at
+            at_high = 0.5 * at_high if side == 1 else at_high
+            side = 1
+        else:
+            high, at_high = middle, at
+            at_low = 0.5 * at_low if side == -1 else at_low
+            side = -1
+    return 0.5 * (low + high)
+
+
+@kernel
+def _least(c1, c2, c3, c4):  # type: ignore[no-untyped-def]
+    """The a > 0 where c1 a + c2 a² + c3 a³ + c4 a⁴ is least, c1 < 0, by its cubic derivative; infinity if it only falls."""
+    A, B, C, D = 4.0 * c4, 3.0 * c3, 2.0 * c2, c1
+    top = max(abs(A), abs(B), abs(C))
+    if not top > 0.0 or not np.isfinite(top):
+        return np.nan                                     # beyond float64
+    if not A > 0.0:                                       # the curved part is 0, so B is: a parabola
+        return -D / C if C > 0.0 else np.inf
+    scale = max(max((abs(D) / A) ** (1.0 / 3.0), (abs(C) / A) ** 0.5), abs(B) / A)
+    A, B, C = A * scale ** 3, B * scale ** 2, C * scale   # a = scale x, where the cubic's terms are of one size
+    end = 1.0 + max(abs(B), max(abs(C), abs(D))) / A      # Cauchy's bound: no root lies beyond
+    turn0 = turn1 = 0.0                                   # where the cubic turns: at most one root between
+    if B * B > 3.0 * A * C:
+        q = -(B + np.copysign(np.sqrt(B * B - 3.0 * A * C), B))
+        x0, x1 = q / (3.0 * A), C / q if q != 0.0 else 0.0
+        turn0, turn1 = min(x0, x1), max(x0, x1)
+    best, value, begin = np.inf, np.inf, 0.0
+    for i in range(3):
+        stop = turn0 if i == 0 else turn1 if i == 1 else end
+        if not stop > begin:
+            continue
+        low, high = begin, stop
+        if ((A * low + B) * low + C) * low + D < 0.0 <= ((A * high + B) * high + C) * high + D:
+            for _ in range(1200):                         # halved to the last digit
+                middle = 0.5 * (low + high)
+                if not low < middle < high:
+                    break
+                if ((A * middle + B) * middle + C) * middle + D < 0.0:
+                    low = middle
+                else:
+                    high = middle
+            here = (((A / 4.0 * high + B / 3.0) * high + C / 2.0) * high + D) * high
+            if here < value:
+                best, value = high, here
+        begin = stop
+    return best * scale
+
+
+@kernel
+def quartic(forward, model, packed, N, d, u, move, at, w, p, y, plus, curved, control):  # type: ignore[no-untyped-def]
+    """The a > 0 that minimises Σ (p_n(a) − y_n)² along u + a move, where p(a) is quadratic: X F(u + a move), F of degree 2.
+
+    Its parts are p(0), the curved one p2 = X F(c move), and p1 = X F(u + c move) − p − p2, in units c move as long as u.
+    0 where the loss does not fall along the move; NaN if asked to come back.
+    """
+    largest, size = 0.0, 0.0
+    for j in range(u.size):
+        largest, size = max(largest, abs(move[j])), max(size, abs(u[j]))
+    if largest == 0.0:
+        return 0.0
+    c = (size if size > 0.0 else 1.0) / largest
+    if not c < 1e200:                                     # what is left of the gradient is rounding
+        return 0.0
+    for j in range(u.size):
+        at[j] = c * move[j]
+    forward(model, at[:u.size], w[:d])
+    if not products(packed, N, d, 1, w, curved, control):
+        return np.nan
+    for j in range(u.size):
+        at[j] = u[j] + c * move[j]
+    forward(model, at[:u.size], w[:d])
+    if not products(packed, N, d, 1, w, plus, control):
+        return np.nan
+    top = 0.0                                             # squares of the residuals alone may leave the numbers
+    for n in range(N):
+        top = max(top, max(abs(p[n] - y[n]), max(abs(plus[n] - p[n]), abs(curved[n]))))
+    if top == 0.0:
+        return 0.0
+    c1 = c2 = c3 = c4 = 0.0
+    for n in range(N):
+        r, p1, p2 = (p[n] - y[n]) / top, (plus[n] - p[n] - curved[n]) / top, curved[n] / top
+        c1 += 2.0 * r * p1
+        c2 += p1 * p1 + 2.0 * r * p2
+        c3 += 2.0 * p1 * p2
+        c4 += p2 * p2
+    return c * _least(c1, c2, c3, c4) if c1 < 0.0 else 0.0

@@ -1,0 +1,209 @@
+"""Strictly monotone losses (Property 2) of the margin m = y p, labels ±1: exponential, logistic, probit, sigmoid.
+
+Each is its log ℓ(m) and its log(−ℓ'(m)), right to a few units in the last place for any m: the loss itself dies at
+m ≈ 745, and runs go far beyond. The four share two compiled pieces that branch on ``params[0]``. Cross-entropy is the
+logistic loss of K classes.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastbias.checks import foreign
+from fastbias.engine import dense_pass
+from fastbias.engine.abi import LOG_LOSS, SLOPE, kernel, piece
+from fastbias.pieces.losses.base import Loss
+
+__all__ = ["cross_entropy", "exponential", "logistic", "probit", "sigmoid"]
+
+EXPONENTIAL, LOGISTIC, SIGMOID, PROBIT = 0.0, 1.0, 2.0, 3.0
+LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
+ROOT_HALF = math.sqrt(0.5)
+
+
+@kernel
+def _softplus(x):  # type: ignore[no-untyped-def]
+    """log(1 + e^x)."""
+    return x + np.log1p(np.exp(-x)) if x > 0.0 else np.log1p(np.exp(x))
+
+
+@kernel
+def _log_mills(x):  # type: ignore[no-untyped-def]
+    """Logarithm of Mills' ratio (1 − Φ(x))/φ(x) for x ≥ 2, by its continued fraction x + 1/(x + 2/(x + 3/…))."""
+    tail = x
+    for k in range(int(20.0 + 600.0 / (x * x)), 0, -1):
+        tail = x + k / tail
+    return -np.log(tail)
+
+
+@kernel
+def _log_upper(x):  # type: ignore[no-untyped-def]
+    """log(1 − Φ(x)), the upper tail of the normal distribution."""
+    if x >= 2.0:
+        return -0.5 * x * x - LOG_ROOT_2PI + _log_mills(x)
+    if x > -1.0:
+        return np.log(0.5 * math.erfc(x * ROOT_HALF))
+    return np.log1p(-0.5 * math.erfc(-x * ROOT_HALF))
+
+
+@kernel
+def _log_of_minus(x):  # type: ignore[no-untyped-def]
+    """log(−log(1 − e^x)) for x < 0: what is left of −log(1 − Q) when Q = e^x is far below rounding."""
+    return x + 0.5 * np.exp(x) if x < -36.0 else np.log(-np.log1p(-np.exp(x)))
+
+
+@kernel
+def _log_loss_at(kind, m):  # type: ignore[no-untyped-def]
+    """Log ℓ(m)."""
+    if kind == EXPONENTIAL:
+        return -m
+    if kind == LOGISTIC:
+        return -m - 0.5 * np.exp(-m) if m > 36.0 else np.log(_softplus(-m))
+    if kind == SIGMOID:
+        return -_softplus(m)
+    return _log_of_minus(_log_upper(m)) if m > 0.0 else np.log(-_log_upper(-m))
+
+
+@kernel
+def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
+    """log(−ℓ'(m))."""
+    if kind == EXPONENTIAL:
+        return -m
+    if kind == LOGISTIC:
+        return -_softplus(m)
+    if kind == SIGMOID:
+        return -abs(m) - 2.0 * np.log1p(np.exp(-abs(m)))
+    return -_log_mills(-m) if m <= -2.0 else -0.5 * m * m - LOG_ROOT_2PI - _log_upper(-m)
+
+
+@piece(SLOPE, needs=1)
+def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
+    if params[0] == LOGISTIC:                             # 1/(1 + e^m) itself, where it does not vanish
+        largest = 0.0
+        for i in range(p.size):
+            q[i] = 1.0 / (1.0 + np.exp(y[i] * p[i]))
+            largest = max(largest, q[i])
+        if largest > 1e-30:                               # what has vanished then is beyond 1e-270 of it
+            for i in range(p.size):
+                q[i] = y[i] * (q[i] / largest)
+            return np.log(largest)
+    s = -np.inf
+    for i in range(p.size):
+        q[i] = _log_slope_at(params[0], y[i] * p[i])
+        s = max(s, q[i])
+    if not np.isfinite(s):                                # only where a prediction is no longer finite
+        s = 0.0
+    for i in range(p.size):
+        q[i] = y[i] * np.exp(q[i] - s)
+    return s
+
+
+@piece(LOG_LOSS, needs=1)
+def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
+    largest, total = -np.inf, 0.0                         # one pass: the sum is rescaled when a larger term comes
+    for i in range(p.size):
+        x = _log_loss_at(params[0], y[i] * p[i])
+        if x > largest:
+            total = total * np.exp(largest - x) + 1.0
+            largest = x
+        elif np.isnan(x):
+            return x
+        else:
+            total += np.exp(x - largest)
+    return largest + np.log(total) if np.isfinite(largest) else largest
+
+
+def _log_phi(m: np.ndarray) -> np.ndarray:
+    """Log Φ(m)."""
+    return np.asarray(foreign.library("scipy.special").log_ndtr(m))
+
+
+exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",
+                   excess=np.zeros_like, ratio=np.ones_like, fused=(dense_pass.EXPONENTIAL, _slope))
+"""ℓ(u, y) = exp(−uy)."""
+
+logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
+                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0),
+                fused=(dense_pass.LOGISTIC, _slope))
+"""ℓ(u, y) = log(1 + exp(−uy))."""
+
+sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential", convex=False,
+               curvature=1.0 / (6.0 * math.sqrt(3.0)), ratio=lambda m: np.tanh(m / 2.0),
+               excess=lambda m: m - np.abs(m) - 2.0 * np.log1p(np.exp(-np.abs(m))))
+"""ℓ(u, y) = 1/(1 + exp(uy)), which is not convex."""
+
+probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian", curvature=1.0,
+              excess=lambda m: -LOG_ROOT_2PI - _log_phi(m),
+              ratio=lambda m: m + np.exp(-0.5 * m * m - LOG_ROOT_2PI - _log_phi(m)))
+"""ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential one, do not cover it."""
+
+
+def _classes(params: np.ndarray, predictions: int, samples: int, *_: int) -> bool:
+    """Whether there are two classes or more; that labels are below K is checked where labels are."""
+    return predictions % samples == 0 and predictions >= 2 * samples
+
+
+@piece(SLOPE, needs=_classes)
+def _classes_slope(params, p, y, q):  # type: ignore[no-untyped-def]
+    # −∂ℓ/∂p_c = −e^{p_c − p_y}/(1 + e^a), e^a = Σ_{c ≠ y} e^{p_c − p_y}, and minus the sum of these for the own class
+    N, s = y.size, -np.inf
+    K = p.size // N
+    for n in range(N):
+        own = int(y[n])
+        total = _softplus(_rivals(p, n, own, N))
+        for c in range(K):
+            if c != own:
+                q[c * N + n] = p[c * N + n] - p[own * N + n] - total
+                s = max(s, q[c * N + n])
+    if not np.isfinite(s):
+        s = 0.0
+    for n in range(N):
+        own, total = int(y[n]), 0.0
+        for c in range(K):
+            if c != own:
+                weight = np.exp(q[c * N + n] - s)
+                q[c * N + n] = -weight
+                total += weight
+        q[own * N + n] = total
+    return s
+
+
+@piece(LOG_LOSS, needs=_classes)
+def _classes_log_loss(params, p, y):  # type: ignore[no-untyped-def]
+    largest, total = -np.inf, 0.0
+    for n in range(y.size):
+        x = _log_loss_at(LOGISTIC, -_rivals(p, n, int(y[n]), y.size))
+        if x > largest:
+            total = total * np.exp(largest - x) + 1.0
+            largest = x
+        elif np.isnan(x):
+            return x
+        else:
+            total += np.exp(x - largest)
+    return largest + np.log(total) if np.isfinite(largest) else largest
+
+
+@kernel
+def _rivals(p, n, own, N):  # type: ignore[no-untyped-def]
+    """Log Σ_{c ≠ own} e^{p_c − p_own} of sample n."""
+    largest, total = -np.inf, 0.0
+    for c in range(p.size // N):
+        if c != own:
+            x = p[c * N + n] - p[own * N + n]
+            if np.isnan(x):
+                return x
+            largest = max(largest, x)
+    if not np.isfinite(largest):
+        return largest
+    for c in range(p.size // N):
+        if c != own:
+            total += np.exp(p[c * N + n] - p[own * N + n] - largest)
+    return largest + np.log(total)
+
+
+cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone", tail="exponential", curvature=0.5,
+                     classes=True)
+"""ℓ(u, y) = log Σ_c exp(u_c − u_y) for classes y in 0 … K−1 and predictors (K, d); the logistic loss of K classes."""
+
+EXAMPLES: tuple[Loss, ...] = (exponential, logistic, sigmoid, probit, cross_entropy)

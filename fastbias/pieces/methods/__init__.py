@@ -1,0 +1,33 @@
+"""Methods: what the optimiser makes of a gradient. Each is a direction (which asks a geometry) and an advance.
+
+============================  =======================  ================================================================
+method                        direction                advance
+============================  =======================  ================================================================
+gradient descent              the gradient             primal:  w + βΔw + η·move, eq. (3)
+steepest descent              the norm's Δ, eq. (11)   primal
+natural gradient descent      ∇²ψ(w)⁻¹ g, eq. (9)      primal, and the new w must lie in dom ψ
+AdaGrad, Adam, RMSProp, sign  g over its own history   primal
+coordinate, stagewise         its largest entries      primal
+Muon                          Δ of a sum of gradients  primal
+dual acceleration             the gradient             with a weighted sum of all moves so far
+mirror descent                the gradient             dual:    ∇ψ(w) + βΔz + η·move, eqs. (5), (7)
+… with primal momentum        the gradient             link of  w + βΔw, plus η·move, eq. (8)
+============================  =======================  ================================================================
+
+All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they are added. Momentum parameters and step sizes
+are numbers, or arrays with one entry an update, of which the last goes on.
+"""
+from fastbias.pieces.methods.adaptive import adagrad, adam, rmsprop, sign_descent
+from fastbias.pieces.methods.averaging import dual_acceleration, muon
+from fastbias.pieces.methods.base import Method
+from fastbias.pieces.methods.mirror import mirror_descent
+from fastbias.pieces.methods.primal import (
+    coordinate_descent,
+    gradient_descent,
+    natural_gradient,
+    stagewise,
+    steepest_descent,
+)
+
+__all__ = ["Method", "adagrad", "adam", "coordinate_descent", "dual_acceleration", "gradient_descent", "mirror_descent",
+           "muon", "natural_gradient", "rmsprop", "sign_descent", "stagewise", "steepest_descent"]

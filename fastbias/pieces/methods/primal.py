@@ -1,0 +1,235 @@
+"""Methods that move the parameters themselves: gradient, natural gradient, steepest, coordinate and stagewise descent."""
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.engine import fused
+from fastbias.engine.abi import ADVANCE, DIRECTION, MAP_AT, SHORT, Piece, piece
+from fastbias.pieces import norms, potentials, steps
+from fastbias.pieces.methods.base import Method, gradient, primal
+from fastbias.pieces.methods.sampling import coordinate, seed, stochastic
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
+from fastbias.pieces.recipe import recorded
+
+__all__ = ["coordinate_descent", "gradient_descent", "natural_gradient", "stagewise", "steepest_descent"]
+
+TIES = ("first", "average", "random")
+RANDOM = 2.0
+
+
+@piece(DIRECTION)
+def _steepest(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    return geometry.steepest(geometry.params, g, move)
+
+
+@piece(DIRECTION)
+def _normalised_steepest(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    status = geometry.steepest(geometry.params, g, move)
+    size = geometry.dual_norm(geometry.params, g)
+    if size != 0.0:
+        for i in range(move.size):
+            move[i] /= size
+    return status
+
+
+@piece(DIRECTION)
+def _natural(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    return geometry.metric(geometry.params, u, g, move)
+
+
+@piece(ADVANCE)
+def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    for i in range(u.size):
+        u_new[i] = u[i] + step * move[i]
+    return geometry.metric(geometry.params, u_new, move, work[:u.size])    # only to ask whether u_new has a metric
+
+
+@piece(DIRECTION, needs=2)
+def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+    if params.size < 2:
+        return SHORT
+    scale = 1.0 if s == 0.0 else np.exp(s)
+    c = params[1 + min(k, params.size - 2)]                              # γ, for where the gradient was taken
+    for i in range(g.size):
+        move[i] = scale * g[i] - params[0] * (u[i] + c * state[0, i])
+    return 0
+
+
+@recorded
+def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, batch: int | None = None,
+                     replace: bool = True, rng: Any = None, weight_decay: float = 0.0) -> Method:
+    """Gradient descent with momentum, eq. (3): w⁺ = w + β Δw − η ∇L(w + γ Δw).
+
+    Parameters
+    ----------
+    step_size : float, (K,) array or step rule
+        η > 0.
+    momentum : float or (K,) array, default 0
+        β ≥ 0. With γ = 0 this is the heavy ball (Polyak 1964).
+    nesterov : float or (K,) array, default 0
+        γ ≥ 0. With γ = β this is Nesterov's acceleration (1983).
+    batch : int ≥ 1, optional
+        Samples per update, eq. (2); the gradient is the sum over them. None takes all.
+    replace : bool, default True
+        Draw with replacement; with False each epoch runs through a permutation, its last batch being what is left.
+    rng : int or numpy Generator, optional
+        Seed. The samples of an update depend on (seed, t) alone.
+    weight_decay : float ≥ 0, default 0
+        λ: descend L(w) + ½λ‖u‖² in the parameters u. The log loss of a trace stays that of L.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where η ≤ 0, β < 0, γ < 0, λ < 0, or one of them is a bool or not finite.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), eq. (3).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.methods.gradient_descent(0.1, momentum=0.9)
+    gradient_descent(constant(0.1), momentum=0.9)
+    """
+    beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
+    decay = checks.number("weight_decay", weight_decay, least=0)
+    plain = Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
+                   sampling=stochastic(batch, replace, rng), fused=(fused.GRADIENT, gradient, primal))
+    if not decay:
+        return plain
+    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True,
+                               fused=None)
+
+
+@recorded
+def natural_gradient(potential: Any, step_size: Any) -> Method:
+    """Natural gradient descent, eq. (9): w⁺ = w − η H(w)⁻¹ ∇L(w), with H = ∇²ψ or a metric of the user's own.
+
+    Parameters
+    ----------
+    potential : Potential, its name, or a Piece of signature ``abi.MAP_AT``
+        ψ, whose Hessian is the metric; or a piece (params, w, g, out) that writes H(w)⁻¹ g (params is then empty) and
+        returns ``OUT_OF_DOMAIN`` where w has no metric.
+    step_size : float, (K,) array or step rule
+        η > 0. A step that takes w out of dom ψ ends the run with ``OUT_OF_DOMAIN``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where η ≤ 0, or the metric is none of these.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), eq. (9); Amari (1998).
+    """
+    if isinstance(potential, Piece):
+        if potential.signature != MAP_AT:
+            raise TypeError(f"potential must be a potential or a metric piece of signature MAP_AT, got {potential!r}")
+        return Method("natural_gradient", "natural", _natural, _primal_inside, steps.as_rule(step_size), potential)
+    return Method("natural_gradient", "natural", _natural, _primal_inside, steps.as_rule(step_size),
+                  checks.one_of("potential", potential, potentials, Potential))
+
+
+@recorded
+def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Method:
+    """Steepest descent, eq. (11): w⁺ = w + η Δ, Δ = argmin_v ⟨∇L(w), v⟩ + ½‖v‖², so that ‖Δ‖ = ‖∇L(w)‖⋆.
+
+    Parameters
+    ----------
+    norm : Norm
+        From ``fb.norms`` or the user's own. With ``l1`` this is coordinate descent, the first of tied coordinates moving.
+    step_size : float, (K,) array or step rule
+        η > 0.
+    normalised : bool, default False
+        Drop the factor ‖∇L‖⋆: each step moves by exactly η in the norm.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where η ≤ 0, or ``norm`` is none.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), eqs. (11)–(12); Boyd & Vandenberghe (2004), §9.4.
+    """
+    norm = checks.one_of("norm", norm, norms, Norm)
+    if not isinstance(normalised, bool):
+        raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
+    return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, primal,
+                  steps.as_rule(step_size), norm, unscaled=normalised,
+                  fused=(fused.STEEPEST, _steepest, primal))
+
+
+@recorded
+def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-12, shrinkage: float = 1.0,
+                       rng: Any = None) -> Method:
+    """Coordinate descent, steepest descent in ℓ1: the largest |∂L/∂w_j| moves, Δ_j = −∂L/∂w_j (paper, §2.4).
+
+    Parameters
+    ----------
+    step_size : float, (K,) array or step rule
+        η > 0.
+    ties : "first", "average" or "random"
+        Which of several largest coordinates moves: the first; all of them, each by its share 1/#ties (ε-boosting); one
+        drawn at random. The average may separate strictly, and then an exact line search has no minimiser
+        (``UNBOUNDED``): AdaBoost is ties="first".
+    tie_tol : float, 0 ≤ tie_tol < 1, default 1e-12
+        A tie is |g_j| ≥ (1 − tie_tol) max |g|: rounding destroys exact equality.
+    shrinkage : float, 0 < ν ≤ 1, default 1
+        Multiplies the step.
+    rng : int or numpy Generator, optional
+        Seed for ties="random"; the choice at update t depends on (seed, t) alone.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is out of range.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.coordinate_descent(0.25, ties="average")
+    >>> print(fb.run([[1, 1]], [2], loss="squared", method=method, steps=1).w[-1])
+    [0.5 0.5]
+    """
+    return _coordinates("coordinate_descent", steps.as_rule(step_size), ties, tie_tol, shrinkage, rng, unit=False)
+
+
+@recorded
+def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12, rng: Any = None) -> Method:
+    """ε-stagewise (forward stagewise, the monotone lasso): moves of ℓ1 length ε along the largest coordinate.
+
+    Parameters
+    ----------
+    epsilon : float > 0
+        The length of each move; near a minimum the iterate goes on hovering at this distance.
+    ties, tie_tol, rng
+        As for `coordinate_descent`; the default splits a move between tied coordinates.
+
+    References
+    ----------
+    Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4.
+    """
+    rule = steps.constant(checks.number("epsilon", epsilon, above=0))
+    return _coordinates("stagewise", rule, ties, tie_tol, 1.0, rng, unit=True)
+
+
+def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, shrinkage: float, rng: Any,
+                 unit: bool) -> Method:
+    choice = float(TIES.index(checks.name("ties", ties, TIES)))
+    tie_tol = checks.number("tie_tol", tie_tol, least=0)
+    if tie_tol >= 1:
+        raise ValueError(f"tie_tol must be under 1, got {tie_tol:g}")
+    nu = checks.number("shrinkage", shrinkage, above=0, most=1)
+    key = float(seed(rng)) if choice == RANDOM else 0.0
+    if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
+        rule, nu = dataclasses.replace(rule, params=np.array([nu])), 1.0
+    return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
+                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
+                  fused=None if unit or choice == RANDOM else (fused.COORDINATE, coordinate, primal))

@@ -1,0 +1,297 @@
+"""What a model is: F and its pullback, and what is known of it: layers, degree, starts, penalty, invariants, bias."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.engine.abi import MAP, MAP_AT, Piece, expect, piece
+from fastbias.engine.call import call, call_rows
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
+
+__all__ = ["Coordinates", "Layers", "Model", "Start", "linear"]
+
+Layers = list[np.ndarray]
+
+
+class Coordinates(NamedTuple):
+    """Coordinates x (k,) of parameters along a gradient flow, in which entries of any size keep all their digits.
+
+    What the flow keeps is part of ``u``, so it holds exactly.
+    """
+
+    start: np.ndarray
+    u: Callable[[np.ndarray], np.ndarray]                         # x → u (n,)
+    rate: Callable[[np.ndarray, np.ndarray], np.ndarray]          # (x, v = −∂L/∂w (d,)) → dx/dt
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A parameterisation w = F(u) of the linear predictor; u is kept flat, layer after layer.
+
+    Only the first four matter for a run; the others are what the laws hold a model to and what the theory asks of it.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in tables.
+    forward : Piece of signature ``abi.MAP``
+        (params, u, out): out (d,) ← F(u), u (n,).
+    pullback : Piece of signature ``abi.MAP_AT``
+        (params, u, v, out): out (n,) ← F'(u)ᵀ v, v (d,).
+    size : callable, optional
+        Length d of w → length n of u; equal where it is not given.
+    linear : bool, default False
+        Whether w = u; then 0 is a fine start, otherwise it is a saddle and a start is required.
+    params : (·,) array, default empty
+        Numbers handed to the pieces.
+    degree : int, default 0
+        L, where F(a u) = a^L F(u) for a > 0; 0 where F is not homogeneous.
+    shape : tuple of int, optional
+        The shape of the only predictors w that it makes: (d,) or (m, n); None: any (d,).
+    layers : callable, optional
+        d → the shapes of the layers; one layer (n,) by default.
+    identity : callable, optional
+        (d, scale) → u (n,), the scaled identity that `start` gives without an rng.
+    penalty : callable, optional
+        R(w) = min ‖u‖² over F(u) = w, for w (d,).
+    balance : callable, optional
+        w (d,) → a u (n,) with F(u) = w and ‖u‖² = R(w); None where w is out of reach.
+    invariant : callable, optional
+        layers → array: what gradient flow keeps, whatever loss and data.
+    bias : callable, optional
+        shape → the norm of w that gradient flow on losses with an exponential tail keeps smallest: R(w) up to a power.
+    semidefinite : bool, default False
+        Whether the predictors are the positive semidefinite matrices; ``bias`` is then the trace.
+    exponent : float, optional
+        The p < 1 of R(w) = Σ|·|^p, up to a factor: the limit direction is then only known to be stationary.
+    mirror : callable, optional
+        u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no start of one.
+    commuting : bool, default False
+        Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
+    reach : callable, optional
+        (layers, Z (M, d), w) → what keeps gradient flow from there, on rows z of the data, away from the margin of w: exact
+        balance of factors, which almost no start has; "" where it is proved that nothing does, None where neither is known.
+        Where it is not given, the theory works it out for models of degree 2.
+    sole : bool, default False
+        Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the maximum margin.
+    coordinates : callable, optional
+        u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it has none.
+    source : str, default ""
+        Where the bias is shown.
+    conditions : tuple of str, default ()
+        What the theorem there supposes beyond what can be checked.
+    """
+
+    name: str
+    forward: Piece
+    pullback: Piece
+    size: Callable[[int], int] | None = None
+    linear: bool = False
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    degree: int = 0
+    shape: tuple[int, ...] | None = None
+    layers: Callable[[int], list[tuple[int, ...]]] | None = None
+    identity: Callable[[int, float], np.ndarray] | None = None
+    penalty: Callable[[np.ndarray], float] | None = None
+    balance: Callable[[np.ndarray], np.ndarray | None] | None = None
+    invariant: Callable[[Layers], np.ndarray] | None = None
+    bias: Callable[[tuple[int, ...]], Norm] | None = None
+    semidefinite: bool = False
+    exponent: float | None = None
+    mirror: Callable[[np.ndarray], Potential | None] | None = None
+    commuting: bool = False
+    reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
+    sole: bool = False
+    coordinates: Callable[[np.ndarray], Coordinates | None] | None = None
+    source: str = ""
+    conditions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.fields("Model", self, texts=("name", "source"), flags=("linear", "semidefinite", "commuting"),
+                      calls=("size", "layers", "identity", "penalty", "balance", "invariant", "bias", "mirror", "reach",
+                             "coordinates"))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "degree", checks.whole("degree", self.degree))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", checks.shape("shape", self.shape))
+        sizes = () if self.length is None else (self.parameters(self.length), self.length)
+        expect("Model", self.params, sizes, forward=(self.forward, MAP), pullback=(self.pullback, MAP_AT))
+
+    @property
+    def length(self) -> int | None:
+        """The only length d of w that it makes; None: any."""
+        return None if self.shape is None else int(np.prod(self.shape))
+
+    def parameters(self, d: int) -> int:
+        """Return the length n of u for predictors of length d."""
+        d = checks.whole("d", d, least=1)
+        return d if self.size is None else checks.whole(f"size of the {self.name} model", self.size(d), least=1)
+
+    def split(self, u: np.ndarray, d: int) -> Layers:
+        """Return the layers of u (n,), as views, for predictors of length d."""
+        u, d = checks.floats("u", u, "an (n,) array", 1), checks.whole("d", d)
+        self._fits(u.size, d)
+        out, at = [], 0
+        for shape in [(u.size,)] if self.layers is None else self.layers(d):
+            size = math.prod(shape)
+            out.append(u[at:at + size].reshape(shape))
+            at += size
+        return out
+
+    def predictor(self, u: np.ndarray, d: int) -> np.ndarray:
+        """Return w = F(u): (d,) for u (n,), (K, d) for u (K, n)."""
+        u = checks.floats("u", u, "an (n,) or (K, n) array", (1, 2))
+        rows = np.atleast_2d(u)
+        d = checks.whole("d", d)
+        self._fits(rows.shape[1], d)
+        if self.linear:
+            return u
+        w = np.empty((rows.shape[0], d))
+        with np.errstate(all="ignore"):
+            for i, row in enumerate(rows):
+                call(self.forward, self.params, row, w[i], sizes=(row.size, d))
+        return w if u.ndim == 2 else w[0]
+
+    def pull(self, u: Any, v: Any) -> np.ndarray:
+        """Return F'(u)ᵀ v (n,) for u (n,) and v (d,)."""
+        u = checks.floats("u", u, "an (n,) array", 1)
+        v = checks.floats("v", v, "a (d,) array", 1)
+        self._fits(u.size, v.size)
+        out = np.empty_like(u)
+        with np.errstate(all="ignore"):
+            call(self.pullback, self.params, u, v, out, sizes=(u.size, v.size, u.size))
+        return out
+
+    def pulls(self, u: np.ndarray, V: np.ndarray) -> np.ndarray:
+        """Return the rows F'(u)ᵀ v (K, n) for u (n,) and rows v of V (K, d)."""
+        u = checks.floats("u", u, "an (n,) array", 1)
+        V = checks.floats("V", V, "a (K, d) array", 2)
+        self._fits(u.size, V.shape[1])
+        out = np.empty((V.shape[0], u.size))
+        with np.errstate(all="ignore"):
+            call_rows(self.pullback, self.params, u, V, out, (u.size, V.shape[1], u.size))
+        return out
+
+    def _fits(self, n: int, d: int) -> None:
+        if self.length not in (None, d) or n != self.parameters(d):
+            raise ValueError(f"u and w must have lengths that fit the {self.name} model, got {n} and {d}")
+
+    def start(self, scale: float, rng: Any = None, size: int | None = None) -> Any:
+        """Return a start u(0) for a `Plan`: the scaled identity, or with an rng, entries drawn from N(0, scale²).
+
+        The scaled identity is scale·I for matrices, scale·(1, …, 1) for diagonal networks, scale·(1, 0, …, 0) for
+        convolutions.
+
+        Parameters
+        ----------
+        scale : float > 0
+        rng : seed or numpy Generator, optional
+        size : int ≥ 1, optional
+            The length d of predictors, where the model takes any.
+
+        Returns
+        -------
+        (n,) array, or Start
+            A `Start`, which a `Plan` completes, where the length of predictors is not known yet.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where an argument is bad, or the model has no scaled identity.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> print(fb.models.symmetric(2).start(0.1), fb.models.diagonal(2).start(0.1))
+        [0.1 0.  0.  0.1] <start of diagonal(2), scale 0.1>
+        """
+        scale = checks.number("scale", scale, above=0)
+        if rng is None and self.identity is None:
+            raise ValueError(f"rng must be given for a start of the {self.name} model, which has no scaled identity")
+        draws = None if rng is None else checks.generator("rng", rng)
+        size = self.length if size is None else checks.whole("size", size, least=1)
+        if self.length not in (None, size):
+            raise ValueError(f"size must be {self.length}, the only one of the {self.name} model, got {size}")
+        if size is not None:
+            checks.fits("size", size, self.parameters(size))
+        if draws is not None and size is not None:
+            return scale * draws.normal(size=self.parameters(size))
+        waiting = Start(self, scale, int(draws.integers(2 ** 53)) if draws is not None and draws is rng else rng)
+        return waiting if size is None else waiting.of(size)
+
+    def balanced(self, w: Any) -> np.ndarray:
+        """Return parameters u (n,) of the least norm with F(u) = w, for w (d,) or (m, n).
+
+        ‖u‖² = R(w), the penalty that the model puts on w; ValueError where w is out of reach or none is known.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> print(fb.models.diagonal(2, signed=True).balanced([4, -9]))
+        [2. 0. 0. 3.]
+        """
+        w = checks.array("w", w, "a (d,) or (m, n) array", dims=(1, 2))
+        if self.shape is not None and w.shape != self.shape and w.shape != (self.length,):
+            raise ValueError(f"w must have the shape {self.shape} of the {self.name} model, got {w.shape}")
+        try:
+            with np.errstate(all="ignore"):
+                u = None if self.balance is None else self.balance(w.ravel())
+        except MemoryError:
+            raise ValueError(f"w must be short enough for the parameters of the {self.name} model to fit into memory, got "
+                             f"{w.size} entries") from None
+        if u is None or not np.isfinite(u).all():
+            raise ValueError(f"w must be one that the {self.name} model makes and knows the least parameters of, "
+                             f"got {checks.short(w)}")
+        return np.asarray(u)
+
+    def __repr__(self) -> str:
+        return f"<model {self.name}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A start that waits for the length of predictors: `of` gives u(0) (n,)."""
+
+    model: Model
+    scale: float
+    seed: Any
+
+    def of(self, d: int) -> np.ndarray:
+        """Return u(0) (n,) for predictors of length d, the same at each call."""
+        if self.seed is not None:
+            return np.asarray(self.scale * np.random.default_rng(self.seed).normal(size=self.model.parameters(d)))
+        assert self.model.identity is not None
+        return np.ascontiguousarray(self.model.identity(d, self.scale), dtype=float)
+
+    def __repr__(self) -> str:
+        return f"<start of {self.model.name}, scale {self.scale:g}{'' if self.seed is None else ', Gaussian'}>"
+
+
+def _same(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n == d
+
+
+@piece(MAP, needs=_same)
+def _linear_forward(params, u, out):  # type: ignore[no-untyped-def]
+    for i in range(u.size):
+        out[i] = u[i]
+    return 0
+
+
+@piece(MAP_AT, needs=_same)
+def _linear_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+    for i in range(u.size):
+        out[i] = v[i]
+    return 0
+
+
+linear = Model("linear", _linear_forward, _linear_pullback, linear=True, degree=1)
+"""w = u: the predictor itself is what the method moves."""
+
+EXAMPLES: tuple[Model, ...] = (linear,)

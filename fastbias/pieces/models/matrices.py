@@ -1,0 +1,330 @@
+"""Models made of matrices: W = UUᵀ (eqs. 17 – 19), W = UVᵀ (eq. 16), and deep linear networks with one output."""
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.engine.abi import MAP, MAP_AT, kernel, piece
+from fastbias.pieces import norms, potentials
+from fastbias.pieces.models.base import Layers, Model
+from fastbias.pieces.potentials import Potential
+from fastbias.pieces.recipe import recorded
+
+__all__ = ["deep_linear", "factorised", "symmetric"]
+
+TINY = 1e-12       # eigenvalues under so much of the largest count as rounding
+
+
+@kernel
+def _multiply(A, at, down, right, m, K, B, first, n, C, to, fresh):  # type: ignore[no-untyped-def]
+    """C (m, n) += (fresh: ←) A B, sums in the order of k: A (m, K) at entry ``at`` with two strides, B (K, n), C by rows."""
+    for i in range(m):
+        o, a = to + i * n, at + i * down
+        if fresh:
+            for j in range(n):
+                C[o + j] = 0.0
+        k = 0
+        while k + 4 <= K:                                 # four rows of B in one go
+            a0, a1, a2, a3 = A[a + k * right], A[a + (k + 1) * right], A[a + (k + 2) * right], A[a + (k + 3) * right]
+            b = first + k * n
+            for j in range(n):
+                C[o + j] += (a0 * B[b + j] + a1 * B[b + n + j]) + (a2 * B[b + 2 * n + j] + a3 * B[b + 3 * n + j])
+            k += 4
+        while k < K:
+            a0, b = A[a + k * right], first + k * n
+            for j in range(n):
+                C[o + j] += a0 * B[b + j]
+            k += 1
+
+
+@kernel
+def _transposed(A, at, m, n):  # type: ignore[no-untyped-def]
+    """Aᵀ (n m,) of A (m, n) at entry ``at``."""
+    out = np.empty(m * n)
+    for i in range(m):
+        for j in range(n):
+            out[j * m + i] = A[at + i * n + j]
+    return out
+
+
+def _two_factors(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    m, n, r = int(params[0]), int(params[1]), int(params[2])
+    return m > 0 and n > 0 and r > 0 and m * n <= d and (m + n) * r <= size
+
+
+def _one_factor(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    n, r = int(params[0]), int(params[1])
+    return n > 0 and r > 0 and n * n <= d and n * r <= size
+
+
+def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    L, k = int(params[0]), int(params[1]) or d
+    return 1 <= L <= 64 and k > 0 and size >= (d if L == 1 else k * d + (L - 2) * k * k + k)
+
+
+@piece(MAP, needs=_two_factors)
+def _factors(params, u, out):  # type: ignore[no-untyped-def]
+    m, n, r = int(params[0]), int(params[1]), int(params[2])
+    _multiply(u, 0, r, 1, m, r, _transposed(u, m * r, n, r), 0, n, out, 0, True)
+    return 0
+
+
+@piece(MAP_AT, needs=_two_factors)
+def _factors_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+    m, n, r = int(params[0]), int(params[1]), int(params[2])
+    _multiply(v, 0, n, 1, m, n, u, m * r, r, out, 0, True)               # M V
+    _multiply(v, 0, 1, n, n, m, u, 0, r, out, m * r, True)               # Mᵀ U
+    return 0
+
+
+@piece(MAP, needs=_one_factor)
+def _square(params, u, out):  # type: ignore[no-untyped-def]
+    n, r = int(params[0]), int(params[1])
+    _multiply(u, 0, r, 1, n, r, _transposed(u, 0, n, r), 0, n, out, 0, True)
+    return 0
+
+
+@piece(MAP_AT, needs=_one_factor)
+def _square_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+    n, r = int(params[0]), int(params[1])
+    _multiply(v, 0, n, 1, n, n, u, 0, r, out, 0, True)                   # (M + Mᵀ) U
+    _multiply(v, 0, 1, n, n, n, u, 0, r, out, 0, False)
+    return 0
+
+
+@kernel
+def _layer(L, k, i, d):  # type: ignore[no-untyped-def]
+    """Rows, columns and first entry of layer i of a deep linear network: (k, d), then (k, k), then (1, k)."""
+    rows = 1 if i == L - 1 else k
+    return rows, d if i == 0 else k, 0 if i == 0 else k * d + (i - 1) * k * k
+
+
+@piece(MAP, needs=_chained)
+def _chain(params, u, out):  # type: ignore[no-untyped-def]
+    L, d = int(params[0]), out.size
+    k = d if params[1] == 0 else int(params[1])
+    back, fresh = np.ones(max(k, d)), np.empty(max(k, d))
+    for i in range(L - 1, -1, -1):                        # W₁ᵀ W₂ᵀ … w_L, from the output
+        rows, columns, at = _layer(L, k, i, d)
+        _multiply(back, 0, 0, 1, 1, rows, u, at, columns, fresh, 0, True)
+        back, fresh = fresh, back
+    for j in range(d):
+        out[j] = back[j]
+    return 0
+
+
+@piece(MAP_AT, needs=_chained)
+def _chain_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+    L, d = int(params[0]), v.size
+    k = d if params[1] == 0 else int(params[1])
+    ahead, size = np.empty((L + 1, max(k, d))), max(k, d)
+    for j in range(d):
+        ahead[0, j] = v[j]
+    for i in range(L - 1):                                # W_l … W₁ v
+        rows, columns, at = _layer(L, k, i, d)
+        for a in range(rows):
+            total = 0.0
+            for j in range(columns):
+                total += u[at + a * columns + j] * ahead[i, j]
+            ahead[i + 1, a] = total
+    back, fresh = np.ones(size), np.empty(size)
+    for i in range(L - 1, -1, -1):                        # ∂/∂W_l = (W_{l+1}ᵀ … w_L) (W_{l−1} … W₁ v)ᵀ
+        rows, columns, at = _layer(L, k, i, d)
+        for a in range(rows):
+            for j in range(columns):
+                out[at + a * columns + j] = back[a] * ahead[i, j]
+        if i > 0:
+            _multiply(back, 0, 0, 1, 1, rows, u, at, columns, fresh, 0, True)
+            back, fresh = fresh, back
+    return 0
+
+
+def _eye(m: int, n: int, scale: float) -> np.ndarray:
+    return np.asarray(scale * np.eye(m, n).ravel())
+
+
+def _roots(w: np.ndarray, n: int, rank: int) -> np.ndarray | None:
+    W = w.reshape(n, n)
+    values, Q = np.linalg.eigh((W + W.T) / 2)
+    size = float(np.abs(values).max())
+    if not np.allclose(W, W.T, rtol=0, atol=TINY * size) or values[0] < -TINY * size \
+            or (values[:max(0, n - rank)] > TINY * size).any():
+        return None
+    kept = Q[:, ::-1][:, :rank] * np.sqrt(np.maximum(values[::-1][:rank], 0))
+    return np.hstack([kept, np.zeros((n, rank - kept.shape[1]))]).ravel()
+
+
+def _entropy(u: np.ndarray, n: int, r: int) -> Potential | None:
+    values = np.linalg.svd(u.reshape(n, r), compute_uv=False)
+    return potentials.spectral_entropy(n) if values[-1] > 0 else None
+
+
+@recorded
+def symmetric(n: int, rank: int | None = None) -> Model:
+    """Return the model W = UUᵀ, U (n, rank), of eq. (17): positive semidefinite matrices (n, n).
+
+    ‖U‖² = tr W. Its gradient is ∇_U = (∇_W + ∇_Wᵀ) U, eq. (18) with the factor 2 that eq. (19) leaves out. Exponential
+    losses lead to the maximum margin over W ⪰ 0, tr W ≤ 1, from any start of full rank (Theorem 7).
+
+    Parameters
+    ----------
+    n : int ≥ 1
+    rank : int ≥ 1, default n
+        Columns of U.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where n or rank is no whole number ≥ 1.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), §4, eqs. (17) – (19), Theorem 7.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.models.symmetric(2, rank=1).predictor(fb.models.symmetric(2, rank=1).balanced([[4, 2], [2, 1]]), 4).round(12)
+    array([4., 2., 2., 1.])
+    """
+    n = checks.whole("n", n, least=1)
+    r = n if rank is None else checks.whole("rank", rank, least=1)
+    return Model(f"symmetric({n}, {r})", _square, _square_pullback, lambda d: n * r, params=np.array([float(n), r]),
+                 degree=2, shape=(n, n), layers=lambda d: [(n, r)], identity=lambda d, scale: _eye(n, r, scale),
+                 penalty=lambda w: float(np.trace(w.reshape(n, n))), balance=lambda w: _roots(w, n, r),
+                 bias=(lambda shape: norms.nuclear(n, n)) if r >= n else None, semidefinite=True,
+                 mirror=(lambda u: _entropy(u, n, r)) if r >= n else None, commuting=True,
+                 source="Gunasekar, Lee, Soudry, Srebro (2018), Theorem 7" if r >= n else "")
+
+
+def _halves(w: np.ndarray, m: int, n: int, rank: int) -> np.ndarray | None:
+    A, S, B = np.linalg.svd(w.reshape(m, n), full_matrices=False)
+    if (S[rank:] > TINY * S[0]).any():
+        return None
+    k = min(rank, S.size)
+    root, rest = np.sqrt(S[:k]), max(0, rank - k)
+    return np.concatenate([np.hstack([part, np.zeros((len(part), rest))]).ravel() for part in
+                           (A[:, :k] * root, B[:k].T * root)])
+
+
+@recorded
+def factorised(m: int, n: int, rank: int | None = None) -> Model:
+    """Return the model W = UVᵀ, U (m, rank), V (n, rank), of eq. (16): all matrices (m, n) where the rank is full.
+
+    min ‖U‖² + ‖V‖² over UVᵀ = W is 2 ‖W‖⋆ (the nuclear norm), which exponential losses lead to as the maximum margin; with
+    the squared loss it is a conjecture that has counter-examples (Li, Luo, Lyu 2021). Eq. (16) is eq. (17) on the lifted
+    data ½[[0, X], [Xᵀ, 0]], U on top of V. Gradient flow keeps UᵀU − VᵀV.
+
+    Parameters
+    ----------
+    m, n : int ≥ 1
+    rank : int ≥ 1, default min(m, n)
+        Columns of U and V.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where one of them is no whole number ≥ 1.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018), §4, eq. (16); Gunasekar et al. (2017); Li, Luo, Lyu (2021).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.models.factorised(2, 3).balanced([[0, 4, 0], [0, 0, 1]]).reshape(5, 2).round(12) + 0
+    array([[2., 0.],
+           [0., 1.],
+           [0., 0.],
+           [2., 0.],
+           [0., 1.]])
+    """
+    m, n = checks.whole("m", m, least=1), checks.whole("n", n, least=1)
+    r = min(m, n) if rank is None else checks.whole("rank", rank, least=1)
+    return Model(f"factorised({m}, {n}, {r})", _factors, _factors_pullback, lambda d: (m + n) * r,
+                 params=np.array([float(m), n, r]), degree=2, shape=(m, n), layers=lambda d: [(m, r), (n, r)],
+                 identity=lambda d, scale: np.concatenate([_eye(m, r, scale), _eye(n, r, scale)]),
+                 penalty=lambda w: 2.0 * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
+                 balance=lambda w: _halves(w, m, n, r),
+                 invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1],
+                 bias=(lambda shape: norms.nuclear(m, n)) if r >= min(m, n) else None,
+                 source="Gunasekar, Lee, Soudry, Srebro (2018), §4",
+                 conditions=("the lifted start [U; V] would have to be of full rank m + n for Theorem 7 itself to cover eq. "
+                             "(16): it has at most rank columns",))
+
+
+def _rank_one(w: np.ndarray, L: int, width: int) -> np.ndarray:
+    size = float(np.linalg.norm(w))
+    root = size ** (1 / L)
+    if L == 1:
+        return w.copy()
+    first = np.zeros((width, w.size))
+    first[0] = w * (root / size) if size > 0 else 0.0
+    inner = np.zeros((L - 2, width, width))
+    inner[:, 0, 0] = root
+    last = np.zeros(width)
+    last[0] = root
+    return np.concatenate([first.ravel(), inner.ravel(), last])
+
+
+def _balance_of(layers: Layers) -> np.ndarray:
+    """W_l W_lᵀ − W_{l+1}ᵀ W_{l+1} of neighbouring layers."""
+    wide = [np.atleast_2d(W) for W in layers]
+    return np.array([a @ a.T - b.T @ b for a, b in pairwise(wide)])
+
+
+@recorded
+def deep_linear(depth: int, width: int | None = None) -> Model:
+    """Return the deep linear network w = W₁ᵀ W₂ᵀ … w_L: layers W₁ (width, d), W_l (width, width), w_L (width,).
+
+    min Σ‖W_l‖² over networks of predictor w is L ‖w‖₂^{2/L}: at any depth exponential losses lead to the ℓ2 maximum margin.
+    Gradient flow keeps W_l W_lᵀ − W_{l+1}ᵀ W_{l+1}.
+
+    Parameters
+    ----------
+    depth : int, 1 … 64
+        L, the layers; 1 is the linear model.
+    width : int ≥ 1, default d
+        Of the hidden layers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where one of them is no such number.
+
+    References
+    ----------
+    Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> model = fb.models.deep_linear(3, width=2)
+    >>> print(model.parameters(4), model.predictor(model.balanced([0, 3, 4, 0]), 4).round(12) + 0)
+    14 [0. 3. 4. 0.]
+    """
+    L = checks.whole("depth", depth, least=1, most=64)
+    k = 0 if width is None else checks.whole("width", width, least=1)
+
+    def layers(d: int) -> list[tuple[int, ...]]:
+        wide = k or d
+        return [(d,)] if L == 1 else [(wide, d), *[(wide, wide)] * (L - 2), (wide,)]
+
+    return Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain, _chain_pullback,
+                 lambda d: sum(math.prod(shape) for shape in layers(d)), params=np.array([float(L), k]), degree=L,
+                 layers=layers,
+                 identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1 else np.full(s, scale)
+                                                           for s in layers(d)]),
+                 penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)), balance=lambda w: _rank_one(w, L, k or w.size),
+                 invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2, sole=True,
+                 mirror=(lambda u: potentials.euclidean) if L == 1 else None,
+                 source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
+
+
+EXAMPLES: tuple[Model, ...] = (symmetric(3), symmetric(4, 2), symmetric(2, rank=3), factorised(2, 3),
+                               factorised(3, 3, rank=1), factorised(4, 3, rank=5), deep_linear(1), deep_linear(2),
+                               deep_linear(3, width=2), deep_linear(6, width=7))

@@ -1,0 +1,117 @@
+"""What a norm is: its steepest direction, its dual, its value, and its convex face."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.engine.abi import MAP, VALUE, Piece, expect
+from fastbias.engine.call import call
+from fastbias.pieces.norms.proximal import Shrink
+
+__all__ = ["TIE_TOL", "Norm"]
+
+TIE_TOL = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """A norm: its steepest direction, its dual, its value, and its convex face.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in tables.
+    steepest : Piece of signature ``abi.MAP``
+        (params, g, out): out ← argmax_v ⟨g, v⟩ − ½‖v‖², eq. (11) for g = −∇L.
+    dual_norm, norm : Piece of signature ``abi.VALUE``
+        (params, g) → ‖g‖⋆ and (params, w) → ‖w‖.
+    params : (·,) array, default empty
+        Numbers handed to the pieces.
+    size : int, optional
+        The only length of vectors it can take; None for any.
+    ball : "cross-polytope" or "cube", optional
+        The unit ball, where it is a polytope that the linear programs of the oracles know.
+    power : float, optional
+        p, for the norm ‖w‖_p with 1 < p < ∞.
+    matrix : callable, optional
+        Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
+    smooth : bool, default False
+        Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential equation.
+    convex : callable, optional
+        (cvxpy itself, its expression w) → its expression ‖w‖.
+    shrink : callable, optional
+        The proximal map, (x (d,), t > 0) → (v, slope): v = argmin ½‖v − x‖₂² + t‖v‖, and slope, which takes rows (k, d) to
+        their products with the derivative of v in x. It spares the oracles the cone solver.
+    shape : (int, int), optional
+        The shape of the matrices that it is a norm of (kept flat, row after row).
+    resized : callable, optional
+        (m, n) → the same norm of other matrices, where it does not change when rows or columns are rotated.
+    fused : (int, Piece), optional
+        The number under which `fastbias.engine.fused` knows its steepest descent, and the piece of which that is a twin.
+    """
+
+    name: str
+    steepest: Piece
+    dual_norm: Piece
+    norm: Piece
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    size: int | None = None
+    ball: Literal["cross-polytope", "cube"] | None = None
+    power: float | None = None
+    matrix: Callable[[int], np.ndarray] | None = None
+    smooth: bool = False
+    convex: Callable[[Any, Any], Any] | None = None
+    shrink: Shrink | None = None
+    shape: tuple[int, int] | None = None
+    resized: Callable[[int, int], Norm] | None = None
+    fused: tuple[int, Piece] | None = None
+
+    def __post_init__(self) -> None:
+        checks.fields("Norm", self, texts=("name",), flags=("smooth",), reals=("power",),
+                      calls=("matrix", "convex", "shrink", "resized"))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        if self.size is not None:
+            object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", checks.shape("shape", self.shape))
+        expect("Norm", self.params, () if self.size is None else (self.size,), self.fused, steepest=(self.steepest, MAP),
+               dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
+
+    def __call__(self, w: Any) -> Any:
+        """Return ‖w‖: a float for w (d,), an array (K,) for w (K, d)."""
+        return self._rows(self.norm, "w", w)
+
+    def dual(self, g: Any) -> Any:
+        """Return ‖g‖⋆ = max over ‖w‖ ≤ 1 of ⟨g, w⟩: a float for g (d,), an array (K,) for g (K, d)."""
+        return self._rows(self.dual_norm, "g", g)
+
+    def direction(self, g: Any) -> np.ndarray:
+        """Return the move Δ (d,) of eq. (11) for g = −∇L (d,)."""
+        g = checks.array("g", g, "a (d,) array", dims=1, length=self.size)
+        out = np.empty_like(g)
+        call(self.steepest, self.params, g, out)
+        return out
+
+    def fits(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError where it is no norm of predictors of this shape."""
+        shape = checks.shape("shape", shape)
+        size = math.prod(shape)
+        if self.size not in (None, size):
+            raise ValueError(f"X must have predictors of {self.size} entries for the {self.name} norm, got {size}")
+        if len(shape) > 1 and self.shape not in (None, shape):
+            raise ValueError(f"X must have predictors of shape {self.shape} for the {self.name} norm, got {shape}")
+
+    def _rows(self, which: Piece, label: str, x: Any) -> Any:
+        rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2))
+        if self.size is not None and rows.shape[-1] != self.size:
+            raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got {rows.shape[-1]}")
+        values = [call(which, self.params, row) for row in np.atleast_2d(rows)]
+        return np.array(values) if rows.ndim == 2 else float(values[0])
+
+    def __repr__(self) -> str:
+        return f"<norm {self.name}>"

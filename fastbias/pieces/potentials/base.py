@@ -1,0 +1,292 @@
+"""What a potential is: its compiled maps, its value, and its convex face."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.sizes import length, row_lengths
+from fastbias.engine.abi import MAP, MAP_AT, VALUE, Piece, expect
+from fastbias.engine.call import call
+
+__all__ = ["Potential"]
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """A strictly convex potential ψ: its link, inverse link, inverse Hessian, value, and convex face.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in tables.
+    link, inverse_link : Piece of signature ``abi.MAP``
+        (params, w, out): out ← ∇ψ(w), and (params, z, out): out ← (∇ψ)⁻¹(z).
+    metric : Piece of signature ``abi.MAP_AT``
+        (params, w, g, out): out ← ∇²ψ(w)⁻¹ g.
+    value : Piece of signature ``abi.VALUE``
+        (params, w) → ψ(w).
+    params : (·,) array, default empty
+        Numbers handed to the pieces.
+    size : int, optional
+        The only length of vectors it can take; None for any.
+    lower : float, default −inf
+        The domain is w > lower in each coordinate (0 for the entropy); −inf for the whole space.
+    quadratic : bool, default False
+        Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey Theorem 1.
+    matrix : callable, optional
+        Length d → D with ∇ψ(w) = Dw, for potentials that are quadratic; where it is not given, the link is asked.
+    degenerate : bool, default False
+        Whether argmin ψ is a point where the Hessian is singular, so that natural gradient needs another start.
+    horizon : float, optional
+        p, where the level sets {ψ ≤ c}, brought to size one, tend to the ℓp ball as c → ∞ (the horizon function of ψ is ℓp).
+    symmetric : int, default 0
+        n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
+    convex : callable, optional
+        (cvxpy itself, its expression w) → its expression ψ(w).
+    fused : (int, Piece), optional
+        The number under which `fastbias.engine.fused` knows its mirror descent, and the inverse link of
+        which that is a twin.
+    """
+
+    name: str
+    link: Piece
+    inverse_link: Piece
+    metric: Piece
+    value: Piece
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    size: int | None = None
+    lower: float = -np.inf
+    quadratic: bool = False
+    degenerate: bool = False
+    horizon: float | None = None
+    symmetric: int = 0
+    convex: Callable[[Any, Any], Any] | None = None
+    matrix: Callable[[int], np.ndarray] | None = None
+    fused: tuple[int, Piece] | None = None
+
+    def __post_init__(self) -> None:
+        checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"), reals=("lower", "horizon"),
+                      calls=("convex", "matrix"))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
+        if self.size is not None:
+            object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
+        expect("Potential", self.params, () if self.size is None else (self.size,), self.fused, link=(self.link, MAP),
+               inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT), value=(self.value, VALUE))
+
+    def __call__(self, w: Any) -> float:
+        """Return ψ(w) for w (d,)."""
+        return float(call(self.value, self.params, self._vector("w", w)))
+
+    def to_dual(self, w: Any) -> np.ndarray:
+        """Return z = ∇ψ(w) (d,); ValueError where w (d,) lies outside the domain."""
+        w = self._vector("w", w)
+        z = np.empty_like(w)
+        if call(self.link, self.params, w, z) != 0:
+            raise ValueError(f"w must lie inside the domain of the {self.name} potential, got {checks.short(w)}")
+        return z
+
+    def to_primal(self, z: Any) -> np.ndarray:
+        """Return w = (∇ψ)⁻¹(z) (d,), the point whose dual variable is z (d,)."""
+        z = self._vector("z", z)
+        w = np.empty_like(z)
+        call(self.inverse_link, self.params, z, w)
+        return w
+
+    def solve(self, w: Any, g: Any) -> np.ndarray:
+        """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside the domain."""
+        w = self._vector("w", w)
+        g = checks.array("g", g, "a (d,) array", dims=1, length=w.size)
+        out = np.empty_like(w)
+        if call(self.metric, self.params, w, g, out) != 0:
+            out[:] = np.nan
+        return out
+
+    def divergence(self, w: Any, at: Any) -> float:
+        """Return the Bregman divergence D_ψ(w, at) = ψ(w) − ψ(at) − ⟨∇ψ(at), w − at⟩."""
+        w = self._vector("w", w)
+        at = checks.array("at", at, "a (d,) array", dims=1, length=w.size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
+
+    def start(self, d: int) -> np.ndarray:
+        """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential."""
+        d = checks.whole("d", d, least=1)
+        checks.fits("d", d, d)
+        return self.to_primal(np.zeros(d))
+
+    def project(self, A: Any, b: Any, z0: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
+
+        For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν);
+        with rows of length one, dependent rows left out. It certifies nothing: `fastbias.bregman_projection` does.
+        """
+        A = checks.floats("A", A, "a (k, d) array", 2)
+        b, z0 = checks.floats("b", b, "a (k,) array", 1), checks.floats("z0", z0, "a (d,) array", 1)
+        if A.shape != (b.size, z0.size) or self.size not in (None, z0.size):
+            raise ValueError(f"A must have the shape ({b.size}, {self.size or z0.size}) of b and z0 in the {self.name} "
+                             f"potential, got {A.shape}")
+        what = f"the projection in the {self.name} potential"
+        if not (np.isfinite(A).all() and np.isfinite(z0).all()):
+            raise foreign.Unsolved(f"{what} could not be found: it is asked of numbers that are not finite")
+        lengths = row_lengths(A)
+        try:
+            with foreign.guarded(what):
+                rows = independent_rows(A / lengths[:, None])
+                V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
+                if not np.isfinite(c).all():
+                    raise foreign.Unsolved(f"{what} could not be found: its equations ask for more than float64 can hold")
+                solve = self._project_dual if self.matrix is None else self._project_linear
+                w, mu = solve(V, c, z0)
+                nu = np.zeros(b.size)
+                nu[rows] = mu / lengths[rows]
+        except ValueError:                                   # a map was asked where it is not defined
+            raise foreign.Unsolved(f"{what} could not be found: Newton's method left what float64 can hold") from None
+        return w, nu
+
+    def _project_linear(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for ψ(w) = ½wᵀDw, D = LLᵀ: in u = Lᵀw it is linear least squares, by QR, refined once."""
+        assert self.matrix is not None
+        linalg = foreign.library("scipy.linalg")
+        L = None if self.matrix is np.eye else np.linalg.cholesky(self.matrix(z0.size))
+
+        def half(x: np.ndarray, trans: int = 0) -> np.ndarray:
+            return x if L is None else np.asarray(linalg.solve_triangular(L, x, lower=True, trans=trans))
+
+        Q, R = linalg.qr(half(V.T), mode="economic")
+        w, mu = half(half(z0), trans=1), np.zeros(c.size)
+        for _ in range(2):
+            u = linalg.solve_triangular(R, c - V @ w, trans=1)
+            w, mu = w + half(Q @ u, trans=1), mu + linalg.solve_triangular(R, u)
+        return w, mu
+
+    def _project_dual(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same by damped Newton on the dual, for independent rows V of length one; where that fails, by other ways."""
+        def solved(w: np.ndarray) -> bool:
+            return length(c - V @ w) <= 1e-11 * (length(c) + length(w))
+
+        w, mu = self._project_newton(V, c, z0)
+        if not solved(w):
+            near, at = self._project_gradually(V, c, z0)
+            if solved(near):
+                return near, at
+        if not solved(w) and np.isneginf(self.lower) and not self.symmetric:
+            with suppress(ValueError, foreign.Unsolved):     # a domain that is not the whole space, though none is claimed
+                w, mu = self._project_primal(V, c, z0)
+        return w, mu
+
+    def _project_gradually(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for ψ of a scale far under c (hyperbolic entropy, β = 1e-120), by way of targets nearer by.
+
+        Each is e⁴ times as far off or more. Dual variables grow with the logarithm of that, at last along a line.
+        """
+        w = self.to_primal(z0)
+        mu, rate, here = np.zeros(c.size), np.zeros(c.size), V @ w
+        way = c - here
+        far = float(np.abs(self._newton_move(w, V, way) @ V).max(initial=0.0))
+        if not 1e3 < far < np.inf:
+            return w, mu
+        at, step = -float(np.log(far)), 0.0
+        while True:
+            target = here + np.exp(at) * way
+            w, more = self._project_newton(V, target, z0 + (mu + step * rate) @ V)
+            mu, rate = mu + step * rate + more, rate + more / step if step else rate
+            if at >= 0 or not length(target - V @ w) <= 1e-3 * (length(target) + length(w)):
+                return w, mu                                 # there, or lost on the way
+            step = min(-at, 2.0 * step if step and np.abs(more @ V).max() < 0.1 else 4.0)
+            at = at + step if step < -at else 0.0
+
+    def _project_newton(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Damped Newton on the dual."""
+        def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+            z = z0 + mu @ V
+            w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
+            value = float(z @ w) - self(w) - float(c @ mu) if np.isfinite(w).all() else np.inf
+            return w, value if np.isfinite(value) else np.inf, c - V @ w
+
+        mu = np.zeros(c.size)
+        with np.errstate(all="ignore"):
+            w, value, r = dual(mu)
+            for _ in range(300 if c.size and np.isfinite(w).all() else 0):
+                move = self._newton_move(w, V, r)
+                far = float(np.abs(move @ V).max()) / (1.0 + float(np.abs(z0 + mu @ V).max()))
+                if far > 1e3:                                # where ∇²ψ is 1e100, say, and falls like e^{−z}
+                    move = move * (1e3 / far)
+                gain, size = float(r @ move), 1.0
+                while size > 1e-60:
+                    w_new, value_new, r_new = dual(mu + size * move)
+                    if gain > 1e-10 * abs(value):                # below that, values are rounding and only r can tell
+                        better = value_new <= value - 1e-4 * size * gain
+                    else:
+                        better = length(r_new) < length(r)
+                    if better:
+                        break
+                    size /= 2
+                else:
+                    break
+                mu, w, value, r = mu + size * move, w_new, value_new, r_new
+        return w, mu
+
+    def _project_primal(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same by Newton's method on ψ(w) − ⟨z0, w⟩ along {w : Vw = c}, where the link is steep and its inverse flat."""
+        what = f"the projection in the {self.name} potential"
+        plus, N = np.linalg.pinv(V), foreign.ask(what, "scipy.linalg.null_space", V)
+        w = plus @ c
+        with np.errstate(all="ignore"):
+            for _ in range(500 if N.shape[1] else 0):
+                z = self.to_dual(w)
+                g = N.T @ (z - z0)
+                h = 1e-6 * np.maximum(np.abs(w), 1e-6 * np.abs(w).max())
+                H = N.T @ np.array([(self.to_dual(w + e) - self.to_dual(w - e)) / (2 * e.sum())
+                                    for e in np.diag(h)]) @ N
+                H = 0.5 * (H + H.T) + 1e-14 * float(np.abs(np.diag(H)).max() or 1.0) * np.eye(H.shape[0])
+                move = -foreign.ask(what, "numpy.linalg.lstsq", H, g, rcond=None)[0]
+                size, slope, value = 1.0, float(g @ move), self(w) - float(z0 @ w)
+                if not slope < 0:
+                    break
+                while size > 1e-12:
+                    new = w + N @ (size * move)
+                    fall = self(new) - float(z0 @ new) - value
+                    if -slope > 1e-10 * abs(value):
+                        better = fall <= 1e-4 * size * slope
+                    else:
+                        better = length(N.T @ (self.to_dual(new) - z0)) < length(g)
+                    if better:
+                        break
+                    size /= 2
+                else:
+                    break
+                w = new - plus @ (V @ new - c)
+        return w, foreign.ask(what, "numpy.linalg.lstsq", V.T, self.to_dual(w) - z0, rcond=None)[0]
+
+    def _newton_move(self, w: np.ndarray, V: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """J⁻¹ r with J = V ∇²ψ(w)⁻¹ Vᵀ, brought to a unit diagonal; where J is singular, at a point nearby."""
+        for at in (w, np.where(np.abs(w) < 1e-8 * (np.abs(w).max() or 1e8), 1e-8 * np.abs(w).max() or 1.0, w)):
+            J = V @ np.array([self.solve(at, row) for row in V]).T
+            diagonal = np.sqrt(np.abs(np.diag(J)))
+            if (diagonal > 0).all():
+                with suppress(foreign.Unsolved):
+                    move = foreign.ask("a step of Newton's method", "numpy.linalg.lstsq", J / np.outer(diagonal, diagonal),
+                                       r / diagonal, rcond=None)[0] / diagonal
+                    if r @ move > 0:
+                        return np.asarray(move)
+        return r
+
+    def _vector(self, label: str, x: Any) -> np.ndarray:
+        return checks.array(label, x, "a (d,) array", dims=1, length=self.size)
+
+    def __repr__(self) -> str:
+        return f"<potential {self.name}>"
+
+
+def independent_rows(A: np.ndarray) -> np.ndarray:
+    """Which rows of A (k, d), all of length one or zero, span the others: a pivoted QR decomposition, sorted indices."""
+    R, order = foreign.library("scipy.linalg").qr(A.T, mode="r", pivoting=True)
+    size = np.abs(np.diag(R))
+    return np.sort(order[: int((size > max(A.shape) * np.finfo(float).eps * max(size.max(initial=0.0), 1e-300)).sum())])

@@ -1,0 +1,162 @@
+"""Step rules: how far to go at update k. A rule is one compiled piece, (params, k, s, log_loss) → η_k e^s.
+
+The gradient reaches a method as q-sized numbers and a log scale s (−∇L = e^s g), so the rule returns the step with
+e^s in it: a rule that divides by the loss never forms the vanishing loss itself.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.engine.abi import RULE, Piece, expect, piece
+from fastbias.engine.call import call
+from fastbias.pieces.recipe import recorded
+
+__all__ = ["StepRule", "bounded", "constant", "line_search", "loss_scaled", "power", "sequence"]
+
+
+@dataclass(frozen=True, eq=False)
+class StepRule:
+    """A step rule: its name, its compiled piece (``abi.RULE``), its numbers, and what the loop must know of it.
+
+    ``constant`` says that η_k does not depend on k; ``loss`` that the piece wants log L, which then costs a pass;
+    ``monotone`` that it has a meaning for strictly monotone losses alone; ``search`` that the step is searched along the
+    move instead; ``radius`` that ``params[1]`` is to be B², B = max_n ‖x_n‖⋆, which a `Plan` computes from its data.
+    """
+
+    name: str
+    rule: Piece
+    params: np.ndarray
+    constant: bool = False
+    loss: bool = False
+    monotone: bool = False
+    search: bool = False
+    radius: bool = False
+
+    def __post_init__(self) -> None:
+        checks.fields("StepRule", self, texts=("name",), flags=("constant", "loss", "monotone", "search", "radius"))
+        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1))
+        expect("StepRule", self.params, rule=(self.rule, RULE))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether η_k is ``params[0]`` at every update, whatever the data."""
+        return self.constant and self.rule is _sequence
+
+    def __call__(self, k: int) -> float:
+        """Return η_k, the step size of the update from step k ≥ 0 to k + 1, at loss 1."""
+        return float(call(self.rule, self.params, checks.whole("k", k), 0.0, 0.0))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{x:g}" for x in self.params[:4]) + (", …" if self.params.size > 4 else "")
+        return f"{self.name}({shown})"
+
+
+@piece(RULE, needs=1)
+def _sequence(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    eta = params[min(k, params.size - 1)]
+    return eta if s == 0.0 else eta * np.exp(s)
+
+
+@recorded
+def constant(eta: float) -> StepRule:
+    """Return the rule η_k = eta for every k; eta > 0, else ValueError."""
+    return StepRule("constant", _sequence, np.array([checks.number("eta", eta, above=0)]), constant=True)
+
+
+@recorded
+def sequence(etas: Any) -> StepRule:
+    """Return the rule that takes entry k of etas (K,) for the update from k to k + 1; the last goes on. All > 0."""
+    etas = checks.steps("step_size", etas, above=0)
+    return StepRule("sequence", _sequence, etas, constant=bool((etas == etas[0]).all()))
+
+
+@piece(RULE, needs=2)
+def _power(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    eta = params[0] / (k + 1.0) ** params[1]
+    return eta if s == 0.0 else eta * np.exp(s)
+
+
+@recorded
+def power(eta: float, a: float) -> StepRule:
+    """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError. With a = 0 it is ``constant(eta)``.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.steps.power(0.5, 1.0)(4)
+    0.1
+    """
+    numbers = np.array([checks.number("eta", eta, above=0), checks.number("a", a, least=0)])
+    return constant(float(numbers[0])) if numbers[1] == 0 else StepRule("power", _power, numbers)
+
+
+@piece(RULE, needs=1)
+def _loss_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return params[0] * np.exp(s - log_loss)
+
+
+@recorded
+def loss_scaled(eta: float) -> StepRule:
+    """Return the rule η_k = eta/L(w_k), for strictly monotone losses; eta > 0, else ValueError.
+
+    In the log domain, so it goes on where L itself is long under 1e-308 (Ji & Telgarsky: the margin gap falls like 1/t).
+    """
+    return StepRule("loss_scaled", _loss_scaled, np.array([checks.number("eta", eta, above=0)]), constant=True, loss=True,
+                    monotone=True)
+
+
+@piece(RULE, needs=2)
+def _bounded(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return min(params[0] * np.exp(s), np.exp(s - log_loss) / params[1])
+
+
+@recorded
+def bounded(eta_plus: float) -> StepRule:
+    """Return Theorem 5's rule η_k = min(eta_plus, 1/(B² L(w_k))), B = max_n ‖x_n‖⋆ in the dual of the method's norm.
+
+    The paper prints max; its descent argument needs min. For gradient, steepest and coordinate descent on strictly
+    monotone losses and the linear model; ``plan.problem.rule`` shows B². eta_plus > 0, else ValueError.
+    """
+    return StepRule("bounded", _bounded, np.array([checks.number("eta_plus", eta_plus, above=0), 1.0]), constant=True,
+                    loss=True, monotone=True, radius=True)
+
+
+@piece(RULE, needs=2)
+def _unit_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return np.exp(s - log_loss) / params[1]
+
+
+def unit_scaled() -> StepRule:
+    """Return the rule η_k = 1/(B² L(w_k)) that dual acceleration is made with, B = max_n ‖x_n‖₂."""
+    return StepRule("unit_scaled", _unit_scaled, np.array([1.0, 1.0]), constant=True, loss=True, monotone=True, radius=True)
+
+
+@piece(RULE)
+def _no_rule(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+    return np.nan
+
+
+@recorded
+def line_search() -> StepRule:
+    """Return the exact line search: the minimiser of a convex loss along the move (the first of many), to the last digits.
+
+    For methods whose move is a direction of the parameters (gradient, steepest, coordinate, natural, adaptive, sign), full
+    gradients, no momentum or weight decay, the linear model; and for models of degree 2 with the squared loss, a quartic
+    along the move, whose least value over steps > 0 it takes. Where the loss falls for ever the run ends ``UNBOUNDED``.
+    """
+    return StepRule("line_search", _no_rule, np.array([1.0]), constant=True, search=True)
+
+
+def as_rule(step_size: Any) -> StepRule:
+    """Return a rule from a number (constant), a (K,) array (sequence), or a rule."""
+    if isinstance(step_size, StepRule):
+        return step_size
+    etas = checks.steps("step_size", step_size, above=0)
+    return constant(float(etas[0])) if etas.size == 1 else sequence(etas)
+
+
+EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5), loss_scaled(0.1), bounded(0.3))

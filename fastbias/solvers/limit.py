@@ -1,0 +1,115 @@
+"""What an answer of the theory looks like: a limit with its certificate, or the reason why there is none."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.pieces.norms import Norm
+
+__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
+
+CERTIFIED = 1e-10
+PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
+
+
+class Hypothesis(NamedTuple):
+    """One hypothesis of a theorem: what it says, whether it holds (None: cannot be checked), and how we know."""
+
+    statement: str
+    holds: bool | None
+    evidence: str
+
+
+class Rate(NamedTuple):
+    """How a quantity of a run should behave: like clock^slope, and towards a level where theory names one.
+
+    ``quantity`` and ``clock`` ("t" or "log t") are names that `Trace.rates` knows.
+    """
+
+    quantity: str
+    clock: str
+    slope: float
+    level: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Limit:
+    """Where theory says a run goes, with proof.
+
+    Parameters
+    ----------
+    w : (d,) or (m, n)
+        The limit point, or the limit direction (unit in ``norm``).
+    kind : "point" or "direction"
+    theorem, source : str
+        Which theorem, and where it stands.
+    hypotheses : tuple of Hypothesis
+        Each hypothesis with True, False or None (cannot be checked) and the evidence.
+    certified : bool
+        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10 (1e-8 for margins in
+        norms that are neither quadratic nor polytopes, and over semidefinite matrices).
+    duality_gap : float
+        The larger of the relative feasibility and stationarity residuals.
+    dual : (N,)
+        ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν; for margins λ ≥ 0 with Σλ = 1.
+    margin : float
+        NaN for a point.
+    norm : Norm or None
+        The norm in which a direction has length one.
+    rates : tuple of Rate
+        How fast theory says that a run approaches it, where it does.
+    offset : array of w's shape, or None
+        Of gradient descent on separable data: the limit of w(t) − ŵ log t, ŵ = w/margin, where it has one.
+    classes : (2,) or (K,) array, or None
+        The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    """
+
+    w: np.ndarray
+    kind: str
+    theorem: str
+    source: str
+    hypotheses: tuple[Hypothesis, ...]
+    certified: bool
+    duality_gap: float
+    dual: np.ndarray
+    margin: float = float("nan")
+    norm: Norm | None = None
+    rates: tuple[Rate, ...] = ()
+    offset: np.ndarray | None = None
+    classes: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        proof = "certified" if self.certified else "NOT certified"
+        lines = [f"limit {self.kind}: {np.array2string(self.w, precision=8, threshold=12)}",
+                 f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}",
+                 *checks.mapping(self.classes)]
+        return "\n".join(lines + _listed(self.hypotheses))
+
+
+class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
+    """No theorem covers what was asked, or a hypothesis is known to be False.
+
+    Parameters
+    ----------
+    reason : str
+        Why: the example or proposition that shows it, and the nearest theorem that exists.
+    source : str
+        Where that stands.
+    hypotheses : tuple of Hypothesis
+        Those that were looked at.
+    dual : array, optional
+        A certificate of the failure, where there is one.
+    """
+
+    def __init__(self, reason: str, source: str = PAPER, hypotheses: tuple[Hypothesis, ...] = (),
+                 dual: np.ndarray | None = None) -> None:
+        super().__init__("\n".join([f"{reason} [{source}]", *_listed(hypotheses)]))
+        self.reason, self.source, self.hypotheses, self.dual = reason, source, hypotheses, dual
+
+
+def _listed(hypotheses: tuple[Hypothesis, ...]) -> list[str]:
+    mark = {True: "yes", False: "NO", None: "open"}
+    return [f"  [{mark[h.holds]:>4}] {h.statement}: {h.evidence}" for h in hypotheses]
