@@ -18,7 +18,7 @@ compiled = pytest.mark.skipif(not JIT, reason="nothing is compiled, so nothing i
 PACKAGE = pathlib.Path(fb.__file__).parent
 
 HELPER = """
-from fastbias.abi import VALUE, kernel, piece
+from fastbias.engine.abi import VALUE, kernel, piece
 
 @kernel
 def weight(x):
@@ -30,8 +30,8 @@ CALLER = """
 import sys
 import numpy as np
 from numba import njit
-from fastbias.abi import VALUE, kernel, piece
-from fastbias.doors import call
+from fastbias.engine.abi import VALUE, kernel, piece
+from fastbias.engine.call import call
 from {helper} import weight{more}
 
 @kernel
@@ -62,7 +62,7 @@ print(len(heard.buffer))
 CALL = """
 import numpy as np
 import fastbias as fb
-from fastbias.doors import call, _call_value
+from fastbias.engine.call import call, _call_value
 answer = call(fb.norms.l1.dual_norm, np.empty(0), np.array([1.0, -3.0]))
 print(fb.norms.l1.dual_norm._compiled.cache_hits, sum(_call_value.stats.cache_hits.values()), answer)
 """
@@ -299,7 +299,7 @@ def by_a_plain_function(params, x):
 @fb.piece(fb.abi.VALUE)
 def by_a_number(params, x):
     return SCALE * x[0]
-from fastbias.doors import call
+from fastbias.engine.call import call
 print(*(call(p, np.empty(0), np.ones(1)) for p in (in_a_comprehension, by_a_plain_function, by_a_number)))
 """
 
