@@ -169,7 +169,7 @@ def test_four_processes_at_once_with_nothing_kept(tmp_path):
 
 @compiled
 def test_where_nothing_can_be_written_one_warning_says_so_and_all_runs(home):
-    for folder in [home / "fastbias", *(f for f in (home / "fastbias").iterdir() if f.is_dir())]:
+    for folder in [home / "fastbias", *(f for f in (home / "fastbias").rglob("*") if f.is_dir())]:
         (folder / "__pycache__").touch()                         # a file: no folder can be made there, not even by root
     nowhere = {"NUMBA_CACHE_DIR": "", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/cache", "LOCALAPPDATA": "/dev/null"}
     done = python(home, "-c", CALL, **nowhere)
@@ -179,7 +179,7 @@ def test_where_nothing_can_be_written_one_warning_says_so_and_all_runs(home):
     assert "set NUMBA_CACHE_DIR" in done.stderr
     done = python(home, "-c", CALL, **nowhere | {"NUMBA_CACHE_DIR": str(home / "kept")})
     assert done.stderr == ""
-    assert list((home / "kept").rglob("doors._call_value*.nbc"))
+    assert list((home / "kept").rglob("call._call_value*.nbc"))
     assert not list((home / "fastbias").rglob("*.nbc"))
 
 
