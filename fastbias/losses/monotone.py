@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from fastbias import foreign, passes
-from fastbias.abi import LOG_LOSS, SLOPE, kernel, piece
+from fastbias.abi import LOG_LOSS, SLOPE, kernel, piece, twin
 from fastbias.losses.base import Loss
 
 __all__ = ["cross_entropy", "exponential", "logistic", "probit", "sigmoid"]
@@ -118,13 +118,17 @@ def _log_phi(m: np.ndarray) -> np.ndarray:
     return np.asarray(foreign.library("scipy.special").log_ndtr(m))
 
 
+# one pair of pieces is four losses, so a twin goes by their number as well
+twin(passes.EXPONENTIAL, _slope, _log_loss, where=lambda params: params[0] == EXPONENTIAL)
+twin(passes.LOGISTIC, _slope, _log_loss, where=lambda params: params[0] == LOGISTIC)
+
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",
-                   excess=np.zeros_like, ratio=np.ones_like, fused=(passes.EXPONENTIAL, _slope))
+                   excess=np.zeros_like, ratio=np.ones_like)
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
-                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0),
-                fused=(passes.LOGISTIC, _slope))
+                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m),
+                ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
 sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential", convex=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias import checks, passes
-from fastbias.abi import LOG_LOSS, SLOPE, piece
+from fastbias.abi import LOG_LOSS, SLOPE, piece, twin
 from fastbias.losses.base import Loss
 from fastbias.recipes import recorded
 
@@ -34,8 +34,8 @@ def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
-squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, quadratic=True,
-               fused=(passes.SQUARED, _squared_slope))
+twin(passes.SQUARED, _squared_slope, _squared_log_loss)
+squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, quadratic=True)
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks, norms, steps
-from fastbias.abi import DIRECTION, SHORT, Status, piece
+from fastbias.abi import DIRECTION, SHORT, Status, piece, twin
 from fastbias.methods.base import Method, primal
 from fastbias.recipes import recorded
 
@@ -27,6 +27,9 @@ def _adagrad(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
         if not np.isfinite(root):                         # g/∞ = 0 would keep the coordinate where it is for ever
             return NOT_FINITE
     return 0
+
+
+twin(bursts.ADAGRAD, _adagrad, primal)
 
 
 @recorded
@@ -57,7 +60,7 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
 
     return Method("adagrad", "adaptive", _adagrad, primal, steps.as_rule(step_size),
                   params=np.array([checks.number("eps", eps, least=0)]), begin=begin,
-                  measured=lambda state: _metric(state[0] + eps), fused=(bursts.ADAGRAD, _adagrad, primal))
+                  measured=lambda state: _metric(state[0] + eps))
 
 
 def _metric(G: np.ndarray) -> norms.Norm:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks, potentials, steps
-from fastbias.abi import ADVANCE, SHORT, Status, kernel, piece
+from fastbias.abi import ADVANCE, SHORT, Status, kernel, piece, twin
 from fastbias.methods.base import Method, gradient
 from fastbias.methods.sampling import stochastic
 from fastbias.potentials import Potential
@@ -213,6 +213,9 @@ def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
     return Q, c
 
 
+twin(bursts.MIRROR, gradient, _dual)
+
+
 @recorded
 def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, primal_momentum: Any = 0.0,
                    nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None, batch: int | None = None,
@@ -279,5 +282,4 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
         return Method("mirror_descent", "mirror", gradient, _primal_mirror, rule, psi, primal, gamma, primal=True,
                       begin=lambda u: psi.to_dual(u)[None], sampling=sampling)
     return Method("mirror_descent", "mirror", gradient, _dual, rule, psi, dual, gamma, sampling=sampling,
-                  fused=(bursts.MIRROR, gradient, _dual),
                   begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks, norms, potentials, steps
-from fastbias.abi import ADVANCE, DIRECTION, MAP_AT, SHORT, Piece, piece
+from fastbias.abi import ADVANCE, DIRECTION, MAP_AT, SHORT, Piece, piece, twin
 from fastbias.methods.base import Method, gradient, primal
 from fastbias.methods.sampling import coordinate, seed, stochastic
 from fastbias.norms import Norm
@@ -58,6 +58,12 @@ def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
     return 0
 
 
+twin(bursts.GRADIENT, gradient, primal)
+twin(bursts.STEEPEST, _steepest, primal)
+twin(bursts.COORDINATE, coordinate, primal,
+     where=lambda params: params[1] != RANDOM and params[4] == 0.0)
+
+
 @recorded
 def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, batch: int | None = None,
                      replace: bool = True, rng: Any = None, weight_decay: float = 0.0) -> Method:
@@ -98,11 +104,10 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
     decay = checks.number("weight_decay", weight_decay, least=0)
     plain = Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
-                   sampling=stochastic(batch, replace, rng), fused=(bursts.GRADIENT, gradient, primal))
+                   sampling=stochastic(batch, replace, rng))
     if not decay:
         return plain
-    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True,
-                               fused=None)
+    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True)
 
 
 @recorded
@@ -160,8 +165,7 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
     return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, primal,
-                  steps.as_rule(step_size), norm, unscaled=normalised,
-                  fused=(bursts.STEEPEST, _steepest, primal))
+                  steps.as_rule(step_size), norm, unscaled=normalised)
 
 
 @recorded
@@ -229,5 +233,4 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
     if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
         rule, nu = dataclasses.replace(rule, params=np.array([nu])), 1.0
     return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
-                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
-                  fused=None if unit or choice == RANDOM else (bursts.COORDINATE, coordinate, primal))
+                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM)

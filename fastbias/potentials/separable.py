@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbias import bursts, checks
-from fastbias.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece
+from fastbias.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece, twin
 from fastbias.potentials.base import Potential
 from fastbias.recipes import recorded
 
@@ -78,8 +78,8 @@ def _entropy_value(params, w):  # type: ignore[no-untyped-def]
     return total
 
 
+twin(bursts.ENTROPY, _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value)
 entropy = Potential("entropy", _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value, lower=0.0,
-                    fused=(bursts.ENTROPY, _entropy_inverse),
                     convex=lambda cp, w: -cp.sum(cp.entr(w)) - cp.sum(w))
 """ψ(w) = Σ w_i log w_i − w_i on w > 0, ∇ψ(w) = log w, (∇ψ)⁻¹(z) = e^z; its minimiser is the all-ones vector."""
 
