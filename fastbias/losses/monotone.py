@@ -76,6 +76,17 @@ def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
     return -_log_mills(-m) if m <= -2.0 else -0.5 * m * m - LOG_ROOT_2PI - _log_upper(-m)
 
 
+@kernel
+def _least_margin(p, y):  # type: ignore[no-untyped-def]
+    """The least margin; NaN where one is not finite."""
+    least = np.inf
+    for i in range(p.size):
+        if not np.isfinite(p[i]):
+            return np.nan
+        least = min(least, y[i] * p[i])
+    return least
+
+
 @piece(SLOPE, needs=1)
 def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
     if params[0] == LOGISTIC:                             # 1/(1 + e^m) itself, where it does not vanish
@@ -91,7 +102,12 @@ def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         q[i] = _log_slope_at(params[0], y[i] * p[i])
         s = max(s, q[i])
-    if not np.isfinite(s):                                # only where a prediction is no longer finite
+    if not np.isfinite(s):                                # of −m²/2, or of a prediction
+        least = _least_margin(p, y)                       # whose term is all that there is
+        if np.isfinite(least):
+            for i in range(p.size):
+                q[i] = y[i] if y[i] * p[i] == least else 0.0
+            return s
         s = 0.0
     for i in range(p.size):
         q[i] = y[i] * np.exp(q[i] - s)
