@@ -1,4 +1,5 @@
 """Bursts of updates against the pieces that say what they do, and Gram space against the parameters."""
+import dataclasses
 import os
 import subprocess
 import sys
@@ -58,6 +59,46 @@ def test_bursts_do_what_the_pieces_say(size, loss):
         assert a.log_loss[near] == pytest.approx(b.log_loss[near], rel=1e-9, abs=1e-9), name
         if name not in ROUGH:
             assert fast.buffers.state[0] == pytest.approx(slow.buffers.state[0], rel=1e-8, abs=1e-14), name
+
+
+def changed(what, **fields):
+    return dataclasses.replace(what, **fields)
+
+
+LOSSES, GRADIENT = fb.losses, m.gradient_descent(0.1)
+CHANGED = {                                               # loss, method, twins of them (0: none)
+    "params": (changed(LOSSES.logistic, params=LOSSES.exponential.params), GRADIENT, 1, 1),
+    "params of probit": (changed(LOSSES.logistic, params=LOSSES.probit.params), GRADIENT, 0, 1),
+    "log loss": (changed(LOSSES.squared, log_loss=LOSSES.huber(1e9).log_loss, params=[1e9]),
+                 GRADIENT, 0, 1),
+    "ties": ("logistic", changed(m.coordinate_descent(0.1),
+                                 params=m.coordinate_descent(0.1, ties="random").params), 2, 0),
+    "dual norm": ("logistic", m.steepest_descent(
+        changed(fb.norms.l2, dual_norm=fb.norms.l1.dual_norm), 0.1), 2, 6),
+    "power of a norm": ("logistic", m.steepest_descent(
+        changed(fb.norms.lp(3), params=fb.norms.lp(1.001).params), 0.1), 2, 6),
+    "value of a potential": ("logistic", m.mirror_descent(
+        changed(fb.potentials.entropy, value=fb.potentials.euclidean.value), 0.1), 2, 7)}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_what_was_changed_by_hand_is_not_taken_for_its_twin(case):
+    """A twin is one of all pieces with their numbers; anything else runs by its pieces."""
+    loss, method, weighed, bursts = CHANGED[case]
+    X, y = data(9, 4)
+    plan = fb.Plan(X, y, loss=loss, method=method, gram=False)
+    assert plan.buffers.control[abi.WEIGH] == weighed
+    assert plan.buffers.control[abi.BURST] == bursts
+    slow = by_pieces(X, y, loss, method)
+    assert plan.run(20).w == pytest.approx(slow.run(20).w, rel=1e-11, abs=1e-13)
+
+
+def test_nobody_can_say_of_a_loss_that_it_is_another():
+    with pytest.raises(TypeError, match="fused"):
+        dataclasses.replace(fb.losses.logistic, fused=(1, fb.losses.logistic.slope))
+    same = dataclasses.replace(fb.losses.logistic)
+    plan = fb.Plan(*data(9, 4), loss=same, method=m.gradient_descent(0.1), gram=False)
+    assert plan.buffers.control[abi.WEIGH] == 2              # the same pieces and numbers: its twin
 
 
 @pytest.mark.parametrize("size", [(4, 3), pytest.param((20, 50), marks=long), (9, 4)], ids=str)

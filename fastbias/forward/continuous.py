@@ -21,6 +21,8 @@ __all__ = ["flow"]
 ROWS = 200
 WINDOWS = 60
 CALLS = 300_000    # evaluations of the right-hand side, some ten seconds
+PATIENCE = 5_000   # evaluations in which a leg's time must grow by GAIN, or it is refused: at an
+GAIN = 1.01        # even pace it does so up to the last of CALLS
 SOME = 2_000       # in coordinates of the model's own, those that LSODA gets for a leg, which costs it some hundreds
 TINY = 1e-3        # parameters under so much of the largest may be waiting at a saddle
 REACH = 8.0        # how far coordinates, logarithms, may go before a leg ends
@@ -255,12 +257,16 @@ class _Legs:
         self.reach = REACH / max(1, problem.model.degree - 2)
         self.shaken: np.random.Generator | None = None
         self.methods: tuple[str, ...] = ("LSODA", "Radau")
+        self.mark = 0, 0.0                                     # evaluations and a leg's time at the last look
 
     def counted(self, t: float, x: np.ndarray) -> np.ndarray:
         self.calls += 1
-        if self.calls > CALLS:
+        stuck, due = False, self.calls - self.mark[0] >= PATIENCE
+        if due:
+            stuck, self.mark = t <= GAIN * self.mark[1], (self.calls, t)
+        if stuck or self.calls > CALLS:
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its direction is too rough "
-                                  f"there ({CALLS} evaluations); give a finite time, or finite steps")
+                                  f"there ({self.calls} evaluations); give a finite time, or finite steps")
         if not np.isfinite(x).all():
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its state left what float64 "
                                   "can hold")
@@ -290,7 +296,7 @@ class _Legs:
         for method in self.methods:
             rtol = max(rtol, 10.0 * self.sharp) if own and method == "Radau" else rtol
             solver = foreign.ask(what, f"scipy.integrate.{method}", self.counted, 0.0, x, span, rtol=rtol, atol=atol)
-            begun = self.calls
+            begun, self.mark = self.calls, (self.calls, 0.0)
             while solver.status == "running":
                 with foreign.guarded(what):
                     told = solver.step()

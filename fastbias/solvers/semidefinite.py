@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from fastbias.solvers.margins import CONIC, Bounds, Separability
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 
 EPS = float(np.finfo(float).eps)
+EXACT = 30_000      # products of fractions in one proof: seconds
 
 
 def psd_margin(X: Any, y: Any) -> Limit:
@@ -83,7 +85,8 @@ def psd_separability(X: Any, y: Any) -> Separability:
     -------
     Separability
         ``w`` (n, n) ⪰ 0 of trace 1, or ``dual`` λ ≥ 0, Σλ = 1 with Σ λ_n y_n X_n ⪯ 0; then ``residual`` is the largest
-        eigenvalue of that sum, if positive, relative to the sizes of its terms.
+        eigenvalue of that sum, if positive, relative to the sizes of its terms: rounding, as the λ
+        that it is of, up to rounding, is proved to have none.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def separate(Z: np.ndarray, n: int) -> Separability:
         return Separability(False, None, zeros / zeros.sum(), 0.0)
     lengths = row_lengths(Z)
     scaled, shrink = Z / lengths[:, None], _shrink(n)
-    best = Separability(False, None, None, np.inf)
+    least_residual = np.inf
     for attempt in (lambda: least(scaled, np.ones(len(Z)), shrink, equal=False), lambda: _game(scaled, n)):
         for W, mu in attempt():
             if not (np.isfinite(W).all() and np.isfinite(mu).all()):
@@ -134,18 +137,58 @@ def separate(Z: np.ndarray, n: int) -> Separability:
                 return Separability(True, W / np.trace(W.reshape(n, n)), None, float(np.min(margins / bound)))
             mu = np.maximum(mu, 0.0)
             if mu.any():                                     # of rows of size one; λ is of the rows as they are
-                residual = ratio(max(_largest((mu @ scaled).reshape(n, n)), 0.0), float(mu.sum()))
+                mu = _polished(scaled, mu, n)
+                top = ratio(_largest((mu @ scaled).reshape(n, n)), float(mu.sum()))
                 lam = mu / mu.max() * (lengths.min() / lengths)
-                if residual < best.residual and 0 < lam.sum() < np.inf:
-                    best = Separability(False, None, lam / lam.sum(), residual)
-                if residual <= EPS:
-                    return best
-                if residual <= 1e-6:                         # the map could go on for long: perhaps no W separates
+                if 0 < lam.sum() < np.inf:
+                    least_residual = min(least_residual, max(top, 0.0))
+                    exact = _whole(lam)
+                    if top < -(len(Z) + n * n + 4) * EPS:    # below 0 by more than rounding
+                        return Separability(False, None, lam / lam.sum(), 0.0)
+                    if top <= 1e-9 and _nowhere_positive(exact, Z, n):
+                        return Separability(False, None, exact / exact.sum(), max(top, 0.0))
+                if top <= 1e-6:                              # the map could go on for long
                     break
-    if not best.residual <= 1e-9:
-        raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix can be certified in "
-                              f"float64: residual {best.residual:.1e}")
-    return best
+    raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix "
+                          f"can be certified in float64: residual {least_residual:.1e}")
+
+
+def _polished(Z: np.ndarray, mu: np.ndarray, n: int) -> np.ndarray:
+    """Weights near μ that make eigenvalues of Σ μ_n Z_n that are nearly 0 just that."""
+    mu = np.where(mu > 1e-7 * mu.max(), mu, 0.0)
+    total = (mu @ Z).reshape(n, n)
+    values, Q = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigh", total)
+    Q = Q[:, np.abs(values) <= 1e-5 * mu.sum()]
+    on = np.flatnonzero(mu)
+    if not Q.shape[1]:
+        return mu
+    A = (Q.T @ Z[on].reshape(-1, n, n) @ Q).reshape(on.size, -1).T
+    moved = mu.copy()
+    moved[on] -= np.linalg.pinv(A, rcond=1e-6) @ (A @ mu[on])
+    return moved if (moved >= 0).all() and moved.any() else mu
+
+
+def _whole(lam: np.ndarray) -> np.ndarray:
+    """Weights λ in whole numbers, where they are near such multiples of the least of them."""
+    whole = np.round(lam / lam[lam > 0].min())
+    near = whole.max() < 2.0 ** 26 and np.allclose(whole, lam / lam[lam > 0].min(), rtol=1e-6)
+    return np.asarray(whole if near else lam)
+
+
+def _nowhere_positive(lam: np.ndarray, Z: np.ndarray, n: int) -> bool:
+    """Whether Σ λ_n Z_n ⪯ 0 without rounding: by elimination in fractions."""
+    on = np.flatnonzero(lam)
+    if on.size * n * n > EXACT or n ** 3 > EXACT:
+        return False                                         # it would take too long to tell
+    M = [[-sum((Fraction(a) * Fraction(z) for a, z in zip(lam[on], terms, strict=True)), Fraction())
+          for terms in row] for row in Z[on].T.reshape(n, n, -1)]
+    for k in range(n):
+        if M[k][k] < 0 or (M[k][k] == 0 and any(M[k][k:])):
+            return False
+        for i in range(k + 1, n) if M[k][k] else ():
+            c = M[i][k] / M[k][k]
+            M[i] = [a - c * b for a, b in zip(M[i], M[k], strict=True)]
+    return True
 
 
 def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:

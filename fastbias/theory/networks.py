@@ -164,7 +164,7 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
         found = widest(problem.Z, problem.shape, row.norm(problem), separable.w)
     if found is None:
         return _stationary(problem, row, [*rows, _vanishing(problem, flow, False)])
-    free = _reachable(problem, found)
+    free = _reachable(problem, found, flow)
     mirrored = bool(free.holds) and model.mirror is not None
     rows += [_vanishing(problem, flow, mirrored), *found.hypotheses, *_one_of_many(found), free]
     if free.holds is False:
@@ -236,7 +236,7 @@ def _homogeneous(problem: Problem) -> Hypothesis:
     return Hypothesis(f"F is homogeneous, of degree {L}", off <= 1e-9, f"F(2u) = 2^{L} F(u) at the start, to {off:.0e}")
 
 
-def _reachable(problem: Problem, found: Limit) -> Hypothesis:
+def _reachable(problem: Problem, found: Limit, flow: bool) -> Hypothesis:
     """Whether the start lets the flow come to the maximum margin: True and False are proved."""
     model, statement = problem.model, "no exact balance of the start keeps it away"
     if not model.pulls(problem.start, problem.Z).any():
@@ -254,7 +254,7 @@ def _reachable(problem: Problem, found: Limit) -> Hypothesis:
         return Hypothesis(statement, True, "a start of full rank (Theorem 7)")
     if model.degree == 1 and model.mirror is not None:
         return Hypothesis(statement, True, "w = u: the flow of the linear model comes there from any start")
-    return Hypothesis(statement, *reaches(problem, found))
+    return Hypothesis(statement, *reaches(problem, found, flow))
 
 
 def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:

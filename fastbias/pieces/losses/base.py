@@ -45,9 +45,6 @@ class Loss:
         Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
     quadratic : bool, default False
         Whether ℓ(u, y) = (u − y)².
-    fused : (int, Piece), optional
-        The number under which `fastbias.engine.dense_pass` weighs the loss inside its pass, and the slope
-        of which that is a twin.
     """
 
     name: str
@@ -62,7 +59,6 @@ class Loss:
     ratio: Callable[[np.ndarray], np.ndarray] | None = None
     classes: bool = False
     quadratic: bool = False
-    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"), reals=("curvature",),
@@ -71,7 +67,7 @@ class Loss:
         if self.tail is not None:
             checks.name("tail", self.tail, ("exponential", "gaussian"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
-        expect("Loss", self.params, twin=self.fused, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
+        expect("Loss", self.params, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
 
     def log(self, p: Any, y: Any) -> float:
         """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""

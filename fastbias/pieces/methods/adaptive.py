@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import DIRECTION, SHORT, Status, piece
+from fastbias.engine.abi import DIRECTION, SHORT, Status, piece, twin
 from fastbias.pieces import norms, steps
 from fastbias.pieces.methods.base import Method, primal
 from fastbias.pieces.recipe import recorded
@@ -29,6 +29,9 @@ def _adagrad(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
         if not np.isfinite(root):                         # g/∞ = 0 would keep the coordinate where it is for ever
             return NOT_FINITE
     return 0
+
+
+twin(fused.ADAGRAD, _adagrad, primal)
 
 
 @recorded
@@ -59,7 +62,7 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
 
     return Method("adagrad", "adaptive", _adagrad, primal, steps.as_rule(step_size),
                   params=np.array([checks.number("eps", eps, least=0)]), begin=begin,
-                  measured=lambda state: _metric(state[0] + eps), fused=(fused.ADAGRAD, _adagrad, primal))
+                  measured=lambda state: _metric(state[0] + eps))
 
 
 def _metric(G: np.ndarray) -> norms.Norm:

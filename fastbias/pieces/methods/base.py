@@ -27,10 +27,8 @@ class Method:
     Made by the functions of this module. ``family`` and ``primal`` are what the theory table asks about; ``begin`` maps
     u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps. ``shaped`` maps
     the shape of predictors to the geometry, where that depends on it; ``measured`` maps the rows of state, as a run left
-    them, to the norm whose maximum margin they decide (Theorem 6). ``fused`` is the number under which
-    `fastbias.engine.fused`
-    does its updates where the step size is constant, with the direction and the advance of which that is a twin. ``decay``
-    is the λ of a weight decay ½λ‖u‖² in the direction.
+    them, to the norm whose maximum margin they decide (Theorem 6). ``decay`` is the λ of a
+    weight decay ½λ‖u‖² in the direction.
     """
 
     name: str
@@ -50,7 +48,6 @@ class Method:
     scratch: int = 0
     draws: bool = False
     aged: bool = False
-    fused: tuple[int, Piece, Piece] | None = None
     shaped: Callable[[tuple[int, ...]], Norm] | None = None
     measured: Callable[[np.ndarray], Norm] | None = None
     decay: float = 0.0
@@ -70,7 +67,7 @@ class Method:
         for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling), ("geometry", GEOMETRIES)):
             if not isinstance(getattr(self, field_), kinds):
                 raise TypeError(f"{field_} of a Method must be one, got {checks.short(getattr(self, field_))}")
-        expect("Method", self.params, (), self.fused, 2, direction=(self.direction, DIRECTION),
+        expect("Method", self.params, direction=(self.direction, DIRECTION),
                advance=(self.advance, ADVANCE))
 
     def on(self, shape: tuple[int, ...]) -> Method:
@@ -86,11 +83,15 @@ class Method:
     @property
     def burst(self) -> int:
         """The number under which its updates go in bursts with the geometry and momentum it has; 0: they do not."""
-        number, g = known(self.fused, self.direction, self.advance), self.geometry
+        number, g = known(self.params, self.direction, self.advance), self.geometry
+        if self.unscaled:                                    # bursts scale by the gradient
+            return 0
         if number == fused.STEEPEST and isinstance(g, Norm):
-            return known(g.fused, g.steepest) or number
+            return known(g.params, g.steepest, g.dual_norm, g.norm) or number
         if number == fused.MIRROR and isinstance(g, Potential):
-            return 0 if self.beta.any() or self.gamma.any() else known(g.fused, g.inverse_link) or number
+            if self.beta.any() or self.gamma.any():
+                return 0
+            return known(g.params, g.link, g.inverse_link, g.metric, g.value) or number
         return number if self.beta.size == self.gamma.size == 1 else 0
 
     @property

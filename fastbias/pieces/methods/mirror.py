@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import ADVANCE, SHORT, Status, kernel, piece
+from fastbias.engine.abi import ADVANCE, SHORT, Status, kernel, piece, twin
 from fastbias.pieces import potentials, steps
 from fastbias.pieces.methods.base import Method, gradient
 from fastbias.pieces.methods.sampling import stochastic
@@ -215,6 +215,9 @@ def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
     return Q, c
 
 
+twin(fused.MIRROR, gradient, _dual)
+
+
 @recorded
 def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, primal_momentum: Any = 0.0,
                    nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None, batch: int | None = None,
@@ -281,5 +284,4 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
         return Method("mirror_descent", "mirror", gradient, _primal_mirror, rule, psi, primal, gamma, primal=True,
                       begin=lambda u: psi.to_dual(u)[None], sampling=sampling)
     return Method("mirror_descent", "mirror", gradient, _dual, rule, psi, dual, gamma, sampling=sampling,
-                  fused=(fused.MIRROR, gradient, _dual),
                   begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]))

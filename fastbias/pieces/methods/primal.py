@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import ADVANCE, DIRECTION, MAP_AT, SHORT, Piece, piece
+from fastbias.engine.abi import ADVANCE, DIRECTION, MAP_AT, SHORT, Piece, piece, twin
 from fastbias.pieces import norms, potentials, steps
 from fastbias.pieces.methods.base import Method, gradient, primal
 from fastbias.pieces.methods.sampling import coordinate, seed, stochastic
@@ -60,6 +60,12 @@ def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
     return 0
 
 
+twin(fused.GRADIENT, gradient, primal)
+twin(fused.STEEPEST, _steepest, primal)
+twin(fused.COORDINATE, coordinate, primal,
+     where=lambda params: params[1] != RANDOM and params[4] == 0.0)
+
+
 @recorded
 def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, batch: int | None = None,
                      replace: bool = True, rng: Any = None, weight_decay: float = 0.0) -> Method:
@@ -100,11 +106,10 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
     decay = checks.number("weight_decay", weight_decay, least=0)
     plain = Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
-                   sampling=stochastic(batch, replace, rng), fused=(fused.GRADIENT, gradient, primal))
+                   sampling=stochastic(batch, replace, rng))
     if not decay:
         return plain
-    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True,
-                               fused=None)
+    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True)
 
 
 @recorded
@@ -162,8 +167,7 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
     return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, primal,
-                  steps.as_rule(step_size), norm, unscaled=normalised,
-                  fused=(fused.STEEPEST, _steepest, primal))
+                  steps.as_rule(step_size), norm, unscaled=normalised)
 
 
 @recorded
@@ -231,5 +235,4 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
     if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
         rule, nu = dataclasses.replace(rule, params=np.array([nu])), 1.0
     return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
-                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
-                  fused=None if unit or choice == RANDOM else (fused.COORDINATE, coordinate, primal))
+                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM)

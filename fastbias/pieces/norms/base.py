@@ -51,8 +51,6 @@ class Norm:
         The shape of the matrices that it is a norm of (kept flat, row after row).
     resized : callable, optional
         (m, n) → the same norm of other matrices, where it does not change when rows or columns are rotated.
-    fused : (int, Piece), optional
-        The number under which `fastbias.engine.fused` knows its steepest descent, and the piece of which that is a twin.
     """
 
     name: str
@@ -69,7 +67,6 @@ class Norm:
     shrink: Shrink | None = None
     shape: tuple[int, int] | None = None
     resized: Callable[[int, int], Norm] | None = None
-    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         checks.fields("Norm", self, texts=("name",), flags=("smooth",), reals=("power",),
@@ -79,7 +76,7 @@ class Norm:
             object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
         if self.shape is not None:
             object.__setattr__(self, "shape", checks.shape("shape", self.shape))
-        expect("Norm", self.params, () if self.size is None else (self.size,), self.fused, steepest=(self.steepest, MAP),
+        expect("Norm", self.params, () if self.size is None else (self.size,), steepest=(self.steepest, MAP),
                dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
 
     def __call__(self, w: Any) -> Any:

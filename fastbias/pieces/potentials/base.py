@@ -49,9 +49,6 @@ class Potential:
         n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
     convex : callable, optional
         (cvxpy itself, its expression w) → its expression ψ(w).
-    fused : (int, Piece), optional
-        The number under which `fastbias.engine.fused` knows its mirror descent, and the inverse link of
-        which that is a twin.
     """
 
     name: str
@@ -68,7 +65,6 @@ class Potential:
     symmetric: int = 0
     convex: Callable[[Any, Any], Any] | None = None
     matrix: Callable[[int], np.ndarray] | None = None
-    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"), reals=("lower", "horizon"),
@@ -77,7 +73,7 @@ class Potential:
         object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
         if self.size is not None:
             object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
-        expect("Potential", self.params, () if self.size is None else (self.size,), self.fused, link=(self.link, MAP),
+        expect("Potential", self.params, () if self.size is None else (self.size,), link=(self.link, MAP),
                inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT), value=(self.value, VALUE))
 
     def __call__(self, w: Any) -> float:
