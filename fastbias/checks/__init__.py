@@ -1,4 +1,5 @@
-"""Input, checked and converted once: each failure is one sentence naming the argument, what it must be, what it was.
+"""Input, checked and converted once: each failure is one sentence naming the argument, what it must
+be, what it was.
 
 Everything past these functions is a finite, C-contiguous float64 array, a float, or an int.
 """
@@ -15,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats", "generator", "labels", "mapping",
-           "name", "named", "named_values", "number", "one_of", "path", "point", "positive_definite", "shape", "short",
+__all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
+           "generator", "labels", "mapping", "name", "named", "named_values", "number", "one_of",
+           "path", "point", "positive_definite", "shape", "short",
            "steps", "whole"]
 
-MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**40     # bytes
+# bytes
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os,
+                                                                             "sysconf") else 2**40
 
 
 def short(value: object) -> str:
@@ -31,15 +35,16 @@ def short(value: object) -> str:
 def number(label: str, value: object, *, above: float | None = None, least: float | None = None,
            most: float | None = None) -> float:
     """A finite real number within bounds, as a float; bools, strings and NaN are refused."""
-    bounds = [f"> {above:g}" if above is not None else "", f">= {least:g}" if least is not None else "",
-              f"<= {most:g}" if most is not None else ""]
+    bounds = [f"> {above:g}" if above is not None else "", f">= {least:g}" if least is not None
+              else "", f"<= {most:g}" if most is not None else ""]
     wanted = " ".join(["a finite number", " and ".join(b for b in bounds if b)]).strip()
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be {wanted}, got {short(value)}")
     x = _float(label, value)
-    if (not np.isfinite(x) or (above is not None and not x > above) or (least is not None and x < least)
+    if (not np.isfinite(x) or (above is not None and not x > above)
+        or (least is not None and x < least)
             or (most is not None and x > most)):
         raise ValueError(f"{label} must be {wanted}, got {x:g}")
     return x
@@ -64,16 +69,19 @@ def whole(label: str, value: object, *, least: int = 0, most: int | None = None)
     if not np.isfinite(x) or x != np.floor(x) or x < least:
         raise ValueError(f"{label} must be a whole number >= {least}, got {short(value)}")
     if most is not None and x > most:
-        raise ValueError(f"{label} must be a whole number >= {least} and <= {most}, got {short(value)}")
+        raise ValueError(f"{label} must be a whole number >= {least} and <= {most}, got "
+                         f"{short(value)}")
     return int(value) if isinstance(value, numbers.Integral) else int(x)
 
 
 def fits(label: str, value: object, *sizes: int) -> None:
-    """Raise ValueError where an array of so many float64 numbers would be larger than this machine's memory."""
+    """Raise ValueError where an array of so many float64 numbers would be larger than this
+    machine's memory.
+    """
     needed = 8 * math.prod(sizes)
     if needed > MEMORY:
-        raise ValueError(f"{label} must make arrays that fit into {MEMORY / 2**30:.3g} GiB of memory, got {short(value)}, "
-                         f"which takes {needed / 2**30:.3g} GiB")
+        raise ValueError(f"{label} must make arrays that fit into {MEMORY / 2**30:.3g} GiB of "
+                         f"memory, got {short(value)}, which takes {needed / 2**30:.3g} GiB")
 
 
 def generator(label: str, value: Any) -> np.random.Generator:
@@ -83,14 +91,18 @@ def generator(label: str, value: Any) -> np.random.Generator:
             raise TypeError
         return np.random.default_rng(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{label} must be None, a whole number >= 0 or a numpy Generator, got {short(value)}") from None
+        raise TypeError(f"{label} must be None, a whole number >= 0 or a numpy Generator, got "
+                        f"{short(value)}") from None
 
 
-def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...], length: int | None = None,
-          empty: bool = False, finite: bool = True) -> np.ndarray:
-    """A finite float64 C-contiguous copy of an array-like; ``shape`` is how the message names the right shape."""
+def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
+          length: int | None = None, empty: bool = False, finite: bool = True) -> np.ndarray:
+    """A finite float64 C-contiguous copy of an array-like; ``shape`` is how the message names the
+    right shape.
+    """
     if hasattr(value, "tocsr") or type(value).__module__.startswith(("scipy.sparse", "sparse")):
-        raise TypeError(f"{label} must be {shape} and dense, got a sparse {type(value).__name__}: call .toarray() first")
+        raise TypeError(f"{label} must be {shape} and dense, got a sparse {type(value).__name__}: "
+                        "call .toarray() first")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError(f"{label} must be {shape} without gaps, got a masked array: fill it first")
     try:
@@ -118,7 +130,9 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
 
 
 def floats(label: str, value: Any, shape: str, dims: int | tuple[int, ...]) -> np.ndarray:
-    """The same, be it finite or not, and itself where it is such an array already: for numbers on their way."""
+    """The same, be it finite or not, and itself where it is such an array already: for numbers on
+    their way.
+    """
     plain = type(value) is np.ndarray and value.dtype == np.float64 and value.flags.carray
     if plain and (value.ndim == dims if isinstance(dims, int) else value.ndim in dims):
         return np.asarray(value)
@@ -141,20 +155,25 @@ def fields(owner: str, value: object, *, texts: tuple[str, ...] = (), flags: tup
                                 (reals, "a number or None", lambda x: x is None or _is_number(x))):
         for name_ in names:
             if not fits(getattr(value, name_)):
-                raise TypeError(f"{name_} of a {owner} must be {wanted}, got {short(getattr(value, name_))}")
+                raise TypeError(f"{name_} of a {owner} must be {wanted}, got "
+                                f"{short(getattr(value, name_))}")
 
 
 def _is_number(x: object) -> bool:
     try:
-        return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_)) and not np.isnan(float(x))
+        return (isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_))
+                and not np.isnan(float(x)))
     except OverflowError:
         return False
 
 
 def _frame(value: Any, raw: np.ndarray) -> np.ndarray:
-    """The numbers of a DataFrame or Series with nullable or mixed numeric columns; its raw objects where it has others."""
+    """The numbers of a DataFrame or Series with nullable or mixed numeric columns; its raw objects
+    where it has others.
+    """
     kinds = [getattr(t, "kind", "O") for t in (value.dtypes if value.ndim == 2 else [value.dtype])]
-    return np.asarray(value.to_numpy(dtype=np.float64, na_value=np.nan)) if set(kinds) <= set("buif") else raw
+    return (np.asarray(value.to_numpy(dtype=np.float64, na_value=np.nan))
+            if set(kinds) <= set("buif") else raw)
 
 
 def positive_definite(label: str, value: object) -> np.ndarray:
@@ -162,32 +181,38 @@ def positive_definite(label: str, value: object) -> np.ndarray:
     D = array(label, value, "a (d,) diagonal or a (d, d) matrix", dims=(1, 2))
     if D.ndim == 1:
         if not (D > 0).all():
-            raise ValueError(f"{label} must be positive definite, got {D.min():.3g} on its diagonal")
+            raise ValueError(f"{label} must be positive definite, got {D.min():.3g} on its "
+                             "diagonal")
         return np.diag(D)
     if D.shape[0] != D.shape[1]:
         raise ValueError(f"{label} must be square, got shape {D.shape}")
     if not np.allclose(D, D.T, rtol=1e-12, atol=1e-14 * float(np.abs(D).max())):
-        raise ValueError(f"{label} must be symmetric, got a difference of {np.abs(D - D.T).max():.3g} to its transpose")
+        raise ValueError(f"{label} must be symmetric, got a difference of "
+                         f"{np.abs(D - D.T).max():.3g} to its transpose")
     D = np.ascontiguousarray((D + D.T) / 2)
     smallest = float(np.linalg.eigvalsh(D)[0])
     if not smallest > D.shape[0] * np.finfo(float).eps * float(np.abs(D).max()):
-        raise ValueError(f"{label} must be positive definite, got smallest eigenvalue {smallest:.3g}")
+        raise ValueError(f"{label} must be positive definite, got smallest eigenvalue "
+                         f"{smallest:.3g}")
     return D
 
 
-def labels(label: str, value: Any, length: int | None = None, *, where: str = "", signs: bool | None = None,
-           known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N,) as the numbers that everything past this door works with, and what they were called: the one rule.
+def labels(label: str, value: Any, length: int | None = None, *, where: str = "",
+           signs: bool | None = None, known: np.ndarray | None = None) -> tuple[np.ndarray,
+                                                                                np.ndarray]:
+    """Labels (N,) as the numbers that everything past this door works with, and what they were
+    called: the one rule.
 
-    Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1 or +1, and stays; three
-    or more, sorted, become the classes 0 … K−1.
+    Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1
+    or +1, and stays; three or more, sorted, become the classes 0 … K−1.
 
     Parameters
     ----------
     where : str
         Of what the rule is asked, for messages: " for the logistic loss".
     signs : bool, optional
-        True: no more than two values will do; False: two are the classes 0 and 1 (`losses.cross_entropy`).
+        True: no more than two values will do; False: two are the classes 0 and 1
+        (`losses.cross_entropy`).
     known : (2,) or (K,) array, optional
         What the labels of other data were called, sorted: these must be among them.
 
@@ -199,23 +224,28 @@ def labels(label: str, value: Any, length: int | None = None, *, where: str = ""
     """
     raw = named_values(label, value, length)
     classes = np.unique(raw) if known is None else known
-    if known is None and classes.size == 1 and signs is not False and raw.dtype.kind != "U" and abs(float(raw[0])) == 1:
+    if (known is None and classes.size == 1 and signs is not False and raw.dtype.kind != "U"
+        and abs(float(raw[0])) == 1):
         classes = np.array([-1.0, 1.0])
     if classes.size < 2 or (classes.size > 2 and signs):
         wanted = "have two values or more" if signs is False else "have two values" if classes.size > 2 else (
             "be −1 or +1 where they are all the same")
         raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")
     if (raw.dtype.kind == "U") != (classes.dtype.kind == "U") or not np.isin(raw, classes).all():
-        raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, got {_listed(raw)}")
+        raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, "
+                         f"got {_listed(raw)}")
     index = np.searchsorted(classes, raw).astype(float)
     return (2.0 * index - 1.0 if classes.size == 2 and signs is not False else index), classes
 
 
 def named_values(label: str, value: Any, length: int | None = None) -> np.ndarray:
-    """An array-like (N,) of numbers, bools or strings, as it is: integers may be beyond what float64 tells apart."""
+    """An array-like (N,) of numbers, bools or strings, as it is: integers may be beyond what
+    float64 tells apart.
+    """
     raw = np.empty(0)
     if not isinstance(value, np.ma.MaskedArray):
-        with suppress(ValueError):                           # rows of different lengths, which `array` will name
+        # rows of different lengths, which `array` will name
+        with suppress(ValueError):
             raw = np.asarray(value)
     if raw.dtype.kind == "O" and raw.size and all(isinstance(v, str) for v in raw.flat):
         raw = raw.astype(str)
@@ -224,18 +254,23 @@ def named_values(label: str, value: Any, length: int | None = None) -> np.ndarra
     if raw.ndim != 1 or not raw.size:
         raise ValueError(f"{label} must be an (N,) array and not empty, got shape {raw.shape}")
     if length is not None and raw.size != length:
-        raise ValueError(f"{label} must have one entry for each row of X, got {raw.size} entries for {length} rows")
+        raise ValueError(f"{label} must have one entry for each row of X, got {raw.size} entries "
+                         f"for {length} rows")
     return raw
 
 
 def mapping(classes: np.ndarray | None) -> list[str]:
-    """What labels were called, as a line of a report: none where they were −1 and +1 from the start."""
-    if classes is None or (classes.size == 2 and classes.dtype.kind in "iuf" and classes.tolist() == [-1, 1]):
+    """What labels were called, as a line of a report: none where they were −1 and +1 from the
+    start.
+    """
+    if classes is None or (classes.size == 2 and classes.dtype.kind in "iuf" and classes.tolist()
+                           == [-1, 1]):
         return []
     names = [_named(v) for v in classes[:8].tolist()]
     if classes.size == 2:
         return [f"labels: +1 is {names[1]}, −1 is {names[0]}"]
-    return [f"labels: classes 0 … {classes.size - 1} are {', '.join(names)}" + (", …" if classes.size > 8 else "")]
+    return [f"labels: classes 0 … {classes.size - 1} are {', '.join(names)}"
+            + (", …" if classes.size > 8 else "")]
 
 
 def _named(value: object) -> str:
@@ -257,9 +292,11 @@ def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def point(label: str, value: Any, size: int, shape: tuple[int, ...]) -> np.ndarray:
     """A vector of the given size, flat; a matrix of exactly the given shape is taken too."""
-    x = array(label, value, f"a ({size},) array" + (f" or {shape}" if len(shape) > 1 else ""), dims=(1, 2))
+    x = array(label, value, f"a ({size},) array" + (f" or {shape}" if len(shape) > 1 else ""),
+              dims=(1, 2))
     if x.shape not in ((size,), shape):
-        raise ValueError(f"{label} must have {size} entries" + (f" or shape {shape}" if len(shape) > 1 else "")
+        raise ValueError(f"{label} must have {size} "
+                         "entries" + (f" or shape {shape}" if len(shape) > 1 else "")
                          + f", got shape {x.shape}")
     return x.ravel()
 
@@ -326,11 +363,13 @@ def one_of(label: str, value: Any, module: ModuleType, kind: type) -> Any:
         known = named(module, kind)
         return known[name(label, value, known)]
     if not isinstance(value, kind):
-        raise TypeError(f"{label} must be one of fb.{module.__name__.rpartition('.')[2]} or its name, got {short(value)}")
+        raise TypeError(f"{label} must be one of fb.{module.__name__.rpartition('.')[2]} or its "
+                        f"name, got {short(value)}")
     return value
 
 
-def steps(label: str, value: object, *, above: float | None = None, least: float | None = None) -> np.ndarray:
+def steps(label: str, value: object, *, above: float | None = None,
+          least: float | None = None) -> np.ndarray:
     """A number or a vector of them, one value an update, as a (K,) array; each within its bound."""
     if isinstance(value, (bool, np.bool_, numbers.Real)):
         return np.array([number(label, value, above=above, least=least)])

@@ -1,11 +1,14 @@
-"""Files: written whole or not at all, with a digest of their bytes; read without belief in anything that they say.
+"""Files: written whole or not at all, with a digest of their bytes; read without belief in anything
+that they say.
 
-The last 64 bytes of an NPZ file of ours (the comment of the ZIP container that it is) are a BLAKE2b digest of everything
-before them, so one flipped bit or one missing byte is noticed. A file is written under a name beside its place that nobody
-else has, flushed to the disk, and moved there in one step; a link stays, and what it names is brought up to date.
+The last 64 bytes of an NPZ file of ours (the comment of the ZIP container that it is) are a BLAKE2b
+digest of everything before them, so one flipped bit or one missing byte is noticed. A file is
+written under a name beside its place that nobody else has, flushed to the disk, and moved there in
+one step; a link stays, and what it names is brought up to date.
 
-A file from anywhere may claim what it likes. What its ZIP container and its NPY headers say is compared with the bytes that
-are there before memory is taken, and whatever the libraries below raise becomes one ValueError.
+A file from anywhere may claim what it likes. What its ZIP container and its NPY headers say is
+compared with the bytes that are there before memory is taken, and whatever the libraries below
+raise becomes one ValueError.
 """
 from __future__ import annotations
 
@@ -30,17 +33,23 @@ __all__ = ["expect", "read", "read_array", "seal", "untrusted", "write"]
 
 BLOCK = 1 << 20
 DIGEST = 64                           # bytes
-DENSEST = 1032                        # bytes that one deflated byte can stand for: a match of 258 costs two bits or more
-FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
-UNABLE = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV,
-          errno.EBADF, errno.ENOTTY}
-"""What a file system says that cannot link, or flush a folder; a full or broken disk says something else."""
+# bytes that one deflated byte can stand for: a match of 258 costs two bits or more
+DENSEST = 1032
+FLAGS = (os.O_WRONLY | os.O_CREAT | os.O_EXCL
+         | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")))
+UNABLE = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP,
+          errno.EMLINK, errno.EXDEV, errno.EBADF, errno.ENOTTY}
+"""What a file system says that cannot link, or flush a folder; a full or broken disk says something
+else.
+"""
 
 
 def write(path: str, body: bytes, keep: bool = False) -> None:
-    """Put bytes at a path, all or none; with ``keep`` the file that stood there becomes PATH.previous, and none is missing.
+    """Put bytes at a path, all or none; with ``keep`` the file that stood there becomes
+    PATH.previous, and none is missing.
 
-    Raises OSError where that cannot be done; what stood there then stands there still, and nothing is left beside it.
+    Raises OSError where that cannot be done; what stood there then stands there still, and nothing
+    is left beside it.
     """
     path = os.path.realpath(path)
     if os.path.islink(path):                              # a ring of links
@@ -49,7 +58,8 @@ def write(path: str, body: bytes, keep: bool = False) -> None:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         mode = 0
-    if mode and not stat.S_ISREG(mode):                   # a device or pipe, which nothing may take the place of
+    # a device or pipe, which nothing may take the place of
+    if mode and not stat.S_ISREG(mode):
         with open(path, "wb") as file:
             file.write(body)
         return
@@ -73,7 +83,9 @@ def _beside(path: str) -> Iterator[str]:
 
 
 def _put(path: str, blocks: Iterable[bytes], mode: int) -> None:
-    """Write a file that must be new, and wait until it is on the disk; ``mode``: as the one that it follows, 0: as usual."""
+    """Write a file that must be new, and wait until it is on the disk; ``mode``: as the one that it
+    follows, 0: as usual.
+    """
     file = os.open(path, FLAGS, 0o666)
     try:
         if mode and hasattr(os, "fchmod"):
@@ -103,7 +115,8 @@ def _keep(path: str) -> None:
         try:
             os.replace(old, path + ".previous")
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:         # then there is no such name, and none is kept
+            # then there is no such name, and none is kept
+            if error.errno != errno.ENAMETOOLONG:
                 raise
 
 
@@ -151,7 +164,8 @@ def _sealed(file: IO[bytes], size: int) -> bool | None:
 
 @contextmanager
 def untrusted(sentence: str) -> Iterator[None]:
-    """Whatever is raised while something untrusted is looked at becomes one ValueError, "<sentence>: why"; no warning leaks.
+    """Whatever is raised while something untrusted is looked at becomes one ValueError,
+    "<sentence>: why"; no warning leaks.
 
     A disk that fails stays an OSError.
     """
@@ -164,12 +178,15 @@ def untrusted(sentence: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        raise ValueError(f"{sentence}: {' '.join(str(error).split())[:300] or type(error).__name__}") from None
+        raise ValueError(f"{sentence}: "
+                         f"{' '.join(str(error).split())[:300] or type(error).__name__}") from None
 
 
 @contextmanager
 def _opened(label: str, source: Any, what: str) -> Iterator[tuple[IO[bytes], int]]:
-    """A file to read from, and its size; whatever is not as it should be within becomes one ValueError."""
+    """A file to read from, and its size; whatever is not as it should be within becomes one
+    ValueError.
+    """
     if isinstance(source, io.BytesIO):
         with untrusted(f"{label} must be {what}, got bytes"):
             yield source, len(source.getbuffer())
@@ -183,7 +200,8 @@ def _opened(label: str, source: Any, what: str) -> Iterator[tuple[IO[bytes], int
         yield file, os.fstat(file.fileno()).st_size
 
 
-def read(source: Any, what: str, wanted: Collection[str] | None = None, sealed: bool | None = None) -> dict[str, np.ndarray]:
+def read(source: Any, what: str, wanted: Collection[str] | None = None,
+         sealed: bool | None = None) -> dict[str, np.ndarray]:
     """The arrays of an NPZ file by name.
 
     Parameters
@@ -194,17 +212,20 @@ def read(source: Any, what: str, wanted: Collection[str] | None = None, sealed: 
     wanted : collection of str, optional
         Names, where not all are; each must be there.
     sealed : bool, optional
-        True: it must have a digest that fits; False: it may have none, but if one, then that; None: nobody looks.
+        True: it must have a digest that fits; False: it may have none, but if one, then that; None:
+        nobody looks.
 
     Raises
     ------
     ValueError
-        One sentence, where it is none, or holds anything but arrays of numbers and texts in native, plain form.
+        One sentence, where it is none, or holds anything but arrays of numbers and texts in native,
+        plain form.
     OSError
         Where the disk fails.
     """
     with _opened("path", source, what) as (file, size):
-        if sealed is not None and (fits := _sealed(file, size)) is not True and (sealed or fits is False):
+        if sealed is not None and (fits := _sealed(file, size)) is not True and (sealed
+                                                                                 or fits is False):
             raise ValueError("its digest does not fit its bytes")
         file.seek(0)
         with zipfile.ZipFile(file) as archive:
@@ -212,8 +233,11 @@ def read(source: Any, what: str, wanted: Collection[str] | None = None, sealed: 
             return {name: _member(archive, info) for name, info in members.items()}
 
 
-def _members(archive: zipfile.ZipFile, wanted: Collection[str] | None, size: int) -> dict[str, zipfile.ZipInfo]:
-    """The members of a container that are wanted, by name, whose claims can be true in a file of this size."""
+def _members(archive: zipfile.ZipFile, wanted: Collection[str] | None,
+             size: int) -> dict[str, zipfile.ZipInfo]:
+    """The members of a container that are wanted, by name, whose claims can be true in a file of
+    this size.
+    """
     found: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename.removesuffix(".npy")
@@ -229,10 +253,12 @@ def _members(archive: zipfile.ZipFile, wanted: Collection[str] | None, size: int
         if info.flag_bits & 0x41:
             raise ValueError(f"{checks.short(name)} in it is encrypted")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{checks.short(name)} in it is compressed by method {info.compress_type}, which is not known")
+            raise ValueError(f"{checks.short(name)} in it is compressed by method "
+                             f"{info.compress_type}, which is not known")
         most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else DENSEST)
         if info.file_size > most:
-            raise ValueError(f"{checks.short(name)} in it claims {info.file_size} bytes, and cannot have more than {most}")
+            raise ValueError(f"{checks.short(name)} in it claims {info.file_size} bytes, and "
+                             f"cannot have more than {most}")
     if sum(info.compress_size for info in chosen.values()) > size:
         raise ValueError(f"its members claim more bytes than the {size} it has")
     if sum(info.file_size for info in chosen.values()) > checks.MEMORY:
@@ -259,7 +285,8 @@ def read_array(label: str, source: Any, what: str) -> np.ndarray:
 
 def _array(stream: IO[bytes], size: int) -> np.ndarray:
     """The array of an NPY stream of a length: C-contiguous, in native byte order."""
-    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    header = {(1, 0): np.lib.format.read_array_header_1_0,
+              (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(stream)
     if version not in header:
         raise ValueError(f"version {version} of the NPY format is not known")
@@ -270,7 +297,8 @@ def _array(stream: IO[bytes], size: int) -> np.ndarray:
         raise ValueError(f"shape {checks.short(shape)} has a negative number")
     total, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
     if total != there:
-        raise ValueError(f"shape {checks.short(shape)} of dtype {dtype} claims {total} bytes, and {there} are there")
+        raise ValueError(f"shape {checks.short(shape)} of dtype {dtype} claims {total} bytes, and "
+                         f"{there} are there")
     raw = np.empty(total, np.uint8)
     at, view = 0, raw.data
     while at < total:
@@ -284,21 +312,25 @@ def _array(stream: IO[bytes], size: int) -> np.ndarray:
     return np.asarray(flat.reshape(shape, order="F" if by_columns else "C"), order="C")
 
 
-def expect(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[str, tuple[str | int, ...]]]) -> dict[str, int]:
-    """Raise ValueError unless just these arrays are there: name → (dtypes, axes), such as ("f8", ("K", 3)).
+def expect(arrays: Mapping[str, np.ndarray],
+           wanted: Mapping[str, tuple[str, tuple[str | int, ...]]]) -> dict[str, int]:
+    """Raise ValueError unless just these arrays are there: name → (dtypes, axes), such as ("f8",
+    ("K", 3)).
 
     Axes named alike must be alike; returned is how long they are.
     """
     for name in [*wanted, *arrays]:
         if (name in wanted) != (name in arrays):
-            raise ValueError(f"it must hold {'an' if name in wanted else 'no'} array named {checks.short(name)}")
+            raise ValueError(f"it must hold {'an' if name in wanted else 'no'} array named "
+                             f"{checks.short(name)}")
     sizes: dict[str, int] = {}
     for name, (dtypes, axes) in wanted.items():
         dtype, shape = arrays[name].dtype, arrays[name].shape
         if (dtype.kind if dtype.kind == "U" else dtype.str[1:]) not in dtypes.split():
             raise ValueError(f"{name} must be of dtype {' or '.join(dtypes.split())}, got {dtype}")
         told = tuple(sizes.get(axis, axis) if isinstance(axis, str) else axis for axis in axes)
-        if len(shape) != len(told) or any(a != b for a, b in zip(told, shape, strict=True) if isinstance(a, int)):
+        if len(shape) != len(told) or any(a != b for a, b in zip(told, shape, strict=True)
+                                          if isinstance(a, int)):
             raise ValueError(f"{name} must have shape ({', '.join(map(str, told))}), got {shape}")
         sizes |= {axis: n for axis, n in zip(axes, shape, strict=True) if isinstance(axis, str)}
     return sizes

@@ -1,9 +1,10 @@
 """The one door to other people's solvers and libraries: what leaves it is ours to answer for.
 
-A solver of SciPy, NumPy's LAPACK or cvxpy may warn, print, refuse NaN in its own words, run out of memory, or raise whatever
-it likes. Behind this door it gets finite numbers alone, its warnings are kept, and all that it raises comes out as one
-`Unsolved`, an ``ArithmeticError`` that says in our words what could not be solved. Errors of our own functions and of the
-user's, which solvers call back, pass as they are; so does Ctrl-C, which waits while a library is being imported: half of a
+A solver of SciPy, NumPy's LAPACK or cvxpy may warn, print, refuse NaN in its own words, run out of
+memory, or raise whatever it likes. Behind this door it gets finite numbers alone, its warnings are
+kept, and all that it raises comes out as one `Unsolved`, an ``ArithmeticError`` that says in our
+words what could not be solved. Errors of our own functions and of the user's, which solvers call
+back, pass as they are; so does Ctrl-C, which waits while a library is being imported: half of a
 module would stay behind for the rest of the process.
 """
 from __future__ import annotations
@@ -24,17 +25,23 @@ import numpy as np
 __all__ = ["Unsolved", "ask", "guarded", "library"]
 
 HERE = os.path.dirname(os.path.dirname(__file__))
-LIBRARIES = tuple(p for p in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")) if p)
+LIBRARIES = tuple(p for p in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
+                  if p)
 
 
 class Unsolved(ArithmeticError):  # noqa: N818 (it names the event)
-    """A foreign solver failed, or was asked something that is not finite; the message says which."""
+    """A foreign solver failed, or was asked something that is not finite; the message says
+    which.
+    """
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of this block; in threads other than the main one it does so anyway."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+    """Ctrl-C waits for the end of this block; in threads other than the main one it does so
+    anyway.
+    """
+    if (threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is None):
         yield
         return
     came: list[Any] = []
@@ -55,7 +62,9 @@ def library(name: str) -> ModuleType:
 
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
-    """Run foreign code: no warning of it leaks, and what it raises becomes `Unsolved`, "<what> could not be solved: …"."""
+    """Run foreign code: no warning of it leaks, and what it raises becomes `Unsolved`, "<what>
+    could not be solved: …".
+    """
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -72,14 +81,16 @@ def guarded(what: str) -> Iterator[None]:
 
 
 def ask(what: str, solver: str, *args: Any, **options: Any) -> Any:
-    """What a solver, named as ``"scipy.optimize.nnls"``, answers; `Unsolved` where it fails or is asked what is not finite.
+    """What a solver, named as ``"scipy.optimize.nnls"``, answers; `Unsolved` where it fails or is
+    asked what is not finite.
 
     Arrays among its arguments must be finite; infinite bounds go in lists or tuples.
     """
     module, _, name = solver.rpartition(".")
     function = getattr(library(module), name)
     for value in (*args, *options.values()):
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fc" and not np.isfinite(value).all():
+        if (isinstance(value, np.ndarray) and value.dtype.kind in "fc"
+            and not np.isfinite(value).all()):
             raise Unsolved(f"{what} could not be solved: its numbers are not finite")
     with guarded(what):
         return function(*args, **options)

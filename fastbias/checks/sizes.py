@@ -1,4 +1,6 @@
-"""How large vectors are, and how wrong answers: without overflow or underflow on the way, and without losing a NaN."""
+"""How large vectors are, and how wrong answers: without overflow or underflow on the way, and
+without losing a NaN.
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -11,7 +13,8 @@ MOST = float(np.finfo(float).max)
 
 
 def worst(*residuals: Any) -> float:
-    """The largest of residuals ≥ 0 (numbers or arrays); infinite where one is NaN, so that nothing unknown is certified.
+    """The largest of residuals ≥ 0 (numbers or arrays); infinite where one is NaN, so that nothing
+    unknown is certified.
 
     Examples
     --------
@@ -23,14 +26,18 @@ def worst(*residuals: Any) -> float:
 
 
 def ratio(error: float, scale: float) -> float:
-    """error/scale for numbers ≥ 0, and error itself over a scale of 0; infinite where one is NaN, or the scale infinite."""
+    """error/scale for numbers ≥ 0, and error itself over a scale of 0; infinite where one is NaN,
+    or the scale infinite.
+    """
     if not scale < np.inf:
         return float("inf")
     return worst(error / scale if scale > 0 else error)
 
 
 def lengths(rows: np.ndarray) -> np.ndarray:
-    """‖row‖₂ (N,) of rows (N, d) of any size from 5e-324 to 1e308: they are brought to size one before they are squared."""
+    """‖row‖₂ (N,) of rows (N, d) of any size from 5e-324 to 1e308: they are brought to size one
+    before they are squared.
+    """
     largest = np.abs(rows).max(axis=1, initial=0.0)
     with np.errstate(all="ignore"):
         unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
@@ -43,16 +50,20 @@ def length(x: Any) -> float:
 
 
 def row_lengths(rows: np.ndarray) -> np.ndarray:
-    """`lengths` that one may divide by: one for rows of zeros, and the largest number for what is beyond it."""
+    """`lengths` that one may divide by: one for rows of zeros, and the largest number for what is
+    beyond it.
+    """
     sizes = np.minimum(lengths(rows), MOST)
     return np.where(sizes > 0, sizes, 1.0)
 
 
 def misfits(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """|⟨x_n, w⟩ − y_n| (N,) relative to max(|y_n|, Σ_j |x_nj w_j|), the terms of its sum; NaN where they are not finite.
+    """|⟨x_n, w⟩ − y_n| (N,) relative to max(|y_n|, Σ_j |x_nj w_j|), the terms of its sum; NaN where
+    they are not finite.
 
-    If it is ε, then w solves the equation of some x_n and y_n that differ from these, entry by entry, by 2ε relatively at
-    most (Oettli, Prager 1964). Each row is brought to size one first: none hides behind another, or behind an overflow.
+    If it is ε, then w solves the equation of some x_n and y_n that differ from these, entry by
+    entry, by 2ε relatively at most (Oettli, Prager 1964). Each row is brought to size one first:
+    none hides behind another, or behind an overflow.
     """
     with np.errstate(all="ignore"):
         unit = float(np.abs(w).max(initial=0.0)) or 1.0

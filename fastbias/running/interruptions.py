@@ -1,4 +1,6 @@
-"""What comes from outside while a run goes on: other threads that save it, SIGTERM, a disk that is full."""
+"""What comes from outside while a run goes on: other threads that save it, SIGTERM, a disk that is
+full.
+"""
 from __future__ import annotations
 
 import os
@@ -15,10 +17,12 @@ __all__ = ["Busy", "Ending", "Store", "Terminated", "Turns", "terminable"]
 
 
 class Turns:
-    """A run computes while it holds ``lock``; who wants to see where it stands waits in `pause` for the end of a chunk.
+    """A run computes while it holds ``lock``; who wants to see where it stands waits in `pause` for
+    the end of a chunk.
 
-    A lock alone would be taken again before he has woken up: so the run passes the gate first, in which he waits. The thread
-    that runs, its callback or a signal's handler, need not wait for itself.
+    A lock alone would be taken again before he has woken up: so the run passes the gate first, in
+    which he waits. The thread that runs, its callback or a signal's handler, need not wait for
+    itself.
     """
 
     def __init__(self) -> None:
@@ -40,7 +44,9 @@ class Busy(ValueError, RuntimeError):  # noqa: N818 (it names the event)
 
 
 class Terminated(SystemExit, KeyboardInterrupt):
-    """SIGTERM during a run with a checkpoint: it ends as by Ctrl-C; if nobody handles it, so does the process, with 143."""
+    """SIGTERM during a run with a checkpoint: it ends as by Ctrl-C; if nobody handles it, so does
+    the process, with 143.
+    """
 
     def __init__(self) -> None:
         super().__init__(128 + signal.SIGTERM)
@@ -61,9 +67,11 @@ class Ending:
 
 @contextmanager
 def terminable(wanted: bool) -> Iterator[Ending]:
-    """SIGTERM raises `Terminated` in this block, or, once ``waits`` is set, at its end; where nobody else handles it.
+    """SIGTERM raises `Terminated` in this block, or, once ``waits`` is set, at its end; where
+    nobody else handles it.
 
-    That is in the main thread, while the handler is the system's own, which is back in its place afterwards.
+    That is in the main thread, while the handler is the system's own, which is back in its place
+    afterwards.
     """
     ending = Ending()
     if (not wanted or threading.current_thread() is not threading.main_thread()
@@ -80,9 +88,12 @@ def terminable(wanted: bool) -> Iterator[Ending]:
 
 
 class Store:
-    """Where a run is saved, and how often. A disk that fails costs one warning; ``failed`` is why the last save did."""
+    """Where a run is saved, and how often. A disk that fails costs one warning; ``failed`` is why
+    the last save did.
+    """
 
-    def __init__(self, path: str | None, every: float, save: Callable[[str | os.PathLike[str]], None]) -> None:
+    def __init__(self, path: str | None, every: float,
+                 save: Callable[[str | os.PathLike[str]], None]) -> None:
         self.path, self.every, self.save = path, every, save
         self.failed: OSError | None = None
         self._warned, self._saved = False, perf_counter()
@@ -93,7 +104,9 @@ class Store:
         return self.path is not None and perf_counter() - self._saved > self.every
 
     def write(self, last: bool = False) -> None:
-        """Save the run, unless nobody asked for it; what went wrong is kept in ``failed``, and at first warned of."""
+        """Save the run, unless nobody asked for it; what went wrong is kept in ``failed``, and at
+        first warned of.
+        """
         if self.path is None:
             return
         self.failed = None
@@ -103,6 +116,6 @@ class Store:
             self.failed = error
             if not last and not self._warned:
                 self._warned = True
-                warnings.warn(f"the checkpoint could not be written, and the run goes on: {error}", RuntimeWarning,
-                              stacklevel=5)
+                warnings.warn(f"the checkpoint could not be written, and the run goes on: {error}",
+                              RuntimeWarning, stacklevel=5)
         self._saved = perf_counter()

@@ -36,7 +36,8 @@ class Plan:
     X : (N, d) array-like, or (N, m, n) for matrix-valued predictors
         Data, converted to a float64 copy.
     y : (N,) array-like
-        Targets; for losses of labels two values, sorted, of which the later one is +1, or classes (`checks.labels`).
+        Targets; for losses of labels two values, sorted, of which the later one is +1, or classes
+        (`checks.labels`).
     loss : Loss or its name
         From ``fb.losses``; the objective is the sum over the samples.
     method : Method
@@ -48,7 +49,8 @@ class Plan:
     gram : bool, optional
         Whether to run on N coefficients of the samples instead of the d parameters
         (`fastbias.running.gram`): the same iterates to
-        rounding, for gradient descent and quadratic geometries. None: where it pays and the data allow it.
+        rounding, for gradient descent and quadratic geometries. None: where it pays and the data
+        allow it.
 
     Attributes
     ----------
@@ -78,8 +80,8 @@ class Plan:
     [0.5  0.25] Theorem 1 True
     """
 
-    def __init__(self, X: Any, y: Any, *, loss: Any, method: Any, model: Any = models.linear, start: Any = None,
-                 gram: bool | None = None) -> None:
+    def __init__(self, X: Any, y: Any, *, loss: Any, method: Any, model: Any = models.linear,
+                 start: Any = None, gram: bool | None = None) -> None:
         self.problem = problem = make(X, y, loss, method, model, start)
         self.pieces, self.params, self.buffers = assemble(problem)
         self.status = Status.OK
@@ -105,9 +107,10 @@ class Plan:
         """The linear predictor as it stands, (d,) or (m, n), a copy."""
         return self.problem.predictor(self.u).reshape(self.problem.shape)
 
-    def run(self, steps: Any, *, record: Any = None, until: float | None = None, progress: bool = False,
-            callback: Callable[[Plan], Any] | None = None, strict: bool = True,
-            checkpoint: str | os.PathLike[str] | None = None, every: float = 30.0) -> Trace:
+    def run(self, steps: Any, *, record: Any = None, until: float | None = None,
+            progress: bool = False, callback: Callable[[Plan], Any] | None = None,
+            strict: bool = True, checkpoint: str | os.PathLike[str] | None = None,
+            every: float = 30.0) -> Trace:
         """Do further updates; going on is bitwise what one long run would have been.
 
         Parameters
@@ -115,35 +118,36 @@ class Plan:
         steps : int ≥ 0
             How many more updates; 1e6 is fine, 1.5 is not.
         record : int or (K,) array of ints, default 200
-            How many log-spaced rows to write down, or the steps themselves (counted from the very start). The first
-            and the last step are always written down.
+            How many log-spaced rows to write down, or the steps themselves (counted from the very
+            start). The first and the last step are always written down.
         until : float, optional
             Stop once log L is at or under it (status ``REACHED``).
         progress : bool, default False
             Show a tqdm bar with the log loss.
         callback : callable, optional
-            Called as ``callback(plan)`` between chunks of about 0.03 s and at the end; it may raise ``StopIteration``
-            to end the run early.
+            Called as ``callback(plan)`` between chunks of about 0.03 s and at the end; it may raise
+            ``StopIteration`` to end the run early.
         strict : bool, default True
             Raise `RunStopped` where the run cannot go on; with False its trace is returned instead.
         checkpoint : path, optional
-            Save the plan there at least every ``every`` seconds and at the end, whatever the end is; see `save`. SIGTERM
-            then ends a run in the main thread as Ctrl-C does, where nobody else handles it: by an exception that is a
-            KeyboardInterrupt and a SystemExit(143). A disk that fails is warned of once, while the run goes on.
+            Save the plan there at least every ``every`` seconds and at the end, whatever the end
+            is; see `save`. SIGTERM then ends a run in the main thread as Ctrl-C does, where nobody
+            else handles it: by an exception that is a KeyboardInterrupt and a SystemExit(143). A
+            disk that fails is warned of once, while the run goes on.
         every : float > 0, default 30
             Seconds.
 
         Returns
         -------
         Trace
-            The rows of this call. On Ctrl-C, ``plan.t`` and ``plan.trace`` keep everything up to then, and ``run``
-            goes on from there.
+            The rows of this call. On Ctrl-C, ``plan.t`` and ``plan.trace`` keep everything up to
+            then, and ``run`` goes on from there.
 
         Raises
         ------
         RunStopped
-            The iterate left the domain of the potential, or ceased to be finite; names the step, and carries the
-            trace up to the last good iterate.
+            The iterate left the domain of the potential, or ceased to be finite; names the step,
+            and carries the trace up to the last good iterate.
         ValueError, TypeError
             Where an argument is bad, or the plan is running.
         OSError
@@ -155,18 +159,22 @@ class Plan:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
         every, progress, strict = checks.number("every", every, above=0), *(
-            checks.flag(label, value) for label, value in (("progress", progress), ("strict", strict)))
+            checks.flag(label, value) for label,
+        value in (("progress", progress), ("strict", strict)))
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
         records = Records(rows, np.empty((rows.size, self.problem.start.size)), np.empty(rows.size))
-        trace = self._go(records, stop, log_target, progress, callback, Store(checkpoint, every, self.save))
+        trace = self._go(records, stop, log_target, progress, callback,
+                         Store(checkpoint, every, self.save))
         if trace.status in FATAL and strict:
             raise RunStopped(trace.message, trace)
         return trace
 
-    def _go(self, records: Records, stop: int, log_target: float, progress: bool, callback: Callable[[Plan], Any] | None,
-            store: Store) -> Trace:
-        """Run to ``stop``, saving on the way; however that ends, the trace is kept and the run saved."""
+    def _go(self, records: Records, stop: int, log_target: float, progress: bool,
+            callback: Callable[[Plan], Any] | None, store: Store) -> Trace:
+        """Run to ``stop``, saving on the way; however that ends, the trace is kept and the run
+        saved.
+        """
         message, raised, me = None, None, threading.get_ident()
 
         def keep(last: bool = False) -> None:
@@ -175,8 +183,10 @@ class Plan:
 
         with terminable(store.path is not None) as ending:
             if self._turns.runner is not None:
-                raise Busy("plan.run must not be called from within its own callback, or while another thread runs the plan")
-            self._turns.runner = me                       # (nothing is called since: no thread or signal gets in between)
+                raise Busy("plan.run must not be called from within its own callback, or while "
+                           "another thread runs the plan")
+            # (nothing is called since: no thread or signal gets in between)
+            self._turns.runner = me
             self.buffers.control[ROW] = 0
             ended = self.status in FATAL or self.status == Status.STALLED
             status = self.status if ended else Status.OK
@@ -189,7 +199,8 @@ class Plan:
                         if store.due:
                             keep()
             except StopIteration:
-                message = f"stopped by the callback at step {self.t}" if status == Status.OK else None
+                message = (f"stopped by the callback at step {self.t}" if status == Status.OK
+                           else None)
             except BaseException as error:
                 message, raised = f"interrupted by {type(error).__name__} at step {self.t}", error
                 raise
@@ -211,8 +222,11 @@ class Plan:
     def _running(self) -> bool:
         return self._turns.runner is not None
 
-    def _in_turns(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
-        """The status after each chunk; between two of them whoever else wants to see the run has his turn."""
+    def _in_turns(self, records: Records, stop: int, log_target: float,
+                  progress: bool) -> Iterator[Status]:
+        """The status after each chunk; between two of them whoever else wants to see the run has
+        his turn.
+        """
         chunks, turns = self._chunks(records, stop, log_target, progress), self._turns
         while True:
             with turns.gate:                              # in which he waits
@@ -225,12 +239,14 @@ class Plan:
             yield status
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan to a checkpoint: data, pieces, parameters, state, and the rows of the last run.
+        """Write the plan to a checkpoint: data, pieces, parameters, state, and the rows of the last
+        run.
 
-        The file is an NPZ without pickle whose last bytes are a digest of the others. It is written beside its place,
-        flushed, and moved there in one step; the file that stood there is kept as PATH.previous. Pieces of the user's
-        own are named, not kept: `load` wants them again. It may be called while another thread runs the plan: what is
-        written is where the run stood between two chunks.
+        The file is an NPZ without pickle whose last bytes are a digest of the others. It is written
+        beside its place, flushed, and moved there in one step; the file that stood there is kept as
+        PATH.previous. Pieces of the user's own are named, not kept: `load` wants them again. It may
+        be called while another thread runs the plan: what is written is where the run stood between
+        two chunks.
 
         Parameters
         ----------
@@ -240,7 +256,8 @@ class Plan:
         Raises
         ------
         OSError
-            Where the file cannot be written; the one that stood there is whole, and nothing is left beside it.
+            Where the file cannot be written; the one that stood there is whole, and nothing is left
+            beside it.
         """
         disk.write(path, *disk.kept(self))
 
@@ -248,18 +265,21 @@ class Plan:
         """Pickle a plan as its checkpoint; TypeError where a piece is the user's own."""
         kept, about = disk.kept(self)
         for own in disk.own(about).values():
-            raise TypeError(f"a plan with a piece of your own, {own}, cannot be sent to another process: run it in threads")
+            raise TypeError(f"a plan with a piece of your own, {own}, cannot be sent to another "
+                            "process: run it in threads")
         return type(self)._unpickled, (disk.dumps(kept, about),)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, loss: Any = None, method: Any = None, model: Any = None) -> Plan:
+    def load(cls, path: str | os.PathLike[str], *, loss: Any = None, method: Any = None,
+             model: Any = None) -> Plan:
         """Read a plan that `save` wrote; going on is bitwise what one long run would have been.
 
         Parameters
         ----------
         path : path
         loss, method, model : optional
-            Needed where the saved one was, or used, a piece of the user's own: the same, made again.
+            Needed where the saved one was, or used, a piece of the user's own: the same, made
+            again.
 
         Returns
         -------
@@ -269,8 +289,9 @@ class Plan:
         Raises
         ------
         ValueError
-            Where a bit or byte of the file is not as it was (the sentence names the one before it), where it holds what no
-            run of the problem in it comes to, or a given piece has other parameters than the saved one.
+            Where a bit or byte of the file is not as it was (the sentence names the one before it),
+            where it holds what no run of the problem in it comes to, or a given piece has other
+            parameters than the saved one.
         TypeError
             Where a piece of the user's own is not given again.
         OSError
@@ -295,44 +316,51 @@ class Plan:
         Raises
         ------
         NoTheorem
-            Where no theorem covers the combination, or a hypothesis is known to be False; it names the example or
-            proposition that shows why, and the nearest theorem.
+            Where no theorem covers the combination, or a hypothesis is known to be False; it names
+            the example or proposition that shows why, and the nearest theorem.
         """
         return theory.limit(self._here(), checks.flag("flow", flow))
 
-    def fast_forward(self, log_t: float, record: Any = None, rtol: float = 1e-10, max_steps: Any = 1_000_000) -> Trace:
-        """Where the run is at log t, for any t: exact steps first, then the method's modified field in log time.
+    def fast_forward(self, log_t: float, record: Any = None, rtol: float = 1e-10,
+                     max_steps: Any = 1_000_000) -> Trace:
+        """Where the run is at log t, for any t: exact steps first, then the method's modified field
+        in log time.
 
-        The squared loss in quadratic geometries with constant steps and momentum has a closed form, at any t. Else, after T
-        exact steps of a monotone loss the iterates follow dw/dt = inc − ½ inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; it is
-        integrated in s = log t with slacks s − m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits.
-        On homogeneous models w = F(u) it is the field of gradient descent on u, with momentum or not; then log t = 10⁹ costs
-        seconds. The plan itself stays where it stands; the exact steps are done on a copy.
+        The squared loss in quadratic geometries with constant steps and momentum has a closed form,
+        at any t. Else, after T exact steps of a monotone loss the iterates follow dw/dt = inc − ½
+        inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; it is integrated in s = log t with slacks s −
+        m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits. On homogeneous
+        models w = F(u) it is the field of gradient descent on u, with momentum or not; then log t =
+        10⁹ costs seconds. The plan itself stays where it stands; the exact steps are done on a
+        copy.
 
         Parameters
         ----------
         log_t : float > 0
             The natural logarithm of the time asked for; not before the step where the plan stands.
         record : int or (K,) array, default 200
-            How many rows between the handover and log_t, or their log t; those before the handover are exact steps.
+            How many rows between the handover and log_t, or their log t; those before the handover
+            are exact steps.
         rtol : float, default 1e-10
-            Asked accuracy of w, relative to max(1, ‖w‖_∞) in the first e^8-fold of time after the handover.
+            Asked accuracy of w, relative to max(1, ‖w‖_∞) in the first e^8-fold of time after the
+            handover.
         max_steps : int, default 1_000_000
             How many exact steps to do at most in order to reach it.
 
         Returns
         -------
         Trace
-            ``log_t`` (K,); ``t`` is −1 where it does not fit; ``error_estimate`` (K,) bounds max_j |w_j − exact|: three
-            times the change from handing over at T and at 2T and from integrating less sharply, plus rounding;
-            ``slack`` (K, N) is log t − m_n (monotone losses). The message says how many exact steps were done, and where
-            rtol is not reached.
+            ``log_t`` (K,); ``t`` is −1 where it does not fit; ``error_estimate`` (K,) bounds max_j
+            |w_j − exact|: three times the change from handing over at T and at 2T and from
+            integrating less sharply, plus rounding; ``slack`` (K, N) is log t − m_n (monotone
+            losses). The message says how many exact steps were done, and where rtol is not reached.
 
         Raises
         ------
         NoTheorem
-            A ``LookupError`` that says why where the method, loss or model has no such field, the data are not separable,
-            the loss is not on its way to 0 after max_steps, or the integration fails.
+            A ``LookupError`` that says why where the method, loss or model has no such field, the
+            data are not separable, the loss is not on its way to 0 after max_steps, or the
+            integration fails.
         RunStopped
             Where the exact steps cannot go on.
         ValueError, TypeError
@@ -352,19 +380,22 @@ class Plan:
             def run(t: int) -> Reached:
                 ended = copy.run(t - copy.t, record=2)
                 if copy.t < t:
-                    raise NoTheorem(f"the exact steps that fast-forward begins with ended early: {ended.message}",
-                                    "fast-forward")
+                    raise NoTheorem("the exact steps that fast-forward begins with ended early: "
+                                    f"{ended.message}", "fast-forward")
                 return copy._reached()
             return run
-        return forward.fast_forward(self.problem, self._reached(), runner, log_t, record, rtol, max_steps)
+        return forward.fast_forward(self.problem, self._reached(), runner, log_t, record, rtol,
+                                    max_steps)
 
     def max_step(self) -> theory.MaxStep:
-        """The largest constant step size that theory admits from where the plan stands, and the theorem that says so.
+        """The largest constant step size that theory admits from where the plan stands, and the
+        theorem that says so.
 
         Returns
         -------
         MaxStep
-            ``step_size``, ``theorem``, ``source``. With the exponential loss it grows as the loss falls (Theorem 5).
+            ``step_size``, ``theorem``, ``source``. With the exponential loss it grows as the loss
+            falls (Theorem 5).
 
         Raises
         ------
@@ -392,13 +423,15 @@ class Plan:
         other = object.__new__(Plan)
         other.__dict__.update(self.__dict__)
         other.buffers = Buffers(*(np.copy(a) for a in self.buffers))._replace(
-            work=aligned(self.buffers.work.size), packed=self.buffers.packed)    # which nobody writes once it is filled
+            # which nobody writes once it is filled
+            work=aligned(self.buffers.work.size), packed=self.buffers.packed)
         other._driver = self._driver.copy(other.buffers)
         other._driver.pace, other._turns = self._driver.pace, Turns()
         return other
 
     def flow(self, time: float = np.inf, rtol: float = 1e-10) -> Trace:
-        """Follow the continuous-time limit η → 0 of the parameters from the plan's start; see `fastbias.forward.flow`.
+        """Follow the continuous-time limit η → 0 of the parameters from the plan's start; see
+        `fastbias.forward.flow`.
 
         Parameters
         ----------
@@ -413,8 +446,11 @@ class Plan:
         N, d = self.problem.X.shape
         return f"<Plan ({N}, {d}), {self.problem.loss.name}, {self.problem.method!r}, t = {self.t}>"
 
-    def _chunks(self, records: Records, stop: int, log_target: float, progress: bool) -> Iterator[Status]:
-        """Run to ``stop`` in chunks cut by time, with a bar if asked; yields the status after each."""
+    def _chunks(self, records: Records, stop: int, log_target: float,
+                progress: bool) -> Iterator[Status]:
+        """Run to ``stop`` in chunks cut by time, with a bar if asked; yields the status after
+        each.
+        """
         if self.t == 0 and stop > 0 and self._gram is None and not self.buffers.state[0].any():
             self._settle()
         if isinstance(self._driver, Gram) and not self._driver.current:
@@ -425,19 +461,23 @@ class Plan:
         from tqdm.auto import tqdm
 
         def show(steps: int) -> None:
-            bar.set_postfix_str(f"log L = {self.problem.log_loss(self.buffers.u):.6g}", refresh=False)
+            bar.set_postfix_str(f"log L = {self.problem.log_loss(self.buffers.u):.6g}",
+                                refresh=False)
             bar.update(steps)
         with tqdm(total=stop - self.t, unit="step", unit_scale=True) as bar:
             yield from self._driver.chunks(records, stop, log_target, show)
 
     def _settle(self, kept: dict[str, np.ndarray] | Literal[False] | None = None) -> None:
-        """Choose between the parameters and Gram space, as the plan stands; with ``kept``, as a checkpoint says."""
-        driver = None if kept is False else gram(self.problem, self.pieces, self.params, self.buffers,
-                                                 self._gram if kept is None else True)
+        """Choose between the parameters and Gram space, as the plan stands; with ``kept``, as a
+        checkpoint says.
+        """
+        driver = None if kept is False else gram(self.problem, self.pieces, self.params,
+                                                 self.buffers, self._gram if kept is None else True)
         if driver is not None and kept:
             driver.restore(kept)
         if driver is not None or isinstance(self._driver, Gram):
-            self._driver = driver or Driver(self.pieces, self.params, self.problem.X, self.problem.y, self.buffers)
+            self._driver = driver or Driver(self.pieces, self.params, self.problem.X,
+                                            self.problem.y, self.buffers)
         self._gram = isinstance(driver, Gram)
 
     def _trace(self, records: Records, status: Status, message: str) -> Trace:
@@ -448,14 +488,16 @@ class Plan:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
         w = self.problem.predictor(u)
-        beyond = ~(log_loss < np.inf)                     # predictions may leave float64 where parameters do not
+        # predictions may leave float64 where parameters do not
+        beyond = ~(log_loss < np.inf)
         if beyond.any():
             log_loss = log_loss.copy()
             log_loss[beyond] = [self.problem.log_loss(row) for row in u[beyond]]
         finite = np.isfinite(w).all(axis=1) & (log_loss < np.inf)
         if not finite.all() and finite.any():
             t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]
-        return Trace(t, u, w.reshape(t.size, *self.problem.shape), log_loss, status, message, self.problem)
+        return Trace(t, u, w.reshape(t.size, *self.problem.shape), log_loss, status, message,
+                     self.problem)
 
     def _message(self, status: Status) -> str:
         if status == Status.OK:
@@ -465,9 +507,10 @@ class Plan:
         return f"{MESSAGES[status]}, at step {self.t}"
 
 
-def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = models.linear, start: Any = None,
-        gram: bool | None = None, **options: Any) -> Trace:
-    """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)`` in one line.
+def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = models.linear,
+        start: Any = None, gram: bool | None = None, **options: Any) -> Trace:
+    """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)`` in one
+    line.
 
     Parameters
     ----------
@@ -489,4 +532,5 @@ def run(X: Any, y: Any, *, loss: Any, method: Any, steps: Any, model: Any = mode
     >>> print(trace.w[-1].round(9))
     [0.6 0.8]
     """
-    return Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram).run(steps, **options)
+    return Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram).run(steps,
+                                                                                         **options)

@@ -1,9 +1,10 @@
-"""Sweeps: one problem over many step sizes, momenta, starts, …; results in grid order, failures kept and not fatal.
+"""Sweeps: one problem over many step sizes, momenta, starts, …; results in grid order, failures
+kept and not fatal.
 
-Tiny gradient descents on the same data run eight to a vector (`fastbias.running.lanes`), which the plans
-themselves tell; all others
-go one by one through the ordinary loop. Either way without the GIL, so that plain threads use all cores, and with bits that
-depend neither on the number of threads nor on what else is in the sweep.
+Tiny gradient descents on the same data run eight to a vector (`fastbias.running.lanes`), which the
+plans themselves tell; all others go one by one through the ordinary loop. Either way without the
+GIL, so that plain threads use all cores, and with bits that depend neither on the number of threads
+nor on what else is in the sweep.
 """
 from __future__ import annotations
 
@@ -39,13 +40,16 @@ class Sweep(Sequence[Trace | None]):
     points : list of dict
         The arguments of each run, in order; empty where plans were given.
     shape : tuple of int
-        The lengths of the grid's sequences, (n,) for any other n runs: ``np.reshape(x, sweep.shape)`` lays out one x a run.
+        The lengths of the grid's sequences, (n,) for any other n runs: ``np.reshape(x,
+        sweep.shape)`` lays out one x a run.
     plans : list of Plan or None
         The plans where they stand, to go on with; None where the factory failed.
     traces : list of Trace or None
-        None where a run did not begin. Of a run that could not go on, everything up to its last finite iterate.
+        None where a run did not begin. Of a run that could not go on, everything up to its last
+        finite iterate.
     failures : dict of int to Exception
-        What went wrong, by run: `RunStopped` with its trace, or whatever the factory or the executor raised.
+        What went wrong, by run: `RunStopped` with its trace, or whatever the factory or the
+        executor raised.
     """
 
     points: list[dict[str, Any]]
@@ -61,57 +65,71 @@ class Sweep(Sequence[Trace | None]):
         return self.traces[i]
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row a run: its point, then status, t, log_loss (the last of each) and error (needs pandas).
+        """Return one row a run: its point, then status, t, log_loss (the last of each) and error
+        (needs pandas).
 
-        Where a run has no trace, t is −1, log_loss NaN. A name of the grid that is one of these gets ``param_`` before it.
+        Where a run has no trace, t is −1, log_loss NaN. A name of the grid that is one of these
+        gets ``param_`` before it.
         """
         import pandas
         rows = []
         for i, (point, trace) in enumerate(zip(self.points, self.traces, strict=True)):
-            t, log_loss = (-1, np.nan) if trace is None else (int(trace.t[-1]), float(trace.log_loss[-1]))
-            end = {"status": self._status(i), "t": t, "log_loss": log_loss, "error": str(self.failures.get(i, ""))}
-            rows.append({f"param_{name}" if name in end else name: value for name, value in point.items()} | end)
+            t, log_loss = (-1, np.nan) if trace is None else (int(trace.t[-1]),
+                                                              float(trace.log_loss[-1]))
+            end = {"status": self._status(i), "t": t, "log_loss": log_loss,
+                   "error": str(self.failures.get(i, ""))}
+            rows.append({f"param_{name}" if name in end else name: value for name,
+                         value in point.items()} | end)
         return pandas.DataFrame(rows, index=pandas.RangeIndex(len(rows), name="run"))
 
     def _status(self, i: int) -> str:
         error, trace = self.failures.get(i), self.traces[i]
-        return type(error).__name__ if trace is None or not isinstance(error, RunStopped | None) else trace.status.name
+        return (type(error).__name__ if trace is None or not isinstance(error, RunStopped | None)
+                else trace.status.name)
 
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.shape)) if len(self.shape) > 1 else str(len(self))
         ends = Counter(self._status(i) for i in range(len(self)))
-        return f"<Sweep of {size} runs: {', '.join(f'{count} {name}' for name, count in sorted(ends.items()))}>"
+        return (f"<Sweep of {size} runs: "
+                f"{', '.join(f'{count} {name}' for name, count in sorted(ends.items()))}>")
 
 
-def sweep(plans: Callable[..., Plan] | Iterable[Plan], grid: Any = None, *, steps: Any, record: Any = None,
-          until: float | None = None, executor: Executor | None = None, progress: bool = False) -> Sweep:
-    """Run many plans, each point of a grid one; a run that fails is kept with its error, and the others go on.
+def sweep(plans: Callable[..., Plan] | Iterable[Plan], grid: Any = None, *, steps: Any,
+          record: Any = None, until: float | None = None, executor: Executor | None = None,
+          progress: bool = False) -> Sweep:
+    """Run many plans, each point of a grid one; a run that fails is kept with its error, and the
+    others go on.
 
-    Gradient descents with constant steps and momentum on one linear problem (squared, exponential or logistic loss, X of
-    up to 64 entries) share a vector, eight at a time: some 4 ns a run and update at (1, 2). They equal ``plan.run`` to
-    rounding, all other runs bit for bit; and every bit is the same for any executor, number of workers, and company.
+    Gradient descents with constant steps and momentum on one linear problem (squared, exponential
+    or logistic loss, X of up to 64 entries) share a vector, eight at a time: some 4 ns a run and
+    update at (1, 2). They equal ``plan.run`` to rounding, all other runs bit for bit; and every bit
+    is the same for any executor, number of workers, and company.
 
     Parameters
     ----------
     plans : callable or iterable of Plan
-        A factory ``f(**point) -> Plan``, called once for each point, here and in order; or the plans themselves.
+        A factory ``f(**point) -> Plan``, called once for each point, here and in order; or the
+        plans themselves.
     grid : mapping of names to sequences, or iterable of mappings
-        The points: all combinations, the last name fastest; or one by one. Goes with a factory, and only with one.
+        The points: all combinations, the last name fastest; or one by one. Goes with a factory, and
+        only with one.
     steps : int ≥ 0
         How many updates each plan does, from where it stands.
     record, until : optional
         As for `Plan.run`; with ``until`` no vectors are shared.
     executor : concurrent.futures.Executor, optional
-        Where to run; default: threads, one a core. It is not shut down. Other processes are sent plans as checkpoints, so
-        the factory may be anything; pieces of the user's own cannot be sent.
+        Where to run; default: threads, one a core. It is not shut down. Other processes are sent
+        plans as checkpoints, so the factory may be anything; pieces of the user's own cannot be
+        sent.
     progress : bool, default False
         Show a tqdm bar of the runs that have ended.
 
     Returns
     -------
     Sweep
-        A sequence of traces in grid order, with ``.points, .shape, .plans, .failures`` and ``.to_pandas()``. On Ctrl-C what
-        waits is dropped and KeyboardInterrupt raised; plans that were given stand, with their traces, where they came to.
+        A sequence of traces in grid order, with ``.points, .shape, .plans, .failures`` and
+        ``.to_pandas()``. On Ctrl-C what waits is dropped and KeyboardInterrupt raised; plans that
+        were given stand, with their traces, where they came to.
 
     Raises
     ------
@@ -134,7 +152,8 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan], grid: Any = None, *, step
         until = checks.number("until", until)
     progress = checks.flag("progress", progress)
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, got {checks.short(executor)}")
+        raise TypeError("executor must be a concurrent.futures.Executor, got "
+                        f"{checks.short(executor)}")
     makers, points, shape = _points(plans, grid)
     made, failures = _made(makers)
     result = Sweep(points, shape, made, [None] * len(points), failures)
@@ -151,7 +170,8 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan], grid: Any = None, *, step
             if bar is not None:
                 bar.update(len(waiting[future].members))
     except BaseException:
-        halt.append(True)                                 # which threads see, and go on to their next look at Python
+        # which threads see, and go on to their next look at Python
+        halt.append(True)
         wait([future for future in waiting if not future.cancel()], 1.0)
         raise
     finally:
@@ -165,7 +185,9 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan], grid: Any = None, *, step
 
 
 class _Task(NamedTuple):
-    """What one worker does in one go: up to eight plans in the lanes of a vector, or a single one."""
+    """What one worker does in one go: up to eight plans in the lanes of a vector, or a single
+    one.
+    """
 
     members: list[int]
     plans: list[Plan]
@@ -179,28 +201,32 @@ def _listed(some: Any) -> list[Any]:
     return list(some) if isinstance(some, Iterable) and getattr(some, "ndim", 1) > 0 else [some]
 
 
-def _points(plans: Any, grid: Any) -> tuple[list[Callable[[], Any]], list[dict[str, Any]], tuple[int, ...]]:
+def _points(plans: Any, grid: Any) -> tuple[list[Callable[[], Any]], list[dict[str, Any]],
+                                            tuple[int, ...]]:
     """How to make each plan, its point, and the shape of it all."""
     if not callable(plans):
         given = _listed(plans)
         if not isinstance(plans, Iterable) or not all(isinstance(plan, Plan) for plan in given):
-            raise TypeError(f"plans must be a factory f(**point) -> Plan or an iterable of plans, got {checks.short(plans)}")
+            raise TypeError("plans must be a factory f(**point) -> Plan or an iterable of plans, "
+                            f"got {checks.short(plans)}")
         if grid is not None:
-            raise TypeError(f"grid must be left out where plans are given, got {checks.short(grid)}")
+            raise TypeError("grid must be left out where plans are given, got "
+                            f"{checks.short(grid)}")
         return [lambda plan=plan: plan for plan in given], [{} for _ in given], (len(given),)  # type: ignore[misc]
     if isinstance(grid, Mapping):
         for name, values in grid.items():
             listable = hasattr(values, "__iter__") and getattr(values, "ndim", 1) > 0
             if isinstance(values, str | bytes | Mapping) or not listable:
-                raise TypeError(f"grid must map each name to a sequence of values, got {checks.short(values)} for {name!r}")
+                raise TypeError("grid must map each name to a sequence of values, got "
+                                f"{checks.short(values)} for {name!r}")
         axes = [list(values) for values in grid.values()]
         points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*axes)]
         shape = tuple(len(axis) for axis in axes)
     else:
         listed = _listed(grid)
         if not all(isinstance(point, Mapping) for point in listed):
-            raise TypeError("grid must be a mapping of names to sequences, or an iterable of mappings, where plans is a "
-                            f"factory, got {checks.short(grid)}")
+            raise TypeError("grid must be a mapping of names to sequences, or an iterable of "
+                            f"mappings, where plans is a factory, got {checks.short(grid)}")
         points = [dict(point) for point in listed]
         shape = (len(points),)
     return [lambda point=point: plans(**point) for point in points], points, shape  # type: ignore[misc]
@@ -217,7 +243,8 @@ def _made(makers: list[Callable[[], Any]]) -> tuple[list[Plan | None], dict[int,
             if not isinstance(plan, Plan):
                 raise TypeError(f"plans must return a Plan, got {checks.short(plan)}")
             if seen.setdefault(id(plan), i) != i:
-                raise ValueError(f"plans must be another Plan for each run, got that of run {seen[id(plan)]} again")
+                raise ValueError("plans must be another Plan for each run, got that of run "
+                                 f"{seen[id(plan)]} again")
             made[i] = plan
         except Exception as error:
             failures[i] = error
@@ -225,14 +252,17 @@ def _made(makers: list[Callable[[], Any]]) -> tuple[list[Plan | None], dict[int,
 
 
 def _tasks(made: list[Plan | None], steps: int, record: Any, until: float | None) -> list[_Task]:
-    """Plans that share a vector in groups of eight, all others alone; in order of their first member."""
+    """Plans that share a vector in groups of eight, all others alone; in order of their first
+    member.
+    """
     rows: dict[int, np.ndarray] = {}
     groups: dict[Hashable, list[int]] = {}
     for i, plan in enumerate(made):
         if plan is not None:
             if plan.t not in rows:
                 entries = len(made) * (plan.problem.start.size + 1)
-                rows[plan.t] = planned(record, plan.t, checks.whole("steps", plan.t + steps), entries)
+                rows[plan.t] = planned(record, plan.t, checks.whole("steps", plan.t + steps),
+                                       entries)
             single = until is not None or plan._running or plan.status in (*FATAL, Status.STALLED)
             shared = None if single else lanes.common(plan)
             groups.setdefault(i if shared is None else shared, []).append(i)
@@ -240,17 +270,23 @@ def _tasks(made: list[Plan | None], steps: int, record: Any, until: float | None
     for shared, members in groups.items():
         for some in (members[j:j + lanes.WIDTH] for j in range(0, len(members), lanes.WIDTH)):
             plans = [plan for plan in (made[i] for i in some) if plan is not None]
-            tasks.append(_Task(some, plans, rows[plans[0].t], plans[0].t + steps, not isinstance(shared, int)))
+            tasks.append(_Task(some, plans, rows[plans[0].t], plans[0].t + steps,
+                               not isinstance(shared, int)))
     return tasks
 
 
-def _work(task: _Task, until: float | None, halt: list[bool]) -> list[tuple[Plan, Exception | None]]:
-    """Run the plans of a task, in whatever thread or process; returns them where they stand, with what was raised."""
-    with np.errstate(all="ignore"):                       # a run says for itself where its numbers cease to be finite
+def _work(task: _Task, until: float | None,
+          halt: list[bool]) -> list[tuple[Plan, Exception | None]]:
+    """Run the plans of a task, in whatever thread or process; returns them where they stand, with
+    what was raised.
+    """
+    # a run says for itself where its numbers cease to be finite
+    with np.errstate(all="ignore"):
         if not task.together:
             return [(plan, _alone(plan, task, until, halt)) for plan in task.plans]
         ends = lanes.run(task.plans, task.rows, task.stop, halt)
-        return [(plan, _ended(plan, task, *end, halt)) for plan, end in zip(task.plans, ends, strict=True)]
+        return [(plan, _ended(plan, task, *end, halt)) for plan,
+                end in zip(task.plans, ends, strict=True)]
 
 
 def _alone(plan: Plan, task: _Task, until: float | None, halt: list[bool]) -> Exception | None:
@@ -264,7 +300,8 @@ def _alone(plan: Plan, task: _Task, until: float | None, halt: list[bool]) -> Ex
     return None
 
 
-def _ended(plan: Plan, task: _Task, records: Records, end: int, halt: list[bool]) -> Exception | None:
+def _ended(plan: Plan, task: _Task, records: Records, end: int,
+           halt: list[bool]) -> Exception | None:
     """After its time in a lane: go on in the ordinary loop if need be, and keep the trace."""
     try:
         plan.status = Status(max(end, 0))

@@ -1,7 +1,9 @@
-"""Who finds maximum margins: least squares, linear and cone programs for candidates, exact algebra on support vectors.
+"""Who finds maximum margins: least squares, linear and cone programs for candidates, exact algebra
+on support vectors.
 
-All speak of min ‖w‖ subject to Zw ≥ 1, whose solution has the direction of the maximum margin and λ among its multipliers.
-Nothing here is a proof: `fastbias.solvers.margins` makes that, from (w, λ) alone. A solver that fails returns None.
+All speak of min ‖w‖ subject to Zw ≥ 1, whose solution has the direction of the maximum margin and λ
+among its multipliers. Nothing here is a proof: `fastbias.solvers.margins` makes that, from (w, λ)
+alone. A solver that fails returns None.
 """
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
 from fastbias.pieces.potentials.base import independent_rows
 
-__all__ = ["Pair", "candidates", "largest_least", "minimiser", "nearest_point", "polished", "solve_tightly", "units"]
+__all__ = ["Pair", "candidates", "largest_least", "minimiser", "nearest_point", "polished",
+           "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -28,7 +31,8 @@ TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e
 def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
     """Min ‖w‖₂ subject to Zw ≥ h, up to length, and its multipliers, by non-negative least squares.
 
-    With h = 1 and rows of length one w is the point of their hull that is nearest to 0. (Lawson, Hanson 1974, ch. 23.)
+    With h = 1 and rows of length one w is the point of their hull that is nearest to 0. (Lawson,
+    Hanson 1974, ch. 23.)
     """
     try:
         mu = foreign.ask("the nearest point of a hull", "scipy.optimize.nnls", np.vstack([Z.T, h]),
@@ -40,9 +44,11 @@ def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
 
 
 def largest_least(Z: np.ndarray) -> Iterator[Pair]:
-    """The largest least margin over the cube, and its multipliers, by linear programming; then better ones.
+    """The largest least margin over the cube, and its multipliers, by linear programming; then
+    better ones.
 
-    Their corrections, times so much, solve programs of what the margins are then, which tolerances spoil the less.
+    Their corrections, times so much, solve programs of what the margins are then, which tolerances
+    spoil the less.
     """
     N, d = Z.shape
     w, wide = np.zeros(d, np.longdouble), Z.astype(np.longdouble)
@@ -56,16 +62,20 @@ def largest_least(Z: np.ndarray) -> Iterator[Pair]:
 
 
 def units(Z: np.ndarray, margin: float) -> np.ndarray:
-    """Units s (d,) for the coordinates of w, ‖w‖ about one: what it takes to be felt in the margin, at most one."""
+    """Units s (d,) for the coordinates of w, ‖w‖ about one: what it takes to be felt in the margin,
+    at most one.
+    """
     columns = np.abs(Z).max(axis=0)
     return np.minimum(1.0, margin / np.where(columns > 0, columns, margin))
 
 
 def candidates(Z: np.ndarray, norm: Norm, margin: float) -> Iterator[Pair]:
-    """Solutions as good as the solvers that know the norm can make them, in units that a margin of about this size suits.
+    """Solutions as good as the solvers that know the norm can make them, in units that a margin of
+    about this size suits.
 
-    The solvers' tolerances are absolute, so w is sought in `units` and Zw in units of the margin, which suits features that
-    lie far apart; then in their own units, which suits margins that are small by cancellation.
+    The solvers' tolerances are absolute, so w is sought in `units` and Zw in units of the margin,
+    which suits features that lie far apart; then in their own units, which suits margins that are
+    small by cancellation.
     """
     found: Iterator[Pair | None]
     if norm.matrix is not None:
@@ -85,10 +95,15 @@ def _scales(Z: np.ndarray, margin: float) -> list[tuple[np.ndarray, float]]:
     return [(units(Z, margin), margin), (ones, 1.0), (ones, margin)]
 
 
-def _conic(Z: np.ndarray, norm: Norm, scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
-    """By the norm's convex face, and by its proximal map where it has one: first where features are of one size."""
-    cone: Iterator[Pair | None] = (_convex(Z, norm, *scale) for scale in scales if norm.convex is not None)
-    if norm.power is not None and not 1.01 < norm.power < 100:                # a polytope, or nearly
+def _conic(Z: np.ndarray, norm: Norm, scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair
+                                                                                          | None]:
+    """By the norm's convex face, and by its proximal map where it has one: first where features are
+    of one size.
+    """
+    cone: Iterator[Pair | None] = (_convex(Z, norm, *scale) for scale in scales
+                                   if norm.convex is not None)
+    # a polytope, or nearly
+    if norm.power is not None and not 1.01 < norm.power < 100:
         ball = "cube" if norm.power > 2 else "cross-polytope"
         cone = chain((_polytope(Z, ball, *scale) for scale in scales), cone)
     if norm.shrink is None:
@@ -105,16 +120,19 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, margin: float) -> Pair | None:
         rows = half.solve(Z.T).T
         lengths = row_lengths(rows)
         found = nearest_point(rows / lengths[:, None], margin / lengths)
-        return None if found is None else (half.solve(found[0], transposed=True), found[1] / lengths)
+        return None if found is None else (half.solve(found[0], transposed=True),
+                                           found[1] / lengths)
     return None
 
 
 def minimiser(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
-    """A minimiser of c·x subject to Ax ≤ b, and the multipliers of Ax ≤ b, by the simplex method."""
+    """A minimiser of c·x subject to Ax ≤ b, and the multipliers of Ax ≤ b, by the simplex
+    method.
+    """
     for options in (TIGHT, {}):
         try:
-            answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b, bounds=bounds,
-                                 method="highs-ds", options=options)
+            answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b,
+                                 bounds=bounds, method="highs-ds", options=options)
         except foreign.Unsolved:
             return None
         if answer.status == 0:
@@ -123,15 +141,19 @@ def minimiser(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
 
 
 def _polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | None:
-    """The same by linear programming, for u = w/s: over the cube the largest least margin, of the same direction."""
+    """The same by linear programming, for u = w/s: over the cube the largest least margin, of the
+    same direction.
+    """
     (N, d), rows = Z.shape, Z * (s / margin)
-    s = s / s.max()                                           # prices of size one, which the solver's tolerance suits
+    # prices of size one, which the solver's tolerance suits
+    s = s / s.max()
     if ball == "cross-polytope":
         found = minimiser(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
         return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
-    walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]         # the cube as bounds: as rows, HiGHS may go round for ever
-    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-rows, np.ones((N, 1))]), np.zeros(N),
-                     [*walls, (None, None)])
+    # the cube as bounds: as rows, HiGHS may go round for ever
+    walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]
+    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-rows, np.ones((N, 1))]),
+                      np.zeros(N), [*walls, (None, None)])
     return None if found is None else (found[0][:d] * s, found[1])
 
 
@@ -147,15 +169,20 @@ def _convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | N
     return None
 
 
-def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm], margin: float) -> Iterator[Pair | None]:
-    """The same for matrices (M, m, n), within the span of their columns and of their rows, where a maximiser lies."""
+def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm], margin: float) -> Iterator[Pair
+                                                                                            | None]:
+    """The same for matrices (M, m, n), within the span of their columns and of their rows, where a
+    maximiser lies.
+    """
     M, m, n = Z.shape
     columns = _basis(Z.transpose(1, 0, 2).reshape(m, -1))
     rows = _basis(Z.transpose(2, 0, 1).reshape(n, -1))
-    small = columns.T @ Z @ rows                              # the units of a smaller matrix are its own
+    # the units of a smaller matrix are its own
+    small = columns.T @ Z @ rows
     flat = small.reshape(M, -1)
     for found in _conic(flat, resized(*small.shape[1:]), _scales(flat, margin)):
-        yield None if found is None else ((columns @ found[0].reshape(small.shape[1:]) @ rows.T).ravel(), found[1])
+        yield None if found is None else ((columns @ found[0].reshape(small.shape[1:])
+                                           @ rows.T).ravel(), found[1])
 
 
 def _basis(A: np.ndarray) -> np.ndarray:
@@ -166,27 +193,35 @@ def _basis(A: np.ndarray) -> np.ndarray:
 
 
 def solve_tightly(program: Any) -> bool:
-    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer; its accuracy is to be seen.
+    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer; its
+    accuracy is to be seen.
 
-    Afresh each time: a warm start would keep the scaling that suited the first values of the parameters.
+    Afresh each time: a warm start would keep the scaling that suited the first values of the
+    parameters.
     """
     cp: Any = foreign.library("cvxpy")
     for tolerance in (1e-12, 1e-10, 1e-8):
         with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
-            program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
+            program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance,
+                          tol_gap_rel=tolerance, tol_feas=tolerance)
             if program.status in ("optimal", "optimal_inaccurate") and all(
-                    v.value is not None and np.isfinite(v.value).all() for v in program.variables()):
+                    v.value is not None and np.isfinite(v.value).all()
+            for v in program.variables()):
                 return True
     return False
 
 
-# --- exact on the support vectors ---------------------------------------------------------------------------------------
+# --- exact on the support vectors
+# ---------------------------------------------------------------------------------------
 
-def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray, exchanges: int) -> Iterator[Pair]:
-    """Better solutions, one after the other: the exact ones if the support vectors were those that (w, λ) suggest.
+def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray,
+             exchanges: int) -> Iterator[Pair]:
+    """Better solutions, one after the other: the exact ones if the support vectors were those that
+    (w, λ) suggest.
 
-    Where the norm has a smooth power, so many wrong support vectors are exchanged: one of negative λ leaves, or the one most
-    violated enters (the dual active-set method of Goldfarb and Idnani, 1983, with every step solved afresh).
+    Where the norm has a smooth power, so many wrong support vectors are exchanged: one of negative
+    λ leaves, or the one most violated enters (the dual active-set method of Goldfarb and Idnani,
+    1983, with every step solved afresh).
     """
     smooth = norm.matrix is not None or norm.power is not None
     seen: set[bytes] = set()
@@ -232,7 +267,9 @@ def _supports(Z: np.ndarray, w: np.ndarray, lam: np.ndarray) -> Iterator[np.ndar
 
 
 def _exact(S: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
-    """The solutions if the rows of S are exactly the support vectors: argmin ‖w‖ with Sw = 1, and its multipliers."""
+    """The solutions if the rows of S are exactly the support vectors: argmin ‖w‖ with Sw = 1, and
+    its multipliers.
+    """
     k, d = S.shape
     if norm.matrix is not None:
         D = norm.matrix(d)
@@ -241,7 +278,8 @@ def _exact(S: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterato
     elif norm.power is not None:
         p = norm.power
         psi = potentials.squared_lp(p) if p <= 2 else potentials.power(p)
-        v, mu = w, lam                                        # where the projection fails, these are the start
+        # where the projection fails, these are the start
+        v, mu = w, lam
         with suppress(ValueError, ArithmeticError, np.linalg.LinAlgError):
             projected = psi.project(S, np.ones(k), np.zeros(d))
             if np.abs(S @ projected[0] - 1.0).max() < 1e-3:
@@ -295,18 +333,23 @@ class _Half:
         return np.asarray(self.D * x if self.D.ndim == 1 else self.D.astype(x.dtype) @ x)
 
 
-def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[np.ndarray], np.ndarray],
+def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray,
+             gradient: Callable[[np.ndarray], np.ndarray],
              hessian: Callable[[np.ndarray], _Half]) -> Iterator[Pair]:
-    """Newton's method on ∇f(w) = Sᵀλ, Sw = 1, residuals in extended precision, rows that depend on others left out.
+    """Newton's method on ∇f(w) = Sᵀλ, Sw = 1, residuals in extended precision, rows that depend on
+    others left out.
 
-    For quadratic f that is iterative refinement of a least-squares problem with its multipliers (Björck 1967).
+    For quadratic f that is iterative refinement of a least-squares problem with its multipliers
+    (Björck 1967).
     """
     linalg: Any = foreign.library("scipy.linalg")
     lengths = row_lengths(S)
     columns = np.abs(S).max(axis=0)
     even = S / np.where(columns > 0, columns, 1.0)
     rows = independent_rows(even / np.linalg.norm(even, axis=1)[:, None])
-    A, b = (S[rows] / lengths[rows, None]).astype(np.longdouble), (1.0 / lengths[rows]).astype(np.longdouble)
+    A, b = (S[rows] / lengths[rows, None]).astype(np.longdouble), (1.0
+                                                                   / lengths[rows]).astype(
+                                                                       np.longdouble)
     if len(rows) > S.shape[1]:
         return
     half, w, mu = None, w.astype(np.longdouble), (lam * lengths)[rows].astype(np.longdouble)
@@ -316,10 +359,11 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
             new = hessian(np.asarray(w, float))
             if half is None or not np.array_equal(half.D, new.D):
                 half = new
-                Q, T, order = linalg.qr(half.solve(np.asarray(A.T, float)), mode="economic", pivoting=True,
-                                        check_finite=False)
+                Q, T, order = linalg.qr(half.solve(np.asarray(A.T, float)), mode="economic",
+                                        pivoting=True, check_finite=False)
             f, g = half.solve(np.asarray(f, float)), np.asarray(g, float)
-            if not (np.isfinite(T).all() and np.isfinite(f).all() and np.isfinite(g).all() and np.diag(T).all()):
+            if not (np.isfinite(T).all() and np.isfinite(f).all() and np.isfinite(g).all()
+                    and np.diag(T).all()):
                 return
             z, inside = linalg.solve_triangular(T, g[order], trans="T"), Q.T @ f
             w = w + half.solve(f + Q @ (z - inside), transposed=True)
@@ -333,7 +377,9 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
 
 
 def _equations(A: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve Ax = b, or its least squares: rows and columns of size one, refined with residuals in extended precision."""
+    """Solve Ax = b, or its least squares: rows and columns of size one, refined with residuals in
+    extended precision.
+    """
     rows = _power(np.abs(A).max(axis=1, initial=0.0))
     columns = _power(np.abs(A / rows[:, None]).max(axis=0, initial=0.0))
     scaled = A / rows[:, None] / columns

@@ -26,8 +26,9 @@ __all__ = ["minimum_norm", "of_size_one"]
 def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     """Solve argmin ‖w‖ subject to Xw = y, with its certificate.
 
-    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their proximal map where they have
-    one (50 × 50 matrices with 750 known entries: ten seconds on one core), else by their convex face.
+    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their
+    proximal map where they have one (50 × 50 matrices with 750 known entries: ten seconds on one
+    core), else by their convex face.
 
     Parameters
     ----------
@@ -39,10 +40,11 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     Returns
     -------
     Limit
-        ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every solution's norm from below;
-        ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the relative residual of Xw = y; ``certified``: it is at most
-        1e-10 (1e-8 in norms with no more than a convex face: spectral). A minimiser need not be the only one where the norm
-        is not strictly convex.
+        ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every
+        solution's norm from below; ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the
+        relative residual of Xw = y; ``certified``: it is at most 1e-10 (1e-8 in norms with no more
+        than a convex face: spectral). A minimiser need not be the only one where the norm is not
+        strictly convex.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     norm.fits(shape)
     demand("norm", norm)
     down, up = (int(np.floor(np.log2(np.abs(x).max()))) if x.any() else 0 for x in (X, y))
-    rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)        # of size one, exactly: solvers square what they get
+    # of size one, exactly: solvers square what they get
+    rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)
     reachable(rows, goal)
     enough = CONIC if norm.matrix is norm.ball is norm.power is norm.shrink is None else CERTIFIED
     best, told = (np.inf, np.empty(0), np.empty(0)), ""
@@ -88,7 +91,8 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
         raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
     size = _dual(X, norm, nu)
     rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + 1e-9 else None, f"{size:.16g}"),)
-    return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows, gap <= enough, gap, nu)
+    return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows,
+                 gap <= enough, gap, nu)
 
 
 _Solver = Callable[[np.ndarray, np.ndarray, Norm], tuple[np.ndarray, np.ndarray]]
@@ -100,8 +104,10 @@ def _solvers(norm: Norm) -> list[_Solver]:
         return [_projected]
     if norm.ball is not None:
         return [partial(_linear_program, ball=norm.ball)]
-    if norm.power is not None:                               # far out the nearest polytope is better than nothing
-        return [_projected, partial(_linear_program, ball="cube" if norm.power > 2 else "cross-polytope")]
+    # far out the nearest polytope is better than nothing
+    if norm.power is not None:
+        return [_projected,
+                partial(_linear_program, ball="cube" if norm.power > 2 else "cross-polytope")]
     return [_gauge_program]
 
 
@@ -109,7 +115,8 @@ def _projected(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np
     """The argmin ‖w‖ as the projection of 0 in the norm's square, or in a power of it."""
     d = X.shape[1]
     if norm.matrix is not None:
-        psi = potentials.euclidean if norm.matrix is np.eye else potentials.quadratic(norm.matrix(d))
+        psi = (potentials.euclidean if norm.matrix is np.eye
+               else potentials.quadratic(norm.matrix(d)))
     else:
         assert norm.power is not None
         psi = potentials.squared_lp(norm.power) if norm.power <= 2 else potentials.power(norm.power)
@@ -124,8 +131,11 @@ def _dual(X: np.ndarray, norm: Norm, nu: np.ndarray) -> float:
     return float(norm.dual(pull)) if np.isfinite(pull).all() else float("nan")
 
 
-def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray, nu: np.ndarray) -> tuple[float, np.ndarray]:
-    """The larger of the two relative residuals that w and a multiple of ν leave, and that multiple: ‖Xᵀν‖⋆ = 1."""
+def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray,
+            nu: np.ndarray) -> tuple[float, np.ndarray]:
+    """The larger of the two relative residuals that w and a multiple of ν leave, and that multiple:
+    ‖Xᵀν‖⋆ = 1.
+    """
     if not np.isfinite(w).all():
         return float("inf"), nu
     size, dual = norm(w), _dual(X, norm, nu)
@@ -135,8 +145,10 @@ def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray, nu: np.ndar
         return worst(ratio(abs(size - float(terms.sum())), size), feasibility(X, y, w)), nu
 
 
-def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm, ball: str) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); returns w and the multipliers of Xw = y.
+def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm,
+                    ball: str) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); returns w and the multipliers of Xw
+    = y.
 
     The solver's tolerances are absolute, so rows and right-hand side are brought to size one first.
     """
@@ -148,11 +160,12 @@ def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm, ball: str) -> tupl
         y = y / unit
     N, d = X.shape
     if ball == "cross-polytope":
-        answer = foreign.ask(what, solver, np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None),
-                             method="highs-ds")
+        answer = foreign.ask(what, solver, np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y,
+                             bounds=(0, None), method="highs-ds")
     else:
         eye, ones = np.eye(d), np.ones((d, 1))
-        answer = foreign.ask(what, solver, np.append(np.zeros(d), 1.0), A_ub=np.block([[eye, -ones], [-eye, -ones]]),
+        answer = foreign.ask(what, solver, np.append(np.zeros(d), 1.0),
+                             A_ub=np.block([[eye, -ones], [-eye, -ones]]),
                              b_ub=np.zeros(2 * d), A_eq=np.hstack([X, np.zeros((N, 1))]), b_eq=y,
                              bounds=[(None, None)] * d + [(0, None)], method="highs-ds")
     if answer.x is None or answer.status != 0:
@@ -167,9 +180,12 @@ def _gauge_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray
     if norm.shrink is None:
         return _convex_program(X, y, norm)
     lengths = row_lengths(X)
-    rows, goal, best = X / lengths[:, None], y / lengths, (np.inf, np.zeros(X.shape[1]), np.zeros(y.size))
-    inverse = foreign.ask("the minimum norm", "numpy.linalg.pinv", rows @ rows.T, rcond=1e-12, hermitian=True)
-    attempts = (lambda: least(X, y, norm.shrink), lambda: [_convex_program(X, y, norm)] if norm.convex else [])
+    rows, goal, best = X / lengths[:, None], y / lengths, (np.inf, np.zeros(X.shape[1]),
+                                                           np.zeros(y.size))
+    inverse = foreign.ask("the minimum norm", "numpy.linalg.pinv", rows @ rows.T, rcond=1e-12,
+                          hermitian=True)
+    attempts = (lambda: least(X, y, norm.shrink), lambda: [_convex_program(X, y, norm)]
+                if norm.convex else [])
     for attempt in attempts:
         for w, nu in attempt():
             with np.errstate(all="ignore"):
@@ -199,7 +215,9 @@ def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarra
 
 
 def of_size_one(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """X and y brought to size one, and what w there must be multiplied by; ValueError where that is beyond float64."""
+    """X and y brought to size one, and what w there must be multiplied by; ValueError where that is
+    beyond float64.
+    """
     largest = float(np.abs(X).max()) or 1.0
     rows = X / largest
     spread, height = float(np.linalg.norm(rows, 2)) or 1.0, length(y) or 1.0

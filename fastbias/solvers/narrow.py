@@ -1,9 +1,10 @@
-"""Maximum margins that cancellation hides from float64, solved without rounding; only the answer is rounded.
+"""Maximum margins that cancellation hides from float64, solved without rounding; only the answer is
+rounded.
 
-Where samples nearly balance each other, w and λ must be right in more digits than the solvers' tolerances. Here the ℓ∞
-margin is the game of `fastbias.solvers.exact`, and that of a quadratic norm the equations of its support
-vectors in fractions, one
-of them exchanged at a time (the dual active-set method of Goldfarb and Idnani, 1983).
+Where samples nearly balance each other, w and λ must be right in more digits than the solvers'
+tolerances. Here the ℓ∞ margin is the game of `fastbias.solvers.exact`, and that of a quadratic norm
+the equations of its support vectors in fractions, one of them exchanged at a time (the dual
+active-set method of Goldfarb and Idnani, 1983).
 """
 from __future__ import annotations
 
@@ -21,8 +22,10 @@ LARGEST = 40           # systems of equations that are solved without rounding
 Row = list[Fraction]
 
 
-def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Maximisers (d,) and their λ (N,), rounded: none where the norm is no such one, or the problem is too large.
+def solutions(Z: np.ndarray, norm: Norm,
+              lam: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Maximisers (d,) and their λ (N,), rounded: none where the norm is no such one, or the problem
+    is too large.
 
     ``lam`` guesses the support vectors.
     """
@@ -46,7 +49,8 @@ def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[tuple[np.n
 
 
 class _Prices(exact.Basis):
-    """A basis of the dual of min Σ|w| subject to Zw ≥ 1: max Σ λ subject to |Σ λ z| ≤ 1, at first of the 2d slacks alone.
+    """A basis of the dual of min Σ|w| subject to Zw ≥ 1: max Σ λ subject to |Σ λ z| ≤ 1, at first
+    of the 2d slacks alone.
 
     The columns are [z_n; −z_n], ``kinds`` 0, and e_i, ``kinds`` 1; b is of ones.
     """
@@ -68,7 +72,9 @@ class _Prices(exact.Basis):
 
 
 def _least_sum(rows: exact.Rows, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ℓ1 margin: w and λ, by the simplex method on its dual; the data are separable, so it has an end."""
+    """The ℓ1 margin: w and λ, by the simplex method on its dual; the data are separable, so it has
+    an end.
+    """
     basis, active, stays = _Prices(rows), dict.fromkeys(first.tolist()), False
     d = rows.Z.shape[1]
     while True:
@@ -78,11 +84,13 @@ def _least_sum(rows: exact.Rows, first: np.ndarray) -> tuple[np.ndarray, np.ndar
         lacks = {n: basis.det - int(rows.integer(n)[0] @ w) for n in active}
         wanting = [n for n in active if lacks[n] > 0]
         if wanting and not (stays and over is not None):
-            stays = basis.exchange(min(wanting) if stays else max(wanting, key=lacks.__getitem__), 0)
+            stays = basis.exchange(min(wanting) if stays else max(wanting, key=lacks.__getitem__),
+                                   0)
         elif over is not None:
             stays = basis.exchange(over, 1)
         else:
-            joining = [n for n in range(len(rows.Z)) if n not in active and int(rows.integer(n)[0] @ w) < basis.det]
+            joining = [n for n in range(len(rows.Z)) if n not in active
+                       and int(rows.integer(n)[0] @ w) < basis.det]
             if not joining:
                 size = int(max(abs(v) for v in w))
                 return np.array([int(v) / size for v in w]), _spread(basis.weights(), len(rows.Z))
@@ -95,7 +103,8 @@ def _spread(weights: dict[int, Fraction], N: int) -> np.ndarray:
     return lam
 
 
-def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _quadratic(Z: np.ndarray, D: np.ndarray,
+               support: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The least wᵀDw with Zw ≥ 1: D w = Σ λ z and ⟨w, z⟩ = 1 on the support vectors."""
     N, d = Z.shape
     if N * d > 20_000:
@@ -111,7 +120,8 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tup
         found = _solve([[*metric[j], *(-row[j] for row in S), Fraction(0)] for j in range(d)]
                        + [[*row, *[Fraction(0)] * len(S), Fraction(1)] for row in S])
         if found is None:                                      # they depend on each other
-            support = _exchanged(rows, held, lam, support[-1]) if support[:-1] == held else support[:-1]
+            support = (_exchanged(rows, held, lam, support[-1]) if support[:-1] == held
+                       else support[:-1])
             continue
         w, lam, held = found[:d], found[d:], support
         if min(lam) < 0:
@@ -128,11 +138,15 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tup
 
 
 def _exchanged(rows: list[Row], support: list[int], lam: Row, new: int) -> list[int]:
-    """The new row for one of the independent ones that combine to it: the one whose weight that brings to 0 first."""
-    share = _solve([[*(_dot(rows[n], rows[m]) for m in support), _dot(rows[n], rows[new])] for n in support]) or []
+    """The new row for one of the independent ones that combine to it: the one whose weight that
+    brings to 0 first.
+    """
+    share = _solve([[*(_dot(rows[n], rows[m]) for m in support), _dot(rows[n], rows[new])]
+                    for n in support]) or []
     if not support:
         return []
-    ratios = {n: v / a for n, v, a in zip(support, lam, share, strict=True) if a > 0} if share else {}
+    ratios = {n: v / a for n, v, a in zip(support, lam, share, strict=True)
+              if a > 0} if share else {}
     out = min(ratios, key=ratios.__getitem__, default=support[0])
     return [n for n in support if n != out] + [new]
 

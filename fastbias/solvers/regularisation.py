@@ -1,4 +1,6 @@
-"""Explicit regularisation, to hold implicit bias against: the paths ŵ(λ) of §2.4 and ŵ(c) of §3.2."""
+"""Explicit regularisation, to hold implicit bias against: the paths ŵ(λ) of §2.4 and ŵ(c) of
+§3.2.
+"""
 from __future__ import annotations
 
 from contextlib import suppress
@@ -24,7 +26,8 @@ __all__ = ["BallPath", "RegularisationPath", "l1_path", "regularisation_path"]
 
 @dataclass(frozen=True, eq=False)
 class RegularisationPath:
-    """The solutions ŵ(λ) of min L(w) + λ‖w‖₁ at chosen λ, with how well each satisfies its optimality conditions.
+    """The solutions ŵ(λ) of min L(w) + λ‖w‖₁ at chosen λ, with how well each satisfies its
+    optimality conditions.
 
     Parameters
     ----------
@@ -33,7 +36,8 @@ class RegularisationPath:
     w : (K, d)
         Solutions.
     residuals : (K,)
-        The largest violation of |∂L/∂w_j| ≤ λ, and = −λ sign(w_j) where w_j ≠ 0, relative to λ_max = ‖∇L(0)‖_∞.
+        The largest violation of |∂L/∂w_j| ≤ λ, and = −λ sign(w_j) where w_j ≠ 0, relative to λ_max
+        = ‖∇L(0)‖_∞.
     """
 
     lambdas: np.ndarray
@@ -42,13 +46,16 @@ class RegularisationPath:
 
     @property
     def monotone(self) -> bool:
-        """Whether no |w_j| falls as λ falls (as far as the chosen λ show): then stagewise selection is this path."""
+        """Whether no |w_j| falls as λ falls (as far as the chosen λ show): then stagewise selection
+        is this path.
+        """
         sizes = np.abs(self.w)
         return bool((np.diff(sizes, axis=0) >= -1e-9 * sizes.max()).all())
 
 
 def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
-    """The ℓ1 regularisation path of the squared loss: ŵ(λ) = argmin ‖Xw − y‖₂² + λ‖w‖₁, at chosen λ.
+    """The ℓ1 regularisation path of the squared loss: ŵ(λ) = argmin ‖Xw − y‖₂² + λ‖w‖₁, at chosen
+    λ.
 
     A convex program finds the support and signs; the solution on them is then exact linear algebra.
 
@@ -56,7 +63,8 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
     ----------
     X : (N, d), y : (N,)
     lambdas : int or (K,) array > 0, default 50
-        How many λ, spaced logarithmically from λ_max = 2‖Xᵀy‖_∞ (where ŵ leaves 0) to 1e-4 λ_max, or the λ themselves.
+        How many λ, spaced logarithmically from λ_max = 2‖Xᵀy‖_∞ (where ŵ leaves 0) to 1e-4 λ_max,
+        or the λ themselves.
 
     Returns
     -------
@@ -69,12 +77,13 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
 
     References
     ----------
-    Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4. (scikit-learn's objective
-    is ‖Xw − y‖²/2N + α‖w‖₁, so λ = 2Nα.)
+    Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4.
+    (scikit-learn's objective is ‖Xw − y‖²/2N + α‖w‖₁, so λ = 2Nα.)
     """
     X = checks.array("X", X, "an (N, d)", dims=2)
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    rows, goal, scale = of_size_one(X, y)                          # X and y of size one: w and λ are in other units there
+    # X and y of size one: w and λ are in other units there
+    rows, goal, scale = of_size_one(X, y)
     largest, unit = np.abs(X).max() or 1.0, np.abs(y).max() or 1.0
     with np.errstate(all="ignore"):
         top = 2.0 * float(np.abs((X / largest).T @ (y / unit)).max()) * largest * unit
@@ -90,8 +99,9 @@ def l1_path(X: Any, y: Any, lambdas: Any = 50) -> RegularisationPath:
     if not top > 0:
         return RegularisationPath(grid, np.zeros((grid.size, X.shape[1])), np.zeros(grid.size))
     if grid[-1] < 1e-14 * top:
-        raise ValueError(f"lambdas must be at least 1e-14 of λ_max = {top:.6g}, where rounding hides what they say, got "
-                         f"{grid[-1]:.3g}; the end of the path is fb.minimum_norm(X, y, 'l1')")
+        raise ValueError(f"lambdas must be at least 1e-14 of λ_max = {top:.6g}, where rounding "
+                         f"hides what they say, got {grid[-1]:.3g}; the end of the path is "
+                         "fb.minimum_norm(X, y, 'l1')")
     highest = 2.0 * float(np.abs(rows.T @ goal).max())
     solve = _Lasso(rows, goal)
     found = [solve(highest * min(float(value) / top, 1.0)) for value in grid]
@@ -106,7 +116,8 @@ class _Lasso:
         cp = self.cp = foreign.library("cvxpy")
         self.X, self.y, self.rough = X, y, np.zeros(X.shape[1])
         self.w, self.weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)
-        self.program = cp.Problem(cp.Minimize(cp.sum_squares(X @ self.w - y) + self.weight * cp.norm1(self.w)))
+        self.program = cp.Problem(cp.Minimize(cp.sum_squares(X @ self.w - y) + self.weight
+                                              * cp.norm1(self.w)))
 
     def __call__(self, weight: float) -> tuple[np.ndarray, float]:
         """W and its violation; where the solver fails, from the w of the λ before."""
@@ -117,7 +128,8 @@ class _Lasso:
                 self.rough = np.asarray(self.w.value)
         w = _polish(self.X, self.y, weight, self.rough)
         left = _violation(self.X, self.y, weight, w)
-        if left > 1e-12 * weight and self.end is not None:    # solvers cannot see a λ this small: its end can
+        # solvers cannot see a λ this small: its end can
+        if left > 1e-12 * weight and self.end is not None:
             other = _polish(self.X, self.y, weight, self.end)
             if _violation(self.X, self.y, weight, other) < left:
                 w, left = other, _violation(self.X, self.y, weight, other)
@@ -138,7 +150,9 @@ def _violation(X: np.ndarray, y: np.ndarray, weight: float, w: np.ndarray) -> fl
 
 
 def _polish(X: np.ndarray, y: np.ndarray, weight: float, rough: np.ndarray) -> np.ndarray:
-    """Solve exactly on a support that the rough solution suggests; keep the best of a few, the rough one included."""
+    """Solve exactly on a support that the rough solution suggests; keep the best of a few, the
+    rough one included.
+    """
     best = min(np.zeros(rough.size), rough, key=lambda w: _violation(X, y, weight, w))
     for cut in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7):
         active = np.abs(rough) > cut * max(float(np.abs(rough).max()), 1e-300)
@@ -165,7 +179,8 @@ class BallPath:
     log_loss : (K,)
         log L(ŵ(c)).
     residuals : (K,)
-        (L(ŵ) − min L)/L(ŵ) is at most this for a convex loss: c ‖∇L‖⋆ + ⟨∇L, ŵ⟩ over L, the Frank–Wolfe gap.
+        (L(ŵ) − min L)/L(ŵ) is at most this for a convex loss: c ‖∇L‖⋆ + ⟨∇L, ŵ⟩ over L, the
+        Frank–Wolfe gap.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     """
@@ -177,13 +192,15 @@ class BallPath:
     classes: np.ndarray | None = None
 
 
-def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: Any = "exponential") -> BallPath:
+def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2,
+                        loss: Any = "exponential") -> BallPath:
     """The regularisation path of §3.2: ŵ(c) = argmin L(w) subject to ‖w‖ ≤ c, at chosen radii.
 
-    On separable data ŵ(c)/c tends to the maximum margin in that norm as c → ∞ (Rosset, Zhu, Hastie 2004), the direction
-    that steepest descent in the norm goes to (Theorem 5), though the two paths differ on the way. Newton's method on log L
-    over the ball, by the norm's convex face; loss and gradient in the log domain, so c may be large. Where a step fails the
-    best point stays, and its residual tells. A loss with a finite root is 0 once a ball holds a solution of Xw = y.
+    On separable data ŵ(c)/c tends to the maximum margin in that norm as c → ∞ (Rosset, Zhu, Hastie
+    2004), the direction that steepest descent in the norm goes to (Theorem 5), though the two paths
+    differ on the way. Newton's method on log L over the ball, by the norm's convex face; loss and
+    gradient in the log domain, so c may be large. Where a step fails the best point stays, and its
+    residual tells. A loss with a finite root is 0 once a ball holds a solution of Xw = y.
 
     Parameters
     ----------
@@ -217,16 +234,20 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
     if norm.convex is None:
         raise ValueError(f"norm must have a convex face for its regularisation path, got {norm!r}")
     grid = np.sort(checks.steps("radii", radii, above=0))
-    newton, direction, root = _Newton(data, norm), _direction(data, norm), _interpolation(data, norm)
+    newton, direction, root = _Newton(data, norm), _direction(data, norm), _interpolation(data,
+                                                                                          norm)
     w, rows, logs, gaps = np.zeros(data.size), [], [], []
     for c in map(float, grid):
-        if root is not None and norm(root) <= c:             # L = 0 there, to rounding: no logarithm to go by
+        # L = 0 there, to rounding: no logarithm to go by
+        if root is not None and norm(root) <= c:
             w, value, gap = root, _pull(data, root)[0], 0.0
         else:
-            along = w + (c - norm(w)) * direction            # far out the path is a line: w moves along the maximum margin
+            # far out the path is a line: w moves along the maximum margin
+            along = w + (c - norm(w)) * direction
             starts = [w, *(v * (c / norm(v)) for v in (w, direction, along) if norm(v) > 0)]
             found = []
-            for start in sorted(starts, key=lambda v: _pull(data, v)[0]):          # the nearest; others where it stalls
+            # the nearest; others where it stalls
+            for start in sorted(starts, key=lambda v: _pull(data, v)[0]):
                 found.append(newton.minimum(start, c))
                 if found[-1][2] <= 1e-8:
                     break
@@ -238,7 +259,9 @@ def regularisation_path(X: Any, y: Any, radii: Any, norm: Any = norms.l2, loss: 
 
 
 def _direction(data: Data, norm: Norm) -> np.ndarray:
-    """Where the path of a strictly monotone loss goes on separable data: the maximum margin; 0 for any other."""
+    """Where the path of a strictly monotone loss goes on separable data: the maximum margin; 0 for
+    any other.
+    """
     if data.loss.kind == "monotone":
         with suppress(ArithmeticError):                      # too near to call
             told = separate(data.Z)
@@ -248,7 +271,9 @@ def _direction(data: Data, norm: Norm) -> np.ndarray:
 
 
 def _interpolation(data: Data, norm: Norm) -> np.ndarray | None:
-    """The w of least norm with Xw = y, where L = 0 for a loss with a finite root; None where there is none."""
+    """The w of least norm with Xw = y, where L = 0 for a loss with a finite root; None where there
+    is none.
+    """
     if data.loss.kind != "monotone" and data.outputs == 1:
         with suppress(Unreachable, ArithmeticError):
             return minimum_norm(data.X, data.y, norm).w
@@ -266,11 +291,14 @@ class _Newton:
         self.root, self.pull = cp.Parameter((n, n)), cp.Parameter(n)
         assert norm.convex is not None
         with foreign.guarded(f"the convex program of the path in the {norm.name} norm"):
-            self.model = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(self.root @ self.move) - self.pull @ self.move),
+            self.model = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(self.root @ self.move)
+                                                - self.pull @ self.move),
                                     [norm.convex(cp, self.at + self.unit * self.move) <= 1.0])
 
     def minimum(self, w: np.ndarray, c: float) -> tuple[np.ndarray, float, float]:
-        """The minimiser from a start w, log L there, and its Frank–Wolfe gap; the best point where a solver fails."""
+        """The minimiser from a start w, log L there, and its Frank–Wolfe gap; the best point where
+        a solver fails.
+        """
         value, g = _pull(self.data, w)
         gap = self._gap(w, g, c)
         best = w, value, gap
@@ -280,7 +308,8 @@ class _Newton:
                 new = _shrink(w + size * step, self.norm, c)
                 lower, turned = _pull(self.data, new)
                 left = self._gap(new, turned, c)
-                if lower < value - 1e-4 * size * max(float(g @ step), 0.0) or (    # or where values are rounding
+                # or where values are rounding
+                if lower < value - 1e-4 * size * max(float(g @ step), 0.0) or (
                         lower <= value + 1e-13 * abs(value) and left < 0.5 * gap):
                     break
                 size /= 2
@@ -294,7 +323,9 @@ class _Newton:
         return worst(c * self.norm.dual(g) - g @ w) if np.isfinite(g).all() else np.inf
 
     def _step(self, w: np.ndarray, g: np.ndarray, c: float) -> np.ndarray | None:
-        """The step to the minimum of the quadratic model, in units of its curvature: far out it is much shorter than c."""
+        """The step to the minimum of the quadratic model, in units of its curvature: far out it is
+        much shorter than c.
+        """
         with suppress(foreign.Unsolved), foreign.guarded("a step along the regularisation path"):
             R = _curvature(self.data, w, g)
             size = float(np.linalg.norm(R, 2))
@@ -319,7 +350,9 @@ def _pull(data: Data, w: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _curvature(data: Data, w: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """R with RᵀR = ∇² log L at w, its negative eigenvalues left out; second derivatives of ℓ by differences of slopes."""
+    """R with RᵀR = ∇² log L at w, its negative eigenvalues left out; second derivatives of ℓ by
+    differences of slopes.
+    """
     p, K, N = data.predictions(w), data.outputs, data.X.shape[0]
     value, h = data.loss.log(p, data.y), 1e-5
     H = -np.outer(g, g)

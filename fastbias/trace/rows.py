@@ -13,20 +13,25 @@ __all__ = ["counted", "planned"]
 
 
 def planned(record: Any, begin: int, stop: int, entries: int) -> np.ndarray:
-    """The steps to write down between two steps, both included; rows of so many numbers must fit into memory."""
+    """The steps to write down between two steps, both included; rows of so many numbers must fit
+    into memory.
+    """
     if record is None:
         record = 200
     if isinstance(record, (bool, str, bytes, dict)):
-        raise TypeError(f"record must be a whole number >= 2 or a (K,) array of steps, got {checks.short(record)}")
+        raise TypeError("record must be a whole number >= 2 or a (K,) array of steps, got "
+                        f"{checks.short(record)}")
     if counted(record):
         count = checks.whole("record", record, least=2)
         checks.fits("record", record, min(count, stop - begin + 1), entries)
         inner = log_spaced(begin, stop, count)
     else:
-        wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1, empty=True)
+        wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1,
+                              empty=True)
         if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():
             bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)][0]
-            raise ValueError(f"record must hold whole steps between {begin} and {stop}, got {bad:g}")
+            raise ValueError(f"record must hold whole steps between {begin} and {stop}, got "
+                             f"{bad:g}")
         inner = wanted.astype(np.int64)
     inner = np.unique(inner[(inner > begin) & (inner < stop)])
     return np.concatenate([[begin], inner, [stop] if stop > begin else []]).astype(np.int64)
@@ -39,7 +44,9 @@ def counted(record: Any) -> bool:
 
 @lru_cache(maxsize=64)                                    # the runs of a sweep ask for the same
 def log_spaced(begin: int, stop: int, count: int) -> np.ndarray:
-    """The finest log-spaced steps between two that are at most ``count`` in number, ends included."""
+    """The finest log-spaced steps between two that are at most ``count`` in number, ends
+    included.
+    """
     if stop - begin < count:
         return np.arange(begin, stop + 1)
 
@@ -47,7 +54,8 @@ def log_spaced(begin: int, stop: int, count: int) -> np.ndarray:
         spaced = np.round(np.geomspace(max(begin, 1), max(stop, 1), points)).astype(np.int64)
         return np.unique(np.concatenate([[begin, stop], spaced]))
 
-    fewest, most = 0, 8 * count                               # small steps coincide, so more are asked for than wanted
+    # small steps coincide, so more are asked for than wanted
+    fewest, most = 0, 8 * count
     while most - fewest > 1:
         middle = (fewest + most) // 2
         fewest, most = (middle, most) if steps(middle).size <= count else (fewest, middle)
