@@ -12,7 +12,7 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length, misfits, ratio, row_lengths, worst
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Unreachable, reachable, symmetric
+from fastbias.problem import Unreachable, demand_symmetric, reachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
@@ -72,9 +72,7 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
         if G.shape[1] != X.shape[1]:
             raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
         X, y = np.vstack([X, G]), np.concatenate([y, h])
-    if psi.symmetric and not symmetric(X, psi.symmetric):
-        raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got "
-                         "others: (X + Xᵀ)/2 gives the same predictions")
+    demand_symmetric(X, psi.symmetric)
     w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
     try:
         z0 = psi.to_dual(w0)

@@ -3,21 +3,24 @@ from __future__ import annotations
 
 import numbers
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 
 __all__ = ["counted", "planned"]
 
+ROWS = 200        # enough for a smooth curve over nine decades, little beside any X
 
-def planned(record: Any, begin: int, stop: int, entries: int) -> np.ndarray:
-    """The steps to write down between two steps, both included; rows of so many numbers must fit
-    into memory.
+
+def planned(record: ArrayLike | None, begin: int, stop: int, entries: int) -> np.ndarray:
+    """The steps to write down between two steps, both included.
+
+    ValueError where as many rows of ``entries`` numbers do not fit into memory.
     """
     if record is None:
-        record = 200
+        record = ROWS
     if isinstance(record, (bool, str, bytes, dict)):
         raise TypeError("record must be a whole number >= 2 or a (K,) array of steps, got "
                         f"{checks.short(record)}")
@@ -28,25 +31,23 @@ def planned(record: Any, begin: int, stop: int, entries: int) -> np.ndarray:
     else:
         wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1,
                               empty=True)
-        if (wanted != np.round(wanted)).any() or (wanted < begin).any() or (wanted > stop).any():
-            bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)][0]
+        bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)]
+        if bad.size:
             raise ValueError(f"record must hold whole steps between {begin} and {stop}, got "
-                             f"{bad:g}")
+                             f"{bad[0]:g}")
         inner = wanted.astype(np.int64)
     inner = np.unique(inner[(inner > begin) & (inner < stop)])
     return np.concatenate([[begin], inner, [stop] if stop > begin else []]).astype(np.int64)
 
 
-def counted(record: Any) -> bool:
+def counted(record: object) -> bool:
     """Whether ``record`` says how many rows there are to be, not which."""
     return isinstance(record, numbers.Real) or (isinstance(record, np.ndarray) and record.ndim == 0)
 
 
 @lru_cache(maxsize=64)                                    # the runs of a sweep ask for the same
 def log_spaced(begin: int, stop: int, count: int) -> np.ndarray:
-    """The finest log-spaced steps between two that are at most ``count`` in number, ends
-    included.
-    """
+    """The finest log-spaced steps between two that are at most ``count``, ends included."""
     if stop - begin < count:
         return np.arange(begin, stop + 1)
 
