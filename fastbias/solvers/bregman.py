@@ -1,11 +1,10 @@
-"""Bregman projections, the limits of Section 2, solved to a certificate that is recomputed from (w,
-ν) alone.
-"""
+"""Bregman projections, the limits of Section 2, with certificates recomputed from (w, ν) alone."""
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
@@ -17,9 +16,15 @@ from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
 
+NEARBY = 1e-8         # relative change of w that rounding and ∇ψ's own errors cannot be told from
+SINGULAR = 1e-9       # eigenvalues so small, relative to the largest, may be on the cone's boundary
+INTERIOR = 1e-7       # least eigenvalue of some solution: more than the cone program's own error
+ON, INFEASIBLE = 0.5, 2      # HiGHS: t is 0 or 1 but for rounding; its status for no solution
 
-def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constraint: tuple[Any, Any]
-                       | None = None) -> Limit:
+
+def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
+                       w0: ArrayLike | None = None,
+                       constraint: tuple[ArrayLike, ArrayLike] | None = None) -> Limit:
     """Project w0 on {w : Xw = y} in the geometry of ψ: argmin D_ψ(w, w0), with its certificate.
 
     Newton's method on the dual, max_ν ⟨ν, y⟩ − ψ*(∇ψ(w0) + Xᵀν), in an orthonormal basis of the row
@@ -89,37 +94,64 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
                                "what Newton's method on its dual came to is not finite")
     gap = _residual(X, y, psi, z0, w, nu)
     certified = gap <= CERTIFIED
-    row = Hypothesis("an interior point of the domain satisfies the equations", True if certified
-                     else None, f"residuals at most {gap:.1e}")
-    unseen = _unseen(X, w - psi.lower) if certified and np.isfinite(psi.lower) else np.zeros(w.size,
-                                                                                             bool)
-    if np.isfinite(psi.lower) and (not certified or unseen.any()):
-        free = _interior(X, y, psi)
-        if not free.all() and (not certified or unseen[~free].all()):
-            w, nu, certified = np.full(w.size, psi.lower), np.full(y.size, np.nan), False
-            if free.any():
-                rest = np.ascontiguousarray(X[:, free])
-                w[free] = psi.project(rest, y - psi.lower * X[:, ~free].sum(axis=1), z0[free])[0]
-            gap = feasibility(X, y, w)
-            row = Hypothesis(row.statement, False, f"a linear program: {int((~free).sum())} of "
-                             f"{w.size} coordinates lie on the boundary in every solution, so no "
-                             "finite dual variable exists")
+    told = Hypothesis(INSIDE, True if certified else None, f"residuals at most {gap:.1e}")
+    found = _Found(w, nu, gap, certified, told)
+    if np.isfinite(psi.lower):
+        found = _bounded_below(X, y, psi, z0, found)
     if psi.symmetric:
-        values = np.linalg.eigvalsh(w.reshape(2 * (psi.symmetric,)))
-        if not certified or values[0] <= 1e-9 * values[-1]:
-            lowest = _in_cone(X, y, psi.symmetric)
-            certified = certified and lowest > 1e-7 * float(values[-1])
-            row = Hypothesis(row.statement, True if certified else False if lowest <= 1e-7
-                             else None, "a semidefinite program: the smallest eigenvalue of a "
-                             f"solution can be {lowest:.1e}, not more")
-    return Limit(w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)", (row,),
-                 certified, gap, nu)
+        found = _semidefinite(X, y, psi, found)
+    return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
+                 (found.told,), found.certified, found.gap, found.nu)
+
+
+INSIDE = "an interior point of the domain satisfies the equations"
+
+
+class _Found(NamedTuple):
+    """A projection, as far as it is known."""
+
+    w: np.ndarray
+    nu: np.ndarray
+    gap: float
+    certified: bool
+    told: Hypothesis
+
+
+def _bounded_below(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray,
+                   found: _Found) -> _Found:
+    """The same where w ≥ lower: on the boundary no finite ν exists, whatever Newton came to."""
+    unseen = np.zeros(found.w.size, bool)
+    if found.certified:
+        unseen = _unseen(X, found.w - psi.lower)
+        if not unseen.any():
+            return found
+    free = _interior(X, y, psi)
+    # Newton's ν can be huge and its w as near to the boundary as the certificate sees
+    if free.all() or (found.certified and not unseen[~free].all()):
+        return found
+    w, nu = np.full(found.w.size, psi.lower), np.full(y.size, np.nan)
+    if free.any():
+        rest = np.ascontiguousarray(X[:, free])
+        w[free] = psi.project(rest, y - psi.lower * X[:, ~free].sum(axis=1), z0[free])[0]
+    told = (f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on the boundary "
+            "in every solution, so no finite dual variable exists")
+    return _Found(w, nu, feasibility(X, y, w), False, Hypothesis(INSIDE, False, told))
+
+
+def _semidefinite(X: np.ndarray, y: np.ndarray, psi: Potential, found: _Found) -> _Found:
+    """The same where W ⪰ 0: a W that is nearly singular may be one on the boundary."""
+    values = np.linalg.eigvalsh(found.w.reshape(2 * (psi.symmetric,)))
+    if found.certified and values[0] > SINGULAR * values[-1]:
+        return found
+    lowest = _in_cone(X, y, psi.symmetric)
+    certified = found.certified and lowest > INTERIOR * float(values[-1])
+    holds = True if certified else False if lowest <= INTERIOR else None
+    told = f"a semidefinite program: the smallest eigenvalue of a solution can be {lowest:.1e}"
+    return found._replace(certified=certified, told=Hypothesis(INSIDE, holds, f"{told}, not more"))
 
 
 def feasibility(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
-    """The largest |⟨x_n, w⟩ − y_n| relative to the terms of its sum, so that no row hides behind
-    another.
-    """
+    """The largest |⟨x_n, w⟩ − y_n| relative to the terms of its own sum."""
     return worst(misfits(X, y, w))
 
 
@@ -134,13 +166,13 @@ def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: n
     with np.errstate(all="ignore"):
         pull = nu @ X
     try:
-        z, nearby = psi.to_dual(w), psi.to_dual(w * (1 + 1e-8))
+        z, nearby = psi.to_dual(w), psi.to_dual(w * (1 + NEARBY))
     except ValueError:
         if not np.isfinite(z0 + pull).all():
             return float("inf")
         return worst(feasibility(X, y, w), relative(psi.to_primal(z0 + pull) - w, w))
     with np.errstate(all="ignore"):
-        scale = worst(*(np.abs(x) for x in (z, z0, pull, (nearby - z) * 1e8)))
+        scale = worst(*(np.abs(x) for x in (z, z0, pull, (nearby - z) * (1 / NEARBY))))
         error = worst(np.abs(z - z0 - pull))
     return worst(feasibility(X, y, w), ratio(error, scale))
 
@@ -173,10 +205,10 @@ def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
                          A_eq=np.hstack([rows, np.zeros((N, d)), -shift[:, None]]),
                          b_eq=np.zeros(N), bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)],
                          method="highs-ds")
-    if answer.status == 2:
+    if answer.status == INFEASIBLE:
         raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential "
                           f"(w >= {psi.lower:g}), but a linear program shows there is none")
-    return np.asarray(answer.x[d:2 * d] > 0.5) if answer.status == 0 else np.ones(d, bool)
+    return np.asarray(answer.x[d:2 * d] > ON) if answer.status == 0 else np.ones(d, bool)
 
 
 def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
@@ -199,6 +231,6 @@ def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
     return float(lowest.value)
 
 
-def relative(error: np.ndarray, *scales: Any) -> float:
+def relative(error: np.ndarray, *scales: ArrayLike) -> float:
     """‖error‖ over the largest of the scales (numbers or vectors); 0 for 0/0."""
     return ratio(length(error), worst(*(length(x) for x in scales)))

@@ -62,8 +62,9 @@ def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray,
     --------
     >>> import numpy as np
     >>> from fastbias.solvers.kkt import kkt_residual
-    >>> x = np.array([3.0, 4.0])                                        # the linear model: u along x is the answer
-    >>> [round(kkt_residual(np.array(u), x[None], np.array([x @ u]), 1)[0], 12) for u in ([6.0, 8.0], [1.0, 0.0])]
+    >>> x = np.array([3.0, 4.0])                         # the linear model: u along x is the answer
+    >>> ends = np.array([6.0, 8.0]), np.array([1.0, 0.0])
+    >>> [round(kkt_residual(u, x[None], np.array([x @ u]), 1)[0], 12) for u in ends]
     [0.0, 0.8]
     """
     none = float("inf"), np.zeros(margins.size)

@@ -1,4 +1,4 @@
-"""How fast a run approaches a limit: series along its trace, with exponents fitted and predicted."""
+"""How fast a run approaches a limit: series along its trace, exponents fitted and predicted."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
