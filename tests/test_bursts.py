@@ -202,7 +202,7 @@ def test_data_and_buffers_need_no_alignment():
     X, y = data(9, 5)
     plan, other = (fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.01), gram=False) for _ in range(2))
     odd = np.zeros(plan.buffers.work.size + 1)[1:], np.zeros(plan.buffers.packed.size + 3)[3:]
-    plan._driver.buffers = plan.buffers._replace(work=odd[0], packed=odd[1])
+    plan.course.driver.buffers = plan.buffers._replace(work=odd[0], packed=odd[1])
     assert plan.run(50).u.tobytes() == other.run(50).u.tobytes()
 
 
@@ -251,7 +251,7 @@ def test_gram_space_has_the_iterates_of_the_parameters(loss):
         for start in (None, np.linspace(-0.3, 0.5, 24)):
             a, b = (fb.Plan(X, y, loss=loss, method=method, start=start, gram=gram) for gram in (None, False))
             one, two = (plan.run(2000 if abi.JIT else 60, record=[0, 1, 2, 40]) for plan in (a, b))
-            assert (a._gram, b._gram) == (True, False)
+            assert (a.course.gram, b.course.gram) == (True, False)
             assert one.t.tolist() == two.t.tolist()
             assert one.w == pytest.approx(two.w, rel=1e-11, abs=1e-12), name
             near = np.minimum(one.log_loss, two.log_loss) > -20
@@ -267,7 +267,7 @@ def test_gram_space_is_chosen_where_it_pays_and_the_data_allow_it():
     def chosen(X, y, method=gd, loss="exponential", **options):
         plan = fb.Plan(X, y, loss=loss, method=method, **options)
         plan.run(1)
-        return plan._gram
+        return plan.course.gram
 
     assert chosen(X, y)
     assert not chosen(X, y, gram=False)
@@ -313,7 +313,7 @@ def test_who_writes_into_the_buffers_of_a_plan_in_gram_space_is_heard():
     other.buffers.u[:] = np.linspace(0, 1, 24)
     other.run(10)
     assert plan.u == pytest.approx(other.u, rel=1e-11)
-    assert not plan._gram
+    assert not plan.course.gram
 
 
 def test_an_interrupted_run_in_gram_space_shows_what_it_did(monkeypatch):
@@ -434,7 +434,7 @@ def test_plans_on_the_same_data_have_one_gram_matrix_and_others_do_not():
     D = np.eye(24) + 0.5
     methods = [m.gradient_descent(0.01), m.gradient_descent(0.02, 0.5), m.steepest_descent(fb.norms.quadratic(D), 0.01)]
     plans = [fb.Plan(A, y, loss="squared", method=method, gram=True) for method in methods for A in (X, 2 * X)]
-    K = [plan._driver.X for plan in plans]
+    K = [plan.course.driver.X for plan in plans]
     assert K[0] is K[2]
     assert K[1] is K[3]
     for k, A, metric in ((0, X, np.eye(24)), (1, 2 * X, np.eye(24)), (4, X, D), (5, 2 * X, D)):

@@ -329,7 +329,7 @@ def test_the_second_order_is_the_second_order(name):
         plan = fb.Plan(X, y, loss="logistic", method=_with(method, scaled), start=0.3 * np.ones(5))
         t0 = 10
         plan.buffers.control[fb.abi.DONE] = t0
-        here = plan._reached()
+        here = plan.course.reached()
         plan.run(1)
         field = fields.choose(plan.problem)
         _, w = field.follow(here, np.log([t0 + 1.0]), 1e-12)

@@ -142,7 +142,7 @@ def test_the_second_order_is_the_second_order(name):
     for eta in (0.02, 0.01, 0.005):
         plan = problem(name, "logistic", 4, scale=0.5, method=m.gradient_descent(eta))
         plan.buffers.control[fb.abi.DONE] = 10
-        here = plan._reached()
+        here = plan.course.reached()
         plan.run(1)
         _, u = fields.choose(plan.problem).follow(here, np.log([11.0]), 1e-12)
         errors.append(np.abs(u[0] - plan.u).max())
