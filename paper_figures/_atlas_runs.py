@@ -9,7 +9,8 @@ import numpy as np
 
 import fastbias as fb
 from fastbias.solvers.limit import PAPER
-from fastbias.theory import MARGIN, NETWORK, ROOT, Row
+from fastbias.theory import MARGIN, NETWORK, ROOT, Point, Row
+from fastbias.theory.base import covering as row_of
 from paper_figures._atlas_cases import Case, Far, Flow, follow
 
 REST = 1e-8                                                # a run that has come to rest, or a flow, at its limit point
@@ -25,7 +26,7 @@ def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
     """The section whose table speaks of a plan, as `fastbias.theory.limit` chooses it, and the first row that covers it."""
     problem = plan.problem
     section = "§4" if not problem.model.linear or problem.method.decay else "§3" if problem.loss.kind == "monotone" else "§2"
-    return section, next(row for row in TABLES[section] if row.covers(problem, flow))
+    return section, row_of(TABLES[section], problem, flow)
 
 
 def runs_away(trace: fb.Trace) -> bool:
@@ -181,10 +182,10 @@ class Entry:
         if isinstance(limit, fb.NoTheorem):
             return "none"
         if limit.kind == "point":
-            potential = self.place[1].potential
-            if potential is None:
+            row = self.place[1]
+            if not isinstance(row, Point):
                 return limit.theorem.partition(":")[0]
-            psi = potential(self.case.plan.problem)
+            psi = row.potential(self.case.plan.problem)
             return "argmin ‖w − w(0)‖₂" if psi is fb.potentials.euclidean else "argmin D_ψ(w, w(0))"
         return "a stationary point of min ‖u‖², margins ≥ 1" if stationary(limit) else f"max margin, {self.norm}"
 
