@@ -1,0 +1,32 @@
+"""Small separable problems that several test files share."""
+import numpy as np
+
+from tests.solvers import test_margins
+
+SOUDRY_X, SOUDRY_Y = test_margins.X, test_margins.y
+
+
+def separable(samples=15, d=4, seed=1):
+    rng = np.random.default_rng(seed)
+    w, A = rng.normal(size=d), rng.normal(size=(samples, d))
+    labels = np.sign(A @ w)
+    return A + 0.3 * labels[:, None] * w / np.linalg.norm(w), labels
+
+
+def classes(samples=20, d=4, K=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.append(np.arange(K), rng.integers(K, size=samples - K))
+    return rng.normal(size=(samples, d)) + 3 * np.eye(d)[labels], labels.astype(float)
+
+
+def holds(limit, words):
+    return next(h.holds for h in limit.hypotheses if words in h.statement)
+
+
+X, y = separable()
+APART = separable(6, 4, 264)                                 # the maximum margins of six norms lie 0.19 or more apart
+WIDE, SIGNS = separable(8, 3, 10)                            # two support vectors, the next point half a margin behind
+Z = y[:, None] * X
+XK, YK = classes()
+XM = np.random.default_rng(3).normal(size=(9, 2, 3))
+YM = np.sign((XM * np.random.default_rng(4).normal(size=(2, 3))).sum((1, 2)))
