@@ -1,9 +1,10 @@
 """Small separable problems that several test files share."""
 import numpy as np
 
-from tests.solvers import test_margins
-
-SOUDRY_X, SOUDRY_Y = test_margins.X, test_margins.y
+# Soudry et al. (2018), Figure 1: support vectors (½, 3/2), (3/2, ½) and their negatives, more points behind them
+SUPPORT = np.array([[0.5, 1.5], [1.5, 0.5]])
+SOUDRY_X = np.vstack([SUPPORT, -SUPPORT, [[2.5, 2.0], [2.0, 3.0], [-3.0, -2.0], [-2.0, -2.5]]])
+SOUDRY_Y = np.array([1, 1, -1, -1, 1, 1, -1, -1.0])
 
 
 def separable(samples=15, d=4, seed=1):

@@ -10,7 +10,7 @@ import pytest
 
 import fastbias as fb
 from tests.helpers import naive
-from tests.theory.test_limits import certified
+from tests.helpers.certificates import certified
 
 pytestmark = pytest.mark.exhaustive
 

@@ -8,7 +8,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.solvers import exact, margins
-from tests.solvers.test_margins import recomputed
+from tests.helpers.certificates import recomputed
 
 N = fb.norms
 STAMPS = np.column_stack([1.6e12 + np.arange(10), np.ones(10)]), np.where(np.arange(10) >= 5, 1, -1)

@@ -1,5 +1,4 @@
 """Maximum margins and separability: certificates recomputed here, hard cases, and the limits they are of real runs."""
-from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,40 +8,13 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.solvers import margins
+from tests.helpers.certificates import norms_of, recomputed
+from tests.helpers.problems import SOUDRY_X, SOUDRY_Y
 
 m, N = fb.methods, fb.norms
 long = pytest.mark.long
-EXACT = {"l1", "l2", "linf", "quadratic"}
+X, y = SOUDRY_X, SOUDRY_Y
 SHARP = {"l1", "l2", "linf", "quadratic", "l1.5", "l3"}
-
-
-def values(x, shape):
-    """Singular values of x as a matrix."""
-    return np.linalg.svd(x.reshape(shape))[1]
-
-
-def dual_norm(name, g, D, parts, shape):
-    """Independent of the library: the dual norms, written out."""
-    return {"l1": lambda: np.abs(g).max(), "l2": lambda: np.linalg.norm(g), "linf": lambda: np.abs(g).sum(),
-            "l1.5": lambda: (np.abs(g) ** 3).sum() ** (1 / 3), "l3": lambda: (np.abs(g) ** 1.5).sum() ** (2 / 3),
-            "quadratic": lambda: np.sqrt(g @ np.linalg.solve(D, g)),
-            "group": lambda: max(np.linalg.norm(g[p]) for p in parts),
-            "fourier": lambda: np.abs(np.fft.fft(g)).max() / g.size,
-            "spectral": lambda: values(g, shape).sum(), "nuclear": lambda: values(g, shape).max()}[name]()
-
-
-def primal_norm(name, w, D, parts, shape):
-    return {"l1": lambda: np.abs(w).sum(), "l2": lambda: np.linalg.norm(w), "linf": lambda: np.abs(w).max(),
-            "l1.5": lambda: (np.abs(w) ** 1.5).sum() ** (2 / 3), "l3": lambda: (np.abs(w) ** 3).sum() ** (1 / 3),
-            "quadratic": lambda: np.sqrt(w @ D @ w), "group": lambda: sum(np.linalg.norm(w[p]) for p in parts),
-            "fourier": lambda: np.abs(np.fft.fft(w)).sum(),
-            "spectral": lambda: values(w, shape).max(), "nuclear": lambda: values(w, shape).sum()}[name]()
-
-
-def product(A, x):
-    """Ax without rounding but the last: every float is a fraction."""
-    x = [Fraction(float(v)) for v in x]
-    return np.array([float(sum(Fraction(float(a)) * v for a, v in zip(row, x, strict=True) if v)) for row in A])
 
 
 def problem(seed):
@@ -61,54 +33,6 @@ def several(seed):
     labels = np.argmax(X @ W.T, 1)
     kept = np.unique(labels)
     return X, np.searchsorted(kept, labels).astype(float)
-
-
-def pairs(X, y):
-    """(e_y − e_c) ⊗ x for each sample and each c ≠ y, written out."""
-    K = int(y.max()) + 1
-    return np.array([np.outer(np.eye(K)[int(c)] - np.eye(K)[other], x).ravel()
-                     for x, c in zip(X, y, strict=True) for other in range(K) if other != c])
-
-
-def rows(X, y):
-    return y[:, None] * X if (np.abs(y) == 1).all() else pairs(X, y)
-
-
-def shaped(X, y):
-    """The shape of matrices that w can be: (K, d), or d = m n with m as small as it can be."""
-    d = X.shape[1]
-    if (np.abs(y) != 1).any():
-        return int(y.max()) + 1, d
-    return next((m, d // m) for m in range(2, d + 1) if d % m == 0)
-
-
-def norms_of(X, y):
-    d = rows(X, y).shape[1]
-    parts = [p for p in (list(range(d // 2)), list(range(d // 2, d))) if p]
-    return {norm.name: norm for norm in (N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic(np.diag(np.linspace(1, 3, d))),
-                                         N.group(parts), N.fourier(d), N.spectral(*shaped(X, y)),
-                                         N.nuclear(*shaped(X, y)))}
-
-
-def recomputed(X, y, norm):
-    """The maximum margin, and its gap from (w, λ) alone by independent code; the library must say the same."""
-    Z, shape = rows(X, y), shaped(X, y)
-    d = Z.shape[1]
-    D, parts = np.diag(np.linspace(1, 3, d)), [list(range(d // 2)), list(range(d // 2, d))]
-    found = fb.max_margin(X, y, norm)
-    w = found.w.ravel()
-    lower = product(Z, w).min() / primal_norm(norm.name, w, D, parts, shape)
-    assert (found.dual >= 0).all()
-    assert found.dual.sum() == pytest.approx(1, abs=1e-12)
-    upper = dual_norm(norm.name, product(Z.T, found.dual) / float(sum(map(Fraction, found.dual))), D, parts, shape)
-    gap = (upper - lower) / upper
-    assert gap >= -1e-12
-    assert found.margin == pytest.approx(lower, rel=1e-12)
-    assert found.duality_gap == pytest.approx(max(gap, 0), abs=1e-13)
-    assert primal_norm(norm.name, w, D, parts, shape) == pytest.approx(1, rel=1e-12)
-    assert found.certified == (found.duality_gap <= (1e-10 if norm.name in EXACT else 1e-8))
-    assert found.margin > 0
-    return found, gap
 
 
 def check(X, y):
@@ -304,12 +228,6 @@ def test_bad_input():
     bare = N.Norm("bare", N.l2.steepest, N.l2.dual_norm, N.l2.norm)
     with pytest.raises(ValueError, match="convex face"):
         fb.max_margin([[1, 2]], [1], bare)
-
-
-# Soudry et al. (2018), Figure 1: support vectors (½, 3/2), (3/2, ½) and their negatives, more points behind them
-SUPPORT = np.array([[0.5, 1.5], [1.5, 0.5]])
-X = np.vstack([SUPPORT, -SUPPORT, [[2.5, 2.0], [2.0, 3.0], [-3.0, -2.0], [-2.0, -2.5]]])
-y = np.array([1, 1, -1, -1, 1, 1, -1, -1.0])
 
 
 @long

@@ -6,7 +6,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.solvers import semidefinite
-from tests.solvers.test_margins import product
+from tests.helpers.certificates import product
 
 
 def problem(seed, most=6):

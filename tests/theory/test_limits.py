@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 
 import fastbias as fb
 from tests.helpers import naive
+from tests.helpers.certificates import certified
 
 m = fb.methods
 EXAMPLE2, EXAMPLE4 = fb.data.example(2), fb.data.example(4)
@@ -106,14 +107,6 @@ def test_dual_momentum_goes_to_the_projection(gamma):
     assert limit.w == pytest.approx([0.5, 0.25], abs=1e-15)
     assert trace.gap(limit)[-1] < 1e-9
     assert "1b" in limit.theorem
-
-
-def certified(limit, X, y, psi, w0):
-    """The certificate recomputed here, from (w, ν) alone."""
-    pull = limit.dual @ X
-    primal = np.linalg.norm(X @ limit.w - y) / max(np.linalg.norm(y), np.linalg.norm(X) * np.linalg.norm(limit.w))
-    dual = np.linalg.norm(psi.to_dual(limit.w) - psi.to_dual(w0) - pull) / max(np.linalg.norm(pull), 1e-3)
-    return max(primal, dual)
 
 
 D4 = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from tests.theory.test_limits import certified
+from tests.helpers.certificates import certified
 
 m, P = fb.methods, fb.potentials
 long = pytest.mark.long
