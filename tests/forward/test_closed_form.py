@@ -1,6 +1,5 @@
 """The closed form of the squared loss's recursions against runs, against 50 digits, and against what it must obey."""
 import dataclasses
-import functools
 
 import mpmath as mp
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.forward import closed_form
+from tests.helpers.digits import exact, exact_log_loss, exactly, off, power
 
 D3 = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 3.0]])
 MOMENTUM = {"gd": (0.0, 0.0), "heavy ball": (0.9, 0.0), "heavy ball .99": (0.99, 0.0), "nesterov": (0.9, 0.9),
@@ -121,53 +121,6 @@ def test_matrices_and_step_rules():
 
 # 50 digits
 
-def exact(problem, u, move, k, D=None):
-    """W after k updates, by squaring the matrix that takes (w, Δw, 1) one update on, in 50 digits."""
-    X, G, (beta, gamma, eta) = exactly(problem.X), gram(problem, D), numbers(problem)
-    return recursion(eta * G.dot(X), eta * G.dot(exactly(problem.y)), beta, gamma, exactly(u), exactly(move), k)
-
-
-def exact_log_loss(problem, u, move, k, D=None):
-    """Log L after k updates, from the recursion of the residuals themselves, whose digits do not drown in those of w."""
-    X, G, (beta, gamma, eta) = exactly(problem.X), gram(problem, D), numbers(problem)
-    residual = recursion(eta * X.dot(G), exactly(np.zeros(len(X))), beta, gamma, X.dot(exactly(u)) - exactly(problem.y),
-                         X.dot(exactly(move)), k)
-    return float(mp.log(residual.dot(residual)))
-
-
-def numbers(problem):
-    return [mp.mpf(float(x)) for x in (problem.method.beta[0], problem.method.gamma[0], problem.rule(0))]
-
-
-def gram(problem, D):
-    """2 D⁻¹ Xᵀ."""
-    X = exactly(problem.X)
-    return 2 * (X.T if D is None else np.array(mp.inverse(mp.matrix(D.tolist())).tolist(), dtype=object).dot(X.T))
-
-
-def recursion(H, c, beta, gamma, v, move, k):
-    """V after k updates Δv⁺ = βΔv − H(v + γΔv) + c."""
-    n, one = v.size, exactly(np.eye(v.size))
-    M = exactly(np.zeros((2 * n + 1, 2 * n + 1)))
-    M[n:-1, :n], M[n:-1, n:-1], M[n:-1, -1] = -H, beta * one - gamma * H, c
-    M[:n] = M[n:-1]
-    M[:n, :n] += one
-    M[-1, -1] = mp.mpf(1)
-    v, k = np.concatenate([v, move, exactly([1.0])]), int(k)
-    while k:
-        v, M, k = M.dot(v) if k % 2 else v, M.dot(M), k // 2
-    return v[:n]
-
-
-def exactly(x):
-    return np.array([mp.mpf(float(a)) for a in np.ravel(x)], dtype=object).reshape(np.shape(x))
-
-
-def off(w, truth):
-    """Max |w − truth|, formed in 50 digits."""
-    return float(max(abs(b - mp.mpf(float(a))) for a, b in zip(w, truth, strict=True)))
-
-
 @pytest.fixture(autouse=True)
 def fifty_digits():
     with mp.workdps(50):
@@ -214,17 +167,6 @@ def test_repeated_and_vanishing_roots(beta, gamma, x):
     far = closed_form.at(problem, u, move, 0, [1e9])
     assert far.w[0] == pytest.approx([1, -4], abs=far.error_estimate[0])
     assert far.log_loss[0] == -np.inf
-
-
-@functools.cache
-def power(x, beta, gamma, k):
-    """The k-th power of one mode's matrix in 60 digits."""
-    with mp.workdps(60):
-        x, beta, gamma = mp.mpf(x), mp.mpf(beta), mp.mpf(gamma)
-        M, P = mp.matrix([[1 - x, beta - gamma * x], [-x, beta - gamma * x]]), mp.eye(2)
-        while k:
-            P, M, k = P * M if k % 2 else P, M * M, k // 2
-        return P
 
 
 @settings(max_examples=200)

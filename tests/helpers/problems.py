@@ -1,10 +1,14 @@
 """Small separable problems that several test files share."""
 import numpy as np
 
+import fastbias as fb
+
 # Soudry et al. (2018), Figure 1: support vectors (½, 3/2), (3/2, ½) and their negatives, more points behind them
 SUPPORT = np.array([[0.5, 1.5], [1.5, 0.5]])
 SOUDRY_X = np.vstack([SUPPORT, -SUPPORT, [[2.5, 2.0], [2.0, 3.0], [-3.0, -2.0], [-2.0, -2.5]]])
 SOUDRY_Y = np.array([1, 1, -1, -1, 1, 1, -1, -1.0])
+CROSS = [[0.5, 1.5], [1.5, 0.5], [-1.5, -0.5], [2.5, 1.5], [-1, -3]], [1, 1, -1, 1, -1]
+SLID = np.array([[-0.5, 2.5], [1.5, 0.5], [3.0, 2.0]]), np.ones(3)     # one support vector slid along the margin
 
 
 def separable(samples=15, d=4, seed=1):
@@ -20,8 +24,16 @@ def classes(samples=20, d=4, K=3, seed=0):
     return rng.normal(size=(samples, d)) + 3 * np.eye(d)[labels], labels.astype(float)
 
 
+def limit(method, loss="exponential", data=CROSS, **options):
+    return fb.Plan(*data, loss=loss, method=method, **options).limit()
+
+
 def holds(limit, words):
     return next(h.holds for h in limit.hypotheses if words in h.statement)
+
+
+def evidence(told, words):
+    return next(h.evidence for h in told.hypotheses if words in h.statement)
 
 
 X, y = separable()

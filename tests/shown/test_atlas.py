@@ -9,16 +9,22 @@ from paper_figures import atlas
 pytestmark = pytest.mark.long
 
 
-def test_every_row_has_a_case_and_one_without_is_named(monkeypatch):
-    assert {entry.place[0] for entry in atlas.entries()} == set(atlas.TABLES)
+@pytest.fixture(scope="module")
+def every():
+    return atlas.entries()
+
+
+def test_every_row_has_a_case_and_one_without_is_named(every, monkeypatch):
+    assert {entry.place[0] for entry in every} == set(atlas.TABLES)
     fresh = dataclasses.replace(ROOT[0], name="a theorem of tomorrow", covers=lambda problem, flow: False)
     monkeypatch.setitem(atlas.TABLES, "§2", (*ROOT, fresh))
+    monkeypatch.setattr(atlas, "cases", lambda: [entry.case for entry in every])
     with pytest.raises(LookupError, match="§2: a theorem of tomorrow"):
         atlas.entries()
 
 
-def test_verdicts_follow_from_numbers():
-    every = {entry.name: entry for entry in atlas.entries()}
+def test_verdicts_follow_from_numbers(every):
+    every = {entry.name: entry for entry in every}
     holds, none = every["gradient descent, plain"], every["natural gradient, own metric"]
     assert holds.verdict == atlas.HOLDS
     assert none.verdict == atlas.NONE
