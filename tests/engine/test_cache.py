@@ -18,7 +18,7 @@ compiled = pytest.mark.skipif(not JIT, reason="nothing is compiled, so nothing i
 PACKAGE = pathlib.Path(fb.__file__).parent
 
 HELPER = """
-from fastbias.abi import VALUE, kernel, piece
+from fastbias.engine.abi import VALUE, kernel, piece
 
 @kernel
 def weight(x):
@@ -30,8 +30,8 @@ CALLER = """
 import sys
 import numpy as np
 from numba import njit
-from fastbias.abi import VALUE, kernel, piece
-from fastbias.doors import call
+from fastbias.engine.abi import VALUE, kernel, piece
+from fastbias.engine.call import call
 from {helper} import weight{more}
 
 @kernel
@@ -62,7 +62,7 @@ print(len(heard.buffer))
 CALL = """
 import numpy as np
 import fastbias as fb
-from fastbias.doors import call, _call_value
+from fastbias.engine.call import call, _call_value
 answer = call(fb.norms.l1.dual_norm, np.empty(0), np.array([1.0, -3.0]))
 print(fb.norms.l1.dual_norm._compiled.cache_hits, sum(_call_value.stats.cache_hits.values()), answer)
 """
@@ -169,7 +169,7 @@ def test_four_processes_at_once_with_nothing_kept(tmp_path):
 
 @compiled
 def test_where_nothing_can_be_written_one_warning_says_so_and_all_runs(home):
-    for folder in [home / "fastbias", *(f for f in (home / "fastbias").iterdir() if f.is_dir())]:
+    for folder in [home / "fastbias", *(f for f in (home / "fastbias").rglob("*") if f.is_dir())]:
         (folder / "__pycache__").touch()                         # a file: no folder can be made there, not even by root
     nowhere = {"NUMBA_CACHE_DIR": "", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/cache", "LOCALAPPDATA": "/dev/null"}
     done = python(home, "-c", CALL, **nowhere)
@@ -179,7 +179,7 @@ def test_where_nothing_can_be_written_one_warning_says_so_and_all_runs(home):
     assert "set NUMBA_CACHE_DIR" in done.stderr
     done = python(home, "-c", CALL, **nowhere | {"NUMBA_CACHE_DIR": str(home / "kept")})
     assert done.stderr == ""
-    assert list((home / "kept").rglob("doors._call_value*.nbc"))
+    assert list((home / "kept").rglob("call._call_value*.nbc"))
     assert not list((home / "fastbias").rglob("*.nbc"))
 
 
@@ -299,7 +299,7 @@ def by_a_plain_function(params, x):
 @fb.piece(fb.abi.VALUE)
 def by_a_number(params, x):
     return SCALE * x[0]
-from fastbias.doors import call
+from fastbias.engine.call import call
 print(*(call(p, np.empty(0), np.ones(1)) for p in (in_a_comprehension, by_a_plain_function, by_a_number)))
 """
 
