@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.forward import fields
-from tests.helpers.problems import separable
+from tests.helpers.problems import reached, separable
 
 m, N, P = fb.methods, fb.norms, fb.potentials
 long = pytest.mark.long
@@ -327,9 +327,8 @@ def test_the_second_order_is_the_second_order(name):
         rule = method.rule
         scaled = type(rule)(rule.name, rule.rule, np.append(rule.params[0] * eta / 0.02, rule.params[1:]), rule.constant)
         plan = fb.Plan(X, y, loss="logistic", method=_with(method, scaled), start=0.3 * np.ones(5))
-        t0 = 10
-        plan.buffers.control[fb.abi.DONE] = t0
-        here = plan._reached()
+        t0 = 10                                                # which the step from 0 is, too: the rule is constant
+        here = reached(plan)._replace(t=t0)
         plan.run(1)
         field = fields.choose(plan.problem)
         _, w = field.follow(here, np.log([t0 + 1.0]), 1e-12)

@@ -2,6 +2,7 @@
 import numpy as np
 
 import fastbias as fb
+from fastbias.problem import Reached
 
 # Soudry et al. (2018), Figure 1: support vectors (½, 3/2), (3/2, ½) and their negatives, more points behind them
 SUPPORT = np.array([[0.5, 1.5], [1.5, 0.5]])
@@ -26,6 +27,12 @@ def classes(samples=20, d=4, K=3, seed=0):
 
 def limit(method, loss="exponential", data=CROSS, **options):
     return fb.Plan(*data, loss=loss, method=method, **options).limit()
+
+
+def reached(plan):
+    """Where a run stands, as fields of motion are told it."""
+    move, *rows = plan.buffers.state.copy()
+    return Reached(plan.t, plan.u, np.array(rows), move)
 
 
 def holds(limit, words):

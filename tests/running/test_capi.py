@@ -164,26 +164,3 @@ def test_descend_runs_with_buffers_of_the_callers_own():
     assert buffers.u == pytest.approx(w, rel=1e-12)
     assert records.u[1] == pytest.approx(w, rel=1e-12)
     assert records.log_loss[1] == pytest.approx(2 * np.log(np.linalg.norm(X @ w - y)), abs=1e-12)
-
-
-def test_descend_refuses_buffers_that_would_be_overrun():
-    plan = fb.Plan(X, y, loss="squared", method=m.mirror_descent("entropy", 0.01))
-    records = fb.abi.Records(np.array([0]), np.zeros((1, 6)), np.zeros(1))
-
-    def told(**changes):
-        return fb.descend(plan.pieces, plan.params, X, y, plan.buffers._replace(**changes), records, 5, -np.inf)
-
-    def control(entry, value):
-        changed = plan.buffers.control.copy()
-        changed[entry] = value
-        return {"control": changed}
-
-    for entry, value in ((fb.abi.BATCH, -1), (fb.abi.BATCH, 99), (fb.abi.DONE, -5), (fb.abi.ROW, -1),
-                         (fb.abi.SCRATCH, 10**6), (fb.abi.WEIGH, 9), (fb.abi.BURST, -1), (fb.abi.BURST, 5),
-                         (fb.abi.GRAM, 1)):
-        assert told(**control(entry, value)) == -5
-    assert told(packed=np.zeros(8)) == -5
-    assert told(state=np.zeros((1, 6)), mark=np.zeros((2, 6))) == -5        # mirror descent keeps three rows
-    assert told(u=np.ones(5), state=np.zeros((3, 5)), mark=np.zeros((4, 5))) == -5
-    assert fb.descend(plan.pieces, plan.params._replace(rule=np.empty(0)), X, y, plan.buffers, records, 5, -np.inf) == -2
-    assert told() == 0

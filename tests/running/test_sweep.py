@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias.engine.abi import DONE, SHIFT
+from fastbias.engine.abi import SHIFT
 from fastbias.running import lanes
 from tests.helpers import JIT, naive
 
@@ -142,7 +142,7 @@ def test_plans_go_on_after_a_sweep():
     for point, plan in zip(sweep.points, sweep.plans, strict=True):
         single = factory(**point).run(300, record=[150])
         assert plan.run(200, record=[150]).w[1:] == pytest.approx(single.w[1:], rel=1e-12)
-        assert plan.buffers.control[DONE] == 300
+        assert plan.t == 300
     again = fb.sweep(sweep.plans, steps=0)
     assert [trace.t.tolist() for trace in again] == [[300]] * 15
 
