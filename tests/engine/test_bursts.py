@@ -180,7 +180,7 @@ np.save({out!r}, np.concatenate(rows))
 """
 
 
-@long
+@pytest.mark.exhaustive                                  # .ci/run asks for it: the whole loop is compiled once more
 def test_a_machine_without_wide_vectors_gives_the_same_results(tmp_path):
     made = []
     for cpu in ("", "generic"):

@@ -1,5 +1,6 @@
 """The C reference does the steps it is timed for, nothing is timed that is not run, and the table says what its CSV says."""
 import importlib.util
+import os
 import pathlib
 import shutil
 from types import SimpleNamespace
@@ -16,6 +17,16 @@ compiled = pytest.mark.skipif(reference.compiler() is None, reason="no C compile
 every_method = pytest.mark.parametrize("method", peers.METHODS, ids=lambda method: method.name)
 # each path through reference.c: registers, few columns, the columns of thirteen vectors, many, very many; N or d odd
 SHAPES = (1, 2), (4, 3), (3, 5), (20, 50), (9, 100), (11, 70), (6, 401)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_build(tmp_path_factory):
+    """Compiling reference.c takes longer than all else here: once, for this process and those that it starts."""
+    path = tmp_path_factory.mktemp("reference") / "reference.so"
+    with pytest.MonkeyPatch.context() as patch:
+        if "FASTBIAS_REFERENCE" not in os.environ and reference.build(path):
+            patch.setenv("FASTBIAS_REFERENCE", str(path))
+        yield
 
 
 def close(w, wanted):
