@@ -2,7 +2,7 @@
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbias as fb
@@ -135,6 +135,7 @@ def random_method(name, d, A, rng):
 
 
 @long
+@settings(max_examples=12)                                    # 500 of them are exhaustive, above
 @given(st.integers(0, 10**6))
 def test_estimates_hold_on_random_problems(seed):
     rng = np.random.default_rng(seed)

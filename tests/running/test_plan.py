@@ -1,4 +1,4 @@
-"""Long runs: chunks, going on, stopping, records, Ctrl-C, callbacks, traces, and the loop's own statuses."""
+"""Long runs: chunks, going on, stopping, records, Ctrl-C, callbacks, and the loop's own statuses."""
 import os
 import signal
 import threading
@@ -210,47 +210,6 @@ def test_ctrl_c_is_answered_at_once_and_loses_nothing(N, d, large, monkeypatch):
     plan.run(3)
     whole.run(t + 3)
     assert plan.u.tobytes() == whole.u.tobytes()
-
-
-def test_trace_is_saved_loaded_and_shown(tmp_path):
-    trace = new().run(20)
-    trace.save(tmp_path / "run.npz")
-    back = fb.Trace.load(tmp_path / "run.npz")
-    for name in ("t", "u", "w", "log_loss"):
-        assert (getattr(back, name) == getattr(trace, name)).all()
-    assert back.status is fb.Status.OK
-    assert back.message == trace.message
-    (tmp_path / "junk.npz").write_bytes(b"junk")
-    np.savez(tmp_path / "other.npz", a=1)
-    for name in ("junk.npz", "other.npz"):
-        with pytest.raises(ValueError, match="Trace.save wrote"):
-            fb.Trace.load(tmp_path / name)
-    assert "rows to t = 20" in str(trace)
-    frame = trace.to_pandas()
-    assert frame.index.name == "t"
-    assert (frame["w3"].to_numpy() == trace.w[:, 3]).all()
-    cube = trace.to_xarray()
-    assert (cube["w"].values == trace.w).all()
-    assert cube.attrs["status"] == "OK"
-
-
-def test_trace_plots_and_measures_gaps():
-    import matplotlib
-    matplotlib.use("Agg")
-    trace = new().run(20)
-    ax = trace.plot(color="k")
-    assert ax.get_xlabel() == "steps t"
-    assert trace.plot(ax=ax) is ax
-    matplotlib.pyplot.close("all")
-    goal = np.arange(5.0)
-    assert trace.gap(goal) == pytest.approx(np.linalg.norm(trace.w - goal, axis=1))
-    limit = new().limit()
-    direction = fb.Limit(limit.w * 7, "direction", "", "", (), True, 0.0, limit.dual)
-    away = trace.w[1:] / np.linalg.norm(trace.w[1:], axis=1)[:, None] - limit.w / np.linalg.norm(limit.w)
-    assert trace.gap(direction)[1:] == pytest.approx(np.linalg.norm(away, axis=1))
-    assert np.isnan(trace.gap(direction)[0])
-    with pytest.raises(ValueError, match="shape"):
-        trace.gap([1, 2])
 
 
 def test_matrix_valued_predictors_keep_their_shape():

@@ -275,23 +275,6 @@ def test_where_no_theorem_of_section_3_speaks():
     assert sum("keep" in h.statement and h.holds is None for h in limit.hypotheses) == 2
 
 
-def test_trace_measures_margins_directions_and_increments(tmp_path):
-    trace = fb.run(X, y, loss="exponential", method=m.gradient_descent(0.05), steps=200)
-    least = (y * (trace.w[1:] @ X.T)).min(axis=1)
-    assert trace.margin()[1:] == pytest.approx(least / np.linalg.norm(trace.w[1:], axis=1))
-    assert trace.margin(N.l1)[1:] == pytest.approx(least / np.abs(trace.w[1:]).sum(axis=1))
-    assert np.isnan(trace.margin()[0])
-    assert np.linalg.norm(trace.direction()[1:], axis=1) == pytest.approx(1)
-    assert np.abs(trace.direction(N.linf)[1:]).max(axis=1) == pytest.approx(1)
-    first = np.flatnonzero(trace.t >= 2)[0]
-    assert trace.increment() == pytest.approx((trace.w[-1] - trace.w[first]) / np.log(200 / trace.t[first]))
-    with pytest.raises(ValueError, match="two rows"):
-        fb.run(X, y, loss="exponential", method=m.gradient_descent(0.05), steps=1).increment()
-    trace.save(tmp_path / "t.npz")
-    with pytest.raises(ValueError, match="must know its data"):
-        fb.Trace.load(tmp_path / "t.npz").margin()
-
-
 def test_linf_margins_of_many_classes_do_not_go_round_for_ever():
     from scipy.optimize import linprog
     rng = np.random.default_rng(1)

@@ -168,7 +168,7 @@ def test_where_one_of_the_solvers_fails(monkeypatch):
     monkeypatch.setattr(semidefinite, "_game", lambda *_: iter(()))
     with pytest.raises(ArithmeticError, match="neither separable"):
         fb.psd_margin(X, y)
-    start = semidefinite.widest(semidefinite._labelled(X, y)[0], X.shape[1], np.eye(X.shape[1]).ravel())
+    start = semidefinite.widest(signed(X, y).reshape(len(X), -1), X.shape[1], np.eye(X.shape[1]).ravel())
     assert not start.certified
     assert start.hypotheses[0].holds is None
 
