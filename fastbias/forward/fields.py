@@ -15,7 +15,7 @@ from fastbias.forward.base import EXPONENT, LATE, Field
 from fastbias.forward.integrate import march
 from fastbias.pieces import norms
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, Reached
+from fastbias.problem import Reached
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.margins import separator, widest
 

@@ -20,7 +20,17 @@ from fastbias.solvers.bregman import bregman_projection, feasibility, relative
 from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.solvers.margins import Separability, separate, widest
-from fastbias.theory.base import Direction, Point, Refusal, Row, another_tail, covering, gradient, momentum, tailed
+from fastbias.theory.base import (
+    Direction,
+    Point,
+    Refusal,
+    Row,
+    another_tail,
+    covering,
+    gradient,
+    momentum,
+    tailed,
+)
 from fastbias.theory.reach import reaches
 
 __all__ = ["NETWORK", "network"]

@@ -13,7 +13,17 @@ from fastbias.solvers.bregman import bregman_projection, relative
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.theory.asymptotes import pace, rule_of
-from fastbias.theory.base import Point, Refusal, Row, covering, flowing, gradient, momentum, named, quadratic
+from fastbias.theory.base import (
+    Point,
+    Refusal,
+    Row,
+    covering,
+    flowing,
+    gradient,
+    momentum,
+    named,
+    quadratic,
+)
 from fastbias.theory.stepsizes import max_step
 
 __all__ = ["ROOT", "point"]

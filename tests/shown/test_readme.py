@@ -1,0 +1,100 @@
+"""The README's code runs as printed, its commands do what it says, and its examples are as short as it says."""
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+
+import fastbias as fb
+from fastbias.running import cli
+
+ROOT = pathlib.Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S)
+PYTHON = [code for kind, code in BLOCKS if kind == "python"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[2][:30])
+def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "block.py"
+    path.write_text(code)                                      # a file, so that its pieces are cached beside it
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "readme", "__file__": str(path)}
+    exec(compile(code, str(path), "exec"), names)
+    shown = capsys.readouterr().out
+    if "NoTheorem" in code:
+        assert "Theorem 1b" in shown
+        assert "§2.4" in shown
+        assert names["trace"].gap(names["limit"])[-1] < 1e-13
+    if "series" in names:
+        assert names["limit"].certified
+        assert "log loss   against t: slope -1.00, predicted -1" in shown
+        assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin, rel=3e-2)
+        assert "best p" in shown
+    if "fast_forward" in code:
+        assert float(shown.split()[0]) < 1e-8
+        assert "80001 exact steps" in shown
+    if "mine" in names:
+        c = np.array([1, 2, 4])                                # the minimum weighted norm: w ∝ x / c
+        wanted = [1, 2, 3] / c
+        assert np.fromstring(shown.strip("[] \n"), sep=" ") == pytest.approx(4 * wanted / (wanted @ [1, 2, 3]), rel=1e-7)
+
+
+def lines(code):
+    return [line for line in code.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def test_the_examples_are_as_short_as_promised():
+    first, *_, norm = PYTHON
+    assert len(lines(first)) <= 12
+    assert len(lines(norm)) <= 15
+
+
+@pytest.mark.long
+def test_the_command_on_the_muesli_prints_what_the_readme_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    block = next(code for kind, code in BLOCKS if kind == "sh" and "muesli" in code)
+    pathlib.Path("muesli.csv").write_text(re.search(r"<<'END'\n(.*?)END\n", block, re.S)[1])
+    words = shlex.split(block[block.index("-m fastbias"):].replace("\\\n", ""))[2:]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    text = next(code for kind, code in BLOCKS if kind == "text")
+    for line in text.splitlines():
+        name, *numbers = line.split()
+        if "predicted" in line:
+            row = next(r for r in shown.splitlines() if r.split()[:1] == [name])
+            assert [float(x) for x in row.split()[1::2]] == pytest.approx([float(x) for x in numbers[::2]], abs=1e-8)
+        elif name == "by":
+            assert line in shown
+    assert "certified, residual" in shown
+    assert fb.Trace.load("run.npz").w[-1] == pytest.approx(fb.bregman_projection(
+        *fb.data.read("muesli.csv", target="wanted", drop="nutrient"), fb.potentials.entropy).w, abs=1e-9)
+    euclid = [w if w != "mirror" else "gradient" for w in words if w not in ("--potential", "entropy")]
+    assert cli.main(euclid) == 0
+    walnuts = next(r for r in capsys.readouterr().out.splitlines() if r.startswith("  walnuts"))
+    assert float(walnuts.split()[1]) == pytest.approx(-0.05, abs=0.001)
+
+
+@pytest.mark.long
+def test_the_commands_on_the_flowers_do_what_the_readme_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    block = next(code for kind, code in BLOCKS if kind == "sh" and "flowers" in code)
+    pathlib.Path("flowers.csv").write_text(re.search(r"<<'END'\n(.*?)END\n", block, re.S)[1])
+    shown = []
+    for line in re.findall(r"-m fastbias (.*)", block):
+        assert cli.main(shlex.split(line)) == 0
+        shown.append(capsys.readouterr().out)
+    assert "certified" in shown[0]
+    assert "Theorem 5" in shown[1]
+    assert "best p" in shown[2]
+
+
+def test_every_file_that_the_readme_names_exists():
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+    for module in re.findall(r"-m (paper_figures\.\w+)", TEXT):
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists()
+    for target in re.findall(r"^make (\w+)", TEXT, re.M):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
