@@ -1,6 +1,6 @@
 """AdaGrad never forgets: step size, start and G(0) pick its limit, a quadratic program on the G it measured says which.
 
-    python -m paper_figures.adagrad [--out DIR]
+    python -m paper_figures.adagrad [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018),
 §3.3, eqs. (13)–(14) and Theorem 6: on separable data, with the exponential loss, G stays bounded; Qian, Qian, "The
@@ -346,7 +346,7 @@ def report(panels: dict[str, list[Family]], run: Settling, methods: list[Squared
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     panels, run, methods = {"b": by_step_size(), "c": by_start()}, settling(), squared()
     figure, axes = plt.subplots(2, 3, figsize=(12.6, 9.2), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)

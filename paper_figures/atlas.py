@@ -1,6 +1,6 @@
 """The map of the field: every row of the theory's tables, run, measured and held against what it says.
 
-    python -m paper_figures.atlas [--out DIR]
+    python -m paper_figures.atlas [--committed | --out DIR]
 
 It goes through ``fastbias.theory.ROOT`` (Section 2), ``MARGIN`` (Section 3) and ``NETWORK`` (Section 4) themselves: each
 case of `paper_figures._atlas_cases` belongs to the row that covers it, and a row without a case is an error, so that a new
@@ -268,7 +268,7 @@ def report(every: list[Entry]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save; exit with status 1 where a theorem's limit was missed."""
-    out: Path = folder(argv, __doc__, __file__)
+    out: Path = folder(argv, __doc__)
     every = entries()
     report(every)
     save(picture(every), numbers(every), "atlas", out)

@@ -1,6 +1,6 @@
 """Boosting is coordinate descent: with steps short enough it reaches the maximum ℓ1 margin, AdaBoost itself may not.
 
-    python -m paper_figures.boosting [--out DIR]
+    python -m paper_figures.boosting [--committed | --out DIR]
 
 Sources: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018),
 Theorem 5 with the ℓ1 norm; Schapire, Freund, Bartlett, Lee, "Boosting the margin" (Annals of Statistics 1998) for (b) and
@@ -319,7 +319,7 @@ def report(a: dict[Booster, fb.Trace], top: fb.Limit, cycle: Cycle, first: Split
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     data, ones = cancer(), np.ones(M.shape[0])
     top = fb.max_margin(M, ones, "l1")
     a = {each: each.run(M, ones, ROUNDS, rounds(ROUNDS)) for each in (EXACT, HALF, TENTH, SCALED)}

@@ -1,6 +1,6 @@
 """Double descent and benign overfitting: what the interpolant of least norm, where gradient descent goes, does to new data.
 
-    python -m paper_figures.double_descent [--out DIR]
+    python -m paper_figures.double_descent [--committed | --out DIR]
 
 Source: the slides on §4 of Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry"
 (ICML 2018). Random Fourier features φ_d(x)_i = d^−½ cos(⟨ω_i, x⟩ + θ_i) are fitted by w = argmin L(w), or, where that is 0
@@ -371,7 +371,7 @@ def report() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     with threadpool_limits(1):                               # small matrices: more threads only wait for each other
         figure, axes = plt.subplots(2, 4, figsize=(14.6, 7.8), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.06, h_pad=0.1)

@@ -1,6 +1,6 @@
 """Figure 1 of the paper, from real runs: where no theorem holds, momentum and step size decide which optimum wins.
 
-    python -m paper_figures.fig1 [--out DIR]
+    python -m paper_figures.fig1 [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018),
 Figure 1, Examples 2, 3 and 4. The paper does not print its step sizes and momentum values; those below show what its
@@ -173,7 +173,7 @@ def beyond() -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     panels = [momentum(), natural(), steepest()]
     figure, axes = plt.subplots(1, 3, figsize=(12.6, 4.7), layout="constrained")
     for ax, panel in zip(axes, panels, strict=True):

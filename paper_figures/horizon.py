@@ -1,6 +1,6 @@
 """What comes after the last step one can afford: from t = 1 to t = e^(10⁹), by exact steps and then by fast-forward.
 
-    python -m paper_figures.horizon [--out DIR]
+    python -m paper_figures.horizon [--committed | --out DIR]
 
 Sources: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018), §3,
 Theorems 5 and 6; Soudry, Hoffer, Nacson, Gunasekar, Srebro (2018): w(t) = ŵ log t + ρ(t), and ρ → ρ∞ where no support
@@ -374,7 +374,7 @@ def report() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     figure, axes = plt.subplots(2, 3, figsize=(14, 9), layout="constrained", width_ratios=(1, 1, 1.12))
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     a, b, c, d, e, f = axes.flat

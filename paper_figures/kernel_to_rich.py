@@ -1,6 +1,6 @@
 """From the kernel to the rich regime: the scale of the start decides whether w = u₊² − u₋² ends at min ℓ2 or at min ℓ1.
 
-    python -m paper_figures.kernel_to_rich [--out DIR]
+    python -m paper_figures.kernel_to_rich [--committed | --out DIR]
 
 Source: Woodworth et al., "Kernel and Rich Regimes in Overparametrized Models" (COLT 2020), Theorem 1: from u₊ = u₋ = α1
 gradient flow on the squared loss ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2), which is the
@@ -248,7 +248,7 @@ def report() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     figure = plt.figure(figsize=(12.6, 9.4), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.7, 1], hspace=0.03)
     left, right = top.subplots(1, 2)

@@ -1,6 +1,6 @@
 """Matrix completion: gradient descent on W, on U and V in W = UVᵀ, and the minimum nuclear norm; then low-rank sensing.
 
-    python -m paper_figures.matrix_completion [--out DIR]
+    python -m paper_figures.matrix_completion [--committed | --out DIR]
 
 Sources: Gunasekar, Woodworth, Bhojanapalli, Neyshabur, Srebro (2017), whose comparison (a) is; Li, Ma, Zhang (2018) for (d).
 That small starts and steps lead to the minimum nuclear norm is a conjecture with counter-examples (Li, Luo, Lyu 2021), so it
@@ -290,7 +290,7 @@ def report(figure: Figure, runs: Sensing) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     completion, recovered = Figure.run(), Sensing.run()
     figure = plt.figure(figsize=(13.2, 10.2), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)

@@ -1,6 +1,6 @@
 """Linear networks of different shape on the same signals: each picks a predictor that is simple in another sense.
 
-    python -m paper_figures.networks [--out DIR]
+    python -m paper_figures.networks [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Implicit Bias of Gradient Descent on Linear Convolutional Networks" (2018b),
 Theorems 1 and 2. Exponential loss; fully connected networks go to the ℓ2 maximum margin, convolutional ones to stationary
@@ -334,7 +334,7 @@ def report() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     figure = plt.figure(figsize=(14.5, 10.5), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.45, 1], hspace=0.04)
     predictors(top.subplots(2, len(PANELS), sharey="row", gridspec_kw={"height_ratios": [1.15, 1]}))

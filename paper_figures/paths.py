@@ -1,6 +1,6 @@
 """Early stopping is not quite regularisation: the two paths set out and end together, and part on the way.
 
-    python -m paper_figures.paths [--out DIR]
+    python -m paper_figures.paths [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018), §3.2,
 Theorem 5 and §5; Rosset, Zhu, Hastie, "Boosting as a regularized path to a maximum margin classifier" (JMLR 2004): as
@@ -201,7 +201,7 @@ def report(pairs: list[Pair]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     exponential, logistic = ([Pair(name, loss) for name in NAMES] for loss in ("exponential", "logistic"))
     figure, axes = plt.subplot_mosaic("aaabbbcccddd;eeeeffffgggg", figsize=(12.6, 8.2), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.1)

@@ -1,6 +1,6 @@
 """One underdetermined regression, every potential: each picks its own solution, the one that Theorem 1 names.
 
-    python -m paper_figures.potentials [--out DIR]
+    python -m paper_figures.potentials [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018),
 Theorems 1 and 1a, eqs. (5) and (6): mirror descent goes to the Bregman projection of its start on the solutions. No
@@ -153,7 +153,7 @@ def report(runs: list[Run]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     every = runs()
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(12.6, 8.4), height_ratios=(1.35, 1), layout="constrained")
     solutions(top, every)

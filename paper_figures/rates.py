@@ -1,6 +1,6 @@
 """How fast gradient descent finds the maximum margin: like 1/log t with constant steps, and what else steps can do.
 
-    python -m paper_figures.rates [--out DIR]
+    python -m paper_figures.rates [--committed | --out DIR]
 
 Sources: Soudry, Hoffer, Nacson, Gunasekar, Srebro, "The Implicit Bias of Gradient Descent on Separable Data" (2018), whose
 Figure 1 has these data: w(t) = ŵ log t + ρ(t), ŵ = argmin ‖w‖² s.t. y_n⟨w, x_n⟩ ≥ 1, and ρ → ρ∞; Gunasekar, Lee, Soudry,
@@ -356,7 +356,7 @@ def report() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     with ThreadPoolExecutor() as pool:                     # runs hold no lock
         list(pool.map(lambda run: run.trace, (*BALANCED, *UNEVEN, *FAST, TWO)))
     figure, axes = plt.subplots(2, 3, figsize=(12.6, 8.6), layout="constrained")

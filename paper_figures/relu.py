@@ -1,6 +1,6 @@
 """ReLU networks of one input: what they cost in weights, against the least cost of any function through the points.
 
-    python -m paper_figures.relu [--out DIR]
+    python -m paper_figures.relu [--committed | --out DIR]
 
 Source: Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function space?" (COLT 2019).
 The least cost max(∫|f″|, |f′(−∞) + f′(+∞)|) is certified by `fastbias.solvers.relu.fit`; networks of finite width are run by
@@ -171,7 +171,7 @@ def report() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     figure, axes = plt.subplots(1, 3, figsize=(15.0, 5.2), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)
     for draw, ax in zip((functions, slopes, costs), axes, strict=True):

@@ -1,6 +1,6 @@
 """What a step costs: seven methods at seven sizes, by fastbias, a C loop, JAX and NumPy, over the roof of reading X once.
 
-    python -m paper_figures.speed [--out DIR] [--measure]
+    python -m paper_figures.speed [--committed | --out DIR] [--measure]
 
 The numbers are those of bench/table.csv, which `python -m bench.table` measured on the machine that bench/README.md names;
 with --measure they are measured anew here, which takes minutes. The roof is how long one core needs to read an array of
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--measure", action="store_true")
     given, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
-    out = folder(rest, __doc__, __file__)
+    out = folder(rest, __doc__)
     if given.measure:
         with tempfile.TemporaryDirectory() as measured:
             table.main(["--out", measured])

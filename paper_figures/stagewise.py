@@ -1,6 +1,6 @@
 """ε-stagewise selection follows the ℓ1 path where that path is monotone; where it is not, it misses the minimum ℓ1 norm.
 
-    python -m paper_figures.stagewise [--out DIR]
+    python -m paper_figures.stagewise [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018),
 §2.4; Efron, Hastie, Johnstone, Tibshirani, "Least angle regression" (2004). The data of (b) are given, those of (a)
@@ -170,7 +170,7 @@ def report(problem: Problem) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     problems = [Problem("a", "Monotone path:\nstagewise selection follows it", *monotone()),
                 Problem("b", "A coordinate that turns back:\nstagewise selection goes elsewhere", *TURNS)]
     figure, axes = plt.subplots(1, 3, figsize=(12.6, 4.9), layout="constrained")

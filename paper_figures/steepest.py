@@ -1,6 +1,6 @@
 """Steepest descent in six norms on the same data: each direction turns to the maximum margin in its own norm.
 
-    python -m paper_figures.steepest [--out DIR]
+    python -m paper_figures.steepest [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018),
 Theorem 5, whose steps min(η₊, 1/(B²L)) these are. No result is stored: dots and lines come from running, stars and dashed
@@ -227,7 +227,7 @@ def report() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     figure, ((a, b), (c, d)) = plt.subplots(2, 2, figsize=(12.6, 9.6), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     directions(a)

@@ -1,6 +1,6 @@
 """Theorem 7, seen: gradient descent on W = UUᵀ turns to the maximum margin over W ⪰ 0, tr W ≤ 1, from any full-rank start.
 
-    python -m paper_figures.theorem7 [--out DIR]
+    python -m paper_figures.theorem7 [--committed | --out DIR]
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018), §4.
 All is run, or solved with a certificate; the flow is integrated beside it by other means, in NumPy and SciPy alone.
@@ -262,7 +262,7 @@ def report(figure: Figure) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     result = Figure.run()
     figure, ((a, b), (c, d)) = plt.subplots(2, 2, figsize=(12.6, 9.8), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)

@@ -1,4 +1,4 @@
-"""The README's code runs as printed, its commands do what it says, and its examples are as short as it says."""
+"""The README's code runs as printed, its commands do what it says, its examples are as short."""
 import pathlib
 import re
 import shlex
@@ -8,6 +8,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.running import cli
+from paper_figures import _style
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -91,10 +92,30 @@ def test_the_commands_on_the_flowers_do_what_the_readme_says(tmp_path, monkeypat
     assert "best p" in shown[2]
 
 
-def test_every_file_that_the_readme_names_exists():
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
-    for module in re.findall(r"-m (paper_figures\.\w+)", TEXT):
-        assert (ROOT / (module.replace(".", "/") + ".py")).exists()
-    for target in re.findall(r"^make (\w+)", TEXT, re.M):
-        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / target).exists(), target
+    for module in re.findall(r"-m (paper_figures\.[a-z]\w*)", text):
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+    for target in re.findall(r"^make (\w+)", text, re.M):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
+
+
+def test_figures_are_drawn_where_git_does_not_look_unless_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(_style, "ROOT", tmp_path)
+    assert _style.folder([], "A figure.") == tmp_path / "figures"
+    assert _style.folder(["--committed"], "A figure.") == tmp_path / "docs" / "figures"
+    assert _style.folder(["--out", str(tmp_path / "mine")], "A figure.") == tmp_path / "mine"
+    assert all((tmp_path / name).is_dir() for name in ("figures", "docs/figures", "mine"))
+    assert "/figures/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_every_figure_has_its_script_and_its_numbers():
+    scripts = {path.stem for path in (ROOT / "paper_figures").glob("[a-z]*.py")}
+    for kind in ("png", "pdf", "csv"):
+        assert {path.stem for path in (ROOT / "docs" / "figures").glob(f"*.{kind}")} == scripts
