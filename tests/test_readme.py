@@ -1,4 +1,4 @@
-"""The README's code runs as printed, its commands do what it says, its examples are as short."""
+"""The code of README and CONTRIBUTING runs as printed, its commands and figures are as said."""
 import pathlib
 import re
 import shlex
@@ -8,6 +8,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.running import cli
+from fastbias.theory import points
 from paper_figures import _style
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -92,7 +93,85 @@ def test_the_commands_on_the_flowers_do_what_the_readme_says(tmp_path, monkeypat
     assert "best p" in shown[2]
 
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+RECIPES = re.findall(r"^### (An? \w+)\n.*?```python\n(.*?)```", CONTRIBUTING, re.S | re.M)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("title", "code"), RECIPES, ids=[title for title, _ in RECIPES])
+def test_recipes_run(title, code, tmp_path, monkeypatch):
+    monkeypatch.setattr(points, "ROOT", points.ROOT)           # which one of them adds to
+    path = tmp_path / "recipe.py"
+    path.write_text(code)
+    exec(compile(code, str(path), "exec"), {"__name__": "recipe", "__file__": str(path)})
+    assert "assert " in code
+
+
+def test_there_is_a_recipe_for_each_kind_of_piece_and_it_names_what_exists():
+    assert [title.split()[1] for title, _ in RECIPES] == [
+        "norm", "potential", "loss", "model", "method", "theorem"]
+    there = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    assert set(re.findall(r"`(test_\w+\.py|naive\w*\.py)`", CONTRIBUTING)) <= there
+    for path in re.findall(r"`((?:fastbias|bench|paper_figures)/[\w/]*(?:\.py)?)`", CONTRIBUTING):
+        assert (ROOT / path).exists(), path
+
+
+def keras(gradient, w, steps, etas, momentum, nesterov):
+    """As Keras documents SGD: velocity = momentum * velocity - learning_rate * g."""
+    velocity, found = 0 * w, [w]
+    for eta in etas[:steps]:
+        g = gradient(w)
+        velocity = momentum * velocity - eta * g
+        w = w + (momentum * velocity - eta * g if nesterov else velocity)
+        found.append(w)
+    return np.array(found)
+
+
+def pytorch(gradient, w, steps, etas, momentum, nesterov, dampening=0.0):
+    """As PyTorch documents SGD: b = momentum * b + (1 - dampening) * g, at first b = g."""
+    b, found = None, [w]
+    for eta in etas[:steps]:
+        g = gradient(w)
+        b = g if b is None else momentum * b + (1 - dampening) * g
+        w = w - eta * (g + momentum * b if nesterov else b)
+        found.append(w)
+    return np.array(found)
+
+
+def test_momentum_is_that_of_keras_and_pytorch_as_the_readme_says():
+    X, y = np.array([[1.0, 2.0, 0.5], [0.5, -1.0, 1.0]]), np.array([1.0, 0.5])
+    start, steps, mu = np.array([0.3, -0.2, 0.1]), 60, 0.8
+    fixed, falling = np.full(steps, 0.02), 0.03 / np.arange(1, steps + 1) ** 0.5
+
+    def gradient(w):
+        return 2 * X.T @ (X @ w - y)
+
+    def ours(etas, momentum, nesterov=0.0):
+        method = fb.methods.gradient_descent(etas, momentum, nesterov)
+        return fb.run(X, y, loss="squared", method=method, start=start, steps=steps,
+                      record=np.arange(steps + 1)).w
+
+    def ahead(w):                                              # w + μΔw
+        return w + mu * np.diff(w, axis=0, prepend=w[:1])
+
+    for etas in (fixed, falling):
+        assert ours(etas, mu) == pytest.approx(keras(gradient, start, steps, etas, mu, False))
+        found = keras(gradient, start, steps, etas, mu, True)
+        assert ahead(ours(etas, mu, mu)) == pytest.approx(found)
+    assert ours(fixed, mu) == pytest.approx(pytorch(gradient, start, steps, fixed, mu, False))
+    assert ahead(ours(fixed, mu, mu)) == pytest.approx(
+        pytorch(gradient, start, steps, fixed, mu, True))
+    found = pytorch(gradient, start, steps, falling, mu, False)
+    betas = np.append(0.0, mu * falling[1:] / falling[:-1])
+    assert ours(falling, betas) == pytest.approx(found)
+    assert np.abs(ours(falling, mu) - found).max() > 1e-3      # and not the same without it
+    # dampening: η(1 − τ), but for the first gradient
+    damped = pytorch(gradient, start, steps, fixed, mu, False, dampening=0.3)
+    etas = np.append(fixed[0], 0.7 * fixed[1:])
+    assert ours(etas, mu) == pytest.approx(damped)
+
+
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
