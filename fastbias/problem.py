@@ -261,7 +261,7 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
                          "move without momentum or weight decay")
     if not rule.radius:
         return rule
-    if not model.linear or method.family not in ("gradient", "steepest", "coordinate", "accelerated"):
+    if not model.linear or not (method.steepest or method.averages == "all"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
                          "coordinate descent on the linear model")
     B = radius(data, method.geometry)
@@ -286,7 +286,7 @@ def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: t
             raise ValueError(f"start must be given for the {model.name} model, where 0 is a saddle: model.start(scale)")
         if psi is None:
             return np.zeros(n)
-        if psi.degenerate and method.family == "natural":
+        if psi.degenerate and method.natural:
             raise ValueError(f"start must be given for natural gradient with the {psi.name} potential: its Hessian is "
                              "singular at argmin ψ")
         if method.constraint is None:

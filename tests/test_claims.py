@@ -348,11 +348,14 @@ def ascent(geometry, params, k, s, g, u, state, move):
     return 0
 
 
-@pytest.mark.parametrize("family", ["gradient", "mirror", "natural", "steepest", "coordinate", "adaptive", "accelerated"])
+@pytest.mark.parametrize("declared", [
+    {}, {"steepest": True}, {"dual": True}, {"natural": True}, {"steepest": True, "ties": 0.0}, {"adaptive": True},
+    {"averages": "all"}, {"steepest": True, "averages": "fading", "unscaled": True}], ids=repr)
 @pytest.mark.parametrize("params", [[], [0.0, 0.0, 0.0, 0.0], [0.5]])
-def test_no_theorem_speaks_of_a_method_of_ones_own(family, params):
+def test_no_theorem_speaks_of_a_method_of_ones_own(declared, params):
     for geometry in (None, N.l2, P.euclidean):
-        own = m.Method("gradient_descent", family, ascent, primal, S.constant(0.1), geometry, params=np.array(params))
+        own = m.Method("gradient_descent", ascent, primal, S.constant(0.1), geometry=geometry, params=np.array(params),
+                       **declared)
         for loss, targets in (("exponential", CROSS[1]), ("squared", CROSS[1])):
             plan = fb.Plan(CROSS[0], targets, loss=loss, method=own)
             for flow in (False, True):
@@ -363,8 +366,8 @@ def test_no_theorem_speaks_of_a_method_of_ones_own(family, params):
 
 
 @pytest.mark.parametrize("own", [
-    dataclasses.replace(m.gradient_descent(0.1), family="adaptive"),
-    dataclasses.replace(m.steepest_descent("l1", 0.1), family="coordinate"),
+    dataclasses.replace(m.gradient_descent(0.1), adaptive=True),
+    dataclasses.replace(m.steepest_descent("l1", 0.1), ties=0.5),
     dataclasses.replace(m.steepest_descent("l2", 0.1), unscaled=True),
     dataclasses.replace(m.coordinate_descent(0.1), geometry=N.linf),
     dataclasses.replace(m.coordinate_descent(0.1), params=np.array([0.0, 0.0, -1.0, 0.0, 0.0])),
@@ -605,11 +608,11 @@ def writes_nan(geometry, params, k, s, g, u, state, move):
 @pytest.mark.parametrize(("method", "law"), [
     (dataclasses.replace(m.gradient_descent(0.1), direction=ascent), "descends"),
     (dataclasses.replace(m.gradient_descent(0.1), direction=writes_nan), "finite|status 0"),
-    (dataclasses.replace(m.sign_descent(0.1), family="gradient"), "is −∇L"),
+    (dataclasses.replace(m.sign_descent(0.1), geometry=None), "is −∇L"),
     (dataclasses.replace(m.steepest_descent("l2", 0.1), unscaled=True), "length"),
     (dataclasses.replace(m.sign_descent(0.1), geometry=N.l1), "length|⟨−∇L, Δ⟩"),
-    (dataclasses.replace(m.gradient_descent(0.1), family="natural", geometry=P.cosh), "natural"),
-    (dataclasses.replace(m.gradient_descent(0.1), family="mirror", geometry=P.cosh), "∇ψ"),
+    (dataclasses.replace(m.gradient_descent(0.1), steepest=False, natural=True, geometry=P.cosh), "natural"),
+    (dataclasses.replace(m.gradient_descent(0.1), steepest=False, dual=True, geometry=P.cosh), "∇ψ"),
 ], ids=lambda v: str(v)[:30])
 def test_the_laws_see_what_a_method_breaks(method, law):
     with pytest.raises(fb.laws.LawBroken, match=law):

@@ -88,12 +88,17 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
 def _at_saddle(problem: Problem, u: np.ndarray, rtol: float) -> bool:
     """Whether a loss that could fall further would do so from where a gradient flow rests: its Hessian, by differences."""
     floor = _log_floor(problem, rtol)
-    if floor is None or problem.log_loss(u) <= floor or problem.method.family != "gradient":
+    if floor is None or problem.log_loss(u) <= floor or not _descends(problem):
         return False
     h = 1e-5 * max(float(np.abs(u).max()), 1e-300)
     H = np.array([problem.descent(u - h * e) - problem.descent(u + h * e) for e in np.eye(u.size)]) / (2.0 * h)
     values = foreign.ask("the eigenvalues at rest", "numpy.linalg.eigvalsh", 0.5 * (H + H.T))
     return bool(values[0] < -1e-6 * np.abs(values).max())
+
+
+def _descends(problem: Problem) -> bool:
+    """Whether the method is gradient descent in the parameters themselves."""
+    return problem.method.steepest and problem.method.geometry is None
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,9 @@ def _way(problem: Problem) -> _Way:
     """The coordinates where a flow is simplest."""
     method, start = problem.method, problem.start
     g = method.geometry
+    if not method.as_made:
+        raise ValueError("method must be one that fb.methods made, for its flow to be known, got a method of one's own: "
+                         f"{method!r}")
     if isinstance(g, Norm):
         if not g.smooth:
             raise ValueError(f"method must have a continuous direction for a flow, got steepest descent in the {g.name} "
@@ -163,7 +171,7 @@ def _way(problem: Problem) -> _Way:
                 raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
             return out
         return _Way(own_metric, lambda u: u, start)
-    if method.family != "gradient":
+    if not _descends(problem):
         raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
     x = None if problem.model.coordinates is None or method.decay else problem.model.coordinates(start)
     if x is None:

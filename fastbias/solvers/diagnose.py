@@ -224,7 +224,8 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
     geometry, columns = problem.method.geometry, lengths(problem.X.T)
     columns = columns[columns > 0]
     plain = geometry is None or geometry is norms.l2 or geometry is potentials.euclidean
-    if not (problem.model.linear and plain and problem.method.family in ("gradient", "mirror", "natural", "steepest")
+    method = problem.method
+    if not (problem.model.linear and plain and (method.steepest or method.natural or method.dual)
             and columns.size and columns.max() >= 100 * columns.min()):
         return []
     if margin is None:
