@@ -11,7 +11,8 @@ import numpy as np
 
 import fastbias as fb
 from fastbias.solvers.limit import PAPER
-from fastbias.theory import MARGIN, NETWORK, ROOT, Row
+from fastbias.theory import MARGIN, NETWORK, ROOT, Point, Row
+from fastbias.theory.base import covering as row_of
 from paper_figures._atlas_cases import Case, Far, Flow, follow
 
 REST = 1e-8  # a run that has come to rest, or a flow, at its limit point
@@ -30,7 +31,7 @@ def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
     problem = plan.problem
     network = not problem.model.linear or problem.method.decay
     section = "§4" if network else "§3" if problem.loss.kind == "monotone" else "§2"
-    return section, next(row for row in TABLES[section] if row.covers(problem, flow))
+    return section, row_of(TABLES[section], problem, flow)
 
 
 def runs_away(trace: fb.Trace) -> bool:
@@ -196,10 +197,10 @@ class Entry:
         if isinstance(limit, fb.NoTheorem):
             return "none"
         if limit.kind == "point":
-            potential = self.place[1].potential
-            if potential is None:
+            row = self.place[1]
+            if not isinstance(row, Point):
                 return limit.theorem.partition(":")[0]
-            psi = potential(self.case.plan.problem)
+            psi = row.potential(self.case.plan.problem)
             return "argmin ‖w − w(0)‖₂" if psi is fb.potentials.euclidean else "argmin D_ψ(w, w(0))"
         return "a stationary point of min ‖u‖², margins ≥ 1" if stationary(
             limit) else f"max margin, {self.norm}"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from problems import separable
 
 import fastbias as fb
-from fastbias.forward import fields
+from fastbias.forward import choice
 
 m, N, P = fb.methods, fb.norms, fb.potentials
 long = pytest.mark.long
@@ -331,7 +331,7 @@ def test_the_second_order_is_the_second_order(name):
         plan.buffers.control[fb.abi.DONE] = t0
         here = plan._reached()
         plan.run(1)
-        field = fields.choose(plan.problem)
+        field = choice.choose(plan.problem)
         _, w = field.follow(here, np.log([t0 + 1.0]), 1e-12)
         errors.append(np.abs(w[0] - plan.u).max())
     assert errors[0] / errors[2] > 40, errors                      # 64 in the limit; 16 were it first order

@@ -163,7 +163,7 @@ def pieces_named_in(tree, home, module):
             yield from {c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str)} & shown
 
 
-@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models])
+@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models, fb.methods])
 def test_a_piece_touches_one_file(module):
     """No other file of the package names a norm, potential, loss or model, but for stated defaults and biases."""
     home = module.__name__.rpartition(".")[2]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.engine.call import call
+from fastbias.pieces.laws.base import _length
 
-EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps) for x in module.EXAMPLES]
+EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps, fb.methods) for x in module.EXAMPLES]
 
 
 @pytest.mark.parametrize("piece", EVERY, ids=repr)
@@ -17,7 +18,7 @@ def test_every_piece_obeys_the_laws(piece):
     laws = fb.laws.check(piece, trials=30)
     assert laws
     assert all(law.worst <= law.tolerance for law in laws)
-    if (piece.length if isinstance(piece, fb.models.Model) else getattr(piece, "size", None)) is None:
+    if _length(piece) is None and not isinstance(piece, fb.methods.Method):
         fb.laws.check(piece, size=1, trials=5)
         fb.laws.check(piece, size=12, trials=5, rng=np.random.default_rng(3))
 
@@ -27,7 +28,7 @@ def test_lp_norms_of_any_p(p, seed):
     fb.laws.check(fb.norms.lp(p), trials=3, rng=seed)
 
 
-@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models, fb.steps])
+@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models, fb.steps, fb.methods])
 def test_every_public_piece_is_listed(module):
     """A new piece cannot be forgotten: each public instance, and what each public factory makes, is in EXAMPLES."""
     names = [e.name for e in module.EXAMPLES]

@@ -122,8 +122,8 @@ def _off_dual(method: Method, psi: Potential, u: np.ndarray, new: np.ndarray, v:
 def _unmixed(norm: Norm, move: np.ndarray, now: np.ndarray, before: np.ndarray) -> float:
     """How far a move is from steepest for now + c before, at the c in [0, 1) where it is nearest."""
     def off(c: float) -> float:
-        g = now + c * before
-        return unlike(g @ move, norm.dual(g) * norm(move)) if move.any() else np.inf
+        wanted = norm.direction(now + c * before)            # in full, as gradients one step apart are nearly parallel
+        return unlike(move / norm(move), wanted / norm(wanted)) if move.any() and wanted.any() else np.inf
     grid = np.arange(MIXED) / MIXED
     best = grid[np.argmin([off(c) for c in grid])]
     low, high = max(best - 1.0 / MIXED, 0.0), best + 1.0 / MIXED

@@ -286,6 +286,6 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
 
 EXAMPLES: tuple[Method, ...] = (
     mirror_descent("euclidean", 0.05), mirror_descent("entropy", 0.05, dual_momentum=0.5, nesterov=0.3),
-    mirror_descent("entropy", 0.05, primal_momentum=0.2, nesterov=0.1),
+    mirror_descent("entropy", 0.002, primal_momentum=0.2, nesterov=0.1),
     mirror_descent("entropy", 0.05, dual_momentum=0.3, batch=1, rng=3),
     mirror_descent("entropy", 0.05, constraint=([[1.0, 1.0, 1.0, 1.0]], [1.0])))

@@ -232,7 +232,7 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
 EXAMPLES: tuple[Method, ...] = (
     gradient_descent(0.05), gradient_descent([0.05, 0.02, 0.04], [0.0, 0.5, 0.3], [0.3, 0.0, 0.5]),
     gradient_descent(0.02, 0.5, batch=2, replace=False, rng=3), gradient_descent(0.05, 0.3, 0.2, weight_decay=0.1),
-    natural_gradient("entropy", 0.05), natural_gradient("cosh", 0.05),
+    natural_gradient("entropy", 0.002), natural_gradient("cosh", 0.05),
     steepest_descent("l1", 0.02), steepest_descent(norms.lp(3.0), 0.02), steepest_descent("l2", 0.02, normalised=True),
     coordinate_descent(0.02), coordinate_descent(0.02, "average", 0.3, shrinkage=0.5),
     coordinate_descent(0.02, "random", rng=5), stagewise(0.01))
