@@ -341,10 +341,10 @@ def numbers(panels: dict[str, list[Family]], run: Settling,
             methods: list[Squared]) -> Iterator[dict[str, Any]]:
     """Every point drawn, a row each; (a) shows the first run of each series of (b)."""
     def row(panel: str, series: str, kind: str, x: Any, angle: Any, w: Any = ("", ""),
-            G: Any = ("", ""), covered: Any = "", y: Any = "") -> dict[str, Any]:
+            G: Any = ("", ""), **rest: Any) -> dict[str, Any]:
         return {"panel": panel, "series": series.replace("$", ""), "kind": kind, "x": x,
-                "angle": angle, "w1": w[0],
-                "w2": w[1], "G1": G[0], "G2": G[1], "theorem6": covered, "y": y}
+                "angle": angle, "w1": w[0], "w2": w[1], "G1": G[0], "G2": G[1],
+                "theorem6": "", "y": ""} | rest
     X, y = problem()
     yield from (row("a", "samples", "sample", "", angle(z), z) for z in y[:, None] * X)
     yield from (row("a, b, c", name, "margin", "", angle(limit.w), scaled(limit))
@@ -354,9 +354,9 @@ def numbers(panels: dict[str, list[Family]], run: Settling,
             for x, member in zip(family.xs, family.runs, strict=True):
                 G = measured_G(member.ended[1])
                 yield row(panel, family.name, "run", x, angle(member.measured), member.measured, G,
-                          member.covered)
+                          theorem6=member.covered)
                 yield row(panel, family.name, "program", x, angle(member.predicted),
-                          member.predicted, G, member.covered)
+                          member.predicted, G, theorem6=member.covered)
     for k, t in enumerate(run.t):
         for kind, w in (("program", run.predicted[k]), ("growth", run.increments[k]),
                         ("w", run.trace.w[k + 1])):

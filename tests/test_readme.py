@@ -21,7 +21,7 @@ PYTHON = [code for kind, code in BLOCKS if kind == "python"]
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[2][:30])
 def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
     path = tmp_path / "block.py"
-    path.write_text(code)                                      # a file, so that its pieces are cached beside it
+    path.write_text(code)  # a file, so that its pieces are cached beside it
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "readme", "__file__": str(path)}
     exec(compile(code, str(path), "exec"), names)
@@ -33,15 +33,17 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
     if "series" in names:
         assert names["limit"].certified
         assert "log loss   against t: slope -1.00, predicted -1" in shown
-        assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin, rel=3e-2)
+        assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin,
+                                                           rel=3e-2)
         assert "best p" in shown
     if "fast_forward" in code:
         assert float(shown.split()[0]) < 1e-8
         assert "80001 exact steps" in shown
     if "mine" in names:
-        c = np.array([1, 2, 4])                                # the minimum weighted norm: w ∝ x / c
+        c = np.array([1, 2, 4])  # the minimum weighted norm: w ∝ x / c
         wanted = [1, 2, 3] / c
-        assert np.fromstring(shown.strip("[] \n"), sep=" ") == pytest.approx(4 * wanted / (wanted @ [1, 2, 3]), rel=1e-7)
+        assert np.fromstring(shown.strip("[] \n"),
+                             sep=" ") == pytest.approx(4 * wanted / (wanted @ [1, 2, 3]), rel=1e-7)
 
 
 def lines(code):
@@ -67,13 +69,17 @@ def test_the_command_on_the_muesli_prints_what_the_readme_shows(tmp_path, monkey
         name, *numbers = line.split()
         if "predicted" in line:
             row = next(r for r in shown.splitlines() if r.split()[:1] == [name])
-            assert [float(x) for x in row.split()[1::2]] == pytest.approx([float(x) for x in numbers[::2]], abs=1e-8)
+            assert [float(x)
+                    for x in row.split()[1::2]] == pytest.approx([float(x) for x in numbers[::2]],
+                                                                 abs=1e-8)
         elif name == "by":
             assert line in shown
     assert "certified, residual" in shown
     assert fb.Trace.load("run.npz").w[-1] == pytest.approx(fb.bregman_projection(
-        *fb.data.read("muesli.csv", target="wanted", drop="nutrient"), fb.potentials.entropy).w, abs=1e-9)
-    euclid = [w if w != "mirror" else "gradient" for w in words if w not in ("--potential", "entropy")]
+        *fb.data.read("muesli.csv", target="wanted", drop="nutrient"), fb.potentials.entropy).w,
+                                                           abs=1e-9)
+    euclid = [w if w != "mirror" else "gradient" for w in words
+              if w not in ("--potential", "entropy")]
     assert cli.main(euclid) == 0
     walnuts = next(r for r in capsys.readouterr().out.splitlines() if r.startswith("  walnuts"))
     assert float(walnuts.split()[1]) == pytest.approx(-0.05, abs=0.001)
