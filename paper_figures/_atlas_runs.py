@@ -124,8 +124,8 @@ class Entry:
         if self.case.finer is None:
             return "‖w − w∞‖", self.gap
         fine = follow(self.case.finer, self.case.how)
-        return "‖2w(η/2) − w(η) − w∞‖", float(np.linalg.norm(2 * fine.w[-1] - self.trace.w[-1]
-                                                             - limit.w))
+        off = 2 * fine.w[-1] - self.trace.w[-1] - limit.w
+        return "‖2w(η/2) − w(η) − w∞‖", float(np.linalg.norm(off))
 
     @cached_property
     def tolerance(self) -> tuple[float, str]:
@@ -140,16 +140,17 @@ class Entry:
         rate = next((r for r in limit.rates if r.quantity == "margin gap"), None)
         if rate is None:
             return LOOSE, "on its way, no rate named"
-        clock = self.trace.log_t[-1] if rate.clock == "log t" else np.exp(
-            min(self.trace.log_t[-1], 700.0))
+        log_t = self.trace.log_t[-1]
+        clock = log_t if rate.clock == "log t" else np.exp(min(log_t, 700.0))
         bound = TIMES * float(clock) ** rate.slope
         return min(bound, LOOSE), f"{TIMES} × ({rate.clock})^{rate.slope:g}, at most {LOOSE:.0%}"
 
     @cached_property
     def apart(self) -> float:
         """How far from each other the two runs end (NaN without a second)."""
-        return float("nan") if self.second is None else float(
-            np.linalg.norm(ends(self.trace)[-1] - ends(self.second)[-1]))
+        if self.second is None:
+            return float("nan")
+        return float(np.linalg.norm(ends(self.trace)[-1] - ends(self.second)[-1]))
 
     @cached_property
     def miss(self) -> float:
@@ -202,8 +203,9 @@ class Entry:
                 return limit.theorem.partition(":")[0]
             psi = row.potential(self.case.plan.problem)
             return "argmin ‖w − w(0)‖₂" if psi is fb.potentials.euclidean else "argmin D_ψ(w, w(0))"
-        return "a stationary point of min ‖u‖², margins ≥ 1" if stationary(
-            limit) else f"max margin, {self.norm}"
+        if stationary(limit):
+            return "a stationary point of min ‖u‖², margins ≥ 1"
+        return f"max margin, {self.norm}"
 
     @property
     def norm(self) -> str:

@@ -140,10 +140,13 @@ def markdown(every: list[Entry]) -> Iterator[str]:
 def cells(entry: Entry) -> list[str]:
     """What the table says of a run."""
     problem, limit = entry.case.plan.problem, entry.theory
-    what = [f"`{problem.method!r}`", problem.loss.name] + ([] if problem.model.linear
-                                                           else [problem.model.name])
-    checked = [f"{sci(entry.tolerance[0])}: {entry.tolerance[1]}",
-               sci(limit.duality_gap)] if isinstance(limit, fb.Limit) else ["", ""]
+    what = [f"`{problem.method!r}`", problem.loss.name]
+    if not problem.model.linear:
+        what.append(problem.model.name)
+    checked = ["", ""]
+    if isinstance(limit, fb.Limit):
+        tolerance, why = entry.tolerance
+        checked = [f"{sci(tolerance)}: {why}", sci(limit.duality_gap)]
     return [entry.source, entry.name, ", ".join(what), entry.horizon, entry.goal, entry.shown,
             *checked,
             str(entry.open_hypotheses), f"**{entry.verdict}**"]

@@ -158,8 +158,8 @@ class Errors:
     @property
     def change(self) -> np.ndarray:
         """The test error at the end less that at the row of `perfect`, (SPLITS,)."""
-        return np.asarray(self.test[:, -1] - np.take_along_axis(self.test, self.perfect[:, None],
-                                                                axis=1)[:, 0])
+        there = np.take_along_axis(self.test, self.perfect[:, None], axis=1)[:, 0]
+        return np.asarray(self.test[:, -1] - there)
 
 
 def l1(w: np.ndarray) -> Any:

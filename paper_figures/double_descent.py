@@ -154,8 +154,8 @@ def complete(seed: int, rank: int) -> Completion:
     def objective(u: np.ndarray, weight: float) -> tuple[float, np.ndarray]:
         U, V = u.reshape(2, SIDE, rank)
         R = seen * (U @ V.T - A)
-        return (R ** 2).sum() + weight / 2 * (u @ u), np.append(2 * R @ V + weight * U,
-                                                                2 * R.T @ U + weight * V)
+        slope = np.append(2 * R @ V + weight * U, 2 * R.T @ U + weight * V)
+        return (R ** 2).sum() + weight / 2 * (u @ u), slope
 
     ends = []
     for _ in range(max(1, STARTS // rank)):  # the smaller the rank, the more minima are only local

@@ -39,8 +39,9 @@ def problem() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """X (N, d) Gaussian, y = Xw, and the sparse w (d,)."""
     rng = np.random.default_rng(SEED)
     X, w = rng.normal(size=(N, D)), np.zeros(D)
-    w[rng.choice(D, SPARSE, replace=False)] = rng.choice([-1, 1],
-                                                         SPARSE) * rng.uniform(0.5, 1.5, SPARSE)
+    # in this order, for which the seed was chosen
+    signs, sizes = rng.choice([-1, 1], SPARSE), rng.uniform(0.5, 1.5, SPARSE)
+    w[rng.choice(D, SPARSE, replace=False)] = signs * sizes
     return X, X @ w, w
 
 

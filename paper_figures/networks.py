@@ -168,8 +168,9 @@ class Run:
         """What its panel shows of parameters u (K, n): the shortfall of the margin, or the KKT
         residual.
         """
-        return self.shortfall(self.model.predictor(u, D)) if self.norm else np.array(
-            [self.residual(row) for row in u])
+        if self.norm:
+            return self.shortfall(self.model.predictor(u, D))
+        return np.array([self.residual(row) for row in u])
 
     @cached_property
     def series(self) -> np.ndarray:
@@ -262,8 +263,8 @@ def predictors(axes: np.ndarray) -> None:
     for letter, (above, below), run in zip("abcde", axes.T, PANELS, strict=True):
         stems(above, run, run.w, run.star)
         stems(below, run, spectrum(run.w), None if run.star is None else spectrum(run.star))
-        kind = MINIMISED[run.name.split(",")[0]].replace("2/L", "1" if run.depth == 2
-                                                         else f"2/{run.depth}")
+        power = "1" if run.depth == 2 else f"2/{run.depth}"
+        kind = MINIMISED[run.name.split(",")[0]].replace("2/L", power)
         above.set_title(f"({letter}) {run.name}\n{'least' if run.norm else 'stationary'} {kind}",
                         color=run.colour)
         said = f"KKT residual\nat most {run.last:.0e}"

@@ -392,8 +392,8 @@ def report() -> None:
               f"t^{slope(run.trace.t.astype(float), across, run.trace.t):.4f}, predicted "
               f"t^{-run.decay:.4f}")
     for run in FAST:
-        t, gap, power = run.trace.t.astype(float), run.series("margin gap"), rate(
-            run.limit, "margin gap").slope
+        t, gap = run.trace.t.astype(float), run.series("margin gap")
+        power = rate(run.limit, "margin gap").slope
         print(f"{run.name:23}  margin gap falls like t^{slope(t, gap, t):.4f}, predicted "
               f"t^{power:.0f}; at t = {t[-1]:.0e} it is {gap[-1]:.5e}, predicted "
               f"{run.gap_line(t[-1:])[0]:.5e}")
