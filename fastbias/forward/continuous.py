@@ -158,6 +158,7 @@ def _way(problem: Problem) -> _Way:
         def project(z: np.ndarray) -> np.ndarray:
             return g.project(Q, c, z)[0]
 
+        @np.errstate(over="ignore", invalid="ignore")     # what is not finite is told where steps end
         def along(t: float, z: np.ndarray) -> np.ndarray:
             w = np.maximum(g.to_primal(z), g.lower + 1e-300)
             moves = np.array([g.solve(w, row) for row in Q])

@@ -268,9 +268,10 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
         X = problem.X / np.abs(problem.X).max()
         sigma = foreign.ask("the singular values of X", "numpy.linalg.svd", X, compute_uv=False)
         sigma = sigma[sigma > max(X.shape) * np.finfo(float).eps * sigma[0]]
-        updates = (float(sigma[0]) / float(sigma[-1])) ** 2
+        ratio = float(sigma[0]) / float(sigma[-1])
     else:
-        updates = (float(row_lengths(problem.X).max()) / margin) ** 2 if margin > 0 else np.inf
+        ratio = float(row_lengths(problem.X).max()) / margin if margin > 0 else np.inf
+    updates = ratio * ratio                               # (inf where `ratio ** 2` would raise)
     if not updates > LONG:
         return []
     return [Hypothesis("the columns of X are of about one size, so that a run can arrive", None,

@@ -24,6 +24,7 @@ from fastbias.solvers.oracles import demand_convex
 __all__ = ["BallPath", "RegularisationPath", "l1_path", "regularisation_path"]
 
 RISES = 1e-9                 # by how much |w_j| may fall, relative to the largest: rounding
+TINY = float(np.finfo(float).tiny)
 END = 1e-4                   # of λ_max: where a path ends that nobody said more of
 SEEN = 1e-14                 # of λ_max, likewise: what rounding leaves of smaller λ
 CUTS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)        # of a rough solution's entries: which are not 0
@@ -125,6 +126,8 @@ def _lambdas(lambdas: ArrayLike, top: float, d: int) -> np.ndarray:
     count = checks.whole("lambdas", lambdas, least=2)
     checks.fits("lambdas", lambdas, count, d)
     top = top if top > 0 else 1.0
+    if not END * top >= TINY:
+        raise ValueError(f"X, y must be of sizes at which {END:g} λ_max fits into float64, got λ_max = {top:.3g}")
     return np.geomspace(top, END * top, count)
 
 
@@ -375,7 +378,8 @@ def _pull(data: Data, w: np.ndarray) -> tuple[float, np.ndarray]:
     """Log L and −∇ log L at w."""
     value = data.loss.log(data.predictions(w), data.y)
     s, g = data.pull(w)
-    return value, np.exp(s - value) * g if np.isfinite(value) else g
+    with np.errstate(over="ignore", invalid="ignore"):    # a residual of inf or NaN is told so
+        return value, np.exp(s - value) * g if np.isfinite(value) else g
 
 
 def _curvature(data: Data, w: np.ndarray, g: np.ndarray) -> np.ndarray:

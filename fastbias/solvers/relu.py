@@ -61,8 +61,11 @@ class PiecewiseLinear:
     def __call__(self, x: Any) -> np.ndarray:
         """Return f(x), of the shape of x."""
         x = checks.array("x", x, "a number or an array", dims=(0, 1, 2, 3), empty=True)
-        return np.asarray(self.offset + self.slope * x + np.maximum(x[..., None] - self.knots, 0.0)
-                          @ self.bends)
+        with np.errstate(over="ignore", under="ignore"):
+            far = np.exp2(np.maximum(np.frexp(x)[1] - 400, 0))     # 1, but where products overflow
+            near = x / far
+            over = np.maximum(near[..., None] - self.knots / far[..., None], 0.0)
+            return np.asarray(self.offset + (self.slope * near + over @ self.bends) * far)
 
     @property
     def slopes(self) -> np.ndarray:

@@ -162,7 +162,7 @@ def _adagrad(problem: Problem) -> list[Hypothesis]:
     reached, eta = problem.reached, problem.rule(0)
     assert reached is not None
     G0 = problem.method.begin(problem.start)[0] + problem.method.params[0]
-    loss = eta ** 2 * float(np.exp(min(problem.log_loss(problem.start), 700.0)))
+    loss = eta * eta * float(np.exp(min(problem.log_loss(problem.start), 700.0)))
     scaled = np.divide(problem.X, G0 ** 0.25, out=np.where(problem.X == 0, 0.0, np.inf), where=G0 > 0) \
         if problem.outputs == 1 else np.full((1, 1), np.inf)
     length = float(np.linalg.norm(scaled, axis=1).max())

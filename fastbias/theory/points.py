@@ -143,11 +143,12 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
     source = "∇²L ⪯ ∇²ψ/η and each step gives L(w⁺) ≤ L(v) + (D_ψ(v, w) − D_ψ(v, w⁺))/η (Lu, Freund, Nesterov 2018)"
     assert curvature is not None
     if psi is potentials.cosh and method.constraint is None:
-        return 1.0 / (curvature * max(problem.spread ** 2, 1e-300)), f"∇²ψ ⪰ I: {source}"
+        return 1.0 / (curvature * max(problem.spread * problem.spread, 1e-300)), f"∇²ψ ⪰ I: {source}"
     if psi is potentials.entropy and method.constraint is not None:
         G, h = method.constraint
         if len(G) == 1 and np.allclose(G, G[0, 0], rtol=1e-14, atol=0) and problem.outputs == 1:
-            columns = float((problem.X ** 2).sum(axis=0).max())
+            with np.errstate(over="ignore"):                       # a bound of 0, then
+                columns = float((problem.X ** 2).sum(axis=0).max())
             return 1.0 / (curvature * max(columns, 1e-300) * abs(float(h[0] / G[0, 0]))), \
                 f"strong convexity in l1 on the simplex (Pinsker): {source}"
     return np.nan, "no bound is known to the table"
@@ -167,12 +168,14 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
         return None
     normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
     gap = float(np.max([found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y))]))
+    met = found.certified and gap <= CERTIFIED
     rows = [*rows, *_in_span(problem),
-            Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ", found.certified, f"residual {gap:.1e}"),
-            _vanishing(problem, False, found.certified, "∇L(w_t)")]
+            Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ", met or (None if found.certified else False),
+                       f"residual {gap:.1e}"),
+            _vanishing(problem, False, met, "∇L(w_t)")]
     return Limit(found.w.reshape(problem.shape), "point", "least squares: the data are not realisable, so no theorem of the "
                  "paper speaks; the span argument of §2.1 gives argmin D_ψ(w, w(0)) over the least-squares solutions",
-                 f"{PAPER}, §2.1", tuple(rows), found.certified and gap <= CERTIFIED, gap, found.dual)
+                 f"{PAPER}, §2.1", tuple(rows), met, gap, found.dual)
 
 
 def point(problem: Problem, flow: bool) -> Limit:

@@ -122,7 +122,7 @@ def _sum_of_duals(problem: Problem, unit: float) -> float:
     if K == 1:
         return float((g.dual(X) ** 2).sum())
     pairs = [(np.eye(K)[b] - np.eye(K)[c]) for b in range(K) for c in range(b)]
-    return 0.5 * float(sum(max(g.dual(np.outer(pair, x).ravel()) for pair in pairs) ** 2 for x in X))
+    return 0.5 * float(sum(np.square(max(g.dual(np.outer(pair, x).ravel()) for pair in pairs)) for x in X))
 
 
 def small_steps(problem: Problem) -> Hypothesis:

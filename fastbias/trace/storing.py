@@ -60,7 +60,7 @@ def _in_order(t: np.ndarray, log_times: np.ndarray | None) -> None:
 def table(trace: Trace) -> pandas.DataFrame:
     """The rows with index t and columns log_loss, w0, w1, …."""
     import pandas
-    flat = trace.w.reshape(len(trace), -1)
+    flat = trace.w.reshape(len(trace), int(np.prod(trace.w.shape[1:])))
     columns = {"log_loss": trace.log_loss} | {f"w{i}": flat[:, i] for i in range(flat.shape[1])}
     return pandas.DataFrame(columns, index=pandas.Index(trace.t, name="t"))
 

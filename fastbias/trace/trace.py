@@ -84,6 +84,11 @@ class Trace:
         return int(self.t.size)
 
     @property
+    def _flat(self) -> np.ndarray:
+        """The predictors as vectors (K, d), also of no rows."""
+        return self.w.reshape(len(self), int(np.prod(self.w.shape[1:])))
+
+    @property
     def classes(self) -> np.ndarray | None:
         """The labels as they were given, sorted: −1 and +1, or the classes; None for numbers."""
         return None if self.problem is None else self.problem.classes
@@ -113,7 +118,7 @@ class Trace:
         if goal.shape != self.w.shape[1:]:
             raise ValueError(f"limit must have the predictor's shape {self.w.shape[1:]}, got "
                              f"{goal.shape}")
-        w, goal = self.w.reshape(len(self), -1), goal.ravel()
+        w, goal = self._flat, goal.ravel()
         if direction:
             with np.errstate(invalid="ignore", divide="ignore"):
                 w, goal = (x / lengths(x)[:, None] for x in (w, goal[None]))
@@ -132,11 +137,11 @@ class Trace:
                              f"{data.loss.name} loss")
         norm.fits(data.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(data.margins(self.w) / norm(self.w.reshape(len(self), -1)))
+            return np.asarray(data.margins(self.w) / norm(self._flat))
 
     def direction(self, norm: Norm | str = norms.l2) -> np.ndarray:
         """Return w/‖w‖ (K, d) or (K, m, n) at each row; NaN where w = 0."""
-        size = checks.one_of("norm", norm, norms, Norm)(self.w.reshape(len(self), -1))
+        size = checks.one_of("norm", norm, norms, Norm)(self._flat)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.w / size.reshape(-1, *[1] * (self.w.ndim - 1)))
 
@@ -146,10 +151,11 @@ class Trace:
         For gradient descent on separable data it tends to ŵ = argmin ‖w‖² s.t. y_n⟨w, x_n⟩ ≥ 1, and
         far faster than w/‖w‖ does; ValueError where fewer than two rows lie in these decades.
         """
+        end = self.log_t[-1] if len(self) else -np.inf
         # (t = 0 has no logarithm)
-        last = np.flatnonzero(np.isfinite(self.log_t) & (self.log_t >= self.log_t[-1] - LAST))
+        last = np.flatnonzero(np.isfinite(self.log_t) & (self.log_t >= end - LAST))
         first = last[0] if last.size else -1
-        if not self.log_t[first] < self.log_t[-1]:
+        if not last.size or not self.log_t[first] < end:
             raise ValueError("trace must have two rows within its last two decades, got "
                              f"{last.size}")
         return np.asarray((self.w[-1] - self.w[first]) / (self.log_t[-1] - self.log_t[first]))
@@ -302,7 +308,7 @@ class Trace:
             data = gather(X, y, loss, np.arange(rows.shape[1]))
         if rows.shape[1:] != data.shape:
             raise ValueError(f"w must have rows of shape {data.shape}, got {rows.shape[1:]}")
-        u = rows.reshape(len(rows), -1)
+        u = rows.reshape(len(rows), rows[:1].size)
         log_loss = np.array([data.loss.log(data.predictions(row), data.y) for row in u])
         # steps are whole numbers; anything else is the time of a flow
         if (times == np.round(times)).all() and times[-1] < checks.COUNTABLE:

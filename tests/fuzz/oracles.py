@@ -169,8 +169,8 @@ def _exact(a: np.ndarray) -> np.ndarray:
 
 def rows(X: Any, y: Any, shape: tuple[int, ...]) -> np.ndarray:
     """The z of the margins ⟨w, z⟩, as fractions: signs (of two labels the later is +1), or classes where w is (K, d)."""
-    X, y = _float(X), _float(y)
-    X = _exact(X)
+    X, y = _exact(_float(X)), np.asarray(y)
+    y = _float(y if y.dtype.kind in "biuf" else np.unique(y, return_inverse=True)[1])    # words in their order
     if X.shape[1:] == shape:
         signs = y if set(y.tolist()) <= {-1.0, 1.0} else np.where(y == y.max(), 1.0, -1.0)
         return X.reshape(len(y), -1) * _exact(signs)[:, None]

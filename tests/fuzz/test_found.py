@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
+from tests.fuzz import oracles
 from tests.fuzz.__main__ import one
 
 GD = fb.methods.gradient_descent(0.1)
@@ -115,3 +116,54 @@ def test_predictions_beyond_float64_do_not_warn():
         trace.evaluate([[1e200, 1e200]], [1])
     far = fb.Plan([[1e160, 1.0]], [1e160], loss="squared", method=GD).fast_forward(1.0, record=2, max_steps=0)
     assert far.status == fb.Status.NOT_FINITE
+
+
+def test_a_trace_of_no_rows_answers():
+    X = np.reshape([-7.3e284, -1.1e285, -3.4e284, -1.0e284, 1.1e285, 2.0e284, -6.7e284, 8.2e284], (2, 2, 2))
+    method = fb.methods.gradient_descent(0.05)
+    trace = fb.Plan(X, [1e284, 2e284], loss="squared", method=method, start=[[0.6, 0.1], [1, 2]]).fast_forward(5.0)
+    assert len(trace) == trace.gap(np.ones((2, 2))).size == len(trace.direction()) == 0
+    assert list(trace.to_pandas().columns) == ["log_loss", "w0", "w1", "w2", "w3"]
+    assert trace.to_xarray().sizes["t"] == 0
+    with pytest.raises(ValueError, match="two rows"):
+        trace.increment()
+
+
+def test_ratios_beyond_float64_are_told_and_not_raised():
+    """Python's own ``x ** 2`` raises where ``x * x`` is inf."""
+    X = [[1.9e-146, -1.3e146], [-4.7e-146, 9.9e145], [-3e-146, -4.3e146]]
+    told = fb.Plan(X, [-1, 1, 1], loss="logistic", method=fb.methods.gradient_descent(0.005)).limit()
+    assert not told.certified
+    far = fb.Plan([[2.7e155, -5.5e-18], [-1.2e154, 4.1e-18], [7.7e154, -2.9e-18]], [1.3e155, -6e153, 3.9e154],
+                  loss="squared", method=fb.methods.mirror_descent("cosh", 0.2), start=[1.4, 2.0]).limit()
+    assert not far.certified
+    assert next(h.holds for h in far.hypotheses if "has a solution" in h.statement) is not True
+
+
+def test_paths_of_tiny_data_do_not_warn():
+    X = [[[3.1e-210, -1.7e-209], [-1.1e-209, 1e-209]], [[-4.2e-210, -9.5e-210], [8.1e-211, -1.4e-210]]]
+    path = fb.regularisation_path(X, [-4.2e-209, -2.3e-209], [0.1, 10.0], loss="squared")
+    assert path.residuals.shape == (2,)
+    with pytest.raises(ValueError, match="λ_max fits into float64"):
+        fb.l1_path([[0.6, -1.0, -0.3]], [1e-320])
+
+
+def test_a_piecewise_linear_function_far_out_keeps_its_sign():
+    f = fb.relu.PiecewiseLinear([-1.0, 2.0], [1.4e8, 0.6e8], slope=-1.3e8)
+    assert f([1.4e308, -1.4e308, 4.0]).tolist() == [np.inf, np.inf, -5.2e8 + 7e8 + 1.2e8]
+    assert fb.relu.PiecewiseLinear([0.0], [2.0], slope=-1.0)([1.7e308]) == 1.7e308
+
+
+def test_a_margin_flow_on_a_constraint_beyond_float64_does_not_warn():
+    X = [[-8e51, 1.2e50], [-4.7e50, 1.6e50], [8.6e50, 1.2e50]]
+    method = fb.methods.mirror_descent("cosh", 0.1, constraint=([[1.0, 1.0]], [0.002]))
+    with pytest.raises(ArithmeticError, match="could not be followed"):
+        fb.Plan(X, [1, 1, -1], loss="exponential", method=method, start=[0.001, 0.001]).flow()
+
+
+def test_words_are_classes_in_their_own_order():
+    limit = fb.max_margin([[1.0, 2.0], [3.0, -1.0]], ["-0.5", "-0.1"], "l2")
+    assert limit.classes.tolist() == ["-0.1", "-0.5"]
+    X, y = [[1.0, 2.0], [3.0, -1.0]], ["-0.5", "-0.1"]
+    assert oracles.margin(oracles.rows(X, y, (2,)), limit) is None
+    assert oracles.margin(-oracles.rows(X, y, (2,)), limit) is not None

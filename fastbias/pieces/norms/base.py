@@ -118,11 +118,12 @@ class Norm:
             raise ValueError(f"X must have predictors of shape {self.shape} for the {self.name} norm, got {shape}")
 
     def _rows(self, which: Piece, label: str, x: Any) -> Any:
-        rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2))
+        rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2),
+                            empty=np.ndim(x) == 2 and np.shape(x)[1] > 0)
         if self.size is not None and rows.shape[-1] != self.size:
             raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got {rows.shape[-1]}")
         values = [call(which, self.params, row) for row in np.atleast_2d(rows)]
-        return np.array(values) if rows.ndim == 2 else float(values[0])
+        return np.array(values, float) if rows.ndim == 2 else float(values[0])
 
     def __repr__(self) -> str:
         return f"<norm {self.name}>"
