@@ -10,6 +10,7 @@ from fastbias.checks import foreign
 __all__ = ["Stalled", "march"]
 
 CALLS = 60_000     # evaluations of a right-hand side that a leg may cost
+PATIENCE = 20_000  # and in which it must come 1e-3 of its way: what has not will not arrive in CALLS
 
 
 class Stalled(ArithmeticError):  # noqa: N818 (it names the event)
@@ -33,8 +34,8 @@ def march(rate: Callable[[float, np.ndarray], np.ndarray], jacobian: Callable[[f
         def counted(c: float, x: np.ndarray) -> np.ndarray:
             nonlocal calls
             calls += 1
-            if calls > CALLS:
-                raise Stalled(f"more than {CALLS} evaluations")
+            if calls > CALLS or (calls == PATIENCE and c < begin + 1e-3 * (stops[-1] - begin)):
+                raise Stalled(f"more than {calls - 1} evaluations")
             return rate(c, x)
 
         try:

@@ -27,7 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SLOW, HANG, MEMORY = 20.0, 90.0, 12 * 2**30
+SLOW, HANG, MEMORY = 20.0, 90.0, 12 * 2**30       # seconds of a processor; bytes
+ASLEEP = 1800.0                                   # seconds of the clock: it waits for what never comes
 
 
 @contextlib.contextmanager
@@ -84,16 +85,17 @@ def child(seeds: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     last = os.open(os.environ["FUZZ_LAST_WORDS"], os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     faulthandler.enable(last)
-    from fastbias.forward import continuous
-    continuous.CALLS = 30_000                                 # a flow that gives up is to do so soon: here many do
+    faulthandler.register(signal.SIGPROF, last, chain=True)   # says where, and ends the process
     for seed in seeds:
         print(json.dumps({"begin": seed}), file=out)
-        faulthandler.dump_traceback_later(HANG, exit=True, file=last)
+        signal.setitimer(signal.ITIMER_PROF, HANG)            # of this process alone: others may share its cores
+        faulthandler.dump_traceback_later(ASLEEP, exit=True, file=last)
         if os.environ.get("FUZZ_DIES_AT") == str(seed):       # for the test of the machine itself
             os.kill(os.getpid(), signal.SIGSEGV)
         record = one(seed, folder)
         if any(why.startswith("slow") for why in record["why"]):
             record = one(seed, folder)                        # what is compiled the first time is not the call's fault
+        signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
         sys.stdout.flush()
         if size := os.fstat(noise).st_size:
@@ -127,7 +129,7 @@ def parent(seeds: list[int], report: Any) -> None:
             if under_way is not None:
                 told = Path(words).read_text()
                 ours = re.findall(r'fastbias/(\S+)", line (\d+)', told)[:3]
-                what = "hang" if "Timeout" in told else f"died with code {code}"
+                what = "hang" if "Timeout" in told or code == -signal.SIGPROF else f"died with code {code}"
                 report({"seed": under_way, "label": "?", "end": "failed", "seconds": HANG,
                         "why": [f"{what} at {' < '.join(':'.join(place) for place in ours)}"]})
                 done += 1

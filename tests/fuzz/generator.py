@@ -115,7 +115,7 @@ class Target:
         for name in [case.pick(tuple(args)) for _ in range(wrong if args else 0)]:
             quiet = name in ("progress", "callback")         # True prints, and a callable raises what it likes
             args[name] = case.pick(("x", 2, [])) if quiet else bent(args[name], case)
-            if name in ("steps", "max_steps") and isinstance(args[name], (int, float)) and 1e6 < args[name] < 2**62:
+            if name in ("steps", "max_steps", "trials") and isinstance(args[name], (int, float)) and 1e6 < args[name] < 2**62:
                 args[name] = 2**62                           # what would be done, until the end of time
         star = {}
         if self.label == "run":
