@@ -1,8 +1,9 @@
 """fastbias: which of the many optima does an optimiser pick?
 
-It runs mirror, steepest, natural and momentum methods on linear models, for a million compiled steps and far beyond,
-and holds where they go against what theory predicts, solved to a certificate. It implements Gunasekar, Lee, Soudry,
-Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018).
+It runs mirror, steepest, natural and momentum methods on linear models, for a million compiled
+steps and far beyond, and holds where they go against what theory predicts, solved to a certificate.
+It implements Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization
+Geometry" (ICML 2018).
 
 >>> import fastbias as fb
 >>> plan = fb.Plan([[1, 2]], [1], loss=fb.losses.squared, method=fb.methods.mirror_descent(fb.potentials.entropy, 0.05))
@@ -34,8 +35,9 @@ from fastbias.trace import RunStopped, Trace
 __version__ = "0.1.0"
 
 __all__ = [
-    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi", "bregman_projection", "capi", "data",
-    "descend", "diagnose", "features", "forward", "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm",
-    "models", "norms", "piece", "potentials", "psd_margin", "psd_separability", "regularisation_path", "relu", "run",
-    "separability", "steps", "sweep", "theory",
+    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi",
+"bregman_projection", "capi", "data", "descend", "diagnose", "features", "forward", "l1_path",
+"laws", "losses", "max_margin", "methods", "minimum_norm",
+    "models", "norms", "piece", "potentials", "psd_margin", "psd_separability",
+"regularisation_path", "relu", "run", "separability", "steps", "sweep", "theory",
 ]

@@ -6,5 +6,6 @@ from fastbias.running.cli import main
 
 for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")     # in an encoding without −, or a name of a file that is no text
+        # in an encoding without −, or a name of a file that is no text
+        stream.reconfigure(errors="backslashreplace")
 sys.exit(main())

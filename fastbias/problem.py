@@ -1,16 +1,19 @@
 """What is being solved: data, loss, method, model and start, checked and converted once.
 
-`Data` is what a trace refers to; a `Problem`, which adds how it is solved, is what a plan runs and the theory reasons about.
+`Data` is what a trace refers to; a `Problem`, which adds how it is solved, is what a plan runs and
+the theory reasons about.
 """
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
@@ -30,7 +33,12 @@ from fastbias.pieces.steps import StepRule
 __all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "signed", "zero_rows"]
 
 
-MOST = 2 ** 30        # numbers of the rows (e_y − e_c) ⊗ x
+MOST = 2 ** 30        # numbers of the rows (e_y − e_c) ⊗ x: 8 GiB
+TIED = 1e-9           # margins so near to the least, relatively, are support vectors
+SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
+EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
+MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
+TINY = 1e-300         # to divide by instead of 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +48,10 @@ class Data:
     X: np.ndarray
     y: np.ndarray
     loss: Loss
-    shape: tuple[int, ...]  # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
-    classes: np.ndarray | None = field(default=None, kw_only=True)  # what the labels −1, +1 or 0 … K−1 were called, sorted
+    # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
+    shape: tuple[int, ...]
+    # what the labels −1, +1 or 0 … K−1 were called, sorted
+    classes: np.ndarray | None = field(default=None, kw_only=True)
 
     @property
     def size(self) -> int:
@@ -59,13 +69,13 @@ class Data:
         return self.size // self.X.shape[1]
 
     def predictions(self, w: np.ndarray) -> np.ndarray:
-        """Return the predictions (K N,) of w, output after output; infinite or NaN where they are beyond float64."""
+        """Return the predictions (K N,) of w, output after output; ±∞ or NaN beyond float64."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray((w.reshape(self.outputs, -1) @ self.X.T).ravel())
 
     @cached_property
     def Z(self) -> np.ndarray:
-        """The rows z (M, size) with margin ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n for each sample and each class c ≠ y."""
+        """The rows z (M, size) with margin ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n for each c ≠ y."""
         return signed(self.X, self.y, self.outputs)
 
     def pull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -85,7 +95,7 @@ class Data:
         return np.array([self.least(row).min() for row in w])
 
     def least(self, w: np.ndarray) -> np.ndarray:
-        """Return the margin (N,) of each sample: y_n⟨w, x_n⟩, or its least ⟨w_y − w_c, x_n⟩ over c ≠ y."""
+        """Return the margin (N,) of each sample: y_n⟨w, x_n⟩, or min_{c ≠ y} ⟨w_y − w_c, x_n⟩."""
         p = self.predictions(w.ravel()).reshape(self.outputs, -1)
         if self.outputs == 1:
             return np.asarray(self.y * p[0])
@@ -93,25 +103,28 @@ class Data:
         return np.asarray(p.T[own.T] - np.where(own, -np.inf, p).max(axis=0))
 
     def off_cone(self, w: np.ndarray, limit: np.ndarray) -> float:
-        """Return how far −∇L(w)/‖∇L(w)‖₂ is from the cone of the support vectors of a direction: Lemma 8's residual."""
+        """Return how far −∇L(w)/‖∇L(w)‖₂ is from the cone of a limit's support vectors."""
         margins = self.Z @ limit.ravel()
-        support = self.Z[margins <= margins.min() + 1e-9 * abs(margins.min())]
+        support = self.Z[margins <= margins.min() + TIED * abs(margins.min())]
         g = self.pull(w.ravel())[1]
         size = length(g)
         if not 0 < size < np.inf:
             return float("nan")
-        return float(foreign.ask("the distance from the cone", "scipy.optimize.nnls", support.T, g / size)[1])
+        return float(foreign.ask("the distance from the cone", "scipy.optimize.nnls", support.T,
+                                 g / size)[1])
 
     @cached_property
     def spread(self) -> float:
         """The largest singular value of X."""
+        # LAPACK squares entries: they are brought to size one first
         largest = float(np.abs(self.X).max()) or 1.0
-        return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm", self.X / largest, 2)) * largest
+        return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm",
+                                 self.X / largest, 2)) * largest
 
 
 @dataclass(frozen=True, eq=False)
 class Problem(Data):
-    """Data with a method, a model, the start u(0) (n,), and the method's step rule with what it takes from the data."""
+    """Data with a method, a model, the start u(0) (n,), and the step rule made for these data."""
 
     method: Method
     model: Model
@@ -124,12 +137,14 @@ class Problem(Data):
         return self.model.predictor(u, self.size)
 
     def log_loss(self, u: np.ndarray) -> float:
-        """Return log L at u (n,), also where the predictions are beyond float64; infinity or NaN where log L is."""
-        with np.errstate(over="ignore", invalid="ignore"):     # a run that ended there may stand at 1e308
+        """Return log L at u (n,), also where the predictions are beyond float64."""
+        # a run that ended there may stand at 1e308
+        with np.errstate(over="ignore", invalid="ignore"):
             w = self.predictor(u)
             p = self.predictions(w)
         if np.isfinite(p).all() or not np.isfinite(w).all():
             return float(call(self.loss.log_loss, self.loss.params, p, self.y))
+        # powers of two are taken out of w and X, and put back in log space
         _, powers = np.frexp([np.abs(w).max(), np.abs(self.X).max()])
         rows = np.ldexp(self.X, -powers[1])
         p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
@@ -142,22 +157,22 @@ class Problem(Data):
 
 
 class Reached(NamedTuple):
-    """Where a run stands: updates done, parameters u (n,), the method's own rows of state (S − 1, n), the last move (n,)."""
+    """Where a run stands."""
 
-    t: int
-    u: np.ndarray
-    state: np.ndarray
-    move: np.ndarray
+    t: int                 # updates done
+    u: np.ndarray          # the parameters (n,)
+    state: np.ndarray      # the method's own rows (S − 1, n)
+    move: np.ndarray       # the last one (n,)
 
 
 def signed(X: np.ndarray, y: np.ndarray, classes: int = 1) -> np.ndarray:
-    """The rows z whose products with w are the margins: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
+    """The rows z with margins ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
     if classes == 1:
         return np.ascontiguousarray(y[:, None] * X)
     numbers = X.size * (classes - 1) * classes
     if numbers > MOST:
-        raise ValueError(f"labels must be so few that all pairs of them fit into memory, got {classes} classes of "
-                         f"{len(X)} samples, {numbers * 8 / 1e9:.3g} GB")
+        raise ValueError("labels must be so few that all pairs of them fit into memory, got "
+                         f"{classes} classes of {len(X)} samples, {numbers * 8 / 1e9:.3g} GB")
     own = y.astype(int)
     sample, other = np.nonzero(np.arange(classes) != own[:, None])
     Z = np.zeros((sample.size, classes, X.shape[1]))
@@ -177,8 +192,8 @@ def zero_rows(X: np.ndarray) -> str:
     return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
 
 
-def gather(X: Any, y: Any, loss: Any, known: np.ndarray | None = None) -> Data:
-    """Check and convert data and loss; ``known`` is what the labels of other data were called, for the same mapping.
+def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None) -> Data:
+    """Check and convert data and loss; ``known`` is what the labels of other data were called.
 
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
@@ -187,151 +202,219 @@ def gather(X: Any, y: Any, loss: Any, known: np.ndarray | None = None) -> Data:
     X = X.reshape(X.shape[0], -1)
     loss = checks.one_of("loss", loss, losses, Loss)
     if loss.classes and len(shape) > 1:
-        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {(X.shape[0], *shape)}")
+        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
+                         f"{(X.shape[0], *shape)}")
     if loss.kind == "monotone":
-        y, names = checks.labels("y", y, X.shape[0], where=f" for the {loss.name} loss", signs=not loss.classes, known=known)
+        y, names = checks.labels("y", y, X.shape[0], where=f" for the {loss.name} loss",
+                                 signs=not loss.classes, known=known)
         return Data(X, y, loss, (names.size, *shape) if loss.classes else shape, classes=names)
     y = checks.array("y", y, "an (N,) array", dims=1)
     if y.size != X.shape[0]:
-        raise ValueError(f"y must have one entry for each row of X, got {y.size} entries for {X.shape[0]} rows")
+        raise ValueError(f"y must have one entry for each row of X, got {y.size} entries for "
+                         f"{X.shape[0]} rows")
     return Data(X, y, loss, shape)
 
 
-def make(X: Any, y: Any, loss: Any, method: Any, model: Any, start: Any) -> Problem:
+def make(X: ArrayLike, y: ArrayLike, loss: Loss | str, method: Method, model: Model | str,
+         start: ArrayLike | Start | None) -> Problem:
     """Check and convert what the user gave; raises ValueError or TypeError with one sentence."""
     data = gather(X, y, loss)
-    X, y, loss, shape = data.X, data.y, data.loss, data.shape
     if not isinstance(method, Method):
-        raise TypeError(f"method must come from fb.methods, such as fb.methods.gradient_descent(0.1), "
-                        f"got {checks.short(method)}")
-    makers = [name for name in models.__all__ if name != "Model" and not isinstance(getattr(models, name), Model)]
-    for name in (name for name in makers if model is getattr(models, name) or (isinstance(model, str) and model == name)):
-        raise TypeError(f"model must be a Model, got the function that makes one: call it, fb.models.{name}(...)")
-    model = checks.one_of("model", model, models, Model)
-    g = method.geometry
-    if not model.linear and (method.shaped or getattr(g, "shape", None) or getattr(g, "symmetric", 0)):
-        raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the predictor, got {model!r}")
-    if model.shape is not None and shape not in (model.shape, (model.length,)):
-        raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} model, got {shape}")
-    method = method.on(shape)
-    n = model.parameters(data.size)
-    if method.sampling.batch > X.shape[0]:
-        raise ValueError(f"batch must be at most the number of samples {X.shape[0]}, got {method.sampling.batch}")
-    if method.constraint is not None and method.constraint[0].shape[1] != n:
-        raise ValueError(f"constraint must have {n} columns, got {method.constraint[0].shape[1]}")
+        raise TypeError("method must come from fb.methods, such as "
+                        f"fb.methods.gradient_descent(0.1), got {checks.short(method)}")
+    model = _model(model)
     geometry = method.geometry
-    size = getattr(geometry, "size", None)
-    if size is not None and size != n:
-        if model.linear:
-            raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, got {n}")
-        raise ValueError(f"model must have {size} parameters for the {geometry.name} geometry, got {model.name} with {n}")
-    wanted = getattr(geometry, "shape", None)
-    if len(shape) > 1 and wanted not in (None, shape):
-        raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
-                         f"got {shape}")
-    k = getattr(geometry, "symmetric", 0)
-    if k and not symmetric(X, k):
-        raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
-                         "the same predictions")
-    start = _start(start, n, data.size, method, model, shape)
-    if not np.isfinite(model.predictor(start, data.size)).all():
-        raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} model beyond float64")
-    problem = Problem(X, y, loss, shape, method, model, start, _rule(data, method, model), classes=data.classes)
-    if start.any() and not problem.log_loss(start) < np.inf:
-        raise ValueError(f"start must have a {loss.name} loss whose logarithm is finite, got {checks.short(start)}")
+    own = method.shaped or getattr(geometry, "shape", None) or getattr(geometry, "symmetric", 0)
+    if own and not model.linear:
+        raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the "
+                         f"predictor, got {model!r}")
+    if model.shape is not None and data.shape not in (model.shape, (model.length,)):
+        raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} "
+                         f"model, got {data.shape}")
+    # from here on the method's geometry is that of predictors of this shape
+    method = method.on(data.shape)
+    n = model.parameters(data.size)
+    _fitting(data, method, model, n)
+    u = _start(start, n, data, method, model)
+    if not np.isfinite(model.predictor(u, data.size)).all():
+        raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} "
+                         "model beyond float64")
+    problem = Problem(data.X, data.y, data.loss, data.shape, method, model, u,
+                      _rule(data, method, model), classes=data.classes)
+    # (at 0 it is finite for every loss there is, and the question costs a pass over the data)
+    if u.any() and not problem.log_loss(u) < np.inf:
+        raise ValueError(f"start must have a {data.loss.name} loss whose logarithm is finite, got "
+                         f"{checks.short(u)}")
     return problem
 
 
+def _model(model: Model | str) -> Model:
+    """The model, or the one of that name; the functions that make one are told to be called."""
+    for name in models.__all__:
+        maker = getattr(models, name)
+        named = maker is model or (isinstance(model, str) and model == name)
+        if named and name != "Model" and not isinstance(maker, Model):
+            raise TypeError("model must be a Model, got the function that makes one: call it, "
+                            f"fb.models.{name}(...)")
+    return checks.one_of("model", model, models, Model)
+
+
+def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
+    """Raise ValueError where sizes of the method or its geometry do not fit data and model."""
+    samples = len(data.X)
+    geometry: Any = method.geometry       # a norm, a potential, a metric, or none
+    if method.sampling.batch > samples:
+        raise ValueError(f"batch must be at most the number of samples {samples}, got "
+                         f"{method.sampling.batch}")
+    if method.constraint is not None and method.constraint[0].shape[1] != n:
+        raise ValueError(f"constraint must have {n} columns, got {method.constraint[0].shape[1]}")
+    size = getattr(geometry, "size", None)
+    if size not in (None, n) and model.linear:
+        raise ValueError(f"X must have {size} columns for the {geometry.name} geometry, got {n}")
+    if size not in (None, n):
+        raise ValueError(f"model must have {size} parameters for the {geometry.name} geometry, got "
+                         f"{model.name} with {n}")
+    wanted = getattr(geometry, "shape", None)
+    if len(data.shape) > 1 and wanted not in (None, data.shape):
+        raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
+                         f"got {data.shape}")
+    demand_symmetric(data.X, getattr(geometry, "symmetric", 0))
+
+
+def demand_symmetric(X: np.ndarray, n: int) -> None:
+    """Raise ValueError unless the rows of X are symmetric n × n matrices; of no matrices for 0."""
+    if n and not symmetric(X, n):
+        raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got "
+                         "others: (X + Xᵀ)/2 gives the same predictions")
+
+
 def _rule(data: Data, method: Method, model: Model) -> StepRule:
-    """The method's step rule with what it takes from the data; ValueError where it has no meaning."""
+    """The method's step rule made for the data; ValueError where it has no meaning."""
     rule, loss = method.rule, data.loss
     if rule.monotone and loss.kind != "monotone":
-        raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for strictly "
-                         "monotone losses")
+        raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: "
+                         "it is for strictly monotone losses")
     if rule.loss and method.unscaled and not method.decay:
-        raise ValueError(f"step_size must have a meaning for {method!r}: its moves have a length of their own, which a rule "
-                         "that divides by the loss would blow up")
-    if rule.search and not loss.convex:
-        raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: it is for convex losses")
-    if rule.search and not model.linear and not (model.degree == 2 and loss.quadratic):
-        raise ValueError(f"step_size must have a meaning for the {model.name} model and the {loss.name} loss, got {rule!r}: "
-                         "but for the linear model it is for models of degree 2 and the squared loss, a quartic in the step")
-    if rule.search and (method.sampling.batch or not method.straight or method.decay):
-        raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search wants full gradients, and a "
-                         "move without momentum or weight decay")
+        raise ValueError(f"step_size must have a meaning for {method!r}: its moves have a length "
+                         "of their own, which a rule that divides by the loss would blow up")
+    if rule.search:
+        _searchable(rule, loss, method, model)
     if not rule.radius:
         return rule
-    if not model.linear or method.family not in ("gradient", "steepest", "coordinate", "accelerated"):
-        raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for gradient, steepest and "
-                         "coordinate descent on the linear model")
+    if not model.linear or not (method.steepest or method.averages == "all"):
+        raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for "
+                         "gradient, steepest and coordinate descent on the linear model")
     B = radius(data, method.geometry)
-    if not B < 1e150:
-        raise ValueError(f"X must have samples of a length under 1e150 for {rule!r}, which divides by its square, got {B:g}")
-    return replace(rule, params=np.array([rule.params[0], max(B * B, 1e-300)]))
+    if not B < 1e150:                                     # B² would leave float64
+        raise ValueError(f"X must have samples of a length under 1e150 for {rule!r}, which divides "
+                         f"by its square, got {B:g}")
+    return replace(rule, params=np.array([rule.params[0], max(B * B, TINY)]))
 
 
-def radius(data: Data, geometry: Any = None) -> float:
+def _searchable(rule: StepRule, loss: Loss, method: Method, model: Model) -> None:
+    """Raise ValueError where an exact line search would not know what it minimises."""
+    if not loss.convex:
+        raise ValueError(f"step_size must have a meaning for the {loss.name} loss, got {rule!r}: "
+                         "it is for convex losses")
+    if not model.linear and not (model.degree == 2 and loss.quadratic):
+        raise ValueError(f"step_size must have a meaning for the {model.name} model and the "
+                         f"{loss.name} loss, got {rule!r}: but for the linear model it is for "
+                         "models of degree 2 and the squared loss, a quartic in the step")
+    if method.sampling.batch or not method.straight or method.decay:
+        raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search "
+                         "wants full gradients, and a move without momentum or weight decay")
+
+
+def radius(data: Data, geometry: object = None) -> float:
     """B = max ‖z‖⋆ over the rows z, in the dual of a norm (ℓ2 for anything else)."""
     dual = geometry.dual if isinstance(geometry, Norm) else lengths
-    largest = float(np.abs(data.Z).max())                  # lengths are squared: not before they are of size one
+    # lengths are squared: not before they are of size one
+    largest = float(np.abs(data.Z).max())
     unit = float(np.exp2(np.floor(np.log2(largest)))) if 0 < largest < np.inf else 1.0
     return float(np.max(dual(data.Z / unit))) * unit
 
 
-def _start(start: Any, n: int, size: int, method: Method, model: Model, shape: tuple[int, ...]) -> np.ndarray:
-    """The user's u(0), or the default: argmin ψ for potentials, else 0; it must lie inside dom ψ."""
+def _start(start: ArrayLike | Start | None, n: int, data: Data, method: Method,
+           model: Model) -> np.ndarray:
+    """The user's u(0), or the default: argmin ψ for potentials, else 0; it lies inside dom ψ."""
     psi = method.geometry if isinstance(method.geometry, Potential) else None
     if start is None:
-        if not model.linear:
-            raise ValueError(f"start must be given for the {model.name} model, where 0 is a saddle: model.start(scale)")
-        if psi is None:
-            return np.zeros(n)
-        if psi.degenerate and method.family == "natural":
-            raise ValueError(f"start must be given for natural gradient with the {psi.name} potential: its Hessian is "
-                             "singular at argmin ψ")
-        if method.constraint is None:
-            return psi.start(n)
-        with suppress(foreign.Unsolved):
-            start = psi.project(*method.constraint, np.zeros(n))[0]
-        found = start is not None and np.isfinite(start).all() and worst(misfits(*method.constraint, start)) <= 1e-9
-        if not found or not _inside(psi, start):
-            raise ValueError(f"constraint must have a point inside the domain of the {psi.name} potential to start from")
-        return start
+        return _default_start(n, psi, method, model)
     if isinstance(start, Start):
         if start.model is not model and start.model.name != model.name:
             raise ValueError(f"start must be one of the {model.name} model, got {start!r}")
-        start = start.of(size)
-    start = checks.point("start", start, n, shape) if model.linear else _flat(start, n, model, size)
+        start = start.of(data.size)
+    u = (checks.point("start", start, n, data.shape) if model.linear
+         else _flat(start, n, model, data.size))
     if psi is not None:
-        if not _inside(psi, start):
-            raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got {checks.short(start)}")
-        if psi.symmetric and not symmetric(start[None], psi.symmetric):
+        if not _inside(psi, u):
+            raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got "
+                             f"{checks.short(u)}")
+        if psi.symmetric and not symmetric(u[None], psi.symmetric):
             raise ValueError("start must be a symmetric matrix")
-    if isinstance(method.geometry, Piece) and call(method.geometry, np.empty(0), start, np.zeros(n), np.empty(n)) != 0:
-        raise ValueError(f"start must lie where the metric {method.geometry!r} is defined, got {checks.short(start)}")
+    # a metric of the user's own says by its status where it is defined
+    if isinstance(method.geometry, Piece):
+        status = call(method.geometry, np.empty(0), u, np.zeros(n), np.empty(n))
+        if status != 0:
+            raise ValueError(f"start must lie where the metric {method.geometry!r} is defined, got "
+                             f"{checks.short(u)}")
+    return u
+
+
+def _default_start(n: int, psi: Potential | None, method: Method, model: Model) -> np.ndarray:
+    """Argmin ψ, on the method's constraint where it has one; 0 without a potential."""
+    if not model.linear:
+        raise ValueError(f"start must be given for the {model.name} model, where 0 is a "
+                         "saddle: model.start(scale)")
+    if psi is None:
+        return np.zeros(n)
+    if psi.degenerate and method.natural:
+        raise ValueError(f"start must be given for natural gradient with the {psi.name} "
+                         "potential: its Hessian is singular at argmin ψ")
+    if method.constraint is None:
+        return psi.start(n)
+    start = np.full(n, np.nan)
+    with suppress(foreign.Unsolved):
+        start = psi.project(*method.constraint, np.zeros(n))[0]
+    met = np.isfinite(start).all() and worst(misfits(*method.constraint, start)) <= SOLVED
+    if not met or not _inside(psi, start):
+        raise ValueError(f"constraint must have a point inside the domain of the {psi.name} "
+                         "potential to start from")
     return start
 
 
-def _flat(start: Any, n: int, model: Model, size: int) -> np.ndarray:
-    """The parameters (n,) of a start that may also be a list of layers, or the layer itself where there is but one."""
-    shapes = [] if model.layers is None else model.layers(size)          # []: a list of layers of any shapes
-    wanted = f"a list of layers of shapes {', '.join(map(str, shapes))}" if shapes else "a list of layers"
+def _flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
+    """The parameters (n,) of a start that may also be a list of layers, or the one layer itself."""
+    # []: a list of layers of any shapes
+    shapes = [] if model.layers is None else model.layers(size)
+    wanted = "a list of layers"
+    if shapes:
+        wanted += f" of shapes {', '.join(map(str, shapes))}"
     if len(shapes) == 1:
         sole = checks.array("start", start, wanted, dims=(1, 2, 3))
-        return checks.point("start", sole[0] if sole.ndim == 3 and len(sole) == 1 else sole, n, shapes[0])
-    layers = list(start) if isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1 else []
+        return checks.point("start", sole[0] if sole.ndim == 3 and len(sole) == 1 else sole, n,
+                            shapes[0])
+    layers = _layers(start)
+    # a list of numbers is flat already
     if not any(hasattr(layer, "__len__") for layer in layers):
         return checks.point("start", start, n, (n,))
     found = [checks.array("start", layer, wanted, dims=(1, 2)) for layer in layers]
     if shapes and [layer.shape for layer in found] != shapes:
-        raise ValueError(f"start must be ({n},) or {wanted}, got {', '.join(str(layer.shape) for layer in found)}")
+        raise ValueError(f"start must be ({n},) or {wanted}, got "
+                         f"{', '.join(str(layer.shape) for layer in found)}")
     return checks.point("start", np.concatenate([layer.ravel() for layer in found]), n, (n,))
+
+
+def _layers(start: object) -> list[object]:
+    """What a list, a tuple or an array of several axes holds; nothing for anything else."""
+    several = isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1
+    return list(start) if several and isinstance(start, Iterable) else []
 
 
 def symmetric(rows: np.ndarray, n: int) -> bool:
     """Whether each row is a symmetric n × n matrix."""
     matrices = rows.reshape(-1, n, n)
-    return bool(np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-14, atol=0))
+    return bool(np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=MIRRORED, atol=0))
 
 
 def _inside(psi: Potential, w: np.ndarray) -> bool:
@@ -349,11 +432,12 @@ class Unreachable(ValueError):  # noqa: N818 (it names the event)
 def reachable(X: np.ndarray, y: np.ndarray) -> None:
     """Raise `Unreachable` where Xw = y has no solution.
 
-    That is where least-squares solutions leave over 1e-9, with rows of length one, as the columns are and with columns of
-    length one, too; and where other ones, in which each row is weighed by the terms of its own sum, leave over 1e-6 of these
-    in some row: so none can hide behind a huge one.
+    That is where least-squares solutions leave over `SOLVED`, with rows of length one, as the
+    columns are and with columns of length one, too; and where other ones, in which each row is
+    weighed by the terms of its own sum, leave over `EACH` of these in some row: so none can hide
+    behind a huge one.
     """
-    columns = row_lengths(X.T)
+    columns, what, solver = row_lengths(X.T), "X w = y", "numpy.linalg.lstsq"
     for even in (np.ones_like(columns), np.exp2(np.floor(np.log2(columns)))):
         with np.errstate(all="ignore"):
             rows = X / even
@@ -361,19 +445,23 @@ def reachable(X: np.ndarray, y: np.ndarray) -> None:
             rows, goal = rows / scale[:, None], y / scale
             unit = float(np.abs(goal).max()) or 1.0
             goal = goal / unit
-        what, solver = "X w = y", "numpy.linalg.lstsq"
         w = foreign.ask(what, solver, rows, goal, rcond=None)[0]
-        misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()), float(np.linalg.norm(w)), 1e-300)
-        if misfit <= 1e-9:
+        misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()),
+                                                      float(np.linalg.norm(w)), TINY)
+        if misfit <= SOLVED:
             break
     else:
-        raise Unreachable(f"y must be reachable by X w, but the least-squares residual is {misfit:.3g}, relatively")
+        raise Unreachable("y must be reachable by X w, but the least-squares residual is "
+                          f"{misfit:.3g}, relatively")
+    # the weights depend on w, which depends on them: a few rounds, of which the best one counts
     least = worst(misfits(rows, goal, w))
     for _ in range(5):
-        if least > 1e-6:
-            terms = np.maximum(np.maximum(np.abs(goal), np.abs(rows) @ np.abs(w)), 1e-300)
+        if least > EACH:
+            terms = np.maximum(np.maximum(np.abs(goal), np.abs(rows) @ np.abs(w)), TINY)
             columns = row_lengths((rows / terms[:, None]).T)
-            w = foreign.ask(what, solver, rows / terms[:, None] / columns, goal / terms, rcond=None)[0] / columns
+            w = foreign.ask(what, solver, rows / terms[:, None] / columns, goal / terms,
+                            rcond=None)[0] / columns
             least = min(least, worst(misfits(rows, goal, w)))
-    if least > 1e-6:
-        raise Unreachable(f"y must be reachable by X w, but whatever w is, some row is off by {least:.3g} of its own terms")
+    if least > EACH:
+        raise Unreachable("y must be reachable by X w, but whatever w is, some row is off by "
+                          f"{least:.3g} of its own terms")

@@ -1,4 +1,5 @@
-"""Input, checked and converted once: each failure is one sentence naming the argument, what it must be, what it was.
+"""Input, checked and converted once: each failure is one sentence naming the argument, what it must
+be, what it was.
 
 Everything past these functions is a finite, C-contiguous float64 array, a float, or an int.
 """
@@ -7,45 +8,63 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats", "generator", "labels", "mapping",
-           "name", "named", "named_values", "number", "one_of", "path", "point", "positive_definite", "shape", "short",
+T = TypeVar("T")
+Seed = int | np.integer | np.random.Generator | None
+"""What random numbers are drawn from: `generator` takes it."""
+
+__all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
+           "generator", "labels", "mapping", "name", "named", "named_values", "number", "one_of",
+           "path", "point", "positive_definite", "shape", "short",
            "steps", "whole"]
 
-MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**40     # bytes
+# bytes
+MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+          if hasattr(os, "sysconf") else 2**40)     # (Windows has no sysconf: as good as no bound)
+SHOWN = 60                # characters of a value in a message: a sentence stays one line
+COUNTABLE = 1 << 62       # twice such a number still fits into int64, so sums of two do not wrap
+SYMMETRIC = 1e-12         # relative: products such as AᵀDA are no more symmetric than rounding
 
 
 def short(value: object) -> str:
     """The value as an error message shows it: its repr, cut."""
     text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= SHOWN else text[:SHOWN - 3] + "..."
 
 
 def number(label: str, value: object, *, above: float | None = None, least: float | None = None,
            most: float | None = None) -> float:
     """A finite real number within bounds, as a float; bools, strings and NaN are refused."""
-    bounds = [f"> {above:g}" if above is not None else "", f">= {least:g}" if least is not None else "",
-              f"<= {most:g}" if most is not None else ""]
-    wanted = " ".join(["a finite number", " and ".join(b for b in bounds if b)]).strip()
+    bounds = [(sign, holds, bound) for sign, holds, bound in
+              ((">", operator.gt, above), (">=", operator.ge, least), ("<=", operator.le, most))
+              if bound is not None]
+    told = " and ".join(f"{sign} {bound:g}" for sign, _, bound in bounds)
+    wanted = f"a finite number {told}".strip()
+    # np.float64(3)[...] and the like: what numpy gives back where one asks for a number
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if _is_flag(value) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be {wanted}, got {short(value)}")
     x = _float(label, value)
-    if (not np.isfinite(x) or (above is not None and not x > above) or (least is not None and x < least)
-            or (most is not None and x > most)):
+    if not (np.isfinite(x) and all(holds(x, bound) for _, holds, bound in bounds)):
         raise ValueError(f"{label} must be {wanted}, got {x:g}")
     return x
 
 
-def _float(label: str, value: Any) -> float:
+def _is_flag(value: object) -> bool:
+    """Whether it is a bool: Python counts True among the whole numbers, and we do not."""
+    return isinstance(value, (bool, np.bool_))
+
+
+def _float(label: str, value: numbers.Real) -> float:
     try:
         return float(value)
     except OverflowError:
@@ -54,43 +73,74 @@ def _float(label: str, value: Any) -> float:
 
 def whole(label: str, value: object, *, least: int = 0, most: int | None = None) -> int:
     """A whole number ≥ least, ≤ most and < 2^62, as an int; 1e6 is one, 1.5 and True are not."""
-    if type(value) is int and least <= value < 1 << 62 and (most is None or value <= most):
+    upper = COUNTABLE - 1 if most is None else most
+    if type(value) is int and least <= value <= min(upper, COUNTABLE - 1):
         return value                                      # as good as always, and quick
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{label} must be a whole number >= {least}, got {short(value)}")
+    wanted = f"a whole number >= {least}"
+    if _is_flag(value) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{label} must be {wanted}, got {short(value)}")
     x = _float(label, value)
-    if x >= 2.0 ** 62:
+    if x >= COUNTABLE:
         raise ValueError(f"{label} must be under 2^62, got {x:g}")
-    if not np.isfinite(x) or x != np.floor(x) or x < least:
-        raise ValueError(f"{label} must be a whole number >= {least}, got {short(value)}")
-    if most is not None and x > most:
-        raise ValueError(f"{label} must be a whole number >= {least} and <= {most}, got {short(value)}")
+    if not x >= least or x != np.floor(x):                # (NaN is neither)
+        raise ValueError(f"{label} must be {wanted}, got {short(value)}")
+    if x > upper:
+        raise ValueError(f"{label} must be {wanted} and <= {most}, got {short(value)}")
+    # an integer beyond 2^53 is not what its float says
     return int(value) if isinstance(value, numbers.Integral) else int(x)
 
 
 def fits(label: str, value: object, *sizes: int) -> None:
-    """Raise ValueError where an array of so many float64 numbers would be larger than this machine's memory."""
+    """Raise ValueError where an array of so many float64 numbers would not fit into memory.
+
+    Asked before it is made: Linux promises memory it does not have, and kills who uses it.
+    """
     needed = 8 * math.prod(sizes)
     if needed > MEMORY:
-        raise ValueError(f"{label} must make arrays that fit into {MEMORY / 2**30:.3g} GiB of memory, got {short(value)}, "
-                         f"which takes {needed / 2**30:.3g} GiB")
+        raise ValueError(f"{label} must make arrays that fit into {MEMORY / 2**30:.3g} GiB of "
+                         f"memory, got {short(value)}, which takes {needed / 2**30:.3g} GiB")
 
 
-def generator(label: str, value: Any) -> np.random.Generator:
+def generator(label: str, value: object) -> np.random.Generator:
     """A numpy Generator of a seed, a Generator (itself), or (None) the system."""
     try:
+        # numpy would take a list as a seed, and True as 1: both are more likely a slip
         if isinstance(value, (bool, list, tuple)):
             raise TypeError
-        return np.random.default_rng(value)
+        return np.random.default_rng(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise TypeError(f"{label} must be None, a whole number >= 0 or a numpy Generator, got {short(value)}") from None
+        raise TypeError(f"{label} must be None, a whole number >= 0 or a numpy Generator, got "
+                        f"{short(value)}") from None
 
 
-def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...], length: int | None = None,
-          empty: bool = False, finite: bool = True) -> np.ndarray:
-    """A finite float64 C-contiguous copy of an array-like; ``shape`` is how the message names the right shape."""
+def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
+          length: int | None = None, empty: bool = False, finite: bool = True) -> np.ndarray:
+    """A finite float64 C-contiguous copy of an array-like; ``shape`` is its shape in words."""
+    raw = _raw(label, value, shape)
+    if raw.dtype.kind not in "buif":
+        raise TypeError(f"{label} must be {shape} of real numbers, got dtype {raw.dtype}")
+    if raw.ndim not in ((dims,) if isinstance(dims, int) else dims):
+        raise ValueError(f"{label} must be {shape}, got shape {raw.shape}")
+    if raw.size == 0 and not empty:
+        raise ValueError(f"{label} must be {shape} and not empty, got shape {raw.shape}")
+    if length is not None and raw.shape[0] != length:
+        raise ValueError(f"{label} must be {shape} with length {length}, got length {raw.shape[0]}")
+    with np.errstate(all="ignore"):                       # (a long double may be beyond float64)
+        out = np.array(raw, dtype=np.float64, order="C")
+    # after the conversion, which may be what made it infinite
+    if finite and not np.isfinite(out).all():
+        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
+        raise ValueError(f"{label} must be finite, got {out[bad]}"
+                         + (f" at index {bad if len(bad) > 1 else bad[0]}" if bad else ""))
+    return out
+
+
+def _raw(label: str, value: object, shape: str) -> np.ndarray:
+    """What numpy makes of an array-like, be its entries numbers or not."""
+    # numpy would wrap a sparse matrix into an array of one object, and forget a mask
     if hasattr(value, "tocsr") or type(value).__module__.startswith(("scipy.sparse", "sparse")):
-        raise TypeError(f"{label} must be {shape} and dense, got a sparse {type(value).__name__}: call .toarray() first")
+        raise TypeError(f"{label} must be {shape} and dense, got a sparse {type(value).__name__}: "
+                        "call .toarray() first")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError(f"{label} must be {shape} without gaps, got a masked array: fill it first")
     try:
@@ -99,28 +149,17 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
             raw = _frame(value, raw)
     except ValueError:
         raise ValueError(f"{label} must be {shape}, got rows of different lengths") from None
-    if raw.dtype.kind not in "buif":
-        raise TypeError(f"{label} must be {shape} of real numbers, got dtype {raw.dtype}")
+    return raw
+
+
+def floats(label: str, value: object, shape: str, dims: int | tuple[int, ...]) -> np.ndarray:
+    """As `array`, be it finite or not, and itself where it is such an array already.
+
+    For numbers on their way, which pass here once for each row of a run: a copy would be felt.
+    """
     wanted = (dims,) if isinstance(dims, int) else dims
-    if raw.ndim not in wanted:
-        raise ValueError(f"{label} must be {shape}, got shape {raw.shape}")
-    if raw.size == 0 and not empty:
-        raise ValueError(f"{label} must be {shape} and not empty, got shape {raw.shape}")
-    if length is not None and raw.shape[0] != length:
-        raise ValueError(f"{label} must be {shape} with length {length}, got length {raw.shape[0]}")
-    with np.errstate(all="ignore"):                       # (a long double may be beyond float64)
-        out = np.array(raw, dtype=np.float64, order="C")
-    if finite and not np.isfinite(out).all():
-        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
-        raise ValueError(f"{label} must be finite, got {out[bad]}"
-                         + (f" at index {bad if len(bad) > 1 else bad[0]}" if bad else ""))
-    return out
-
-
-def floats(label: str, value: Any, shape: str, dims: int | tuple[int, ...]) -> np.ndarray:
-    """The same, be it finite or not, and itself where it is such an array already: for numbers on their way."""
-    plain = type(value) is np.ndarray and value.dtype == np.float64 and value.flags.carray
-    if plain and (value.ndim == dims if isinstance(dims, int) else value.ndim in dims):
+    if (type(value) is np.ndarray and value.dtype == np.float64 and value.flags.carray
+            and value.ndim in wanted):
         return np.asarray(value)
     return array(label, value, shape, dims=dims, empty=True, finite=False)
 
@@ -136,25 +175,30 @@ def fields(owner: str, value: object, *, texts: tuple[str, ...] = (), flags: tup
            calls: tuple[str, ...] = (), reals: tuple[str, ...] = ()) -> None:
     """Raise TypeError unless these fields are strings; bools; None or callable; None or numbers."""
     for names, wanted, fits in ((texts, "a string", lambda x: isinstance(x, str)),
-                                (flags, "True or False", lambda x: isinstance(x, (bool, np.bool_))),
+                                (flags, "True or False", _is_flag),
                                 (calls, "callable or None", lambda x: x is None or callable(x)),
                                 (reals, "a number or None", lambda x: x is None or _is_number(x))):
         for name_ in names:
             if not fits(getattr(value, name_)):
-                raise TypeError(f"{name_} of a {owner} must be {wanted}, got {short(getattr(value, name_))}")
+                raise TypeError(f"{name_} of a {owner} must be {wanted}, got "
+                                f"{short(getattr(value, name_))}")
 
 
 def _is_number(x: object) -> bool:
     try:
-        return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_)) and not np.isnan(float(x))
-    except OverflowError:
+        return isinstance(x, numbers.Real) and not _is_flag(x) and not np.isnan(float(x))
+    except OverflowError:                                 # 10**400 is a number, and no float
         return False
 
 
 def _frame(value: Any, raw: np.ndarray) -> np.ndarray:
-    """The numbers of a DataFrame or Series with nullable or mixed numeric columns; its raw objects where it has others."""
+    """The numbers of a DataFrame or Series whose columns are numeric, its raw objects else.
+
+    pandas makes objects of nullable columns, and of bools beside floats, though all are numbers.
+    """
     kinds = [getattr(t, "kind", "O") for t in (value.dtypes if value.ndim == 2 else [value.dtype])]
-    return np.asarray(value.to_numpy(dtype=np.float64, na_value=np.nan)) if set(kinds) <= set("buif") else raw
+    return (np.asarray(value.to_numpy(dtype=np.float64, na_value=np.nan))
+            if set(kinds) <= set("buif") else raw)
 
 
 def positive_definite(label: str, value: object) -> np.ndarray:
@@ -162,32 +206,38 @@ def positive_definite(label: str, value: object) -> np.ndarray:
     D = array(label, value, "a (d,) diagonal or a (d, d) matrix", dims=(1, 2))
     if D.ndim == 1:
         if not (D > 0).all():
-            raise ValueError(f"{label} must be positive definite, got {D.min():.3g} on its diagonal")
+            raise ValueError(f"{label} must be positive definite, got {D.min():.3g} on its "
+                             "diagonal")
         return np.diag(D)
     if D.shape[0] != D.shape[1]:
         raise ValueError(f"{label} must be square, got shape {D.shape}")
-    if not np.allclose(D, D.T, rtol=1e-12, atol=1e-14 * float(np.abs(D).max())):
-        raise ValueError(f"{label} must be symmetric, got a difference of {np.abs(D - D.T).max():.3g} to its transpose")
+    if not np.allclose(D, D.T, rtol=SYMMETRIC, atol=1e-2 * SYMMETRIC * float(np.abs(D).max())):
+        raise ValueError(f"{label} must be symmetric, got a difference of "
+                         f"{np.abs(D - D.T).max():.3g} to its transpose")
     D = np.ascontiguousarray((D + D.T) / 2)
+    # an eigenvalue at rounding level has a sign by chance: it would not be positive elsewhere
     smallest = float(np.linalg.eigvalsh(D)[0])
     if not smallest > D.shape[0] * np.finfo(float).eps * float(np.abs(D).max()):
-        raise ValueError(f"{label} must be positive definite, got smallest eigenvalue {smallest:.3g}")
+        raise ValueError(f"{label} must be positive definite, got smallest eigenvalue "
+                         f"{smallest:.3g}")
     return D
 
 
-def labels(label: str, value: Any, length: int | None = None, *, where: str = "", signs: bool | None = None,
+def labels(label: str, value: object, length: int | None = None, *, where: str = "",
+           signs: bool | None = None,
            known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N,) as the numbers that everything past this door works with, and what they were called: the one rule.
+    """Labels (N,) as the numbers that all past this door works with, and what they were called.
 
-    Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1 or +1, and stays; three
-    or more, sorted, become the classes 0 … K−1.
+    Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1
+    or +1, and stays; three or more, sorted, become the classes 0 … K−1.
 
     Parameters
     ----------
     where : str
         Of what the rule is asked, for messages: " for the logistic loss".
     signs : bool, optional
-        True: no more than two values will do; False: two are the classes 0 and 1 (`losses.cross_entropy`).
+        True: no more than two values will do; False: two are the classes 0 and 1
+        (`losses.cross_entropy`).
     known : (2,) or (K,) array, optional
         What the labels of other data were called, sorted: these must be among them.
 
@@ -198,44 +248,67 @@ def labels(label: str, value: Any, length: int | None = None, *, where: str = ""
         The labels as they were given, sorted: −1 and +1, or 0 … K−1.
     """
     raw = named_values(label, value, length)
-    classes = np.unique(raw) if known is None else known
-    if known is None and classes.size == 1 and signs is not False and raw.dtype.kind != "U" and abs(float(raw[0])) == 1:
-        classes = np.array([-1.0, 1.0])
-    if classes.size < 2 or (classes.size > 2 and signs):
-        wanted = "have two values or more" if signs is False else "have two values" if classes.size > 2 else (
-            "be −1 or +1 where they are all the same")
-        raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")
+    classes = _classes(raw, where, signs) if known is None else known
+    # (numpy would compare "1" and 1 as texts, and call them equal)
     if (raw.dtype.kind == "U") != (classes.dtype.kind == "U") or not np.isin(raw, classes).all():
-        raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, got {_listed(raw)}")
+        raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, "
+                         f"got {_listed(raw)}")
     index = np.searchsorted(classes, raw).astype(float)
     return (2.0 * index - 1.0 if classes.size == 2 and signs is not False else index), classes
 
 
-def named_values(label: str, value: Any, length: int | None = None) -> np.ndarray:
-    """An array-like (N,) of numbers, bools or strings, as it is: integers may be beyond what float64 tells apart."""
-    raw = np.empty(0)
-    if not isinstance(value, np.ma.MaskedArray):
-        with suppress(ValueError):                           # rows of different lengths, which `array` will name
-            raw = np.asarray(value)
-    if raw.dtype.kind == "O" and raw.size and all(isinstance(v, str) for v in raw.flat):
-        raw = raw.astype(str)
+def _classes(raw: np.ndarray, where: str, signs: bool | None) -> np.ndarray:
+    """The distinct values of labels, sorted; ValueError where there are too few or too many."""
+    classes = np.unique(raw)
+    alone = classes.size == 1 and signs is not False and raw.dtype.kind != "U"
+    # one label alone does not say which of two it is, but for the two that we work with
+    if alone and abs(float(raw[0])) == 1:
+        return np.array([-1.0, 1.0])
+    if classes.size >= 2 and not (signs and classes.size > 2):
+        return classes
+    wanted = ("have two values or more" if signs is False else "have two values"
+              if classes.size > 2 else "be −1 or +1 where they are all the same")
+    raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")
+
+
+def named_values(label: str, value: object, length: int | None = None) -> np.ndarray:
+    """An array-like (N,) of numbers, bools or strings, as it is.
+
+    Not as floats: integers may be beyond what float64 tells apart, and be two labels.
+    """
+    raw = _plain(value)
     if raw.dtype.kind not in "buiU":
         raw = array(label, value, "an (N,) array of labels", dims=1)
     if raw.ndim != 1 or not raw.size:
         raise ValueError(f"{label} must be an (N,) array and not empty, got shape {raw.shape}")
     if length is not None and raw.size != length:
-        raise ValueError(f"{label} must have one entry for each row of X, got {raw.size} entries for {length} rows")
+        raise ValueError(f"{label} must have one entry for each row of X, got {raw.size} entries "
+                         f"for {length} rows")
+    return raw
+
+
+def _plain(value: object) -> np.ndarray:
+    """What numpy makes of labels, texts as texts; an empty array of floats where it cannot."""
+    raw = np.empty(0)
+    if not isinstance(value, np.ma.MaskedArray):
+        # rows of different lengths, which `array` will name
+        with suppress(ValueError):
+            raw = np.asarray(value)
+    # a column of a DataFrame holds its texts as objects
+    if raw.dtype.kind == "O" and raw.size and all(isinstance(v, str) for v in raw.flat):
+        raw = raw.astype(str)
     return raw
 
 
 def mapping(classes: np.ndarray | None) -> list[str]:
-    """What labels were called, as a line of a report: none where they were −1 and +1 from the start."""
-    if classes is None or (classes.size == 2 and classes.dtype.kind in "iuf" and classes.tolist() == [-1, 1]):
+    """What labels were called, as a line of a report: none where they were −1 and +1 already."""
+    if classes is None or (classes.dtype.kind in "iuf" and classes.tolist() == [-1, 1]):
         return []
     names = [_named(v) for v in classes[:8].tolist()]
     if classes.size == 2:
         return [f"labels: +1 is {names[1]}, −1 is {names[0]}"]
-    return [f"labels: classes 0 … {classes.size - 1} are {', '.join(names)}" + (", …" if classes.size > 8 else "")]
+    return [f"labels: classes 0 … {classes.size - 1} are {', '.join(names)}"
+            + (", …" if classes.size > 8 else "")]
 
 
 def _named(value: object) -> str:
@@ -247,7 +320,7 @@ def _listed(y: np.ndarray) -> str:
     return "{" + ", ".join(map(_named, values[:4].tolist())) + (", …}" if values.size > 4 else "}")
 
 
-def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:
+def equations(label: str, value: object) -> tuple[np.ndarray, np.ndarray]:
     """A pair (G (k, d), h (k,)), the equations Gw = h."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{label} must be a pair (G, h), got {short(value)}")
@@ -255,16 +328,18 @@ def equations(label: str, value: Any) -> tuple[np.ndarray, np.ndarray]:
     return G, array(label, value[1], "a pair (G, h) with h a (k,)", dims=1, length=G.shape[0])
 
 
-def point(label: str, value: Any, size: int, shape: tuple[int, ...]) -> np.ndarray:
+def point(label: str, value: object, size: int, shape: tuple[int, ...]) -> np.ndarray:
     """A vector of the given size, flat; a matrix of exactly the given shape is taken too."""
-    x = array(label, value, f"a ({size},) array" + (f" or {shape}" if len(shape) > 1 else ""), dims=(1, 2))
+    matrix = len(shape) > 1
+    x = array(label, value, f"a ({size},) array" + (f" or {shape}" if matrix else ""), dims=(1, 2))
+    # (another shape of as many entries would be a transpose, or of something else)
     if x.shape not in ((size,), shape):
-        raise ValueError(f"{label} must have {size} entries" + (f" or shape {shape}" if len(shape) > 1 else "")
-                         + f", got shape {x.shape}")
+        wanted = f"{size} entries" + (f" or shape {shape}" if matrix else "")
+        raise ValueError(f"{label} must have {wanted}, got shape {x.shape}")
     return x.ravel()
 
 
-def filename(label: str, value: Any) -> str:
+def filename(label: str, value: object) -> str:
     """A path as text."""
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise TypeError(f"{label} must be a path, got {short(value)}")
@@ -278,7 +353,7 @@ def filename(label: str, value: Any) -> str:
     return text
 
 
-def path(label: str, value: Any) -> str:
+def path(label: str, value: object) -> str:
     """A path as text, to a file in a folder that exists."""
     text = filename(label, value)
     if not os.path.isdir(os.path.dirname(os.path.abspath(text))):
@@ -297,7 +372,7 @@ def choice(label: str, value: object) -> bool | None:
 
 def flag(label: str, value: object) -> bool:
     """Return the value if it is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
+    if not _is_flag(value):
         raise TypeError(f"{label} must be True or False, got {short(value)}")
     return bool(value)
 
@@ -316,34 +391,37 @@ def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) ->
 
 def named(module: ModuleType, kind: type) -> dict[str, Any]:
     """The ready-made pieces of a module that need no parameters, by name."""
-    ready = [x for x in vars(module).values() if isinstance(x, kind)]
-    return {x.name: x for x in sorted(ready, key=lambda x: str(x.name))}  # type: ignore[attr-defined]
+    ready: list[Any] = [x for x in vars(module).values() if isinstance(x, kind)]
+    return {x.name: x for x in sorted(ready, key=lambda x: str(x.name))}
 
 
-def one_of(label: str, value: Any, module: ModuleType, kind: type) -> Any:
+def one_of(label: str, value: object, module: ModuleType, kind: type[T]) -> T:
     """A piece of a module's kind, or the name of a ready-made one."""
     if isinstance(value, str):
-        known = named(module, kind)
+        known: dict[str, T] = named(module, kind)
         return known[name(label, value, known)]
     if not isinstance(value, kind):
-        raise TypeError(f"{label} must be one of fb.{module.__name__.rpartition('.')[2]} or its name, got {short(value)}")
+        raise TypeError(f"{label} must be one of fb.{module.__name__.rpartition('.')[2]} or its "
+                        f"name, got {short(value)}")
     return value
 
 
-def steps(label: str, value: object, *, above: float | None = None, least: float | None = None) -> np.ndarray:
+def steps(label: str, value: object, *, above: float | None = None,
+          least: float | None = None) -> np.ndarray:
     """A number or a vector of them, one value an update, as a (K,) array; each within its bound."""
     if isinstance(value, (bool, np.bool_, numbers.Real)):
         return np.array([number(label, value, above=above, least=least)])
     if isinstance(value, (str, bytes)) or value is None:
         raise TypeError(f"{label} must be a number or a (K,) array of numbers, got {short(value)}")
-    bools = value.dtype.kind == "b" if isinstance(value, np.ndarray) else any(
-        isinstance(x, (bool, np.bool_)) for x in np.array(value, dtype=object).ravel())
-    if bools:
+    # one True among numbers is lost in the array that numpy makes of them, so look before
+    flags = value.dtype.kind == "b" if isinstance(value, np.ndarray) else any(
+        map(_is_flag, np.array(value, dtype=object).ravel()))
+    if flags:
         raise TypeError(f"{label} must be a number or a (K,) array of numbers, got bools")
     out = np.atleast_1d(array(label, value, "a number or a (K,) array", dims=(0, 1)))
-    for bound, bad in ((f"> {above}", out <= above if above is not None else False),
-                       (f">= {least}", out < least if least is not None else False)):
-        if np.any(bad):
+    for sign, bound in ((">", above), (">=", least)):
+        if bound is not None and (bad := out <= bound if sign == ">" else out < bound).any():
             i = int(np.argmax(bad))
-            raise ValueError(f"{label} must be {bound} in every entry, got {out[i]:g} at index {i}")
+            raise ValueError(f"{label} must be {sign} {bound} in every entry, got {out[i]:g} at "
+                             f"index {i}")
     return out

@@ -1,9 +1,10 @@
 """The one door to other people's solvers and libraries: what leaves it is ours to answer for.
 
-A solver of SciPy, NumPy's LAPACK or cvxpy may warn, print, refuse NaN in its own words, run out of memory, or raise whatever
-it likes. Behind this door it gets finite numbers alone, its warnings are kept, and all that it raises comes out as one
-`Unsolved`, an ``ArithmeticError`` that says in our words what could not be solved. Errors of our own functions and of the
-user's, which solvers call back, pass as they are; so does Ctrl-C, which waits while a library is being imported: half of a
+A solver of SciPy, NumPy's LAPACK or cvxpy may warn, print, refuse NaN in its own words, run out of
+memory, or raise whatever it likes. Behind this door it gets finite numbers alone, its warnings are
+kept, and all that it raises comes out as one `Unsolved`, an ``ArithmeticError`` that says in our
+words what could not be solved. Errors of our own functions and of the user's, which solvers call
+back, pass as they are; so does Ctrl-C, which waits while a library is being imported: half of a
 module would stay behind for the rest of the process.
 """
 from __future__ import annotations
@@ -24,17 +25,20 @@ import numpy as np
 __all__ = ["Unsolved", "ask", "guarded", "library"]
 
 HERE = os.path.dirname(os.path.dirname(__file__))
-LIBRARIES = tuple(p for p in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")) if p)
+LIBRARIES = tuple(p for p in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
+                  if p)
 
 
 class Unsolved(ArithmeticError):  # noqa: N818 (it names the event)
-    """A foreign solver failed, or was asked something that is not finite; the message says which."""
+    """A foreign solver failed, or was asked what is not finite; the message says which."""
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of this block; in threads other than the main one it does so anyway."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+    """Ctrl-C waits for the end of this block; in threads other than the main one it always does."""
+    # None: a handler that Python did not set, and could not put back
+    if (threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is None):
         yield
         return
     came: list[Any] = []
@@ -55,16 +59,17 @@ def library(name: str) -> ModuleType:
 
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
-    """Run foreign code: no warning of it leaks, and what it raises becomes `Unsolved`, "<what> could not be solved: …"."""
+    """Run foreign code without its warnings; what it raises becomes an `Unsolved`."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
-    except Unsolved:
+    except Unsolved:                                      # of a door within this one
         raise
     except MemoryError:
         raise Unsolved(f"{what} could not be solved: it does not fit into memory") from None
     except Exception as error:
+        # a bug of ours must not look like a hard problem
         if not _foreign(error.__traceback__):
             raise
         told = " ".join(str(error).split())[:200] or type(error).__name__
@@ -72,14 +77,17 @@ def guarded(what: str) -> Iterator[None]:
 
 
 def ask(what: str, solver: str, *args: Any, **options: Any) -> Any:
-    """What a solver, named as ``"scipy.optimize.nnls"``, answers; `Unsolved` where it fails or is asked what is not finite.
+    """What a solver, named as ``"scipy.optimize.nnls"``, answers; `Unsolved` where it fails.
 
-    Arrays among its arguments must be finite; infinite bounds go in lists or tuples.
+    It is named, not handed over, so that its library is loaded here. Arrays among its arguments
+    must be finite; infinite bounds go in lists or tuples.
     """
     module, _, name = solver.rpartition(".")
     function = getattr(library(module), name)
+    # given NaN some solvers go on for ever, and LAPACK's may crash
     for value in (*args, *options.values()):
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fc" and not np.isfinite(value).all():
+        if (isinstance(value, np.ndarray) and value.dtype.kind in "fc"
+            and not np.isfinite(value).all()):
             raise Unsolved(f"{what} could not be solved: its numbers are not finite")
     with guarded(what):
         return function(*args, **options)
@@ -87,6 +95,7 @@ def ask(what: str, solver: str, *args: Any, **options: Any) -> Any:
 
 def _foreign(trace: TracebackType | None) -> bool:
     """Whether the innermost frame is a library's, or compiled code called from this file."""
+    # compiled code has no frame: then the innermost is this file's own call of it
     file = __file__
     while trace is not None:
         file, trace = trace.tb_frame.f_code.co_filename, trace.tb_next

@@ -1,22 +1,26 @@
-"""Data: readers for the user's own CSV and NPZ files, the paper's examples, and seeded random problems."""
+"""Data: readers for the user's own CSV and NPZ files, the paper's examples, and seeded random
+problems.
+"""
 from __future__ import annotations
 
 import csv
 import numbers
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbias import checks
-from fastbias.checks import files
+from fastbias.checks import Seed, files
 
 __all__ = ["Dataset", "example", "names", "random_regression", "read"]
 
 LABELS = ("binary", "index")
+GAPS = ("", "nan", "na", "null", "none")     # of a column that is converted: no class of their own
+HINT = ' (labels are converted by labels="binary")'
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +49,8 @@ class Dataset:
         return iter((self.X, self.y))
 
 
-def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool | None = None, labels: str | None = None,
-         drop: Any = ()) -> Dataset:
+def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool | None = None,
+         labels: str | None = None, drop: str | int | Iterable[str | int] | None = ()) -> Dataset:
     r"""Read X and y from a CSV or NPZ file.
 
     Parameters
@@ -54,13 +58,14 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     path : path
         ``.npz`` holds arrays ``X`` and ``y``. Anything else is read as CSV, gaps being refused.
     target : str or int, default −1
-        The column that is y, by name or index; the other columns are X. (For NPZ: the name of the array, default "y".)
+        The column that is y, by name or index; the other columns are X. (For NPZ: the name of the
+        array, default "y".)
     header : bool, optional
-        Whether the first row holds names; by default it does if none of its cells is a number, or one that is not
-        stands over a number.
+        Whether the first row holds names; by default it does if none of its cells is a number, or
+        one that is not stands over a number.
     labels : "binary" or "index", optional
-        How to convert the target. None takes it as numbers; "binary" wants two distinct values and makes the smaller
-        −1, the larger +1; "index" numbers the distinct values 0 … K − 1 in order.
+        How to convert the target. None takes it as numbers; "binary" wants two distinct values and
+        makes the smaller −1, the larger +1; "index" numbers the distinct values 0 … K − 1 in order.
     drop : sequence of str or int
         Columns to leave out (names of the rows, say).
 
@@ -86,78 +91,106 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     path = Path(checks.filename("path", path))
     if labels is not None:
         checks.name("labels", labels, LABELS)
-    if header is not None and header is not True and header is not False:
-        raise TypeError(f"header must be True, False or None, got {checks.short(header)}")
+    checks.choice("header", header)
+    left_out = _as_list(drop)
     if path.suffix == ".npz":
-        if header is not None or _as_list(drop):
+        if header is not None or left_out:
             raise ValueError(f"header and drop are for CSV files, got them with {path.name}")
         return _npz(path, target, labels)
-    for name, value in (("target", target), *(("drop", c) for c in _as_list(drop))):
+    for name, value in (("target", target), *(("drop", c) for c in left_out)):
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise TypeError(f"{name} must be a column's name or index, got {checks.short(value)}")
+    table = _table(path, header)
+    goal = _column("target", target, table.names)
+    left = {_column("drop", c, table.names) for c in left_out}
+    if goal in left:
+        raise ValueError(f"drop must not name the target column {table.names[goal]!r}")
+    columns = [j for j in range(len(table.names)) if j not in {goal, *left}]
+    if not columns:
+        raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
+    cells = np.array([table.numbers(j) for j in columns]).T
+    X = checks.array("X", cells, "an (N, d)", dims=2)
+    y, classes = ((np.array(table.numbers(goal, HINT)), ()) if labels is None
+                  else _encode(table.values(goal), labels))
+    return Dataset(X, checks.array("y", y, "an (N,) array", dims=1),
+                   tuple(table.names[j] for j in columns), table.names[goal], classes)
+
+
+class _Table(NamedTuple):
+    """The cells of a CSV file, under the names of its columns."""
+
+    file: str
+    names: list[str]
+    body: list[list[str]]
+    lines: list[int]          # of the file, in which each row ends
+
+    def numbers(self, j: int, hint: str = "") -> list[float]:
+        """Column j, which must hold numbers; ``hint`` ends the sentence that says it does not."""
+        for row, line in zip(self.body, self.lines, strict=True):
+            if not _is_number(row[j]):
+                raise ValueError(f"column {self.names[j]!r} of {self.file} must hold numbers, got "
+                                 f"{row[j]!r} in line {line}{hint}")
+        return [float(row[j]) for row in self.body]
+
+    def values(self, j: int) -> np.ndarray:
+        """Column j as numbers if it holds nothing else, or as texts; without gaps."""
+        raw = [row[j].strip() for row in self.body]
+        for cell, line in zip(raw, self.lines, strict=True):
+            if cell.lower() in GAPS:
+                raise ValueError(f"column {self.names[j]!r} of {self.file} must have no gaps, got "
+                                 f"{cell!r} in line {line}")
+        return np.array([float(c) for c in raw] if all(map(_is_number, raw)) else raw)
+
+
+def _table(path: Path, header: bool | None) -> _Table:
+    """A CSV file cut into names and cells, of as many in each row."""
     lines, rows = _rows(path)
     if not rows:
-        raise ValueError(f"path must name a file with at least one row, got {path.name}, which is empty")
+        raise ValueError(f"path must name a file with at least one row, got {path.name}, which is "
+                         "empty")
     if header is None:
-        first, second = ([_is_number(cell) for cell in row] for row in (rows * 2)[:2])
-        header = not any(first) or any(b and not a for a, b in zip(first, second, strict=False))
+        header = _has_header(rows)
     width = len(rows[0])
     names = [c.strip() for c in rows[0]] if header else [f"x{j}" for j in range(width)]
     body = rows[1:] if header else rows
     if width < 2 and any(mark in rows[0][0] for mark in ";\t"):
-        raise ValueError(f"{path.name} must be separated by commas, got other separators in its first line")
+        raise ValueError(f"{path.name} must be separated by commas, got other separators in its "
+                         "first line")
     if not body or width < 2:
-        raise ValueError(f"path must name a table with at least 1 row and 2 columns, got {path.name} with {len(body)} rows "
-                         f"and {width} columns")
-    for i, row in enumerate(body):
+        raise ValueError("path must name a table with at least 1 row and 2 columns, got "
+                         f"{path.name} with {len(body)} rows and {width} columns")
+    table = _Table(path.name, names, body, lines[1:] if header else lines)
+    for row, line in zip(body, table.lines, strict=True):
         if len(row) != width:
-            raise ValueError(f"{path.name} must have {width} cells in every row, got {len(row)} in line {lines[i + header]}")
-    goal = _column("target", target, names)
-    left = {_column("drop", c, names) for c in _as_list(drop)}
-    if goal in left:
-        raise ValueError(f"drop must not name the target column {names[goal]!r}")
-    left.add(goal)
-    columns = [j for j in range(width) if j not in left]
-    if not columns:
-        raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
+            raise ValueError(f"{path.name} must have {width} cells in every row, got {len(row)} in "
+                             f"line {line}")
+    return table
 
-    def numbers(j: int) -> list[float]:
-        for i, row in enumerate(body):
-            if not _is_number(row[j]):
-                hint = " (labels are converted by labels=\"binary\")" if j == goal else ""
-                raise ValueError(f"column {names[j]!r} of {path.name} must hold numbers, got {row[j]!r} in line "
-                                 f"{lines[i + header]}{hint}")
-        return [float(row[j]) for row in body]
 
-    X = checks.array("X", np.array([numbers(j) for j in columns]).T, "an (N, d)", dims=2)
-    if labels is None:
-        y, classes = np.array(numbers(goal)), ()
-    else:
-        raw = [row[goal].strip() for row in body]
-        for i, cell in enumerate(raw):
-            if cell.lower() in ("", "nan", "na", "null", "none"):
-                raise ValueError(f"column {names[goal]!r} of {path.name} must have no gaps, got {cell!r} in line "
-                                 f"{lines[i + header]}")
-        y, classes = _encode(np.array([float(c) for c in raw]) if all(map(_is_number, raw)) else np.array(raw), labels)
-    return Dataset(X, checks.array("y", y, "an (N,) array", dims=1), tuple(names[j] for j in columns), names[goal], classes)
+def _has_header(rows: list[list[str]]) -> bool:
+    """Whether the first row holds names: no number, or a text where the row under it has one."""
+    first, second = ([_is_number(cell) for cell in row] for row in (rows * 2)[:2])
+    return not any(first) or any(b and not a for a, b in zip(first, second, strict=False))
 
 
 def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return the cells of the first row of a CSV file, stripped: its names where it has a header; () for NPZ."""
+    """Return the cells of the first row of a CSV file, its names if it has any; () for NPZ."""
     path = Path(checks.filename("path", path))
     first = [] if path.suffix == ".npz" else _rows(path, most=1)[1]
     return tuple(c.strip() for row in first for c in row)
 
 
 def _rows(path: Path, most: int | None = None) -> tuple[list[int], list[list[str]]]:
-    """The rows of a CSV file that hold anything, and in which line each ends; the first so many, or all."""
+    """The first so many rows of a CSV file that hold anything, and in which line each ends."""
     lines: list[int] = []
     rows: list[list[str]] = []
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             for row in (reader := csv.reader(file)):
+                # (UTF-16, most often, which the csv module would take for texts of one letter)
                 if any("\0" in c for c in row):
-                    raise ValueError(f"path must name a text file, got {path.name}, with a NUL in line {reader.line_num}")
+                    raise ValueError(f"path must name a text file, got {path.name}, with a NUL in "
+                                     f"line {reader.line_num}")
                 if any(c.strip() for c in row):
                     rows.append(row)
                     lines.append(reader.line_num)
@@ -166,14 +199,16 @@ def _rows(path: Path, most: int | None = None) -> tuple[list[int], list[list[str
     except UnicodeDecodeError as error:
         raise ValueError(f"path must name a text file in UTF-8, got {path.name}: {error}") from None
     except csv.Error as error:
-        raise ValueError(f"path must name a table in CSV, got {path.name}: {error} in line {reader.line_num}") from None
+        raise ValueError(f"path must name a table in CSV, got {path.name}: {error} in line "
+                         f"{reader.line_num}") from None
     return lines, rows
 
 
 def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
     name = target if isinstance(target, str) else "y"
     if not (isinstance(target, str) or (isinstance(target, numbers.Integral) and target == -1)):
-        raise ValueError(f"target must be the name of an array for {path.name}, got {checks.short(target)}")
+        raise ValueError(f"target must be the name of an array for {path.name}, got "
+                         f"{checks.short(target)}")
     arrays = files.read(path, "a whole NPZ file", ("X", name))
     X, raw = checks.array("X", arrays["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), arrays[name]
     y, classes = (raw, ()) if labels is None else _encode(raw, labels)
@@ -183,12 +218,14 @@ def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
 
 def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:
     if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-        raise ValueError(f"the target must be finite to be converted to labels, got {checks.short(raw.tolist())}")
+        raise ValueError("the target must be finite to be converted to labels, got "
+                         f"{checks.short(raw.tolist())}")
+    # sorted, so that the order of rows does not decide which label is which
     classes, index = np.unique(raw, return_inverse=True)
     if labels == "binary":
         if classes.size != 2:
-            raise ValueError(f"labels=\"binary\" must find two distinct values in the target, got {classes.size}: "
-                             f"{checks.short(classes.tolist())}")
+            raise ValueError("labels=\"binary\" must find two distinct values in the target, got "
+                             f"{classes.size}: {checks.short(classes.tolist())}")
         index = 2 * index - 1
     return index.astype(np.float64), tuple(classes.tolist())
 
@@ -196,18 +233,21 @@ def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:
 def _column(label: str, which: str | int, names: list[str]) -> int:
     if isinstance(which, str):
         if names.count(which) > 1:
-            raise ValueError(f"{label} must name one column, got {which!r}, which {names.count(which)} columns have")
+            raise ValueError(f"{label} must name one column, got {which!r}, which "
+                             f"{names.count(which)} columns have")
         return names.index(checks.name(label, which, names))
     if not -len(names) <= which < len(names):
-        raise ValueError(f"{label} must be a column index between {-len(names)} and {len(names) - 1}, got {which}")
+        raise ValueError(f"{label} must be a column index between {-len(names)} and "
+                         f"{len(names) - 1}, got {which}")
     return which % len(names)
 
 
-def _as_list(columns: Any) -> list[Any]:
+def _as_list(columns: object) -> list[Any]:
     if columns is None or isinstance(columns, (str, int)):
         return [] if columns is None else [columns]
-    if not hasattr(columns, "__iter__") or getattr(columns, "ndim", 1) == 0:
-        raise TypeError(f"drop must be a column's name or index, or a list of them, got {checks.short(columns)}")
+    if not isinstance(columns, Iterable) or getattr(columns, "ndim", 1) == 0:
+        raise TypeError("drop must be a column's name or index, or a list of them, got "
+                        f"{checks.short(columns)}")
     return list(columns)
 
 
@@ -236,8 +276,9 @@ def example(number: int) -> Dataset:
     return Dataset(np.array(X), np.array(y), tuple(f"w[{j}]" for j in range(len(X[0]))), "y")
 
 
-def random_regression(N: int, d: int, rng: Any = None, *, positive: bool = False) -> Dataset:
-    """Draw a realisable Gaussian regression problem: X (N, d), y = X w for a hidden w (all positive if asked).
+def random_regression(N: int, d: int, rng: Seed = None, *, positive: bool = False) -> Dataset:
+    """Draw a realisable Gaussian regression problem: X (N, d), y = X w for a hidden w (all positive
+    if asked).
 
     Parameters
     ----------
@@ -246,7 +287,9 @@ def random_regression(N: int, d: int, rng: Any = None, *, positive: bool = False
     positive : bool, default False
         Draw w from (0, 1]^d, so that potentials on the positive orthant can fit it.
     """
-    N, d, positive = checks.whole("N", N, least=1), checks.whole("d", d, least=1), checks.flag("positive", positive)
+    N, d, positive = checks.whole("N", N, least=1), checks.whole("d", d,
+                                                                 least=1), checks.flag("positive",
+                                                                                       positive)
     checks.fits("N, d", (N, d), N, d)
     rng = checks.generator("rng", rng)
     X = rng.normal(size=(N, d))

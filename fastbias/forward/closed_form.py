@@ -48,7 +48,6 @@ __all__ = ["at", "covers"]
 
 EPS = float(np.finfo(float).eps)
 LAST = 2.0 ** 63      # the t that no longer fits int64
-FAMILIES = ("gradient", "mirror", "natural", "steepest")
 
 
 def covers(problem: Problem) -> str | None:
@@ -60,7 +59,8 @@ def covers(problem: Problem) -> str | None:
         return f"the closed form is for the linear model: in the {problem.model.name} model the recursion is not linear"
     if method.decay:
         return "the closed form is for the loss alone, not for methods with weight decay"
-    if method.family not in FAMILIES or method.unscaled:
+    if not (method.steepest or method.natural or method.dual) or method.ties is not None or method.unscaled \
+            or not method.as_made:
         return ("the closed form is for gradient, mirror, natural and steepest descent with steps in proportion to the "
                 f"gradient, not for {method!r}")
     if not (g is None or (isinstance(g, Potential) and g.quadratic) or (isinstance(g, Norm) and g.matrix is not None)):

@@ -1,4 +1,6 @@
-"""What comes from outside while a run goes on: other threads that save it, SIGTERM, a disk that is full."""
+"""What comes from outside while a run goes on: other threads that save it, SIGTERM, a disk that is
+full.
+"""
 from __future__ import annotations
 
 import os
@@ -9,16 +11,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
 
 __all__ = ["Busy", "Ending", "Store", "Terminated", "Turns", "terminable"]
 
 
 class Turns:
-    """A run computes while it holds ``lock``; who wants to see where it stands waits in `pause` for the end of a chunk.
+    """A run computes while it holds ``lock``; who wants to see where it stands waits in `pause`.
 
-    A lock alone would be taken again before he has woken up: so the run passes the gate first, in which he waits. The thread
-    that runs, its callback or a signal's handler, need not wait for itself.
+    A lock alone would be taken again before he has woken up: so the run passes the gate first, in
+    which he waits. The thread that runs, its callback or a signal's handler, need not wait for
+    itself.
     """
 
     def __init__(self) -> None:
@@ -40,7 +42,10 @@ class Busy(ValueError, RuntimeError):  # noqa: N818 (it names the event)
 
 
 class Terminated(SystemExit, KeyboardInterrupt):
-    """SIGTERM during a run with a checkpoint: it ends as by Ctrl-C; if nobody handles it, so does the process, with 143."""
+    """SIGTERM during a run with a checkpoint: it ends as by Ctrl-C.
+
+    If nobody handles it, so does the process, with 143, as a shell says of one that SIGTERM ended.
+    """
 
     def __init__(self) -> None:
         super().__init__(128 + signal.SIGTERM)
@@ -52,8 +57,9 @@ class Ending:
     def __init__(self) -> None:
         self.came = self.waits = False
 
-    def __call__(self, *event: Any) -> None:
+    def __call__(self, *event: object) -> None:
         """Handle the signal: raise `Terminated` the first time, unless that has to wait."""
+        # a second one, of who is impatient, would cut off the saving that the first one began
         first, self.came = not self.came, True
         if first and not self.waits:
             raise Terminated
@@ -61,11 +67,13 @@ class Ending:
 
 @contextmanager
 def terminable(wanted: bool) -> Iterator[Ending]:
-    """SIGTERM raises `Terminated` in this block, or, once ``waits`` is set, at its end; where nobody else handles it.
+    """SIGTERM raises `Terminated` in this block, or, once ``waits`` is set, at its end.
 
-    That is in the main thread, while the handler is the system's own, which is back in its place afterwards.
+    That is in the main thread, while the handler is the system's own, which is back in its place
+    afterwards.
     """
     ending = Ending()
+    # Python sets handlers from the main thread alone; one that somebody set is not ours to replace
     if (not wanted or threading.current_thread() is not threading.main_thread()
             or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL):
         yield ending
@@ -80,9 +88,13 @@ def terminable(wanted: bool) -> Iterator[Ending]:
 
 
 class Store:
-    """Where a run is saved, and how often. A disk that fails costs one warning; ``failed`` is why the last save did."""
+    """Where a run is saved, and how often.
 
-    def __init__(self, path: str | None, every: float, save: Callable[[str | os.PathLike[str]], None]) -> None:
+    A disk that fails costs one warning, not the run; ``failed`` is why the last save did.
+    """
+
+    def __init__(self, path: str | None, every: float,
+                 save: Callable[[str | os.PathLike[str]], None]) -> None:
         self.path, self.every, self.save = path, every, save
         self.failed: OSError | None = None
         self._warned, self._saved = False, perf_counter()
@@ -93,7 +105,7 @@ class Store:
         return self.path is not None and perf_counter() - self._saved > self.every
 
     def write(self, last: bool = False) -> None:
-        """Save the run, unless nobody asked for it; what went wrong is kept in ``failed``, and at first warned of."""
+        """Save the run, if anybody asked; why that fails is in ``failed``, and warned of once."""
         if self.path is None:
             return
         self.failed = None
@@ -101,8 +113,16 @@ class Store:
             self.save(self.path)
         except OSError as error:
             self.failed = error
+            # at the end it is raised, see `account`
             if not last and not self._warned:
                 self._warned = True
-                warnings.warn(f"the checkpoint could not be written, and the run goes on: {error}", RuntimeWarning,
-                              stacklevel=5)
+                warnings.warn(f"the checkpoint could not be written, and the run goes on: {error}",
+                              RuntimeWarning, stacklevel=5)     # of who called Plan.run
         self._saved = perf_counter()
+
+    def account(self, raised: BaseException | None) -> None:
+        """Raise why the last save failed, if it did; where something is raised, note it there."""
+        if self.failed is not None and raised is None:
+            raise self.failed
+        if self.failed is not None and raised is not None:
+            raised.add_note(f"the last checkpoint could not be written: {self.failed}")

@@ -1,1 +1,3 @@
-"""Limits solved to a certificate: margins, projections, minimum norms, regularisation paths, and who maximises what."""
+"""Limits solved to a certificate: margins, projections, minimum norms, regularisation paths, and
+who maximises what.
+"""

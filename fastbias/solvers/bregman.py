@@ -1,26 +1,34 @@
-"""Bregman projections, the limits of Section 2, solved to a certificate that is recomputed from (w, ν) alone."""
+"""Bregman projections, the limits of Section 2, with certificates recomputed from (w, ν) alone."""
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, misfits, ratio, row_lengths, worst
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Unreachable, reachable, symmetric
+from fastbias.problem import Unreachable, demand_symmetric, reachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
 
+NEARBY = 1e-8         # relative change of w that rounding and ∇ψ's own errors cannot be told from
+SINGULAR = 1e-9       # eigenvalues so small, relative to the largest, may be on the cone's boundary
+INTERIOR = 1e-7       # least eigenvalue of some solution: more than the cone program's own error
+ON, INFEASIBLE = 0.5, 2      # HiGHS: t is 0 or 1 but for rounding; its status for no solution
 
-def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constraint: tuple[Any, Any] | None = None) -> Limit:
+
+def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
+                       w0: ArrayLike | None = None,
+                       constraint: tuple[ArrayLike, ArrayLike] | None = None) -> Limit:
     """Project w0 on {w : Xw = y} in the geometry of ψ: argmin D_ψ(w, w0), with its certificate.
 
-    Newton's method on the dual, max_ν ⟨ν, y⟩ − ψ*(∇ψ(w0) + Xᵀν), in an orthonormal basis of the row space, so that
-    dependent rows do no harm.
+    Newton's method on the dual, max_ν ⟨ν, y⟩ − ψ*(∇ψ(w0) + Xᵀν), in an orthonormal basis of the row
+    space, so that dependent rows do no harm.
 
     Parameters
     ----------
@@ -36,8 +44,8 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     Returns
     -------
     Limit
-        ``kind`` "point"; ``certified`` is False where the projection lies on the boundary of the domain, where no
-        finite ν exists.
+        ``kind`` "point"; ``certified`` is False where the projection lies on the boundary of the
+        domain, where no finite ν exists.
 
     Raises
     ------
@@ -62,87 +70,128 @@ def bregman_projection(X: Any, y: Any, potential: Any, w0: Any = None, constrain
     X = X.reshape(X.shape[0], -1)
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     if psi.size not in (None, X.shape[1]):
-        raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got {X.shape[1]}")
+        raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got "
+                         f"{X.shape[1]}")
     if constraint is not None:
         G, h = checks.equations("constraint", constraint)
         if G.shape[1] != X.shape[1]:
             raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
         X, y = np.vstack([X, G]), np.concatenate([y, h])
-    if psi.symmetric and not symmetric(X, psi.symmetric):
-        raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got others: (X + Xᵀ)/2 gives "
-                         "the same predictions")
+    demand_symmetric(X, psi.symmetric)
     w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
     try:
         z0 = psi.to_dual(w0)
     except ValueError:
-        raise ValueError(f"w0 must lie inside the domain of the {psi.name} potential, got {checks.short(w0)}") from None
+        raise ValueError(f"w0 must lie inside the domain of the {psi.name} potential, got "
+                         f"{checks.short(w0)}") from None
     reachable(X, y)
     if not np.isfinite(z0).all():
-        raise ValueError(f"w0 must have a finite gradient of the {psi.name} potential, got {checks.short(w0)}")
+        raise ValueError(f"w0 must have a finite gradient of the {psi.name} potential, got "
+                         f"{checks.short(w0)}")
     w, nu = psi.project(X, y, z0)
     if not np.isfinite(w).all():
-        raise foreign.Unsolved(f"the projection in the {psi.name} potential could not be found: what Newton's method on its "
-                               "dual came to is not finite")
+        raise foreign.Unsolved(f"the projection in the {psi.name} potential could not be found: "
+                               "what Newton's method on its dual came to is not finite")
     gap = _residual(X, y, psi, z0, w, nu)
     certified = gap <= CERTIFIED
-    row = Hypothesis("an interior point of the domain satisfies the equations", True if certified else None,
-                     f"residuals at most {gap:.1e}")
-    unseen = _unseen(X, w - psi.lower) if certified and np.isfinite(psi.lower) else np.zeros(w.size, bool)
-    if np.isfinite(psi.lower) and (not certified or unseen.any()):
-        free = _interior(X, y, psi)
-        if not free.all() and (not certified or unseen[~free].all()):
-            w, nu, certified = np.full(w.size, psi.lower), np.full(y.size, np.nan), False
-            if free.any():
-                rest = np.ascontiguousarray(X[:, free])
-                w[free] = psi.project(rest, y - psi.lower * X[:, ~free].sum(axis=1), z0[free])[0]
-            gap = feasibility(X, y, w)
-            row = Hypothesis(row.statement, False, f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on "
-                             "the boundary in every solution, so no finite dual variable exists")
+    told = Hypothesis(INSIDE, True if certified else None, f"residuals at most {gap:.1e}")
+    found = _Found(w, nu, gap, certified, told)
+    if np.isfinite(psi.lower):
+        found = _bounded_below(X, y, psi, z0, found)
     if psi.symmetric:
-        values = np.linalg.eigvalsh(w.reshape(2 * (psi.symmetric,)))
-        if not certified or values[0] <= 1e-9 * values[-1]:
-            lowest = _in_cone(X, y, psi.symmetric)
-            certified = certified and lowest > 1e-7 * float(values[-1])
-            row = Hypothesis(row.statement, True if certified else False if lowest <= 1e-7 else None, "a semidefinite "
-                             f"program: the smallest eigenvalue of a solution can be {lowest:.1e}, not more")
-    return Limit(w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)", (row,), certified, gap, nu)
+        found = _semidefinite(X, y, psi, found)
+    return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
+                 (found.told,), found.certified, found.gap, found.nu)
+
+
+INSIDE = "an interior point of the domain satisfies the equations"
+
+
+class _Found(NamedTuple):
+    """A projection, as far as it is known."""
+
+    w: np.ndarray
+    nu: np.ndarray
+    gap: float
+    certified: bool
+    told: Hypothesis
+
+
+def _bounded_below(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray,
+                   found: _Found) -> _Found:
+    """The same where w ≥ lower: on the boundary no finite ν exists, whatever Newton came to."""
+    unseen = np.zeros(found.w.size, bool)
+    if found.certified:
+        unseen = _unseen(X, found.w - psi.lower)
+        if not unseen.any():
+            return found
+    free = _interior(X, y, psi)
+    # Newton's ν can be huge and its w as near to the boundary as the certificate sees
+    if free.all() or (found.certified and not unseen[~free].all()):
+        return found
+    w, nu = np.full(found.w.size, psi.lower), np.full(y.size, np.nan)
+    if free.any():
+        rest = np.ascontiguousarray(X[:, free])
+        w[free] = psi.project(rest, y - psi.lower * X[:, ~free].sum(axis=1), z0[free])[0]
+    told = (f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on the boundary "
+            "in every solution, so no finite dual variable exists")
+    return _Found(w, nu, feasibility(X, y, w), False, Hypothesis(INSIDE, False, told))
+
+
+def _semidefinite(X: np.ndarray, y: np.ndarray, psi: Potential, found: _Found) -> _Found:
+    """The same where W ⪰ 0: a W that is nearly singular may be one on the boundary."""
+    values = np.linalg.eigvalsh(found.w.reshape(2 * (psi.symmetric,)))
+    if found.certified and values[0] > SINGULAR * values[-1]:
+        return found
+    lowest = _in_cone(X, y, psi.symmetric)
+    certified = found.certified and lowest > INTERIOR * float(values[-1])
+    holds = True if certified else False if lowest <= INTERIOR else None
+    told = f"a semidefinite program: the smallest eigenvalue of a solution can be {lowest:.1e}"
+    return found._replace(certified=certified, told=Hypothesis(INSIDE, holds, f"{told}, not more"))
 
 
 def feasibility(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
-    """The largest |⟨x_n, w⟩ − y_n| relative to the terms of its sum, so that no row hides behind another."""
+    """The largest |⟨x_n, w⟩ − y_n| relative to the terms of its own sum."""
     return worst(misfits(X, y, w))
 
 
-def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray, nu: np.ndarray) -> float:
+def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray,
+              nu: np.ndarray) -> float:
     """The larger of the two relative residuals of eq. (6), from w and ν alone.
 
-    Stationarity is measured against the dual variables, and against what a relative change of w does to ∇ψ(w); where a
-    coordinate underflows onto the boundary (e^−800 is 0), as w = (∇ψ)⁻¹(∇ψ(w0) + Xᵀν).
+    Stationarity is measured against the dual variables, and against what a relative change of w
+    does to ∇ψ(w); where a coordinate underflows onto the boundary (e^−800 is 0), as w =
+    (∇ψ)⁻¹(∇ψ(w0) + Xᵀν).
     """
     with np.errstate(all="ignore"):
         pull = nu @ X
     try:
-        z, nearby = psi.to_dual(w), psi.to_dual(w * (1 + 1e-8))
+        z, nearby = psi.to_dual(w), psi.to_dual(w * (1 + NEARBY))
     except ValueError:
         if not np.isfinite(z0 + pull).all():
             return float("inf")
         return worst(feasibility(X, y, w), relative(psi.to_primal(z0 + pull) - w, w))
     with np.errstate(all="ignore"):
-        scale = worst(*(np.abs(x) for x in (z, z0, pull, (nearby - z) * 1e8)))
+        scale = worst(*(np.abs(x) for x in (z, z0, pull, (nearby - z) * (1 / NEARBY))))
         error = worst(np.abs(z - z0 - pull))
     return worst(feasibility(X, y, w), ratio(error, scale))
 
 
 def _unseen(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Which coordinates are so small that each equation could do without them, to the accuracy of the certificate."""
+    """Which coordinates are so small that each equation could do without them, to the accuracy of
+    the certificate.
+    """
     terms = np.abs(X) * inside
     return np.asarray((terms <= CERTIFIED * terms.sum(axis=1, keepdims=True)).all(axis=0))
 
 
 def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
-    """Which coordinates are above the lower bound in some solution (`Unreachable` where there is no solution)."""
+    """Which coordinates are above the lower bound in some solution (`Unreachable` where there is no
+    solution).
+    """
     N, d = X.shape
-    # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some solution is above;
+    # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some
+    # solution is above;
     # the feasible set is a cone, so rows and right-hand side may be brought to size one
     shift = y - psi.lower * X.sum(axis=1)
     X = X / np.exp2(np.floor(np.log2(row_lengths(X.T))))     # nor do units of v matter
@@ -151,32 +200,37 @@ def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
     shift = shift / (np.abs(shift).max() or 1.0)
     answer = foreign.ask("the linear program for an interior solution", "scipy.optimize.linprog",
                          np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
-                         A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]), b_ub=np.zeros(d),
-                         A_eq=np.hstack([rows, np.zeros((N, d)), -shift[:, None]]), b_eq=np.zeros(N),
-                         bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)], method="highs-ds")
-    if answer.status == 2:
-        raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential (w >= {psi.lower:g}), "
-                          "but a linear program shows there is none")
-    return np.asarray(answer.x[d:2 * d] > 0.5) if answer.status == 0 else np.ones(d, bool)
+                         A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]),
+                         b_ub=np.zeros(d),
+                         A_eq=np.hstack([rows, np.zeros((N, d)), -shift[:, None]]),
+                         b_eq=np.zeros(N), bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)],
+                         method="highs-ds")
+    if answer.status == INFEASIBLE:
+        raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential "
+                          f"(w >= {psi.lower:g}), but a linear program shows there is none")
+    return np.asarray(answer.x[d:2 * d] > ON) if answer.status == 0 else np.ones(d, bool)
 
 
 def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
-    """How large (at most 1) the smallest eigenvalue of a solution can be; `Unreachable` where none is semidefinite."""
+    """How large (at most 1) the smallest eigenvalue of a solution can be; `Unreachable` where none
+    is semidefinite.
+    """
     cp, what = foreign.library("cvxpy"), "the semidefinite program for an interior solution"
     with foreign.guarded(what):
         W = cp.Variable((n, n), PSD=True)
         lowest = cp.Variable()
-        program = cp.Problem(cp.Maximize(lowest), [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
-                                                   lowest <= 1])
+        program = cp.Problem(cp.Maximize(lowest),
+                             [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
+                              lowest <= 1])
         program.solve(cp.CLARABEL)
     if program.status in ("infeasible", "infeasible_inaccurate"):
-        raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite program says "
-                          f"{program.status}")
+        raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite "
+                          f"program says {program.status}")
     if program.status not in ("optimal", "optimal_inaccurate") or not np.isfinite(lowest.value):
         raise foreign.Unsolved(f"{what} could not be solved: {program.status}")
     return float(lowest.value)
 
 
-def relative(error: np.ndarray, *scales: Any) -> float:
+def relative(error: np.ndarray, *scales: ArrayLike) -> float:
     """‖error‖ over the largest of the scales (numbers or vectors); 0 for 0/0."""
     return ratio(length(error), worst(*(length(x) for x in scales)))

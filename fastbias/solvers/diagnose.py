@@ -1,4 +1,6 @@
-"""Which norm's maximum margin is a direction? For weights from anywhere. And whether a run can arrive at all."""
+"""Which norm's maximum margin is a direction? For weights from anywhere. And whether a run can
+arrive at all.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,8 +23,10 @@ __all__ = ["Diagnosis", "diagnose", "ill_scaled"]
 
 POWERS = (1, 1.25, 1.5, 2, 3, 5, np.inf)
 NEAR = 0.99           # the fraction of a maximum from which on a direction counts as near it
-SAME = 1e-9           # fractions that differ by less, or by less than the maxima are known to, are tied
-END = 1e-6            # what optimality conditions leave, to go by where p is 1 or ∞: they are not smooth there
+# fractions that differ by less, or by less than the maxima are known to, are tied
+SAME = 1e-9
+# what optimality conditions leave, to go by where p is 1 or ∞: they are not smooth there
+END = 1e-6
 LONG = 1e10           # updates: what runs do in minutes
 
 
@@ -33,23 +37,26 @@ class Diagnosis:
     Parameters
     ----------
     fractions : dict of str to float
-        For each norm, the margin of w/‖w‖ as a fraction of the maximum (1: it is the maximum margin; ≤ 0: it does not
-        separate).
+        For each norm, the margin of w/‖w‖ as a fraction of the maximum (1: it is the maximum
+        margin; ≤ 0: it does not separate).
     best : str
         The norm with the largest fraction; the first of `ties`.
     p : float
-        The p in [1, ∞] whose ℓp maximum w is; where it is none, the p with the largest fraction of those nearer to the best
-        listed power than to others. Where few support vectors decide, a whole range of p shares one direction.
+        The p in [1, ∞] whose ℓp maximum w is; where it is none, the p with the largest fraction of
+        those nearer to the best listed power than to others. Where few support vectors decide, a
+        whole range of p shares one direction.
     fraction : float
         That fraction.
     gaps : dict of str to float
         The duality gap of each maximum, relative.
     ties : tuple of str
-        The norms whose fractions cannot be told from the largest (1e-9, or what their gaps leave open): one where it wins.
+        The norms whose fractions cannot be told from the largest (1e-9, or what their gaps leave
+        open): one where it wins.
     p_range : (float, float)
         The p around `p` that share its fraction, to 1e-9.
     near : bool
-        Whether the largest of all fractions is at least 0.99: otherwise w is far from every maximum that was tried.
+        Whether the largest of all fractions is at least 0.99: otherwise w is far from every maximum
+        that was tried.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     """
@@ -67,33 +74,40 @@ class Diagnosis:
     def __str__(self) -> str:
         tied = len(self.ties) > 1
         mark = "   <- tied" if tied else "   <- best" if self.near else "   <- nearest"
-        lines = [f"  {name:<10} {value:>12.8f}" + (mark if name in (self.ties or (self.best,)) else "")
+        lines = [f"  {name:<10} {value:>12.8f}" + (mark if name in (self.ties or (self.best,))
+                                                   else "")
                  for name, value in self.fractions.items()]
         low, high = self.p_range
-        told = f"any p from {low:.6g} to {high:.6g}" if low < 0.999 * high else f"best p: {self.p:.6g}"
+        told = (f"any p from {low:.6g} to {high:.6g}" if low < 0.999 * high else "best p: "
+                f"{self.p:.6g}")
         lines.append(f"{told} (fraction {self.fraction:.10f})")
         if tied:
             lines.append(f"a tie: w does not tell {', '.join(self.ties)} apart")
         if not self.near:
             lines.append(f"far from every maximum: no fraction is {NEAR} or more")
-        return "\n".join(["margin as a fraction of the maximum, by norm:", *lines, *checks.mapping(self.classes)])
+        return "\n".join(["margin as a fraction of the maximum, by norm:", *lines,
+                          *checks.mapping(self.classes)])
 
 
 def diagnose(X: Any, y: Any, w: Any) -> Diagnosis:
-    """Say which norm's margin a direction maximises, wherever it came from: or that several share it, or none is near.
+    """Say which norm's margin a direction maximises, wherever it came from: or that several share
+    it, or none is near.
 
     Parameters
     ----------
     X : (N, d) or (N, m, n), y : (N,) labels
-        Separable data. Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more are classes.
+        Separable data. Of two values, sorted, the later one is +1 (one alone must be −1 or +1);
+        three or more are classes.
     w : (d,), (m, n) or (K, d)
-        The direction; its length does not matter. With classes, what all rows share changes no prediction but counts in
-        the norm: take it out (w − w.mean(0)) where a method left it in from its start.
+        The direction; its length does not matter. With classes, what all rows share changes no
+        prediction but counts in the norm: take it out (w − w.mean(0)) where a method left it in
+        from its start.
 
     Returns
     -------
     Diagnosis
-        Over ℓp for p = 1, 1.25, 1.5, 2, 3, 5, ∞ (of all entries), and the spectral and nuclear norm where w is a matrix.
+        Over ℓp for p = 1, 1.25, 1.5, 2, 3, 5, ∞ (of all entries), and the spectral and nuclear norm
+        where w is a matrix.
 
     Raises
     ------
@@ -118,18 +132,22 @@ def diagnose(X: Any, y: Any, w: Any) -> Diagnosis:
     if len(shape) == 2:
         listed += [norms.spectral(*shape), norms.nuclear(*shape)]
     found = {norm.name: maxima(norm) for norm in listed}
-    fractions, gaps = {k: f for k, (f, _) in found.items()}, {k: gap for k, (_, gap) in found.items()}
+    fractions, gaps = {k: f for k, (f, _) in found.items()}, {k: gap for k,
+                                                              (_, gap) in found.items()}
     best = max(found, key=lambda name: fractions[name])
     most = fractions[best]
-    ties = tuple(name for name, f in fractions.items() if f >= most - SAME - (gaps[name] + gaps[best]) * abs(most))
+    ties = tuple(name for name, f in fractions.items() if f >= most - SAME
+                 - (gaps[name] + gaps[best]) * abs(most))
     p, fraction, p_range = _best_power(maxima, fractions)
-    return Diagnosis(fractions, ties[0], p, fraction, gaps, ties, p_range, max(most, fraction) >= NEAR, data.classes)
+    return Diagnosis(fractions, ties[0], p, fraction, gaps, ties, p_range, max(most, fraction)
+                     >= NEAR, data.classes)
 
 
 class _Maxima:
     """What fraction of a norm's maximum margin over rows Z the direction w has."""
 
-    def __init__(self, Z: np.ndarray, shape: tuple[int, ...], w: np.ndarray, start: np.ndarray) -> None:
+    def __init__(self, Z: np.ndarray, shape: tuple[int, ...], w: np.ndarray,
+                 start: np.ndarray) -> None:
         self.Z, self.shape, self.w, self.start = Z, shape, w, start
         self.margins = Z @ w
         self.least = float(self.margins.min())
@@ -140,10 +158,12 @@ class _Maxima:
         return self.least / norm(self.w) / found.margin, found.duality_gap
 
     def stationarity(self, p: float) -> tuple[float, float]:
-        """How far w is from the ℓp maximum's optimality conditions, and a fraction that it has at least; quick, 1 < p < ∞.
+        """How far w is from the ℓp maximum's optimality conditions, and a fraction that it has at
+        least; quick, 1 < p < ∞.
 
-        By non-negative least squares, ∇‖w‖_p = Σ μ_n z_n with μ_n (m_n − m) = 0: any μ ≥ 0 bounds the maximum from above by
-        ‖Σ μ_n z_n‖_q/Σ μ_n. Rows far from being support vectors are left out: their μ is 0.
+        By non-negative least squares, ∇‖w‖_p = Σ μ_n z_n with μ_n (m_n − m) = 0: any μ ≥ 0 bounds
+        the maximum from above by ‖Σ μ_n z_n‖_q/Σ μ_n. Rows far from being support vectors are left
+        out: their μ is 0.
         """
         rows = np.argsort(self.margins)[:3 * self.w.size + 20]
         Z, slack = self.Z[rows] / self.least, self.margins[rows] / self.least - 1.0
@@ -151,50 +171,61 @@ class _Maxima:
         pull = np.sign(self.w) * (np.abs(self.w) / size) ** (p - 1.0)
         try:
             mu, off = foreign.ask("the optimality conditions of a margin", "scipy.optimize.nnls",
-                                  np.vstack([Z.T, np.diag(slack)]), np.append(pull, np.zeros(rows.size)))
+                                  np.vstack([Z.T, np.diag(slack)]),
+                                  np.append(pull, np.zeros(rows.size)))
         except foreign.Unsolved:
             return np.inf, -np.inf
-        upper = norms.lp(q)(mu @ Z) if mu.any() else np.inf              # margins are in units of the least
+        # margins are in units of the least
+        upper = norms.lp(q)(mu @ Z) if mu.any() else np.inf
         return float(off), float(mu.sum()) / (size * upper) if upper > 0 else -np.inf
 
 
-def _best_power(maxima: _Maxima, listed: dict[str, float]) -> tuple[float, float, tuple[float, float]]:
+def _best_power(maxima: _Maxima,
+                listed: dict[str, float]) -> tuple[float, float, tuple[float, float]]:
     """The p whose fraction is largest, that fraction, and the range of p that share it.
 
-    In x = 1/p, first where the optimality conditions leave least, from a grid that is finer near p = ∞: where w is a maximum
-    that finds it exactly. Else by a search on the fractions themselves, around the best listed power.
+    In x = 1/p, first where the optimality conditions leave least, from a grid that is finer near p
+    = ∞: where w is a maximum that finds it exactly. Else by a search on the fractions themselves,
+    around the best listed power.
     """
     best = max((listed[norms.lp(float(p)).name], float(p)) for p in POWERS)
     if not maxima.least > 0:
         return best[1], best[0], (best[1], best[1])
     fine = 5 if maxima.Z.size <= 2_000 else 1
-    grid = np.unique(np.concatenate([np.geomspace(1 / 400, 0.05, 8 * fine), np.linspace(0.05, 0.995, 40 * fine)]))
-    off, known = {0.0: END, 1.0: END}, {1 / float(p): listed[norms.lp(float(p)).name] for p in POWERS}
+    grid = np.unique(np.concatenate([np.geomspace(1 / 400, 0.05, 8 * fine),
+                                     np.linspace(0.05, 0.995, 40 * fine)]))
+    off, known = {0.0: END, 1.0: END}, {1 / float(p): listed[norms.lp(float(p)).name]
+                                        for p in POWERS}
 
     def left(x: float) -> float:
         off[x], low = maxima.stationarity(1 / x)
         known[x] = max(known.get(x, -np.inf), low)
         return off[x]
-    told = np.array([left(x) for x in map(float, [*grid, *(1 / p for p in POWERS[1:-1])])])[:grid.size]
+    told = np.array([left(x) for x in map(float, [*grid, *(1 / p for p in POWERS[1:-1])])])[
+        :grid.size]
     sides = np.concatenate([[np.inf], told, [np.inf]])
     for i in [i for i in np.argsort(told) if told[i] <= min(sides[i], sides[i + 2])][:fine + 1]:
         _lowest(left, grid[max(i - 1, 0)], grid[min(i + 1, grid.size - 1)], 60)
     exact = max(known.values()) >= 1 - SAME
-    if not exact:                                            # humps of nearly one height: that of the norm that is named
+    # humps of nearly one height: that of the norm that is named
+    if not exact:
         known = _searched(maxima, known, 1 / best[1])
     most = max(known.values())
     tied = sorted(x for x in known if known[x] >= most - SAME)
     x = min(tied, key=lambda x: off.get(x, np.inf) if exact else -known[x])
     points = sorted(known)
     i, shared = points.index(x), []
-    for side in (points[i:], points[i::-1]):                 # outwards, as far as all that was tried shares it
+    # outwards, as far as all that was tried shares it
+    for side in (points[i:], points[i::-1]):
         apart = next((k for k, v in enumerate(side) if v not in tied), len(side))
         shared.append(float(1 / side[apart - 1]) if side[apart - 1] > 0 else np.inf)
     return (float(1 / x) if x > 0 else np.inf), min(most, 1.0), (shared[0], shared[1])
 
 
 def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[float, float]:
-    """What is known and found at x = 1/p nearer to the best listed one than to others: ten fractions, or a few seconds."""
+    """What is known and found at x = 1/p nearer to the best listed one than to others: ten
+    fractions, or a few seconds.
+    """
     listed, until = sorted(1 / float(p) for p in POWERS), perf_counter() + 3.0
     i = listed.index(best)
     low, high = (listed[max(i - 1, 0)] + best) / 2, (listed[min(i + 1, len(listed) - 1)] + best) / 2
@@ -209,22 +240,28 @@ def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[f
 
 
 def _lowest(function: Callable[[float], float], low: float, high: float, most: int) -> float:
-    """A local minimum of a function of one variable between two bounds, in at most so many values of it."""
-    answer = foreign.ask("a search in one variable", "scipy.optimize.minimize_scalar", function, bounds=(low, high),
-                         method="bounded", options={"xatol": 1e-12, "maxiter": most})
+    """A local minimum of a function of one variable between two bounds, in at most so many values
+    of it.
+    """
+    answer = foreign.ask("a search in one variable", "scipy.optimize.minimize_scalar", function,
+                         bounds=(low, high), method="bounded",
+                         options={"xatol": 1e-12, "maxiter": most})
     return float(answer.x)
 
 
 def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis]:
-    """An open hypothesis where columns differ so much in size that gradient descent would take over 1e10 updates to arrive.
+    """An open hypothesis where columns differ so much in size that gradient descent would take over
+    1e10 updates to arrive.
 
-    With η at its bound 1/σ₁² the slowest direction of a quadratic loss moves by a factor e in (σ₁/σ_r)² updates, σ the
-    singular values of X; towards a maximum ℓ2 ``margin`` γ it takes (max ‖x_n‖/γ)². Silent where the geometry is not ℓ2.
+    With η at its bound 1/σ₁² the slowest direction of a quadratic loss moves by a factor e in
+    (σ₁/σ_r)² updates, σ the singular values of X; towards a maximum ℓ2 ``margin`` γ it takes (max
+    ‖x_n‖/γ)². Silent where the geometry is not ℓ2.
     """
     geometry, columns = problem.method.geometry, lengths(problem.X.T)
     columns = columns[columns > 0]
     plain = geometry is None or geometry is norms.l2 or geometry is potentials.euclidean
-    if not (problem.model.linear and plain and problem.method.family in ("gradient", "mirror", "natural", "steepest")
+    method = problem.method
+    if not (problem.model.linear and plain and (method.steepest or method.natural or method.dual)
             and columns.size and columns.max() >= 100 * columns.min()):
         return []
     if margin is None:
@@ -237,5 +274,6 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
     if not updates > LONG:
         return []
     return [Hypothesis("the columns of X are of about one size, so that a run can arrive", None,
-                       f"their lengths go from {columns.min():.2g} to {columns.max():.2g}: the slowest direction takes "
-                       f"about {updates:.0e} updates; columns divided by their lengths, another geometry, may arrive")]
+                       f"their lengths go from {columns.min():.2g} to {columns.max():.2g}: the "
+                       f"slowest direction takes about {updates:.0e} updates; columns divided by "
+                       "their lengths, another geometry, may arrive")]

@@ -1,9 +1,11 @@
-"""Whether some w has ⟨w, z⟩ > 0 for every row z, decided without rounding: every float is an integer times a power of two.
+"""Whether some w has ⟨w, z⟩ > 0 for every row z, decided without rounding: every float is an
+integer times a power of two.
 
-The game max t subject to ⟨w, z_n⟩ ≥ t s_n, |w_j| ≤ 1, with s_n the sizes of the rows, has a value over 0 if and only if
-some w separates; its dual, min ‖Σ λ_n z_n‖₁ subject to λ ≥ 0, Σ λ_n s_n = 1, shows a λ with Σ λ_n z_n = 0 if none does.
-It is solved by the revised simplex method in integers: the inverse of the basis is kept as adjugate and determinant, so
-that every division is without remainder (Edmonds 1967), on the few rows that matter; others join where they are violated.
+The game max t subject to ⟨w, z_n⟩ ≥ t s_n, |w_j| ≤ 1, with s_n the sizes of the rows, has a value
+over 0 if and only if some w separates; its dual, min ‖Σ λ_n z_n‖₁ subject to λ ≥ 0, Σ λ_n s_n = 1,
+shows a λ with Σ λ_n z_n = 0 if none does. It is solved by the revised simplex method in integers:
+the inverse of the basis is kept as adjugate and determinant, so that every division is without
+remainder (Edmonds 1967), on the few rows that matter; others join where they are violated.
 """
 from __future__ import annotations
 
@@ -21,16 +23,19 @@ __all__ = ["Basis", "Rows", "decide", "sums", "surrounded", "untangled"]
 EPS = float(np.finfo(float).eps)
 TINY = 1e-300          # over what underflow can lose
 LIMIT = 1e8            # multiplications of 64-bit numbers in one decision: some ten seconds
-SMALL = 1e-140         # the product of two such numbers, and what rounding takes from it, does not underflow
+# the product of two such numbers, and what rounding takes from it, does not underflow
+SMALL = 1e-140
 TRIES = 1000           # multiples of a separator that are rounded to float64
 GRID = 6               # features up to which lattices are searched
 
 
 class Rows:
-    """The rows Z (N, d), none of them 0, in powers of two that make columns and then rows of size one, or as they are.
+    """The rows Z (N, d), none of them 0, in powers of two that make columns and then rows of size
+    one, or as they are.
 
-    ``floats[n, j]`` is Z[n, j] 2^(−columns[j] − rows[n]), under one, and so is z/s for ``z, s, e = integer(n)``, where
-    z = Z[n] 2^(e − columns) is of whole numbers. ``faithful``: no digit of ``floats``, or of products of two, underflows.
+    ``floats[n, j]`` is Z[n, j] 2^(−columns[j] − rows[n]), under one, and so is z/s for ``z, s, e =
+    integer(n)``, where z = Z[n] 2^(e − columns) is of whole numbers. ``faithful``: no digit of
+    ``floats``, or of products of two, underflows.
     """
 
     def __init__(self, Z: np.ndarray, even: bool = True) -> None:
@@ -41,23 +46,29 @@ class Rows:
         self.rows = np.where(Z != 0, powers - self.columns, -10**6).max(axis=1)
         self.unit = None if even else int((powers - 53)[Z != 0].min())
         if not even:
-            self.columns, self.rows = np.zeros_like(self.columns), np.full_like(self.rows, powers.max())
+            self.columns, self.rows = np.zeros_like(self.columns), np.full_like(self.rows,
+                                                                                powers.max())
         self.floats = np.ldexp(Z, -self.columns - self.rows[:, None])
         self.faithful = bool((np.abs(self.floats) > SMALL)[Z != 0].all())
         self._known: dict[int, tuple[np.ndarray, int, int]] = {}
 
     def integer(self, n: int) -> tuple[np.ndarray, int, int]:
-        """The row in whole numbers z (d,), its size s, a power of two, and the e that says which row this is."""
+        """The row in whole numbers z (d,), its size s, a power of two, and the e that says which
+        row this is.
+        """
         if n not in self._known:
             z, least = _whole(self.Z[n], -self.columns)
             if self.unit is None:
                 self._known[n] = z, 1 << int(max(abs(v) for v in z)).bit_length(), -least
             else:
-                self._known[n] = z * (1 << least - self.unit), 1 << int(self.rows[n]) - self.unit, -self.unit
+                self._known[n] = z * (1 << least
+                                      - self.unit), 1 << int(self.rows[n]) - self.unit, -self.unit
         return self._known[n]
 
     def original(self, u: np.ndarray) -> np.ndarray:
-        """The w for Z whose margins have the signs of those of u for ``floats``: u 2^−columns, kept within float64."""
+        """The w for Z whose margins have the signs of those of u for ``floats``: u 2^−columns, kept
+        within float64.
+        """
         return np.ldexp(u, self._shift(np.frexp(u)[1][u != 0], u != 0) - self.columns)
 
     def weights(self, lam: np.ndarray) -> np.ndarray:
@@ -66,15 +77,20 @@ class Rows:
         return np.ldexp(lam, -self.rows - int(exponents[lam > 0].max()))
 
     def _shift(self, exponents: np.ndarray, used: np.ndarray) -> int:
-        """By which power of two to multiply w, so that its entries and margins are finite and, if they can be, not 0."""
+        """By which power of two to multiply w, so that its entries and margins are finite and, if
+        they can be, not 0.
+        """
         largest = int((exponents - self.columns[used]).max(initial=-10**6))
         return min(max(largest, -500), 1000) - largest if used.any() else 0
 
     def least(self, w: np.ndarray) -> float:
-        """The least ⟨w, z⟩ over its rounding bound, without rounding where it is within that; −1 where it is not over 0."""
+        """The least ⟨w, z⟩ over its rounding bound, without rounding where it is within that; −1
+        where it is not over 0.
+        """
         top = int((np.frexp(w)[1] + self.columns)[w != 0].max(initial=-10**6))
         u = np.ldexp(w, self.columns - top)                        # at most one
-        margins, bound = self.floats @ u, (u.size + 4) * EPS * (np.abs(self.floats) @ np.abs(u)) + TINY
+        margins, bound = self.floats @ u, (u.size + 4) * EPS * (np.abs(self.floats)
+                                                                @ np.abs(u)) + TINY
         if not (margins > -bound).all():
             return -1.0
         whole, least = _whole(w, self.columns)
@@ -88,29 +104,40 @@ class Rows:
         return float(ratios.min())
 
     def neighbours(self, whole: np.ndarray, det: int) -> Iterator[np.ndarray]:
-        """Float64 vectors w along whole/det 2^−columns: multiples of it, rounded; then points of float64's grid near it."""
+        """Float64 vectors w along whole/det 2^−columns: multiples of it, rounded; then points of
+        float64's grid near it.
+        """
         used = np.array([v != 0 for v in whole])
-        shift = self._shift(np.array([abs(v).bit_length() - det.bit_length() for v in map(int, whole[used])]), used)
+        shift = self._shift(np.array([abs(v).bit_length() - det.bit_length()
+                                      for v in map(int, whole[used])]), used)
         shifts = [shift - int(c) for c in self.columns]
         factors = [1 << 20, *np.random.default_rng(0).integers(1 << 20, 1 << 21, TRIES).tolist()]
         for factor in factors:
             yield np.array([(int(v) * factor << max(s, 0)) / (det << 20 + max(-s, 0))
                             for v, s in zip(whole, shifts, strict=True)])
-        for point in self._grid([Fraction(int(v), det) for v in whole]) if len(whole) <= GRID else []:
+        for point in self._grid([Fraction(int(v), det)
+                                 for v in whole]) if len(whole) <= GRID else []:
             yield np.ldexp(np.array(point, float), np.array(shifts) - 53)
 
     def _grid(self, u: list[Fraction]) -> list[list[int]]:
-        """Vectors of whole numbers up to about 2^53 along u, the smallest ⟨·, z⟩ nearly in proportion."""
+        """Vectors of whole numbers up to about 2^53 along u, the smallest ⟨·, z⟩ nearly in
+        proportion.
+        """
         d = len(u)
-        rows = [self.integer(n) for n in np.argsort(self.floats @ np.array(u, float))[:2 * d].tolist()]
+        rows = [self.integer(n)
+                for n in np.argsort(self.floats @ np.array(u, float))[:2 * d].tolist()]
         margins = [sum(int(a) * b for a, b in zip(z, u, strict=True)) / size for z, size, _ in rows]
-        fine = [int(1000 / m).bit_length() + 10 for m in margins]          # so many bits more than an entry it counts
-        forms = [[(int(v) << bits) // size for v in z] for (z, size, _), bits in zip(rows, fine, strict=True)]
-        basis = [[*(form[j] for form in forms), *((int(i == j)) << 10 for i in range(d))] for j in range(d)]
+        # so many bits more than an entry it counts
+        fine = [int(1000 / m).bit_length() + 10 for m in margins]
+        forms = [[(int(v) << bits) // size for v in z] for (z, size, _),
+                 bits in zip(rows, fine, strict=True)]
+        basis = [[*(form[j] for form in forms), *((int(i == j)) << 10 for i in range(d))]
+                 for j in range(d)]
         targets = []
         for k in range(40):
             scale = Fraction(1 << 53) * (64 - k) / 64
-            targets.append([*(round(m * scale * 2**bits) for m, bits in zip(margins, fine, strict=True)),
+            targets.append([*(round(m * scale * 2**bits) for m,
+                              bits in zip(margins, fine, strict=True)),
                             *(round(v * scale * 2**10) for v in u)])
         return nearby(basis, targets)
 
@@ -125,17 +152,20 @@ def _whole(x: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
-    """Weights near λ (N,) if it is proved, by bounds on all rounding, that some near it have Σ λ s = 0 over rows s, λ ≥ 0.
+    """Weights near λ (N,) if it is proved, by bounds on all rounding, that some near it have Σ λ s
+    = 0 over rows s, λ ≥ 0.
 
-    Of the rows with weight, times it, let A be a basis of columns, Y a right inverse of Aᵀ up to E of size under one, and r
-    the sums of its columns. Factors 1 − Y (I + E)⁻¹ r on λ make these 0, and are positive if 1 > |Y| 1 ‖r‖∞/(1 − ‖E‖∞).
+    Of the rows with weight, times it, let A be a basis of columns, Y a right inverse of Aᵀ up to E
+    of size under one, and r the sums of its columns. Factors 1 − Y (I + E)⁻¹ r on λ make these 0,
+    and are positive if 1 > |Y| 1 ‖r‖∞/(1 − ‖E‖∞).
     """
     on = np.flatnonzero(lam > 0)
     if not on.size:
         return None
     found, part = np.zeros(lam.size), lam[on]
     whole = np.round(part / part.min())
-    if whole.max() < 2**26 and np.allclose(whole, part / part.min(), rtol=1e-9) and not sums(S[on], whole).any():
+    if (whole.max() < 2**26 and np.allclose(whole, part / part.min(), rtol=1e-9)
+        and not sums(S[on], whole).any()):
         found[on] = whole
         return found
     A = untangled(S[on])
@@ -147,12 +177,15 @@ def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
         rows = part[:, None] * A
         rows /= np.abs(rows).max(axis=0)
         try:
-            Q, R = foreign.ask("the factors of the samples that may surround 0", "numpy.linalg.qr", rows)
-            Y = foreign.ask("a right inverse of the samples that may surround 0", "numpy.linalg.solve", R, Q.T).T
+            Q, R = foreign.ask("the factors of the samples that may surround 0", "numpy.linalg.qr",
+                               rows)
+            Y = foreign.ask("a right inverse of the samples that may surround 0",
+                            "numpy.linalg.solve", R, Q.T).T
         except foreign.Unsolved:
             return None
         left = rows.sum(axis=0)
-        off = (np.abs(rows.T @ Y - np.eye(d)) + rounding * (np.abs(rows.T) @ np.abs(Y))).sum(axis=1).max()
+        off = (np.abs(rows.T @ Y - np.eye(d)) + rounding
+               * (np.abs(rows.T) @ np.abs(Y))).sum(axis=1).max()
         most = (np.abs(left) + rounding * np.abs(rows).sum(axis=0)).max() + TINY
         if not off < 0.5 or not 1.001 * np.abs(Y).sum(axis=1).max() * most < 1.0 - off:
             return None
@@ -162,9 +195,11 @@ def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
 
 
 def untangled(S: np.ndarray) -> np.ndarray:
-    """Columns that span the same space without rounding, fewer or less nearly dependent: centred, say, or without copies.
+    """Columns that span the same space without rounding, fewer or less nearly dependent: centred,
+    say, or without copies.
 
-    A column that others nearly combine to gives way to what they leave of it, where that is in float64; if 0, to none.
+    A column that others nearly combine to gives way to what they leave of it, where that is in
+    float64; if 0, to none.
     """
     S = S[:, S.any(axis=0)]
     for _ in range(3):
@@ -172,13 +207,14 @@ def untangled(S: np.ndarray) -> np.ndarray:
         if (np.abs(S) <= SMALL)[S != 0].any():
             return S
         try:
-            R, order = foreign.ask("an order of features", "scipy.linalg.qr", S, mode="r", pivoting=True)
+            R, order = foreign.ask("an order of features", "scipy.linalg.qr", S, mode="r",
+                                   pivoting=True)
             sizes = np.abs(np.diag(R))
             rank = int((sizes > 1e-5 * sizes.max(initial=0.0)).sum())
             if rank in (0, S.shape[1]):
                 return S
-            C = foreign.ask("the features that others combine to", "numpy.linalg.lstsq", S[:, order[:rank]],
-                            S[:, order[rank:]], rcond=None)[0]
+            C = foreign.ask("the features that others combine to", "numpy.linalg.lstsq",
+                            S[:, order[:rank]], S[:, order[rank:]], rcond=None)[0]
         except foreign.Unsolved:
             return S
         short = np.round(C * 2.0**26) / 2.0**26
@@ -198,7 +234,9 @@ def untangled(S: np.ndarray) -> np.ndarray:
 
 
 def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once: products split into two floats (Dekker 1971), then summed."""
+    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once: products split into two floats (Dekker
+    1971), then summed.
+    """
     def halves(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         high = 134217729.0 * v                                 # 2^27 + 1
         high = high - (high - v)
@@ -210,7 +248,8 @@ def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[int, Fraction]]:
-    """The w of the largest least margin, times a number, that number, and λ for Z: no w but Gordan's λ if that margin is 0.
+    """The w of the largest least margin, times a number, that number, and λ for Z: no w but
+    Gordan's λ if that margin is 0.
 
     Parameters
     ----------
@@ -225,7 +264,8 @@ def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[
     """
     basis = Basis(rows, int(first[0]))
     active = dict.fromkeys(first.tolist())
-    stays = False                                # after a step of length 0 by Bland's rule, which never cycles
+    # after a step of length 0 by Bland's rule, which never cycles
+    stays = False
     while True:
         w, t = basis.prices()
         if t == 0:
@@ -238,7 +278,8 @@ def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[
             if lack > 0:
                 wanting[n] = lack / (size * basis.det)
         if wanting and not (stays and over is not None):
-            stays = basis.exchange(min(wanting) if stays else max(wanting, key=wanting.__getitem__), 0)
+            stays = basis.exchange(min(wanting) if stays else max(wanting, key=wanting.__getitem__),
+                                   0)
         elif over is not None:
             stays = basis.exchange(over, 1 if w[over] > 0 else -1)
         else:
@@ -263,10 +304,11 @@ def _behind(rows: Rows, w: np.ndarray, t: int, det: int) -> list[int]:
 
 
 class Basis:
-    """A basis of columns of whole numbers, with weights B⁻¹b ≥ 0 that `exchange` keeps so: here of the dual of the game.
+    """A basis of columns of whole numbers, with weights B⁻¹b ≥ 0 that `exchange` keeps so: here of
+    the dual of the game.
 
-    There are d + 1, of [z_n; s_n] and ∓[e_j; 0], and b = e_{d+1}. ``kinds[i]`` is 0 where column i is that of row
-    ``names[i]``, else the sign of Σ λ z in coordinate ``names[i]``.
+    There are d + 1, of [z_n; s_n] and ∓[e_j; 0], and b = e_{d+1}. ``kinds[i]`` is 0 where column i
+    is that of row ``names[i]``, else the sign of Σ λ z in coordinate ``names[i]``.
     """
 
     def __init__(self, rows: Rows, n: int) -> None:
@@ -288,7 +330,8 @@ class Basis:
     def weights(self) -> dict[int, Fraction]:
         """λ for the rows of Z, Σλ = 1."""
         found = {n: int(x) * Fraction(2) ** self.rows.integer(n)[2]
-                 for kind, n, x in zip(self.kinds, self.names, self.right(), strict=True) if kind == 0 and x}
+                 for kind, n, x in zip(self.kinds, self.names, self.right(), strict=True)
+                 if kind == 0 and x}
         total = sum(found.values())
         return {n: x / total for n, x in found.items()}
 
@@ -304,13 +347,16 @@ class Basis:
         return self.adjugate[:, :-1] @ z + self.adjugate[:, -1] * size
 
     def exchange(self, name: int, kind: int) -> bool:
-        """Let a column in and the one that limits it out, of several the one of least name; whether the value stays."""
+        """Let a column in and the one that limits it out, of several the one of least name; whether
+        the value stays.
+        """
         adjugate, x, along, out = self.adjugate, self.right(), self.along(name, kind), -1
         self.work += 3 * len(x) ** 2 * (1.0 + self.det.bit_length() / 64) ** 1.5
         if self.work > LIMIT:
             N, d = self.rows.Z.shape
-            raise ArithmeticError(f"whether some w separates the {N} samples of {d} features is hidden by rounding in "
-                                  "float64, and too large a question for exact arithmetic")
+            raise ArithmeticError(f"whether some w separates the {N} samples of {d} features is "
+                                  "hidden by rounding in float64, and too large a question for "
+                                  "exact arithmetic")
         for i in range(len(x)):
             if along[i] > 0:
                 less = -1 if out < 0 else x[i] * along[out] - x[out] * along[i]

@@ -1,7 +1,9 @@
-"""How far parameters are from a stationary point of the margin problem in parameters, min ½‖u‖² s.t. y_n⟨F(u), x_n⟩ ≥ 1.
+"""How far parameters are from a stationary point of the margin problem in parameters, min ½‖u‖²
+s.t. y_n⟨F(u), x_n⟩ ≥ 1.
 
-Gradient descent on a homogeneous model w = F(u) goes to such points in direction; which of them are limits of the margin
-problem in w is another question. The residual says that the first happened, without a claim to "the" optimum.
+Gradient descent on a homogeneous model w = F(u) goes to such points in direction; which of them are
+limits of the margin problem in w is another question. The residual says that the first happened,
+without a claim to "the" optimum.
 """
 from __future__ import annotations
 
@@ -14,14 +16,17 @@ from fastbias.problem import Problem
 __all__ = ["kkt_residual", "stationarity"]
 
 
-def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray, degree: float) -> tuple[float, np.ndarray]:
+def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray,
+                 degree: float) -> tuple[float, np.ndarray]:
     """Return how far u is from a KKT point in direction, and the multipliers λ ≥ 0 that show it.
 
-    With u scaled so that the least margin is one (margins scale with the power L of u, rows h_n with L − 1), it is
+    With u scaled so that the least margin is one (margins scale with the power L of u, rows h_n
+    with L − 1), it is
 
         min over λ ≥ 0 of  ( ‖u − Σ λ_n h_n‖² / ‖u‖²  +  Σ_n (λ_n (m_n − 1) L / ‖u‖²)² )^½,
 
-    stationarity and complementary slackness, by non-negative least squares: 0 at KKT points, 1 for λ = 0, and no units.
+    stationarity and complementary slackness, by non-negative least squares: 0 at KKT points, 1 for
+    λ = 0, and no units.
 
     Parameters
     ----------
@@ -37,7 +42,8 @@ def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray, degree: floa
     Returns
     -------
     residual : float
-        Infinite where a margin is not positive or something is not finite: u is then not feasible at any scale.
+        Infinite where a margin is not positive or something is not finite: u is then not feasible
+        at any scale.
     lam : (M,)
         λ of the scaled problem; zeros where the residual is infinite.
 
@@ -48,39 +54,47 @@ def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray, degree: floa
 
     References
     ----------
-    Lyu, Li (2020), "Gradient Descent Maximizes the Margin of Homogeneous Neural Networks"; Gunasekar, Lee, Soudry, Srebro
-    (2018), "Implicit Bias of Gradient Descent on Linear Convolutional Networks".
+    Lyu, Li (2020), "Gradient Descent Maximizes the Margin of Homogeneous Neural Networks";
+    Gunasekar, Lee, Soudry, Srebro (2018), "Implicit Bias of Gradient Descent on Linear
+    Convolutional Networks".
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastbias.solvers.kkt import kkt_residual
-    >>> x = np.array([3.0, 4.0])                                        # the linear model: u along x is the answer
-    >>> [round(kkt_residual(np.array(u), x[None], np.array([x @ u]), 1)[0], 12) for u in ([6.0, 8.0], [1.0, 0.0])]
+    >>> x = np.array([3.0, 4.0])                         # the linear model: u along x is the answer
+    >>> ends = np.array([6.0, 8.0]), np.array([1.0, 0.0])
+    >>> [round(kkt_residual(u, x[None], np.array([x @ u]), 1)[0], 12) for u in ends]
     [0.0, 0.8]
     """
     none = float("inf"), np.zeros(margins.size)
     largest = float(np.abs(u).max())
     least = float(margins.min())
-    if not (np.isfinite(margins).all() and np.isfinite(H).all() and 0 < largest < np.inf and least > 0):
+    if not (np.isfinite(margins).all() and np.isfinite(H).all() and 0 < largest < np.inf
+            and least > 0):
         return none
     length = length_of(u)
     unit = u / largest / (length / largest)
-    # with μ_n = λ_n L/‖u‖² the scale of u cancels, and what is left is of size one: Σ μ_n m_n = 1 at KKT points
+    # with μ_n = λ_n L/‖u‖² the scale of u cancels, and what is left is of size one: Σ μ_n m_n = 1
+    # at KKT points
     with np.errstate(over="ignore", invalid="ignore"):
         rows, slack = H / least * length / degree, (margins - least) / least
     if not (np.isfinite(rows).all() and np.isfinite(slack).all()):
         return none
-    mu, residual = foreign.ask("the non-negative least squares of the KKT residual", "scipy.optimize.nnls",
-                               np.vstack([rows.T, np.diag(slack)]), np.append(unit, np.zeros(margins.size)),
-                               maxiter=30 * margins.size + 300)
+    mu, residual = foreign.ask("the non-negative least squares of the KKT residual",
+                               "scipy.optimize.nnls", np.vstack([rows.T, np.diag(slack)]),
+                               np.append(unit, np.zeros(margins.size)), maxiter=30 * margins.size
+                               + 300)
     with np.errstate(over="ignore"):
         scale = np.exp(np.log(length) - np.log(least) / degree)            # ‖u‖ at least margin one
         return float(residual), mu * (scale / degree) * scale
 
 
 def stationarity(problem: Problem, u: np.ndarray) -> tuple[float, np.ndarray]:
-    """`kkt_residual` of parameters u (n,) of a problem with a homogeneous model; they are first brought to size one."""
-    u = u / max(float(np.abs(u).max()), 1e-300)              # of any size: the residual does not depend on it
+    """`kkt_residual` of parameters u (n,) of a problem with a homogeneous model; they are first
+    brought to size one.
+    """
+    # of any size: the residual does not depend on it
+    u = u / max(float(np.abs(u).max()), 1e-300)
     margins = problem.Z @ problem.predictor(u)
     return kkt_residual(u, problem.model.pulls(u, problem.Z), margins, problem.model.degree)

@@ -1,4 +1,6 @@
-"""Points of a lattice near a given one: how float64, which is a grid, is searched where rounding to it is not enough."""
+"""Points of a lattice near a given one: how float64, which is a grid, is searched where rounding to
+it is not enough.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,12 +13,15 @@ Number = int | Fraction
 
 
 def nearby(basis: list[Vector], targets: list[Vector]) -> list[Vector]:
-    """For each target whole coefficients of a lattice point near it: Babai's (1986) nearest planes of a reduced basis.
+    """For each target whole coefficients of a lattice point near it: Babai's (1986) nearest planes
+    of a reduced basis.
 
-    The basis is reduced as in Lenstra, Lenstra, Lovász (1982), in whole numbers and fractions: for a few vectors only.
+    The basis is reduced as in Lenstra, Lenstra, Lovász (1982), in whole numbers and fractions: for
+    a few vectors only.
     """
     size = len(basis)
-    rows = [[*row, *(int(i == j) for j in range(size))] for i, row in enumerate(basis)]     # and what they are made of
+    # and what they are made of
+    rows = [[*row, *(int(i == j) for j in range(size))] for i, row in enumerate(basis)]
     width, k = len(basis[0]), 1
     stars = _orthogonal(rows, width)
     while k < size:
@@ -25,7 +30,8 @@ def nearby(basis: list[Vector], targets: list[Vector]) -> list[Vector]:
             if q:
                 rows[k] = [a - q * b for a, b in zip(rows[k], rows[j], strict=True)]
         mu = _share(rows[k], stars[k - 1])
-        if _dot(stars[k], stars[k]) >= (Fraction(3, 4) - mu * mu) * _dot(stars[k - 1], stars[k - 1]):
+        if _dot(stars[k], stars[k]) >= (Fraction(3, 4) - mu * mu) * _dot(stars[k - 1],
+                                                                         stars[k - 1]):
             k += 1
         else:
             rows[k - 1], rows[k] = rows[k], rows[k - 1]

@@ -1,4 +1,6 @@
-"""What an answer of the theory looks like: a limit with its certificate, or the reason why there is none."""
+"""What an answer of the theory looks like: a limit with its certificate, or the reason why there is
+none.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,14 +11,18 @@ import numpy as np
 from fastbias import checks
 from fastbias.pieces.norms import Norm
 
-__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
+__all__ = ["CERTIFIED", "CONIC", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
 
-CERTIFIED = 1e-10
+# A relative gap or residual at which an answer counts as certified: three digits over what exact
+# algebra on float64 leaves, and as many over what cone programs and proximal steps can reach.
+CERTIFIED, CONIC = 1e-10, 1e-8
 PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
 
 
 class Hypothesis(NamedTuple):
-    """One hypothesis of a theorem: what it says, whether it holds (None: cannot be checked), and how we know."""
+    """One hypothesis of a theorem: what it says, whether it holds (None: cannot be checked), and
+    how we know.
+    """
 
     statement: str
     holds: bool | None
@@ -24,7 +30,8 @@ class Hypothesis(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """How a quantity of a run should behave: like clock^slope, and towards a level where theory names one.
+    """How a quantity of a run should behave: like clock^slope, and towards a level where theory
+    names one.
 
     ``quantity`` and ``clock`` ("t" or "log t") are names that `Trace.rates` knows.
     """
@@ -49,8 +56,8 @@ class Limit:
     hypotheses : tuple of Hypothesis
         Each hypothesis with True, False or None (cannot be checked) and the evidence.
     certified : bool
-        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10 (1e-8 for margins in
-        norms that are neither quadratic nor polytopes, and over semidefinite matrices).
+        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10 (1e-8 for
+        margins in norms that are neither quadratic nor polytopes, and over semidefinite matrices).
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
     dual : (N,)
@@ -62,7 +69,8 @@ class Limit:
     rates : tuple of Rate
         How fast theory says that a run approaches it, where it does.
     offset : array of w's shape, or None
-        Of gradient descent on separable data: the limit of w(t) − ŵ log t, ŵ = w/margin, where it has one.
+        Of gradient descent on separable data: the limit of w(t) − ŵ log t, ŵ = w/margin, where it
+        has one.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     """

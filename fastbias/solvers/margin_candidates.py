@@ -1,11 +1,12 @@
-"""Who finds maximum margins: least squares, linear and cone programs for candidates, exact algebra on support vectors.
+"""Who finds maximum margins: programs for candidates, exact algebra on support vectors.
 
-All speak of min ‖w‖ subject to Zw ≥ 1, whose solution has the direction of the maximum margin and λ among its multipliers.
-Nothing here is a proof: `fastbias.solvers.margins` makes that, from (w, λ) alone. A solver that fails returns None.
+All speak of min ‖w‖ subject to Zw ≥ 1, whose solution has the direction of the maximum margin and λ
+among its multipliers. Nothing here is a proof: `fastbias.solvers.margins` makes that, from (w, λ)
+alone. A solver that fails returns None.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -14,21 +15,33 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
-from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
 from fastbias.pieces.potentials.base import independent_rows
+from fastbias.solvers.oracles import Oracle, oracle, polytope_near, power_potential
 
-__all__ = ["Pair", "candidates", "largest_least", "minimiser", "nearest_point", "polished", "solve_tightly", "units"]
+__all__ = ["Pair", "candidates", "largest_least", "minimiser", "nearest_point", "polished",
+           "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
+# as tight as HiGHS takes; where it fails so, its own tolerances are tried
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+TOLERANCES = (1e-12, 1e-10, 1e-8)        # of cone programs, likewise
+CORRECTIONS = (1.0, 1e-5, 1e-9)          # sizes of the programs that better a program's answer
+ROUND = (1.01, 100)      # powers between which an ℓp ball is far enough from a polytope
+EVEN = 0.01              # columns within such a factor suit proximal steps, which know no units
+CUTS = (1e-3, 1e-5, 1e-7)      # of weights and margins: who may be a support vector
+VIOLATED = 1e-14         # by which a margin may fall short of one, relative to its terms
+NEGATIVE = 1e-12         # of a multiplier, relative to the largest, likewise
+SMALL = 1e-9             # entries, relative to the largest, that may be what a vertex has as 0
+PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their terms
 
 
 def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
     """Min ‖w‖₂ subject to Zw ≥ h, up to length, and its multipliers, by non-negative least squares.
 
-    With h = 1 and rows of length one w is the point of their hull that is nearest to 0. (Lawson, Hanson 1974, ch. 23.)
+    With h = 1 and rows of length one w is the point of their hull that is nearest to 0. (Lawson,
+    Hanson 1974, ch. 23.)
     """
     try:
         mu = foreign.ask("the nearest point of a hull", "scipy.optimize.nnls", np.vstack([Z.T, h]),
@@ -40,13 +53,14 @@ def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
 
 
 def largest_least(Z: np.ndarray) -> Iterator[Pair]:
-    """The largest least margin over the cube, and its multipliers, by linear programming; then better ones.
+    """The largest least margin over the cube, by linear programming; then better ones.
 
-    Their corrections, times so much, solve programs of what the margins are then, which tolerances spoil the less.
+    Their corrections, times so much, solve programs of what the margins are then, which tolerances
+    spoil the less.
     """
     N, d = Z.shape
     w, wide = np.zeros(d, np.longdouble), Z.astype(np.longdouble)
-    for size in (1.0, 1e-5, 1e-9):
+    for size in CORRECTIONS:
         found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]),
                           np.asarray(wide @ w / size, float), [(-1, 1)] * d + [(None, 1)])
         if found is None:
@@ -56,24 +70,28 @@ def largest_least(Z: np.ndarray) -> Iterator[Pair]:
 
 
 def units(Z: np.ndarray, margin: float) -> np.ndarray:
-    """Units s (d,) for the coordinates of w, ‖w‖ about one: what it takes to be felt in the margin, at most one."""
+    """Units s (d,) for the entries of w: what it takes to be felt in the margin, at most one."""
     columns = np.abs(Z).max(axis=0)
     return np.minimum(1.0, margin / np.where(columns > 0, columns, margin))
 
 
 def candidates(Z: np.ndarray, norm: Norm, margin: float) -> Iterator[Pair]:
-    """Solutions as good as the solvers that know the norm can make them, in units that a margin of about this size suits.
+    """Solutions as good as those who know the norm can make them, for a margin of about this size.
 
-    The solvers' tolerances are absolute, so w is sought in `units` and Zw in units of the margin, which suits features that
-    lie far apart; then in their own units, which suits margins that are small by cancellation.
+    The solvers' tolerances are absolute, so w is sought in `units` and Zw in units of the margin,
+    which suits features that lie far apart; then in their own units, which suits margins that are
+    small by cancellation.
     """
+    kind = oracle(norm)
     found: Iterator[Pair | None]
-    if norm.matrix is not None:
+    if kind is Oracle.QUADRATIC:
+        assert norm.matrix is not None
         found = iter([_quadratic(Z, norm.matrix(Z.shape[1]), margin)])
-    elif norm.ball is not None:
-        ball = norm.ball
-        found = (_polytope(Z, ball, *scale) for scale in _scales(Z, margin))
-    elif norm.shape is not None and norm.resized is not None:
+    elif kind is Oracle.POLYTOPE:
+        found = (_polytope(Z, str(norm.ball), *scale) for scale in _scales(Z, margin))
+    elif kind is Oracle.SINGULAR:
+        assert norm.shape is not None
+        assert norm.resized is not None
         found = _rotated(Z.reshape(-1, *norm.shape), norm.resized, margin)
     else:
         found = _conic(Z, norm, _scales(Z, margin))
@@ -85,16 +103,19 @@ def _scales(Z: np.ndarray, margin: float) -> list[tuple[np.ndarray, float]]:
     return [(units(Z, margin), margin), (ones, 1.0), (ones, margin)]
 
 
-def _conic(Z: np.ndarray, norm: Norm, scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
-    """By the norm's convex face, and by its proximal map where it has one: first where features are of one size."""
-    cone: Iterator[Pair | None] = (_convex(Z, norm, *scale) for scale in scales if norm.convex is not None)
-    if norm.power is not None and not 1.01 < norm.power < 100:                # a polytope, or nearly
-        ball = "cube" if norm.power > 2 else "cross-polytope"
+def _conic(Z: np.ndarray, norm: Norm,
+           scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
+    """By the norm's convex face, and by its proximal map where it has one."""
+    cone: Iterator[Pair | None] = (_convex(Z, norm, *scale) for scale in scales
+                                   if norm.convex is not None)
+    # a polytope, or nearly
+    if norm.power is not None and not ROUND[0] < norm.power < ROUND[1]:
+        ball = polytope_near(norm.power)
         cone = chain((_polytope(Z, ball, *scale) for scale in scales), cone)
     if norm.shrink is None:
         return cone
     columns = np.abs(Z).max(axis=0)
-    even = bool((columns[columns > 0] > 0.01 * columns.max()).all())
+    even = bool((columns[columns > 0] > EVEN * columns.max()).all())
     near = least(Z, np.ones(Z.shape[0]), norm.shrink, equal=False)
     return chain(near, cone) if even else chain(cone, near)
 
@@ -105,16 +126,18 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, margin: float) -> Pair | None:
         rows = half.solve(Z.T).T
         lengths = row_lengths(rows)
         found = nearest_point(rows / lengths[:, None], margin / lengths)
-        return None if found is None else (half.solve(found[0], transposed=True), found[1] / lengths)
+        if found is not None:
+            return half.solve(found[0], transposed=True), found[1] / lengths
     return None
 
 
-def minimiser(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
-    """A minimiser of c·x subject to Ax ≤ b, and the multipliers of Ax ≤ b, by the simplex method."""
+def minimiser(c: np.ndarray, A: np.ndarray, b: np.ndarray,
+              bounds: Sequence[object] | np.ndarray) -> Pair | None:
+    """A minimiser of c·x subject to Ax ≤ b, and its multipliers, by the simplex method."""
     for options in (TIGHT, {}):
         try:
-            answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b, bounds=bounds,
-                                 method="highs-ds", options=options)
+            answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b,
+                                 bounds=bounds, method="highs-ds", options=options)
         except foreign.Unsolved:
             return None
         if answer.status == 0:
@@ -123,15 +146,20 @@ def minimiser(c: np.ndarray, A: Any, b: np.ndarray, bounds: Any) -> Pair | None:
 
 
 def _polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | None:
-    """The same by linear programming, for u = w/s: over the cube the largest least margin, of the same direction."""
+    """The same by linear programming, for u = w/s.
+
+    Over the cube it is the largest least margin, whose w has the same direction.
+    """
     (N, d), rows = Z.shape, Z * (s / margin)
-    s = s / s.max()                                           # prices of size one, which the solver's tolerance suits
+    # prices of size one, which the solver's tolerance suits
+    s = s / s.max()
     if ball == "cross-polytope":
         found = minimiser(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
         return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
-    walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]         # the cube as bounds: as rows, HiGHS may go round for ever
-    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-rows, np.ones((N, 1))]), np.zeros(N),
-                     [*walls, (None, None)])
+    # the cube as bounds: as rows, HiGHS may go round for ever
+    walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]
+    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-rows, np.ones((N, 1))]),
+                      np.zeros(N), [*walls, (None, None)])
     return None if found is None else (found[0][:d] * s, found[1])
 
 
@@ -147,15 +175,22 @@ def _convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | N
     return None
 
 
-def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm], margin: float) -> Iterator[Pair | None]:
-    """The same for matrices (M, m, n), within the span of their columns and of their rows, where a maximiser lies."""
+def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm],
+             margin: float) -> Iterator[Pair | None]:
+    """The same for matrices (M, m, n), within the spans of their columns and of their rows.
+
+    A maximiser lies there: what is outside adds to its norm alone.
+    """
     M, m, n = Z.shape
     columns = _basis(Z.transpose(1, 0, 2).reshape(m, -1))
     rows = _basis(Z.transpose(2, 0, 1).reshape(n, -1))
-    small = columns.T @ Z @ rows                              # the units of a smaller matrix are its own
+    # the units of a smaller matrix are its own
+    small = columns.T @ Z @ rows
     flat = small.reshape(M, -1)
     for found in _conic(flat, resized(*small.shape[1:]), _scales(flat, margin)):
-        yield None if found is None else ((columns @ found[0].reshape(small.shape[1:]) @ rows.T).ravel(), found[1])
+        if found is not None:
+            w = columns @ found[0].reshape(small.shape[1:]) @ rows.T
+            yield w.ravel(), found[1]
 
 
 def _basis(A: np.ndarray) -> np.ndarray:
@@ -166,29 +201,35 @@ def _basis(A: np.ndarray) -> np.ndarray:
 
 
 def solve_tightly(program: Any) -> bool:
-    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer; its accuracy is to be seen.
+    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer.
 
-    Afresh each time: a warm start would keep the scaling that suited the first values of the parameters.
+    Afresh each time: a warm start would keep the scaling that suited the first values of the
+    parameters.
     """
     cp: Any = foreign.library("cvxpy")
-    for tolerance in (1e-12, 1e-10, 1e-8):
+    for tolerance in TOLERANCES:
         with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
-            program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
-            if program.status in ("optimal", "optimal_inaccurate") and all(
-                    v.value is not None and np.isfinite(v.value).all() for v in program.variables()):
+            program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance,
+                          tol_gap_rel=tolerance, tol_feas=tolerance)
+            solved = program.status in ("optimal", "optimal_inaccurate")
+            if solved and all(v.value is not None and np.isfinite(v.value).all()
+                              for v in program.variables()):
                 return True
     return False
 
 
-# --- exact on the support vectors ---------------------------------------------------------------------------------------
+# --- exact on the support vectors --------------------------------------------------------------
 
-def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray, exchanges: int) -> Iterator[Pair]:
-    """Better solutions, one after the other: the exact ones if the support vectors were those that (w, λ) suggest.
+def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray,
+             exchanges: int) -> Iterator[Pair]:
+    """Better solutions, one after the other: the exact ones if the support vectors were those that
+    (w, λ) suggest.
 
-    Where the norm has a smooth power, so many wrong support vectors are exchanged: one of negative λ leaves, or the one most
-    violated enters (the dual active-set method of Goldfarb and Idnani, 1983, with every step solved afresh).
+    Where the norm has a smooth power, so many wrong support vectors are exchanged: one of negative
+    λ leaves, or the one most violated enters (the dual active-set method of Goldfarb and Idnani,
+    1983, with every step solved afresh).
     """
-    smooth = norm.matrix is not None or norm.power is not None
+    smooth = oracle(norm) in (Oracle.QUADRATIC, Oracle.POWER)
     seen: set[bytes] = set()
     for support in _supports(Z, w, lam):
         chosen, at = support, w
@@ -201,14 +242,20 @@ def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray, exchange
                 mu[chosen] = part
                 yield v, np.maximum(mu, 0.0)
                 at = v
-            if at is w:
+            if at is w:                                       # nothing came of it
                 break
-            chosen = chosen.copy()
-            behind = (1.0 - Z @ at) / (1.0 + np.abs(Z) @ np.abs(at))
-            if mu.min() < -1e-12 * np.abs(mu).max():
-                chosen[np.argmin(mu)] = False
-            elif behind.max() > 1e-14:
-                chosen[np.argmax(behind)] = True
+            chosen = _exchanged(chosen, Z, at, mu)
+
+
+def _exchanged(chosen: np.ndarray, Z: np.ndarray, w: np.ndarray, mu: np.ndarray) -> np.ndarray:
+    """Support vectors without the one of most negative weight, or with the one most violated."""
+    chosen = chosen.copy()
+    behind = (1.0 - Z @ w) / (1.0 + np.abs(Z) @ np.abs(w))
+    if mu.min() < -NEGATIVE * np.abs(mu).max():
+        chosen[np.argmin(mu)] = False
+    elif behind.max() > VIOLATED:
+        chosen[np.argmax(behind)] = True
+    return chosen
 
 
 def _until_failure(pairs: Iterator[Pair]) -> Iterator[Pair]:
@@ -227,51 +274,69 @@ def _supports(Z: np.ndarray, w: np.ndarray, lam: np.ndarray) -> Iterator[np.ndar
     margins = Z @ w
     least = float(margins.min())
     yield lam > 0
-    yield from (lam > cut * lam.max(initial=0.0) for cut in (1e-3, 1e-5, 1e-7))
-    yield from (margins <= least + cut * abs(least) for cut in (1e-7, 1e-5, 1e-3))
+    yield from (lam > cut * lam.max(initial=0.0) for cut in CUTS)
+    yield from (margins <= least + cut * abs(least) for cut in reversed(CUTS))
 
 
 def _exact(S: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
-    """The solutions if the rows of S are exactly the support vectors: argmin ‖w‖ with Sw = 1, and its multipliers."""
-    k, d = S.shape
-    if norm.matrix is not None:
-        D = norm.matrix(d)
-        half = _Half(D)
-        yield from _refined(S, np.zeros(d), np.zeros(k), lambda v: half.product(v), lambda v: half)
-    elif norm.power is not None:
-        p = norm.power
-        psi = potentials.squared_lp(p) if p <= 2 else potentials.power(p)
-        v, mu = w, lam                                        # where the projection fails, these are the start
-        with suppress(ValueError, ArithmeticError, np.linalg.LinAlgError):
-            projected = psi.project(S, np.ones(k), np.zeros(d))
-            if np.abs(S @ projected[0] - 1.0).max() < 1e-3:
-                v, mu = projected
-                yield projected
-        margins = S @ v
-        z = np.sign(v) * np.abs(v) ** (p - 1) / margins.mean() ** (p - 1)
-        v, pull = v / margins.mean(), mu @ S
-        mu = mu * float(z @ pull / max(pull @ pull, 1e-300))  # the multipliers of Σ|w|^p/p itself
-        size = float(np.abs(v).max())
-        yield from _refined(S, v, mu, lambda v: np.sign(v) * np.abs(v) ** (p - 1), lambda v: _Half(
-            (p - 1) * np.maximum(np.abs(v), 1e-16 * size) ** (p - 2)))
-    elif norm.ball == "cross-polytope":                       # a vertex: as many coordinates as support vectors
-        pull = lam @ S
-        weight = np.abs(w) * np.abs(S).max(axis=0)
-        for active in (w != 0, np.abs(pull) >= (1 - 1e-8) * np.abs(pull).max(),
-                       (np.abs(w) > 1e-9 * np.abs(w).max()) | (weight > 1e-9 * weight.max())):
-            signs = np.where(w != 0, np.sign(w), np.sign(pull))[active]
-            exact = np.zeros(d)
-            exact[active] = _equations(S[:, active], np.ones(k))
-            yield exact, _equations(S[:, active].T, signs)
-    elif norm.ball == "cube":                                 # ±s where the combined sample is not 0; unknowns s, the free
-        pull, terms = lam @ S, np.abs(lam) @ np.abs(S)
-        for at in (np.abs(w) >= (1 - 1e-9) * np.abs(w).max(), np.abs(pull) > 1e-7 * terms):
-            signs = np.where(np.abs(pull) > 1e-7 * terms, np.sign(pull), np.sign(w))
-            A = np.column_stack([S[:, at] @ signs[at], S[:, ~at]])
-            found = _equations(A, np.ones(k))
-            exact = np.where(at, signs * found[0], 0.0)
-            exact[~at] = found[1:]
-            yield exact, _equations(A.T, np.append(1.0, np.zeros(int((~at).sum()))))
+    """argmin ‖w‖ with Sw = 1, and its multipliers: the answer if S is the support vectors."""
+    kind = oracle(norm)
+    if kind is Oracle.QUADRATIC:
+        assert norm.matrix is not None
+        half = _Half(norm.matrix(S.shape[1]))
+        zeros = np.zeros(S.shape[1]), np.zeros(S.shape[0])
+        yield from _refined(S, *zeros, lambda v: half.product(v), lambda v: half)
+    elif kind is Oracle.POWER:
+        assert norm.power is not None
+        yield from _on_power(S, norm.power, w, lam)
+    elif kind is Oracle.POLYTOPE:
+        vertex = _on_cube if norm.ball == "cube" else _on_cross_polytope
+        yield from vertex(S, w, lam)
+
+
+def _on_power(S: np.ndarray, p: float, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
+    """By projection, then by Newton's method on Σ|w|^p/p."""
+    psi = power_potential(p)
+    # where the projection fails, these are the start
+    v, mu = w, lam
+    with suppress(ValueError, ArithmeticError, np.linalg.LinAlgError):
+        projected = psi.project(S, np.ones(S.shape[0]), np.zeros(S.shape[1]))
+        if np.abs(S @ projected[0] - 1.0).max() < CUTS[0]:
+            v, mu = projected
+            yield projected
+    margins = S @ v
+    z = np.sign(v) * np.abs(v) ** (p - 1) / margins.mean() ** (p - 1)
+    v, pull = v / margins.mean(), mu @ S
+    mu = mu * float(z @ pull / max(pull @ pull, 1e-300))  # the multipliers of Σ|w|^p/p itself
+    size = float(np.abs(v).max())
+    # (p < 2: the curvature at 0 is infinite, so entries count as at least so large)
+    yield from _refined(S, v, mu, lambda v: np.sign(v) * np.abs(v) ** (p - 1), lambda v: _Half(
+        (p - 1) * np.maximum(np.abs(v), 1e-16 * size) ** (p - 2)))
+
+
+def _on_cross_polytope(S: np.ndarray, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
+    """A vertex: as many coordinates as support vectors."""
+    pull, ones = lam @ S, np.ones(S.shape[0])
+    weight = np.abs(w) * np.abs(S).max(axis=0)
+    felt = (np.abs(w) > SMALL * np.abs(w).max()) | (weight > SMALL * weight.max())
+    for active in (w != 0, np.abs(pull) >= (1 - 10 * SMALL) * np.abs(pull).max(), felt):
+        signs = np.where(w != 0, np.sign(w), np.sign(pull))[active]
+        exact = np.zeros(w.size)
+        exact[active] = _equations(S[:, active], ones)
+        yield exact, _equations(S[:, active].T, signs)
+
+
+def _on_cube(S: np.ndarray, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
+    """±s where the combined sample is not 0; unknown are s and the free coordinates."""
+    pull, terms = lam @ S, np.abs(lam) @ np.abs(S)
+    pulled = np.abs(pull) > PULLED * terms
+    for at in (np.abs(w) >= (1 - SMALL) * np.abs(w).max(), pulled):
+        signs = np.where(pulled, np.sign(pull), np.sign(w))
+        A = np.column_stack([S[:, at] @ signs[at], S[:, ~at]])
+        found = _equations(A, np.ones(S.shape[0]))
+        exact = np.where(at, signs * found[0], 0.0)
+        exact[~at] = found[1:]
+        yield exact, _equations(A.T, np.append(1.0, np.zeros(int((~at).sum()))))
 
 
 class _Half:
@@ -295,31 +360,35 @@ class _Half:
         return np.asarray(self.D * x if self.D.ndim == 1 else self.D.astype(x.dtype) @ x)
 
 
-def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[np.ndarray], np.ndarray],
+def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray,
+             gradient: Callable[[np.ndarray], np.ndarray],
              hessian: Callable[[np.ndarray], _Half]) -> Iterator[Pair]:
-    """Newton's method on ∇f(w) = Sᵀλ, Sw = 1, residuals in extended precision, rows that depend on others left out.
+    """Newton's method on ∇f(w) = Sᵀλ, Sw = 1, with residuals in extended precision.
 
-    For quadratic f that is iterative refinement of a least-squares problem with its multipliers (Björck 1967).
+    For quadratic f that is iterative refinement of a least-squares problem with its multipliers
+    (Björck 1967). Rows that depend on others are left out.
     """
     linalg: Any = foreign.library("scipy.linalg")
     lengths = row_lengths(S)
     columns = np.abs(S).max(axis=0)
     even = S / np.where(columns > 0, columns, 1.0)
     rows = independent_rows(even / np.linalg.norm(even, axis=1)[:, None])
-    A, b = (S[rows] / lengths[rows, None]).astype(np.longdouble), (1.0 / lengths[rows]).astype(np.longdouble)
     if len(rows) > S.shape[1]:
         return
+    A = (S[rows] / lengths[rows, None]).astype(np.longdouble)
+    b = (1.0 / lengths[rows]).astype(np.longdouble)
     half, w, mu = None, w.astype(np.longdouble), (lam * lengths)[rows].astype(np.longdouble)
     with np.errstate(all="ignore"):
         for _ in range(6):
             f, g = mu @ A - gradient(w), b - A @ w
             new = hessian(np.asarray(w, float))
+            # a quadratic's curvature stays: so do its factors
             if half is None or not np.array_equal(half.D, new.D):
                 half = new
-                Q, T, order = linalg.qr(half.solve(np.asarray(A.T, float)), mode="economic", pivoting=True,
-                                        check_finite=False)
+                Q, T, order = linalg.qr(half.solve(np.asarray(A.T, float)), mode="economic",
+                                        pivoting=True, check_finite=False)
             f, g = half.solve(np.asarray(f, float)), np.asarray(g, float)
-            if not (np.isfinite(T).all() and np.isfinite(f).all() and np.isfinite(g).all() and np.diag(T).all()):
+            if not (_finite(T, f, g) and np.diag(T).all()):
                 return
             z, inside = linalg.solve_triangular(T, g[order], trans="T"), Q.T @ f
             w = w + half.solve(f + Q @ (z - inside), transposed=True)
@@ -327,13 +396,17 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray, gradient: Callable[[
             mu[order] += linalg.solve_triangular(T, z - inside)
             weights = np.zeros(S.shape[0])
             weights[rows] = np.asarray(mu, float) / lengths[rows]
-            if not (np.isfinite(np.asarray(w, float)).all() and np.isfinite(weights).all()):
+            if not _finite(np.asarray(w, float), weights):
                 return
             yield np.asarray(w, float), weights
 
 
+def _finite(*arrays: np.ndarray) -> bool:
+    return all(np.isfinite(a).all() for a in arrays)
+
+
 def _equations(A: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve Ax = b, or its least squares: rows and columns of size one, refined with residuals in extended precision."""
+    """Solve Ax = b, or its least squares, refined with residuals in extended precision."""
     rows = _power(np.abs(A).max(axis=1, initial=0.0))
     columns = _power(np.abs(A / rows[:, None]).max(axis=0, initial=0.0))
     scaled = A / rows[:, None] / columns

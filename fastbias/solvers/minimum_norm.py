@@ -1,33 +1,38 @@
 """Minimum norms: argmin ‖w‖ subject to Xw = y, each with a certificate from (w, ν) alone."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, ratio, row_lengths, worst
-from fastbias.pieces import norms, potentials
+from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
 from fastbias.problem import reachable
+from fastbias.solvers import oracles
 from fastbias.solvers.bregman import bregman_projection, feasibility
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.margin_candidates import solve_tightly
-from fastbias.solvers.margins import CONIC
+from fastbias.solvers.oracles import Oracle
 
 __all__ = ["minimum_norm", "of_size_one"]
 
+ROUNDED = 1e-9        # by which ‖Xᵀν‖⋆, scaled to one, may be over one and yet be it
+DEPENDENT = 1e-12     # squared singular values of rows of length one that depend on each other
 
-def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
+
+def minimum_norm(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l1) -> Limit:
     """Solve argmin ‖w‖ subject to Xw = y, with its certificate.
 
-    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their proximal map where they have
-    one (50 × 50 matrices with 750 known entries: ten seconds on one core), else by their convex face.
+    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their
+    proximal map where they have one (50 × 50 matrices with 750 known entries: ten seconds on one
+    core), else by their convex face.
 
     Parameters
     ----------
@@ -39,10 +44,11 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     Returns
     -------
     Limit
-        ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every solution's norm from below;
-        ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the relative residual of Xw = y; ``certified``: it is at most
-        1e-10 (1e-8 in norms with no more than a convex face: spectral). A minimiser need not be the only one where the norm
-        is not strictly convex.
+        ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every
+        solution's norm from below; ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the
+        relative residual of Xw = y; ``certified``: it is at most 1e-10 (1e-8 in norms with no more
+        than a convex face: spectral). A minimiser need not be the only one where the norm is not
+        strictly convex.
 
     Raises
     ------
@@ -65,9 +71,10 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
     norm.fits(shape)
     demand("norm", norm)
     down, up = (int(np.floor(np.log2(np.abs(x).max()))) if x.any() else 0 for x in (X, y))
-    rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)        # of size one, exactly: solvers square what they get
+    # of size one, exactly: solvers square what they get
+    rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)
     reachable(rows, goal)
-    enough = CONIC if norm.matrix is norm.ball is norm.power is norm.shrink is None else CERTIFIED
+    enough = oracles.accuracy(norm)
     best, told = (np.inf, np.empty(0), np.empty(0)), ""
     for solve in _solvers(norm):
         try:
@@ -78,6 +85,7 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
         with np.errstate(all="ignore"):
             w, nu = np.ldexp(w, up - down), np.ldexp(nu, -down)
         gap, nu = _proved(X, y, norm, w, nu)
+        # any finite w is better than none
         if gap < best[0] or (best[1].size == 0 and np.isfinite(w).all()):
             best = gap, w, nu
         if gap <= enough:
@@ -87,8 +95,9 @@ def minimum_norm(X: Any, y: Any, norm: Any = norms.l1) -> Limit:
         told = told or f"w of about 2^{up - down} does not fit into float64"
         raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
     size = _dual(X, norm, nu)
-    rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + 1e-9 else None, f"{size:.16g}"),)
-    return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows, gap <= enough, gap, nu)
+    rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + ROUNDED else None, f"{size:.16g}"),)
+    return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows,
+                 gap <= enough, gap, nu)
 
 
 _Solver = Callable[[np.ndarray, np.ndarray, Norm], tuple[np.ndarray, np.ndarray]]
@@ -96,24 +105,22 @@ _Solver = Callable[[np.ndarray, np.ndarray, Norm], tuple[np.ndarray, np.ndarray]
 
 def _solvers(norm: Norm) -> list[_Solver]:
     """Who knows the norm, the best first."""
-    if norm.matrix is not None:
+    kind = oracles.oracle(norm)
+    if kind is Oracle.QUADRATIC:
         return [_projected]
-    if norm.ball is not None:
-        return [partial(_linear_program, ball=norm.ball)]
-    if norm.power is not None:                               # far out the nearest polytope is better than nothing
-        return [_projected, partial(_linear_program, ball="cube" if norm.power > 2 else "cross-polytope")]
+    if kind is Oracle.POLYTOPE:
+        return [partial(_linear_program, ball=str(norm.ball))]
+    # far out the nearest polytope is better than nothing
+    if kind is Oracle.POWER:
+        assert norm.power is not None
+        return [_projected, partial(_linear_program, ball=oracles.polytope_near(norm.power))]
     return [_gauge_program]
 
 
 def _projected(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
     """The argmin ‖w‖ as the projection of 0 in the norm's square, or in a power of it."""
     d = X.shape[1]
-    if norm.matrix is not None:
-        psi = potentials.euclidean if norm.matrix is np.eye else potentials.quadratic(norm.matrix(d))
-    else:
-        assert norm.power is not None
-        psi = potentials.squared_lp(norm.power) if norm.power <= 2 else potentials.power(norm.power)
-    found = bregman_projection(X, y, psi, np.zeros(d))
+    found = bregman_projection(X, y, oracles.potential(norm, d), np.zeros(d))
     return found.w, found.dual
 
 
@@ -124,19 +131,22 @@ def _dual(X: np.ndarray, norm: Norm, nu: np.ndarray) -> float:
     return float(norm.dual(pull)) if np.isfinite(pull).all() else float("nan")
 
 
-def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray, nu: np.ndarray) -> tuple[float, np.ndarray]:
-    """The larger of the two relative residuals that w and a multiple of ν leave, and that multiple: ‖Xᵀν‖⋆ = 1."""
+def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray,
+            nu: np.ndarray) -> tuple[float, np.ndarray]:
+    """The larger relative residual that w and a multiple of ν leave, and that multiple."""
     if not np.isfinite(w).all():
         return float("inf"), nu
     size, dual = norm(w), _dual(X, norm, nu)
     with np.errstate(all="ignore"):
+        # ‖Xᵀν‖⋆ = 1: then ⟨ν, y⟩ = ⟨Xᵀν, w⟩ ≤ ‖w‖ for every solution w
         nu = nu / dual if dual > 0 else nu
         terms = nu * y
         return worst(ratio(abs(size - float(terms.sum())), size), feasibility(X, y, w)), nu
 
 
-def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm, ball: str) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); returns w and the multipliers of Xw = y.
+def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm,
+                    ball: str) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); w and the multipliers of Xw = y.
 
     The solver's tolerances are absolute, so rows and right-hand side are brought to size one first.
     """
@@ -148,11 +158,12 @@ def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm, ball: str) -> tupl
         y = y / unit
     N, d = X.shape
     if ball == "cross-polytope":
-        answer = foreign.ask(what, solver, np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None),
-                             method="highs-ds")
+        answer = foreign.ask(what, solver, np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y,
+                             bounds=(0, None), method="highs-ds")
     else:
         eye, ones = np.eye(d), np.ones((d, 1))
-        answer = foreign.ask(what, solver, np.append(np.zeros(d), 1.0), A_ub=np.block([[eye, -ones], [-eye, -ones]]),
+        answer = foreign.ask(what, solver, np.append(np.zeros(d), 1.0),
+                             A_ub=np.block([[eye, -ones], [-eye, -ones]]),
                              b_ub=np.zeros(2 * d), A_eq=np.hstack([X, np.zeros((N, 1))]), b_eq=y,
                              bounds=[(None, None)] * d + [(0, None)], method="highs-ds")
     if answer.x is None or answer.status != 0:
@@ -164,12 +175,17 @@ def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm, ball: str) -> tupl
 
 def _gauge_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
     """Minimise by the proximal map, and where that fails by the convex face."""
-    if norm.shrink is None:
+    shrink = norm.shrink
+    if shrink is None:
         return _convex_program(X, y, norm)
     lengths = row_lengths(X)
-    rows, goal, best = X / lengths[:, None], y / lengths, (np.inf, np.zeros(X.shape[1]), np.zeros(y.size))
-    inverse = foreign.ask("the minimum norm", "numpy.linalg.pinv", rows @ rows.T, rcond=1e-12, hermitian=True)
-    attempts = (lambda: least(X, y, norm.shrink), lambda: [_convex_program(X, y, norm)] if norm.convex else [])
+    rows, goal = X / lengths[:, None], y / lengths
+    best = np.inf, np.zeros(X.shape[1]), np.zeros(y.size)
+    inverse = foreign.ask("the minimum norm", "numpy.linalg.pinv", rows @ rows.T, rcond=DEPENDENT,
+                          hermitian=True)
+    attempts: list[Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]]
+    attempts = [lambda: least(X, y, shrink),
+                lambda: [_convex_program(X, y, norm)] if norm.convex else []]
     for attempt in attempts:
         for w, nu in attempt():
             with np.errstate(all="ignore"):
@@ -184,8 +200,8 @@ def _gauge_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray
 
 
 def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np.ndarray]:
-    if norm.convex is None:
-        raise ValueError(f"norm must have a convex face to be minimised, got {norm!r}")
+    oracles.demand_convex(norm, "to be minimised")
+    assert norm.convex is not None
     cp, what = foreign.library("cvxpy"), f"the convex program of the minimum {norm.name} norm"
     rows, goal, scale = of_size_one(X, y)
     with foreign.guarded(what):
@@ -194,12 +210,16 @@ def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarra
         solved = solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, w)), equations))
     if not solved:
         raise foreign.Unsolved(f"{what} could not be solved: the solver failed at every tolerance")
+    # (whose sign is a matter of the solver's taste)
     nu = np.asarray(equations[0].dual_value)
     return np.asarray(w.value) * scale, nu if nu @ goal >= 0 else -nu
 
 
 def of_size_one(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """X and y brought to size one, and what w there must be multiplied by; ValueError where that is beyond float64."""
+    """X and y brought to size one, and what w there must be multiplied by.
+
+    ValueError where that is beyond float64.
+    """
     largest = float(np.abs(X).max()) or 1.0
     rows = X / largest
     spread, height = float(np.linalg.norm(rows, 2)) or 1.0, length(y) or 1.0

@@ -1,13 +1,14 @@
-"""Maximum margins that cancellation hides from float64, solved without rounding; only the answer is rounded.
+"""Maximum margins that cancellation hides from float64, solved without rounding.
 
-Where samples nearly balance each other, w and λ must be right in more digits than the solvers' tolerances. Here the ℓ∞
-margin is the game of `fastbias.solvers.exact`, and that of a quadratic norm the equations of its support
-vectors in fractions, one
-of them exchanged at a time (the dual active-set method of Goldfarb and Idnani, 1983).
+Where samples nearly balance each other, w and λ must be right in more digits than the solvers'
+tolerances. Here the ℓ∞ margin is the game of `fastbias.solvers.exact`, and that of a quadratic norm
+the equations of its support vectors in fractions, one of them exchanged at a time (the dual
+active-set method of Goldfarb and Idnani, 1983).
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -15,38 +16,42 @@ import numpy as np
 from fastbias.pieces.norms import Norm
 from fastbias.solvers import exact
 
-__all__ = ["solutions"]
+__all__ = ["solutions", "spread"]
 
-LARGEST = 40           # systems of equations that are solved without rounding
+LARGEST = 40           # features up to which the simplex method is quick in fractions
+ENTRIES = 20_000       # of Z, likewise for the equations of support vectors
 Row = list[Fraction]
+Solution = tuple[np.ndarray, np.ndarray]
 
 
-def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Maximisers (d,) and their λ (N,), rounded: none where the norm is no such one, or the problem is too large.
+def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[Solution]:
+    """Maximisers (d,) and their λ (N,), rounded: none for other norms, or where it takes too long.
 
     ``lam`` guesses the support vectors.
     """
     first = np.argsort(-lam, kind="stable")[:Z.shape[1] + 1]
     if 2 * Z.shape[1] > LARGEST:
         return
-    if norm.ball == "cube":
-        try:
-            w, det, weights = exact.decide(exact.Rows(Z, even=False), first)
-        except ArithmeticError:                                # too large
-            return
-        if w is not None:
-            yield np.array([int(v) / det for v in w]), _spread(weights, len(Z))
-    elif norm.ball == "cross-polytope":
-        try:
-            yield _least_sum(exact.Rows(Z, even=False), first)
-        except ArithmeticError:
-            return
-    elif norm.matrix is not None:
+    if norm.matrix is not None:
         yield from _quadratic(Z, norm.matrix(Z.shape[1]), [int(n) for n in first if lam[n] > 0])
+        return
+    known = {"cube": _game, "cross-polytope": _least_sum}
+    # too large: it is no proof that is missing, only a better w
+    if norm.ball in known:
+        with suppress(ArithmeticError):
+            yield from known[norm.ball](exact.Rows(Z, even=False), first)
+
+
+def _game(rows: exact.Rows, first: np.ndarray) -> Iterator[Solution]:
+    """The ℓ∞ margin: w and λ."""
+    w, det, weights = exact.decide(rows, first)
+    if w is not None:
+        yield np.array([int(v) / det for v in w]), spread(weights, len(rows.Z))
 
 
 class _Prices(exact.Basis):
-    """A basis of the dual of min Σ|w| subject to Zw ≥ 1: max Σ λ subject to |Σ λ z| ≤ 1, at first of the 2d slacks alone.
+    """A basis of the dual of min Σ|w| subject to Zw ≥ 1: max Σ λ subject to |Σ λ z| ≤ 1, at first
+    of the 2d slacks alone.
 
     The columns are [z_n; −z_n], ``kinds`` 0, and e_i, ``kinds`` 1; b is of ones.
     """
@@ -67,8 +72,11 @@ class _Prices(exact.Basis):
         return np.asarray(self.adjugate @ np.concatenate([z, -z]))
 
 
-def _least_sum(rows: exact.Rows, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ℓ1 margin: w and λ, by the simplex method on its dual; the data are separable, so it has an end."""
+def _least_sum(rows: exact.Rows, first: np.ndarray) -> Iterator[Solution]:
+    """The ℓ1 margin: w and λ, by the simplex method on its dual.
+
+    The data are separable, so it has an end.
+    """
     basis, active, stays = _Prices(rows), dict.fromkeys(first.tolist()), False
     d = rows.Z.shape[1]
     while True:
@@ -77,28 +85,38 @@ def _least_sum(rows: exact.Rows, first: np.ndarray) -> tuple[np.ndarray, np.ndar
         over = next((i for i in range(2 * d) if y[i] < 0), None)
         lacks = {n: basis.det - int(rows.integer(n)[0] @ w) for n in active}
         wanting = [n for n in active if lacks[n] > 0]
+        # by the largest lack, which is quick; after a step of length 0 by Bland's rule, which ends
         if wanting and not (stays and over is not None):
-            stays = basis.exchange(min(wanting) if stays else max(wanting, key=lacks.__getitem__), 0)
+            new = min(wanting) if stays else max(wanting, key=lacks.__getitem__)
+            stays = basis.exchange(new, 0)
         elif over is not None:
             stays = basis.exchange(over, 1)
         else:
-            joining = [n for n in range(len(rows.Z)) if n not in active and int(rows.integer(n)[0] @ w) < basis.det]
+            joining = _wanting(rows, w, basis.det, active)
             if not joining:
                 size = int(max(abs(v) for v in w))
-                return np.array([int(v) / size for v in w]), _spread(basis.weights(), len(rows.Z))
+                yield np.array([int(v) / size for v in w]), spread(basis.weights(), len(rows.Z))
+                return
             active.update(dict.fromkeys(joining[:2 * d]))
 
 
-def _spread(weights: dict[int, Fraction], N: int) -> np.ndarray:
+def _wanting(rows: exact.Rows, w: np.ndarray, det: int, active: dict[int, None]) -> list[int]:
+    """The other rows with a margin under one."""
+    return [n for n in range(len(rows.Z))
+            if n not in active and int(rows.integer(n)[0] @ w) < det]
+
+
+def spread(weights: dict[int, Fraction], N: int) -> np.ndarray:
+    """Weights of some rows as λ (N,), rounded."""
     lam = np.zeros(N)
     lam[list(weights)] = list(map(float, weights.values()))
     return lam
 
 
-def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[Solution]:
     """The least wᵀDw with Zw ≥ 1: D w = Σ λ z and ⟨w, z⟩ = 1 on the support vectors."""
     N, d = Z.shape
-    if N * d > 20_000:
+    if N * d > ENTRIES:
         return
     rows = [[Fraction(v) for v in row] for row in Z.tolist()]
     metric = [[Fraction(v) for v in row] for row in D.tolist()]
@@ -107,13 +125,13 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tup
     lam: Row = []
     while support and frozenset(support) not in seen:
         seen.add(frozenset(support))
-        S = [rows[n] for n in support]
-        found = _solve([[*metric[j], *(-row[j] for row in S), Fraction(0)] for j in range(d)]
-                       + [[*row, *[Fraction(0)] * len(S), Fraction(1)] for row in S])
+        found = _on_support(metric, [rows[n] for n in support])
         if found is None:                                      # they depend on each other
-            support = _exchanged(rows, held, lam, support[-1]) if support[:-1] == held else support[:-1]
+            support = (_exchanged(rows, held, lam, support[-1]) if support[:-1] == held
+                       else support[:-1])
             continue
         w, lam, held = found[:d], found[d:], support
+        # one that would push w away is none: the worst leaves
         if min(lam) < 0:
             support = [n for n, v in zip(support, lam, strict=True) if v != min(lam)]
             continue
@@ -122,17 +140,26 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[tup
         if margins[least] >= 1:
             size, total = max(map(abs, w)), sum(lam)
             yield (np.array([float(v / size) for v in w]),
-                   _spread({n: v / total for n, v in zip(support, lam, strict=True)}, N))
+                   spread({n: v / total for n, v in zip(support, lam, strict=True)}, N))
             return
         support = [*support, least]
 
 
+def _on_support(metric: list[Row], S: list[Row]) -> Row | None:
+    """w and λ, one after the other, with D w = Σ λ s and ⟨w, s⟩ = 1 on rows s."""
+    zero, one = Fraction(0), Fraction(1)
+    stationary = [[*row, *(-s[j] for s in S), zero] for j, row in enumerate(metric)]
+    return _solve(stationary + [[*s, *[zero] * len(S), one] for s in S])
+
+
 def _exchanged(rows: list[Row], support: list[int], lam: Row, new: int) -> list[int]:
-    """The new row for one of the independent ones that combine to it: the one whose weight that brings to 0 first."""
-    share = _solve([[*(_dot(rows[n], rows[m]) for m in support), _dot(rows[n], rows[new])] for n in support]) or []
+    """The new row for one of those that combine to it: the one whose weight is first to be 0."""
+    share = _solve([[*(_dot(rows[n], rows[m]) for m in support), _dot(rows[n], rows[new])]
+                    for n in support]) or []
     if not support:
         return []
-    ratios = {n: v / a for n, v, a in zip(support, lam, share, strict=True) if a > 0} if share else {}
+    weighed = zip(support, lam, share, strict=True) if share else ()
+    ratios = {n: v / a for n, v, a in weighed if a > 0}
     out = min(ratios, key=ratios.__getitem__, default=support[0])
     return [n for n in support if n != out] + [new]
 
@@ -149,10 +176,13 @@ def _solve(A: list[Row]) -> Row | None:
         if i is None:
             return None
         A[j], A[i] = A[i], A[j]
-        pivot = A[j][j]
-        A[j] = [v / pivot for v in A[j]]
+        A[j] = [v / A[j][j] for v in A[j]]
         for i in range(k):
-            factor = A[i][j]
-            if i != j and factor:
-                A[i] = [v - factor * u if u else v for v, u in zip(A[i], A[j], strict=True)]
+            if i != j and A[i][j]:
+                A[i] = _less(A[i], A[i][j], A[j])
     return [row[-1] for row in A]
+
+
+def _less(row: Row, factor: Fraction, pivot: Row) -> Row:
+    """row − factor pivot; most entries of it are 0, and Fractions slow."""
+    return [v - factor * u if u else v for v, u in zip(row, pivot, strict=True)]

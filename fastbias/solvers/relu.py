@@ -1,7 +1,9 @@
-"""ReLU networks of one input and any width: what a function costs in weights, and the cheapest through given points.
+"""ReLU networks of one input and any width: what a function costs in weights, and the cheapest
+through given points.
 
-A network f(x) = o + Σ a_k [b_k x + c_k]₊ with a weight penalty ½ Σ a_k² + b_k² (offset o and biases c_k are free) can be
-any piecewise linear function, and the least penalty that makes f is (Savarese, Evron, Soudry, Srebro 2019, Theorem 3.1)
+A network f(x) = o + Σ a_k [b_k x + c_k]₊ with a weight penalty ½ Σ a_k² + b_k² (offset o and biases
+c_k are free) can be any piecewise linear function, and the least penalty that makes f is (Savarese,
+Evron, Soudry, Srebro 2019, Theorem 3.1)
 
     R(f) = max(∫ |f″|, |f′(−∞) + f′(+∞)|).
 """
@@ -21,12 +23,14 @@ __all__ = ["Interpolant", "PiecewiseLinear", "fit", "network"]
 
 @dataclass(frozen=True, eq=False)
 class PiecewiseLinear:
-    """The function f(x) = offset + slope x + Σ_k bends_k [x − knots_k]₊, which can be called on arrays.
+    """The function f(x) = offset + slope x + Σ_k bends_k [x − knots_k]₊, which can be called on
+    arrays.
 
     Parameters
     ----------
     knots, bends : (K,)
-        Where the slope changes, and by how much; kept sorted, the bends of equal knots added up. K may be 0.
+        Where the slope changes, and by how much; kept sorted, the bends of equal knots added up. K
+        may be 0.
     slope : float, default 0
         f′(−∞).
     offset : float, default 0
@@ -46,7 +50,8 @@ class PiecewiseLinear:
 
     def __post_init__(self) -> None:
         knots = checks.array("knots", self.knots, "a (K,) array", dims=1, empty=True)
-        bends = checks.array("bends", self.bends, "a (K,) array", dims=1, length=knots.size, empty=True)
+        bends = checks.array("bends", self.bends, "a (K,) array", dims=1, length=knots.size,
+                             empty=True)
         knots, place = np.unique(knots, return_inverse=True)
         object.__setattr__(self, "knots", knots)
         object.__setattr__(self, "bends", np.bincount(place, bends, knots.size).astype(float))
@@ -56,7 +61,8 @@ class PiecewiseLinear:
     def __call__(self, x: Any) -> np.ndarray:
         """Return f(x), of the shape of x."""
         x = checks.array("x", x, "a number or an array", dims=(0, 1, 2, 3), empty=True)
-        return np.asarray(self.offset + self.slope * x + np.maximum(x[..., None] - self.knots, 0.0) @ self.bends)
+        return np.asarray(self.offset + self.slope * x + np.maximum(x[..., None] - self.knots, 0.0)
+                          @ self.bends)
 
     @property
     def slopes(self) -> np.ndarray:
@@ -73,8 +79,9 @@ class PiecewiseLinear:
 def network(a: Any, b: Any, c: Any, offset: float = 0.0) -> PiecewiseLinear:
     """The function of a finite network, f(x) = offset + Σ_k a_k [b_k x + c_k]₊.
 
-    Its cost R(f) is at most Σ|a_k b_k| ≤ ½ Σ a_k² + b_k². The first two are equal where no units bend against each other at
-    a common knot −c_k/b_k, or where all a_k b_k have one sign; the last two where all |a_k| = |b_k|.
+    Its cost R(f) is at most Σ|a_k b_k| ≤ ½ Σ a_k² + b_k². The first two are equal where no units
+    bend against each other at a common knot −c_k/b_k, or where all a_k b_k have one sign; the last
+    two where all |a_k| = |b_k|.
 
     Parameters
     ----------
@@ -100,17 +107,20 @@ def network(a: Any, b: Any, c: Any, offset: float = 0.0) -> PiecewiseLinear:
     [0.] [2.] -1.0 2.0
     """
     a = checks.array("a", a, "a (K,) array", dims=1, empty=True)
-    b, c = (checks.array(label, value, "a (K,) array", dims=1, length=a.size, empty=True) for label, value in
+    b, c = (checks.array(label, value, "a (K,) array", dims=1, length=a.size, empty=True) for label,
+            value in
             (("b", b), ("c", c)))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         knots = 0.0 - c / b
         flat = ~np.isfinite(knots)                            # b = 0, or a knot beyond all numbers
-        falls = ~flat & (b < 0)                               # a[bx + c]₊ = a(bx + c) + a|b| [x + c/b]₊
+        # a[bx + c]₊ = a(bx + c) + a|b| [x + c/b]₊
+        falls = ~flat & (b < 0)
         bends, slope = (a * np.abs(b))[~flat], (a * b)[falls].sum()
-        height = checks.number("offset", offset) + (a * c)[falls].sum() + (a * np.maximum(c, 0.0))[flat].sum()
+        height = (checks.number("offset", offset) + (a * c)[falls].sum()
+                  + (a * np.maximum(c, 0.0))[flat].sum())
     if not np.isfinite([*bends, slope, height]).all():
-        raise ValueError(f"a, b, c must have products within float64, got {checks.short(a)}, {checks.short(b)}, "
-                         f"{checks.short(c)}")
+        raise ValueError(f"a, b, c must have products within float64, got {checks.short(a)}, "
+                         f"{checks.short(b)}, {checks.short(c)}")
     return PiecewiseLinear(knots[~flat], bends, slope, height)
 
 
@@ -124,10 +134,12 @@ class Interpolant:
     cost : float
         R of it.
     dual : (N,)
-        At the x_n, a function p that is linear between them, 0 right of them and constant left of them, with |p| ≤ 1 and
-        |p − p(−∞)| ≤ 1. For every f, R(f) ≥ ∫ p df′ + p(−∞) f′(−∞), which depends on f(x_1) … f(x_N) alone.
+        At the x_n, a function p that is linear between them, 0 right of them and constant left of
+        them, with |p| ≤ 1 and |p − p(−∞)| ≤ 1. For every f, R(f) ≥ ∫ p df′ + p(−∞) f′(−∞), which
+        depends on f(x_1) … f(x_N) alone.
     duality_gap : float
-        The larger of (cost − that bound)/cost and the largest |f(x_n) − y_n| relative to the terms of f(x_n).
+        The larger of (cost − that bound)/cost and the largest |f(x_n) − y_n| relative to the terms
+        of f(x_n).
     certified : bool
         Whether it is at most 1e-10.
     """
@@ -140,11 +152,13 @@ class Interpolant:
 
 
 def fit(x: Any, y: Any) -> Interpolant:
-    """Solve argmin R(f) subject to f(x_n) = y_n over all functions that ReLU networks of any width can be, with its proof.
+    """Solve argmin R(f) subject to f(x_n) = y_n over all functions that ReLU networks of any width
+    can be, with its proof.
 
-    The function that joins the points by straight lines has the least ∫|f″|, the turns between its secants. It goes on
-    straight at both ends unless the slopes of the first and last secant add up to more, S > ∫|f″|: then both outer slopes
-    are turned towards 0 by (S − ∫|f″|)/4, and the cost is the mean of the two. Other functions may cost the same.
+    The function that joins the points by straight lines has the least ∫|f″|, the turns between its
+    secants. It goes on straight at both ends unless the slopes of the first and last secant add up
+    to more, S > ∫|f″|: then both outer slopes are turned towards 0 by (S − ∫|f″|)/4, and the cost
+    is the mean of the two. Other functions may cost the same.
 
     Parameters
     ----------
@@ -162,7 +176,8 @@ def fit(x: Any, y: Any) -> Interpolant:
 
     References
     ----------
-    Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function space?" (COLT 2019).
+    Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function
+    space?" (COLT 2019).
 
     Examples
     --------
@@ -178,37 +193,45 @@ def fit(x: Any, y: Any) -> Interpolant:
     clash = np.flatnonzero(heights[place] != y)
     if clash.size:
         n = clash[0]
-        raise ValueError(f"y must be one value at each x, got {heights[place[n]]:g} and {y[n]:g} at x = {x[n]:g}")
+        raise ValueError(f"y must be one value at each x, got {heights[place[n]]:g} and {y[n]:g} "
+                         f"at x = {x[n]:g}")
     if knots[-1] / 2 - knots[0] / 2 > 4e307:
         raise ValueError(f"x must span at most 8e307, got {knots[0]:g} and {knots[-1]:g}")
     if knots.size == 1:
-        return Interpolant(PiecewiseLinear(np.zeros(0), np.zeros(0), 0.0, heights[0]), 0.0, np.zeros(x.size), 0.0, True)
+        return Interpolant(PiecewiseLinear(np.zeros(0), np.zeros(0), 0.0, heights[0]), 0.0,
+                           np.zeros(x.size), 0.0, True)
     with np.errstate(over="ignore", invalid="ignore"):
         secants = np.diff(heights) / np.diff(knots)
         turns, ends = np.diff(secants), secants[0] + secants[-1]
         if not np.isfinite([*secants, np.abs(turns).sum(), ends]).all():
-            raise ValueError("y must rise and fall between neighbouring x by slopes that fit into float64, got slopes up to "
+            raise ValueError("y must rise and fall between neighbouring x by slopes that fit into "
+                             "float64, got slopes up to "
                              f"{float(np.abs(np.diff(heights) / np.diff(knots)).max()):.3g}")
         side = float(np.sign(ends)) if abs(ends) > np.abs(turns).sum() else 0.0       # p(−∞)
         give = side * (abs(ends) - np.abs(turns).sum()) / 4
         slope = float(secants[0] - give)
         offset = heights[0] - slope * knots[0]
         if not np.isfinite(offset):
-            raise ValueError("x, y must be of sizes at which the line through the first two points is finite at x = 0, "
-                             f"got x = {knots[0]:.3g} and a slope of {slope:.3g}")
+            raise ValueError("x, y must be of sizes at which the line through the first two points "
+                             f"is finite at x = 0, got x = {knots[0]:.3g} and a slope of "
+                             f"{slope:.3g}")
         f = PiecewiseLinear(knots, np.concatenate([[give], turns, [-give]]), slope, offset)
-    p = np.concatenate([[side], np.where(turns > 0, min(1.0, 1.0 + side), max(-1.0, side - 1.0)), [0.0]])
+    p = np.concatenate([[side], np.where(turns > 0, min(1.0, 1.0 + side), max(-1.0, side - 1.0)),
+                        [0.0]])
     gap = _gap(f, knots, heights, p)
     return Interpolant(f, f.cost, p[place], gap, gap <= CERTIFIED)
 
 
 def _gap(f: PiecewiseLinear, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> float:
-    """How far f is from interpolating (x, y), x rising, and its cost above the bound that p proves, both relative."""
+    """How far f is from interpolating (x, y), x rising, and its cost above the bound that p proves,
+    both relative.
+    """
     with np.errstate(all="ignore"):
         secants = np.diff(y) / np.diff(x)
         steepest = worst(1.0, np.abs(p), np.abs(p - p[0]))
         bound = float(np.diff(secants) @ p[1:-1] + secants[0] * p[0]) / steepest
         excess = ratio(abs(f.cost - bound), f.cost)
-        terms = abs(f.offset) + np.abs(f.slope * x) + np.maximum(x[:, None] - f.knots, 0.0) @ np.abs(f.bends)
+        terms = abs(f.offset) + np.abs(f.slope * x) + np.maximum(x[:, None] - f.knots,
+                                                                 0.0) @ np.abs(f.bends)
         error = np.abs(f(x) - y)
         return worst(excess, np.where(error == 0, 0.0, error / terms), abs(float(p[-1])))

@@ -1,13 +1,16 @@
-"""Maximum margins over positive semidefinite matrices of unit trace, the limits of Theorem 7, with their certificates.
+"""Maximum margins over positive semidefinite matrices of unit trace, the limits of Theorem 7, with
+their certificates.
 
-With Z_n = y_n X_n, symmetric: any W ⪰ 0 of trace one bounds γ = max min_n ⟨W, Z_n⟩ from below, any λ ≥ 0 with Σλ = 1
-bounds it from above by the largest eigenvalue of Σ λ_n Z_n. Where some such λ has Σ λ_n Z_n ⪯ 0, no W separates.
+With Z_n = y_n X_n, symmetric: any W ⪰ 0 of trace one bounds γ = max min_n ⟨W, Z_n⟩ from below, any
+λ ≥ 0 with Σλ = 1 bounds it from above by the largest eigenvalue of Σ λ_n Z_n. Where some such λ has
+Σ λ_n Z_n ⪯ 0, no W separates.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from fastbias.solvers.margins import CONIC, Bounds, Separability
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 
 EPS = float(np.finfo(float).eps)
+EXACT = 30_000      # products of fractions in one proof: seconds
 
 
 def psd_margin(X: Any, y: Any) -> Limit:
@@ -41,9 +45,10 @@ def psd_margin(X: Any, y: Any) -> Limit:
     Returns
     -------
     Limit
-        ``kind`` "direction"; ``w`` (n, n) ⪰ 0 of trace 1; ``margin``; ``dual`` λ ≥ 0, Σλ = 1; ``duality_gap`` =
-        (upper − lower)/upper, recomputed from W and λ alone; ``certified``: it is at most 1e-8; ``hypotheses`` say whether
-        the maximiser is unique (None where the certificate does not tell).
+        ``kind`` "direction"; ``w`` (n, n) ⪰ 0 of trace 1; ``margin``; ``dual`` λ ≥ 0, Σλ = 1;
+        ``duality_gap`` = (upper − lower)/upper, recomputed from W and λ alone; ``certified``: it is
+        at most 1e-8; ``hypotheses`` say whether the maximiser is unique (None where the certificate
+        does not tell).
 
     Raises
     ------
@@ -65,8 +70,9 @@ def psd_margin(X: Any, y: Any) -> Limit:
     Z, n, classes = _labelled(X, y)
     told = separate(Z, n)
     if told.w is None:
-        raise ValueError("X, y must be separable by a positive semidefinite matrix to have a maximum margin; "
-                         + (zero_rows(Z) or "fb.psd_separability has the certificate that they are not"))
+        raise ValueError("X, y must be separable by a positive semidefinite matrix to have a "
+                         "maximum margin; " + (zero_rows(Z) or "fb.psd_separability has the "
+                                               "certificate that they are not"))
     return replace(widest(Z, n, told.w), classes=classes)
 
 
@@ -82,8 +88,9 @@ def psd_separability(X: Any, y: Any) -> Separability:
     Returns
     -------
     Separability
-        ``w`` (n, n) ⪰ 0 of trace 1, or ``dual`` λ ≥ 0, Σλ = 1 with Σ λ_n y_n X_n ⪯ 0; then ``residual`` is the largest
-        eigenvalue of that sum, if positive, relative to the sizes of its terms.
+        ``w`` (n, n) ⪰ 0 of trace 1, or ``dual`` λ ≥ 0, Σλ = 1 with Σ λ_n y_n X_n ⪯ 0; then
+        ``residual`` is the largest eigenvalue of that sum, if positive, relative to the sizes of
+        its terms: rounding, as that sum is proved to have none.
 
     Raises
     ------
@@ -100,11 +107,14 @@ def psd_separability(X: Any, y: Any) -> Separability:
     """
     Z, n, classes = _labelled(X, y)
     told = separate(Z, n)
-    return replace(told, w=None if told.w is None else told.w.reshape(n, n), classes=classes, reason=zero_rows(Z))
+    return replace(told, w=None if told.w is None else told.w.reshape(n, n), classes=classes,
+                   reason=zero_rows(Z))
 
 
 def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int, np.ndarray]:
-    """The rows Z (N, n²) with margin ⟨W, Z_n⟩, symmetric, n, and what the labels were called; checked."""
+    """The rows Z (N, n²) with margin ⟨W, Z_n⟩, symmetric, n, and what the labels were called;
+    checked.
+    """
     X = checks.array("X", X, "an (N, n, n)", dims=3)
     if X.shape[1] != X.shape[2]:
         raise ValueError(f"X must hold square matrices, got shape {X.shape}")
@@ -118,12 +128,14 @@ def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int, np.ndarray]:
 def separate(Z: np.ndarray, n: int) -> Separability:
     """The same for rows Z (M, n²) that are symmetric; W flat."""
     zeros = ~Z.any(axis=1)
-    if zeros.any():                                          # a sample of zeros is on the wrong side of any W
+    # a sample of zeros is on the wrong side of any W
+    if zeros.any():
         return Separability(False, None, zeros / zeros.sum(), 0.0)
     lengths = row_lengths(Z)
     scaled, shrink = Z / lengths[:, None], _shrink(n)
-    best = Separability(False, None, None, np.inf)
-    for attempt in (lambda: least(scaled, np.ones(len(Z)), shrink, equal=False), lambda: _game(scaled, n)):
+    least_residual = np.inf
+    for attempt in (lambda: least(scaled, np.ones(len(Z)), shrink, equal=False),
+                    lambda: _game(scaled, n)):
         for W, mu in attempt():
             if not (np.isfinite(W).all() and np.isfinite(mu).all()):
                 continue
@@ -131,29 +143,74 @@ def separate(Z: np.ndarray, n: int) -> Separability:
             W = W / (float(np.abs(W).max()) or 1.0)
             margins, bound = scaled @ W, (n * n + 4) * EPS * (np.abs(scaled) @ np.abs(W))
             if (margins > bound).all():
-                return Separability(True, W / np.trace(W.reshape(n, n)), None, float(np.min(margins / bound)))
+                return Separability(True, W / np.trace(W.reshape(n, n)), None,
+                                    float(np.min(margins / bound)))
             mu = np.maximum(mu, 0.0)
-            if mu.any():                                     # of rows of size one; λ is of the rows as they are
-                residual = ratio(max(_largest((mu @ scaled).reshape(n, n)), 0.0), float(mu.sum()))
+            if mu.any():                         # of rows of size one; λ is of the rows as they are
+                mu = _polished(scaled, mu, n)
+                top = ratio(_largest((mu @ scaled).reshape(n, n)), float(mu.sum()))
                 lam = mu / mu.max() * (lengths.min() / lengths)
-                if residual < best.residual and 0 < lam.sum() < np.inf:
-                    best = Separability(False, None, lam / lam.sum(), residual)
-                if residual <= EPS:
-                    return best
-                if residual <= 1e-6:                         # the map could go on for long: perhaps no W separates
+                if 0 < lam.sum() < np.inf:
+                    least_residual = min(least_residual, max(top, 0.0))
+                    exact = _whole(lam)
+                    if top < -(len(Z) + n * n + 4) * EPS:    # below 0 by more than rounding
+                        return Separability(False, None, lam / lam.sum(), 0.0)
+                    if top <= 1e-9 and _nowhere_positive(exact, Z, n):
+                        return Separability(False, None, exact / exact.sum(), max(top, 0.0))
+                if top <= 1e-6:                              # the map could go on for long
                     break
-    if not best.residual <= 1e-9:
-        raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix can be certified in "
-                              f"float64: residual {best.residual:.1e}")
-    return best
+    raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix "
+                          f"can be certified in float64: residual {least_residual:.1e}")
+
+
+def _polished(Z: np.ndarray, mu: np.ndarray, n: int) -> np.ndarray:
+    """Weights near μ that make eigenvalues of Σ μ_n Z_n that are nearly 0 just that."""
+    mu = np.where(mu > 1e-7 * mu.max(), mu, 0.0)
+    total = (mu @ Z).reshape(n, n)
+    values, Q = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigh", total)
+    Q = Q[:, np.abs(values) <= 1e-5 * mu.sum()]
+    on = np.flatnonzero(mu)
+    if not Q.shape[1]:
+        return mu
+    A = (Q.T @ Z[on].reshape(-1, n, n) @ Q).reshape(on.size, -1).T
+    moved = mu.copy()
+    moved[on] -= np.linalg.pinv(A, rcond=1e-6) @ (A @ mu[on])
+    return moved if (moved >= 0).all() and moved.any() else mu
+
+
+def _whole(lam: np.ndarray) -> np.ndarray:
+    """Weights λ in whole numbers, where they are near such multiples of the least of them."""
+    whole = np.round(lam / lam[lam > 0].min())
+    near = whole.max() < 2.0 ** 26 and np.allclose(whole, lam / lam[lam > 0].min(), rtol=1e-6)
+    return np.asarray(whole if near else lam)
+
+
+def _nowhere_positive(lam: np.ndarray, Z: np.ndarray, n: int) -> bool:
+    """Whether Σ λ_n Z_n ⪯ 0 without rounding: by elimination in fractions."""
+    on = np.flatnonzero(lam)
+    if on.size * n * n > EXACT or n ** 3 > EXACT:
+        return False                                         # it would take too long to tell
+    M = [[-sum((Fraction(a) * Fraction(z) for a, z in zip(lam[on], terms, strict=True)), Fraction())
+          for terms in row] for row in Z[on].T.reshape(n, n, -1)]
+    for k in range(n):
+        if M[k][k] < 0 or (M[k][k] == 0 and any(M[k][k:])):
+            return False
+        for i in range(k + 1, n) if M[k][k] else ():
+            c = M[i][k] / M[k][k]
+            M[i] = [a - c * b for a, b in zip(M[i], M[k], strict=True)]
+    return True
 
 
 def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
-    """The W ⪰ 0 of trace one whose least ⟨W, Z_n⟩ over the rows Z (M, n²) is largest; ``start`` separates."""
-    unit = float(np.exp2(np.floor(np.log2(np.abs(Z).max()))))                # to divide by a power of two is exact
+    """The W ⪰ 0 of trace one whose least ⟨W, Z_n⟩ over the rows Z (M, n²) is largest; ``start``
+    separates.
+    """
+    # to divide by a power of two is exact
+    unit = float(np.exp2(np.floor(np.log2(np.abs(Z).max()))))
     best, shrink = Bounds(Z / unit, _Trace(n)), _shrink(n)
     best.offer(start, np.ones(Z.shape[0]))
-    for attempt in (lambda: least(best.Z, np.ones(Z.shape[0]), shrink, equal=False), lambda: _game(best.Z, n)):
+    for attempt in (lambda: least(best.Z, np.ones(Z.shape[0]), shrink, equal=False),
+                    lambda: _game(best.Z, n)):
         for W, lam in attempt():
             if np.isfinite(W).all() and np.isfinite(lam).all():
                 best.offer(shrink(W, 0.0)[0], lam)
@@ -163,19 +220,22 @@ def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
             break
     best.prove()
     certified = best.gap <= CONIC
-    return Limit(best.w.reshape(n, n), "direction", "maximum margin over positive semidefinite matrices",
-                 f"{PAPER}, Theorem 7", (_unique(best, n, certified),), certified, best.gap, best.lam, best.lower * unit,
-                 norms.nuclear(n, n))
+    return Limit(best.w.reshape(n, n), "direction", "maximum margin over positive semidefinite "
+                 "matrices", f"{PAPER}, Theorem 7", (_unique(best, n, certified),), certified,
+                 best.gap, best.lam, best.lower * unit, norms.nuclear(n, n))
 
 
 class _Trace:
-    """tr W for W ⪰ 0 and ∞ for others, and the largest ⟨G, W⟩ for trace one: what `Bounds` asks of a norm."""
+    """tr W for W ⪰ 0 and ∞ for others, and the largest ⟨G, W⟩ for trace one: what `Bounds` asks of
+    a norm.
+    """
 
     def __init__(self, n: int) -> None:
         self.n = n
 
     def __call__(self, w: np.ndarray) -> float:
-        values = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigvalsh", w.reshape(self.n, self.n))
+        values = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigvalsh",
+                             w.reshape(self.n, self.n))
         return float(values.sum()) if values[0] >= -4 * self.n * EPS * values[-1] else np.inf
 
     def dual(self, g: np.ndarray) -> float:
@@ -200,7 +260,9 @@ def _shrink(n: int) -> Shrink:
 
 
 def _game(Z: np.ndarray, n: int) -> Iterator[Pair]:
-    """W and λ of max_{W ⪰ 0, tr W = 1} min_n ⟨W, Z_n⟩ of any sign, by a semidefinite program; nothing where that fails."""
+    """W and λ of max_{W ⪰ 0, tr W = 1} min_n ⟨W, Z_n⟩ of any sign, by a semidefinite program;
+    nothing where that fails.
+    """
     cp, solved = foreign.library("cvxpy"), False
     with suppress(foreign.Unsolved), foreign.guarded("the semidefinite program of the margin"):
         W, least_margin = cp.Variable((n, n), PSD=True), cp.Variable()
@@ -213,8 +275,9 @@ def _game(Z: np.ndarray, n: int) -> Iterator[Pair]:
 def _unique(best: Bounds, n: int, certified: bool) -> Hypothesis:
     """Whether the maximiser is unique, by what freedom its equations leave.
 
-    With Q the top eigenvectors of Σ λ_n Z_n, all maximisers are W = Q S Qᵀ, S ⪰ 0, tr S = 1, with equal margins where λ > 0.
-    Where these equations leave S a freedom, and W lies inside of what else bounds it, there are others.
+    With Q the top eigenvectors of Σ λ_n Z_n, all maximisers are W = Q S Qᵀ, S ⪰ 0, tr S = 1, with
+    equal margins where λ > 0. Where these equations leave S a freedom, and W lies inside of what
+    else bounds it, there are others.
     """
     statement = "the maximiser is unique"
     if not certified:
@@ -226,12 +289,16 @@ def _unique(best: Bounds, n: int, certified: bool) -> Hypothesis:
     support = best.lam > 1e-6 * best.lam.max()
     faces = Q.T @ best.Z[support].reshape(-1, n, n) @ Q / best.upper - np.eye(r)
     upper = np.triu_indices(r)
-    A = np.vstack([np.eye(r)[None], faces])[:, upper[0], upper[1]] * np.where(upper[0] == upper[1], 1.0, 2.0 ** 0.5)
-    singular = np.append(np.linalg.svd(A, compute_uv=False), np.zeros(max(0, A.shape[1] - A.shape[0])))
+    A = np.vstack([np.eye(r)[None], faces])[:, upper[0], upper[1]] * np.where(upper[0] == upper[1],
+                                                                              1.0, 2.0 ** 0.5)
+    singular = np.append(np.linalg.svd(A, compute_uv=False),
+                         np.zeros(max(0, A.shape[1] - A.shape[0])))
     free = int((singular <= 1e-9 * singular[0]).sum())
-    evidence = f"{A.shape[0]} equations leave {free} of {A.shape[1]} degrees of freedom in the optimal face"
+    evidence = (f"{A.shape[0]} equations leave {free} of {A.shape[1]} degrees of freedom in the "
+                "optimal face")
     clear = not ((behind > 1e-6) & (behind < 1e-4)).any() and not ((singular > 1e-9 * singular[0])
-                                                                    & (singular < 1e-6 * singular[0])).any()
+                                                                    & (singular < 1e-6
+                                                                       * singular[0])).any()
     inside = (np.linalg.eigvalsh(Q.T @ best.w.reshape(n, n) @ Q)[0] > 1e-6
               and bool((best.Z[~support] @ best.w > (1 + 1e-6) * best.lower).all()))
     if not clear or (free and not inside):

@@ -150,7 +150,7 @@ def test_the_command_keeps_what_a_stopped_run_did(table, tmp_path, capsys, monke
     some = fb.run([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.1), steps=3)
 
     def interrupt(plan, *args, **options):
-        plan.trace = some
+        plan.course.trace = some
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fb.Plan, "run", interrupt)

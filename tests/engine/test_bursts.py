@@ -1,4 +1,5 @@
 """Bursts of updates against the pieces that say what they do, and Gram space against the parameters."""
+import dataclasses
 import os
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_bursts_do_what_the_pieces_say(size, loss):
     steps = 700 if abi.JIT else 70
     for name, method in methods(size[0]).items():
         fast = fb.Plan(X, y, loss=loss, method=method, gram=False)
-        assert fast.buffers.control[abi.BURST] != 0 or (loss == "probit" and method.family in ("adaptive", "coordinate"))
+        assert fast.buffers.control[abi.BURST] != 0 or (loss == "probit" and (method.adaptive or method.ties is not None))
         slow = by_pieces(X, y, loss, method)
         a, b = (plan.run(steps, record=[1, 64, 65, steps]) for plan in (fast, slow))
         assert a.t.tolist() == b.t.tolist()
@@ -59,6 +60,46 @@ def test_bursts_do_what_the_pieces_say(size, loss):
         assert a.log_loss[near] == pytest.approx(b.log_loss[near], rel=1e-9, abs=1e-9), name
         if name not in ROUGH:
             assert fast.buffers.state[0] == pytest.approx(slow.buffers.state[0], rel=1e-8, abs=1e-14), name
+
+
+def changed(what, **fields):
+    return dataclasses.replace(what, **fields)
+
+
+LOSSES, GRADIENT = fb.losses, m.gradient_descent(0.1)
+CHANGED = {                                               # loss, method, twins of them (0: none)
+    "params": (changed(LOSSES.logistic, params=LOSSES.exponential.params), GRADIENT, 1, 1),
+    "params of probit": (changed(LOSSES.logistic, params=LOSSES.probit.params), GRADIENT, 0, 1),
+    "log loss": (changed(LOSSES.squared, log_loss=LOSSES.huber(1e9).log_loss, params=[1e9]),
+                 GRADIENT, 0, 1),
+    "ties": ("logistic", changed(m.coordinate_descent(0.1),
+                                 params=m.coordinate_descent(0.1, ties="random").params), 2, 0),
+    "dual norm": ("logistic", m.steepest_descent(
+        changed(fb.norms.l2, dual_norm=fb.norms.l1.dual_norm), 0.1), 2, 6),
+    "power of a norm": ("logistic", m.steepest_descent(
+        changed(fb.norms.lp(3), params=fb.norms.lp(1.001).params), 0.1), 2, 6),
+    "value of a potential": ("logistic", m.mirror_descent(
+        changed(fb.potentials.entropy, value=fb.potentials.euclidean.value), 0.1), 2, 7)}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_what_was_changed_by_hand_is_not_taken_for_its_twin(case):
+    """A twin is one of all pieces with their numbers; anything else runs by its pieces."""
+    loss, method, weighed, bursts = CHANGED[case]
+    X, y = data(9, 4)
+    plan = fb.Plan(X, y, loss=loss, method=method, gram=False)
+    assert plan.buffers.control[abi.WEIGH] == weighed
+    assert plan.buffers.control[abi.BURST] == bursts
+    slow = by_pieces(X, y, loss, method)
+    assert plan.run(20).w == pytest.approx(slow.run(20).w, rel=1e-11, abs=1e-13)
+
+
+def test_nobody_can_say_of_a_loss_that_it_is_another():
+    with pytest.raises(TypeError, match="fused"):
+        dataclasses.replace(fb.losses.logistic, fused=(1, fb.losses.logistic.slope))
+    same = dataclasses.replace(fb.losses.logistic)
+    plan = fb.Plan(*data(9, 4), loss=same, method=m.gradient_descent(0.1), gram=False)
+    assert plan.buffers.control[abi.WEIGH] == 2              # the same pieces and numbers: its twin
 
 
 @pytest.mark.parametrize("size", [(4, 3), pytest.param((20, 50), marks=long), (9, 4)], ids=str)
@@ -162,7 +203,7 @@ def test_data_and_buffers_need_no_alignment():
     X, y = data(9, 5)
     plan, other = (fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.01), gram=False) for _ in range(2))
     odd = np.zeros(plan.buffers.work.size + 1)[1:], np.zeros(plan.buffers.packed.size + 3)[3:]
-    plan._driver.buffers = plan.buffers._replace(work=odd[0], packed=odd[1])
+    plan.course.driver.buffers = plan.buffers._replace(work=odd[0], packed=odd[1])
     assert plan.run(50).u.tobytes() == other.run(50).u.tobytes()
 
 
@@ -212,7 +253,7 @@ def test_gram_space_has_the_iterates_of_the_parameters(loss):
         for start in (None, np.linspace(-0.3, 0.5, 24)):
             a, b = (fb.Plan(X, y, loss=loss, method=method, start=start, gram=gram) for gram in (None, False))
             one, two = (plan.run(2000 if abi.JIT else 60, record=[0, 1, 2, 40]) for plan in (a, b))
-            assert (a._gram, b._gram) == (True, False)
+            assert (a.course.gram, b.course.gram) == (True, False)
             assert one.t.tolist() == two.t.tolist()
             assert one.w == pytest.approx(two.w, rel=1e-11, abs=1e-12), name
             near = np.minimum(one.log_loss, two.log_loss) > -20
@@ -228,7 +269,7 @@ def test_gram_space_is_chosen_where_it_pays_and_the_data_allow_it():
     def chosen(X, y, method=gd, loss="exponential", **options):
         plan = fb.Plan(X, y, loss=loss, method=method, **options)
         plan.run(1)
-        return plan._gram
+        return plan.course.gram
 
     assert chosen(X, y)
     assert not chosen(X, y, gram=False)
@@ -274,7 +315,7 @@ def test_who_writes_into_the_buffers_of_a_plan_in_gram_space_is_heard():
     other.buffers.u[:] = np.linspace(0, 1, 24)
     other.run(10)
     assert plan.u == pytest.approx(other.u, rel=1e-11)
-    assert not plan._gram
+    assert not plan.course.gram
 
 
 def test_an_interrupted_run_in_gram_space_shows_what_it_did(monkeypatch):
@@ -395,7 +436,7 @@ def test_plans_on_the_same_data_have_one_gram_matrix_and_others_do_not():
     D = np.eye(24) + 0.5
     methods = [m.gradient_descent(0.01), m.gradient_descent(0.02, 0.5), m.steepest_descent(fb.norms.quadratic(D), 0.01)]
     plans = [fb.Plan(A, y, loss="squared", method=method, gram=True) for method in methods for A in (X, 2 * X)]
-    K = [plan._driver.X for plan in plans]
+    K = [plan.course.driver.X for plan in plans]
     assert K[0] is K[2]
     assert K[1] is K[3]
     for k, A, metric in ((0, X, np.eye(24)), (1, 2 * X, np.eye(24)), (4, X, D), (5, 2 * X, D)):

@@ -54,7 +54,7 @@ def test_descend_says_which_argument_is_bad():
     plan.buffers.state.resize((1, 5))
     with pytest.raises(ValueError, match="argument 5 is bad"):
         broken = new()
-        broken._driver.buffers = broken.buffers._replace(work=np.zeros(1))
+        broken.course.driver.buffers = broken.buffers._replace(work=np.zeros(1))
         broken.run(1)
 
 

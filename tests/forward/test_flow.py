@@ -157,3 +157,13 @@ def test_matrices_from_small_starts_are_right_or_say_so(alpha):
     error = np.abs(trace.w[-1] - wanted).max()
     assert error <= 1e-8 or "is not reached" in trace.message, error
     assert error <= 1e-3
+
+
+@pytest.mark.parametrize("loss", ["squared", "exponential"])
+def test_a_flow_whose_time_stands_still_is_refused_at_the_next_look(loss):
+    """Columns whose sizes are 300 orders apart: steps so short that no time passes."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3, 4)) * 10.0 ** rng.uniform(-160, 160, 4)
+    plan = fb.Plan(X, [1, -1, 1], loss=loss, method=fb.methods.gradient_descent(0.1))
+    with pytest.raises(ArithmeticError, match=r"past time 0: .* \(5000 evaluations\)"):
+        plan.flow()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias.forward import fields
+from fastbias.forward import choice
 from tests.helpers.problems import reached, separable
 
 m, N, P = fb.methods, fb.norms, fb.potentials
@@ -331,7 +331,7 @@ def test_the_second_order_is_the_second_order(name):
         t0 = 10                                                # which the step from 0 is, too: the rule is constant
         here = reached(plan)._replace(t=t0)
         plan.run(1)
-        field = fields.choose(plan.problem)
+        field = choice.choose(plan.problem)
         _, w = field.follow(here, np.log([t0 + 1.0]), 1e-12)
         errors.append(np.abs(w[0] - plan.u).max())
     assert errors[0] / errors[2] > 40, errors                      # 64 in the limit; 16 were it first order

@@ -4,7 +4,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import fastbias as fb
-from fastbias.forward import fields
+from fastbias.forward import choice
 from tests.helpers.problems import reached
 
 m, M = fb.methods, fb.models
@@ -144,7 +144,7 @@ def test_the_second_order_is_the_second_order(name):
         plan = problem(name, "logistic", 4, scale=0.5, method=m.gradient_descent(eta))
         here = reached(plan)._replace(t=10)                        # whose step is that from 0
         plan.run(1)
-        _, u = fields.choose(plan.problem).follow(here, np.log([11.0]), 1e-12)
+        _, u = choice.choose(plan.problem).follow(here, np.log([11.0]), 1e-12)
         errors.append(np.abs(u[0] - plan.u).max())
     assert errors[0] / errors[2] > 40, errors                      # 64 in the limit; 16 were it first order
 
@@ -152,7 +152,7 @@ def test_the_second_order_is_the_second_order(name):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_jacobian_is_the_derivative_of_the_rate(name):
     plan = problem(name, "logistic", 5, samples=6 if "rank" in name else 3)
-    field = fields.choose(plan.problem)
+    field = choice.choose(plan.problem)
     rng = np.random.default_rng(0)
     state = np.concatenate([rng.normal(size=len(field.Z)), rng.normal(size=plan.u.size)])
     J = field.jacobian(70.0, state)                                # so late that the second order is left out

@@ -177,9 +177,9 @@ def c():
                                       kept=np.zeros(8), packed=np.concatenate([plan.buffers.packed, np.zeros(400)]))
 
         def run(what, wanted, arguments=(), spoil=None, sizes=None, plan=plan, spare=spare, number=number):
-            plan.buffers, before = spare, plan.buffers
+            plan.course.buffers, before = spare, plan.buffers
             call = Call(plan)
-            plan.buffers = before
+            plan.course.buffers = before
             if spoil:
                 spoil(call)
             own = np.array([p.size for p in call.params] if sizes is None else sizes, np.int64)

@@ -189,3 +189,206 @@ def pytorch_sgd(X, y, w, lr, momentum, nesterov, steps):
         buf = g if k == 0 else momentum * buf + g
         w = w - lr * (g + momentum * buf if nesterov else buf)
         yield w
+
+
+# --- every factory of fb.methods and fb.steps, called by its own arguments; test_methods finds them by these names ----
+
+class Task:
+    """Data, a loss by its plain formula, and the samples of update k (all of them without)."""
+
+    def __init__(self, X, y, loss="squared", samples=None):
+        self.X, self.y, self.loss, self.samples = X, y, loss, samples or (lambda k: slice(None))
+
+    def value(self, w):
+        p = self.X @ w
+        return ((p - self.y) ** 2).sum() if self.loss == "squared" else np.exp(-self.y * p).sum()
+
+    def gradient(self, w, k):
+        rows = self.samples(k)
+        X, y = self.X[rows], self.y[rows]
+        return X.T @ (2 * (X @ w - y) if self.loss == "squared" else -y * np.exp(-y * (X @ w)))
+
+    def step(self, rule, k, w, move, dual):
+        """The η of an update: a number, one of a sequence, or what the rule of that name says."""
+        if not hasattr(rule, "recipe"):
+            return at(rule, k)
+        name, arguments = rule.recipe
+        return RULES[name](self, k, w, move, dual, **arguments)
+
+
+def bounded(task, k, w, move, dual, eta_plus):
+    radius = max(dual(x) for x in task.X)
+    return min(eta_plus, 1 / (radius ** 2 * task.value(w)))
+
+
+def searched(task, k, w, move, dual):
+    """The root of the slope along the move, by bisection."""
+    low, high = 0.0, 1.0
+    while task.gradient(w + high * move, k) @ move < 0:
+        high *= 2
+    for _ in range(200):
+        low, high = (low, (low + high) / 2) if task.gradient(w + (low + high) / 2 * move, k) @ move > 0 \
+            else ((low + high) / 2, high)
+    return low
+
+
+RULES = {
+    "constant": lambda task, k, w, move, dual, eta: eta,
+    "sequence": lambda task, k, w, move, dual, etas: at(etas, k),
+    "power": lambda task, k, w, move, dual, eta, a: eta / (k + 1) ** a,
+    "loss_scaled": lambda task, k, w, move, dual, eta: eta / task.value(w),
+    "bounded": bounded,
+    "line_search": searched,
+}
+
+
+def exponent(norm):
+    """The p of l1, l2, linf, lp(p)."""
+    name, arguments = getattr(norm, "recipe", (getattr(norm, "name", norm), {}))
+    return {"l1": 1, "l2": 2, "linf": np.inf}.get(name) or arguments["p"]
+
+
+def length(x, p):
+    return abs(x).max() if p == np.inf else (abs(x) ** p).sum() ** (1 / p)
+
+
+def conjugate(p):
+    return {1: np.inf, np.inf: 1}.get(p) or p / (p - 1)
+
+
+def along(task, w, steps, step_size, direction, p=2):
+    """w⁺ = w + η Δ, Δ = direction(gradient, k, w)."""
+    yield w
+    for k in range(steps):
+        move = direction(task.gradient(w, k), k, w)
+        w = w + task.step(step_size, k, w, move, lambda x: length(x, conjugate(p))) * move
+        yield w
+
+
+def heavy_ball(task, w, steps, step_size, momentum=0.0, nesterov=0.0, weight_decay=0.0, **draws):
+    """Eq. (3), of L + ½λ‖w‖²."""
+    before = w
+    yield w
+    for k in range(steps):
+        delta = w - before
+        ahead = w + at(nesterov, k) * delta
+        move = -task.gradient(ahead, k) - weight_decay * ahead
+        eta = task.step(step_size, k, w, move, np.linalg.norm)
+        before, w = w, w + at(momentum, k) * delta + eta * move
+        yield w
+
+
+def mirrored(task, w, steps, potential, step_size, dual_momentum=0.0, primal_momentum=0.0, nesterov=0.0,
+             constraint=None, **draws):
+    """Eqs. (5), (7) and (8); with the constraint Σ w = 1, the entropy's projection is a division."""
+    to_dual, to_primal = LINKS[potential]
+    before, z, z_before = w, to_dual(w), to_dual(w)
+    yield w
+    for k in range(steps):
+        delta = w - before
+        g = task.gradient(w + at(nesterov, k) * delta, k)
+        base = to_dual(w + at(primal_momentum, k) * delta) if primal_momentum else z + at(dual_momentum, k) * (z - z_before)
+        z_new = base - at(step_size, k) * g
+        new = to_primal(z_new)
+        if constraint is not None:
+            G, h = np.array(constraint[0]), np.array(constraint[1])
+            assert potential == "entropy" and (G == 1).all() and (h == 1).all()
+            new = new / new.sum()
+            z_new = to_dual(new)
+        before, w, z_before, z = w, new, z, z_new
+        yield w
+
+
+def steepest(task, w, steps, norm, step_size, normalised=False):
+    """Eq. (11)."""
+    p = exponent(norm)
+
+    def direction(g, k, w):
+        move = steepest_direction(g, p)
+        return move / length(move, p) if normalised else move
+    return along(task, w, steps, step_size, direction, p)
+
+
+def coordinates(task, w, steps, step_size, ties="first", tie_tol=1e-12, shrinkage=1.0, rng=None):
+    """Ties drawn at random are as rare here as no ties at all."""
+    return along(task, w, steps, step_size,
+                 lambda g, k, w: shrinkage * coordinate_direction(g, "average" if ties == "average" else "first", tie_tol), 1)
+
+
+def staged(task, w, steps, epsilon, ties="average", tie_tol=1e-12, rng=None):
+    return along(task, w, steps, epsilon, lambda g, k, w: coordinate_direction(g, ties, tie_tol, unit=True), 1)
+
+
+def adagrad(task, w, steps, step_size, G0=0.0, eps=0.0):
+    """Eqs. (13) and (14)."""
+    G = np.zeros_like(w) + G0
+
+    def direction(g, k, w):
+        nonlocal G
+        G = G + g * g
+        return -g / np.sqrt(G + eps)
+    return along(task, w, steps, step_size, direction)
+
+
+def adam(task, w, steps, step_size, beta1=0.9, beta2=0.999, eps=1e-8):
+    """torch.optim.Adam re-stated."""
+    m, v = 0 * w, 0 * w
+
+    def direction(g, k, w):
+        nonlocal m, v
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        return -m / (1 - beta1 ** (k + 1)) / (np.sqrt(v / (1 - beta2 ** (k + 1))) + eps)
+    return along(task, w, steps, step_size, direction)
+
+
+def rmsprop(task, w, steps, step_size, beta=0.99, eps=1e-8):
+    """torch.optim.RMSprop re-stated."""
+    v = 0 * w
+
+    def direction(g, k, w):
+        nonlocal v
+        v = beta * v + (1 - beta) * g * g
+        return -g / (np.sqrt(v) + eps)
+    return along(task, w, steps, step_size, direction)
+
+
+def muon(task, w, steps, step_size, momentum=0.95, shape=(2, 2)):
+    """The polar factor of B⁺ = μB − ∇L, by an SVD; the weights are a matrix of this shape, kept flat."""
+    B = 0 * w
+
+    def direction(g, k, w):
+        nonlocal B
+        B = momentum * B - g
+        U, _, Vt = np.linalg.svd(B.reshape(shape), full_matrices=False)
+        return (U @ Vt).ravel()
+    return along(task, w, steps, step_size, direction)
+
+
+def dual_acceleration(task, w, steps):
+    """Ji, Srebro, Telgarsky (2021), Algorithm 1, of the exponential loss: d = Zᵀ softmax(−Zw)/B²."""
+    Z, total = task.y[:, None] * task.X, 0 * w
+    radius = np.linalg.norm(Z, axis=1).max()
+    yield w
+    for k in range(steps):
+        q = np.exp(-Z @ w)
+        d = q / q.sum() @ Z / radius ** 2
+        total = k / (k + 1) * (total + d)
+        w = w + total + d
+        yield w
+
+
+METHODS = {
+    "gradient_descent": heavy_ball,
+    "mirror_descent": mirrored,
+    "natural_gradient": lambda task, w, steps, potential, step_size: along(
+        task, w, steps, step_size, lambda g, k, w: -INVERSE_HESSIANS[potential](w) @ g),
+    "steepest_descent": steepest,
+    "coordinate_descent": coordinates,
+    "stagewise": staged,
+    "adagrad": adagrad,
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "sign_descent": lambda task, w, steps, step_size: along(task, w, steps, step_size, lambda g, k, w: -np.sign(g), np.inf),
+    "muon": muon,
+    "dual_acceleration": dual_acceleration,
+}

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.engine.call import call
+from fastbias.pieces.laws.base import _length
 
-EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps) for x in module.EXAMPLES]
+EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps, fb.methods) for x in module.EXAMPLES]
 
 
 @pytest.mark.parametrize("piece", EVERY, ids=repr)
@@ -17,7 +18,7 @@ def test_every_piece_obeys_the_laws(piece):
     laws = fb.laws.check(piece, trials=30)
     assert laws
     assert all(law.worst <= law.tolerance for law in laws)
-    if (piece.length if isinstance(piece, fb.models.Model) else getattr(piece, "size", None)) is None:
+    if _length(piece) is None and not isinstance(piece, fb.methods.Method):
         fb.laws.check(piece, size=1, trials=5)
         fb.laws.check(piece, size=12, trials=5, rng=np.random.default_rng(3))
 
@@ -27,7 +28,7 @@ def test_lp_norms_of_any_p(p, seed):
     fb.laws.check(fb.norms.lp(p), trials=3, rng=seed)
 
 
-@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models, fb.steps])
+@pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models, fb.steps, fb.methods])
 def test_every_public_piece_is_listed(module):
     """A new piece cannot be forgotten: each public instance, and what each public factory makes, is in EXAMPLES."""
     names = [e.name for e in module.EXAMPLES]
@@ -243,3 +244,75 @@ def test_a_law_that_sees_nan_is_broken():
     loss = fb.losses.Loss(name="linear, but far out", kind="monotone", slope=slope, log_loss=log_loss, convex=True)
     with pytest.raises(fb.laws.LawBroken, match="convex where that is claimed: relative error inf"):
         fb.laws.check(loss)
+
+
+# --- a potential without argmin -----------------------------------------------------------------------------------------
+
+@fb.piece(fb.abi.MAP)
+def burg_link(params, w, out):
+    for i in range(w.size):
+        if not w[i] > 0.0:
+            return 2
+        out[i] = -1.0 / w[i]
+    return 0
+
+
+@fb.piece(fb.abi.MAP)
+def burg_inverse(params, z, out):
+    for i in range(z.size):
+        if not z[i] < 0.0:
+            return 2
+        out[i] = -1.0 / z[i]
+    return 0
+
+
+@fb.piece(fb.abi.MAP_AT)
+def burg_metric(params, w, g, out):
+    for i in range(w.size):
+        if not w[i] > 0.0:
+            return 2
+        out[i] = w[i] * w[i] * g[i]
+    return 0
+
+
+@fb.piece(fb.abi.VALUE)
+def burg_value(params, w):
+    total = 0.0
+    for i in range(w.size):
+        total -= np.log(w[i]) if w[i] > 0.0 else -np.inf
+    return total
+
+
+BURG = P.Potential("burg", burg_link, burg_inverse, burg_metric, burg_value, lower=0.0, dual_domain=(-np.inf, 0.0))
+
+
+def test_a_potential_says_its_dual_domain_and_that_it_has_no_argmin():
+    """−Σ log w: ∇ψ = −1/w is negative, so that no point has the dual variable 0."""
+    assert fb.laws.check(BURG)
+    assert not BURG.has_argmin
+    assert BURG.to_primal([-0.5, -2.0]).tolist() == [2.0, 0.5]
+    for z in ([1.0, -1.0], [0.0, -1.0]):
+        with pytest.raises(ValueError, match="z must lie inside the dual domain of the burg potential"):
+            BURG.to_primal(z)
+    with pytest.raises(ValueError, match="start must be given for the burg potential, which has no argmin"):
+        BURG.start(2)
+    A, b = np.array([[1.0, 2.0, 0.5], [0.3, -1.0, 1.0]]), np.array([2.0, 0.4])
+    method = fb.methods.mirror_descent(BURG, 0.01)
+    with pytest.raises(ValueError, match="start must be given"):
+        fb.Plan(A, b, loss="squared", method=method)
+    plan = fb.Plan(A, b, loss="squared", method=method, start=np.ones(3))
+    limit, trace = plan.limit(), plan.run(20_000)
+    assert limit.certified
+    assert pytest.approx(b, abs=1e-12) == A @ limit.w
+    assert -1.0 / limit.w + 1.0 == pytest.approx(A.T @ limit.dual, abs=1e-9)
+    assert trace.w[-1] == pytest.approx(limit.w, abs=1e-6)
+
+
+@pytest.mark.parametrize(("changes", "law"), [
+    ({"dual_domain": (-np.inf, np.inf)}, "inside its domain|dual domain"), ({"dual_domain": (-np.inf, -1.0)}, "dual domain"),
+    ({"inverse_link": P.entropy.inverse_link}, "breaks the law")], ids=str)
+def test_a_dual_domain_is_held_to_account(changes, law):
+    with pytest.raises(fb.laws.LawBroken, match=law):
+        fb.laws.check(dataclasses.replace(BURG, **changes))
+    with pytest.raises(ValueError, match="the lower one first"):
+        dataclasses.replace(BURG, dual_domain=(1.0, 0.0))

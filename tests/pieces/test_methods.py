@@ -7,6 +7,7 @@ import pytest
 import fastbias as fb
 from fastbias.engine.call import call
 from tests.helpers import JIT, naive
+from tests.helpers.problems import separable
 
 STEPS = 1000 if JIT else 60
 D3 = np.array([[2.0, 0.5, 0.0, 0.1], [0.5, 1.0, 0.3, 0.0], [0.0, 0.3, 3.0, 0.2], [0.1, 0.0, 0.2, 1.5]])
@@ -113,6 +114,55 @@ def test_iterates_equal_the_naive_twin(case):
     wanted = np.array(list(twin(trace.t[-1])))
     error = np.abs(trace.u - wanted).max() / np.abs(wanted).max()
     assert error <= 1e-12, error
+
+
+# --- every method and step rule that there is has a twin --------------------------------------------------------------
+
+U, t = separable(6, 4, 3)
+MIXED = 0.3 * separable(12, 4, 3)[0], np.array([1.0, -1] * 6)      # which no search can follow for ever
+
+
+def by_name(method):
+    return f"{method.name} {m.EXAMPLES.index(method)}"
+
+
+@pytest.mark.parametrize("method", m.EXAMPLES, ids=by_name)
+def test_every_example_equals_the_twin_of_its_name(method):
+    name, arguments = method.recipe
+    draw = None
+    if method.sampling.batch:
+        order = np.full(2 * len(U) + 1, -1)
+        draw = lambda k: order[:call(method.sampling.piece, method.sampling.params, k, order)].copy()  # noqa: E731
+    plan = fb.Plan(U.reshape(-1, 2, 2) if name == "muon" else U, t, loss="exponential", method=method)
+    steps = 40                                                # g/√v of a coordinate that crosses zero is chaotic later
+    u = plan.run(steps, record=np.arange(steps + 1)).u
+    task = naive.Task(U, t, "exponential", draw)
+    wanted = np.array(list(naive.METHODS[name](task, plan.problem.start, steps, **arguments)))
+    assert np.abs(u - wanted).max() <= 1e-11 * np.abs(wanted).max()
+    assert np.abs(np.diff(wanted, axis=0)).max(axis=1).min() > 0
+
+
+def test_every_public_method_is_an_example_and_has_a_twin():
+    public = set(m.__all__) - {"Method"}
+    assert {method.name for method in m.EXAMPLES} == public
+    assert set(naive.METHODS) == public
+    assert all(method.recipe[0] == method.name for method in m.EXAMPLES)
+
+
+@pytest.mark.parametrize("rule", (*fb.steps.EXAMPLES, fb.steps.line_search()), ids=repr)
+def test_every_step_rule_equals_the_twin_of_its_name(rule):
+    for method in (m.gradient_descent(rule), m.steepest_descent(fb.norms.lp(1.5), rule), m.coordinate_descent(rule)):
+        name, arguments = method.recipe
+        plan = fb.Plan(*MIXED, loss="exponential", method=method)
+        trace = plan.run(20, record=np.arange(21))
+        twin = naive.METHODS[name](naive.Task(*MIXED, "exponential"), np.zeros(4), 20, **arguments)
+        assert trace.w == pytest.approx(np.array(list(twin)), rel=1e-8 if rule.search else 1e-11, abs=1e-13)
+
+
+def test_every_public_step_rule_has_a_twin():
+    public = set(fb.steps.__all__) - {"StepRule"}
+    assert {rule.name for rule in (*fb.steps.EXAMPLES, fb.steps.line_search())} == public
+    assert set(naive.RULES) == public
 
 
 def test_normalised_steps_move_by_exactly_eta():

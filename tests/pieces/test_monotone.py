@@ -219,6 +219,26 @@ def test_exact_line_search_cycles_where_bounded_steps_reach_the_maximum_margin()
     assert stopped.value.status == fb.Status.UNBOUNDED
 
 
+@pytest.mark.parametrize("loss", ["exponential", "logistic", "probit"])
+@pytest.mark.parametrize("data", [[[1.0]], [[1.0, 2.0], [3.0, -1.0]], [[1.0, 0.0], [-0.5, 1e-9]]])
+def test_an_exact_search_ends_unbounded_or_with_a_finite_loss(loss, data):
+    """−m²/2 of a Gaussian tail leaves float64 long before m does; that is no minimiser."""
+    method = m.gradient_descent(fb.steps.line_search())
+    trace = fb.run(data, np.ones(len(data)), loss=loss, method=method, steps=50, strict=False)
+    assert np.isfinite(trace.log_loss).all()
+    assert np.abs(trace.w).max() < 1e100
+    if len(data) == 1:
+        assert trace.status == fb.Status.UNBOUNDED
+
+
+def test_the_slope_of_probit_keeps_its_direction_where_it_has_no_logarithm():
+    s, q = fb.losses.probit.scaled([2e200, -1e200, 1e200], [1, -1, 1])
+    assert s == -np.inf
+    assert q.tolist() == [0, -1, 1]
+    assert not fb.losses.probit.push([2e200, -1e200], [1, -1]).any()
+    assert np.isnan(fb.losses.probit.scaled([np.nan, 1e200], [1, 1])[1][0])
+
+
 def test_a_search_that_cannot_fall_stays():
     trace = fb.run([[1.0, 2]], [0.0], loss="squared", method=m.gradient_descent(fb.steps.line_search()), steps=3)
     assert (trace.w == 0).all()

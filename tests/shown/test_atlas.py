@@ -3,8 +3,10 @@ import dataclasses
 
 import pytest
 
+import fastbias as fb
 from fastbias.theory import ROOT
 from paper_figures import atlas
+from paper_figures._atlas_cases import cases
 
 pytestmark = pytest.mark.long
 
@@ -21,6 +23,14 @@ def test_every_row_has_a_case_and_one_without_is_named(every, monkeypatch):
     monkeypatch.setattr(atlas, "cases", lambda: [entry.case for entry in every])
     with pytest.raises(LookupError, match="§2: a theorem of tomorrow"):
         atlas.entries()
+
+
+def test_every_method_has_a_case():
+    """A new method is shown on the map, or turns this red."""
+    shown = {case.plan.problem.method.name for case in cases()}
+    assert shown == set(fb.methods.__all__) - {"Method"}
+    shown = {case.plan.problem.rule.name for case in cases()}
+    assert shown >= {rule.name for rule in fb.steps.EXAMPLES if rule.name != "sequence"}    # which is many constants
 
 
 def test_verdicts_follow_from_numbers(every):

@@ -180,3 +180,25 @@ def test_bad_input():
         fb.psd_margin(np.ones((2, 4)), [1, 1])
     with pytest.raises(ValueError, match="labels must be −1 or"):
         fb.psd_separability(np.ones((2, 2, 2)), [2, 2])
+
+
+A = np.array([[1.0, 0.5], [0.5, -1.0]])
+
+
+@pytest.mark.parametrize("pair", [[A, -A], [A, -0.3 * A], [A, -A - 1e-12 * np.eye(2)], [-A @ A],
+                                  [np.diag([1.0, 0]), np.diag([-1.0, 0])]])
+def test_what_no_matrix_separates_is_proved_in_fractions(pair):
+    told = fb.psd_separability(pair, np.ones(len(pair)))
+    assert told.separable is False
+    total = sum(weight * Z for weight, Z in zip(told.dual, np.array(pair), strict=True))
+    assert np.linalg.eigvalsh(total)[-1] <= 4e-16
+    assert told.residual <= 4e-16
+
+
+@pytest.mark.parametrize("small", [1e-9, 1e-11, 1e-13, 1e-15])
+def test_a_small_margin_is_never_called_none(small):
+    """W = 1/2 separates these by small/2: that, or no answer."""
+    try:
+        assert fb.psd_separability([A, -A + small * np.eye(2)], [1, 1]).separable
+    except ArithmeticError as told:
+        assert "certified in float64" in str(told)  # noqa: PT017 (either is right)

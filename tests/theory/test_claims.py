@@ -5,7 +5,20 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from tests.helpers.problems import CROSS, SLID, SOUDRY_X, SOUDRY_Y, XK, YK, X, evidence, holds, limit, separable, y
+from tests.helpers.problems import (
+    CROSS,
+    SLID,
+    SOUDRY_X,
+    SOUDRY_Y,
+    XK,
+    YK,
+    X,
+    evidence,
+    holds,
+    limit,
+    separable,
+    y,
+)
 
 m, N, S, P, M = fb.methods, fb.norms, fb.steps, fb.potentials, fb.models
 long = pytest.mark.long

@@ -7,7 +7,20 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from tests.helpers import JIT
-from tests.helpers.problems import APART, SOUDRY_X, SOUDRY_Y, XK, XM, YK, YM, X, Z, holds, separable, y
+from tests.helpers.problems import (
+    APART,
+    SOUDRY_X,
+    SOUDRY_Y,
+    XK,
+    XM,
+    YK,
+    YM,
+    X,
+    Z,
+    holds,
+    separable,
+    y,
+)
 
 m, N = fb.methods, fb.norms
 long = pytest.mark.long

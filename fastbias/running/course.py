@@ -1,0 +1,232 @@
+"""The course of a run: its memory, its driver, whose turn it is, and how it goes on and ends.
+
+A plan is what a user sees of it. Sweeps, which run many at once, and checkpoints, which lay one
+out anew, work on it too: what they need is said here by name, and nothing else is touched.
+"""
+from __future__ import annotations
+
+import copy as shallow
+import threading
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.engine.abi import DONE, MESSAGES, ROW, Buffers, Records, Status
+from fastbias.engine.driver import Driver, aligned
+from fastbias.problem import Problem, Reached
+from fastbias.running.buffers import assemble
+from fastbias.running.gram import Gram
+from fastbias.running.gram import gram as in_gram_space
+from fastbias.running.interruptions import Busy, Store, Turns, terminable
+from fastbias.trace import Trace
+
+__all__ = ["FATAL", "Course"]
+
+# a run that ended so does not go on
+FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
+
+
+class Course:
+    """Where a run stands, and how it goes on.
+
+    Parameters
+    ----------
+    problem : Problem
+    gram : bool or None
+        Whether in Gram space; None: where it pays, which is seen when the first run begins.
+
+    Attributes
+    ----------
+    pieces, params, buffers : abi.Pieces, abi.Params, abi.Buffers
+        What the loop is handed.
+    driver : Driver or Gram
+        What hands it over, chunk by chunk.
+    turns : Turns
+        Who may look at ``buffers`` while a run goes on.
+    status : Status
+    trace : Trace or None
+    """
+
+    def __init__(self, problem: Problem, gram: bool | None) -> None:
+        self.problem = problem
+        self.pieces, self.params, self.buffers = assemble(problem)
+        self.status = Status.OK
+        self.trace: Trace | None = None
+        self.turns = Turns()
+        self.driver = Driver(self.pieces, self.params, problem.X, problem.y, self.buffers)
+        self.gram = checks.choice("gram", gram)
+        if gram:
+            self.settle()
+
+    @property
+    def t(self) -> int:
+        """Updates done so far."""
+        return int(self.buffers.control[DONE])
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run goes on, in whatever thread."""
+        return self.turns.runner is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no going on from here."""
+        return self.status in FATAL or self.status == Status.STALLED
+
+    def go(self, records: Records, stop: int, log_target: float, progress: bool,
+           look: Callable[[], object] | None, store: Store) -> Trace:
+        """Run to ``stop``, saving on the way; however that ends, the trace is kept, the run saved.
+
+        ``look`` is called after each chunk, and may raise StopIteration to end the run.
+        """
+        message, raised = None, None
+
+        def keep(last: bool = False) -> None:
+            self.trace = self.traced(records, status, message)
+            store.write(last)
+
+        with terminable(store.path is not None) as ending:
+            self._begin()
+            status = self.status if self.over else Status.OK
+            try:
+                for reached in self._in_turns(records, stop, log_target, progress):
+                    status = reached
+                    if look is not None:
+                        look()
+                    if store.due:
+                        keep()
+            except StopIteration:
+                # one that ended in the same chunk says why itself
+                if status == Status.OK:
+                    message = f"stopped by the callback at step {self.t}"
+            except BaseException as error:
+                message, raised = f"interrupted by {type(error).__name__} at step {self.t}", error
+                raise
+            finally:
+                # a second SIGTERM must not cut off the save that the first one asked for
+                ending.waits = True
+                try:
+                    keep(last=True)
+                finally:
+                    self.turns.runner = None
+                store.account(raised)
+                raised = None                             # whose traceback knows this frame
+        assert self.trace is not None
+        return self.trace
+
+    def _begin(self) -> None:
+        """Take the turn; `Busy` where another has it."""
+        me = threading.get_ident()
+        if self.turns.runner is not None:
+            raise Busy("plan.run must not be called from within its own callback, or while "
+                       "another thread runs the plan")
+        # (nothing is called since: no thread or signal gets in between)
+        self.turns.runner = me
+        self.buffers.control[ROW] = 0
+
+    def _in_turns(self, records: Records, stop: int, log_target: float,
+                  progress: bool) -> Iterator[Status]:
+        """The status after each chunk; between two of them whoever wants to see the run has his
+        turn.
+        """
+        if self.over:
+            return
+        chunks, turns = self._chunks(records, stop, log_target, progress), self.turns
+        while True:
+            with turns.gate:                              # in which he waits
+                pass
+            with turns.lock:
+                status = next(chunks, None)
+                if status is None:
+                    return
+                self.status = status
+            yield status
+
+    def _chunks(self, records: Records, stop: int, log_target: float,
+                progress: bool) -> Iterator[Status]:
+        """Run to ``stop`` in chunks cut by time, with a bar if asked; the status after each."""
+        # not before: until then somebody may write a start of his own into the buffers
+        if self.t == 0 and stop > 0 and self.gram is None and not self.buffers.state[0].any():
+            self.settle()
+        # somebody wrote to u since: coefficients of the samples cannot say where that is
+        if isinstance(self.driver, Gram) and not self.driver.current:
+            self.settle(False)
+        if not progress:
+            yield from self.driver.chunks(records, stop, log_target, None)
+            return
+        from tqdm.auto import tqdm
+
+        def show(steps: int) -> None:
+            bar.set_postfix_str(f"log L = {self.problem.log_loss(self.buffers.u):.6g}",
+                                refresh=False)
+            bar.update(steps)
+        with tqdm(total=stop - self.t, unit="step", unit_scale=True) as bar:
+            yield from self.driver.chunks(records, stop, log_target, show)
+
+    def settle(self, kept: dict[str, np.ndarray] | Literal[False] | None = None) -> None:
+        """Choose between the parameters and Gram space, as the run stands.
+
+        With ``kept``, the arrays of a checkpoint, it is Gram space as they say; False: it is not.
+        """
+        driver = None
+        if kept is not False:
+            driver = in_gram_space(self.problem, self.pieces, self.params, self.buffers,
+                                   self.gram if kept is None else True)
+        if driver is not None and kept:
+            driver.restore(kept)
+        # (a driver of the parameters stays: it knows the pace)
+        if driver is not None or isinstance(self.driver, Gram):
+            self.driver = driver or Driver(self.pieces, self.params, self.problem.X,
+                                           self.problem.y, self.buffers)
+        self.gram = isinstance(driver, Gram)
+
+    def finish(self, records: Records, stop: int, halt: list[bool]) -> None:
+        """Go on to ``stop`` without a turn of its own; ``halt`` ends it once it is not empty."""
+        for status in self.driver.chunks(records, stop, -np.inf, None):
+            self.status = status
+            if halt:
+                return
+
+    def traced(self, records: Records, status: Status, message: str | None = None) -> Trace:
+        """The rows written so far, with the last iterate among them."""
+        K = int(self.buffers.control[ROW])
+        t, u, log_loss = records.steps[:K], records.u[:K], records.log_loss[:K]
+        if K == 0 or t[-1] != self.t:
+            t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
+            log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
+        w = self.problem.predictor(u)
+        # predictions may leave float64 where parameters do not
+        beyond = ~(log_loss < np.inf)
+        if beyond.any():
+            log_loss = log_loss.copy()
+            log_loss[beyond] = [self.problem.log_loss(row) for row in u[beyond]]
+        # a trace is finite, unless nothing else is there to be shown
+        finite = np.isfinite(w).all(axis=1) & (log_loss < np.inf)
+        if not finite.all() and finite.any():
+            t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]
+        return Trace(t, u, w.reshape(t.size, *self.problem.shape), log_loss, status,
+                     message or self._message(status), self.problem)
+
+    def _message(self, status: Status) -> str:
+        if status == Status.OK:
+            return f"{MESSAGES[status]}, t = {self.t}"
+        if status in FATAL:
+            return f"{MESSAGES[status]} in the update from step {self.t} to {self.t + 1}"
+        return f"{MESSAGES[status]}, at step {self.t}"
+
+    def reached(self) -> Reached:
+        """Where it stands, as the theory asks."""
+        return Reached(self.t, np.array(self.buffers.u), self.buffers.state[1:].copy(),
+                       self.buffers.state[0].copy())
+
+    def copy(self) -> Course:
+        """One that stands where this one does and goes its own way."""
+        other = shallow.copy(self)
+        other.buffers = Buffers(*(np.copy(a) for a in self.buffers))._replace(
+            # which nobody writes once it is filled
+            work=aligned(self.buffers.work.size), packed=self.buffers.packed)
+        other.driver = self.driver.copy(other.buffers)
+        other.driver.pace, other.turns = self.driver.pace, Turns()
+        return other

@@ -1,0 +1,221 @@
+"""Whether some w separates, with a certificate either way that anybody can recompute.
+
+With z_n = y_n x_n: some w has ⟨w, z_n⟩ > 0 for every n, or some λ ≥ 0 with Σλ = 1 has Σ λ_n z_n = 0,
+and then no w separates (Gordan). Solvers propose; rounding bounds or exact arithmetic accept.
+"""
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.problem import signed, zero_rows
+from fastbias.solvers import exact, narrow
+from fastbias.solvers.margin_candidates import largest_least, nearest_point
+
+__all__ = ["Labelled", "Separability", "labelled", "separability", "separate", "separator"]
+
+EPS = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Separability:
+    """Whether some w has y_n⟨w, x_n⟩ > 0 for every n, with the certificate either way.
+
+    Parameters
+    ----------
+    separable : bool
+    w : (d,), (m, n) or (K, d), or None
+        A separator: its margins, without rounding, are over 0.
+    dual : (N,), or (N (K − 1),) with K > 2 classes, or None
+        λ ≥ 0, Σλ = 1 with Σ λ_n z_n = 0 (Gordan), z_n = y_n x_n.
+    residual : float
+        Where separable the smallest margin over its rounding bound: where that is under one, exact
+        arithmetic shows that the margin is over 0. Else the largest entry of Σ λ_n z_n relative to
+        the terms of its sum: what rounding leaves, for it was proved that some λ next to this one,
+        if not this one, makes it exactly 0.
+    classes : (2,) or (K,) array, or None
+        The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    reason : str
+        Which rows of X are all zeros, where some are.
+    """
+
+    separable: bool
+    w: np.ndarray | None
+    dual: np.ndarray | None
+    residual: float
+    classes: np.ndarray | None = None
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.separable
+
+    def __str__(self) -> str:
+        if self.w is not None:
+            lines = [f"separable, the least margin {self.residual:.1e} times its rounding bound",
+                     f"w = {np.array2string(self.w, precision=8, threshold=12)}"]
+        else:
+            lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}"]
+        return "\n".join(lines + [self.reason] * bool(self.reason) + checks.mapping(self.classes))
+
+
+class Labelled(NamedTuple):
+    """Data with labels, as margins see them."""
+
+    Z: np.ndarray              # the rows z with margin ⟨w, z⟩
+    shape: tuple[int, ...]     # of w
+    classes: np.ndarray        # what labels were called
+    zeros: str                 # what is to be said of rows of zeros
+
+
+def labelled(X: ArrayLike, y: ArrayLike) -> Labelled:
+    """Check data and labels (`checks.labels`): ±1, or K ≥ 3 classes, with w (K, d)."""
+    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    shape = X.shape[1:]
+    X = X.reshape(X.shape[0], -1)
+    several = len(shape) == 1
+    # (two classes are one predictor with signs; matrices have no room for more)
+    where = "" if several else " for X (N, m, n), as classes want X (N, d)"
+    y, classes = checks.labels("y", y, X.shape[0], signs=None if several else True, where=where)
+    K = classes.size if classes.size > 2 else 1
+    return Labelled(signed(X, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(X))
+
+
+def separability(X: ArrayLike, y: ArrayLike) -> Separability:
+    """Decide whether (X, y) is linearly separable through 0, with a certificate either way.
+
+    Parameters
+    ----------
+    X : (N, d) or (N, m, n)
+    y : (N,) labels
+        Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more,
+        sorted, are K classes. With classes, w is (K, d), and a sample's margins are ⟨w_y − w_c, x⟩
+        for each c ≠ y, samples first.
+
+    Returns
+    -------
+    Separability
+        True in a condition where the data are separable. The units of features and the lengths of
+        samples do not matter.
+
+    Raises
+    ------
+    ArithmeticError
+        Where margins are at rounding level and the problem is too large for exact arithmetic, or
+        where the data are separable but no w in float64 was found that does it.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.separability([[1, 2], [-1, -1]], [1, -1]).separable
+    True
+    >>> fb.separability([[1, 2], [-1, -2]], [1, 1]).dual
+    array([0.5, 0.5])
+    """
+    data = labelled(X, y)
+    told = separate(data.Z)
+    return replace(told, w=None if told.w is None else told.w.reshape(data.shape),
+                   classes=data.classes, reason=data.zeros)
+
+
+def separate(Z: np.ndarray) -> Separability:
+    """The same for the rows z themselves.
+
+    Least squares and a linear program propose; rounding bounds, or exact arithmetic, accept.
+    """
+    zeros = ~Z.any(axis=1)
+    # a point at the origin is on the wrong side of any w
+    if zeros.any():
+        return Separability(False, None, zeros / zeros.sum(), 0.0)
+    rows = exact.Rows(Z)
+    told, first = _proposed(Z, rows)
+    if told is None and rows.faithful:
+        told = _taken_apart(Z, rows)
+    return _decided(Z, rows, first) if told is None else told
+
+
+def _proposed(Z: np.ndarray, rows: exact.Rows) -> tuple[Separability | None, list[np.ndarray]]:
+    """What a solver proposes and rounding bounds accept; and which rows matter, as solvers say."""
+    even = rows.floats / rows.tops
+    lengths = np.linalg.norm(even, axis=1)
+    even = even / lengths[:, None]
+    first: list[np.ndarray] = []
+    for found in chain([nearest_point(even, np.ones(len(Z)))], largest_least(even)):
+        if found is None:
+            continue
+        w, lam = rows.original(found[0] / rows.tops), np.maximum(found[1], 0.0) / lengths
+        certainty = rows.least(w)
+        if certainty > 0:
+            return Separability(True, w, None, certainty), first
+        inside = exact.surrounded(rows.floats, lam) if rows.faithful else None
+        if inside is not None:
+            return _inseparable(Z, rows.weights(inside)), first
+        # the heaviest, and those that w serves worst
+        heavy = np.flatnonzero(lam)
+        worst = np.argsort(even @ found[0])[:2 * Z.shape[1] + 2]
+        first += [heavy[np.argsort(-found[1][heavy])], worst]
+    return None, first
+
+
+def _taken_apart(Z: np.ndarray, rows: exact.Rows) -> Separability | None:
+    """Whether 0 is surrounded, once features that are nearly dependent are taken apart."""
+    flat = exact.untangled(rows.floats)
+    lengths = np.linalg.norm(flat, axis=1)
+    found = nearest_point(flat / lengths[:, None], np.ones(len(Z)))
+    if found is None:
+        return None
+    inside = exact.surrounded(flat, np.maximum(found[1], 0.0) / lengths)
+    return None if inside is None else _inseparable(Z, rows.weights(inside))
+
+
+def _decided(Z: np.ndarray, rows: exact.Rows, first: list[np.ndarray]) -> Separability:
+    """By exact arithmetic, which begins with the rows that solvers thought of."""
+    whole, det, weights = exact.decide(rows, np.concatenate([*first, [0]]))
+    if whole is None:
+        return _inseparable(Z, narrow.spread(weights, len(Z)))
+    # w is a fraction: which of its neighbours in float64 separates is to be tried
+    for w in rows.neighbours(whole, det):
+        certainty = rows.least(w)
+        if certainty > 0:
+            return Separability(True, w, None, certainty)
+    raise ArithmeticError("the samples are separable, but so narrowly that no w in float64 was "
+                          "found that separates them")
+
+
+def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
+    """What was proved, with a rounded λ that least squares can better no more."""
+    on, best = np.flatnonzero(lam), np.inf
+    part = np.ldexp(lam[on], -np.frexp(lam.max())[1])
+    wide = Z[on].astype(np.longdouble)                       # where nothing over- or underflows
+    for _ in range(3):
+        part = part / part.sum()
+        terms = part @ np.abs(wide)
+        left = np.asarray(np.divide(part @ wide, terms, out=np.zeros_like(terms), where=terms > 0),
+                          float)
+        residual = float(np.abs(left).max())
+        if residual < best:
+            best, lam = residual, np.zeros(len(Z))
+            lam[on] = part
+        if best <= 4 * EPS:
+            break
+        rows = np.asarray(part[:, None] * wide / np.where(terms > 0, terms, 1.0), float)
+        with suppress(foreign.Unsolved):
+            off = foreign.ask("the rounding of λ", "numpy.linalg.lstsq", rows.T, left,
+                              rcond=1e-10)[0]
+            part = part * (1.0 - np.clip(off, -0.5, 0.5))
+    return Separability(False, None, lam, best)
+
+
+def separator(Z: np.ndarray, why: str = "") -> np.ndarray:
+    """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none, and why."""
+    told = separate(Z)
+    if told.w is None:
+        why = why or "fb.separability has the certificate that they are not"
+        raise ValueError(f"X, y must be linearly separable to have a maximum margin; {why}")
+    return told.w

@@ -1,0 +1,80 @@
+"""How fast a run approaches a limit: series along its trace, exponents fitted and predicted."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastbias.solvers.limit import Limit
+
+if TYPE_CHECKING:
+    from fastbias.trace.trace import Trace
+
+__all__ = ["LAST", "Series", "series"]
+
+LAST = float(np.log(100.0))       # two decades of t: exponents are those of the end, not of the way
+LATE = 0.1                        # where t has left int64, log t is the clock: its last decade
+FEW = 3                           # rows that an exponent is fitted to: two would always fit
+UNKNOWN = float("nan")
+
+
+class Series(NamedTuple):
+    """A quantity along a trace, and how it goes with its clock.
+
+    ``level`` is what theory says it tends to, where it does; NaN stands for what is not known.
+    """
+
+    quantity: str
+    values: np.ndarray        # (K,)
+    clock: str                # "t" or "log t"
+    fitted: float             # the exponent
+    predicted: float          # by theory
+    level: float
+
+
+def series(trace: Trace, limit: Limit) -> tuple[Series, ...]:
+    """What `Trace.rates` describes."""
+    known = {rate.quantity: rate for rate in limit.rates}
+    out = []
+    for name, logs in _logs(trace, limit).items():
+        rate, clock = known.get(name), "t"
+        # ‖w‖ grows like log t where directions converge like a power of it
+        if rate is not None:
+            clock = rate.clock
+        elif name == "norm" and "1 - cos" in known:
+            clock = "log t"
+        values = logs if name.startswith("log ") else np.exp(logs)
+        slope, level = (rate.slope, rate.level) if rate else (UNKNOWN, UNKNOWN)
+        out.append(Series(name, values, clock, _slope(trace, logs, clock), slope, level))
+    return tuple(out)
+
+
+def _logs(trace: Trace, limit: Limit) -> dict[str, np.ndarray]:
+    """The logarithms (K,) of all quantities, by name."""
+    gap = trace.gap(limit)
+    sizes: dict[str, np.ndarray] = {"distance": gap}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if limit.kind == "direction":
+            assert limit.norm is not None
+            # of unit vectors at an angle θ apart the gap is 2 sin θ/2, and 1 − cos θ half its
+            # square: computed so, neither is lost where w is all but there
+            sizes = {"direction": gap, "angle": 2.0 * np.arcsin(np.minimum(gap / 2.0, 1.0)),
+                     "1 - cos": gap ** 2 / 2.0,
+                     "margin gap": 1.0 - trace.margin(limit.norm) / limit.margin,
+                     "norm": np.asarray(limit.norm(trace.w.reshape(len(trace), -1)))}
+        logs = {name: np.log(np.maximum(x, 0.0)) for name, x in sizes.items()}
+        logs["log loss"] = trace.log_loss
+        if limit.kind == "direction":
+            logs["log t L"] = trace.log_t + trace.log_loss
+    return logs
+
+
+def _slope(trace: Trace, logs: np.ndarray, clock: str) -> float:
+    """The slope of a series' logarithm against that of its clock, over its last rows."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = np.log(trace.log_t) if clock == "log t" else trace.log_t
+    end = float(trace.log_t[-1])
+    begin = LATE * end if trace.t[-1] < 0 else end - LAST
+    use = (trace.log_t > 0) & (trace.log_t >= begin) & np.isfinite(logs) & np.isfinite(x)
+    enough = use.sum() >= FEW and np.ptp(x[use]) > 0
+    return float(np.polyfit(x[use], logs[use], 1)[0]) if enough else UNKNOWN

@@ -1,0 +1,92 @@
+"""Traces elsewhere: in files, as tables of pandas and xarray, and as a picture."""
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.checks import files
+from fastbias.engine.abi import Status
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import pandas
+    import xarray
+
+    from fastbias.trace.trace import Trace
+
+__all__ = ["draw", "frame", "read", "table", "write"]
+
+EXTRA = ("error_estimate", "log_times", "slack")     # what only a fast-forwarded trace has
+
+
+def write(trace: Trace, path: str | os.PathLike[str]) -> None:
+    """Write the rows to an NPZ file with a digest."""
+    extra = {name: getattr(trace, name) for name in EXTRA if getattr(trace, name) is not None}
+    files.write(checks.path("path", path), files.seal(
+        {"t": trace.t, "u": trace.u, "w": trace.w, "log_loss": trace.log_loss,
+         "status": np.int64(trace.status), "message": np.array(trace.message)} | extra))
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of the trace that `write` wrote, checked: the file may be from anybody."""
+    what = "a file that Trace.save wrote"
+    kept = files.read(path, what, sealed=False)
+    with files.untrusted(f"path must be {what}, got {os.fspath(path)!r}"):
+        w = ("K", "m", "d") if np.ndim(kept.get("w", ())) == 3 else ("K", "d")
+        extra = {name: ("f8", ("K", "N") if name == "slack" else ("K",))
+                 for name in EXTRA if name in kept}
+        files.expect(kept, {"t": ("i8 f8", ("K",)), "u": ("f8", ("K", "n")), "w": ("f8", w),
+                            "log_loss": ("f8", ("K",)), "status": ("i8", ()),
+                            "message": ("U", ()), **extra})
+        for name in ("t", "u", "w"):
+            if not kept[name].size or not np.isfinite(kept[name]).all():
+                raise ValueError(f"{name} must be finite and not empty")
+        _in_order(kept["t"], kept.get("log_times"))
+        return kept | {"status": Status(int(kept["status"])), "message": str(kept["message"])}
+
+
+def _in_order(t: np.ndarray, log_times: np.ndarray | None) -> None:
+    """Raise ValueError unless the clock of a trace, t or log t, goes on."""
+    clock = t if log_times is None else log_times
+    # t is −1 where it left int64; then log t tells, which is under 0 before t = 1
+    before = log_times is None and clock[0] < 0
+    if before or not (np.diff(clock) >= 0).all() or not clock[-1] < np.inf:
+        raise ValueError("its rows must be in the order of time")
+
+
+def table(trace: Trace) -> pandas.DataFrame:
+    """The rows with index t and columns log_loss, w0, w1, …."""
+    import pandas
+    flat = trace.w.reshape(len(trace), -1)
+    columns = {"log_loss": trace.log_loss} | {f"w{i}": flat[:, i] for i in range(flat.shape[1])}
+    return pandas.DataFrame(columns, index=pandas.Index(trace.t, name="t"))
+
+
+def frame(trace: Trace) -> xarray.Dataset:
+    """The rows over the dimension t."""
+    import xarray
+    dims = ("i", "j")[: trace.w.ndim - 1]
+    return xarray.Dataset({"w": (("t", *dims), trace.w), "u": (("t", "n"), trace.u),
+                           "log_loss": ("t", trace.log_loss)}, coords={"t": trace.t},
+                          attrs={"status": trace.status.name, "message": trace.message})
+
+
+def draw(trace: Trace, ax: matplotlib.axes.Axes | None,
+         style: dict[str, Any]) -> matplotlib.axes.Axes:
+    """The loss against t, on logarithmic axes."""
+    if ax is None:
+        # only here: pyplot opens windows where it can, and takes a second to load
+        import matplotlib.pyplot as plt
+        ax = plt.subplots()[1]
+    if not callable(getattr(ax, "plot", None)):
+        raise TypeError(f"ax must be a matplotlib Axes, got {checks.short(ax)}")
+    far = bool((trace.t < 0).any())
+    x = trace.log_t if far else trace.t
+    seen = x > 0
+    # log L over log₁₀ t on a linear axis: L itself may be under the smallest float
+    ax.plot(x[seen], trace.log_loss[seen] / np.log(10), **style)
+    ax.set(xscale="log", xlabel=r"$\log t$" if far else "steps t", ylabel=r"$\log_{10} L(w_t)$")
+    return ax
