@@ -292,7 +292,9 @@ def mirrored(task, w, steps, potential, step_size, dual_momentum=0.0, primal_mom
         new = to_primal(z_new)
         if constraint is not None:
             G, h = np.array(constraint[0]), np.array(constraint[1])
-            assert potential == "entropy" and (G == 1).all() and (h == 1).all()
+            assert potential == "entropy"
+            assert (G == 1).all()
+            assert (h == 1).all()
             new = new / new.sum()
             z_new = to_dual(new)
         before, w, z_before, z = w, new, z, z_new

@@ -6,7 +6,6 @@ import pytest
 import fastbias as fb
 from fastbias.theory import ROOT
 from paper_figures import atlas
-from paper_figures._atlas_cases import cases
 
 pytestmark = pytest.mark.long
 
@@ -25,11 +24,11 @@ def test_every_row_has_a_case_and_one_without_is_named(every, monkeypatch):
         atlas.entries()
 
 
-def test_every_method_has_a_case():
+def test_every_method_has_a_case(every):
     """A new method is shown on the map, or turns this red."""
-    shown = {case.plan.problem.method.name for case in cases()}
+    shown = {entry.case.plan.problem.method.name for entry in every}
     assert shown == set(fb.methods.__all__) - {"Method"}
-    shown = {case.plan.problem.rule.name for case in cases()}
+    shown = {entry.case.plan.problem.rule.name for entry in every}
     assert shown >= {rule.name for rule in fb.steps.EXAMPLES if rule.name != "sequence"}    # which is many constants
 
 

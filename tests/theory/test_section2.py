@@ -8,7 +8,8 @@ from tests.helpers.certificates import certified
 
 m, P = fb.methods, fb.potentials
 long = pytest.mark.long
-PROBLEMS = 20
+some = pytest.mark.parametrize("seeds", [range(5), pytest.param(range(5, 20), marks=pytest.mark.exhaustive)],
+                               ids=["5 problems", "15 more"])
 
 
 def step(psi, X, w):
@@ -34,9 +35,10 @@ CASES = [(psi, kind) for psi in P.EXAMPLES for kind in ("Theorem 1", "Theorem 1b
 
 
 @long
+@some
 @pytest.mark.parametrize(("psi", "kind"), CASES, ids=lambda x: x if isinstance(x, str) else f"{x.name}{x.params[:1]}")
-def test_theorems_on_20_random_problems(psi, kind):
-    for seed in range(PROBLEMS):
+def test_theorems_on_random_problems(psi, kind, seeds):
+    for seed in seeds:
         X, y, w0 = draw(seed, psi)
         limit = fb.bregman_projection(X, y, psi, w0)
         assert limit.certified, (seed, limit)
@@ -58,9 +60,10 @@ def test_theorems_on_20_random_problems(psi, kind):
 
 
 @long
+@some
 @pytest.mark.parametrize("psi", [P.entropy, P.euclidean, P.cosh, P.hypentropy(0.1), P.squared_lp(1.5)], ids=repr)
-def test_theorem_1a_on_20_random_problems(psi):
-    for seed in range(PROBLEMS):
+def test_theorem_1a_on_random_problems(psi, seeds):
+    for seed in seeds:
         rng = np.random.default_rng(seed)
         X, y = fb.data.random_regression(2, 6, rng, positive=True)
         hidden = rng.random(6) + 0.1
@@ -97,9 +100,10 @@ def test_exponentiated_gradient_finds_the_maximum_entropy_solution():
 
 
 @long
+@some
 @pytest.mark.parametrize("loss", [fb.losses.huber(0.5), fb.losses.truncated_squared(50.0)], ids=repr)
-def test_theorem_1_for_every_loss_with_a_unique_finite_root(loss):
-    for seed in range(PROBLEMS):
+def test_theorem_1_for_every_loss_with_a_unique_finite_root(loss, seeds):
+    for seed in seeds:
         psi = (P.entropy, P.euclidean, P.cosh)[seed % 3]
         X, y, w0 = draw(seed, psi)
         eta = step(psi, X, [w0, fb.bregman_projection(X, y, psi, w0).w])
@@ -172,9 +176,10 @@ def test_unrealisable_least_squares():
 COUNTER = np.array([[0.0, 3, -1], [3, 2, 2]]), np.array([2.0, -4.0])
 
 
-def test_minimum_norms_against_duality_and_cvxpy():
+@some
+def test_minimum_norms_against_duality_and_cvxpy(seeds):
     import cvxpy as cp
-    for seed in range(PROBLEMS):
+    for seed in seeds:
         rng = np.random.default_rng(seed)
         X, y = fb.data.random_regression(3, 6, rng)
         for norm in (fb.norms.l1, fb.norms.linf, fb.norms.l2, fb.norms.quadratic(np.arange(1.0, 7)), fb.norms.lp(1.5),
