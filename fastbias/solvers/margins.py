@@ -1,8 +1,8 @@
 """Maximum margins, the limits of Section 3, each with a certificate that anybody can recompute.
 
-With z_n = y_n x_n: any w bounds the maximum margin γ = max_{‖w‖ ≤ 1} min_n ⟨w, z_n⟩ from below, any
-λ ≥ 0 with Σλ = 1 bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where no w separates there is
-none (`fastbias.solvers.separability`).
+With z_n = y_n x_n: any w bounds the maximum margin γ = max_{‖w‖ ≤ 1} min_n ⟨w, z_n⟩ from below,
+any λ ≥ 0 with Σλ = 1 bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where no w separates
+there is none (`fastbias.solvers.separability`).
 """
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
@@ -27,9 +27,15 @@ from fastbias.solvers.margins import CONIC, Bounds, Separability
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 
 EPS = float(np.finfo(float).eps)
+DOUBT = 1e-6          # a residual so small that perhaps no W separates: time to ask someone else
+ENOUGH = 1e-9         # and one at which it is believed
+TOP = 1e-6            # eigenvalues so near to the largest, relatively, may be equal to it …
+APART = 1e-4          # … and beyond this they are not
+WEIGHT = 1e-6         # λ, relative to the largest, of who is a support vector
+NULL, SURE = 1e-9, 1e-6      # singular values, relative to the largest, that are 0, or are not
 
 
-def psd_margin(X: Any, y: Any) -> Limit:
+def psd_margin(X: ArrayLike, y: ArrayLike) -> Limit:
     """Solve max_{W ⪰ 0, tr W ≤ 1} min_n y_n⟨W, X_n⟩, with its certificate.
 
     By the proximal map of the trace on the cone, and where that fails by a semidefinite program.
@@ -74,7 +80,7 @@ def psd_margin(X: Any, y: Any) -> Limit:
     return replace(widest(Z, n, told.w), classes=classes)
 
 
-def psd_separability(X: Any, y: Any) -> Separability:
+def psd_separability(X: ArrayLike, y: ArrayLike) -> Separability:
     """Decide whether some W ⪰ 0 has y_n⟨W, X_n⟩ > 0 for every n, with a certificate either way.
 
     Parameters
@@ -109,7 +115,7 @@ def psd_separability(X: Any, y: Any) -> Separability:
                    reason=zero_rows(Z))
 
 
-def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int, np.ndarray]:
+def _labelled(X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, int, np.ndarray]:
     """The rows Z (N, n²) with margin ⟨W, Z_n⟩, symmetric, n, and what the labels were called;
     checked.
     """
@@ -119,6 +125,7 @@ def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int, np.ndarray]:
     y, classes = checks.labels("y", y, X.shape[0], signs=True)
     with np.errstate(over="ignore"):
         twice = X + X.transpose(0, 2, 1)
+    # (halves lose a bit of the smallest floats, sums overflow on the largest)
     even = np.where(np.isfinite(twice), twice / 2, X / 2 + X.transpose(0, 2, 1) / 2)
     return signed(even.reshape(X.shape[0], -1), y), X.shape[1], classes
 
@@ -143,32 +150,36 @@ def separate(Z: np.ndarray, n: int) -> Separability:
             if (margins > bound).all():
                 return Separability(True, W / np.trace(W.reshape(n, n)), None,
                                     float(np.min(margins / bound)))
-            mu = np.maximum(mu, 0.0)
-            # of rows of size one; λ is of the rows as they are
-            if mu.any():
-                residual = ratio(max(_largest((mu @ scaled).reshape(n, n)), 0.0), float(mu.sum()))
-                lam = mu / mu.max() * (lengths.min() / lengths)
-                if residual < best.residual and 0 < lam.sum() < np.inf:
-                    best = Separability(False, None, lam / lam.sum(), residual)
-                if residual <= EPS:
-                    return best
-                # the map could go on for long: perhaps no W separates
-                if residual <= 1e-6:
-                    break
-    if not best.residual <= 1e-9:
+            found = _surrounded(scaled, lengths, np.maximum(mu, 0.0), n)
+            best = min(best, found, key=lambda told: told.residual)
+            if found.residual <= EPS:
+                return best
+            # the map could go on for long: perhaps no W separates
+            if found.residual <= DOUBT:
+                break
+    if not best.residual <= ENOUGH:
         raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix "
                               f"can be certified in float64: residual {best.residual:.1e}")
     return best
 
 
+def _surrounded(rows: np.ndarray, lengths: np.ndarray, mu: np.ndarray, n: int) -> Separability:
+    """What weights μ ≥ 0 of rows of size one prove, as λ of the rows as they are."""
+    none = Separability(False, None, None, np.inf)
+    if not mu.any():
+        return none
+    residual = ratio(max(_largest((mu @ rows).reshape(n, n)), 0.0), float(mu.sum()))
+    lam = mu / mu.max() * (lengths.min() / lengths)
+    return Separability(False, None, lam / lam.sum(), residual) if 0 < lam.sum() < np.inf else none
+
+
 def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
-    """The W ⪰ 0 of trace one whose least ⟨W, Z_n⟩ over the rows Z (M, n²) is largest; ``start``
-    separates.
-    """
+    """The W ⪰ 0 of trace one with the largest least ⟨W, Z_n⟩ over rows Z; ``start`` separates."""
     # to divide by a power of two is exact
     unit = float(np.exp2(np.floor(np.log2(np.abs(Z).max()))))
     best, shrink = Bounds(Z / unit, _Trace(n)), _shrink(n)
     best.offer(start, np.ones(Z.shape[0]))
+    # digits to spare: exact sums may show a larger gap than those of float64
     for attempt in (lambda: least(best.Z, np.ones(Z.shape[0]), shrink, equal=False),
                     lambda: _game(best.Z, n)):
         for W, lam in attempt():
@@ -180,15 +191,14 @@ def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
             break
     best.prove()
     certified = best.gap <= CONIC
-    return Limit(best.w.reshape(n, n), "direction", "maximum margin over positive semidefinite "
-                 "matrices", f"{PAPER}, Theorem 7", (_unique(best, n, certified),), certified,
-                 best.gap, best.lam, best.lower * unit, norms.nuclear(n, n))
+    return Limit(best.w.reshape(n, n), "direction",
+                 "maximum margin over positive semidefinite matrices", f"{PAPER}, Theorem 7",
+                 (_unique(best, n, certified),), certified, best.gap, best.lam, best.lower * unit,
+                 norms.nuclear(n, n))
 
 
 class _Trace:
-    """tr W for W ⪰ 0 and ∞ for others, and the largest ⟨G, W⟩ for trace one: what `Bounds` asks of
-    a norm.
-    """
+    """What `Bounds` asks of a norm: tr W for W ⪰ 0, ∞ for others; and the largest ⟨G, W⟩."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -196,6 +206,7 @@ class _Trace:
     def __call__(self, w: np.ndarray) -> float:
         values = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigvalsh",
                              w.reshape(self.n, self.n))
+        # (an eigenvalue that is 0 has either sign in float64)
         return float(values.sum()) if values[0] >= -4 * self.n * EPS * values[-1] else np.inf
 
     def dual(self, g: np.ndarray) -> float:
@@ -220,9 +231,7 @@ def _shrink(n: int) -> Shrink:
 
 
 def _game(Z: np.ndarray, n: int) -> Iterator[Pair]:
-    """W and λ of max_{W ⪰ 0, tr W = 1} min_n ⟨W, Z_n⟩ of any sign, by a semidefinite program;
-    nothing where that fails.
-    """
+    """W and λ of max_{W ⪰ 0, tr W = 1} min_n ⟨W, Z_n⟩, of any sign; nothing where that fails."""
     cp, solved = foreign.library("cvxpy"), False
     with suppress(foreign.Unsolved), foreign.guarded("the semidefinite program of the margin"):
         W, least_margin = cp.Variable((n, n), PSD=True), cp.Variable()
@@ -244,23 +253,28 @@ def _unique(best: Bounds, n: int, certified: bool) -> Hypothesis:
         return Hypothesis(statement, None, "no maximiser is certified")
     values, Q = np.linalg.eigh((best.lam @ best.Z).reshape(n, n))
     behind = 1.0 - values / values[-1]
-    Q = Q[:, behind <= 1e-6]
+    Q = Q[:, behind <= TOP]
     r = Q.shape[1]
-    support = best.lam > 1e-6 * best.lam.max()
+    support = best.lam > WEIGHT * best.lam.max()
     faces = Q.T @ best.Z[support].reshape(-1, n, n) @ Q / best.upper - np.eye(r)
-    upper = np.triu_indices(r)
-    A = np.vstack([np.eye(r)[None], faces])[:, upper[0], upper[1]] * np.where(upper[0] == upper[1],
-                                                                              1.0, 2.0 ** 0.5)
+    rows, columns = np.triu_indices(r)
+    # entries off the diagonal stand for two: so lengths are those of the matrices
+    twice = np.where(rows == columns, 1.0, 2.0 ** 0.5)
+    A = np.vstack([np.eye(r)[None], faces])[:, rows, columns] * twice
     singular = np.append(np.linalg.svd(A, compute_uv=False),
                          np.zeros(max(0, A.shape[1] - A.shape[0])))
-    free = int((singular <= 1e-9 * singular[0]).sum())
+    singular = singular / singular[0]
+    free = int((singular <= NULL).sum())
     evidence = (f"{A.shape[0]} equations leave {free} of {A.shape[1]} degrees of freedom in the "
                 "optimal face")
-    clear = not ((behind > 1e-6) & (behind < 1e-4)).any() and not ((singular > 1e-9 * singular[0])
-                                                                    & (singular < 1e-6
-                                                                       * singular[0])).any()
-    inside = (np.linalg.eigvalsh(Q.T @ best.w.reshape(n, n) @ Q)[0] > 1e-6
-              and bool((best.Z[~support] @ best.w > (1 + 1e-6) * best.lower).all()))
-    if not clear or (free and not inside):
+    between = ((behind > TOP) & (behind < APART)).any()
+    unsure = between or ((singular > NULL) & (singular < SURE)).any()
+    if unsure or (free and not _inside(best, Q, ~support, n)):
         return Hypothesis(statement, None, evidence + ", too near to call")
     return Hypothesis(statement, not free, evidence)
+
+
+def _inside(best: Bounds, Q: np.ndarray, others: np.ndarray, n: int) -> bool:
+    """Whether W lies inside of what bounds it beside its equations: the cone, and other samples."""
+    lowest = np.linalg.eigvalsh(Q.T @ best.w.reshape(n, n) @ Q)[0]
+    return bool(lowest > TOP and (best.Z[others] @ best.w > (1 + TOP) * best.lower).all())
