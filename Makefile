@@ -8,7 +8,7 @@ fig1: .venv/ready
 	$(BIN)/python -m paper_figures.fig1
 
 test: .venv/ready
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 exhaustive: .venv/ready
 	$(BIN)/pytest -q -m exhaustive tests

@@ -301,8 +301,7 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
         _searchable(rule, loss, method, model)
     if not rule.radius:
         return rule
-    if not model.linear or method.family not in ("gradient", "steepest", "coordinate",
-                                                 "accelerated"):
+    if not model.linear or not (method.steepest or method.averages == "all"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for "
                          "gradient, steepest and coordinate descent on the linear model")
     B = radius(data, method.geometry)
@@ -369,7 +368,7 @@ def _default_start(n: int, psi: Potential | None, method: Method, model: Model) 
                          "saddle: model.start(scale)")
     if psi is None:
         return np.zeros(n)
-    if psi.degenerate and method.family == "natural":
+    if psi.degenerate and method.natural:
         raise ValueError(f"start must be given for natural gradient with the {psi.name} "
                          "potential: its Hessian is singular at argmin ψ")
     if method.constraint is None:

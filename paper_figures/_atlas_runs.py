@@ -1,4 +1,6 @@
-"""What the atlas knows of a run: the row of theory that covers it, what it says, what was measured, and the verdict."""
+"""What the atlas knows of a run: the row of theory that covers it, what it says, what was measured,
+and the verdict.
+"""
 from __future__ import annotations
 
 import re
@@ -9,23 +11,27 @@ import numpy as np
 
 import fastbias as fb
 from fastbias.solvers.limit import PAPER
-from fastbias.theory import MARGIN, NETWORK, ROOT, Row
+from fastbias.theory import MARGIN, NETWORK, ROOT, Point, Row
+from fastbias.theory.base import covering as row_of
 from paper_figures._atlas_cases import Case, Far, Flow, follow
 
-REST = 1e-8                                                # a run that has come to rest, or a flow, at its limit point
-LOOSE = 0.02                                               # a margin under way, of the maximum; less than other norms lack
-TIMES = 100                                                # the constant before a rate that a row names
-SEEN = 3                                                   # how often what the runs still move counts as a difference ...
+REST = 1e-8  # a run that has come to rest, or a flow, at its limit point
+LOOSE = 0.02  # a margin under way, of the maximum; less than other norms lack
+TIMES = 100  # the constant before a rate that a row names
+SEEN = 3  # how often what the runs still move counts as a difference ...
 FLOOR = 1e-6                                               # ... and what counts as none
 HOLDS, OPEN, NONE, FAILS = "holds", "open", "no characterisation", "FAILS"
 TABLES = {"§2": ROOT, "§3": MARGIN, "§4": NETWORK}
 
 
 def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
-    """The section whose table speaks of a plan, as `fastbias.theory.limit` chooses it, and the first row that covers it."""
+    """The section whose table speaks of a plan, as `fastbias.theory.limit` chooses it, and the
+    first row that covers it.
+    """
     problem = plan.problem
-    section = "§4" if not problem.model.linear or problem.method.decay else "§3" if problem.loss.kind == "monotone" else "§2"
-    return section, next(row for row in TABLES[section] if row.covers(problem, flow))
+    network = not problem.model.linear or problem.method.decay
+    section = "§4" if network else "§3" if problem.loss.kind == "monotone" else "§2"
+    return section, row_of(TABLES[section], problem, flow)
 
 
 def runs_away(trace: fb.Trace) -> bool:
@@ -46,12 +52,15 @@ def ends(trace: fb.Trace) -> np.ndarray:
 
 
 def moving(trace: fb.Trace) -> float:
-    """How much a run still moves: a direction while −log L doubled, so that 1/log t halves; else in its last half."""
+    """How much a run still moves: a direction while −log L doubled, so that 1/log t halves; else in
+    its last half.
+    """
     if trace.status == fb.Status.STALLED:                  # its state repeats for ever
         return 0.0
     last = trace.log_loss[-1]
     away = runs_away(trace) and last < -1
-    half = int(np.argmax(trace.log_loss <= last / 2 if away else trace.log_t >= trace.log_t[-1] - np.log(2)))
+    half = int(np.argmax(trace.log_loss <= last / 2 if away else trace.log_t >= trace.log_t[-1]
+                         - np.log(2)))
     return float(np.linalg.norm(ends(trace)[-1] - ends(trace)[min(half, len(trace) - 2)]))
 
 
@@ -71,7 +80,8 @@ class Entry:
         """The run, what theory says of it, and whether it said so before."""
         before = self.told()
         trace = follow(self.case.plan, self.case.how)
-        return (trace, before, True) if isinstance(before, fb.Limit) else (trace, self.told(), False)
+        return (trace, before, True) if isinstance(before,
+                                                   fb.Limit) else (trace, self.told(), False)
 
     def told(self) -> fb.Limit | fb.NoTheorem:
         """What theory says of the plan as it stands."""
@@ -102,7 +112,9 @@ class Entry:
 
     @cached_property
     def measured(self) -> tuple[str, float]:
-        """What counts, and its value: the distance to a point, what a margin lacks of the maximum, or the KKT residual."""
+        """What counts, and its value: the distance to a point, what a margin lacks of the maximum,
+        or the KKT residual.
+        """
         limit = self.theory
         assert isinstance(limit, fb.Limit)
         if limit.kind == "direction":
@@ -112,7 +124,8 @@ class Entry:
         if self.case.finer is None:
             return "‖w − w∞‖", self.gap
         fine = follow(self.case.finer, self.case.how)
-        return "‖2w(η/2) − w(η) − w∞‖", float(np.linalg.norm(2 * fine.w[-1] - self.trace.w[-1] - limit.w))
+        off = 2 * fine.w[-1] - self.trace.w[-1] - limit.w
+        return "‖2w(η/2) − w(η) − w∞‖", float(np.linalg.norm(off))
 
     @cached_property
     def tolerance(self) -> tuple[float, str]:
@@ -122,18 +135,22 @@ class Entry:
         if limit.kind == "point":
             if self.case.finer is None:
                 return REST, "at rest"
-            return self.gap / 10, f"O(η): w(η) itself is {sci(self.gap)} off, the term in η gone a tenth of that or less"
+            return self.gap / 10, (f"O(η): w(η) itself is {sci(self.gap)} off, the term in η gone "
+                                   "a tenth of that or less")
         rate = next((r for r in limit.rates if r.quantity == "margin gap"), None)
         if rate is None:
             return LOOSE, "on its way, no rate named"
-        clock = self.trace.log_t[-1] if rate.clock == "log t" else np.exp(min(self.trace.log_t[-1], 700.0))
+        log_t = self.trace.log_t[-1]
+        clock = log_t if rate.clock == "log t" else np.exp(min(log_t, 700.0))
         bound = TIMES * float(clock) ** rate.slope
         return min(bound, LOOSE), f"{TIMES} × ({rate.clock})^{rate.slope:g}, at most {LOOSE:.0%}"
 
     @cached_property
     def apart(self) -> float:
         """How far from each other the two runs end (NaN without a second)."""
-        return float("nan") if self.second is None else float(np.linalg.norm(ends(self.trace)[-1] - ends(self.second)[-1]))
+        if self.second is None:
+            return float("nan")
+        return float(np.linalg.norm(ends(self.trace)[-1] - ends(self.second)[-1]))
 
     @cached_property
     def miss(self) -> float:
@@ -181,12 +198,14 @@ class Entry:
         if isinstance(limit, fb.NoTheorem):
             return "none"
         if limit.kind == "point":
-            potential = self.place[1].potential
-            if potential is None:
+            row = self.place[1]
+            if not isinstance(row, Point):
                 return limit.theorem.partition(":")[0]
-            psi = potential(self.case.plan.problem)
+            psi = row.potential(self.case.plan.problem)
             return "argmin ‖w − w(0)‖₂" if psi is fb.potentials.euclidean else "argmin D_ψ(w, w(0))"
-        return "a stationary point of min ‖u‖², margins ≥ 1" if stationary(limit) else f"max margin, {self.norm}"
+        if stationary(limit):
+            return "a stationary point of min ‖u‖², margins ≥ 1"
+        return f"max margin, {self.norm}"
 
     @property
     def norm(self) -> str:
@@ -200,7 +219,9 @@ class Entry:
 
     @property
     def number(self) -> float:
-        """The number on the map: how far from the limit, or how far apart two runs, or from what one might expect."""
+        """The number on the map: how far from the limit, or how far apart two runs, or from what
+        one might expect.
+        """
         if isinstance(self.theory, fb.Limit):
             return abs(self.measured[1])
         return self.miss if self.second is None else self.apart
@@ -210,18 +231,24 @@ class Entry:
         """How far the run was followed."""
         if isinstance(self.case.how, Flow):
             return "flow" + ("" if np.isinf(self.case.how.time) else f" to {sci(self.trace.t[-1])}")
-        return f"log t = {sci(self.trace.log_t[-1])}" if isinstance(self.case.how, Far) else f"t = {self.trace.t[-1]}"
+        if isinstance(self.case.how, Far):
+            return f"log t = {sci(self.trace.log_t[-1])}"
+        return f"t = {self.trace.t[-1]}"
 
     @property
     def shown(self) -> str:
         """The numbers, in words."""
         if isinstance(self.theory, fb.Limit):
             what, value = self.measured
-            text = f"{what} = {sci(value)}" + (f", gap {sci(self.gap)}" if what.startswith("1") else "")
-            return text + ("" if self.second is None else f"; {self.case.differ}: {sci(self.apart)} apart")
+            text = f"{what} = {sci(value)}" + (f", gap {sci(self.gap)}" if what.startswith("1")
+                                               else "")
+            return text + ("" if self.second is None
+                           else f"; {self.case.differ}: {sci(self.apart)} apart")
         parts = [] if self.second is None else [f"{self.case.differ}: {sci(self.apart)} apart"]
-        parts += [] if self.case.instead is None else [f"{sci(self.miss)} from {self.case.expected}"]
-        return "; ".join(parts) + (f" (still moving: {sci(self.restless)})" if self.restless > FLOOR else "")
+        parts += [] if self.case.instead is None else [f"{sci(self.miss)} from "
+                                                       f"{self.case.expected}"]
+        return "; ".join(parts) + (f" (still moving: {sci(self.restless)})" if self.restless > FLOOR
+                                   else "")
 
 
 def brief(source: str) -> str:

@@ -1,4 +1,4 @@
-"""What the figures share: colours and markers that everybody can tell apart, and where a figure and its numbers go."""
+"""What the figures share: colours and markers that all can tell apart, and where they go."""
 from __future__ import annotations
 
 import argparse
@@ -13,30 +13,43 @@ from matplotlib.figure import Figure
 matplotlib.use("Agg")
 matplotlib.rcParams.update({
     "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.labelsize": 12,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "legend.handletextpad": 0.2,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "legend.frameon": False, "legend.handletextpad": 0.2,
 })
 
+ROOT = Path(__file__).resolve().parents[1]
+
 BLACK, GREY, BLUE, YELLOW = "#000000", "#666666", "#0072B2", "#F0E442"
-COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK)   # with BLUE and YELLOW: Okabe & Ito (2008)
+# with BLUE and YELLOW: Okabe & Ito (2008)
+COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK)
 MARKERS = ("s", "o", "^", "D", "v", "P")
 
 
-def folder(argv: list[str] | None, doc: str | None, script: str) -> Path:
-    """Read ``--out DIR`` from the command line; without it, the folder where the script lies."""
+def folder(argv: list[str] | None, doc: str | None) -> Path:
+    """Read from the command line where to write: ``figures/``, which git ignores, if not told.
+
+    ``--committed`` writes to ``docs/figures/``, whose figures the documents show and git keeps;
+    ``--out DIR`` writes anywhere.
+    """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path(script).resolve().parent, metavar="DIR",
-                        help="where PNG, PDF and CSV go (default: beside the script)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--committed", action="store_const", const=ROOT / "docs" / "figures",
+                       dest="out", help="write to docs/figures/, where the documents link to")
+    where.add_argument("--out", type=Path, metavar="DIR",
+                       help="write there (default: figures/, which git ignores)")
+    parser.set_defaults(out=ROOT / "figures")
     out: Path = parser.parse_args(argv).out
     out.mkdir(parents=True, exist_ok=True)
     return out
 
 
 def save(figure: Figure, rows: Iterable[Mapping[str, Any]], name: str, folder: Path) -> None:
-    """Write NAME.png (220 dpi), NAME.pdf and NAME.csv, which holds every number drawn, and print the three paths."""
+    """Write NAME.png (220 dpi), NAME.pdf and NAME.csv, every number drawn; print the three."""
     rows = list(rows)
     png, pdf, table = (folder / f"{name}.{kind}" for kind in ("png", "pdf", "csv"))
     figure.savefig(png, dpi=220)
-    figure.savefig(pdf, metadata={"CreationDate": None})       # so that the same numbers make the same file
+    # without its date, so that the same numbers make the same file
+    figure.savefig(pdf, metadata={"CreationDate": None})
     with open(table, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

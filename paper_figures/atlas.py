@@ -1,20 +1,24 @@
-"""The map of the field: every row of the theory's tables, run, measured and held against what it says.
+"""The map of the field: every row of the theory's tables, run and held against what it says.
 
-    python -m paper_figures.atlas [--out DIR]
+    python -m paper_figures.atlas [--committed | --out DIR]
 
-It goes through ``fastbias.theory.ROOT`` (Section 2), ``MARGIN`` (Section 3) and ``NETWORK`` (Section 4) themselves: each
-case of `paper_figures._atlas_cases` belongs to the row that covers it, and a row without a case is an error, so that a new
-theorem cannot be forgotten. Verdicts come from numbers alone:
+It goes through ``fastbias.theory.ROOT`` (Section 2), ``MARGIN`` (Section 3) and ``NETWORK``
+(Section 4) themselves: each case of `paper_figures._atlas_cases` belongs to the row that covers it,
+and a row without a case is an error, so that a new theorem cannot be forgotten. Verdicts come from
+numbers alone:
 
-holds                theory names the limit before the run, with a certificate, and the run ends within the tolerance
-open                 theory names it from the run itself (AdaGrad's G∞, one of many stationary points), and that fits; or it
-                     names none, and no two runs were seen to differ by more than they still move
-no characterisation  it names none, and two runs that differ in one thing alone, or a run and what one might expect of it,
-                     end further apart than they still move
-FAILS                it names a limit, and the run ends elsewhere, or it is not certified: the exit status is then 1
+holds                theory names the limit before the run, with a certificate, and the run ends
+                     within the tolerance
+open                 theory names it from the run itself (AdaGrad's G∞, one of many stationary
+                     points), and that fits; or it names none, and no two runs were seen to differ
+                     by more than they still move
+no characterisation  it names none, and two runs that differ in one thing alone, or a run and what
+                     one might expect of it, end further apart than they still move
+FAILS                it names a limit, and the run ends elsewhere, or it is not certified: the exit
+                     status is then 1
 
-Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018), and
-what each row names. No result is stored.
+Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization
+Geometry" (ICML 2018), and what each row names. No result is stored.
 """
 from __future__ import annotations
 
@@ -51,10 +55,11 @@ from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
 
 COLOUR = {HOLDS: BLUE, OPEN: GREY, NONE: COLOURS[3], FAILS: COLOURS[0]}
 MARK = {HOLDS: "✓", OPEN: "?", NONE: "✗", FAILS: "!"}
-SAYS = {"§2": "losses with a unique finite root", "§3": "strictly monotone losses, separable data", "§4": "models w = F(u)"}
+SAYS = {"§2": "losses with a unique finite root", "§3": "strictly monotone losses, separable data",
+        "§4": "models w = F(u)"}
 
 
-# --- the tables ----------------------------------------------------------------------------------------------------------
+# --- the tables ---------------------------------------------------------------------------------
 
 def entries() -> list[Entry]:
     """All cases; LookupError where a row of a table has none."""
@@ -62,19 +67,23 @@ def entries() -> list[Entry]:
     without = [f"{section}: {row.name}" for section, table in TABLES.items() for row in table
                if not any(entry.place[1] is row for entry in every)]
     if without:
-        raise LookupError(f"each row of the theory's tables needs a case in _atlas_cases.py; without one: {without}")
+        raise LookupError("each row of the theory's tables needs a case in _atlas_cases.py; "
+                          f"without one: {without}")
     return every
 
 
 def rivals() -> float:
-    """The least that the maximum margin of one norm lacks in another, on the data of most runs of Section 3."""
+    """The least that the maximum margin of one norm lacks in another, on the data of most runs of
+    Section 3.
+    """
     X, y = apart()
     some = [fb.norms.lp(p) for p in (1.0, 1.5, 2.0, 3.0, np.inf)]
     best = [fb.max_margin(X, y, norm) for norm in some]
     least = min(1 - (y * (X @ other.w)).min() / norm(other.w) / own.margin
                 for norm, own in zip(some, best, strict=True) for other in best if other is not own)
     if least <= LOOSE:
-        raise ArithmeticError(f"a tolerance of {LOOSE} does not tell norms apart whose margins differ by {least}")
+        raise ArithmeticError(f"a tolerance of {LOOSE} does not tell norms apart whose margins "
+                              f"differ by {least}")
     return float(least)
 
 
@@ -82,17 +91,23 @@ def numbers(every: list[Entry]) -> Iterator[dict[str, Any]]:
     """A row for each run, with every number shown."""
     for entry in every:
         case, problem, limit = entry.case, entry.case.plan.problem, entry.theory
-        known: dict[str, Any] = dict.fromkeys(("measured", "value", "gap", "tolerance", "because", "certificate",
-                                               "certified"))
+        known: dict[str, Any] = dict.fromkeys(("measured", "value", "gap", "tolerance", "because",
+                                               "certificate", "certified"))
         if isinstance(limit, fb.Limit):
             known |= {"measured": entry.measured[0], "value": entry.measured[1], "gap": entry.gap,
-                      "tolerance": entry.tolerance[0], "because": entry.tolerance[1], "certificate": limit.duality_gap,
+                      "tolerance": entry.tolerance[0], "because": entry.tolerance[1],
+                      "certificate": limit.duality_gap,
                       "certified": limit.certified}
-        yield {"section": entry.place[0], "row": entry.place[1].name, "source": limit.source, "family": case.family,
-               "case": case.label, "method": repr(problem.method), "loss": problem.loss.name, "model": problem.model.name,
-               "N": len(problem.X), "d": problem.size, "followed to": entry.horizon, "log loss": entry.trace.log_loss[-1],
-               "limit": entry.goal, **known, "open hypotheses": entry.open_hypotheses, "second run": case.differ,
-               "apart": entry.apart, "expected": case.expected, "from there": entry.miss, "still moving": entry.restless,
+        yield {"section": entry.place[0], "row": entry.place[1].name, "source": limit.source,
+               "family": case.family,
+               "case": case.label, "method": repr(problem.method), "loss": problem.loss.name,
+               "model": problem.model.name,
+               "N": len(problem.X), "d": problem.size, "followed to": entry.horizon,
+               "log loss": entry.trace.log_loss[-1],
+               "limit": entry.goal, **known, "open hypotheses": entry.open_hypotheses,
+               "second run": case.differ,
+               "apart": entry.apart, "expected": case.expected, "from there": entry.miss,
+               "still moving": entry.restless,
                "verdict": entry.verdict}
 
 
@@ -101,37 +116,46 @@ def markdown(every: list[Entry]) -> Iterator[str]:
     count = Counter(entry.verdict for entry in every)
     yield from (
         "# The map of the field", "",
-        "Every row of `fastbias.theory.ROOT`, `MARGIN` and `NETWORK`, run small by `python -m paper_figures.atlas`: "
-        f"{len(every)} runs, {', '.join(f'{count[v]} {v}' for v in MARK if count[v])}. The verdicts are computed:", "",
-        f"- **{HOLDS}**: theory names the limit before the run, certified, and the run ends within the tolerance. For "
-        f"points at rest that is {sci(REST)}, for directions {TIMES} × the rate that the row names, at most {LOOSE:.0%} of "
-        f"the maximum margin; the maximisers of other norms lack {rivals():.1%} or more of it (ℓ1 … ℓ∞, on the same data). "
-        "\"gap\" is the distance of unit directions.",
-        f"- **{OPEN}**: the run itself decides the limit (AdaGrad's G, one of many stationary points), and that fits; or "
-        f"theory names none, and no two runs were seen to differ by more than {SEEN} times what they still move.",
-        f"- **{NONE}**: theory names none, and two runs that differ in one thing alone, or a run and what one might expect "
-        "of it, end further apart than that.")
+        "Every row of `fastbias.theory.ROOT`, `MARGIN` and `NETWORK`, run small by `python -m "
+        f"paper_figures.atlas`: {len(every)} runs, "
+        f"{', '.join(f'{count[v]} {v}' for v in MARK if count[v])}. The verdicts are computed:", "",
+        f"- **{HOLDS}**: theory names the limit before the run, certified, and the run ends "
+        f"within the tolerance. For points at rest that is {sci(REST)}, for directions {TIMES} × "
+        f"the rate that the row names, at most {LOOSE:.0%} of the maximum margin; the maximisers "
+        f"of other norms lack {rivals():.1%} or more of it (ℓ1 … ℓ∞, on the same data). \"gap\" "
+        "is the distance of unit directions.",
+        f"- **{OPEN}**: the run itself decides the limit (AdaGrad's G, one of many stationary "
+        "points), and that fits; or theory names none, and no two runs were seen to differ by "
+        f"more than {SEEN} times what they still move.",
+        f"- **{NONE}**: theory names none, and two runs that differ in one thing alone, or a run "
+        "and what one might expect of it, end further apart than that.")
     for section in TABLES:
-        yield from ("", f"## {section}: {SAYS[section]}", "",
-                    "| theorem or example | run | method, loss, model | followed to | predicted limit | measured "
-                    "| tolerance | certificate | open hypotheses | verdict |", "|" + " --- |" * 10)
-        yield from ("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(entry)) + " |" for entry in every
-                    if entry.place[0] == section)
+        yield from ("", f"## {section}: {SAYS[section]}", "", "| theorem or example | run | "
+                    "method, loss, model | followed to | predicted limit | measured | tolerance | "
+                    "certificate | open hypotheses | verdict |", "|" + " --- |" * 10)
+        yield from ("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(entry)) + " |"
+                    for entry in every if entry.place[0] == section)
 
 
 def cells(entry: Entry) -> list[str]:
     """What the table says of a run."""
     problem, limit = entry.case.plan.problem, entry.theory
-    what = [f"`{problem.method!r}`", problem.loss.name] + ([] if problem.model.linear else [problem.model.name])
-    checked = [f"{sci(entry.tolerance[0])}: {entry.tolerance[1]}", sci(limit.duality_gap)] if isinstance(limit, fb.Limit) \
-        else ["", ""]
-    return [entry.source, entry.name, ", ".join(what), entry.horizon, entry.goal, entry.shown, *checked,
+    what = [f"`{problem.method!r}`", problem.loss.name]
+    if not problem.model.linear:
+        what.append(problem.model.name)
+    checked = ["", ""]
+    if isinstance(limit, fb.Limit):
+        tolerance, why = entry.tolerance
+        checked = [f"{sci(tolerance)}: {why}", sci(limit.duality_gap)]
+    return [entry.source, entry.name, ", ".join(what), entry.horizon, entry.goal, entry.shown,
+            *checked,
             str(entry.open_hypotheses), f"**{entry.verdict}**"]
 
 
-# --- the picture ---------------------------------------------------------------------------------------------------------
+# --- the picture --------------------------------------------------------------------------------
 
-NAMES, WIDE, HIGH, SPACE = 1.55, 4.55, 0.37, 0.05          # inches: the column of names, a column, a bar, between bars
+# inches: the column of names, a column, a bar, between bars
+NAMES, WIDE, HIGH, SPACE = 1.55, 4.55, 0.37, 0.05
 HEAD = 0.66                                                # over a block
 HEADS = ((("§2", "a limit point; number: distance from it"),
           ("§3", "a limit direction; number: 1 − margin/γ, γ the maximum")),
@@ -160,17 +184,23 @@ class Bar:
                 known = "max margin: " + ", ".join(dict.fromkeys(run.norm for run in self.runs))
                 return known if self.verdict != OPEN else f"{known}, as measured in the run"
             goals = ", ".join(dict.fromkeys(run.goal for run in self.runs))
-            return goals if first.theory.kind == "point" else "one of many stationary points of min ‖u‖²"
+            if first.theory.kind == "point":
+                return goals
+            return "one of many stationary points of min ‖u‖²"
         if self.verdict == OPEN:
             return "no theorem, no counter-example seen"
-        heads = dict.fromkeys(run.case.differ.partition(" = ")[0] for run in self.runs if run.case.differ)
-        return f"the limit depends on {', '.join(heads)}" if heads else f"it stays away from {first.case.expected}"
+        heads = dict.fromkeys(run.case.differ.partition(" = ")[0] for run in self.runs
+                              if run.case.differ)
+        if heads:
+            return f"the limit depends on {', '.join(heads)}"
+        return f"it stays away from {first.case.expected}"
 
     @property
     def number(self) -> str:
         """The worst of those that hold, the largest of those that do not."""
         worst = max(run.number for run in self.runs)
-        return ("≤ " if len(self.runs) > 1 and isinstance(self.runs[0].theory, fb.Limit) else "") + sci(worst)
+        return ("≤ " if len(self.runs) > 1 and isinstance(self.runs[0].theory, fb.Limit)
+                else "") + sci(worst)
 
     @property
     def detail(self) -> str:
@@ -180,7 +210,9 @@ class Bar:
 
 
 def bars(every: list[Entry], block: bool) -> dict[str, tuple[list[Bar], list[Bar]]]:
-    """For each family the bars of its two cells: losses with a root, monotone losses; of models, or of the linear one."""
+    """For each family the bars of its two cells: losses with a root, monotone losses; of models, or
+    of the linear one.
+    """
     grouped: dict[str, tuple[dict[Any, list[Entry]], dict[Any, list[Entry]]]] = {}
     for entry in every:
         if (entry.place[0] == "§4") == block:
@@ -196,17 +228,20 @@ def draw_bar(ax: Axes, bar: Bar, x: float, y: float) -> None:
     ax.add_patch(Rectangle((x, y), WIDE, HIGH, fc=COLOUR[bar.verdict], alpha=0.16, lw=0))
     badge(ax, bar.verdict, x, y, HIGH)
     upper, lower, right = y + 0.3 * HIGH, y + 0.74 * HIGH, x + WIDE - 0.06
-    ax.text(x + 0.31, upper, clipped(bar.claim, 54).replace("D_ψ(w, w(0))", r"$D_\psi(w,w(0))$"), va="center", fontsize=9.5)
+    ax.text(x + 0.31, upper, clipped(bar.claim, 54).replace("D_ψ(w, w(0))", r"$D_\psi(w,w(0))$"),
+            va="center", fontsize=9.5)
     ax.text(right, upper, bar.number, va="center", ha="right", fontsize=9.5, fontweight="bold")
     source = bar.runs[0].source.partition(";")[0].partition(" for ")[0]
     ax.text(right, lower, source, va="center", ha="right", fontsize=8, color=GREY)
-    ax.text(x + 0.31, lower, clipped(bar.detail, 70 - len(source)), va="center", fontsize=8, color="#333333")
+    ax.text(x + 0.31, lower, clipped(bar.detail, 70 - len(source)), va="center", fontsize=8,
+            color="#333333")
 
 
 def badge(ax: Axes, verdict: str, x: float, y: float, high: float) -> None:
     """Draw the mark of a verdict."""
     ax.add_patch(Rectangle((x, y), 0.24, high, fc=COLOUR[verdict], lw=0))
-    ax.text(x + 0.12, y + high / 2, MARK[verdict], ha="center", va="center", color="white", fontsize=12, fontweight="bold")
+    ax.text(x + 0.12, y + high / 2, MARK[verdict], ha="center", va="center", color="white",
+            fontsize=12, fontweight="bold")
 
 
 def clipped(text: str, length: int) -> str:
@@ -217,8 +252,10 @@ def clipped(text: str, length: int) -> str:
 def picture(every: list[Entry]) -> Figure:
     """Draw the map: rows are families of methods or models, columns the two classes of losses."""
     blocks = [bars(every, False), bars(every, True)]
-    tall = [{family: max(map(len, cell)) * (HIGH + SPACE) + SPACE for family, cell in block.items()} for block in blocks]
-    width, height = NAMES + 2 * WIDE + 0.12, 0.6 + sum(sum(rows.values()) + HEAD + 0.1 for rows in tall)
+    tall = [{family: max(map(len, cell)) * (HIGH + SPACE) + SPACE for family, cell in block.items()}
+            for block in blocks]
+    width, height = NAMES + 2 * WIDE + 0.12, 0.6 + sum(sum(rows.values()) + HEAD + 0.1
+                                                       for rows in tall)
     figure, ax = plt.subplots(figsize=(width, height))
     figure.subplots_adjust(0, 0, 1, 1)
     ax.set(xlim=(0, width), ylim=(height, 0))
@@ -229,12 +266,14 @@ def picture(every: list[Entry]) -> Figure:
         ax.text(0.08, y + 0.32, side, fontsize=9.5, va="center", color=GREY)
         for k, (section, note) in enumerate(heads):
             x = NAMES + k * (WIDE + 0.06)
-            ax.text(x, y + 0.22, f"{section}: {list(SAYS.values())[k]}", fontsize=12, fontweight="bold", va="center")
+            ax.text(x, y + 0.22, f"{section}: {list(SAYS.values())[k]}", fontsize=12,
+                    fontweight="bold", va="center")
             ax.text(x, y + 0.45, note, fontsize=9, va="center", color=GREY)
         y += HEAD
         for family, cell in block.items():
             ax.axhline(y - SPACE / 2, color=BLACK, lw=0.5, alpha=0.4)
-            ax.text(0.08, y + rows[family] / 2 - SPACE, family, fontsize=10, fontweight="bold", va="center")
+            ax.text(0.08, y + rows[family] / 2 - SPACE, family, fontsize=10, fontweight="bold",
+                    va="center")
             for k, column in enumerate(cell):
                 for i, bar in enumerate(column):
                     draw_bar(ax, bar, NAMES + k * (WIDE + 0.06), y + SPACE / 2 + i * (HIGH + SPACE))
@@ -246,12 +285,15 @@ def picture(every: list[Entry]) -> Figure:
 def legend(ax: Axes, every: list[Entry]) -> None:
     """Name the verdicts over the map, and count them."""
     count, x = Counter(entry.verdict for entry in every), 0.08
-    meaning = {HOLDS: "a theorem, and the runs end where it says", OPEN: "known only from the run, or not at all",
-               NONE: "none; number: how far apart two runs end", FAILS: "a theorem, and a run ends elsewhere"}
+    meaning = {HOLDS: "a theorem, and the runs end where it says",
+               OPEN: "known only from the run, or not at all",
+               NONE: "none; number: how far apart two runs end",
+               FAILS: "a theorem, and a run ends elsewhere"}
     for verdict, words in meaning.items():
         if count[verdict]:
             badge(ax, verdict, x, 0.15, 0.32)
-            ax.text(x + 0.32, 0.22, f"{verdict} ({count[verdict]} runs)", va="center", fontsize=10.5, fontweight="bold")
+            ax.text(x + 0.32, 0.22, f"{verdict} ({count[verdict]} runs)", va="center",
+                    fontsize=10.5, fontweight="bold")
             ax.text(x + 0.32, 0.42, words, va="center", fontsize=9, color=GREY)
             x += 3.55
 
@@ -259,16 +301,18 @@ def legend(ax: Axes, every: list[Entry]) -> None:
 def report(every: list[Entry]) -> None:
     """Print a line for each run."""
     for entry in every:
-        print(f"  {entry.verdict:19}  {entry.place[0]}  {entry.name:40.40}  {entry.goal:30.30}  {entry.shown}")
+        print(f"  {entry.verdict:19}  {entry.place[0]}  {entry.name:40.40}  {entry.goal:30.30}  "
+              f"{entry.shown}")
     count = Counter(entry.verdict for entry in every)
-    print(f"\n{sum(len(table) for table in TABLES.values())} rows of the tables, {len(every)} runs: "
-          + ", ".join(f"{count[v]} {v}" for v in MARK if count[v]))
-    print(f"the maximum margins of other norms lack {rivals():.1%} or more; the tolerance is {LOOSE:.0%} at most\n")
+    print(f"\n{sum(len(table) for table in TABLES.values())} rows of the tables, {len(every)} "
+          "runs: " + ", ".join(f"{count[v]} {v}" for v in MARK if count[v]))
+    print(f"the maximum margins of other norms lack {rivals():.1%} or more; the tolerance is "
+          f"{LOOSE:.0%} at most\n")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save; exit with status 1 where a theorem's limit was missed."""
-    out: Path = folder(argv, __doc__, __file__)
+    out: Path = folder(argv, __doc__)
     every = entries()
     report(every)
     save(picture(every), numbers(every), "atlas", out)

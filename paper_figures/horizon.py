@@ -1,18 +1,22 @@
-"""What comes after the last step one can afford: from t = 1 to t = e^(10⁹), by exact steps and then by fast-forward.
+"""What comes after the last step one can afford: from t = 1 to t = e^(10⁹), by exact steps and then
+by fast-forward.
 
-    python -m paper_figures.horizon [--out DIR]
+    python -m paper_figures.horizon [--committed | --out DIR]
 
-Sources: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization Geometry" (ICML 2018), §3,
-Theorems 5 and 6; Soudry, Hoffer, Nacson, Gunasekar, Srebro (2018): w(t) = ŵ log t + ρ(t), and ρ → ρ∞ where no support
-vector has weight 0; Qian, Qian (2019) for AdaGrad; Hairer, Lubich, Wanner, "Geometric Numerical Integration" (2006), ch. IX,
-for the modified field that `Plan.fast_forward` follows. Theory's lines are ŵ log t + ρ∞, measured as the runs are: on the
-support vectors η e^(−⟨z_n, ρ∞⟩) = α_n with Σ α_n z_n = ∇½‖ŵ‖², and what that leaves open is as at the last exact step and
-moved on as the other samples fade; where α_n = 0 the line is that of the flow. The norm of AdaGrad is √(Σ √G_i w_i²) with
-G = G(∞), which is that of the last exact step and what is to come, ∫ (t g)² dt/t², by quadrature over the fast-forwarded
-run; it runs on the generic data, on which its support vectors do not span, so that G has its say. The reported error counts
-the rounding of the steps it stands for up to t = 10¹², hence its peak; momentum rounds more than it counts, the exact steps
-taking velocities as differences of rounded iterates. No result is stored. The seconds of panel (c) differ from run to run,
-in the figure and in the rows of the CSV that belong to it; the other rows do not.
+Sources: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization
+Geometry" (ICML 2018), §3, Theorems 5 and 6; Soudry, Hoffer, Nacson, Gunasekar, Srebro (2018): w(t)
+= ŵ log t + ρ(t), and ρ → ρ∞ where no support vector has weight 0; Qian, Qian (2019) for AdaGrad;
+Hairer, Lubich, Wanner, "Geometric Numerical Integration" (2006), ch. IX, for the modified field
+that `Plan.fast_forward` follows. Theory's lines are ŵ log t + ρ∞, measured as the runs are: on the
+support vectors η e^(−⟨z_n, ρ∞⟩) = α_n with Σ α_n z_n = ∇½‖ŵ‖², and what that leaves open is as at
+the last exact step and moved on as the other samples fade; where α_n = 0 the line is that of the
+flow. The norm of AdaGrad is √(Σ √G_i w_i²) with G = G(∞), which is that of the last exact step and
+what is to come, ∫ (t g)² dt/t², by quadrature over the fast-forwarded run; it runs on the generic
+data, on which its support vectors do not span, so that G has its say. The reported error counts the
+rounding of the steps it stands for up to t = 10¹², hence its peak; momentum rounds more than it
+counts, the exact steps taking velocities as differences of rounded iterates. No result is stored.
+The seconds of panel (c) differ from run to run, in the figure and in the rows of the CSV that
+belong to it; the other rows do not.
 """
 from __future__ import annotations
 
@@ -34,13 +38,13 @@ from fastbias.pieces.norms import Norm
 from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
 
 FAR = 1e9                                                  # log t at the end
-STEPS, MORE = 10 ** 6, 10 ** 7                             # exact steps of each method; of the first LONG ones in (f)
+STEPS, MORE = 10 ** 6, 10 ** 7  # exact steps of each method; of the first LONG ones in (f)
 LONG = 3
 STOPS = 1e12, 1e24                                         # t whose wall time (c) shows besides
-N, D, SPAN, LESS = 20, 4, 0, 4                             # Gaussian data: the first seeds whose supports span, and do not
-BETA, ETA = 0.9, 0.3                                       # of the heavy ball; of AdaGrad (else η = 1/σ_max(X)²)
-TRUSTED = 0.1                                              # points are drawn if their reported error is under this part
-NODES, TIMES = 12, 3                                       # of the quadrature; of which the least counts as the wall time
+N, D, SPAN, LESS = 20, 4, 0, 4  # Gaussian data: the first seeds whose supports span, and do not
+BETA, ETA = 0.9, 0.3  # of the heavy ball; of AdaGrad (else η = 1/σ_max(X)²)
+TRUSTED = 0.1  # points are drawn if their reported error is under this part
+NODES, TIMES = 12, 3  # of the quadrature; of which the least counts as the wall time
 YEAR = 365.25 * 86_400.0                                   # in seconds
 AGE, STEP = 13.8e9 * YEAR, 5e-7                            # of the universe; of a step, about
 RED, GREEN, PINK, ORANGE, SKY, _ = COLOURS
@@ -50,11 +54,12 @@ STYLES: dict[str, dict[str, Any]] = {
     "theory": {"color": BLACK, "ls": (0, (4, 2.5)), "lw": 1.1, "zorder": 4},
     "reported error": {"ls": ":", "lw": 1.3, "zorder": 2},
 }
-WIDTHS = 5.0, 3.2, 1.8                                     # of the fast-forwarded lines, which may lie upon each other
+WIDTHS = 5.0, 3.2, 1.8  # of the fast-forwarded lines, which may lie upon each other
 
 Data = tuple[np.ndarray, np.ndarray]
 Quantity = Callable[["Run", fb.Trace], np.ndarray]
-WEIGHTLESS: Data = np.array([[1.0, 0.0], [1.0, 1.0]]), np.ones(2)    # the second supports ŵ = (1, 0) with weight 0
+# the second supports ŵ = (1, 0) with weight 0
+WEIGHTLESS: Data = np.array([[1.0, 0.0], [1.0, 1.0]]), np.ones(2)
 
 
 def gaussian(seed: int) -> Data:
@@ -74,7 +79,9 @@ def link(norm: Norm, w: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A method on one data set: what is run exactly, what is fast-forwarded, and what theory says of both."""
+    """A method on one data set: what is run exactly, what is fast-forwarded, and what theory says
+    of both.
+    """
 
     name: str
     data: Data
@@ -95,7 +102,9 @@ class Run:
 
     @cached_property
     def ended(self) -> tuple[fb.Trace, fb.Limit, float]:
-        """The exact steps, what the plan then expects of t = ∞, and the seconds that one step took."""
+        """The exact steps, what the plan then expects of t = ∞, and the seconds that one step
+        took.
+        """
         self.plan.run(1)                                   # compiles
         plan, begin = self.plan, perf_counter()
         trace = plan.run(STEPS, record=40)
@@ -149,27 +158,32 @@ class Run:
         """The vector ρ∞."""
         Z, w, norm, others = self.Z, self.exact.w[-1], self.limit.norm, self.beyond > 0
         moves = Z if norm.matrix is None else np.linalg.solve(norm.matrix(D), Z.T).T
-        fading = self.eta * STEPS * np.exp(-Z[others] @ w) / self.beyond[others]            # ∫ η e^−m dt, e^−m ∝ t^−⟨z, ŵ⟩
+        # ∫ η e^−m dt, e^−m ∝ t^−⟨z, ŵ⟩
+        fading = self.eta * STEPS * np.exp(-Z[others] @ w) / self.beyond[others]
         rho = w - self.hat * np.log(STEPS) + fading @ moves[others]
         S, moves = Z[~others], moves[~others]
         alpha = np.linalg.lstsq(S.T, link(norm, self.hat), rcond=None)[0]
-        return rho + np.linalg.lstsq(S @ moves.T, np.log(self.eta / alpha) - S @ rho, rcond=None)[0] @ moves
+        return rho + np.linalg.lstsq(S @ moves.T, np.log(self.eta / alpha) - S @ rho,
+                                     rcond=None)[0] @ moves
 
     def line(self, s: np.ndarray) -> fb.Trace:
         """Theory's line at log t = s, as a trace, to be measured as the others are."""
-        if self.data is WEIGHTLESS:                        # of the flow: e^w₂ + w₂ = 1 + w₁ exactly, and w₁ ~ log ηt
+        if self.data is WEIGHTLESS:  # of the flow: e^w₂ + w₂ = 1 + w₁ exactly, and w₁ ~ log ηt
             c = 1 + np.log(self.eta) + s
             w = np.stack([c - 1, c - wrightomega(c)], axis=1)
         else:
             w = np.outer(s, self.hat) + self.offset
-        return fb.Trace(np.full(s.size, -1), w, w, np.zeros(s.size), problem=self.far.problem, log_times=s)
+        return fb.Trace(np.full(s.size, -1), w, w, np.zeros(s.size), problem=self.far.problem,
+                        log_times=s)
 
     def direction(self, trace: fb.Trace) -> np.ndarray:
         """How far the direction, of ℓ2 length 1, is from that of the limit."""
         return trace.gap(self.limit)
 
     def margin(self, trace: fb.Trace) -> np.ndarray:
-        """1 − margin/γ; in rounding it would drown where one support vector carries ŵ, and margin/γ is the cosine to it."""
+        """1 − margin/γ; in rounding it would drown where one support vector carries ŵ, and margin/γ
+        is the cosine to it.
+        """
         if self.data is WEIGHTLESS:
             return self.direction(trace) ** 2 / 2
         return 1 - trace.margin(self.limit.norm) / self.limit.margin
@@ -183,7 +197,8 @@ class Run:
         if self.data is WEIGHTLESS:
             return self.direction(self.far) * part
         norm, gamma = self.limit.norm, self.limit.margin
-        return np.asarray((1 + norm.dual(self.Z).max() / gamma) * norm(np.ones(w.shape[1])) * error / norm(w))
+        return np.asarray((1 + norm.dual(self.Z).max() / gamma) * norm(np.ones(w.shape[1])) * error
+                          / norm(w))
 
     @cached_property
     def seconds(self) -> float:
@@ -197,7 +212,9 @@ class Run:
 
     @cached_property
     def checked(self) -> dict[int, tuple[float, float]]:
-        """The largest error of an entry of w at a step, and what fast-forward reports of it; on the way no exact rows."""
+        """The largest error of an entry of w at a step, and what fast-forward reports of it; on the
+        way no exact rows.
+        """
         found = {}
         for t in (STEPS, MORE)[: 1 + (self in METHODS[:LONG])]:
             exact = self.exact if t == STEPS else self.plan.run(t, record=2)
@@ -222,9 +239,11 @@ def ball(eta: float) -> Method:
 
 
 GENERIC, FEW, descent = gaussian(SPAN), gaussian(LESS), fb.methods.gradient_descent
-DESCENT = (Run("generic: the supports span", GENERIC, descent, BLUE), Run("supports that do not span", FEW, descent, RED),
+DESCENT = (Run("generic: the supports span", GENERIC, descent, BLUE),
+           Run("supports that do not span", FEW, descent, RED),
            Run(r"a support of weight $\alpha=0$", WEIGHTLESS, descent, GREEN))
-OTHERS = (Run("ℓ1.5 steepest descent", FEW, lp(1.5), ORANGE), Run("ℓ4/3 steepest descent", FEW, lp(4 / 3), SKY),
+OTHERS = (Run("ℓ1.5 steepest descent", FEW, lp(1.5), ORANGE),
+          Run("ℓ4/3 steepest descent", FEW, lp(4 / 3), SKY),
           Run("AdaGrad", GENERIC, fb.methods.adagrad, PINK, given=ETA))
 METHODS = (Run("GD, exponential", FEW, descent), Run("GD, logistic", FEW, descent, loss="logistic"),
            Run(rf"heavy ball, $\beta={BETA}$", FEW, ball), *OTHERS,
@@ -245,12 +264,14 @@ class Line:
 
 def note(ax: Axes, text: str, x: float, y: float, colour: str = BLACK, **style: Any) -> None:
     """Write on the axes, at a place in their own coordinates unless told otherwise."""
-    ax.annotate(text, (x, y), color=colour, **{"fontsize": 9, "xytext": (0, 0), "textcoords": "offset points"} | style)
+    ax.annotate(text, (x, y), color=colour, **{"fontsize": 9, "xytext": (0, 0),
+                                               "textcoords": "offset points"} | style)
 
 
 def steps_on_top(ax: Axes) -> None:
     """Mark some t above the axes, where the scale below is log t."""
-    ticks = {"$t=10^6$": 6.0, "$10^{100}$": 1e2, "$10^{10^4}$": 1e4, "$10^{10^6}$": 1e6, "$10^{10^8}$": 1e8}
+    ticks = {"$t=10^6$": 6.0, "$10^{100}$": 1e2, "$10^{10^4}$": 1e4, "$10^{10^6}$": 1e6,
+             "$10^{10^8}$": 1e8}
     top = ax.secondary_xaxis("top")
     top.set_xticks(np.log(10) * np.array([*ticks.values()]), [*ticks], fontsize=8, color=GREY)
     top.minorticks_off()
@@ -259,14 +280,17 @@ def steps_on_top(ax: Axes) -> None:
 
 
 def fall(ax: Axes, panel: str, runs: tuple[Run, ...], quantity: Quantity) -> Iterator[Line]:
-    """(a), (b), (d), (e) A distance from the limit against log t: of exact steps, of fast-forward, and of theory."""
+    """(a), (b), (d), (e) A distance from the limit against log t: of exact steps, of fast-forward,
+    and of theory.
+    """
     for run, width in zip(runs, WIDTHS, strict=True):
         exact, far, line = run.exact, run.far, run.line(np.geomspace(np.log(STEPS), FAR, 200))
         values, reported = quantity(run, far), run.reported(quantity)
         trusted = reported <= TRUSTED * values
         seen = exact.t > 1
         lines = [("exact steps", exact.log_t[seen], quantity(run, exact)[seen]),
-                 ("fast-forward", far.log_t[trusted], values[trusted]), ("theory", line.log_t, quantity(run, line)),
+                 ("fast-forward", far.log_t[trusted], values[trusted]),
+                 ("theory", line.log_t, quantity(run, line)),
                  ("reported error", far.log_t, reported)]
         for kind, x, y in lines:
             ax.plot(x, y, **{"color": run.colour, "lw": width} | STYLES[kind])
@@ -274,20 +298,23 @@ def fall(ax: Axes, panel: str, runs: tuple[Run, ...], quantity: Quantity) -> Ite
     ax.axvspan(0.6, np.log(STEPS), color="#eeeeee", lw=0, zorder=0)
     ax.axvline(np.log(AGE / STEP), color=GREY, lw=0.8, zorder=1)
     note(ax, "exact\nsteps", 2.8, 1e-18, GREY, ha="center", va="bottom")
-    note(ax, f"age of the universe\nat {STEP * 1e9:.0f} ns a step", np.log(AGE / STEP), 1e-18, GREY, xytext=(4, 0),
-         va="bottom", bbox={"fc": "white", "ec": "none", "pad": 0.5})
+    note(ax, f"age of the universe\nat {STEP * 1e9:.0f} ns a step", np.log(AGE / STEP), 1e-18, GREY,
+         xytext=(4, 0), va="bottom", bbox={"fc": "white", "ec": "none", "pad": 0.5})
     ax.set(xlabel=r"$\log t$", xscale="log", yscale="log", xlim=(0.6, 1.5 * FAR), ylim=(3e-19, 20))
     ax.set_xticks(10.0 ** np.arange(0, 10, 3))
     ax.set_xticks(10.0 ** np.arange(10), minor=True)
     ax.set_xticklabels([], minor=True)
     ax.set_yticks(10.0 ** np.arange(-18, 1, 3))
-    ax.legend([Line2D([], [], color=run.colour, lw=width) for run, width in zip(runs, WIDTHS, strict=True)],
-              [run.name for run in runs], loc="upper right", handletextpad=0.5, fontsize=9.5, borderaxespad=0.1)
+    ax.legend([Line2D([], [], color=run.colour, lw=width)
+               for run, width in zip(runs, WIDTHS, strict=True)], [run.name for run in runs],
+              loc="upper right", handletextpad=0.5, fontsize=9.5, borderaxespad=0.1)
     steps_on_top(ax)
 
 
 def times(ax: Axes) -> Iterator[Line]:
-    """(c) The logarithms of wall times: of fast-forward, and of exact steps to some t and to the same."""
+    """(c) The logarithms of wall times: of fast-forward, and of exact steps to some t and to the
+    same.
+    """
     for row, run in enumerate(METHODS):
         step, here = np.log10(run.ended[2]), np.log10(run.seconds)
         x = {"fast-forward": here, **{f"exact steps to {t:.0e}": step + np.log10(t) for t in STOPS},
@@ -299,12 +326,16 @@ def times(ax: Axes) -> Iterator[Line]:
             yield Line("c", run.name, kind, np.array([value]), np.array([row]))
         note(ax, f"{run.seconds:.2g} s", here, row, BLUE, xytext=(-7, 0), ha="right", va="center")
     first = METHODS[0]
-    note(ax, "fast-forward\nto $t=e^{10^9}$", np.log10(first.seconds), -0.5, BLUE, xytext=(9, 0), ha="right", va="bottom")
-    note(ax, "exact steps to", np.log10(STOPS[0] * first.ended[2]), -1.0, RED, xytext=(-7, 0), va="bottom")
+    note(ax, "fast-forward\nto $t=e^{10^9}$", np.log10(first.seconds), -0.5, BLUE, xytext=(9, 0),
+         ha="right", va="bottom")
+    note(ax, "exact steps to", np.log10(STOPS[0] * first.ended[2]), -1.0, RED, xytext=(-7, 0),
+         va="bottom")
     for t in STOPS:
-        note(ax, f"$10^{{{np.log10(t):.0f}}}$", np.log10(t * first.ended[2]), -0.5, RED, ha="center", va="bottom")
+        note(ax, f"$10^{{{np.log10(t):.0f}}}$", np.log10(t * first.ended[2]), -0.5, RED,
+             ha="center", va="bottom")
     note(ax, "$t=e^{10^9}$", FAR / np.log(10), -0.5, RED, ha="center", va="bottom")
-    marks = {"1 s": 0.0, "a year": np.log10(YEAR), "age of\nuniverse": np.log10(AGE), "$10^{10^5}$ s": 1e5,
+    marks = {"1 s": 0.0, "a year": np.log10(YEAR), "age of\nuniverse": np.log10(AGE),
+             "$10^{10^5}$ s": 1e5,
              "$10^{10^9}$ s": 1e9}
     ax.set_xscale("symlog", linthresh=20, linscale=5)
     ax.set_xticks([*marks.values()], [*marks], fontsize=8.5)
@@ -326,8 +357,8 @@ def errors(ax: Axes) -> Iterator[Line]:
                 yield Line("f", run.name, f"{kind} at t = {t}", np.array([value]), y[:1])
     keys = [Line2D([], [], marker=marker, ls="", color=colour, ms=size, mew=mew) for size in (8, 5)
             for marker, colour, mew in (("o", BLUE, 1), ("|", RED, 2.4))]
-    ax.legend(keys, ["true at $t=10^6$", "reported", "true at $t=10^7$", "reported"], ncols=2, loc="upper center",
-              columnspacing=1, borderaxespad=0, fontsize=9)
+    ax.legend(keys, ["true at $t=10^6$", "reported", "true at $t=10^7$", "reported"], ncols=2,
+              loc="upper center", columnspacing=1, borderaxespad=0, fontsize=9)
     ax.set(xlabel="error of $w$ (of its worst entry)", xscale="log")
 
 
@@ -344,60 +375,70 @@ def plain(name: str) -> str:
 
 
 def report() -> None:
-    """Print the data, how far each run is at the end from its limit and theory from there, and what it costs to know."""
+    """Print the data, how far each run is at the end from its limit and theory from there, and what
+    it costs to know.
+    """
     for run in (*DESCENT, *OTHERS):
         more = run.beyond[run.beyond > 0]
-        print(f"{plain(run.name):30}  {run.data[0].shape}, {sum(run.beyond == 0)} supports, the next margin is "
-              f"{1 + more.min(initial=np.inf):.3g} γ, γ = {run.limit.margin:.6f}, certificate {run.limit.duality_gap:.0e}, "
-              f"η = {run.eta:.4g}")
-    print(f"\n{f'at log t = {FAR:.0e}':30}  {'exact':>6}  {'direction error':>15}  {'of theory':>11}  {'reported':>8}  "
-          f"{'margin gap':>11}  {'of theory':>11}  {'reported':>8}")
+        print(f"{plain(run.name):30}  {run.data[0].shape}, {sum(run.beyond == 0)} supports, the "
+              f"next margin is {1 + more.min(initial=np.inf):.3g} γ, γ = {run.limit.margin:.6f}, "
+              f"certificate {run.limit.duality_gap:.0e}, η = {run.eta:.4g}")
+    print(f"\n{f'at log t = {FAR:.0e}':30}  {'exact':>6}  {'direction error':>15}  "
+          f"{'of theory':>11}  {'reported':>8}  {'margin gap':>11}  {'of theory':>11}  "
+          f"{'reported':>8}")
     for run in (*DESCENT, *OTHERS):
         line = run.line(np.array([FAR]))
-        numbers = [f"{measure(run, run.far)[-1]:{width}.4e}  {measure(run, line)[0]:11.4e}  {run.reported(measure)[-1]:8.0e}"
+        numbers = [f"{measure(run, run.far)[-1]:{width}.4e}  {measure(run, line)[0]:11.4e}  "
+                   f"{run.reported(measure)[-1]:8.0e}"
                    for measure, width in ((Run.direction, 15), (Run.margin, 11))]
         print(f"{plain(run.name):30}  {run.far.message.partition(' ')[0]:>6}  {'  '.join(numbers)}")
     last = OTHERS[-1]
     G = last.ended[1].norm.matrix(D).diagonal() ** 2
-    print(f"\nAfter {STEPS:.0e} steps G of AdaGrad still gains {np.max(last.rest / G):.1e} of itself; the direction for G "
-          f"as it was then is {last.far.gap(last.ended[1])[-1]:.1e} off.")
-    print(f"\n{'':22}  {'ns a step':>9}  {'fast-forward':>12}  {'exact steps':>12}  true error (reported), t = "
-          f"{' and '.join(f'{t:.0e}' for t in (STEPS, MORE))}")
+    print(f"\nAfter {STEPS:.0e} steps G of AdaGrad still gains {np.max(last.rest / G):.1e} of "
+          f"itself; the direction for G as it was then is {last.far.gap(last.ended[1])[-1]:.1e} "
+          "off.")
+    print(f"\n{'':22}  {'ns a step':>9}  {'fast-forward':>12}  {'exact steps':>12}  true error "
+          f"(reported), t = {' and '.join(f'{t:.0e}' for t in (STEPS, MORE))}")
     for run in METHODS:
         checked = "  ".join(f"{true:.1e} ({told:.1e})" for true, told in run.checked.values())
-        print(f"{plain(run.name):22}  {1e9 * run.ended[2]:9.0f}  {run.seconds:10.2f} s  10^({FAR / np.log(10):.2g}) s  "
-              f"{checked}")
+        print(f"{plain(run.name):22}  {1e9 * run.ended[2]:9.0f}  {run.seconds:10.2f} s  "
+              f"10^({FAR / np.log(10):.2g}) s  {checked}")
     parts = [true / told for run in METHODS for true, told in run.checked.values()]
-    print(f"The true error is {min(parts):.2f} to {max(parts):.2f} of the reported one, and at most that in "
-          f"{sum(part <= 1 for part in parts)} of {len(parts)} cases.\n")
+    print(f"The true error is {min(parts):.2f} to {max(parts):.2f} of the reported one, and at "
+          f"most that in {sum(part <= 1 for part in parts)} of {len(parts)} cases.\n")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
-    figure, axes = plt.subplots(2, 3, figsize=(14, 9), layout="constrained", width_ratios=(1, 1, 1.12))
+    out = folder(argv, __doc__)
+    figure, axes = plt.subplots(2, 3, figsize=(14, 9), layout="constrained",
+                                width_ratios=(1, 1, 1.12))
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     a, b, c, d, e, f = axes.flat
     lines = [*fall(a, "a", DESCENT, Run.direction), *fall(b, "b", DESCENT, Run.margin), *times(c),
              *fall(d, "d", OTHERS, Run.direction), *fall(e, "e", OTHERS, Run.margin), *errors(f)]
     pairs = [pair for run in METHODS for pair in run.checked.values()]
-    direction, margin = r"direction error $\|w/\|w\|-w_\infty/\|w_\infty\|\|$", r"margin gap $1-$margin$/\gamma$"
+    direction = r"direction error $\|w/\|w\|-w_\infty/\|w_\infty\|\|$"
+    margin = r"margin gap $1-$margin$/\gamma$"
     for ax, title, label in (
-            (a, "(a) GD follows theory to $\\bf{t=e^{10^9}}$:\n1/log t; with α = 0, log log t/log t", direction),
-            (b, "(b) So does its margin gap;\nwith α = 0 it falls like the square", margin),
-            (c, "(c) Fast-forward gets there in seconds;\nexact steps never do", ""),
-            (d, "(d) ℓp steepest descent and AdaGrad too,\neach to the maximum margin in its norm", direction),
-            (e, "(e) So do their margin gaps,\nwhich nearly coincide", margin),
-            (f, f"(f) Checked by exact steps: {sum(true <= told for true, told in pairs)} of {len(pairs)}\n"
-                "errors are at most what is reported", "")):
+        (a, "(a) GD follows theory to $\\bf{t=e^{10^9}}$:\n1/log t; with α = 0, log log t/log t",
+         direction),
+        (b, "(b) So does its margin gap;\nwith α = 0 it falls like the square", margin),
+        (c, "(c) Fast-forward gets there in seconds;\nexact steps never do", ""),
+        (d, "(d) ℓp steepest descent and AdaGrad too,\neach to the maximum margin in its norm",
+         direction),
+        (e, "(e) So do their margin gaps,\nwhich nearly coincide", margin),
+        (f, f"(f) Checked by exact steps: {sum(true <= told for true, told in pairs)} of "
+         f"{len(pairs)}\n"
+         "errors are at most what is reported", "")):
         ax.set(title=title, ylabel=label)
     for ax in (c, f):
         names(ax)
     key = [Line2D([], [], **{"color": GREY, "lw": 3} | style) for style in STYLES.values()]
     figure.legend(key, [*STYLES], loc="outside lower center", ncols=4, handletextpad=0.5)
     report()
-    save(figure, ({"panel": line.panel, "run": line.run, "kind": line.kind, "x": x, "y": y} for line in lines
-                  for x, y in zip(line.x, line.y, strict=True)), "horizon", out)
+    save(figure, ({"panel": line.panel, "run": line.run, "kind": line.kind, "x": x, "y": y}
+                  for line in lines for x, y in zip(line.x, line.y, strict=True)), "horizon", out)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Linear networks of different shape on the same signals: each picks a predictor that is simple in another sense.
+"""Linear networks of different shape on the same signals: each picks a predictor that is simple in
+another sense.
 
-    python -m paper_figures.networks [--out DIR]
+    python -m paper_figures.networks [--committed | --out DIR]
 
-Source: Gunasekar, Lee, Soudry, Srebro, "Implicit Bias of Gradient Descent on Linear Convolutional Networks" (2018b),
-Theorems 1 and 2. Exponential loss; fully connected networks go to the ℓ2 maximum margin, convolutional ones to stationary
-points of ‖DFT w‖_{2/L}, diagonal ones to stationary points of ‖w‖_{2/L}: maximum margins for L = 2. No result is stored:
-stems and lines come from running, rings from solving, dots from integrating the flow with SciPy.
+Source: Gunasekar, Lee, Soudry, Srebro, "Implicit Bias of Gradient Descent on Linear Convolutional
+Networks" (2018b), Theorems 1 and 2. Exponential loss; fully connected networks go to the ℓ2 maximum
+margin, convolutional ones to stationary points of ‖DFT w‖_{2/L}, diagonal ones to stationary points
+of ‖w‖_{2/L}: maximum margins for L = 2. No result is stored: stems and lines come from running,
+rings from solving, dots from integrating the flow with SciPy.
 """
 from __future__ import annotations
 
@@ -23,20 +25,23 @@ from fastbias.solvers.kkt import kkt_residual
 from paper_figures._style import BLACK, BLUE, COLOURS, GREY, YELLOW, folder, save
 
 N, D, SEED = 10, 16, 7                                     # ten signals of length 16
-WAVE, PULSE, HEIGHT, NOISE = 3, 10, 0.8, 0.5               # what all of them share, and what they do not
-SMALL, DRAW = 0.5, 1                                       # starts: the scaled identity, and Gaussian ones with their seed
-DELTA = 1e-5                                               # about how far a step moves u, relative to u
+WAVE, PULSE, HEIGHT, NOISE = 3, 10, 0.8, 0.5  # what all of them share, and what they do not
+SMALL, DRAW = 0.5, 1  # starts: the scaled identity, and Gaussian ones with their seed
+DELTA = 1e-5  # about how far a step moves u, relative to u
 FAR = 1e20                                                 # runs end where log L is under −FAR
-MATCHED = 10.0, 100.0, 1000.0                              # −log L at which runs are held against the flow
+MATCHED = 10.0, 100.0, 1000.0  # −log L at which runs are held against the flow
 ROWS = 3000
 RED, GREEN, PINK, ORANGE, SKY, _ = COLOURS
 
 
 @cache
 def data() -> tuple[np.ndarray, np.ndarray]:
-    """Signals X (N, d) and labels y of alternating sign: y x is a wave and a pulse, the same for all, and noise."""
+    """Signals X (N, d) and labels y of alternating sign: y x is a wave and a pulse, the same for
+    all, and noise.
+    """
     rng = np.random.default_rng(SEED)
-    z = NOISE * rng.normal(size=(N, D)) + HEIGHT * np.sqrt(2 / D) * np.cos(2 * np.pi * WAVE * np.arange(D) / D)
+    wave = np.cos(2 * np.pi * WAVE * np.arange(D) / D)
+    z = NOISE * rng.normal(size=(N, D)) + HEIGHT * np.sqrt(2 / D) * wave
     z[:, PULSE] += HEIGHT
     y = 1 - 2 * (np.arange(N) % 2)
     return y[:, None] * z, y
@@ -48,13 +53,16 @@ def _relative(params, k, s, log_loss):  # type: ignore[no-untyped-def]
 
 
 def relative(delta: float, depth: int) -> fb.steps.StepRule:
-    """η_k = δ/(L max(1, −log L)^{1 − 2/depth}), which moves u by about δ‖u‖ a step; for depth 2 it is δ/L, loss-scaled.
+    """η_k = δ/(L max(1, −log L)^{1 − 2/depth}), which moves u by about δ‖u‖ a step; for depth 2 it
+    is δ/L, loss-scaled.
 
-    For depth > 2 steps η/L alone move u by η‖u‖^{depth − 2}, relatively, and their flow reaches infinity in finite time.
+    For depth > 2 steps η/L alone move u by η‖u‖^{depth − 2}, relatively, and their flow reaches
+    infinity in finite time.
     """
     if depth == 2:
         return fb.steps.loss_scaled(delta)
-    return fb.steps.StepRule("relative", _relative, np.array([delta, 1 - 2 / depth]), loss=True, monotone=True)
+    return fb.steps.StepRule("relative", _relative, np.array([delta, 1 - 2 / depth]), loss=True,
+                             monotone=True)
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ class Run:
     def trace(self) -> fb.Trace:
         """Where it goes, with a row at each of the losses where the flow is asked too."""
         method = fb.methods.gradient_descent(relative(DELTA, self.depth))
-        plan = fb.Plan(*data(), loss="exponential", method=method, model=self.model, start=self.start)
+        plan = fb.Plan(*data(), loss="exponential", method=method, model=self.model,
+                       start=self.start)
         parts = [plan.run(10_000_000, until=-T, record=ROWS) for T in (*MATCHED, FAR)]
         whole = parts[0]
         for part in parts[1:]:
@@ -110,15 +119,18 @@ class Run:
 
     @cached_property
     def slower(self) -> float | None:
-        """How much slower the next entry (frequency) grows than those of the maximum margin, from its certificate; L = 2.
+        """How much slower the next entry (frequency) grows than those of the maximum margin, from
+        its certificate; L = 2.
 
-        Entry j of a diagonal network grows like exp(2τ|g_j|), g = Σ λ_n y_n x_n at the optimal λ: so the largest |g_j| is
-        that of the support, γ, and what is off it falls like ‖w‖^(|g_j|/γ − 1). For convolutions the same with |ĝ_k|/d.
+        Entry j of a diagonal network grows like exp(2τ|g_j|), g = Σ λ_n y_n x_n at the optimal λ:
+        so the largest |g_j| is that of the support, γ, and what is off it falls like ‖w‖^(|g_j|/γ −
+        1). For convolutions the same with |ĝ_k|/d.
         """
         if self.depth > 2 or self.limit is None or self.limit.norm is None:
             return None
         g = self.limit.dual @ signed()
-        pull = np.sort(np.abs(g) if self.model.name.startswith("diagonal") else spectrum(g) / D) / self.limit.margin
+        pull = np.sort(np.abs(g) if self.model.name.startswith("diagonal") else spectrum(g)
+                       / D) / self.limit.margin
         return float(pull[pull < 1 - 1e-6][-1])
 
     @cached_property
@@ -128,7 +140,9 @@ class Run:
 
     @cached_property
     def far(self) -> np.ndarray:
-        """−log L of the rows that are drawn, about the least margin: spaced evenly in its logarithm."""
+        """−log L of the rows that are drawn, about the least margin: spaced evenly in its
+        logarithm.
+        """
         return -self.trace.log_loss[self.drawn]
 
     @cached_property
@@ -144,13 +158,19 @@ class Run:
         return np.asarray(1 - (w @ signed().T).min(axis=1) / self.norm(w) / self.limit.margin)
 
     def residual(self, u: np.ndarray) -> float:
-        """How far u is from the KKT conditions of min ‖u‖² subject to margins ≥ 1, once scaled to a least margin of one."""
+        """How far u is from the KKT conditions of min ‖u‖² subject to margins ≥ 1, once scaled to a
+        least margin of one.
+        """
         H = np.array([self.model.pull(u, z) for z in signed()])
         return float(kkt_residual(u, H, signed() @ self.model.predictor(u, D), self.depth)[0])
 
     def measured(self, u: np.ndarray) -> np.ndarray:
-        """What its panel shows of parameters u (K, n): the shortfall of the margin, or the KKT residual."""
-        return self.shortfall(self.model.predictor(u, D)) if self.norm else np.array([self.residual(row) for row in u])
+        """What its panel shows of parameters u (K, n): the shortfall of the margin, or the KKT
+        residual.
+        """
+        if self.norm:
+            return self.shortfall(self.model.predictor(u, D))
+        return np.array([self.residual(row) for row in u])
 
     @cached_property
     def series(self) -> np.ndarray:
@@ -159,7 +179,9 @@ class Run:
 
     @property
     def last(self) -> float:
-        """The largest of it over the last factor ten of −log L: steps of finite length leave it trembling."""
+        """The largest of it over the last factor ten of −log L: steps of finite length leave it
+        trembling.
+        """
         return float(self.series[self.far >= self.far[-1] / 10].max())
 
     @cached_property
@@ -169,7 +191,9 @@ class Run:
 
     @cached_property
     def flow(self) -> np.ndarray:
-        """The parameters u (3, n) of the flow du/dτ = −∇ log L(u) at the same losses, by an ODE solver."""
+        """The parameters u (3, n) of the flow du/dτ = −∇ log L(u) at the same losses, by an ODE
+        solver.
+        """
         from scipy.integrate import solve_ivp
         Z = signed()
 
@@ -190,9 +214,12 @@ class Run:
 
     @property
     def differences(self) -> np.ndarray:
-        """How far run and flow are apart in margin ratio and KKT residual, (2,), at most over the three losses."""
+        """How far run and flow are apart in margin ratio and KKT residual, (2,), at most over the
+        three losses.
+        """
         pairs = [[self.residual(u) for u in us] for us in (self.at, self.flow)]
-        ratios = [self.shortfall(self.model.predictor(us, D)) if self.norm else np.zeros(3) for us in (self.at, self.flow)]
+        ratios = [self.shortfall(self.model.predictor(us, D)) if self.norm else np.zeros(3)
+                  for us in (self.at, self.flow)]
         return np.array([np.abs(a - b).max() for a, b in (ratios, np.array(pairs))])
 
 
@@ -212,9 +239,11 @@ BETWEEN = [Run("convolutional, L = 3", fb.models.convolutional(3), BLUE),
 CONVEX = [run for run in PANELS if run.norm]
 STATIONARY = [BETWEEN[0], PANELS[2], BETWEEN[1], PANELS[4]]
 UNBALANCED = [Run(run.name, run.model, run.colour, 1.0, DRAW) for run in CONVEX]
-TOLD = [Run("fully connected, L = 2", fb.models.deep_linear(2), PINK), *CONVEX, *STATIONARY, *UNBALANCED,
+TOLD = [Run("fully connected, L = 2", fb.models.deep_linear(2), PINK), *CONVEX, *STATIONARY,
+        *UNBALANCED,
         *(Run(run.name, run.model, run.colour, 0.1, DRAW) for run in CONVEX[1:])]
-MINIMISED = {"fully connected": r"$\|w\|_2$", "convolutional": r"$\|\mathrm{DFT}\,w\|_{2/L}$", "diagonal": r"$\|w\|_{2/L}$"}
+MINIMISED = {"fully connected": r"$\|w\|_2$", "convolutional": r"$\|\mathrm{DFT}\,w\|_{2/L}$",
+             "diagonal": r"$\|w\|_{2/L}$"}
 
 
 def stems(ax: Axes, run: Run, values: np.ndarray, solved: np.ndarray | None) -> None:
@@ -228,12 +257,16 @@ def stems(ax: Axes, run: Run, values: np.ndarray, solved: np.ndarray | None) -> 
 
 
 def predictors(axes: np.ndarray) -> None:
-    """Draw each network's predictor as a signal (above) and by its frequencies (below), of unit length."""
+    """Draw each network's predictor as a signal (above) and by its frequencies (below), of unit
+    length.
+    """
     for letter, (above, below), run in zip("abcde", axes.T, PANELS, strict=True):
         stems(above, run, run.w, run.star)
         stems(below, run, spectrum(run.w), None if run.star is None else spectrum(run.star))
-        kind = MINIMISED[run.name.split(",")[0]].replace("2/L", "1" if run.depth == 2 else f"2/{run.depth}")
-        above.set_title(f"({letter}) {run.name}\n{'least' if run.norm else 'stationary'} {kind}", color=run.colour)
+        power = "1" if run.depth == 2 else f"2/{run.depth}"
+        kind = MINIMISED[run.name.split(",")[0]].replace("2/L", power)
+        above.set_title(f"({letter}) {run.name}\n{'least' if run.norm else 'stationary'} {kind}",
+                        color=run.colour)
         said = f"KKT residual\nat most {run.last:.0e}"
         if run.norm:
             said = f"at least {np.floor(1e4 * (1 - run.last)) / 1e4:.4f} of\nthe maximum margin"
@@ -253,22 +286,27 @@ def spectrum(w: np.ndarray) -> np.ndarray:
 
 
 def climbing(ax: Axes) -> None:
-    """Draw what the margin lacks of its maximum against −log L, from balanced and from Gaussian starts."""
+    """Draw what the margin lacks of its maximum against −log L, from balanced and from Gaussian
+    starts.
+    """
     for run in (*CONVEX, *UNBALANCED):
-        ax.plot(run.far, run.series, color=run.colour, lw=2, ls=(0, (3, 1.5)) if run.rng else "-", zorder=3,
-                label=None if run.rng else run.name)
+        ax.plot(run.far, run.series, color=run.colour, lw=2, ls=(0, (3, 1.5)) if run.rng else "-",
+                zorder=3, label=None if run.rng else run.name)
         ax.plot(MATCHED, run.measured(run.flow), "o", color=YELLOW, mec=BLACK, ms=6, zorder=4)
     for run, first, beside in ((CONVEX[1], 1e15, 0.6), (UNBALANCED[2], 1e9, 1.7)):
         assert run.slower is not None
         slope(ax, run, run.slower - 1, f"{run.slower - 1:.2f}", first, beside)
     ax.axhline(1 - 0.995, color=GREY, lw=0.8, ls=":")
-    ax.annotate("0.995 of the maximum", (0.99, 0.0054), xycoords=("axes fraction", "data"), ha="right", color=GREY)
-    ax.set(title="(f) The maximum margin is reached, from some starts slowly", xscale="log", yscale="log", ylim=(1e-6, 1.3),
-           xlabel=r"$-\log L$, about the least margin", ylabel=r"shortfall $1-$margin$/\gamma$")
+    ax.annotate("0.995 of the maximum", (0.99, 0.0054), xycoords=("axes fraction", "data"),
+                ha="right", color=GREY)
+    ax.set(title="(f) The maximum margin is reached, from some starts slowly", xscale="log",
+           yscale="log", ylim=(1e-6, 1.3), xlabel=r"$-\log L$, about the least margin",
+           ylabel=r"shortfall $1-$margin$/\gamma$")
     ax.plot([], color=GREY, lw=2, label="start: 0.5 times the identity")
     ax.plot([], color=GREY, lw=2, ls=(0, (3, 1.5)), label="Gaussian, σ = 1: unbalanced")
     ax.plot([], "o", color=YELLOW, mec=BLACK, ms=6, label="flow, integrated")
-    ax.legend(loc="upper right", ncols=2, handlelength=2, columnspacing=1.2, bbox_to_anchor=(1.02, 1.02))
+    ax.legend(loc="upper right", ncols=2, handlelength=2, columnspacing=1.2,
+              bbox_to_anchor=(1.02, 1.02))
 
 
 def slope(ax: Axes, run: Run, power: float, name: str, first: float, beside: float) -> None:
@@ -276,32 +314,37 @@ def slope(ax: Axes, run: Run, power: float, name: str, first: float, beside: flo
     x = first * np.array([1, 1e4])
     y = beside * run.series[np.searchsorted(run.far, first)] * np.array([1, 1e4]) ** power
     ax.plot(x, y, color=BLACK, lw=1, ls=(0, (5, 2)), zorder=4)
-    ax.annotate(rf"$\|w\|^{{{name}}}$", (np.sqrt(x.prod()), np.sqrt(y.prod())), (3, 1) if beside > 1 else (-3, -1),
-                ha="left" if beside > 1 else "right", va="bottom" if beside > 1 else "top", textcoords="offset points",
-                fontsize=11)
+    ax.annotate(rf"$\|w\|^{{{name}}}$", (np.sqrt(x.prod()), np.sqrt(y.prod())), (3, 1) if beside > 1
+                else (-3, -1), ha="left" if beside > 1 else "right", va="bottom" if beside > 1
+                else "top", textcoords="offset points", fontsize=11)
 
 
 def settling(ax: Axes) -> None:
     """Draw the KKT residual of the deeper networks against −log L, and its slope.
 
-    Entries (frequencies) off the support come to rest, while the others of u go on growing like ‖w‖^{1/L}.
+    Entries (frequencies) off the support come to rest, while the others of u go on growing like
+    ‖w‖^{1/L}.
     """
     for run in STATIONARY:
-        ax.plot(run.far, run.series, color=run.colour, lw=2, ls=(0, (1, 0.8)) if run.depth == 3 else "-", label=run.name)
+        ax.plot(run.far, run.series, color=run.colour, lw=2, ls=(0, (1, 0.8)) if run.depth == 3
+                else "-", label=run.name)
         ax.plot(MATCHED, run.measured(run.flow), "o", color=YELLOW, mec=BLACK, ms=6, zorder=4)
     for run, first in zip(STATIONARY[2:], (1e6, 1e8), strict=True):
         slope(ax, run, -1 / run.depth, f"-1/{run.depth}", first, 1.5)
     ax.set(title="(g) Deeper networks: stationary points only", xscale="log", yscale="log",
            xlabel=r"$-\log L$, about the least margin", ylabel="KKT residual", ylim=(1e-6, 1.3))
-    ax.annotate("trembling: steps of finite length", (0.82, 0.02), xycoords="axes fraction", ha="right", color=GREY)
+    ax.annotate("trembling: steps of finite length", (0.82, 0.02), xycoords="axes fraction",
+                ha="right", color=GREY)
     ax.legend(loc="lower left")
 
 
 def numbers() -> Iterator[dict[str, Any]]:
     """Every number drawn, a row each."""
     for run in PANELS:
-        for kind, w in (("run", run.w), *([] if run.star is None else [("maximum margin", run.star)])):
-            yield from ({"panel": "signal", "run": run.name, "kind": kind, "x": j, "y": y} for j, y in enumerate(w))
+        for kind, w in (("run", run.w),
+                        *([] if run.star is None else [("maximum margin", run.star)])):
+            yield from ({"panel": "signal", "run": run.name, "kind": kind, "x": j, "y": y}
+                        for j, y in enumerate(w))
             yield from ({"panel": "frequency", "run": run.name, "kind": kind, "x": k, "y": y}
                         for k, y in enumerate(spectrum(w)))
     for run in (*CONVEX, *UNBALANCED, *STATIONARY):
@@ -315,26 +358,28 @@ def numbers() -> Iterator[dict[str, Any]]:
 
 def report() -> None:
     """Print for each run how near it came, and how far from the flow it is on the way."""
-    print(f"{N} signals of length {D}, exponential loss, steps δ/(L max(1, −log L)^(1 − 2/depth)), δ = {DELTA:g}, "
-          f"to log L = −{FAR:g}\n")
-    print("  margin ratio and KKT residual: the worst of the last factor ten of -log L; run - flow: the most over log L = "
-          f"{', '.join(f'-{T:g}' for T in MATCHED)}\n")
-    print(f"  {'network':24}{'start':>14}  {'updates':>8}  {'norm':>8}  {'certificate':>11}  {'of the maximum':>14}  "
-          f"{'at log L = -1e4':>15}  {'KKT':>7}  run - flow: ratio, KKT")
+    print(f"{N} signals of length {D}, exponential loss, steps δ/(L max(1, −log L)^(1 − "
+          f"2/depth)), δ = {DELTA:g}, to log L = −{FAR:g}\n")
+    print("  margin ratio and KKT residual: the worst of the last factor ten of -log L; run - "
+          f"flow: the most over log L = {', '.join(f'-{T:g}' for T in MATCHED)}\n")
+    print(f"  {'network':24}{'start':>14}  {'updates':>8}  {'norm':>8}  {'certificate':>11}  "
+          f"{'of the maximum':>14}  {'at log L = -1e4':>15}  {'KKT':>7}  run - flow: ratio, KKT")
     for run in TOLD:
         name = certificate = ratio = middle = ""
         if run.norm is not None and run.limit is not None:
-            name, certificate, ratio = run.norm.name, f"{run.limit.duality_gap:.0e}", f"{1 - run.last:.5f}"
+            name, certificate = run.norm.name, f"{run.limit.duality_gap:.0e}"
+            ratio = f"{1 - run.last:.5f}"
             middle = f"{1 - run.series[np.searchsorted(run.far, 1e4)]:.5f}"
         ends = run.trace.u[run.drawn][run.far >= run.far[-1] / 10]
-        print(f"  {run.name:24}{run.begun:>14}  {run.trace.t[-1]:8}  {name:>8}  {certificate:>11}  {ratio:>14}  "
-              f"{middle:>15}  {max(map(run.residual, ends)):7.1e}  {', '.join(f'{x:.0e}' for x in run.differences)}")
+        print(f"  {run.name:24}{run.begun:>14}  {run.trace.t[-1]:8}  {name:>8}  "
+              f"{certificate:>11}  {ratio:>14}  {middle:>15}  {max(map(run.residual, ends)):7.1e} "
+              f" {', '.join(f'{x:.0e}' for x in run.differences)}")
     print()
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     figure = plt.figure(figsize=(14.5, 10.5), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.45, 1], hspace=0.04)
     predictors(top.subplots(2, len(PANELS), sharey="row", gridspec_kw={"height_ratios": [1.15, 1]}))

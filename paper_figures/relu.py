@@ -1,11 +1,14 @@
-"""ReLU networks of one input: what they cost in weights, against the least cost of any function through the points.
+"""ReLU networks of one input: what they cost in weights, against the least cost of any function
+through the points.
 
-    python -m paper_figures.relu [--out DIR]
+    python -m paper_figures.relu [--committed | --out DIR]
 
-Source: Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function space?" (COLT 2019).
-The least cost max(∫|f″|, |f′(−∞) + f′(+∞)|) is certified by `fastbias.solvers.relu.fit`; networks of finite width are run by
-gradient descent on a, b, β, c as models of their values at the data, X = I. That theory is of explicit weight penalties: no
-theorem says that gradient descent finds the least cost, and from large starts it does not. No result is stored.
+Source: Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in
+function space?" (COLT 2019). The least cost max(∫|f″|, |f′(−∞) + f′(+∞)|) is certified by
+`fastbias.solvers.relu.fit`; networks of finite width are run by gradient descent on a, b, β, c as
+models of their values at the data, X = I. That theory is of explicit weight penalties: no theorem
+says that gradient descent finds the least cost, and from large starts it does not. No result is
+stored.
 """
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ Y = np.array([0.2, 0.9, 0.3, -0.6, -0.2, 0.7, 0.4, -0.3])
 WIDTHS = 30, 100, 1000
 SCALES = np.geomspace(0.01, 1.0, 7)
 SEEDS = range(5)
-SHOWN = 100                                                # the width whose functions are drawn, ...
+SHOWN = 100  # the width whose functions are drawn, ...
 STARTS = SCALES[[0, 4, 6]]                                 # ... and the scales of its starts
 FITTED = np.log(1e-10)                                     # a run goes on until log L is here, ...
 STEPS = 200_000                                            # ... or for so many steps
@@ -53,8 +56,8 @@ class Run:
         """Where it goes; the step is short for wide networks that start large."""
         model = fb.models.relu(X, self.width)
         eta = min(0.01, 0.1 / (1 + self.width * self.scale ** 2))
-        plan = fb.Plan(np.eye(X.size), Y, loss="squared", method=fb.methods.gradient_descent(eta), model=model,
-                       start=model.start(self.scale, rng=self.seed))
+        plan = fb.Plan(np.eye(X.size), Y, loss="squared", method=fb.methods.gradient_descent(eta),
+                       model=model, start=model.start(self.scale, rng=self.seed))
         return plan.run(STEPS, until=FITTED, record=2)
 
     @property
@@ -95,63 +98,72 @@ def functions(ax: Axes) -> None:
     ax.plot(LINE, best().function(LINE), color=BLACK, lw=1.4, ls=(0, (4, 2)),
             label=f"least cost of any width, {best().cost:.2f}, solved")
     ax.plot(X, Y, "o", color=BLACK, ms=7, mec="white", zorder=5)
-    ax.set(title=f"(a) All go through the points:\nnetworks of {SHOWN} units, by scale of start", xlabel="$x$",
-           ylabel="$f(x)$", ylim=(-2.2, 3.4))
+    ax.set(title=f"(a) All go through the points:\nnetworks of {SHOWN} units, by scale of start",
+           xlabel="$x$", ylabel="$f(x)$", ylim=(-2.2, 3.4))
     ax.legend(loc="upper right")
 
 
 def slopes(ax: Axes) -> None:
-    """Draw the slopes: the cheapest function shown turns at the points alone; others that cost the same need not."""
+    """Draw the slopes: the cheapest function shown turns at the points alone; others that cost the
+    same need not.
+    """
     for colour, scale in zip((BLUE, GREEN), STARTS, strict=False):
         f = run(SHOWN, float(scale), 0).function
         middle = (LINE[1:] + LINE[:-1]) / 2
-        ax.plot(middle, np.diff(f(LINE)) / np.diff(LINE), color=colour, lw=2, label=f"start {scale:.2g}")
+        ax.plot(middle, np.diff(f(LINE)) / np.diff(LINE), color=colour, lw=2,
+                label=f"start {scale:.2g}")
     f = best().function
-    ax.stairs(f.slopes, [LINE[0], *f.knots, LINE[-1]], color=BLACK, lw=1.4, ls=(0, (4, 2)), baseline=None,
-              label="least cost")
+    ax.stairs(f.slopes, [LINE[0], *f.knots, LINE[-1]], color=BLACK, lw=1.4, ls=(0, (4, 2)),
+              baseline=None, label="least cost")
     for x in X:
         ax.axvline(x, color=GREY, lw=0.6, zorder=0)
-    ax.set(title="(b) Small starts make few turns, in all\nabout as large as those of the cheapest", xlabel="$x$",
-           ylabel="slope $f'(x)$")
+    ax.set(title="(b) Small starts make few turns, in all\nabout as large as those of the cheapest",
+           xlabel="$x$", ylabel="slope $f'(x)$")
     ax.legend(loc="upper right")
 
 
 def costs(ax: Axes) -> None:
-    """Draw cost against the scale of the start: median, least and largest over the seeds; rings where a seed did not fit."""
+    """Draw cost against the scale of the start: median, least and largest over the seeds; rings
+    where a seed did not fit.
+    """
     for width, colour, marker in zip(WIDTHS, (ORANGE, BLUE, PINK), MARKERS, strict=False):
-        table = np.array([[run(width, float(s), seed).function.cost / best().cost for seed in SEEDS] for s in SCALES])
+        table = np.array([[run(width, float(s), seed).function.cost / best().cost for seed in SEEDS]
+                          for s in SCALES])
         fits = np.array([[run(width, float(s), seed).fits for seed in SEEDS] for s in SCALES])
         low, middle, high = np.nanquantile(np.where(fits, table, np.nan), [0, 0.5, 1], axis=1)
         ax.fill_between(SCALES, low, high, color=colour, alpha=0.2, lw=0)
         ax.plot(SCALES, middle, marker + "-", color=colour, lw=2, label=f"{width} units: $R(f)$")
-        weights = np.median([[run(width, float(s), seed).weights / best().cost for seed in SEEDS] for s in SCALES],
-                            axis=1)
-        ax.plot(SCALES, weights, marker + ":", color=colour, lw=1.2, ms=4, label="… and its weights")
+        weights = np.median([[run(width, float(s), seed).weights / best().cost for seed in SEEDS]
+                             for s in SCALES], axis=1)
+        ax.plot(SCALES, weights, marker + ":", color=colour, lw=1.2, ms=4,
+                label="… and its weights")
     ax.axhline(1, color=BLACK, lw=1.4, ls=(0, (4, 2)))
-    ax.annotate("least cost of any width, certified", (SCALES[-1], 1), (0, -6), textcoords="offset points", ha="right",
-                va="top")
-    ax.set(title="(c) From small starts the cost is near\nthe least; it grows with the start", xscale="log", yscale="log",
-           xlabel="scale of the start, $a, b, β \\sim N(0, α^2)$", ylabel="cost, in units of the least one",
-           ylim=(0.75, 40))
+    ax.annotate("least cost of any width, certified", (SCALES[-1], 1), (0, -6),
+                textcoords="offset points", ha="right", va="top")
+    ax.set(title="(c) From small starts the cost is near\nthe least; it grows with the start",
+           xscale="log", yscale="log", xlabel="scale of the start, $a, b, β \\sim N(0, α^2)$",
+           ylabel="cost, in units of the least one", ylim=(0.75, 40))
     ax.legend(loc="upper left", ncols=1)
 
 
 def numbers() -> Iterator[dict[str, Any]]:
     """Every number drawn, a row each."""
-    yield from ({"panel": "a", "width": "", "scale": "", "seed": "", "kind": "point", "x": x, "y": y}
-                for x, y in zip(X, Y, strict=True))
+    yield from ({"panel": "a", "width": "", "scale": "", "seed": "", "kind": "point", "x": x,
+                 "y": y} for x, y in zip(X, Y, strict=True))
     drawn = [("", "", "least cost", best().function)] + [
         (SHOWN, s, "network", run(SHOWN, float(s), 0).function) for s in STARTS]
     for width, scale, kind, f in drawn:
         for x, y in zip(LINE[::4], f(LINE[::4]), strict=True):
-            yield {"panel": "a, b", "width": width, "scale": scale, "seed": 0, "kind": kind, "x": x, "y": y}
+            yield {"panel": "a, b", "width": width, "scale": scale, "seed": 0, "kind": kind, "x": x,
+                   "y": y}
     for width in WIDTHS:
         for s in SCALES:
             for seed in SEEDS:
                 one = run(width, float(s), seed)
                 for kind, value in (("cost", one.function.cost), ("weights", one.weights)):
                     yield {"panel": "c", "width": width, "scale": s, "seed": seed,
-                           "kind": kind if one.fits else f"{kind}, points not fitted", "x": s, "y": value / best().cost}
+                           "kind": kind if one.fits else f"{kind}, points not fitted", "x": s,
+                           "y": value / best().cost}
 
 
 def report() -> None:
@@ -162,16 +174,18 @@ def report() -> None:
         for s in SCALES:
             runs = [run(width, float(s), seed) for seed in SEEDS]
             fitted = [one for one in runs if one.fits]
-            cost, weights = (float(np.median([v(one) for one in fitted])) / best().cost if fitted else float("nan")
+            cost, weights = (float(np.median([v(one) for one in fitted])) / best().cost if fitted
+                             else float("nan")
                              for v in (lambda one: one.function.cost, lambda one: one.weights))
-            print(f"  {width:5}  {s:5.2g}  {len(fitted)} of {len(runs)}  {cost:20.4f}  {weights:20.4f}  "
-                  f"{int(np.median([one.trace.t[-1] for one in runs])):10}")
-    print("\n  the least cost is one of explicit penalties on weights; for gradient descent it is no theorem\n")
+            print(f"  {width:5}  {s:5.2g}  {len(fitted)} of {len(runs)}  {cost:20.4f}  "
+                  f"{weights:20.4f}  {int(np.median([one.trace.t[-1] for one in runs])):10}")
+    print("\n  the least cost is one of explicit penalties on weights; for gradient descent it "
+          "is no theorem\n")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
-    out = folder(argv, __doc__, __file__)
+    out = folder(argv, __doc__)
     figure, axes = plt.subplots(1, 3, figsize=(15.0, 5.2), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)
     for draw, ax in zip((functions, slopes, costs), axes, strict=True):

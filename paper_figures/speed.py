@@ -1,11 +1,13 @@
-"""What a step costs: seven methods at seven sizes, by fastbias, a C loop, JAX and NumPy, over the roof of reading X once.
+"""What a step costs: seven methods at seven sizes, by fastbias, a C loop, JAX and NumPy, over the
+roof of reading X once.
 
-    python -m paper_figures.speed [--out DIR] [--measure]
+    python -m paper_figures.speed [--committed | --out DIR] [--measure]
 
-The numbers are those of bench/table.csv, which `python -m bench.table` measured on the machine that bench/README.md names;
-with --measure they are measured anew here, which takes minutes. The roof is how long one core needs to read an array of
-that size, wherever it lies: 8·N·d bytes over the bandwidth. Of two sizes with the same N·d, (20, 50) and (50, 20) or
-(100, 1000) and (1000, 100), the wide one is drawn a little to the left, the tall one to the right.
+The numbers are those of bench/table.csv, which `python -m bench.table` measured on the machine that
+bench/README.md names; with --measure they are measured anew here, which takes minutes. The roof is
+how long one core needs to read an array of that size, wherever it lies: 8·N·d bytes over the
+bandwidth. Of two sizes with the same N·d, (20, 50) and (50, 20) or (100, 1000) and (1000, 100), the
+wide one is drawn a little to the left, the tall one to the right.
 """
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ STYLES: dict[str, dict[str, Any]] = {                      # in the order in whi
     ROWS: {"color": SKY, "marker": "o", "ms": 4.5, "lw": 1.2, "ls": "--"},
     FASTBIAS: {"color": BLUE, "marker": "o", "ms": 5, "lw": 2.2},
 }
-ASIDE = 1.45                                               # how far sizes with the same N·d are drawn from it
+ASIDE = 1.45  # how far sizes with the same N·d are drawn from it
 TITLES = {m.name: m.title.replace(", ", ",\n") for m in METHODS}
 Numbers = dict[tuple[str, int, int, str], float]
 
@@ -53,7 +55,9 @@ def line(ns: Numbers, method: str, contender: str) -> tuple[np.ndarray, np.ndarr
 
 
 def roof(ns: Numbers) -> tuple[np.ndarray, np.ndarray]:
-    """N·d and how long C takes to read so many numbers; between the sizes the bandwidth is interpolated."""
+    """N·d and how long C takes to read so many numbers; between the sizes the bandwidth is
+    interpolated.
+    """
     at = sorted({(N * d, value) for (name, N, d, _), value in ns.items() if name == table.STREAM})
     size, value = np.array(at, dtype=float).reshape(-1, 2).T
     size, first = np.unique(size, return_index=True)       # of a pair the faster reading
@@ -61,7 +65,9 @@ def roof(ns: Numbers) -> tuple[np.ndarray, np.ndarray]:
 
 
 def panel(ax: Axes, ns: Numbers, method: Method) -> None:
-    """Draw one method: a line a contender, the roof under them, and how many times C fastbias takes."""
+    """Draw one method: a line a contender, the roof under them, and how many times C fastbias
+    takes.
+    """
     size, floor = roof(ns)
     ax.fill_between(size, floor, 1e-9, color="#e8e8e8", lw=0, zorder=0)
     ax.plot(size, floor, color=GREY, lw=1, zorder=1)
@@ -74,9 +80,10 @@ def panel(ax: Axes, ns: Numbers, method: Method) -> None:
         if ours and c:
             text = f"{ours / c:.1f}×" if ours / c < 9.95 else f"{ours / c:.0f}×"
             height = 0.99 - 0.07 * (i % 2)                  # in two rows, so that they stay apart
-            ax.annotate(text, (place(N, d), height), xycoords=("data", "axes fraction"), color=BLUE, fontsize=9, ha="center",
-                        va="top", fontweight="bold")
-    ax.set(title=TITLES[method.name], xscale="log", yscale="log", xlim=(0.7, 2.8e6), ylim=(4, 1.2e7))
+            ax.annotate(text, (place(N, d), height), xycoords=("data", "axes fraction"), color=BLUE,
+                        fontsize=9, ha="center", va="top", fontweight="bold")
+    ax.set(title=TITLES[method.name], xscale="log", yscale="log", xlim=(0.7, 2.8e6),
+           ylim=(4, 1.2e7))
     ax.set_yticks([10, 1e3, 1e5], ["10 ns", "1 µs", "100 µs"])
     ax.xaxis.set_major_locator(LogLocator(numticks=4))
     ax.yaxis.set_minor_locator(LogLocator(numticks=9))
@@ -89,7 +96,8 @@ def key(ax: Axes, ns: Numbers) -> None:
     """Draw what the lines are, in the place of an eighth panel."""
     ax.axis("off")
     said = {FASTBIAS: "fastbias", ROWS: "fastbias, kept from Gram space", C: "C, one pass over X",
-            C_GRAM: "C in Gram space", JAX: "JAX, jit of a fori_loop", NUMPY: "NumPy, a Python loop"}
+            C_GRAM: "C in Gram space", JAX: "JAX, jit of a fori_loop",
+            NUMPY: "NumPy, a Python loop"}
     for contender, style in reversed(STYLES.items()):
         if any(who == contender for *_, who in ns):
             ax.plot([], label=said[contender], **style)
@@ -97,8 +105,8 @@ def key(ax: Axes, ns: Numbers) -> None:
     ax.plot([], " ", label="1.0×", marker="$1.0×$", ms=22, color=BLUE)
     handles, labels = ax.get_legend_handles_labels()
     labels[labels.index("1.0×")] = "fastbias / C"
-    ax.legend(handles, labels, loc="center left", fontsize=11, handlelength=2.4, handletextpad=0.8, labelspacing=0.9,
-              bbox_to_anchor=(-0.08, 0.5))
+    ax.legend(handles, labels, loc="center left", fontsize=11, handlelength=2.4, handletextpad=0.8,
+              labelspacing=0.9, bbox_to_anchor=(-0.08, 0.5))
 
 
 def numbers(ns: Numbers) -> Iterator[dict[str, Any]]:
@@ -108,19 +116,24 @@ def numbers(ns: Numbers) -> Iterator[dict[str, Any]]:
             for N, d in SIZES:
                 if (value := ns.get((method.name, N, d, contender))) is not None:
                     c = ns.get((method.name, N, d, C))
-                    yield {"method": method.name, "N": N, "d": d, "contender": contender, "ns": value,
+                    yield {"method": method.name, "N": N, "d": d, "contender": contender,
+                           "ns": value,
                            "ratio to C": f"{value / c:.3g}" if c else ""}
     for size, value in zip(*roof(ns), strict=True):
-        yield {"method": table.STREAM, "N": "", "d": "", "contender": f"{size:.0f} numbers", "ns": value, "ratio to C": ""}
+        yield {"method": table.STREAM, "N": "", "d": "", "contender": f"{size:.0f} numbers",
+               "ns": value, "ratio to C": ""}
 
 
 def report(ns: Numbers) -> None:
-    """Print, for each method, how many times C fastbias takes, and how many times fastbias the others."""
+    """Print, for each method, how many times C fastbias takes, and how many times fastbias the
+    others.
+    """
     print(f"  {'':24} {'fastbias / C':>24} {'JAX / fastbias':>24} {'NumPy / fastbias':>24}")
     for method in METHODS:
         words = []
         for above, under in ((FASTBIAS, C), (JAX, FASTBIAS), (NUMPY, FASTBIAS)):
-            pairs = [(ns.get((method.name, *size, above)), ns.get((method.name, *size, under))) for size in SIZES]
+            pairs = [(ns.get((method.name, *size, above)), ns.get((method.name, *size, under)))
+                     for size in SIZES]
             ratios = [a / b for a, b in pairs if a and b]
             words.append(f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "–")
         print(f"  {method.name:24} {words[0]:>24} {words[1]:>24} {words[2]:>24}")
@@ -132,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--measure", action="store_true")
     given, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
-    out = folder(rest, __doc__, __file__)
+    out = folder(rest, __doc__)
     if given.measure:
         with tempfile.TemporaryDirectory() as measured:
             table.main(["--out", measured])

@@ -1,14 +1,13 @@
 """Shared by all tests: hypothesis profile, and what a pass without the compiler leaves out."""
 import signal
 
-import numba
 import pytest
 from hypothesis import settings
 
+from tests.helpers import JIT
+
 settings.register_profile("fastbias", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("fastbias")
-
-JIT = not numba.config.DISABLE_JIT
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:      # a job that a shell put into the background: Ctrl-C is tested too
     signal.signal(signal.SIGINT, signal.default_int_handler)

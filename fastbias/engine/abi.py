@@ -362,23 +362,29 @@ def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] 
     return None
 
 
-def known(fused: tuple[Any, ...] | None, *pieces: Piece) -> int:
-    """The number of a twin (in `fastbias.engine.dense_pass` or `fastbias.engine.fused`) of just these
-    pieces; 0 where there is none.
+_TWINS: dict[tuple[Piece, ...], list[tuple[int, Callable[[np.ndarray], bool]]]] = {}
+
+
+def twin(number: int, *pieces: Piece,
+         where: Callable[[np.ndarray], bool] = lambda params: True) -> None:
+    """Say under which number (in `fastbias.engine.dense_pass` or `fastbias.engine.fused`) there is a twin of pieces.
+
+    ``where`` says for which params: pieces that go by them are several things.
     """
-    return int(fused[0]) if fused and all(a is b for a, b in zip(fused[1:], pieces, strict=True)) else 0
+    _TWINS.setdefault(pieces, []).append((number, where))
 
 
-def expect(owner: str, params: np.ndarray | None = None, sizes: tuple[int, ...] = (), twin: Any = None, twins: int = 1,
+def known(params: np.ndarray, *pieces: Piece) -> int:
+    """The number of the twin of just these pieces with these params; 0 where there is none."""
+    return next((number for number, where in _TWINS.get(pieces, ()) if where(params)), 0)
+
+
+def expect(owner: str, params: np.ndarray | None = None, sizes: tuple[int, ...] = (),
            **slots: tuple[Any, Any]) -> None:
     """Raise TypeError unless each slot holds a piece of its signature, name=(value, signature).
 
-    ValueError where params are less than it reads; with ``sizes`` of vectors, where those are known, also of these. ``twin``
-    is None, or a number and so many pieces as `known` takes.
+    ValueError where params are less than it reads; with ``sizes`` of vectors also of these.
     """
-    if twin is not None and not (isinstance(twin, tuple) and len(twin) == 1 + twins and isinstance(twin[0], int)
-                                 and all(isinstance(piece, Piece) for piece in twin[1:])):
-        raise TypeError(f"fused of a {owner} must be None, or a whole number and {twins} of its pieces, got {twin!r:.60}")
     for label, (value, signature) in slots.items():
         if not isinstance(value, Piece):
             raise TypeError(f"{label} of a {owner} must be a compiled piece (fb.piece), got {type(value).__name__}")

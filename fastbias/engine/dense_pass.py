@@ -34,7 +34,7 @@ from fastbias.engine.simd import (
 
 __all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "unscaled", "weighed", "weights"]
 
-EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3                  # losses, as Loss.fused names them; 0: known by its pieces alone
+EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3                  # losses with twins; 0: none
 
 LOG2E = 1.4426950408889634
 LOG2 = 0.6931471805599453

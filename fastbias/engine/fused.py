@@ -54,7 +54,7 @@ from fastbias.engine.simd import (
 
 __all__ = ["burst"]
 
-# as Method.fused names them (0: no bursts): the last two ask the steepest direction or the inverse link of the geometry
+# methods with twins (0: no bursts): the last two ask a map of the geometry
 GRADIENT, ADAGRAD, POWER, ENTROPY, COORDINATE, STEEPEST, MIRROR = range(1, 8)
 BY_PIECE = {GRADIENT: GRADIENT, POWER: STEEPEST, STEEPEST: STEEPEST, ENTROPY: MIRROR, MIRROR: MIRROR}
 """How a method goes in bursts with a loss that is known by its pieces alone."""

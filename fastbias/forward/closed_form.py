@@ -48,7 +48,6 @@ __all__ = ["at", "covers"]
 
 EPS = float(np.finfo(float).eps)
 LAST = 2.0 ** 63      # the t that no longer fits int64
-FAMILIES = ("gradient", "mirror", "natural", "steepest")
 
 
 def covers(problem: Problem) -> str | None:
@@ -60,7 +59,8 @@ def covers(problem: Problem) -> str | None:
         return f"the closed form is for the linear model: in the {problem.model.name} model the recursion is not linear"
     if method.decay:
         return "the closed form is for the loss alone, not for methods with weight decay"
-    if method.family not in FAMILIES or method.unscaled:
+    if not (method.steepest or method.natural or method.dual) or method.ties is not None or method.unscaled \
+            or not method.as_made:
         return ("the closed form is for gradient, mirror, natural and steepest descent with steps in proportion to the "
                 f"gradient, not for {method!r}")
     if not (g is None or (isinstance(g, Potential) and g.quadratic) or (isinstance(g, Norm) and g.matrix is not None)):
@@ -113,9 +113,9 @@ def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: Any) ->
     Examples
     --------
     >>> import fastbias as fb, numpy as np
-    >>> from fastbias.forward import linear
+    >>> from fastbias.forward import closed_form
     >>> plan = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.gradient_descent(0.001, momentum=0.9))
-    >>> trace = linear.at(plan.problem, plan.u, np.zeros(2), 0, [np.log(1000), 1e9])
+    >>> trace = closed_form.at(plan.problem, plan.u, np.zeros(2), 0, [np.log(1000), 1e9])
     >>> print(trace.t, trace.w[1].round(12), trace.log_loss.round(6))
     [1000   -1] [0.6 0.8] [-102.740897        -inf]
     """

@@ -21,6 +21,8 @@ __all__ = ["flow"]
 ROWS = 200
 WINDOWS = 60
 CALLS = 300_000    # evaluations of the right-hand side, some ten seconds
+PATIENCE = 5_000   # evaluations in which a leg's time must grow by GAIN, or it is refused: at an
+GAIN = 1.01        # even pace it does so up to the last of CALLS
 SOME = 2_000       # in coordinates of the model's own, those that LSODA gets for a leg, which costs it some hundreds
 TINY = 1e-3        # parameters under so much of the largest may be waiting at a saddle
 REACH = 8.0        # how far coordinates, logarithms, may go before a leg ends
@@ -88,12 +90,17 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
 def _at_saddle(problem: Problem, u: np.ndarray, rtol: float) -> bool:
     """Whether a loss that could fall further would do so from where a gradient flow rests: its Hessian, by differences."""
     floor = _log_floor(problem, rtol)
-    if floor is None or problem.log_loss(u) <= floor or problem.method.family != "gradient":
+    if floor is None or problem.log_loss(u) <= floor or not _descends(problem):
         return False
     h = 1e-5 * max(float(np.abs(u).max()), 1e-300)
     H = np.array([problem.descent(u - h * e) - problem.descent(u + h * e) for e in np.eye(u.size)]) / (2.0 * h)
     values = foreign.ask("the eigenvalues at rest", "numpy.linalg.eigvalsh", 0.5 * (H + H.T))
     return bool(values[0] < -1e-6 * np.abs(values).max())
+
+
+def _descends(problem: Problem) -> bool:
+    """Whether the method is gradient descent in the parameters themselves."""
+    return problem.method.steepest and problem.method.geometry is None
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,9 @@ def _way(problem: Problem) -> _Way:
     """The coordinates where a flow is simplest."""
     method, start = problem.method, problem.start
     g = method.geometry
+    if not method.as_made:
+        raise ValueError("method must be one that fb.methods made, for its flow to be known, got a method of one's own: "
+                         f"{method!r}")
     if isinstance(g, Norm):
         if not g.smooth:
             raise ValueError(f"method must have a continuous direction for a flow, got steepest descent in the {g.name} "
@@ -163,7 +173,7 @@ def _way(problem: Problem) -> _Way:
                 raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
             return out
         return _Way(own_metric, lambda u: u, start)
-    if method.family != "gradient":
+    if not _descends(problem):
         raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
     x = None if problem.model.coordinates is None or method.decay else problem.model.coordinates(start)
     if x is None:
@@ -255,12 +265,16 @@ class _Legs:
         self.reach = REACH / max(1, problem.model.degree - 2)
         self.shaken: np.random.Generator | None = None
         self.methods: tuple[str, ...] = ("LSODA", "Radau")
+        self.mark = 0, 0.0                                     # evaluations and a leg's time at the last look
 
     def counted(self, t: float, x: np.ndarray) -> np.ndarray:
         self.calls += 1
-        if self.calls > CALLS:
+        stuck, due = False, self.calls - self.mark[0] >= PATIENCE
+        if due:
+            stuck, self.mark = t <= GAIN * self.mark[1], (self.calls, t)
+        if stuck or self.calls > CALLS:
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its direction is too rough "
-                                  f"there ({CALLS} evaluations); give a finite time, or finite steps")
+                                  f"there ({self.calls} evaluations); give a finite time, or finite steps")
         if not np.isfinite(x).all():
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its state left what float64 "
                                   "can hold")
@@ -290,7 +304,7 @@ class _Legs:
         for method in self.methods:
             rtol = max(rtol, 10.0 * self.sharp) if own and method == "Radau" else rtol
             solver = foreign.ask(what, f"scipy.integrate.{method}", self.counted, 0.0, x, span, rtol=rtol, atol=atol)
-            begun = self.calls
+            begun, self.mark = self.calls, (self.calls, 0.0)
             while solver.status == "running":
                 with foreign.guarded(what):
                     told = solver.step()

@@ -13,7 +13,7 @@ from fastbias.checks.sizes import row_lengths
 from fastbias.engine.abi import Status
 from fastbias.forward import closed_form
 from fastbias.forward.base import FAR, FAR_RTOL, Field
-from fastbias.forward.fields import choose
+from fastbias.forward.choice import choose
 from fastbias.forward.integrate import Stalled
 from fastbias.problem import Problem, Reached
 from fastbias.solvers.limit import NoTheorem

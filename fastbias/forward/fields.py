@@ -1,4 +1,4 @@
-"""The fields of the linear model, and `choose`, which picks the field for a problem or says why there is none.
+"""The fields of the linear model; `fastbias.forward.choice` says which follows whom.
 
 A field is clock, own, drift, jacobian and u, see `fastbias.forward.base`.
 """
@@ -7,22 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.forward.base import EXPONENT, LATE, Field
 from fastbias.forward.integrate import march
-from fastbias.forward.model_fields import Models
 from fastbias.pieces import norms
-from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, Reached
+from fastbias.problem import Reached
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.margins import separator, widest
 
-__all__ = ["Field", "choose"]
+__all__ = ["AdaGrad", "Level", "Linear", "Mirror", "Nesterov", "Power", "Scaled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,93 +294,3 @@ class Scaled(Field):
         t = np.exp(rows)
         slack = rows[:, None] - r @ Z.T - (t * eta)[:, None] * (best.margin ** 2 + lead)
         return slack, r + (t * eta)[:, None] * v
-
-
-def choose(problem: Problem) -> Field:
-    """The field that continues a problem's runs; NoTheorem, with the reason, where there is none."""
-    method, loss, rule = problem.method, problem.loss, problem.rule
-
-    def refuse(why: str) -> NoTheorem:
-        return NoTheorem(f"{method!r} with the {loss.name} loss cannot be fast-forwarded: {why}", "fast-forward")
-
-    if method.decay:
-        raise refuse("with weight decay it comes to rest where the decay and the loss balance, within ordinary reach")
-    if not problem.model.linear and (method.family != "gradient" or rule.name not in ("constant", "power")):
-        raise refuse(f"on models such as {problem.model.name} only gradient descent has a field, with steps that are "
-                     "constant or fall like a power of t")
-    if not problem.model.linear and not problem.model.degree:
-        raise refuse(f"the {problem.model.name} model is not homogeneous, so nothing says that its loss goes to 0")
-    if loss.excess is None or loss.ratio is None:
-        raise refuse("the loss does not declare excess and ratio")
-    if method.sampling.batch or method.random:
-        raise refuse("its iterates are random")
-    if method.family == "adaptive" and method.measured is None:
-        raise refuse("what it divides by remembers more than the gradient, and with ε > 0 its direction turns ever later; "
-                     "no field of its own is known here")
-    if method.unscaled or method.family in ("coordinate",) or (isinstance(method.geometry, Norm) and method.geometry.ball):
-        raise refuse("its moves jump where signs or largest coordinates change, so it slides along such places, where no "
-                     "smooth field follows it")
-    if method.family == "gradient" and rule.loss and not rule.radius and not method.beta.any() and not method.gamma.any():
-        if loss.name != "exponential":
-            raise refuse("steps η/L have a field here for the exponential loss, whose weights are a softmax")
-        return Scaled(problem, float(rule.params[0]))
-    if method.family == "accelerated" or rule.loss or rule.search:
-        raise refuse(f"{rule!r} makes steps that do not shrink, so t steps are no flow in log t; its margin gap falls like "
-                     "a power of t, within reach of ordinary runs")
-    if method.constraint is not None or method.primal:
-        raise refuse("no field is known for constraints or primal momentum")
-    varies = not rule.constant
-    if varies and rule.name != "power":
-        raise refuse(f"{rule!r} varies in a way that has no continuation")
-    shift = _nesterov(method.beta)
-    if shift is not None and np.array_equal(method.beta, method.gamma) and method.family == "gradient" and not varies \
-            and loss.tail == "exponential" and problem.model.linear:
-        return Nesterov(problem, rule(0), shift=shift)
-    if method.beta.size > 1 or method.gamma.size > 1:
-        raise refuse("its momentum varies in a way that has no continuation")
-    beta, gamma = float(method.beta[0]), float(method.gamma[0])
-    decay = float(rule.params[1]) if varies else 0.0
-    eta = float(rule.params[0]) if varies else rule(0)
-    if (beta or gamma) and varies:
-        raise refuse("momentum with step sizes that vary has no field here")
-    if beta >= 1.0 or decay > 1.0:
-        raise refuse("momentum of 1 or more, or step sizes with a finite sum, never reach infinity")
-    if decay and loss.tail == "gaussian":
-        raise refuse("step sizes that fall have no clock here for a Gaussian tail")
-    geometry = method.geometry
-    linear = method.family == "gradient" or (isinstance(geometry, Potential) and geometry.quadratic) \
-        or (isinstance(geometry, Norm) and geometry.matrix is not None)
-    if linear:
-        kappa = gamma - 0.5 * (1.0 + beta) / (1.0 - beta)
-        if not problem.model.linear:
-            return Models(problem, eta / (1.0 - beta), decay, kappa, beta)
-        solve: Any = None
-        if isinstance(geometry, Norm):
-            solve = lambda rows: np.array([geometry.direction(row) for row in rows])  # noqa: E731
-        elif isinstance(geometry, Potential):
-            solve = lambda rows: np.array([geometry.solve(problem.start, row) for row in rows])  # noqa: E731
-        return Linear(problem, eta / (1.0 - beta), decay, kappa, beta, solve)
-    if beta or gamma:
-        raise refuse("momentum has a field here only where the geometry is quadratic")
-    if isinstance(geometry, Norm) and geometry.power is not None:
-        if geometry.power > 2:
-            raise refuse("ℓp directions with p > 2 have infinite slope where an entry of the gradient is 0, so the error of "
-                         "the field cannot be bounded")
-        return Power(problem, eta, decay, geometry.power / (geometry.power - 1.0))
-    if method.family == "mirror" and isinstance(geometry, Potential) and not np.isfinite(geometry.lower) \
-            and not geometry.symmetric:
-        return (Level if geometry.horizon == np.inf else Mirror)(problem, eta, decay)
-    if method.measured is not None and not varies:
-        return AdaGrad(problem, eta, decay, float(method.params[0]))
-    raise refuse("no field is known for it (mirror descent, steepest descent in ℓp with p ≤ 2, and AdaGrad have one)")
-
-
-def _nesterov(beta: np.ndarray) -> float | None:
-    """The a of a momentum sequence (k + a)/(k + a + 3), once it is under way; None where it is none."""
-    if beta.size < 100:
-        return None
-    k = np.arange(beta.size, dtype=float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        a = 3.0 * beta / (1.0 - beta) - k
-    shift = float(np.round(a[50], 6))
-    return shift if bool(np.allclose(beta[10:], (k[10:] + shift) / (k[10:] + shift + 3.0), rtol=1e-13, atol=0)) else None

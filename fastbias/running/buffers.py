@@ -53,7 +53,7 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, problem.model.linear, batch
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, state.shape[0], method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search * (1 if problem.model.linear else 2), problem.outputs
-    control[WEIGH] = known(loss.fused, loss.slope) if problem.outputs == 1 else 0
+    control[WEIGH] = known(loss.params, loss.slope, loss.log_loss) if problem.outputs == 1 else 0
     if not problem.model.linear and problem.outputs == 1:
         filled = int(np.count_nonzero(problem.X))
         if 0 < SPARSE * filled <= N * d:

@@ -76,13 +76,12 @@ def _obstacle(problem: Problem) -> str | None:
     method, g = problem.method, problem.method.geometry
     if not problem.model.linear or problem.outputs > 1:
         return f"the {problem.model.name} model" if problem.outputs == 1 else f"the {problem.loss.name} loss"
-    quadratic = {"gradient": g is None and not method.decay,
-                 "steepest": isinstance(g, Norm) and g.matrix is not None and not method.unscaled,
-                 "mirror": isinstance(g, Potential) and g.quadratic and method.constraint is None,
-                 "natural": isinstance(g, Potential) and g.quadratic}
+    inner = (g.matrix is not None and not method.unscaled) if isinstance(g, Norm) else \
+        g.quadratic and method.constraint is None if isinstance(g, Potential) else g is None and not method.decay
+    moves = method.steepest or method.natural or method.dual
     if method.sampling.batch:
         return f"{method!r} in batches"
-    return None if quadratic.get(method.family, False) else f"{method!r}"
+    return None if inner and moves and method.as_made else f"{method!r}"
 
 
 def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
@@ -283,7 +282,7 @@ class Gram(Driver):
             self._rows[row:end] = rows
         shown.u[:] = u
         shown.state[0] = self._at(self.buffers.state, np.zeros_like(self.rest))[0]
-        if isinstance(psi, Potential) and self.problem.method.family == "mirror":    # z, and Δz, of a link that is linear
+        if isinstance(psi, Potential) and self.problem.method.dual:    # z, and Δz, of a link that is linear
             shown.state[1] = psi.to_dual(shown.u)
             if len(shown.state) > 2 and self.params.beta.any():
                 shown.state[2] = psi.to_dual(shown.state[0])

@@ -271,10 +271,9 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
     geometry, columns = problem.method.geometry, lengths(problem.X.T)
     columns = columns[columns > 0]
     plain = geometry is None or geometry is norms.l2 or geometry is potentials.euclidean
-    euclidean = problem.model.linear and plain and problem.method.family in (
-        "gradient", "mirror", "natural", "steepest")
-    unlike = columns.size and columns.max() >= UNLIKE * columns.min()
-    if not (euclidean and unlike):
+    method, unlike = problem.method, columns.size and columns.max() >= UNLIKE * columns.min()
+    moves = method.steepest or method.natural or method.dual
+    if not (problem.model.linear and plain and moves and unlike):
         return []
     if margin is None:
         X = problem.X / np.abs(problem.X).max()

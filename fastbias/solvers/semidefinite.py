@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,8 +28,11 @@ from fastbias.solvers.margins import CONIC, Bounds, Separability
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 
 EPS = float(np.finfo(float).eps)
-DOUBT = 1e-6          # a residual so small that perhaps no W separates: time to ask someone else
-ENOUGH = 1e-9         # and one at which it is believed
+EXACT = 30_000        # products of fractions in one proof: seconds
+DOUBT = 1e-6          # an eigenvalue so small that perhaps no W separates: time to ask another
+NEARLY = 1e-9         # and one so small that a proof is worth its time
+TINY, ZERO = 1e-7, 1e-5      # weights, and eigenvalues, relatively, that a better λ has as 0
+SAME = 1e-6           # relative differences of weights that are rounding of the solvers'
 TOP = 1e-6            # eigenvalues so near to the largest, relatively, may be equal to it …
 APART = 1e-4          # … and beyond this they are not
 WEIGHT = 1e-6         # λ, relative to the largest, of who is a support vector
@@ -94,7 +98,7 @@ def psd_separability(X: ArrayLike, y: ArrayLike) -> Separability:
     Separability
         ``w`` (n, n) ⪰ 0 of trace 1, or ``dual`` λ ≥ 0, Σλ = 1 with Σ λ_n y_n X_n ⪯ 0; then
         ``residual`` is the largest eigenvalue of that sum, if positive, relative to the sizes of
-        its terms.
+        its terms: rounding, as that sum is proved to have none.
 
     Raises
     ------
@@ -138,7 +142,7 @@ def separate(Z: np.ndarray, n: int) -> Separability:
         return Separability(False, None, zeros / zeros.sum(), 0.0)
     lengths = row_lengths(Z)
     scaled, shrink = Z / lengths[:, None], _shrink(n)
-    best = Separability(False, None, None, np.inf)
+    least_residual = np.inf
     for attempt in (lambda: least(scaled, np.ones(len(Z)), shrink, equal=False),
                     lambda: _game(scaled, n)):
         for W, mu in attempt():
@@ -150,27 +154,71 @@ def separate(Z: np.ndarray, n: int) -> Separability:
             if (margins > bound).all():
                 return Separability(True, W / np.trace(W.reshape(n, n)), None,
                                     float(np.min(margins / bound)))
-            found = _surrounded(scaled, lengths, np.maximum(mu, 0.0), n)
-            best = min(best, found, key=lambda told: told.residual)
-            if found.residual <= EPS:
-                return best
-            # the map could go on for long: perhaps no W separates
-            if found.residual <= DOUBT:
-                break
-    if not best.residual <= ENOUGH:
-        raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix "
-                              f"can be certified in float64: residual {best.residual:.1e}")
-    return best
+            mu = np.maximum(mu, 0.0)
+            if mu.any():
+                told, top = _surrounded(Z, lengths, _polished(scaled, mu, n), n)
+                least_residual = min(least_residual, max(top, 0.0))
+                if told is not None:
+                    return told
+                if top <= DOUBT:                             # the map could go on for long
+                    break
+    raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix "
+                          f"can be certified in float64: residual {least_residual:.1e}")
 
 
-def _surrounded(rows: np.ndarray, lengths: np.ndarray, mu: np.ndarray, n: int) -> Separability:
-    """What weights μ ≥ 0 of rows of size one prove, as λ of the rows as they are."""
-    none = Separability(False, None, None, np.inf)
-    if not mu.any():
-        return none
-    residual = ratio(max(_largest((mu @ rows).reshape(n, n)), 0.0), float(mu.sum()))
+def _surrounded(Z: np.ndarray, lengths: np.ndarray, mu: np.ndarray,
+                n: int) -> tuple[Separability | None, float]:
+    """What weights μ ≥ 0 of rows of size one prove of the rows as they are; and how nearly."""
+    top = ratio(_largest((mu @ (Z / lengths[:, None])).reshape(n, n)), float(mu.sum()))
     lam = mu / mu.max() * (lengths.min() / lengths)
-    return Separability(False, None, lam / lam.sum(), residual) if 0 < lam.sum() < np.inf else none
+    if not 0 < lam.sum() < np.inf:
+        return None, top
+    if top < -(len(Z) + n * n + 4) * EPS:                    # below 0 by more than rounding
+        return Separability(False, None, lam / lam.sum(), 0.0), top
+    exact = _whole(lam)
+    if top <= NEARLY and _nowhere_positive(exact, Z, n):
+        return Separability(False, None, exact / exact.sum(), max(top, 0.0)), top
+    return None, top
+
+
+def _polished(Z: np.ndarray, mu: np.ndarray, n: int) -> np.ndarray:
+    """Weights near μ that make eigenvalues of Σ μ_n Z_n that are nearly 0 just that."""
+    mu = np.where(mu > TINY * mu.max(), mu, 0.0)
+    total = (mu @ Z).reshape(n, n)
+    values, Q = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigh", total)
+    Q = Q[:, np.abs(values) <= ZERO * mu.sum()]
+    on = np.flatnonzero(mu)
+    if not Q.shape[1]:
+        return mu
+    A = (Q.T @ Z[on].reshape(-1, n, n) @ Q).reshape(on.size, -1).T
+    moved = mu.copy()
+    moved[on] -= np.linalg.pinv(A, rcond=1e-6) @ (A @ mu[on])
+    return moved if (moved >= 0).all() and moved.any() else mu
+
+
+def _whole(lam: np.ndarray) -> np.ndarray:
+    """Weights λ in whole numbers, where they are near such multiples of the least of them."""
+    whole = np.round(lam / lam[lam > 0].min())
+    near = whole.max() < 2.0 ** 26 and np.allclose(whole, lam / lam[lam > 0].min(), rtol=SAME)
+    return np.asarray(whole if near else lam)
+
+
+def _nowhere_positive(lam: np.ndarray, Z: np.ndarray, n: int) -> bool:
+    """Whether Σ λ_n Z_n ⪯ 0 without rounding: by elimination in fractions."""
+    on = np.flatnonzero(lam)
+    if on.size * n * n > EXACT or n ** 3 > EXACT:
+        return False                                         # it would take too long to tell
+    weights = [Fraction(a) for a in lam[on]]
+    M = [[-sum((a * Fraction(z) for a, z in zip(weights, terms, strict=True)), Fraction())
+          for terms in row] for row in Z[on].T.reshape(n, n, -1)]
+    # −Σ λ Z ⪰ 0: no pivot is negative, and a pivot of 0 has nothing beside it
+    for k in range(n):
+        if M[k][k] < 0 or (M[k][k] == 0 and any(M[k][k:])):
+            return False
+        for i in range(k + 1, n) if M[k][k] else ():
+            c = M[i][k] / M[k][k]
+            M[i] = [a - c * b for a, b in zip(M[i], M[k], strict=True)]
+    return True
 
 
 def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:

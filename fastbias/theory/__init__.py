@@ -13,13 +13,13 @@ import numpy as np
 from fastbias.problem import Problem
 from fastbias.solvers.limit import Limit
 from fastbias.theory import stepsizes
-from fastbias.theory.base import Row, accepted
+from fastbias.theory.base import Direction, Point, Refusal, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
 from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.points import ROOT, point
 from fastbias.theory.stepsizes import MaxStep
 
-__all__ = ["MARGIN", "NETWORK", "ROOT", "MaxStep", "Row", "limit", "max_step"]
+__all__ = ["MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Refusal", "Row", "limit", "max_step"]
 
 
 def limit(problem: Problem, flow: bool = False) -> Limit:

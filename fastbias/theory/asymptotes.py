@@ -15,7 +15,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.solvers.limit import Hypothesis, Limit, Rate
-from fastbias.theory.base import family, named, quadratic
+from fastbias.theory.base import gradient, named, quadratic
 
 __all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain", "ratio",
            "rule_of"]
@@ -29,9 +29,11 @@ Asymptote = tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]
 def flat(problem: Problem) -> bool:
     """Whether the method is gradient descent in some metric D: w⁺ = w + β Δw − η D⁻¹∇L (a searched step has no length)."""
     method = problem.method
-    return family(problem) == "gradient" or (
-        family(problem) in ("mirror", "natural", "steepest") and quadratic(problem) and method.constraint is None
-        and (not method.unscaled or problem.rule.search) and isinstance(method.geometry, Norm | Potential))
+    if gradient(problem):
+        return True
+    moves = (method.steepest or method.natural or method.dual) and not method.averages
+    return moves and isinstance(method.geometry, Norm | Potential) and quadratic(problem) and method.constraint is None \
+        and (not method.unscaled or problem.rule.search)
 
 
 def metric(problem: Problem) -> np.ndarray | None:

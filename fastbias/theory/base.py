@@ -2,44 +2,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
-from fastbias.engine.abi import Piece
-from fastbias.pieces import losses, methods, norms
+from fastbias.pieces import losses
 from fastbias.pieces.laws import trusted
 from fastbias.pieces.losses import Loss
-from fastbias.pieces.methods import Method
-from fastbias.pieces.methods.sampling import Sampling
 from fastbias.pieces.models import Model
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
-__all__ = ["Row", "accepted", "family", "known_link", "maker", "named", "quadratic"]
+__all__ = ["Direction", "Point", "Refusal", "Row", "accepted", "another_tail", "covering", "flowing", "gradient",
+           "momentum", "named", "quadratic", "tailed"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One theorem, or one example that shows that there is none.
+    """What all rows say: the name, the source, and whom it speaks of. A row is a `Point`, a `Direction` or a `Refusal`.
 
     Parameters
     ----------
     name, source : str
         The theorem or example, and where it stands.
     covers : (problem, flow) → bool
-        Whether it speaks of this loss class, method and model.
-    potential : problem → Potential, optional
-        The ψ whose Bregman projection of the start is the limit (losses with a unique finite root).
-    norm : problem → Norm, optional
-        The norm whose maximum margin is the limit direction (strictly monotone losses).
+        Whether it speaks of this loss, model and what the method declares.
     reason : str
-        With neither, or where a hypothesis fails: what to tell the user.
+        What to tell the user where there is no theorem, or one of its hypotheses fails; names the nearest theorem.
     hypotheses : problem → rows, optional
         What it asks beyond what every theorem of its section asks.
+    """
+
+    name: str
+    source: str
+    covers: Callable[[Problem, bool], bool]
+    _: KW_ONLY
+    reason: str = ""
+    hypotheses: Callable[[Problem], list[Hypothesis]] = field(default=lambda problem: [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point(Row):
+    """A theorem that names a limit point: the Bregman projection of the start (losses with a unique finite root).
+
+    Parameters
+    ----------
+    potential : problem → Potential or None
+        Its ψ; None where the theorem has none from this start.
+    """
+
+    potential: Callable[[Problem], Potential | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direction(Row):
+    """A theorem that names a limit direction (strictly monotone losses).
+
+    Parameters
+    ----------
+    norm : problem → Norm, optional
+        The norm whose maximum margin it is; without one, all that is named is a stationary point, or the margin over
+        positive semidefinite matrices.
+    tail : "exponential" or "gaussian", default "exponential"
+        How the losses that it speaks of fall.
     sole : bool, default False
         Whether it asks that the maximiser of the margin be unique.
     rates : problem → rates, optional
@@ -48,16 +75,46 @@ class Row:
         Whether w(t) − ŵ log t converges, where, and how fast it says that a run gets there.
     """
 
-    name: str
-    source: str
-    covers: Callable[[Problem, bool], bool]
-    potential: Callable[[Problem], Potential] | None = None
     norm: Callable[[Problem], Norm] | None = None
-    reason: str = ""
-    hypotheses: Callable[[Problem], list[Hypothesis]] = field(default=lambda problem: [])
+    tail: str = "exponential"
     sole: bool = False
     rates: Callable[[Problem], tuple[Rate, ...]] = field(default=lambda problem: ())
     asymptote: Callable[[Problem, Limit], tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]] | None = None
+
+
+@dataclass(frozen=True)
+class Refusal(Row):
+    """An example that shows that there is no theorem, or the sentence that says so."""
+
+
+def covering(table: tuple[Row, ...], problem: Problem, flow: bool) -> Row:
+    """The row of a table that decides: the first that covers a problem, or, where that is of another tail, of the loss's own.
+
+    NoTheorem where none does: of what a method does not declare, nothing is known.
+    """
+    rows = [row for row in table if row.covers(problem, flow)]
+    if not rows:
+        raise NoTheorem(f"no row of the table speaks of what {problem.method!r} declares; the nearest theorems are those for "
+                        "mirror descent (losses with a root) and for steepest descent (strictly monotone ones)", PAPER)
+    if isinstance(rows[0], Direction):
+        return next((row for row in rows if isinstance(row, Direction) and row.tail == problem.loss.tail), rows[0])
+    return rows[0]
+
+
+TAILS = {"exponential": "an exponential tail", "gaussian": "a Gaussian tail"}
+
+
+def tailed(problem: Problem, row: Row) -> Hypothesis:
+    """Whether the loss falls as a row asks; refusals are about exponential tails, too."""
+    loss, tail = problem.loss, row.tail if isinstance(row, Direction) else "exponential"
+    return Hypothesis(f"the loss has {TAILS[tail]}", loss.tail == tail, f"{loss.name}: {loss.tail or 'unknown'}")
+
+
+def another_tail(problem: Problem, row: Direction, rows: list[Hypothesis]) -> NoTheorem:
+    """What is raised where it does not."""
+    nearest = " and ".join([loss.name for loss in losses.EXAMPLES if loss.tail == row.tail][:2])
+    return NoTheorem(f"{row.name} asks for {TAILS[row.tail]}, which the {problem.loss.name} loss has not; the nearest "
+                     f"losses are {nearest}", row.source, tuple(rows))
 
 
 def quadratic(problem: Problem) -> bool:
@@ -66,9 +123,21 @@ def quadratic(problem: Problem) -> bool:
     return g is None or (isinstance(g, Potential) and g.quadratic) or (isinstance(g, Norm) and g.matrix is not None)
 
 
-def known_link(problem: Problem) -> bool:
-    """Whether the method's geometry is a potential."""
-    return isinstance(problem.method.geometry, Potential)
+def gradient(problem: Problem) -> bool:
+    """Whether its moves are −∇L itself, perhaps with momentum, batches and weight decay, eqs. (2) and (3)."""
+    method = problem.method
+    return method.steepest and method.geometry is None and not method.averages
+
+
+def flowing(problem: Problem) -> bool:
+    """Whether the flow η → 0 of the method is that of eq. (10), which mirror and natural gradient descent share."""
+    method = problem.method
+    return isinstance(method.geometry, Potential) and (method.dual or method.natural)
+
+
+def momentum(problem: Problem) -> bool:
+    """Whether a move goes on with the last one, or the gradient is taken ahead."""
+    return bool(problem.method.beta.any() or problem.method.gamma.any())
 
 
 def named(problem: Problem, *names: str) -> bool:
@@ -76,101 +145,14 @@ def named(problem: Problem, *names: str) -> bool:
     return any(problem.loss is getattr(losses, name) for name in names)
 
 
-# --- which method it is ----------------------------------------------------------------------------------------------
-
-_MADE = (methods.gradient_descent(1.0), methods.gradient_descent(1.0, weight_decay=1.0),
-         methods.mirror_descent("euclidean", 1.0), methods.mirror_descent("euclidean", 1.0, primal_momentum=0.5),
-         methods.mirror_descent("euclidean", 1.0, constraint=([[1.0]], [1.0])), methods.natural_gradient("euclidean", 1.0),
-         methods.steepest_descent("l2", 1.0), methods.steepest_descent("l2", 1.0, normalised=True),
-         methods.coordinate_descent(1.0), methods.adagrad(1.0), methods.adam(1.0), methods.sign_descent(1.0),
-         methods.muon(1.0), methods.dual_acceleration())
-_BY_PIECES = {(made.direction, made.advance): made for made in _MADE}
-_MAKERS: WeakKeyDictionary[Problem, str] = WeakKeyDictionary()
-GEOMETRIES = {"mirror": (Potential,), "natural": (Potential, Piece), "steepest": (Norm,), "coordinate": (Norm,)}
-
-
-def maker(problem: Problem) -> str:
-    """The function of `fastbias.pieces.methods` whose method this is ("adam" for RMSProp, too), "" for one of a user's own.
-
-    What a method calls itself counts for nothing: it is recognised by its compiled pieces, and by the geometry, numbers and
-    state that these go with in the library.
-    """
-    if problem not in _MAKERS:
-        made = _BY_PIECES.get((problem.method.direction, problem.method.advance))
-        _MAKERS[problem] = made.name if made is not None and _as_made(problem, made) else ""
-    return _MAKERS[problem]
-
-
-def family(problem: Problem) -> str:
-    """The family of a method of the library ("gradient", "mirror" …), "" for one of a user's own."""
-    return problem.method.family if maker(problem) else ""
-
-
-def _as_made(problem: Problem, made: Method) -> bool:
-    """Whether all else of the method is as the library puts it together with these pieces."""
-    method, g, params = problem.method, problem.method.geometry, problem.method.params
-    kinds = GEOMETRIES.get(made.family, ())
-    unscaled = bool(params.size == 5 and params[4]) if made.family == "coordinate" else made.unscaled
-    if method.family != made.family or method.unscaled != unscaled or method.primal != made.primal \
-            or not (isinstance(g, kinds) if kinds else g is None) or type(method.sampling) is not Sampling:
-        return False
-    if (made.family == "coordinate" and g is not norms.l1) or (made.name == "sign_descent" and g is not norms.linf):
-        return False
-    if (method.beta.any() or method.gamma.any() or method.sampling.batch) and made.family not in ("gradient", "mirror"):
-        return False
-    if (method.constraint is None) != (made.constraint is None) or (method.measured is None) != (made.measured is None):
-        return False
-    if bool(method.decay) != bool(made.decay) or not all(np.isfinite(x).all() and (x >= 0).all()
-                                                         for x in (method.beta, method.gamma)):
-        return False
-    return _numbered(method, made) and _begun(problem, made)
-
-
-def _numbered(method: Method, made: Method) -> bool:
-    """Whether the numbers of a method are such as its maker admits."""
-    x = method.params
-    if made.decay:
-        return bool(x.size >= 2 and x[0] == method.decay and x[0] > 0)
-    if made.constraint is not None:
-        assert method.constraint is not None
-        Q, c = method.constraint
-        return bool(np.array_equal(x, np.concatenate([[float(len(Q))], Q.ravel(), c])))
-    if x.size != made.params.size or not np.isfinite(x).all():
-        return False
-    if made.family == "coordinate":
-        return bool(0 <= x[0] < 1 and x[1] in (0, 1, 2) and 0 < x[2] <= 1)
-    if made.name == "adam":
-        return bool(0 <= x[0] < 1 and 0 <= x[1] < 1 and x[2] >= 0)
-    return made.name != "muon" or bool(0 <= x[0] < 1)
-
-
-def _begun(problem: Problem, made: Method) -> bool:
-    """Whether the rows of state that a method begins with are those of its maker."""
-    method, u = problem.method, problem.start
-    try:
-        rows = np.asarray(method.begin(u), float)
-    except Exception:                                        # a user's own function may raise anything; then it is not ours
-        return False
-    if made.name == "adagrad":
-        assert method.measured is not None
-        G = np.array([[1.0, 4.0]])
-        known = method.measured(G).matrix
-        return bool(rows.shape == (1, u.size) and (rows >= 0).all() and known is not None
-                    and np.allclose(known(2), np.diag(np.sqrt(G[0] + method.params[0]))))
-    wanted = made.begin(u) if made.family != "mirror" else np.zeros_like(rows)
-    if made.family == "mirror" and rows.size:
-        wanted[0] = method.geometry.to_dual(u)  # type: ignore[union-attr]
-    return rows.shape == wanted.shape and np.array_equal(rows, wanted)
-
-
 # --- what may be believed ----------------------------------------------------------------------------------------------
 
 def accepted(problem: Problem) -> None:
-    """Raise NoTheorem where the method is a user's own, or a loss or geometry of his breaks what it declares."""
-    if not maker(problem):
-        raise NoTheorem(f"{problem.method.name!r} is a method of one's own, so no theorem is known to speak of it, whatever "
-                        f"family it declares: it does not have the pieces, geometry, numbers and state of one of "
-                        f"fb.methods; the nearest is {_nearest(problem)}", PAPER)
+    """Raise NoTheorem where the method is a user's own, or a loss, geometry or model of his breaks what it declares."""
+    if not problem.method.as_made:
+        raise NoTheorem(f"{problem.method.name!r} is a method of one's own, so no theorem is known to speak of it, whatever it "
+                        "declares: it does not have the pieces, geometry, numbers and state of one of fb.methods; the nearest "
+                        f"is {_nearest(problem)}", PAPER)
     for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry), ("model", problem.model)):
         broken = trusted(piece) if isinstance(piece, (Loss, Norm, Potential, Model)) else ""
         if broken:
@@ -179,6 +161,9 @@ def accepted(problem: Problem) -> None:
 
 
 def _nearest(problem: Problem) -> str:
-    likeness = {"gradient": "gradient_descent", "mirror": "mirror_descent", "natural": "natural_gradient",
-                "coordinate": "coordinate_descent", "adaptive": "adam", "accelerated": "dual_acceleration"}
-    return f"fb.methods.{likeness.get(problem.method.family, 'steepest_descent')}"
+    """The method of the library that declares what one of a user's own does."""
+    method = problem.method
+    likeness = {"mirror_descent": method.dual, "natural_gradient": method.natural, "adam": method.adaptive,
+                "dual_acceleration": method.averages == "all", "coordinate_descent": method.ties is not None,
+                "gradient_descent": method.steepest and method.geometry is None}
+    return f"fb.methods.{next((name for name, like in likeness.items() if like), 'steepest_descent')}"

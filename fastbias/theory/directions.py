@@ -26,7 +26,17 @@ from fastbias.theory.asymptotes import (
     ratio,
     rule_of,
 )
-from fastbias.theory.base import Row, family, known_link, maker, named
+from fastbias.theory.base import (
+    Direction,
+    Refusal,
+    Row,
+    another_tail,
+    covering,
+    flowing,
+    momentum,
+    named,
+    tailed,
+)
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
 
@@ -113,7 +123,7 @@ def _decreasing(problem: Problem) -> list[Hypothesis]:
 def _normalised(problem: Problem) -> list[Hypothesis]:
     """Without momentum all is proved in a line: −log L grows like Σ η‖∇L‖⋆/L ≥ γ Σ η (1 − o(1)), and ‖w‖ ≤ Σ η."""
     rows = [*_decreasing(problem), *_stated_for(problem, "exponential", "logistic", "cross_entropy")]
-    if maker(problem) != "muon":
+    if not problem.method.averages:
         return [*rows, *_classes(problem, "‖∇L‖⋆ ≥ γ Σ|ℓ'| and |ℓ''| ≤ |ℓ'| over the pairs (y, c)"), *_ties(problem)]
     known = named(problem, "cross_entropy") and _entrywise(problem)
     return [*rows, Hypothesis("momentum in the gradient keeps the direction", None, f"stated as known from {FAN}, for "
@@ -127,14 +137,15 @@ def _entrywise(problem: Problem) -> bool:
 
 
 def _ties(problem: Problem) -> list[Hypothesis]:
-    if family(problem) != "coordinate":
+    tol = problem.method.ties
+    if tol is None:
         return []
-    tol = float(problem.method.params[0])
     return [Hypothesis("the coordinate that moves is the largest", True if tol <= TIE else None, f"tie_tol = {tol:g}")]
 
 
 def _adam(problem: Problem) -> list[Hypothesis]:
-    beta1, beta2, eps, corrected = problem.method.params
+    assert problem.method.moments is not None
+    (beta1, beta2, eps), corrected = problem.method.moments, problem.method.aged
     live = np.abs(problem.X).max(axis=0) > 0                   # a feature that is always 0 never has a gradient
     first = np.abs(problem.pull(problem.start)[1]).reshape(problem.outputs, -1)[:, live]
     return [Hypothesis("no ε in the denominator", bool(eps == 0), f"ε = {eps:g}"),
@@ -201,7 +212,7 @@ def _mirror(problem: Problem) -> list[Hypothesis]:
                                f"{problem.rule!r}; seen only in a run"))
     if not _flowing(problem) and psi.horizon in (1.0, np.inf):          # in between, ψ is a power of its norm
         rows.append(Hypothesis("finite steps go where the mirror flow goes", None, f"{PESME} speak of the flow η → 0"))
-    if problem.method.beta.any() or problem.method.gamma.any():
+    if momentum(problem):
         rows.append(Hypothesis("momentum keeps the direction", None, "not in the literature"))
     if not ours(psi):
         rows.append(Hypothesis("ψ meets the mild assumptions of the theorem", None, f"{PESME}; this ψ is one's own"))
@@ -210,8 +221,8 @@ def _mirror(problem: Problem) -> list[Hypothesis]:
 
 def _mirrors(problem: Problem, flow: bool) -> bool:
     method = problem.method
-    return (known_link(problem) and method.constraint is None and not method.sampling.batch
-            and ((family(problem) == "mirror" and not method.primal) or (family(problem) == "natural" and flow)))
+    return (flowing(problem) and method.constraint is None and not method.sampling.batch
+            and (flow if method.natural else not method.primal))
 
 
 def _divided(problem: Problem) -> bool:
@@ -220,73 +231,73 @@ def _divided(problem: Problem) -> bool:
 
 
 MARGIN: tuple[Row, ...] = (
-    Row("no theorem on exact line searches in this norm", f"{PAPER}, Theorem 5",
+    Refusal("no theorem on exact line searches in this norm", f"{PAPER}, Theorem 5",
         lambda p, flow: not flow and p.rule.search and not flat(p) and not _corners(p),
         reason="exact line searches may exceed Theorem 5's bound η ≤ 1/(B²L) for ever and then end under the maximum "
                "margin (steepest descent in linf on z = (0, −1, −2), (−2, 2, 3): 3/4 of it), so no theorem names the limit; "
                "the nearest is the same method with fb.steps.bounded, or line searches of gradient descent"),
-    Row("AdaBoost", "Rudin, Daubechies, Schapire (2004)",
+    Refusal("AdaBoost", "Rudin, Daubechies, Schapire (2004)",
         lambda p, flow: not flow and p.rule.search and float(p.rule.params[0]) == 1.0 and not flat(p),
         reason="coordinate descent with exact line search is AdaBoost, which on some data cycles for ever under the maximum "
                "l1 margin (an 8 × 8 matrix: 1/3 against 3/8), so no theorem names its limit; the nearest are Theorem 5, "
                "with fb.steps.bounded, and shrinkage (Telgarsky 2013)"),
-    Row("the l2 maximum margin, steps η/L", "Ji, Telgarsky (2021), and §3.1",
+    Direction("the l2 maximum margin, steps η/L", "Ji, Telgarsky (2021), and §3.1",
         lambda p, flow: flat(p) and _divided(p) and plain(p), norm=flat_norm,
         hypotheses=lambda p: [*_steps(p), *_ratio_of(p), *_classes(p)], asymptote=ratio),
-    Row("gradient descent with momentum: the l2 maximum margin", WANG,
-        lambda p, flow: flat(p) and bool(p.method.beta.any() or p.method.gamma.any()), norm=flat_norm,
+    Direction("gradient descent with momentum: the l2 maximum margin", WANG,
+        lambda p, flow: flat(p) and momentum(p), norm=flat_norm,
         hypotheses=lambda p: [*_momentum(p), *_classes(p)], asymptote=asymptote,
         reason="steps that add up to a finite length cannot reach infinity, nor does momentum of 1 or more come to rest; "
                "the nearest theorem is the same with step sizes whose sum is infinite, and momentum under 1"),
-    Row("stochastic gradient descent: the l2 maximum margin", f"{NACSON}; {WANG}",
+    Direction("stochastic gradient descent: the l2 maximum margin", f"{NACSON}; {WANG}",
         lambda p, flow: flat(p) and bool(p.method.sampling.batch), norm=flat_norm,
         hypotheses=lambda p: [*_steps(p), *_chance(p, NACSON), *_classes(p)],
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is the same with "
                "step sizes whose sum is infinite"),
-    Row("the l2 maximum margin (Soudry et al. 2018; §3.1)", SOUDRY, lambda p, flow: flat(p), norm=flat_norm,
+    Direction("the l2 maximum margin (Soudry et al. 2018; §3.1)", SOUDRY, lambda p, flow: flat(p), norm=flat_norm,
         hypotheses=lambda p: [*_steps(p), *_classes(p, _soudry(p))], asymptote=asymptote,
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is the same with "
                "step sizes whose sum is infinite"),
-    Row("dual acceleration: the l2 maximum margin", "Ji, Srebro, Telgarsky (2021)",
-        lambda p, flow: family(p) == "accelerated", norm=lambda p: norms.l2,
+    Direction("dual acceleration: the l2 maximum margin", "Ji, Srebro, Telgarsky (2021)",
+        lambda p, flow: p.method.averages == "all", norm=lambda p: norms.l2,
         hypotheses=lambda p: [*_stated_for(p, "exponential"), *_known("Ji, Srebro, Telgarsky (2021)"), *_classes(p)],
         rates=lambda p: (Rate("margin gap", "t", -2.0),)),
-    Row("the maximum margin in the method's norm, normalised steps", f"{PAPER}, the proof of Theorem 5; {FAN}",
-        lambda p, flow: p.method.unscaled and family(p) in ("steepest", "coordinate"), norm=_own_norm,
+    Direction("the maximum margin in the method's norm, normalised steps", f"{PAPER}, the proof of Theorem 5; {FAN}",
+        lambda p, flow: p.method.steepest and p.method.unscaled, norm=_own_norm,
         hypotheses=_normalised, asymptote=normalised,
         reason="steps of a fixed length η end within ηB²/2 of the maximum margin γ but need not reach it (a margin of at "
                "least γ − ηB²/2 follows from the smoothness of log L), and steps whose sum is finite stop short; the "
                "nearest theorem is the same with fb.steps.power(η, a), 0 < a ≤ 1, or Theorem 5 without normalised steps"),
-    Row("Theorem 5: the maximum margin in the method's norm", f"{PAPER}, Theorem 5",
-        lambda p, flow: family(p) in ("steepest", "coordinate"), norm=_own_norm,
+    Direction("Theorem 5: the maximum margin in the method's norm", f"{PAPER}, Theorem 5",
+        lambda p, flow: p.method.steepest and not p.method.averages, norm=_own_norm,
         hypotheses=lambda p: [*_steps(p), *_stated_for(p, "exponential"), *_ties(p), *_unbounded(p), *_classes(p)],
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is 5 with fb.steps.bounded"),
-    Row("Theorem 6 and the quadratic program on the measured G: argmin Σ w²/h with margins ≥ 1, h = G^{−1/2}; it depends on "
+    Direction("Theorem 6 and the quadratic program on the measured G: argmin Σ w²/h with margins ≥ 1, h = G^{−1/2}; it depends on "
         "the step size, w(0) and G(0), so no characterisation by the data alone exists",
         f"Qian, Qian (2019); {PAPER}, §3.3 and Theorem 6", lambda p, flow: p.method.measured is not None,
         norm=_measured, hypotheses=_adagrad),
-    Row("the linf maximum margin, Adam and RMSProp without ε", "Zhang, Zou, Cao (2024)",
-        lambda p, flow: family(p) == "adaptive", norm=lambda p: norms.lp(np.inf), hypotheses=_adam,
+    Direction("the linf maximum margin, Adam and RMSProp without ε", "Zhang, Zou, Cao (2024)",
+        lambda p, flow: p.method.moments is not None, norm=lambda p: norms.lp(np.inf), hypotheses=_adam,
         reason="the theorem for Adam asks for no ε, β₁ ≤ β₂ and step sizes that fall to 0 with an infinite sum: with ε > 0 "
                "the run ends as gradient descent, in the l2 direction, once |g| is far under ε, and where it is by then "
                "depends on its past (§3.3); the nearest theorem is the same with eps=0 and fb.steps.power(η, a), 0 < a ≤ 1"),
-    Row("mirror descent: the maximum margin in the norm of the potential's horizon",
+    Direction("mirror descent: the maximum margin in the norm of the potential's horizon",
         f"Sun, Gatmiry, Ahn, Azizan (2023) for homogeneous ψ; {PESME} in general",
         lambda p, flow: _mirrors(p, flow) and p.method.geometry.horizon is not None,  # type: ignore[union-attr]
         norm=_horizon, hypotheses=_mirror, sole=True,
         reason="steps that add up to a finite length cannot reach infinity, and where several directions have the maximum "
                "margin in the norm of the horizon the theorem does not say which it is; the nearest theorem is the same "
                "with step sizes whose sum is infinite, or power(p) with 1 < p < ∞, whose maximiser is unique"),
-    Row("a potential without a known horizon", PESME,
+    Refusal("a potential without a known horizon", PESME,
         lambda p, flow: _mirrors(p, flow) and p.method.geometry.lower == -np.inf      # type: ignore[union-attr]
         and not p.method.geometry.symmetric,                                          # type: ignore[union-attr]
         reason="the limit is the maximum margin in the norm of the potential's horizon function, which this one does not "
                "declare (horizon=p, where its far level sets have the shape of the lp ball); the nearest is power(p)"),
-    Row("entropy", PESME, lambda p, flow: _mirrors(p, flow),
+    Refusal("entropy", PESME, lambda p, flow: _mirrors(p, flow),
         reason="the domain of this potential is not the whole space, which the theorem on horizon functions asks for: w "
                "stays inside it, so separability by some w there is needed too, and the limit is not in the literature (the "
                "horizon function of the entropy suggests l1 over w ≥ 0); the nearest is hypentropy(β), for which it is l1"),
-    Row("§3", f"{PAPER}, §3", lambda p, flow: True,
+    Refusal("§3", f"{PAPER}, §3", lambda p, flow: p.method.dual or p.method.natural,
         reason="no theorem of the table covers this method with a strictly monotone loss; the nearest are Theorem 5, for "
                "steepest descent in any norm, and §3.1, for gradient descent"),
 )
@@ -295,7 +306,7 @@ MARGIN: tuple[Row, ...] = (
 def _corners(problem: Problem) -> bool:
     """Whether the method is steepest descent in l1."""
     g = problem.method.geometry
-    return isinstance(g, Norm) and g.ball == "cross-polytope" and family(problem) in ("steepest", "coordinate")
+    return isinstance(g, Norm) and g.ball == "cross-polytope" and problem.method.steepest
 
 
 def _ratio_of(problem: Problem) -> list[Hypothesis]:
@@ -340,23 +351,23 @@ def _right_side(problem: Problem) -> Hypothesis:
 
 def _falls(problem: Problem, rows: list[Hypothesis]) -> str:
     """Why the loss goes to 0, where that follows from what is known; "" where it does not."""
-    method, kind = problem.method, family(problem)
+    method = problem.method
     known = {h.statement: h.holds for h in rows}
-    if method.beta.any() or method.gamma.any() or method.random or any(holds is False for holds in known.values()):
+    if momentum(problem) or method.random or any(holds is False for holds in known.values()):
         return ""
     if not problem.loss.convex and not known.get(RIGHT):
         return ""
     squares = "log L falls by at least a multiple of ηγ² at each step" if _divided(problem) else \
         "L falls by at least a multiple of η‖∇L‖⋆² ≥ ηγ²(Σ|ℓ'|)² at each step, and Ση = ∞"
     if _flowing(problem):
-        if kind in ("mirror", "natural") and not flat(problem):
+        if (method.dual or method.natural) and not flat(problem):
             return "L(w(t)) ≤ L(c) + D_ψ(c, w(0))/t for every c" if problem.loss.convex else ""
-        return "dL/dt = −‖∇L‖⋆² ≤ −γ²(Σ|ℓ'|)²" if kind in ("gradient", "mirror", "natural", "steepest", "coordinate") else ""
-    steepest = kind in ("steepest", "coordinate") and all(h.holds for h in _ties(problem))
+        return "dL/dt = −‖∇L‖⋆² ≤ −γ²(Σ|ℓ'|)²" if method.steepest or method.dual or method.natural else ""
+    steepest = method.steepest and all(h.holds for h in _ties(problem))
     if method.unscaled and steepest and not problem.rule.search:
         done = named(problem, "exponential", "logistic", "cross_entropy") and all(h.holds for h in _decreasing(problem))
         first = "L falls by at least ηγΣ|ℓ'|(1 − O(η)) at each step, η → 0 and Ση = ∞"
-        return first if done and maker(problem) != "muon" else ""
+        return first if done and not method.averages else ""
     if not (flat(problem) or steepest):
         return ""
     if problem.rule.search:
@@ -396,14 +407,11 @@ def _cone(problem: Problem, found: Limit) -> list[Hypothesis]:
 
 def _tailed(problem: Problem, row: Row) -> list[Hypothesis]:
     """That the loss has an exponential tail; NoTheorem where it has not, or the row only says why there is no theorem."""
-    tail = problem.loss.tail
-    rows = [Hypothesis("the loss has an exponential tail", tail == "exponential",
-                       f"{problem.loss.name}: {tail or 'unknown'}")]
-    if row.norm is None:
+    rows = [tailed(problem, row)]
+    if not isinstance(row, Direction):
         raise NoTheorem(row.reason, row.source, tuple(rows))
     if not rows[0].holds:
-        raise NoTheorem(f"{row.name} asks for an exponential tail, which the {problem.loss.name} loss has not; the nearest "
-                        "losses are exponential and logistic", row.source, tuple(rows))
+        raise another_tail(problem, row, rows)
     return rows
 
 
@@ -414,7 +422,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
     if flow:                                                   # of unit speed, and momentum only changes that
         still = replace(problem.method, beta=np.zeros(1), gamma=np.zeros(1))
         problem = replace(problem, method=still, rule=FLOW)
-    row = next(row for row in MARGIN if row.covers(problem, flow))
+    row = covering(MARGIN, problem, flow)
     rows = _tailed(problem, row)
     told = separate(problem.Z)
     rows.append(Hypothesis("the data are linearly separable", told.separable,
@@ -430,6 +438,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
         raise NoTheorem(f"the data are not separable: {why}, so the loss does not go to 0 and no theorem of Section 3 "
                         "applies; the nearest are those of Section 2",
                         f"{PAPER}, §3", tuple(rows), told.dual)
+    assert isinstance(row, Direction)
     assert row.norm is not None
     norm = row.norm(problem)
     rows += row.hypotheses(problem)
@@ -441,7 +450,8 @@ def direction(problem: Problem, flow: bool) -> Limit:
     sole, theorem = found.hypotheses[0], row.name
     if flat(problem) and metric(problem) is not None:
         theorem = f"{theorem.replace('l2', 'quadratic norm')}, in whose coordinates the method is gradient descent"
-    if flat(problem) and family(problem) == "steepest" and named(problem, "exponential") and not problem.rule.search:
+    steepest = flat(problem) and isinstance(problem.method.geometry, Norm)
+    if steepest and named(problem, "exponential") and not problem.rule.search:
         theorem = f"Theorem 5: {theorem}"                     # which is about any norm, and this loss
     if sole.holds is False:
         if row.sole:

@@ -20,7 +20,17 @@ from fastbias.solvers.bregman import bregman_projection, feasibility, relative
 from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.solvers.margins import Separability, separate, widest
-from fastbias.theory.base import Row, family
+from fastbias.theory.base import (
+    Direction,
+    Point,
+    Refusal,
+    Row,
+    another_tail,
+    covering,
+    gradient,
+    momentum,
+    tailed,
+)
 from fastbias.theory.reach import reaches
 
 __all__ = ["NETWORK", "network"]
@@ -33,10 +43,6 @@ CONJECTURE = ("gradient descent on UVᵀ with the squared loss has no characteri
               "it is often near the minimum nuclear norm (Gunasekar et al. 2017; proved where measurements commute or have "
               "RIP, Li, Ma, Zhang 2018), but not always: greedy low rank is another answer (Li, Luo, Lyu 2021: 3 × 3 "
               "completions with a rank-one limit); compare with fb.minimum_norm(X, y, fb.norms.nuclear(m, n))")
-
-
-def _gradient(problem: Problem) -> bool:
-    return family(problem) == "gradient"
 
 
 def _monotone(problem: Problem) -> bool:
@@ -53,7 +59,7 @@ def _descent(problem: Problem, flow: bool) -> list[Hypothesis]:
         rows.append(Hypothesis("the steps stay under the inverse of the local smoothness", None, "η/L does until ‖w‖ is "
                                "about 1/η; from there on the margin stays O(η) under the maximum" if problem.model.degree
                                == 2 else "η/L does only while ‖w‖ is small: then margins fall again; stop before (until=)"))
-    if method.beta.any() or method.gamma.any():
+    if momentum(problem):
         rows.append(Hypothesis("momentum keeps the limit", None, "not in the literature for models"))
     if method.sampling.batch:
         rows.append(Hypothesis("stochastic gradients keep the limit", None, "not in the literature for models"))
@@ -72,34 +78,34 @@ def _full_rank(problem: Problem) -> list[Hypothesis]:
 
 
 NETWORK: tuple[Row, ...] = (
-    Row("weight decay", "slides: \"or explicitly minimise\"", lambda p, flow: bool(p.method.decay),
+    Refusal("weight decay", "slides: \"or explicitly minimise\"", lambda p, flow: bool(p.method.decay),
         reason="weight decay ends at a stationary point of L(F(u)) + ½λ‖u‖², that is of L(w) + ½λ R(w), R(w) = min ‖u‖² "
                "over F(u) = w, which the table does not solve; where R is a norm, fb.regularisation_path(X, y, [norm(w)], "
                "norm, loss) holds the same point, and as λ → 0 its direction is where the run without decay goes"),
-    Row("§4", f"{PAPER}, §4", lambda p, flow: not _gradient(p),
+    Refusal("§4", f"{PAPER}, §4", lambda p, flow: not gradient(p),
         reason="Section 4 and the theorems on networks are about gradient descent in u; for another method on a model no "
                "characterisation is known to the table; the nearest is gradient descent on the same model"),
-    Row("Theorem 7: the maximum margin over W ⪰ 0 of unit nuclear norm", f"{PAPER}, Theorem 7",
+    Direction("Theorem 7: the maximum margin over W ⪰ 0 of unit nuclear norm", f"{PAPER}, Theorem 7",
         lambda p, flow: _monotone(p) and p.model.semidefinite and p.model.bias is not None, hypotheses=_full_rank,
         reason="Theorem 7 asks for a start U(0) of full rank: columns that U(0) lacks never appear; the nearest is the same "
                "with model.start(scale)"),
-    Row("a stationary point of the penalty R(w) = min ‖u‖² over F(u) = w", LYU,
+    Direction("a stationary point of the penalty R(w) = min ‖u‖² over F(u) = w", LYU,
         lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.exponent is not None),
-    Row("the maximum margin in the norm of the model's penalty, min ‖u‖² over F(u) = w", LYU,
+    Direction("the maximum margin in the norm of the model's penalty, min ‖u‖² over F(u) = w", LYU,
         lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.bias is not None,
         norm=lambda p: p.model.bias(p.shape)),  # type: ignore[misc]
-    Row("a stationary point of min ‖u‖² with margins ≥ 1", LYU, lambda p, flow: _monotone(p) and p.model.degree > 0),
-    Row("§4, networks", LYU, lambda p, flow: _monotone(p),
+    Direction("a stationary point of min ‖u‖² with margins ≥ 1", LYU, lambda p, flow: _monotone(p) and p.model.degree > 0),
+    Refusal("§4, networks", LYU, lambda p, flow: _monotone(p),
         reason="the theorems on networks with exponential losses ask for a homogeneous F (Lyu & Li 2020), which this model "
                "is not, or does not declare (degree=L); the nearest are those for diagonal and deep linear networks"),
-    Row("mirror flow: argmin D_ψ(w, w(0)) over the global minima, ψ the potential of the model", "",
+    Point("mirror flow: argmin D_ψ(w, w(0)) over the global minima, ψ the potential of the model", "",
         lambda p, flow: p.model.mirror is not None,
-        potential=lambda p: p.model.mirror(p.start),  # type: ignore[misc,return-value,arg-type]
+        potential=lambda p: p.model.mirror(p.start),  # type: ignore[misc]
         reason="the model knows no potential from this start; the nearest is the same with model.start(scale)"),
-    Row("the conjecture of minimum nuclear norm", LI,
+    Refusal("the conjecture of minimum nuclear norm", LI,
         lambda p, flow: p.model.shape is not None and len(p.model.shape) == 2 and p.model.degree == 2,
         reason=CONJECTURE),
-    Row("§4, squared loss", f"{PAPER}, §4", lambda p, flow: True,
+    Refusal("§4, squared loss", f"{PAPER}, §4", lambda p, flow: True,
         reason="for losses with a root the limit of gradient descent on this model depends on start and step size, and no "
                "potential is known to the table; the nearest are diagonal networks of depth 2, whose flow is a mirror flow, "
                "and the linear model"),
@@ -108,12 +114,14 @@ NETWORK: tuple[Row, ...] = (
 
 def network(problem: Problem, flow: bool) -> Limit:
     """The limit that a row of NETWORK names, with its hypotheses checked."""
-    row = next(row for row in NETWORK if row.covers(problem, flow))
+    row = covering(NETWORK, problem, flow)
     if problem.method.decay and problem.model.linear and problem.loss.quadratic and not problem.method.sampling.batch:
         return _ridge(problem)
-    if row.reason and row.norm is None and row.potential is None and not row.hypotheses(problem):
-        raise NoTheorem(row.reason, row.source)
-    return _direction(problem, flow, row) if _monotone(problem) else _point(problem, flow, row)
+    if isinstance(row, Direction):
+        return _direction(problem, flow, row)
+    if isinstance(row, Point):
+        return _point(problem, flow, row)
+    raise NoTheorem(row.reason, row.source)
 
 
 def _ridge(problem: Problem) -> Limit:
@@ -130,14 +138,11 @@ def _ridge(problem: Problem) -> Limit:
                  "Hoerl & Kennard (1970)", rows, gap <= CERTIFIED, gap, residual)
 
 
-def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
-    model, loss = problem.model, problem.loss
-    tail = loss.tail or "unknown"
-    rows = [Hypothesis("the loss has an exponential tail", tail == "exponential", f"{loss.name}: {tail}"),
-            _homogeneous(problem)]
+def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:
+    model = problem.model
+    rows = [tailed(problem, row), _homogeneous(problem)]
     if not rows[0].holds:
-        raise NoTheorem(f"{row.name} asks for an exponential tail, which the {loss.name} loss has not; the nearest losses "
-                        "are exponential and logistic", row.source, tuple(rows))
+        raise another_tail(problem, row, rows)
     told = "some W ⪰ 0 separates the data" if model.semidefinite else "the data are linearly separable"
     try:
         separable, found = _separate(problem), None
@@ -164,7 +169,7 @@ def _direction(problem: Problem, flow: bool, row: Row) -> Limit:
         found = widest(problem.Z, problem.shape, row.norm(problem), separable.w)
     if found is None:
         return _stationary(problem, row, [*rows, _vanishing(problem, flow, False)])
-    free = _reachable(problem, found)
+    free = _reachable(problem, found, flow)
     mirrored = bool(free.holds) and model.mirror is not None
     rows += [_vanishing(problem, flow, mirrored), *found.hypotheses, *_one_of_many(found), free]
     if free.holds is False:
@@ -236,7 +241,7 @@ def _homogeneous(problem: Problem) -> Hypothesis:
     return Hypothesis(f"F is homogeneous, of degree {L}", off <= 1e-9, f"F(2u) = 2^{L} F(u) at the start, to {off:.0e}")
 
 
-def _reachable(problem: Problem, found: Limit) -> Hypothesis:
+def _reachable(problem: Problem, found: Limit, flow: bool) -> Hypothesis:
     """Whether the start lets the flow come to the maximum margin: True and False are proved."""
     model, statement = problem.model, "no exact balance of the start keeps it away"
     if not model.pulls(problem.start, problem.Z).any():
@@ -254,7 +259,7 @@ def _reachable(problem: Problem, found: Limit) -> Hypothesis:
         return Hypothesis(statement, True, "a start of full rank (Theorem 7)")
     if model.degree == 1 and model.mirror is not None:
         return Hypothesis(statement, True, "w = u: the flow of the linear model comes there from any start")
-    return Hypothesis(statement, *reaches(problem, found))
+    return Hypothesis(statement, *reaches(problem, found, flow))
 
 
 def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
@@ -279,10 +284,10 @@ def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
                  norms.l2)
 
 
-def _point(problem: Problem, flow: bool, row: Row) -> Limit:
+def _point(problem: Problem, flow: bool, row: Point) -> Limit:
     model = problem.model
     rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
-    psi = row.potential(problem) if row.potential is not None else None
+    psi = row.potential(problem)
     if psi is None:
         raise NoTheorem(row.reason, row.source or model.source, tuple(rows))
     start, turn = problem.predictor(problem.start), None

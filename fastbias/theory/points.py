@@ -13,7 +13,17 @@ from fastbias.solvers.bregman import bregman_projection, relative
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.theory.asymptotes import pace, rule_of
-from fastbias.theory.base import Row, family, known_link, named, quadratic
+from fastbias.theory.base import (
+    Point,
+    Refusal,
+    Row,
+    covering,
+    flowing,
+    gradient,
+    momentum,
+    named,
+    quadratic,
+)
 from fastbias.theory.stepsizes import max_step
 
 __all__ = ["ROOT", "point"]
@@ -46,50 +56,57 @@ def _in_span(problem: Problem) -> list[Hypothesis]:
 
 
 ROOT: tuple[Row, ...] = (
-    Row("minimum distance from the start, §2.1 (momentum: eq. 3)", f"{PAPER}, §2.1",
-        lambda p, flow: family(p) == "gradient", _psi, hypotheses=_in_span),
-    Row("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, §2.3, eq. (10)",
-        lambda p, flow: flow and family(p) in ("mirror", "natural") and known_link(p), _psi,
-        hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True, "asked for")]),
-    Row("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h", f"{PAPER}, Theorem 1a",
-        lambda p, flow: p.method.constraint is not None, _psi, hypotheses=_in_span),
-    Row("Theorem 1b: argmin D_ψ(w, w(0)) over the global minima, which from argmin ψ is argmin ψ", f"{PAPER}, Theorem 1b",
-        lambda p, flow: family(p) == "mirror" and bool(p.method.beta.any()) and (not p.method.primal or quadratic(p)),
-        _psi, hypotheses=_in_span),
-    Row("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",
-        lambda p, flow: family(p) == "mirror" and not p.method.primal, _psi, hypotheses=_in_span),
-    Row("Example 2", f"{PAPER}, Example 2 and Proposition 2a", lambda p, flow: p.method.primal,
-        reason="with primal momentum the dual iterates leave the span of the data, so the limit depends on η, β and γ "
-               "(Example 2, Proposition 2a); the nearest theorem is 1b: use dual_momentum"),
-    Row("Theorem 1, natural gradient with a quadratic potential being mirror descent", f"{PAPER}, §2.3 and Theorem 1",
-        lambda p, flow: family(p) == "natural" and known_link(p) and quadratic(p), _psi, hypotheses=_in_span),
-    Row("Example 3", f"{PAPER}, Example 3 and Proposition 3a",
-        lambda p, flow: family(p) == "natural" and known_link(p),
-        reason="natural gradient descent with finite steps leaves the mirror-descent path, so the limit depends on η "
-               "(Example 3, Proposition 3a); the nearest theorem is the flow η → 0: plan.limit(flow=True)"),
-    Row("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: family(p) == "natural",
-        reason="a metric H(w) that is not known to be the Hessian of a potential has no characterisation "
-               "(Example 3 shows it fails even for Hessians); the nearest theorem is 1, for mirror descent"),
-    Row("minimum distance in a quadratic norm, §2.4 (mirror descent with ½wᵀDw, Theorem 1)", f"{PAPER}, §2.4",
-        lambda p, flow: family(p) == "steepest" and quadratic(p) and not p.method.unscaled, _psi,
-        hypotheses=_in_span),
-    Row("normalised steps", f"{PAPER}, §2.4", lambda p, flow: family(p) == "steepest" and p.method.unscaled,
-        reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
-               "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
-    Row("§3.3", f"{PAPER}, §3.3", lambda p, flow: family(p) == "adaptive",
-        reason="adaptive methods go to a point that depends on the step size and on the history of the gradient: by "
-               "inspection of eq. (13) no characterisation is to be expected (§3.3); the nearest theorem is 1, for mirror "
-               "descent"),
-    Row("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: family(p) == "coordinate",
-        reason="coordinate descent and stagewise selection follow the l1 regularisation path only where that path is "
-               "monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one case); the "
-               "nearest statement is that path itself: fb.l1_path, and fb.minimum_norm for its end"),
-    Row("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: family(p) == "steepest",
-        reason="steepest descent in a norm that is not quadratic (or does not declare its matrix=) goes to "
-               "a point that depends on η, and even η → 0 "
-               "does not give the minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest statements "
-               "are §2.4 for quadratic norms, and Theorem 5 for strictly monotone losses"),
+    Point("minimum distance from the start, §2.1 (momentum: eq. 3)", f"{PAPER}, §2.1",
+          lambda p, flow: gradient(p), potential=_psi, hypotheses=_in_span),
+    Point("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, §2.3, eq. (10)",
+          lambda p, flow: flow and flowing(p), potential=_psi,
+          hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True,
+                                           "asked for")]),
+    Point("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h", f"{PAPER}, Theorem 1a",
+          lambda p, flow: p.method.dual and p.method.constraint is not None, potential=_psi, hypotheses=_in_span),
+    Point("Theorem 1b: argmin D_ψ(w, w(0)) over the global minima, which from argmin ψ is argmin ψ",
+          f"{PAPER}, Theorem 1b", lambda p, flow: p.method.dual and bool(p.method.beta.any())
+          and (not p.method.primal or quadratic(p)), potential=_psi, hypotheses=_in_span),
+    Point("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",
+          lambda p, flow: p.method.dual and not p.method.primal, potential=_psi, hypotheses=_in_span),
+    Refusal("Example 2", f"{PAPER}, Example 2 and Proposition 2a", lambda p, flow: p.method.dual,
+            reason="with primal momentum the dual iterates leave the span of the data, so the limit depends on η, β "
+                   "and γ (Example 2, Proposition 2a); the nearest theorem is 1b: use dual_momentum"),
+    Point("Theorem 1, natural gradient with a quadratic potential being mirror descent",
+          f"{PAPER}, §2.3 and Theorem 1", lambda p, flow: p.method.natural and flowing(p) and quadratic(p),
+          potential=_psi, hypotheses=_in_span),
+    Refusal("Example 3", f"{PAPER}, Example 3 and Proposition 3a", lambda p, flow: p.method.natural and flowing(p),
+            reason="natural gradient descent with finite steps leaves the mirror-descent path, so the limit depends on "
+                   "η (Example 3, Proposition 3a); the nearest theorem is the flow η → 0: plan.limit(flow=True)"),
+    Refusal("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: p.method.natural,
+            reason="a metric H(w) that is not known to be the Hessian of a potential has no characterisation "
+                   "(Example 3 shows it fails even for Hessians); the nearest theorem is 1, for mirror descent"),
+    Point("minimum distance in a quadratic norm, §2.4 (mirror descent with ½wᵀDw, Theorem 1)", f"{PAPER}, §2.4",
+          lambda p, flow: p.method.steepest and not p.method.averages and quadratic(p) and not p.method.unscaled,
+          potential=_psi, hypotheses=_in_span),
+    Refusal("normalised steps", f"{PAPER}, §2.4",
+            lambda p, flow: p.method.steepest and p.method.unscaled and p.method.ties is None,
+            reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
+                   "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
+    Refusal("§3.3", f"{PAPER}, §3.3", lambda p, flow: p.method.adaptive,
+            reason="adaptive methods go to a point that depends on the step size and on the history of the gradient: by "
+                   "inspection of eq. (13) no characterisation is to be expected (§3.3); the nearest theorem is 1, for "
+                   "mirror descent"),
+    Refusal("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: p.method.ties is not None,
+            reason="coordinate descent and stagewise selection follow the l1 regularisation path only where that path "
+                   "is monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one "
+                   "case); the nearest statement is that path itself: fb.l1_path, and fb.minimum_norm for its end"),
+    Refusal("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: p.method.steepest,
+            reason="steepest descent in a norm that is not quadratic (or does not declare its matrix=) goes to a point "
+                   "that depends on η, and even η → 0 does not give the minimum norm (Example 4; for l1, the stagewise "
+                   "paths of §2.4); the nearest statements are §2.4 for quadratic norms, and Theorem 5 for strictly "
+                   "monotone losses"),
 )
+"""Section 2, the first row that covers a method deciding: what moves in w, then in ∇ψ(w), then in other geometries.
+
+A theorem stands before the example that shows where it ends, so that a `Refusal` speaks of what no `Point` above it
+covers: each asks what a method declares (`fastbias.pieces.methods.Method`) and no more.
+"""
 
 
 def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)") -> Hypothesis:
@@ -100,10 +117,9 @@ def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)")
         return Hypothesis(statement, None, seen)
     if flow:
         return Hypothesis(statement, True, "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
-    momentum = bool(method.beta.any() or method.gamma.any())
     fall = pace(problem)
     endless = rule_of(problem) in ("constant", "power") and fall is not None and fall <= 1
-    if not endless or method.sampling.batch or method.unscaled or (momentum and not rule.fixed):
+    if not endless or method.sampling.batch or method.unscaled or (momentum(problem) and not rule.fixed):
         return Hypothesis(statement, None, f"{rule!r}; {seen}")
     largest = float(np.max(rule.params)) if rule_of(problem) == "constant" else rule(0)
     bound, why = np.nan, "no bound is known to the table"
@@ -112,7 +128,7 @@ def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)")
             bound, theorem, _ = max_step(problem, problem.start)
             why = f"{theorem}; " + ("each part of the error is a stable linear recursion" if loss.quadratic else
                                     "L is convex and Λ-smooth")
-    elif not momentum:
+    elif not momentum(problem):
         bound, why = _relatively_smooth(problem)
     if np.isnan(bound):
         return Hypothesis(statement, None, f"{rule!r}; {why}; {seen}")
@@ -161,12 +177,13 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
 
 def point(problem: Problem, flow: bool) -> Limit:
     """The limit point that a row of ROOT names, with its hypotheses checked."""
-    row = next(row for row in ROOT if row.covers(problem, flow))
+    row = covering(ROOT, problem, flow)
     rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
-    if row.potential is None:
+    if not isinstance(row, Point):
         raise NoTheorem(row.reason, row.source, tuple(rows))
     realisable = "the data are realisable: some w in the closure of dom ψ has ⟨w, x_n⟩ = y_n for every n"
     psi = row.potential(problem)
+    assert psi is not None
     try:
         found = bregman_projection(problem.X, problem.y, psi, problem.start, problem.method.constraint)
     except Unreachable as error:

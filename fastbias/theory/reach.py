@@ -6,8 +6,9 @@ margin a unit of ‖u‖². By weak duality λ_max(S(Zᵀλ)) ≥ 2ν for all we
 is at most 4ν at last.
 
 - u never leaves the smallest space 𝒱 that holds the start and is invariant under each S(z_n). Where the best margin over 𝒱,
-  relaxed to W ⪰ 0 of trace one on 𝒱, is under ν, the maximum is out of reach of the flow (and of runs, but for rounding,
-  which may set them free where the bound is low).
+  relaxed to W ⪰ 0 of trace one on 𝒱, is under ν, the maximum is out of reach of the flow. What is
+  orthogonal to 𝒱 then grows the faster: a run comes free as soon as rounding breaks the symmetry.
+  It never does where entries of u are exactly 0: a sum of products with 0 is 0.
 - Otherwise, where gradients converge in direction, S(Zᵀq) has a limit on 𝒱, of largest eigenvalue σ ≥ 2ν, and the solutions
   p of dp/dτ = −S p that fall like e^{−στ} form a space P that each C which commutes with all S(z_n) maps into itself. ⟨p, u⟩
   is kept, so one with ⟨p, u(0)⟩ ≠ 0 makes u grow at the rate σ, and then its margin tends to ν. Else all of P is orthogonal
@@ -28,6 +29,7 @@ __all__ = ["reaches"]
 
 WIDEST, LARGEST = 160, 4_000_000       # parameters, and entries of all S(z_n), beyond which it is left open
 DEEP = 40                              # dimensions of 𝒱 up to which a semidefinite program over it is solved
+PRIME = 2 ** 521 - 1                   # the modulus in which ranks are told without rounding
 OPEN = "open: seen only in a run"
 PROVED = "proved for gradients that converge in direction (slowly where the start is lopsided): "
 
@@ -36,8 +38,8 @@ class _TooNearError(ArithmeticError):
     """Float64 cannot tell whether a number is 0."""
 
 
-def reaches(problem: Problem, found: Limit) -> tuple[bool | None, str]:
-    """Whether gradient flow from the start comes to the maximum margin, and why; None where neither is proved.
+def reaches(problem: Problem, found: Limit, flow: bool) -> tuple[bool | None, str]:
+    """Whether flow or run comes to the maximum margin, and why; None where neither is proved.
 
     True supposes what the theorem does: that the loss goes to 0, and gradients converge in direction.
     """
@@ -46,30 +48,25 @@ def reaches(problem: Problem, found: Limit) -> tuple[bool | None, str]:
     if S is None or model.penalty is None or model.invariant is None:
         return None, f"{OPEN}; almost no start is kept away"
     try:
-        return _decided(S, problem.start, found, model.penalty(found.w.ravel()) / found.norm(found.w.ravel()))  # type: ignore[misc]
+        unit = model.penalty(found.w.ravel()) / found.norm(found.w.ravel())  # type: ignore[misc]
+        return _decided(S, problem.start, found.margin / unit, flow)
     except ArithmeticError as error:
         return None, f"{OPEN} ({error})"
 
 
-def _decided(S: np.ndarray, start: np.ndarray, found: Limit, unit: float) -> tuple[bool | None, str]:
+def _decided(S: np.ndarray, start: np.ndarray, best: float, flow: bool) -> tuple[bool | None, str]:
     V = _invariant(S, start)
     d, k = V.shape
     inner = V.T @ S @ V
-    best = found.margin / unit
-    if k < d:
-        if k > DEEP:
-            return None, f"{OPEN}; it stays in {k} of {d} dimensions of u"
-        within = f"from this start u stays in {k} of {d} dimensions, which each sample maps to themselves"
-        rows = (inner / 2).reshape(len(inner), -1)
-        told = semidefinite.separate(rows, k)
-        if told.w is None:
-            return False, f"{within}, and in which nothing separates the data"
-        top = semidefinite.widest(rows, k, told.w)
-        upper = top.margin / (1.0 - top.duality_gap) if top.duality_gap < 1.0 else np.inf
-        if upper < (1.0 - 1e-6) * best:
-            return False, f"{within}, and in which margins are at most {upper / best:.6g} of the maximum (but for rounding)"
-        if not top.margin >= (1.0 - 1e-6) * best:
-            return None, f"{OPEN}; it stays in {k} of {d} dimensions of u"
+    inside, told = _within(V, S, best)
+    if inside is None:
+        return None, f"{OPEN}; {told}"
+    if not inside:
+        if not _exactly(S, start, k):
+            return None, f"{OPEN}; but for rounding, {told}"
+        zeros = (False, told) if flow else _within(np.eye(d)[:, _touched(S, start)], S, best)
+        return zeros if zeros[0] is False else (
+            None, f"{OPEN}; a flow stays away: {told}, a run until rounding breaks that symmetry")
     u = V.T @ start
     rest = _complement(_commuting(inner, 1.0) @ (u / np.linalg.norm(u)))
     if rest.shape[1] == 0:
@@ -80,6 +77,68 @@ def _decided(S: np.ndarray, start: np.ndarray, found: Limit, unit: float) -> tup
     if values[0] > 1e-7 * max(float(np.abs(np.linalg.eigvalsh(form)).max()), 1e-300):
         return True, f"{PROVED}the factors of the start do not balance"
     return None, f"{OPEN}; almost no start is kept away, but neither rank nor balance of this one proves it"
+
+
+def _within(V: np.ndarray, S: np.ndarray, best: float) -> tuple[bool | None, str]:
+    """Whether the best margin, relaxed to W ⪰ 0, is one of a space, and what is.
+
+    The space is that of the orthonormal columns V (d, k).
+    """
+    d, k = V.shape
+    if k == d:
+        return True, ""
+    within = (f"from this start u stays in {k} of {d} dimensions, "
+              "which each sample maps to themselves")
+    if k > DEEP:
+        return None, within
+    rows = (V.T @ S @ V / 2).reshape(len(S), -1)
+    told = semidefinite.separate(rows, k)
+    if told.w is None:
+        return False, f"{within}, and in which nothing separates the data"
+    top = semidefinite.widest(rows, k, told.w)
+    upper = top.margin / (1.0 - top.duality_gap) if top.duality_gap < 1.0 else np.inf
+    if upper < (1.0 - 1e-6) * best:
+        share = f"{upper / best:.6g} of the maximum"
+        return False, f"{within}, and in which margins are at most {share}"
+    return True if top.margin >= (1.0 - 1e-6) * best else None, within
+
+
+def _touched(S: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Which entries of u are not 0, or do not stay exactly 0 when samples act on it."""
+    linked, seen = (S != 0).any(axis=0), u != 0
+    for _ in u:
+        seen = seen | linked[:, seen].any(axis=1)
+    return np.asarray(seen)
+
+
+def _exactly(S: np.ndarray, u: np.ndarray, k: int) -> bool:
+    """Whether the smallest space that holds u and is invariant under S has k dimensions, unrounded.
+
+    Ranks are told modulo a prime: too low only if it divides a determinant of the data.
+    """
+    def whole(x: float) -> int:
+        over, under = float(x).as_integer_ratio()
+        return over * pow(under, -1, PRIME) % PRIME
+
+    forms = [[[(j, whole(s[j])) for j in np.flatnonzero(s)] for s in form] for form in S]
+    basis: list[tuple[int, list[int]]] = []
+    fresh = [[whole(x) for x in u]]
+    while fresh:
+        v = fresh.pop()
+        for at, row in basis:
+            if v[at]:
+                c = v[at]
+                v = [(a - c * b) % PRIME for a, b in zip(v, row, strict=True)]
+        lead = next((i for i, x in enumerate(v) if x), None)
+        if lead is None:
+            continue
+        if len(basis) == k:
+            return False
+        unit = pow(v[lead], -1, PRIME)
+        v = [x * unit % PRIME for x in v]
+        basis.append((lead, v))
+        fresh += [[sum(c * v[j] for j, c in row) % PRIME for row in form] for form in forms]
+    return True
 
 
 def _forms(problem: Problem) -> np.ndarray | None:

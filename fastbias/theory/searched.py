@@ -8,7 +8,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, NoTheorem
-from fastbias.theory.base import family, maker
+from fastbias.theory.base import gradient
 
 __all__ = ["FOLLOWED", "ends"]
 
@@ -48,23 +48,24 @@ def _whole(x: np.ndarray) -> bool:
 
 
 def _move(problem: Problem, u: np.ndarray) -> np.ndarray | None:
-    """The move that a method of the library makes from u, of any length; None where it depends on more than u."""
-    g, geometry, kind = problem.pull(problem.predictor(u))[1], problem.method.geometry, family(problem)
-    if kind == "coordinate":
-        tol, ties = problem.method.params[:2]
+    """The move that a method makes from u, of any length; None where it depends on more than u, or is not declared."""
+    g, method, geometry = problem.pull(problem.predictor(u))[1], problem.method, problem.method.geometry
+    if method.averages or method.adaptive:
+        return None
+    if method.ties is not None:
+        tol, ties = method.params[:2]
         tied = np.flatnonzero(np.abs(g) >= (1.0 - tol) * np.abs(g).max())
         if ties == 2.0 and tied.size > 1:
             return None
         move = np.zeros_like(g)
         move[tied if ties == 1.0 else tied[:1]] = g[tied if ties == 1.0 else tied[:1]]
         return move
-    if kind == "steepest" and maker(problem) == "steepest_descent" and isinstance(geometry, Norm):
-        return geometry.direction(g)
-    if maker(problem) == "sign_descent":
-        return np.sign(g)
-    if kind == "natural" and isinstance(geometry, Potential):
+    if method.steepest and isinstance(geometry, Norm):
+        # signs are whole numbers, of which sums are exact
+        return np.sign(g) if method.unscaled and geometry.ball == "cube" else geometry.direction(g)
+    if method.natural and isinstance(geometry, Potential):
         return geometry.solve(u, g)
-    return g if kind == "gradient" else None
+    return g if gradient(problem) else None
 
 
 def _least(problem: Problem, u: np.ndarray, move: np.ndarray) -> float | None:

@@ -11,7 +11,7 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
-from fastbias.theory.base import family, maker, named
+from fastbias.theory.base import momentum, named
 
 __all__ = ["MaxStep", "max_step", "small_steps"]
 
@@ -42,10 +42,9 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     if not problem.model.linear or method.decay or method.unscaled or method.sampling.batch \
             or method.constraint is not None or not method.beta.size == method.gamma.size == 1 or not method.beta[0] < 1:
         raise unknown
-    momentum, steepest = bool(method.beta.any() or method.gamma.any()), family(problem) in ("steepest", "coordinate")
-    if maker(problem) == "adagrad" and named(problem, "exponential") and _begins_small(problem):
+    if method.measured is not None and named(problem, "exponential") and _begins_small(problem):
         return _admitted(-0.5 * problem.log_loss(u), "Theorem 6: η² L(w) < 1", f"{PAPER}, Theorem 6", strict=True)
-    if not (flat(problem) or steepest) or (momentum and not (flat(problem) and loss.quadratic)):
+    if not (flat(problem) or _steepest(problem)) or (momentum(problem) and not (flat(problem) and loss.quadratic)):
         raise unknown
     if named(problem, "exponential"):
         return _admitted(-problem.log_loss(u) - 2.0 * np.log(max(radius(problem, _norm(problem)), TINY)),
@@ -56,7 +55,7 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     curvature = loss.curvature * (_largest_curvature(problem, unit) if flat(problem) else _sum_of_duals(problem, unit))
     beta, gamma = float(method.beta[0]), float(method.gamma[0])
     log_step = np.log(2.0 * (1.0 + beta) / (1.0 + 2.0 * gamma)) - np.log(max(curvature, TINY)) - 2.0 * np.log(unit)
-    if momentum:
+    if momentum(problem):
         return _admitted(log_step, "stability of the linear recursion: η < 2(1 + β)/((1 + 2γ)Λ), β < 1",
                          "Polyak (1964) for γ = 0; the conditions of Jury for any", strict=True)
     if flat(problem):
@@ -64,6 +63,12 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
                          "Nesterov (2018), §1.2.3, in the coordinates of the norm", strict=True)
     return _admitted(log_step, "the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆² (classes: over pairs)",
                      "Nesterov (2018), §1.2.3, whose proof holds in any norm", strict=True)
+
+
+def _steepest(problem: Problem) -> bool:
+    """Whether each move is of steepest descent in a norm, for the last gradient alone."""
+    method = problem.method
+    return method.steepest and isinstance(method.geometry, Norm) and not method.averages
 
 
 def _admitted(log_step: float, theorem: str, source: str, strict: bool = False) -> MaxStep:
@@ -128,14 +133,14 @@ def small_steps(problem: Problem) -> Hypothesis:
     rule, method, reached = problem.rule, problem.method, problem.reached
     u, t = (problem.start, 0) if reached is None else (reached.u, reached.t)
     statement = "the steps are small enough that the loss falls at each"
-    if method.beta.any() or method.gamma.any() or method.sampling.batch or rule.search or pace(problem) is None:
+    if momentum(problem) or method.sampling.batch or rule.search or pace(problem) is None:
         return Hypothesis(statement, None, f"{rule!r}; seen only in a run")
     if rule_of(problem) == "bounded":
         exact = named(problem, "exponential")
         return Hypothesis(statement, True if exact else None, f"min(η₊, 1/(B²L)) of Theorem 5, B² = {rule.params[1]:.6g}"
                           + ("" if exact else f", which is stated for the exponential loss, not {problem.loss.name}"))
     if rule_of(problem) == "loss_scaled":
-        if not named(problem, "exponential") or not (flat(problem) or family(problem) in ("steepest", "coordinate")):
+        if not named(problem, "exponential") or not (flat(problem) or _steepest(problem)):
             return Hypothesis(statement, None, f"{rule!r}; the bound η ≤ 1/B² is for steepest descent, exponential loss")
         B = radius(problem, _norm(problem))
         largest, admitted = float(rule.params[0]), 1.0 / max(B * B, TINY)

@@ -5,11 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import JIT
 
 import fastbias as fb
 from tests.fuzz import __main__ as fuzz
 from tests.fuzz import generator, oracles, strategies
+from tests.helpers import JIT
 
 pytestmark = pytest.mark.skipif(not JIT, reason="too many steps without the compiler")
 

@@ -5,9 +5,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from crafted import PLANS, children
 
 import fastbias as fb
+from tests.fuzz.crafted import PLANS, children
 
 SEED = int(os.environ.get("FASTBIAS_SEED", "0"))
 

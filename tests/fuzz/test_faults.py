@@ -9,10 +9,10 @@ import warnings
 
 import numpy as np
 import pytest
-from faults import faults, in_a_child
 
 import fastbias as fb
 from fastbias.running import cli
+from tests.fuzz.faults import faults, in_a_child
 
 ETA = 1e-3
 FAR = 40                                                  # more operations than any save has

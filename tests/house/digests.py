@@ -1,7 +1,8 @@
-"""``python -m tests.house.digests OUT.json``: the bits of 300 runs, 100 limits and 50 fast-forwards, to hold another state against.
+"""``python -m tests.house.digests OUT.json``: the bits of 300 runs, 100 limits and 50 fast-forwards.
 
-``--against BEFORE.json`` compares instead, and ends with 1 where a bit differs. Only public names are asked, so that the same
-file runs on states of the package years apart: ``PYTHONPATH=CHECKOUT python tests/house/digests.py OUT.json``.
+``--against BEFORE.json`` compares them, too, and ends with 1 where a bit differs. Only public names
+are asked, so that the same file runs on states of the package years apart:
+``PYTHONPATH=CHECKOUT python tests/house/digests.py OUT.json``.
 """
 from __future__ import annotations
 

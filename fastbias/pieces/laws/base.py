@@ -90,7 +90,7 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
 def _length(piece: Any) -> int | None:
     """The only length of vectors that a piece takes."""
     if isinstance(piece, Method):
-        return _length(piece.geometry)
+        return _length(piece.geometry) if piece.constraint is None else piece.constraint[0].shape[1]
     return piece.length if isinstance(piece, Model) else getattr(piece, "size", None)
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.checks.sizes import worst
+from fastbias.engine.abi import Status
 from fastbias.engine.call import call
 from fastbias.pieces.laws.base import DIFFERENCE, HORIZON, SAME, SHARP, Rows, unlike
 from fastbias.pieces.potentials import Potential
 
 
 def dual(psi: Potential, rng: np.random.Generator, size: int) -> np.ndarray:
-    """A dual vector (size,); a symmetric one where predictors are."""
+    """A vector (size,) of the dual domain; a symmetric one where predictors are."""
     z = rng.normal(size=size) * 2
+    low, high = psi.dual_domain
+    if np.isfinite(low) and np.isfinite(high):
+        return low + (high - low) * (0.01 + 0.98 / (1.0 + np.exp(-z)))
+    if np.isfinite(low) or np.isfinite(high):                 # by an inch, so that derivatives may be taken
+        return low + 0.01 + np.abs(z) if np.isfinite(low) else high - 0.01 - np.abs(z)
     if not psi.symmetric:
         return z
     Z = z.reshape(psi.symmetric, psi.symmetric)
@@ -33,7 +39,15 @@ def of_potential(psi: Potential, rng: np.random.Generator, size: int) -> Rows:
     h = 1e-5
     turned = (psi.to_primal(z + h * g) - psi.to_primal(z - h * g)) / (2 * h)
     yield "the metric inverts the Hessian of ψ", unlike(psi.solve(w, g), turned, 1e-6), DIFFERENCE, w
-    yield "argmin ψ has ∇ψ = 0", float(np.abs(psi.to_dual(psi.start(size))).max()), SHARP, None
+    if psi.has_argmin:
+        yield "argmin ψ has ∇ψ = 0", float(np.abs(psi.to_dual(psi.start(size))).max()), SHARP, None
+    for edge, side in zip(psi.dual_domain, (-1.0, 1.0), strict=True):
+        out, due = 10.0 * z, 0
+        if np.isfinite(edge):
+            out, due = z.copy(), int(Status.OUT_OF_DOMAIN)
+            out[rng.integers(size)] = edge + side * rng.uniform(0, 1) * rng.integers(2)
+        yield "the inverse link says OUT_OF_DOMAIN outside the dual domain, and there alone", \
+            float(call(psi.inverse_link, psi.params, out, np.empty(size)) != due), 0.0, out
     if np.isfinite(psi.lower):
         out = w.copy()
         out[rng.integers(size)] = psi.lower - rng.uniform(0, 1) * rng.integers(2)
@@ -43,7 +57,7 @@ def of_potential(psi: Potential, rng: np.random.Generator, size: int) -> Rows:
         out = -10.0 * np.abs(w) - 1.0
         told = [call(psi.link, psi.params, out, np.empty(size)), call(psi.metric, psi.params, out, g, np.empty(size))]
         yield "the domain is the whole space where no lower is claimed", float(told != [0, 0]), 0.0, out
-    flat = psi.solve(psi.start(size), np.ones(size)) if not psi.symmetric else np.ones(size)
+    flat = psi.solve(psi.start(size), np.ones(size)) if psi.has_argmin and not psi.symmetric else np.ones(size)
     regular = bool((np.isfinite(flat) & (flat != 0)).all())
     yield "∇²ψ is singular at argmin ψ where degenerate is claimed", float(regular and psi.degenerate), 0.0, None
     if psi.horizon is not None:

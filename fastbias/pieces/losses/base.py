@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -32,22 +32,30 @@ class Loss:
         in the margin, with no finite minimiser (Property 2).
     params : (·,) array, default empty
         Numbers handed to the pieces.
+
+    Other Parameters
+    ----------------
+    Engine: how its pieces are called.
+
+    classes : bool, default False
+        Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
+
+    Theory: what it declares, each under a law.
+
     tail : "exponential", "gaussian" or None, default None
         Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems ask for the first.
     convex : bool, default True
         Whether ℓ is convex in u.
     curvature : float, optional
         sup |ℓ''|, where it is finite and ℓ' is Lipschitz (of K classes: of the Hessian); it bounds step sizes.
+    quadratic : bool, default False
+        Whether ℓ(u, y) = (u − y)².
+
+    Fast-forward.
+
     excess, ratio : callable, optional
         Of a monotone loss, vectorised over margins m (N,): log(−ℓ'(m)) + m (+ m²/2 for a Gaussian tail) without
         cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
-    classes : bool, default False
-        Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
-    quadratic : bool, default False
-        Whether ℓ(u, y) = (u − y)².
-    fused : (int, Piece), optional
-        The number under which `fastbias.engine.dense_pass` weighs the loss inside its pass, and the slope
-        of which that is a twin.
     """
 
     name: str
@@ -55,14 +63,16 @@ class Loss:
     log_loss: Piece
     kind: Literal["root", "monotone"]
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    _: KW_ONLY
+    classes: bool = False
+
     tail: Literal["exponential", "gaussian"] | None = None
     convex: bool = True
     curvature: float | None = None
+    quadratic: bool = False
+
     excess: Callable[[np.ndarray], np.ndarray] | None = None
     ratio: Callable[[np.ndarray], np.ndarray] | None = None
-    classes: bool = False
-    quadratic: bool = False
-    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"), reals=("curvature",),
@@ -71,7 +81,7 @@ class Loss:
         if self.tail is not None:
             checks.name("tail", self.tail, ("exponential", "gaussian"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
-        expect("Loss", self.params, twin=self.fused, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
+        expect("Loss", self.params, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
 
     def log(self, p: Any, y: Any) -> float:
         """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""

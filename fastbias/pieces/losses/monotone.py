@@ -12,7 +12,7 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.engine import dense_pass
-from fastbias.engine.abi import LOG_LOSS, SLOPE, kernel, piece
+from fastbias.engine.abi import LOG_LOSS, SLOPE, kernel, piece, twin
 from fastbias.pieces.losses.base import Loss
 
 __all__ = ["cross_entropy", "exponential", "logistic", "probit", "sigmoid"]
@@ -77,6 +77,17 @@ def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
     return -_log_mills(-m) if m <= -2.0 else -0.5 * m * m - LOG_ROOT_2PI - _log_upper(-m)
 
 
+@kernel
+def _least_margin(p, y):  # type: ignore[no-untyped-def]
+    """The least margin; NaN where one is not finite."""
+    least = np.inf
+    for i in range(p.size):
+        if not np.isfinite(p[i]):
+            return np.nan
+        least = min(least, y[i] * p[i])
+    return least
+
+
 @piece(SLOPE, needs=1)
 def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
     if params[0] == LOGISTIC:                             # 1/(1 + e^m) itself, where it does not vanish
@@ -92,7 +103,12 @@ def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         q[i] = _log_slope_at(params[0], y[i] * p[i])
         s = max(s, q[i])
-    if not np.isfinite(s):                                # only where a prediction is no longer finite
+    if not np.isfinite(s):                                # of −m²/2, or of a prediction
+        least = _least_margin(p, y)                       # whose term is all that there is
+        if np.isfinite(least):
+            for i in range(p.size):
+                q[i] = y[i] if y[i] * p[i] == least else 0.0
+            return s
         s = 0.0
     for i in range(p.size):
         q[i] = y[i] * np.exp(q[i] - s)
@@ -119,13 +135,17 @@ def _log_phi(m: np.ndarray) -> np.ndarray:
     return np.asarray(foreign.library("scipy.special").log_ndtr(m))
 
 
+# one pair of pieces is four losses, so a twin goes by their number as well
+twin(dense_pass.EXPONENTIAL, _slope, _log_loss, where=lambda params: params[0] == EXPONENTIAL)
+twin(dense_pass.LOGISTIC, _slope, _log_loss, where=lambda params: params[0] == LOGISTIC)
+
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",
-                   excess=np.zeros_like, ratio=np.ones_like, fused=(dense_pass.EXPONENTIAL, _slope))
+                   excess=np.zeros_like, ratio=np.ones_like)
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
-                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0),
-                fused=(dense_pass.LOGISTIC, _slope))
+                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m),
+                ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
 sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential", convex=False,

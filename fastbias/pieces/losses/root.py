@@ -5,7 +5,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import dense_pass
-from fastbias.engine.abi import LOG_LOSS, SLOPE, piece
+from fastbias.engine.abi import LOG_LOSS, SLOPE, piece, twin
 from fastbias.pieces.losses.base import Loss
 from fastbias.pieces.recipe import recorded
 
@@ -35,8 +35,8 @@ def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
-squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, quadratic=True,
-               fused=(dense_pass.SQUARED, _squared_slope))
+twin(dense_pass.SQUARED, _squared_slope, _squared_log_loss)
+squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, quadratic=True)
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 
 

@@ -17,6 +17,7 @@ mirror descent                the gradient             dual:    ∇ψ(w) + βΔz
 All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they are added. Momentum parameters and step sizes
 are numbers, or arrays with one entry an update, of which the last goes on.
 """
+from fastbias.pieces.methods import adaptive, averaging, mirror, primal
 from fastbias.pieces.methods.adaptive import adagrad, adam, rmsprop, sign_descent
 from fastbias.pieces.methods.averaging import dual_acceleration, muon
 from fastbias.pieces.methods.base import Method
@@ -31,3 +32,5 @@ from fastbias.pieces.methods.primal import (
 
 __all__ = ["Method", "adagrad", "adam", "coordinate_descent", "dual_acceleration", "gradient_descent", "mirror_descent",
            "muon", "natural_gradient", "rmsprop", "sign_descent", "stagewise", "steepest_descent"]
+
+EXAMPLES: tuple[Method, ...] = primal.EXAMPLES + mirror.EXAMPLES + adaptive.EXAMPLES + averaging.EXAMPLES

@@ -7,10 +7,9 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import DIRECTION, SHORT, Status, piece
+from fastbias.engine.abi import DIRECTION, SHORT, Status, piece, twin
 from fastbias.pieces import norms, steps
-from fastbias.pieces.methods.base import Method, primal
-from fastbias.pieces.recipe import recorded
+from fastbias.pieces.methods.base import Method, maker, primal
 
 __all__ = ["adagrad", "adam", "rmsprop", "sign_descent"]
 
@@ -31,7 +30,10 @@ def _adagrad(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
     return 0
 
 
-@recorded
+twin(fused.ADAGRAD, _adagrad, primal)
+
+
+@maker
 def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
     """AdaGrad, eqs. (13)–(14): w⁺ = w − η g/√(G + eps), G = G0 + Σ g² with the current gradient in the sum.
 
@@ -57,9 +59,10 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
             raise ValueError(f"G0 must have {u.size} entries, got {G.size}")
         return np.array(np.broadcast_to(G, (1, u.size)))
 
-    return Method("adagrad", "adaptive", _adagrad, primal, steps.as_rule(step_size),
-                  params=np.array([checks.number("eps", eps, least=0)]), begin=begin,
-                  measured=lambda state: _metric(state[0] + eps), fused=(fused.ADAGRAD, _adagrad, primal))
+    return Method("adagrad", _adagrad, primal, steps.as_rule(step_size), begin=begin,
+                  params=np.array([checks.number("eps", eps, least=0)]),
+                  adaptive=True,
+                  measured=lambda state: _metric(state[0] + eps))
 
 
 def _metric(G: np.ndarray) -> norms.Norm:
@@ -109,11 +112,13 @@ def _moments(label: str, step_size: Any, beta1: float, beta2: float, eps: float,
     for name, value in (("beta1", beta1), ("beta2" if corrected else "beta", beta2)):
         if checks.number(name, value, least=0) >= 1:
             raise ValueError(f"{name} must be under 1, got {value:g}")
-    return Method(label, "adaptive", _adam, primal, steps.as_rule(step_size), unscaled=True, begin=begin, aged=corrected,
-                  params=np.array([beta1, beta2, checks.number("eps", eps, least=0), float(corrected)]))
+    eps = checks.number("eps", eps, least=0)
+    return Method(label, _adam, primal, steps.as_rule(step_size), begin=begin, unscaled=True, aged=corrected,
+                  params=np.array([beta1, beta2, eps, float(corrected)]),
+                  adaptive=True, moments=(beta1, beta2, eps), averages="fading" if beta1 else "")
 
 
-@recorded
+@maker
 def adam(step_size: Any, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Method:
     """Adam with bias correction, eps outside the root, as PyTorch: w⁺ = w − η m̂/(√v̂ + eps).
 
@@ -134,7 +139,7 @@ def adam(step_size: Any, beta1: float = 0.9, beta2: float = 0.999, eps: float = 
     return _moments("adam", step_size, beta1, beta2, eps, corrected=True)
 
 
-@recorded
+@maker
 def rmsprop(step_size: Any, beta: float = 0.99, eps: float = 1e-8) -> Method:
     """RMSProp as PyTorch: v = β v + (1 − β) g², w⁺ = w − η g/(√v + eps).
 
@@ -155,7 +160,7 @@ def _sign(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped
     return 0
 
 
-@recorded
+@maker
 def sign_descent(step_size: Any) -> Method:
     """Sign descent: w⁺ = w − η sign(∇L), normalised steepest descent in ℓ∞.
 
@@ -164,4 +169,9 @@ def sign_descent(step_size: Any) -> Method:
     step_size : float, (K,) array or step rule
         η > 0.
     """
-    return Method("sign_descent", "steepest", _sign, primal, steps.as_rule(step_size), norms.linf, unscaled=True)
+    return Method("sign_descent", _sign, primal, steps.as_rule(step_size), geometry=norms.linf,
+                  unscaled=True, steepest=True)
+
+
+EXAMPLES: tuple[Method, ...] = (adagrad(0.1, G0=0.5, eps=1e-3), adagrad(0.1), adam(0.01),
+                                adam(0.01, 0.8, 0.9, eps=0.0), rmsprop(0.01, 0.9), sign_descent(0.01))

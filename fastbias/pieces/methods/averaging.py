@@ -8,9 +8,8 @@ import numpy as np
 from fastbias import checks
 from fastbias.engine.abi import ADVANCE, DIRECTION, SHORT, piece
 from fastbias.pieces import norms, steps
-from fastbias.pieces.methods.base import Method, gradient, primal
+from fastbias.pieces.methods.base import Method, gradient, maker, primal
 from fastbias.pieces.norms import Norm
-from fastbias.pieces.recipe import recorded
 
 __all__ = ["dual_acceleration", "muon"]
 
@@ -45,7 +44,7 @@ def _spectral(shape: tuple[int, ...]) -> Norm:
     return norms.spectral(*shape)
 
 
-@recorded
+@maker
 def muon(step_size: Any, momentum: float = 0.95) -> Method:
     """Muon for one matrix: B⁺ = μB − ∇L(W), W⁺ = W + η U Vᵀ with B⁺ = U Σ Vᵀ, the polar factor by SVD.
 
@@ -70,8 +69,8 @@ def muon(step_size: Any, momentum: float = 0.95) -> Method:
     mu = checks.number("momentum", momentum, least=0)
     if mu >= 1:
         raise ValueError(f"momentum must be under 1, got {mu:g}")
-    return Method("muon", "steepest", _muon, primal, steps.as_rule(step_size), params=np.array([mu]), unscaled=True,
-                  begin=lambda u: np.zeros((2, u.size)), shaped=_spectral)
+    return Method("muon", _muon, primal, steps.as_rule(step_size), params=np.array([mu]), shaped=_spectral,
+                  begin=lambda u: np.zeros((2, u.size)), unscaled=True, steepest=True, averages="fading")
 
 
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
@@ -85,7 +84,7 @@ def _accelerated(geometry, params, step, beta, move, u, state, work, u_new):  # 
     return 0
 
 
-@recorded
+@maker
 def dual_acceleration() -> Method:
     """Dual acceleration: with d = −∇L(w)/(B² L(w)), g⁺ = t/(t + 1)·(g + d), w⁺ = w + g⁺ + d: margin gap O(log t/t²) in ℓ2.
 
@@ -96,5 +95,8 @@ def dual_acceleration() -> Method:
     ----------
     Ji, Srebro, Telgarsky (2021), "Fast margin maximization via dual acceleration", Algorithm 1.
     """
-    return Method("dual_acceleration", "accelerated", gradient, _accelerated, steps.unit_scaled(),
-                  begin=lambda u: np.zeros((2, u.size)), aged=True)
+    return Method("dual_acceleration", gradient, _accelerated, steps.unit_scaled(), aged=True, averages="all",
+                  begin=lambda u: np.zeros((2, u.size)))
+
+
+EXAMPLES: tuple[Method, ...] = (muon(0.01), muon(0.01, 0.5), dual_acceleration())

@@ -1,9 +1,10 @@
-"""What a method is: its compiled pieces, step rule, momentum, geometry, and the state it starts with."""
+"""What a method is: its compiled pieces, step rule, momentum, geometry, and what it declares of itself."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import Any, Literal, ParamSpec
 
 import numpy as np
 
@@ -14,71 +15,161 @@ from fastbias.pieces import steps
 from fastbias.pieces.methods.sampling import Sampling
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
+from fastbias.pieces.recipe import recorded
 
-__all__ = ["Method", "gradient", "primal"]
+__all__ = ["Method", "gradient", "inside", "maker", "primal"]
 
 GEOMETRIES = (Norm, Potential, Piece, type(None))
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """A method: its compiled pieces, step rule, momentum, geometry, and the state it starts with.
+    """A method: its compiled pieces, step rule, momentum, geometry, and what it declares of itself.
 
-    Made by the functions of this module. ``family`` and ``primal`` are what the theory table asks about; ``begin`` maps
-    u(0) (n,) to the method's own state rows (S − 1, n), which stand below the row Δu that the loop keeps. ``shaped`` maps
-    the shape of predictors to the geometry, where that depends on it; ``measured`` maps the rows of state, as a run left
-    them, to the norm whose maximum margin they decide (Theorem 6). ``fused`` is the number under which
-    `fastbias.engine.fused`
-    does its updates where the step size is constant, with the direction and the advance of which that is a twin. ``decay``
-    is the λ of a weight decay ½λ‖u‖² in the direction.
+    The first four make a run. What stands under "theory" is declared by the functions of this module, held to laws by
+    ``fb.laws.check``, and all that a theorem or a fast-forward may ask: of a method that declares nothing, none speaks.
+
+    Parameters
+    ----------
+    name : str
+        How it is called in tables.
+    direction : Piece of signature ``abi.DIRECTION``
+        (geometry, params, k, s, g, u, state, move): move ← what is made of the gradient, −∇L = e^s g.
+    advance : Piece of signature ``abi.ADVANCE``
+        (geometry, params, step, beta, move, u, state, work, u_new): u_new ← where that leads; `primal` adds it to u.
+    rule : StepRule
+        How far to go at each update.
+
+    Other Parameters
+    ----------------
+    Engine: how a run is laid out.
+
+    geometry : Norm, Potential or metric piece, optional
+        What the pieces may ask.
+    params : (·,) array, default empty
+        Numbers handed to both pieces.
+    begin : callable, default no rows
+        u(0) (n,) → the method's own rows of state (S − 1, n), which stand below the row Δu that the loop keeps.
+    beta, gamma : (K,) arrays, default 0
+        The momentum that the advance is handed, and the γ of the point u + γ Δu where the gradient is taken.
+    sampling : Sampling, default all samples
+        How batches are drawn.
+    constraint : (Q, c), optional
+        Equations Qu = c, with orthonormal rows, that each update keeps.
+    decay : float, default 0
+        λ of a weight decay ½λ‖u‖² that is part of the direction.
+    unscaled : bool, default False
+        Whether the move is of a size of its own, so that the step is not to be multiplied by e^s.
+    draws : bool, default False
+        Whether the pieces draw numbers; batches aside.
+    aged : bool, default False
+        Whether an update depends on k though step size and momentum do not.
+    scratch : int, default 0
+        How much of ``work`` the advance wants beyond 2n.
+    shaped : callable, optional
+        The shape of predictors → the geometry, where it depends on that.
+
+    Theory: what it declares of one update, each under a law.
+
+    steepest : bool, default False
+        The move is of steepest descent: the norm's Δ of eq. (11), −∇L where there is no geometry; where ``unscaled``, of
+        length one.
+    natural : bool, default False
+        It is ∇²ψ(u)⁻¹ (−∇L), or what the metric piece makes of −∇L, eq. (9).
+    dual : bool, default False
+        ∇ψ(u) moves by −η ∇L, eq. (5), in place of u.
+    primal : bool, default False
+        The momentum of a method that is ``dual`` is one of u, eq. (8), not of ∇ψ(u), eq. (7).
+    averages : "", "fading" or "all", default ""
+        The gradient of which all that is told is a sum: of gradients that fade, g + c g' + … with c < 1 (momentum in the
+        gradient); or of all so far, as dual acceleration takes it, whose step rule is then part of it.
+    adaptive : bool, default False
+        Each entry of the move is that of −∇L, or of a mean of it, over a root of its own squares so far.
+    moments : (float, float, float), optional
+        β₁, β₂, ε of a method whose move is m/(√v + ε), m and v the running means of −∇L and of its squares, weighed by
+        1 − β₁ and 1 − β₂; with bias correction where it is ``aged``.
+    ties : float, optional
+        Of a method that moves single coordinates: those with |g_j| ≥ (1 − ties) max |g| may.
+    measured : callable, optional
+        The rows of state, as a run left them, → the norm whose maximum margin they decide (Theorem 6).
     """
 
     name: str
-    family: Literal["gradient", "mirror", "natural", "steepest", "coordinate", "adaptive", "accelerated"]
     direction: Piece
     advance: Piece
     rule: steps.StepRule
+    _: KW_ONLY
     geometry: Norm | Potential | Piece | None = None
+    params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    begin: Callable[[np.ndarray], np.ndarray] = lambda u: np.empty((0, u.size))
     beta: np.ndarray = field(default_factory=lambda: np.zeros(1))
     gamma: np.ndarray = field(default_factory=lambda: np.zeros(1))
-    params: np.ndarray = field(default_factory=lambda: np.empty(0))
-    primal: bool = False
-    unscaled: bool = False
-    begin: Callable[[np.ndarray], np.ndarray] = lambda u: np.empty((0, u.size))
     sampling: Sampling = field(default_factory=Sampling)
     constraint: tuple[np.ndarray, np.ndarray] | None = None
-    scratch: int = 0
+    decay: float = 0.0
+    unscaled: bool = False
     draws: bool = False
     aged: bool = False
-    fused: tuple[int, Piece, Piece] | None = None
+    scratch: int = 0
     shaped: Callable[[tuple[int, ...]], Norm] | None = None
+
+    steepest: bool = False
+    natural: bool = False
+    dual: bool = False
+    primal: bool = False
+    averages: Literal["", "fading", "all"] = ""
+    adaptive: bool = False
+    moments: tuple[float, float, float] | None = None
+    ties: float | None = None
     measured: Callable[[np.ndarray], Norm] | None = None
-    decay: float = 0.0
+    _origin: Method | None = None      # what a factory made, where this is it or was made of it by `dataclasses.replace`
 
     def __post_init__(self) -> None:
         for label in ("beta", "gamma"):
             object.__setattr__(self, label, checks.steps(label, getattr(self, label)))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        numbers = checks.array("params", self.params, "a (K,) array", dims=1, empty=True)
+        object.__setattr__(self, "params", numbers)
         object.__setattr__(self, "scratch", checks.whole("scratch", self.scratch))
         object.__setattr__(self, "decay", checks.number("decay", self.decay, least=0))
         if self.constraint is not None:
             object.__setattr__(self, "constraint", checks.equations("constraint", self.constraint))
-        checks.fields("Method", self, texts=("name", "family"), calls=("shaped", "measured"),
-                      flags=("primal", "unscaled", "draws", "aged"))
+        checks.fields("Method", self, texts=("name", "averages"), calls=("shaped", "measured"), reals=("ties",),
+                      flags=("primal", "unscaled", "draws", "aged", "steepest", "natural", "dual", "adaptive"))
+        checks.name("averages", self.averages, ("", "fading", "all"))
         if not callable(self.begin):
             raise TypeError(f"begin of a Method must be callable, got {checks.short(self.begin)}")
         for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling), ("geometry", GEOMETRIES)):
             if not isinstance(getattr(self, field_), kinds):
                 raise TypeError(f"{field_} of a Method must be one, got {checks.short(getattr(self, field_))}")
-        expect("Method", self.params, (), self.fused, 2, direction=(self.direction, DIRECTION),
+        expect("Method", self.params, direction=(self.direction, DIRECTION),
                advance=(self.advance, ADVANCE))
+
+    @property
+    def as_made(self) -> bool:
+        """Whether it is what a factory of this package made, but perhaps for another step rule, or for momentum.
+
+        What a method declares is believed of such alone: of one that was put together or changed by hand no test knows
+        whether its pieces, geometry, numbers and state go together.
+        """
+        made = self._origin
+        if made is None or not all(_same(getattr(self, x.name), getattr(made, x.name)) for x in fields(self)
+                                   if x.name not in ("rule", "beta", "gamma", "_origin")):
+            return False
+        if self.averages == "all" and self.rule.rule is not made.rule.rule:
+            return False
+        momentum = all(np.isfinite(x).all() and (x >= 0).all() for x in (self.beta, self.gamma)) if (
+            self.dual or (self.steepest and self.geometry is None)) else not (self.beta.any() or self.gamma.any())
+        return momentum
 
     def on(self, shape: tuple[int, ...]) -> Method:
         """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
         shape = checks.shape("shape", shape)
         if self.shaped is None:
             return self
-        made = replace(self, geometry=self.shaped(shape), shaped=None)
+        made = replace(self, geometry=self.shaped(shape), shaped=None, _origin=None)
+        if self.as_made:
+            object.__setattr__(made, "_origin", made)
         if hasattr(self, "recipe"):                          # (a method changed by hand has none)
             object.__setattr__(made, "recipe", self.recipe)
         return made
@@ -86,17 +177,21 @@ class Method:
     @property
     def burst(self) -> int:
         """The number under which its updates go in bursts with the geometry and momentum it has; 0: they do not."""
-        number, g = known(self.fused, self.direction, self.advance), self.geometry
+        number, g = known(self.params, self.direction, self.advance), self.geometry
+        if self.unscaled:                                    # bursts scale by the gradient
+            return 0
         if number == fused.STEEPEST and isinstance(g, Norm):
-            return known(g.fused, g.steepest) or number
+            return known(g.params, g.steepest, g.dual_norm, g.norm) or number
         if number == fused.MIRROR and isinstance(g, Potential):
-            return 0 if self.beta.any() or self.gamma.any() else known(g.fused, g.inverse_link) or number
+            if self.beta.any() or self.gamma.any():
+                return 0
+            return known(g.params, g.link, g.inverse_link, g.metric, g.value) or number
         return number if self.beta.size == self.gamma.size == 1 else 0
 
     @property
     def straight(self) -> bool:
         """Whether an update is a step along its move and nothing else."""
-        return self.family not in ("mirror", "accelerated") and not self.beta.any() and not self.gamma.any()
+        return self.advance in (primal, inside) and not self.beta.any() and not self.gamma.any()
 
     @property
     def maps(self) -> tuple[np.ndarray, list[Piece]]:
@@ -122,7 +217,7 @@ class Method:
         words = [repr(self.rule)]
         if self.geometry is not None:
             words.insert(0, getattr(self.geometry, "name", None) or repr(self.geometry))
-        beta = {"mirror": "primal_momentum" if self.primal else "dual_momentum"}.get(self.family, "momentum")
+        beta = "momentum" if not self.dual else "primal_momentum" if self.primal else "dual_momentum"
         for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
             if values.any():
                 words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
@@ -171,3 +266,30 @@ def primal(geometry, params, step, beta, move, u, state, work, u_new):  # type: 
         for i in range(u.size):
             u_new[i] = u[i] + (beta * state[0, i] + step * move[i])
     return 0
+
+
+@piece(ADVANCE)
+def inside(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+    """u_new ← u + step · move, which must have a metric."""
+    for i in range(u.size):
+        u_new[i] = u[i] + step * move[i]
+    return geometry.metric(geometry.params, u_new, move, work[:u.size])    # only to ask whether u_new has a metric
+
+
+def maker(factory: Callable[P, Method]) -> Callable[P, Method]:
+    """Decorate a factory of methods: what it makes remembers the call, and is known as made (`Method.as_made`)."""
+    @functools.wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Method:
+        made = factory(*args, **kwargs)
+        object.__setattr__(made, "_origin", made)
+        return made
+    return recorded(make)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values of a field are one thing, or hold the same numbers."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one is other or (isinstance(one, (str, float, bool, int, Sampling)) and bool(one == other))

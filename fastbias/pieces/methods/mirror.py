@@ -7,12 +7,11 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import ADVANCE, SHORT, Status, kernel, piece
+from fastbias.engine.abi import ADVANCE, SHORT, Status, kernel, piece, twin
 from fastbias.pieces import potentials, steps
-from fastbias.pieces.methods.base import Method, gradient
+from fastbias.pieces.methods.base import Method, gradient, maker
 from fastbias.pieces.methods.sampling import stochastic
 from fastbias.pieces.potentials import Potential
-from fastbias.pieces.recipe import recorded
 
 __all__ = ["mirror_descent"]
 
@@ -215,7 +214,10 @@ def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
     return Q, c
 
 
-@recorded
+twin(fused.MIRROR, gradient, _dual)
+
+
+@maker
 def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, primal_momentum: Any = 0.0,
                    nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None, batch: int | None = None,
                    replace: bool = True, rng: Any = None) -> Method:
@@ -273,13 +275,19 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
             raise ValueError("constraint must be None with primal_momentum: Theorem 1a and eq. (8) do not go together")
         Q, c = affine
         k, n = Q.shape
-        return Method("mirror_descent", "mirror", gradient, _dual_constrained, rule, psi, dual, gamma,
-                      np.concatenate([[float(k)], Q.ravel(), c]), sampling=sampling, constraint=affine,
-                      scratch=n + k * k + 6 * k,
+        return Method("mirror_descent", gradient, _dual_constrained, rule, geometry=psi, beta=dual, gamma=gamma,
+                      params=np.concatenate([[float(k)], Q.ravel(), c]), sampling=sampling, constraint=affine,
+                      scratch=n + k * k + 6 * k, dual=True,
                       begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u), np.zeros_like(u)]))
     if primal.any():
-        return Method("mirror_descent", "mirror", gradient, _primal_mirror, rule, psi, primal, gamma, primal=True,
-                      begin=lambda u: psi.to_dual(u)[None], sampling=sampling)
-    return Method("mirror_descent", "mirror", gradient, _dual, rule, psi, dual, gamma, sampling=sampling,
-                  fused=(fused.MIRROR, gradient, _dual),
-                  begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]))
+        return Method("mirror_descent", gradient, _primal_mirror, rule, geometry=psi, beta=primal, gamma=gamma,
+                      begin=lambda u: psi.to_dual(u)[None], sampling=sampling, dual=True, primal=True)
+    return Method("mirror_descent", gradient, _dual, rule, geometry=psi, beta=dual, gamma=gamma, sampling=sampling,
+                  begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]), dual=True)
+
+
+EXAMPLES: tuple[Method, ...] = (
+    mirror_descent("euclidean", 0.05), mirror_descent("entropy", 0.05, dual_momentum=0.5, nesterov=0.3),
+    mirror_descent("entropy", 0.002, primal_momentum=0.2, nesterov=0.1),
+    mirror_descent("entropy", 0.05, dual_momentum=0.3, batch=1, rng=3),
+    mirror_descent("entropy", 0.05, constraint=([[1.0, 1.0, 1.0, 1.0]], [1.0])))

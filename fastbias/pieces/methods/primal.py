@@ -8,13 +8,12 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import ADVANCE, DIRECTION, MAP_AT, SHORT, Piece, piece
+from fastbias.engine.abi import DIRECTION, MAP_AT, SHORT, Piece, piece, twin
 from fastbias.pieces import norms, potentials, steps
-from fastbias.pieces.methods.base import Method, gradient, primal
+from fastbias.pieces.methods.base import Method, gradient, inside, maker, primal
 from fastbias.pieces.methods.sampling import coordinate, seed, stochastic
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.pieces.recipe import recorded
 
 __all__ = ["coordinate_descent", "gradient_descent", "natural_gradient", "stagewise", "steepest_descent"]
 
@@ -42,13 +41,6 @@ def _natural(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
     return geometry.metric(geometry.params, u, g, move)
 
 
-@piece(ADVANCE)
-def _primal_inside(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
-    for i in range(u.size):
-        u_new[i] = u[i] + step * move[i]
-    return geometry.metric(geometry.params, u_new, move, work[:u.size])    # only to ask whether u_new has a metric
-
-
 @piece(DIRECTION, needs=2)
 def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
     if params.size < 2:
@@ -60,7 +52,13 @@ def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
     return 0
 
 
-@recorded
+twin(fused.GRADIENT, gradient, primal)
+twin(fused.STEEPEST, _steepest, primal)
+twin(fused.COORDINATE, coordinate, primal,
+     where=lambda params: params[1] != RANDOM and params[4] == 0.0)
+
+
+@maker
 def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, batch: int | None = None,
                      replace: bool = True, rng: Any = None, weight_decay: float = 0.0) -> Method:
     """Gradient descent with momentum, eq. (3): w⁺ = w + β Δw − η ∇L(w + γ Δw).
@@ -99,15 +97,14 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     """
     beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
     decay = checks.number("weight_decay", weight_decay, least=0)
-    plain = Method("gradient_descent", "gradient", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
-                   sampling=stochastic(batch, replace, rng), fused=(fused.GRADIENT, gradient, primal))
+    plain = Method("gradient_descent", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
+                   sampling=stochastic(batch, replace, rng), steepest=True)
     if not decay:
         return plain
-    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True,
-                               fused=None)
+    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True)
 
 
-@recorded
+@maker
 def natural_gradient(potential: Any, step_size: Any) -> Method:
     """Natural gradient descent, eq. (9): w⁺ = w − η H(w)⁻¹ ∇L(w), with H = ∇²ψ or a metric of the user's own.
 
@@ -131,12 +128,13 @@ def natural_gradient(potential: Any, step_size: Any) -> Method:
     if isinstance(potential, Piece):
         if potential.signature != MAP_AT:
             raise TypeError(f"potential must be a potential or a metric piece of signature MAP_AT, got {potential!r}")
-        return Method("natural_gradient", "natural", _natural, _primal_inside, steps.as_rule(step_size), potential)
-    return Method("natural_gradient", "natural", _natural, _primal_inside, steps.as_rule(step_size),
-                  checks.one_of("potential", potential, potentials, Potential))
+        geometry: Piece | Potential = potential
+    else:
+        geometry = checks.one_of("potential", potential, potentials, Potential)
+    return Method("natural_gradient", _natural, inside, steps.as_rule(step_size), geometry=geometry, natural=True)
 
 
-@recorded
+@maker
 def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Method:
     """Steepest descent, eq. (11): w⁺ = w + η Δ, Δ = argmin_v ⟨∇L(w), v⟩ + ½‖v‖², so that ‖Δ‖ = ‖∇L(w)‖⋆.
 
@@ -161,12 +159,11 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
     norm = checks.one_of("norm", norm, norms, Norm)
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
-    return Method("steepest_descent", "steepest", _normalised_steepest if normalised else _steepest, primal,
-                  steps.as_rule(step_size), norm, unscaled=normalised,
-                  fused=(fused.STEEPEST, _steepest, primal))
+    return Method("steepest_descent", _normalised_steepest if normalised else _steepest, primal,
+                  steps.as_rule(step_size), geometry=norm, unscaled=normalised, steepest=True)
 
 
-@recorded
+@maker
 def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-12, shrinkage: float = 1.0,
                        rng: Any = None) -> Method:
     """Coordinate descent, steepest descent in ℓ1: the largest |∂L/∂w_j| moves, Δ_j = −∂L/∂w_j (paper, §2.4).
@@ -201,7 +198,7 @@ def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-
     return _coordinates("coordinate_descent", steps.as_rule(step_size), ties, tie_tol, shrinkage, rng, unit=False)
 
 
-@recorded
+@maker
 def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12, rng: Any = None) -> Method:
     """ε-stagewise (forward stagewise, the monotone lasso): moves of ℓ1 length ε along the largest coordinate.
 
@@ -230,6 +227,15 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
     key = float(seed(rng)) if choice == RANDOM else 0.0
     if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
         rule, nu = dataclasses.replace(rule, params=np.array([nu])), 1.0
-    return Method(label, "coordinate", coordinate, primal, rule, norms.l1,
-                  params=np.array([tie_tol, choice, nu, key, float(unit)]), unscaled=unit, draws=choice == RANDOM,
-                  fused=None if unit or choice == RANDOM else (fused.COORDINATE, coordinate, primal))
+    return Method(label, coordinate, primal, rule, geometry=norms.l1, unscaled=unit, draws=choice == RANDOM,
+                  params=np.array([tie_tol, choice, nu, key, float(unit)]),
+                  steepest=True, ties=tie_tol)
+
+
+EXAMPLES: tuple[Method, ...] = (
+    gradient_descent(0.05), gradient_descent([0.05, 0.02, 0.04], [0.0, 0.5, 0.3], [0.3, 0.0, 0.5]),
+    gradient_descent(0.02, 0.5, batch=2, replace=False, rng=3), gradient_descent(0.05, 0.3, 0.2, weight_decay=0.1),
+    natural_gradient("entropy", 0.002), natural_gradient("cosh", 0.05),
+    steepest_descent("l1", 0.02), steepest_descent(norms.lp(3.0), 0.02), steepest_descent("l2", 0.02, normalised=True),
+    coordinate_descent(0.02), coordinate_descent(0.02, "average", 0.3, shrinkage=0.5),
+    coordinate_descent(0.02, "random", rng=5), stagewise(0.01))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +34,8 @@ class Coordinates(NamedTuple):
 class Model:
     """A parameterisation w = F(u) of the linear predictor; u is kept flat, layer after layer.
 
-    Only the first four matter for a run; the others are what the laws hold a model to and what the theory asks of it.
+    The first three make a run, with ``size`` where u is not as long as w; the others are what the laws hold a model to
+    and what the theory asks of it.
 
     Parameters
     ----------
@@ -44,44 +45,55 @@ class Model:
         (params, u, out): out (d,) ← F(u), u (n,).
     pullback : Piece of signature ``abi.MAP_AT``
         (params, u, v, out): out (n,) ← F'(u)ᵀ v, v (d,).
-    size : callable, optional
-        Length d of w → length n of u; equal where it is not given.
-    linear : bool, default False
-        Whether w = u; then 0 is a fine start, otherwise it is a saddle and a start is required.
+
+    Other Parameters
+    ----------------
+    Engine: how its pieces are called.
+
     params : (·,) array, default empty
         Numbers handed to the pieces.
-    degree : int, default 0
-        L, where F(a u) = a^L F(u) for a > 0; 0 where F is not homogeneous.
+    size : callable, optional
+        Length d of w → length n of u; equal where it is not given.
     shape : tuple of int, optional
         The shape of the only predictors w that it makes: (d,) or (m, n); None: any (d,).
+    linear : bool, default False
+        Whether w = u; then 0 is a fine start, otherwise it is a saddle and a start is required.
     layers : callable, optional
         d → the shapes of the layers; one layer (n,) by default.
     identity : callable, optional
         (d, scale) → u (n,), the scaled identity that `start` gives without an rng.
+    coordinates : callable, optional
+        u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it has none.
+
+    Oracle: what parameters a predictor costs.
+
     penalty : callable, optional
         R(w) = min ‖u‖² over F(u) = w, for w (d,).
     balance : callable, optional
         w (d,) → a u (n,) with F(u) = w and ‖u‖² = R(w); None where w is out of reach.
     invariant : callable, optional
         layers → array: what gradient flow keeps, whatever loss and data.
+
+    Theory: what it declares of gradient descent on u.
+
+    degree : int, default 0
+        L, where F(a u) = a^L F(u) for a > 0; 0 where F is not homogeneous.
     bias : callable, optional
         shape → the norm of w that gradient flow on losses with an exponential tail keeps smallest: R(w) up to a power.
-    semidefinite : bool, default False
-        Whether the predictors are the positive semidefinite matrices; ``bias`` is then the trace.
     exponent : float, optional
         The p < 1 of R(w) = Σ|·|^p, up to a factor: the limit direction is then only known to be stationary.
+    semidefinite : bool, default False
+        Whether the predictors are the positive semidefinite matrices; ``bias`` is then the trace.
     mirror : callable, optional
         u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no start of one.
     commuting : bool, default False
         Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
     reach : callable, optional
-        (layers, Z (M, d), w) → what keeps gradient flow from there, on rows z of the data, away from the margin of w: exact
-        balance of factors, which almost no start has; "" where it is proved that nothing does, None where neither is known.
-        Where it is not given, the theory works it out for models of degree 2.
+        (layers, Z (M, d), w) → what keeps gradient flow from there, on rows z of the data, away from the margin of w:
+        exact balance of factors, which almost no start has; "" where it is proved that nothing does, None where neither
+        is known. Where it is not given, the theory works it out for models of degree 2.
     sole : bool, default False
         Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the maximum margin.
-    coordinates : callable, optional
-        u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it has none.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -91,24 +103,27 @@ class Model:
     name: str
     forward: Piece
     pullback: Piece
-    size: Callable[[int], int] | None = None
-    linear: bool = False
+    _: KW_ONLY
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
-    degree: int = 0
+    size: Callable[[int], int] | None = None
     shape: tuple[int, ...] | None = None
+    linear: bool = False
     layers: Callable[[int], list[tuple[int, ...]]] | None = None
     identity: Callable[[int, float], np.ndarray] | None = None
+    coordinates: Callable[[np.ndarray], Coordinates | None] | None = None
+
     penalty: Callable[[np.ndarray], float] | None = None
     balance: Callable[[np.ndarray], np.ndarray | None] | None = None
     invariant: Callable[[Layers], np.ndarray] | None = None
+
+    degree: int = 0
     bias: Callable[[tuple[int, ...]], Norm] | None = None
-    semidefinite: bool = False
     exponent: float | None = None
+    semidefinite: bool = False
     mirror: Callable[[np.ndarray], Potential | None] | None = None
     commuting: bool = False
     reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
     sole: bool = False
-    coordinates: Callable[[np.ndarray], Coordinates | None] | None = None
     source: str = ""
     conditions: tuple[str, ...] = ()
 

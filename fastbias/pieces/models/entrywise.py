@@ -237,14 +237,14 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     reach = (lambda layers, Z, w: _obstacle(np.concatenate(layers), signed, Z, w)) if L == 2 else None
     if signed:
         return Model(
-            f"diagonal({L}, signed)", _difference, _difference_pullback, width, params=params, degree=L,
+            f"diagonal({L}, signed)", _difference, _difference_pullback, size=width, params=params, degree=L,
             layers=lambda d: [(d,)] * 2, identity=lambda d, scale: np.full(2 * d, scale),
             penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()), balance=lambda w: _signed_balance(w, L),
             invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1) if L == 2 else None,
             exponent=2 / L if L > 2 else None,
             mirror=mirror, reach=reach, coordinates=lambda u: _signed_coordinates(u, L), source=SOURCE)
     return Model(
-        f"diagonal({L})", _product, _product_pullback, width, params=params, degree=L, layers=lambda d: [(d,)] * L,
+        f"diagonal({L})", _product, _product_pullback, size=width, params=params, degree=L, layers=lambda d: [(d,)] * L,
         identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
         balance=lambda w: _unsigned_balance(w, L),
         invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1 else None,

@@ -192,7 +192,7 @@ def symmetric(n: int, rank: int | None = None) -> Model:
     """
     n = checks.whole("n", n, least=1)
     r = n if rank is None else checks.whole("rank", rank, least=1)
-    return Model(f"symmetric({n}, {r})", _square, _square_pullback, lambda d: n * r, params=np.array([float(n), r]),
+    return Model(f"symmetric({n}, {r})", _square, _square_pullback, size=lambda d: n * r, params=np.array([float(n), r]),
                  degree=2, shape=(n, n), layers=lambda d: [(n, r)], identity=lambda d, scale: _eye(n, r, scale),
                  penalty=lambda w: float(np.trace(w.reshape(n, n))), balance=lambda w: _roots(w, n, r),
                  bias=(lambda shape: norms.nuclear(n, n)) if r >= n else None, semidefinite=True,
@@ -245,7 +245,7 @@ def factorised(m: int, n: int, rank: int | None = None) -> Model:
     """
     m, n = checks.whole("m", m, least=1), checks.whole("n", n, least=1)
     r = min(m, n) if rank is None else checks.whole("rank", rank, least=1)
-    return Model(f"factorised({m}, {n}, {r})", _factors, _factors_pullback, lambda d: (m + n) * r,
+    return Model(f"factorised({m}, {n}, {r})", _factors, _factors_pullback, size=lambda d: (m + n) * r,
                  params=np.array([float(m), n, r]), degree=2, shape=(m, n), layers=lambda d: [(m, r), (n, r)],
                  identity=lambda d, scale: np.concatenate([_eye(m, r, scale), _eye(n, r, scale)]),
                  penalty=lambda w: 2.0 * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
@@ -315,7 +315,7 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
         return [(d,)] if L == 1 else [(wide, d), *[(wide, wide)] * (L - 2), (wide,)]
 
     return Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain, _chain_pullback,
-                 lambda d: sum(math.prod(shape) for shape in layers(d)), params=np.array([float(L), k]), degree=L,
+                 size=lambda d: sum(math.prod(shape) for shape in layers(d)), params=np.array([float(L), k]), degree=L,
                  layers=layers,
                  identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1 else np.full(s, scale)
                                                            for s in layers(d)]),

@@ -76,7 +76,7 @@ def relu(x: Any, width: int) -> Model:
     """
     points = checks.array("x", x, "an (N,) array", dims=1)
     k = checks.whole("width", width, least=1)
-    return Model(f"relu({points.size}, {k})", _values, _values_pullback, lambda d: 3 * k + 1, params=points,
+    return Model(f"relu({points.size}, {k})", _values, _values_pullback, size=lambda d: 3 * k + 1, params=points,
                  shape=(points.size,), layers=lambda d: [(k,), (k,), (k,), (1,)],
                  invariant=lambda layers: layers[0] ** 2 - layers[1] ** 2 - layers[2] ** 2,
                  source="Savarese, Evron, Soudry, Srebro (2019)")

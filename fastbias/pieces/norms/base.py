@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -32,18 +32,20 @@ class Norm:
         (params, g) → ‖g‖⋆ and (params, w) → ‖w‖.
     params : (·,) array, default empty
         Numbers handed to the pieces.
+
+    Other Parameters
+    ----------------
+    Engine: how its pieces are called.
+
     size : int, optional
         The only length of vectors it can take; None for any.
-    ball : "cross-polytope" or "cube", optional
-        The unit ball, where it is a polytope that the linear programs of the oracles know.
-    power : float, optional
-        p, for the norm ‖w‖_p with 1 < p < ∞.
-    matrix : callable, optional
-        Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
-    smooth : bool, default False
-        Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential equation.
+
+    Oracle: how a maximum margin or a minimum norm is found; without any of these only runs are.
+
     convex : callable, optional
         (cvxpy itself, its expression w) → its expression ‖w‖.
+    ball : "cross-polytope" or "cube", optional
+        The unit ball, where it is a polytope that the linear programs of the oracles know.
     shrink : callable, optional
         The proximal map, (x (d,), t > 0) → (v, slope): v = argmin ½‖v − x‖₂² + t‖v‖, and slope, which takes rows (k, d) to
         their products with the derivative of v in x. It spares the oracles the cone solver.
@@ -51,8 +53,15 @@ class Norm:
         The shape of the matrices that it is a norm of (kept flat, row after row).
     resized : callable, optional
         (m, n) → the same norm of other matrices, where it does not change when rows or columns are rotated.
-    fused : (int, Piece), optional
-        The number under which `fastbias.engine.fused` knows its steepest descent, and the piece of which that is a twin.
+
+    Theory: what it declares, each under a law.
+
+    matrix : callable, optional
+        Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
+    power : float, optional
+        p, for the norm ‖w‖_p with 1 < p < ∞.
+    smooth : bool, default False
+        Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential equation.
     """
 
     name: str
@@ -60,16 +69,18 @@ class Norm:
     dual_norm: Piece
     norm: Piece
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    _: KW_ONLY
     size: int | None = None
-    ball: Literal["cross-polytope", "cube"] | None = None
-    power: float | None = None
-    matrix: Callable[[int], np.ndarray] | None = None
-    smooth: bool = False
+
     convex: Callable[[Any, Any], Any] | None = None
+    ball: Literal["cross-polytope", "cube"] | None = None
     shrink: Shrink | None = None
     shape: tuple[int, int] | None = None
     resized: Callable[[int, int], Norm] | None = None
-    fused: tuple[int, Piece] | None = None
+
+    matrix: Callable[[int], np.ndarray] | None = None
+    power: float | None = None
+    smooth: bool = False
 
     def __post_init__(self) -> None:
         checks.fields("Norm", self, texts=("name",), flags=("smooth",), reals=("power",),
@@ -79,7 +90,7 @@ class Norm:
             object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
         if self.shape is not None:
             object.__setattr__(self, "shape", checks.shape("shape", self.shape))
-        expect("Norm", self.params, () if self.size is None else (self.size,), self.fused, steepest=(self.steepest, MAP),
+        expect("Norm", self.params, () if self.size is None else (self.size,), steepest=(self.steepest, MAP),
                dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
 
     def __call__(self, w: Any) -> Any:

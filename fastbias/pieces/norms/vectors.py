@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import MAP, SHORT, VALUE, kernel, piece
+from fastbias.engine.abi import MAP, SHORT, VALUE, kernel, piece, twin
 from fastbias.pieces.norms.base import TIE_TOL, Norm
 from fastbias.pieces.norms.proximal import blockwise
 from fastbias.pieces.recipe import recorded
@@ -91,8 +91,9 @@ def _l2_norm(params, x):  # type: ignore[no-untyped-def]
     return _length(x)
 
 
-l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2),
-          fused=(fused.GRADIENT, _l2_steepest))
+twin(fused.GRADIENT, _l2_steepest, _l2_norm, _l2_norm)
+l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True,
+          convex=lambda cp, w: cp.norm(w, 2))
 """‖w‖₂; Δ = g, gradient descent."""
 
 
@@ -147,6 +148,9 @@ def _convex(cp: Any, w: Any, p: float) -> Any:
     return cp.pnorm(w, p, max_denom=10 ** 5 if 1.001 <= p <= 1000 else 10 ** 12)
 
 
+twin(fused.POWER, _lp_steepest, _q_norm, _p_norm, where=lambda params: params[1] <= 64)
+
+
 @recorded
 def lp(p: float) -> Norm:
     """‖w‖_p = (Σ |w_i|^p)^{1/p}, with Δ_i = ‖g‖_q^{2−q} |g_i|^{q−1} sign(g_i), 1/p + 1/q = 1.
@@ -177,7 +181,6 @@ def lp(p: float) -> Norm:
     short = f"{p:.4g}"
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
     return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True,
-                fused=(fused.POWER if p / (p - 1.0) <= 64 else 0, _lp_steepest),
                 convex=lambda cp, w: _convex(cp, w, p))
 
 

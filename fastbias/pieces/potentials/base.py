@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,25 +33,37 @@ class Potential:
         (params, w) → ψ(w).
     params : (·,) array, default empty
         Numbers handed to the pieces.
+
+    Other Parameters
+    ----------------
+    Engine: how its pieces are called, and where.
+
     size : int, optional
         The only length of vectors it can take; None for any.
+    symmetric : int, default 0
+        n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
     lower : float, default −inf
         The domain is w > lower in each coordinate (0 for the entropy); −inf for the whole space.
-    quadratic : bool, default False
-        Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey Theorem 1.
+    dual_domain : (float, float), default (−inf, inf)
+        The range of ∇ψ, in each coordinate ((−inf, 0) for −Σ log w): elsewhere ``inverse_link`` returns OUT_OF_DOMAIN.
+        Where 0 is not inside, ψ has no argmin and a start must be given.
+
+    Oracle: how a projection is checked and found.
+
+    convex : callable, optional
+        (cvxpy itself, its expression w) → its expression ψ(w).
     matrix : callable, optional
         Length d → D with ∇ψ(w) = Dw, for potentials that are quadratic; where it is not given, the link is asked.
+
+    Theory: what it declares, each under a law.
+
+    quadratic : bool, default False
+        Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey Theorem 1.
     degenerate : bool, default False
         Whether argmin ψ is a point where the Hessian is singular, so that natural gradient needs another start.
     horizon : float, optional
-        p, where the level sets {ψ ≤ c}, brought to size one, tend to the ℓp ball as c → ∞ (the horizon function of ψ is ℓp).
-    symmetric : int, default 0
-        n where predictors are symmetric n × n matrices, kept flat; 0 where they are plain vectors.
-    convex : callable, optional
-        (cvxpy itself, its expression w) → its expression ψ(w).
-    fused : (int, Piece), optional
-        The number under which `fastbias.engine.fused` knows its mirror descent, and the inverse link of
-        which that is a twin.
+        p, where the level sets {ψ ≤ c}, brought to size one, tend to the ℓp ball as c → ∞ (the horizon function of ψ
+        is ℓp).
     """
 
     name: str
@@ -60,24 +72,31 @@ class Potential:
     metric: Piece
     value: Piece
     params: np.ndarray = field(default_factory=lambda: np.empty(0))
+    _: KW_ONLY
     size: int | None = None
+    symmetric: int = 0
     lower: float = -np.inf
+    dual_domain: tuple[float, float] = (-np.inf, np.inf)
+
+    convex: Callable[[Any, Any], Any] | None = None
+    matrix: Callable[[int], np.ndarray] | None = None
+
     quadratic: bool = False
     degenerate: bool = False
     horizon: float | None = None
-    symmetric: int = 0
-    convex: Callable[[Any, Any], Any] | None = None
-    matrix: Callable[[int], np.ndarray] | None = None
-    fused: tuple[int, Piece] | None = None
 
     def __post_init__(self) -> None:
         checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"), reals=("lower", "horizon"),
                       calls=("convex", "matrix"))
         object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
+        low, high = checks.array("dual_domain", self.dual_domain, "two numbers", dims=1, length=2, finite=False)
+        if not low < high:
+            raise ValueError(f"dual_domain must be two numbers, the lower one first, got {checks.short(self.dual_domain)}")
+        object.__setattr__(self, "dual_domain", (float(low), float(high)))
         if self.size is not None:
             object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
-        expect("Potential", self.params, () if self.size is None else (self.size,), self.fused, link=(self.link, MAP),
+        expect("Potential", self.params, () if self.size is None else (self.size,), link=(self.link, MAP),
                inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT), value=(self.value, VALUE))
 
     def __call__(self, w: Any) -> float:
@@ -93,11 +112,20 @@ class Potential:
         return z
 
     def to_primal(self, z: Any) -> np.ndarray:
-        """Return w = (∇ψ)⁻¹(z) (d,), the point whose dual variable is z (d,)."""
+        """Return w = (∇ψ)⁻¹(z) (d,), the point whose dual variable is z (d,); ValueError outside the dual domain."""
         z = self._vector("z", z)
-        w = np.empty_like(z)
-        call(self.inverse_link, self.params, z, w)
+        w, status = self._inverse(z)
+        if status != 0:
+            raise ValueError(f"z must lie inside the dual domain of the {self.name} potential, got {checks.short(z)}")
         return w
+
+    def _inverse(self, z: np.ndarray) -> tuple[np.ndarray, int]:
+        """(∇ψ)⁻¹(z) and the status of that; NaN where it is not 0."""
+        w = np.empty_like(z)
+        status = int(call(self.inverse_link, self.params, z, w))
+        if status != 0:
+            w[:] = np.nan
+        return w, status
 
     def solve(self, w: Any, g: Any) -> np.ndarray:
         """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside the domain."""
@@ -115,9 +143,17 @@ class Potential:
         with np.errstate(over="ignore", invalid="ignore"):
             return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
 
+    @property
+    def has_argmin(self) -> bool:
+        """Whether ψ has a minimiser, which has the dual variable 0."""
+        return self.dual_domain[0] < 0 < self.dual_domain[1]
+
     def start(self, d: int) -> np.ndarray:
-        """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential."""
+        """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential; ValueError without one."""
         d = checks.whole("d", d, least=1)
+        if not self.has_argmin:
+            raise ValueError(f"start must be given for the {self.name} potential, which has no argmin: 0 is not inside its "
+                             f"dual domain ({self.dual_domain[0]:g}, {self.dual_domain[1]:g})")
         checks.fits("d", d, d)
         return self.to_primal(np.zeros(d))
 
@@ -206,7 +242,8 @@ class Potential:
         """Damped Newton on the dual."""
         def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
             z = z0 + mu @ V
-            w = self.to_primal(z) if np.isfinite(z).all() else np.full(z.size, np.nan)
+            # a trial may leave the dual domain: it is then no better than any, and the line search comes back
+            w = self._inverse(z)[0] if np.isfinite(z).all() else np.full(z.size, np.nan)
             value = float(z @ w) - self(w) - float(c @ mu) if np.isfinite(w).all() else np.inf
             return w, value if np.isfinite(value) else np.inf, c - V @ w
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine import fused
-from fastbias.engine.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece
+from fastbias.engine.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece, twin
 from fastbias.pieces.potentials.base import Potential
 from fastbias.pieces.recipe import recorded
 
@@ -79,8 +79,8 @@ def _entropy_value(params, w):  # type: ignore[no-untyped-def]
     return total
 
 
+twin(fused.ENTROPY, _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value)
 entropy = Potential("entropy", _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value, lower=0.0,
-                    fused=(fused.ENTROPY, _entropy_inverse),
                     convex=lambda cp, w: -cp.sum(cp.entr(w)) - cp.sum(w))
 """ψ(w) = Σ w_i log w_i − w_i on w > 0, ∇ψ(w) = log w, (∇ψ)⁻¹(z) = e^z; its minimiser is the all-ones vector."""
 

@@ -1,0 +1,394 @@
+"""Each method as a slow, obvious NumPy twin, written from the paper's equations alone; squared loss, linear model.
+
+Every function yields the iterates w(0), w(1), …; nothing here imports the library.
+"""
+import numpy as np
+
+
+def at(values, k):
+    """Entry k of an array of parameters, the last going on; a number is itself."""
+    values = np.atleast_1d(values)
+    return values[min(k, values.size - 1)]
+
+
+def gradient(X, y, w):
+    return 2 * X.T @ (X @ w - y)
+
+
+LINKS = {
+    "euclidean": (lambda w: w, lambda z: z),
+    "entropy": (np.log, np.exp),
+    "cosh": (np.sinh, np.arcsinh),
+}
+INVERSE_HESSIANS = {
+    "entropy": np.diag,
+    "cosh": lambda w: np.diag(1 / np.cosh(w)),
+}
+
+
+def power_link(p):
+    return (lambda w: np.sign(w) * abs(w) ** (p - 1), lambda z: np.sign(z) * abs(z) ** (1 / (p - 1)))
+
+
+def squared_lp_link(p):
+    q = p / (p - 1)
+
+    def link(x, p):
+        size = (abs(x) ** p).sum() ** (1 / p)
+        return size ** (2 - p) * abs(x) ** (p - 1) * np.sign(x) if size > 0 else 0 * x
+    return (lambda w: link(w, p), lambda z: link(z, q))
+
+
+def squared_lp_inverse_hessian(p):
+    """By differentiating the inverse link, z ↦ ½∇‖z‖_q²."""
+    q = p / (p - 1)
+    to_dual, _ = squared_lp_link(p)
+
+    def inverse(w):
+        z = to_dual(w)
+        size, a = (abs(z) ** q).sum() ** (1 / q), abs(z) ** (q - 1) * np.sign(z)
+        return size ** (2 - q) * (q - 1) * np.diag(abs(z) ** (q - 2)) + (2 - q) * size ** (2 - 2 * q) * np.outer(a, a)
+    return inverse
+
+
+def hypentropy_link(beta):
+    return (lambda w: np.arcsinh(w / beta), lambda z: beta * np.sinh(z))
+
+
+def spectral_link(n):
+    def of_eigenvalues(f):
+        def apply(x):
+            M = x.reshape(n, n)
+            values, U = np.linalg.eigh((M + M.T) / 2)
+            return (U * f(values) @ U.T).ravel()
+        return apply
+    return of_eigenvalues(np.log), of_eigenvalues(np.exp)
+
+
+def huber_gradient(X, y, w, delta):
+    return X.T @ (2 * np.clip(X @ w - y, -delta, delta))
+
+
+def truncated_gradient(X, y, w, c):
+    r = X @ w - y
+    return X.T @ np.where(abs(r) <= c, 2 * r, 0)
+
+
+def quadratic_link(D):
+    return lambda w: D @ w, lambda z: np.linalg.solve(D, z)
+
+
+def gradient_descent(X, y, w, eta, steps, beta=0.0, gamma=0.0, g=gradient, samples=None):
+    """Eq. (3); with samples(k), eq. (2)."""
+    before = w
+    yield w
+    for k in range(steps):
+        delta = w - before
+        rows = slice(None) if samples is None else samples(k)
+        before, w = w, w + at(beta, k) * delta - at(eta, k) * g(X[rows], y[rows], w + at(gamma, k) * delta)
+        yield w
+
+
+def mirror_descent(X, y, w, eta, steps, link, beta=0.0, gamma=0.0, samples=None):
+    """Eqs. (5) and (7): momentum in the dual variable."""
+    to_dual, to_primal = link
+    before, z, z_before = w, to_dual(w), to_dual(w)
+    yield w
+    for k in range(steps):
+        delta = w - before
+        rows = slice(None) if samples is None else samples(k)
+        z_new = z + at(beta, k) * (z - z_before) - at(eta, k) * gradient(X[rows], y[rows], w + at(gamma, k) * delta)
+        before, w, z_before, z = w, to_primal(z_new), z, z_new
+        yield w
+
+
+def primal_momentum(X, y, w, eta, steps, link, beta, gamma=0.0):
+    """Eq. (8): momentum in the primal variable."""
+    to_dual, to_primal = link
+    before = w
+    yield w
+    for k in range(steps):
+        delta = w - before
+        z = to_dual(w + at(beta, k) * delta) - at(eta, k) * gradient(X, y, w + at(gamma, k) * delta)
+        before, w = w, to_primal(z)
+        yield w
+
+
+def natural_gradient(X, y, w, eta, steps, inverse_metric):
+    """Eq. (9); inverse_metric(w) is the matrix H(w)⁻¹."""
+    yield w
+    for k in range(steps):
+        w = w - at(eta, k) * inverse_metric(w) @ gradient(X, y, w)
+        yield w
+
+
+def steepest_direction(g, p):
+    """The Δ of eq. (11) in ℓp for a gradient g, ties in ℓ1 to the first (within 1e-12)."""
+    if p == 1:
+        j = np.flatnonzero(abs(g) >= (1 - 1e-12) * abs(g).max())[0]
+        return -g[j] * np.eye(g.size)[j]
+    if p == np.inf:
+        return -abs(g).sum() * np.sign(g)
+    q = p / (p - 1)
+    size = (abs(g) ** q).sum() ** (1 / q)
+    return -size ** (2 - q) * abs(g) ** (q - 1) * np.sign(g) if size > 0 else 0 * g
+
+
+def steepest_descent(X, y, w, eta, steps, direction):
+    """Eq. (11); direction maps the gradient to Δ."""
+    yield w
+    for k in range(steps):
+        w = w + at(eta, k) * direction(gradient(X, y, w))
+        yield w
+
+
+def power_steps(eta, a, steps):
+    return eta / np.arange(1, steps + 1) ** a
+
+
+def exponentiated_gradient(X, y, w, eta, steps):
+    """Entropy on the simplex, in closed form (Kivinen & Warmuth 1997)."""
+    yield w
+    for k in range(steps):
+        w = w * np.exp(-at(eta, k) * gradient(X, y, w))
+        w = w / w.sum()
+        yield w
+
+
+def constrained_gradient(X, y, w, eta, steps, G, h):
+    """Euclidean mirror descent on Gw = h: projected gradient descent."""
+    project = np.eye(w.size) - np.linalg.pinv(G) @ G
+    yield w
+    for k in range(steps):
+        w = project @ (w - at(eta, k) * gradient(X, y, w)) + np.linalg.pinv(G) @ h
+        yield w
+
+
+def coordinate_direction(g, ties="first", tie_tol=1e-12, unit=False):
+    tied = np.flatnonzero(abs(g) >= (1 - tie_tol) * abs(g).max())
+    chosen = tied if ties == "average" else tied[:1]
+    move = np.zeros(g.size)
+    move[chosen] = -(np.sign(g[chosen]) if unit else g[chosen]) / chosen.size
+    return move
+
+
+def group_direction(g, groups):
+    sizes = [np.linalg.norm(g[part]) for part in groups]
+    part = groups[int(np.argmax(sizes))]
+    move = np.zeros(g.size)
+    move[part] = -g[part]
+    return move
+
+
+def pytorch_sgd(X, y, w, lr, momentum, nesterov, steps):
+    """torch.optim.SGD (2.x) re-stated: buf ← μ buf + g; step by buf, or by g + μ buf with nesterov."""
+    buf = np.zeros_like(w)
+    yield w
+    for k in range(steps):
+        g = gradient(X, y, w)
+        buf = g if k == 0 else momentum * buf + g
+        w = w - lr * (g + momentum * buf if nesterov else buf)
+        yield w
+
+
+# --- every factory of fb.methods and fb.steps, called by its own arguments; test_methods finds them by these names ----
+
+class Task:
+    """Data, a loss by its plain formula, and the samples of update k (all of them without)."""
+
+    def __init__(self, X, y, loss="squared", samples=None):
+        self.X, self.y, self.loss, self.samples = X, y, loss, samples or (lambda k: slice(None))
+
+    def value(self, w):
+        p = self.X @ w
+        return ((p - self.y) ** 2).sum() if self.loss == "squared" else np.exp(-self.y * p).sum()
+
+    def gradient(self, w, k):
+        rows = self.samples(k)
+        X, y = self.X[rows], self.y[rows]
+        return X.T @ (2 * (X @ w - y) if self.loss == "squared" else -y * np.exp(-y * (X @ w)))
+
+    def step(self, rule, k, w, move, dual):
+        """The η of an update: a number, one of a sequence, or what the rule of that name says."""
+        if not hasattr(rule, "recipe"):
+            return at(rule, k)
+        name, arguments = rule.recipe
+        return RULES[name](self, k, w, move, dual, **arguments)
+
+
+def bounded(task, k, w, move, dual, eta_plus):
+    radius = max(dual(x) for x in task.X)
+    return min(eta_plus, 1 / (radius ** 2 * task.value(w)))
+
+
+def searched(task, k, w, move, dual):
+    """The root of the slope along the move, by bisection."""
+    low, high = 0.0, 1.0
+    while task.gradient(w + high * move, k) @ move < 0:
+        high *= 2
+    for _ in range(200):
+        low, high = (low, (low + high) / 2) if task.gradient(w + (low + high) / 2 * move, k) @ move > 0 \
+            else ((low + high) / 2, high)
+    return low
+
+
+RULES = {
+    "constant": lambda task, k, w, move, dual, eta: eta,
+    "sequence": lambda task, k, w, move, dual, etas: at(etas, k),
+    "power": lambda task, k, w, move, dual, eta, a: eta / (k + 1) ** a,
+    "loss_scaled": lambda task, k, w, move, dual, eta: eta / task.value(w),
+    "bounded": bounded,
+    "line_search": searched,
+}
+
+
+def exponent(norm):
+    """The p of l1, l2, linf, lp(p)."""
+    name, arguments = getattr(norm, "recipe", (getattr(norm, "name", norm), {}))
+    return {"l1": 1, "l2": 2, "linf": np.inf}.get(name) or arguments["p"]
+
+
+def length(x, p):
+    return abs(x).max() if p == np.inf else (abs(x) ** p).sum() ** (1 / p)
+
+
+def conjugate(p):
+    return {1: np.inf, np.inf: 1}.get(p) or p / (p - 1)
+
+
+def along(task, w, steps, step_size, direction, p=2):
+    """w⁺ = w + η Δ, Δ = direction(gradient, k, w)."""
+    yield w
+    for k in range(steps):
+        move = direction(task.gradient(w, k), k, w)
+        w = w + task.step(step_size, k, w, move, lambda x: length(x, conjugate(p))) * move
+        yield w
+
+
+def heavy_ball(task, w, steps, step_size, momentum=0.0, nesterov=0.0, weight_decay=0.0, **draws):
+    """Eq. (3), of L + ½λ‖w‖²."""
+    before = w
+    yield w
+    for k in range(steps):
+        delta = w - before
+        ahead = w + at(nesterov, k) * delta
+        move = -task.gradient(ahead, k) - weight_decay * ahead
+        eta = task.step(step_size, k, w, move, np.linalg.norm)
+        before, w = w, w + at(momentum, k) * delta + eta * move
+        yield w
+
+
+def mirrored(task, w, steps, potential, step_size, dual_momentum=0.0, primal_momentum=0.0, nesterov=0.0,
+             constraint=None, **draws):
+    """Eqs. (5), (7) and (8); with the constraint Σ w = 1, the entropy's projection is a division."""
+    to_dual, to_primal = LINKS[potential]
+    before, z, z_before = w, to_dual(w), to_dual(w)
+    yield w
+    for k in range(steps):
+        delta = w - before
+        g = task.gradient(w + at(nesterov, k) * delta, k)
+        base = to_dual(w + at(primal_momentum, k) * delta) if primal_momentum else z + at(dual_momentum, k) * (z - z_before)
+        z_new = base - at(step_size, k) * g
+        new = to_primal(z_new)
+        if constraint is not None:
+            G, h = np.array(constraint[0]), np.array(constraint[1])
+            assert potential == "entropy" and (G == 1).all() and (h == 1).all()
+            new = new / new.sum()
+            z_new = to_dual(new)
+        before, w, z_before, z = w, new, z, z_new
+        yield w
+
+
+def steepest(task, w, steps, norm, step_size, normalised=False):
+    """Eq. (11)."""
+    p = exponent(norm)
+
+    def direction(g, k, w):
+        move = steepest_direction(g, p)
+        return move / length(move, p) if normalised else move
+    return along(task, w, steps, step_size, direction, p)
+
+
+def coordinates(task, w, steps, step_size, ties="first", tie_tol=1e-12, shrinkage=1.0, rng=None):
+    """Ties drawn at random are as rare here as no ties at all."""
+    return along(task, w, steps, step_size,
+                 lambda g, k, w: shrinkage * coordinate_direction(g, "average" if ties == "average" else "first", tie_tol), 1)
+
+
+def staged(task, w, steps, epsilon, ties="average", tie_tol=1e-12, rng=None):
+    return along(task, w, steps, epsilon, lambda g, k, w: coordinate_direction(g, ties, tie_tol, unit=True), 1)
+
+
+def adagrad(task, w, steps, step_size, G0=0.0, eps=0.0):
+    """Eqs. (13) and (14)."""
+    G = np.zeros_like(w) + G0
+
+    def direction(g, k, w):
+        nonlocal G
+        G = G + g * g
+        return -g / np.sqrt(G + eps)
+    return along(task, w, steps, step_size, direction)
+
+
+def adam(task, w, steps, step_size, beta1=0.9, beta2=0.999, eps=1e-8):
+    """torch.optim.Adam re-stated."""
+    m, v = 0 * w, 0 * w
+
+    def direction(g, k, w):
+        nonlocal m, v
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        return -m / (1 - beta1 ** (k + 1)) / (np.sqrt(v / (1 - beta2 ** (k + 1))) + eps)
+    return along(task, w, steps, step_size, direction)
+
+
+def rmsprop(task, w, steps, step_size, beta=0.99, eps=1e-8):
+    """torch.optim.RMSprop re-stated."""
+    v = 0 * w
+
+    def direction(g, k, w):
+        nonlocal v
+        v = beta * v + (1 - beta) * g * g
+        return -g / (np.sqrt(v) + eps)
+    return along(task, w, steps, step_size, direction)
+
+
+def muon(task, w, steps, step_size, momentum=0.95, shape=(2, 2)):
+    """The polar factor of B⁺ = μB − ∇L, by an SVD; the weights are a matrix of this shape, kept flat."""
+    B = 0 * w
+
+    def direction(g, k, w):
+        nonlocal B
+        B = momentum * B - g
+        U, _, Vt = np.linalg.svd(B.reshape(shape), full_matrices=False)
+        return (U @ Vt).ravel()
+    return along(task, w, steps, step_size, direction)
+
+
+def dual_acceleration(task, w, steps):
+    """Ji, Srebro, Telgarsky (2021), Algorithm 1, of the exponential loss: d = Zᵀ softmax(−Zw)/B²."""
+    Z, total = task.y[:, None] * task.X, 0 * w
+    radius = np.linalg.norm(Z, axis=1).max()
+    yield w
+    for k in range(steps):
+        q = np.exp(-Z @ w)
+        d = q / q.sum() @ Z / radius ** 2
+        total = k / (k + 1) * (total + d)
+        w = w + total + d
+        yield w
+
+
+METHODS = {
+    "gradient_descent": heavy_ball,
+    "mirror_descent": mirrored,
+    "natural_gradient": lambda task, w, steps, potential, step_size: along(
+        task, w, steps, step_size, lambda g, k, w: -INVERSE_HESSIANS[potential](w) @ g),
+    "steepest_descent": steepest,
+    "coordinate_descent": coordinates,
+    "stagewise": staged,
+    "adagrad": adagrad,
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "sign_descent": lambda task, w, steps, step_size: along(task, w, steps, step_size, lambda g, k, w: -np.sign(g), np.inf),
+    "muon": muon,
+    "dual_acceleration": dual_acceleration,
+}

@@ -1,0 +1,169 @@
+"""Each model as a slow, obvious NumPy twin: w = F(u) by its formula, and F'(u)ᵀ v by the chain rule, layer by layer.
+
+A twin is a pair (forward, back) of functions of the list of layers: ``forward(layers)`` → w (d,), ``back(layers, v)`` → the
+derivatives of ⟨v, F⟩, one for each layer. The methods below run on it. Nothing here imports the library.
+"""
+import math
+from functools import reduce
+
+import numpy as np
+
+from tests.helpers.naive import at
+
+
+def symmetric():
+    """W = UUᵀ."""
+    def back(layers, v):
+        U, = layers
+        G = v.reshape(len(U), len(U))
+        return [(G + G.T) @ U]
+    return lambda layers: (layers[0] @ layers[0].T).ravel(), back
+
+
+def factorised():
+    """W = UVᵀ."""
+    def back(layers, v):
+        U, V = layers
+        G = v.reshape(len(U), len(V))
+        return [G @ V, G.T @ U]
+    return lambda layers: (layers[0] @ layers[1].T).ravel(), back
+
+
+def deep_linear():
+    """The row w_Lᵀ … W₂ W₁ of a chain of matrices."""
+    def matrices(layers):
+        return [np.atleast_2d(W) for W in layers]
+
+    def back(layers, v):
+        W, out = matrices(layers), []
+        for i, layer in enumerate(W):
+            behind = reduce(np.matmul, [np.eye(1), *W[:i:-1]])             # w_Lᵀ … W_{i+1}
+            ahead = reduce(np.matmul, [*W[:i][::-1], v])                   # W_{i−1} … W₁ v
+            out.append((behind.T @ ahead[None]).reshape(layer.shape))
+        return out
+    return lambda layers: reduce(np.matmul, matrices(layers)[::-1]).ravel(), back
+
+
+def diagonal():
+    """w = u₁ ∘ … ∘ u_L."""
+    def back(layers, v):
+        return [v * np.prod(layers[:i] + layers[i + 1:], axis=0) for i in range(len(layers))]
+    return lambda layers: np.prod(layers, axis=0), back
+
+
+def signed_diagonal(L):
+    """w = u₊^L − u₋^L."""
+    return (lambda layers: layers[0] ** L - layers[1] ** L,
+            lambda layers, v: [L * layers[0] ** (L - 1) * v, -L * layers[1] ** (L - 1) * v])
+
+
+def convolutional():
+    """ŵ = Π ŵ_l, by Fourier transforms."""
+    def back(layers, v):
+        spectra = [np.fft.fft(w) for w in layers]
+        return [np.fft.ifft(np.fft.fft(v) * np.conj(math.prod(spectra[:i] + spectra[i + 1:]))).real
+                for i in range(len(layers))]
+    return lambda layers: np.fft.ifft(math.prod(np.fft.fft(w) for w in layers)).real, back
+
+
+def network(layers, x):
+    """The convolutional network itself: h_l[d] = Σ_k w_l[k] h_{l−1}[(d + k) mod D], out = ⟨w_L, h_{L−1}⟩."""
+    h, D = x, len(x)
+    for w in layers[:-1]:
+        h = [sum(w[k] * h[(d + k) % D] for k in range(D)) for d in range(D)]
+    return sum(a * b for a, b in zip(layers[-1], h, strict=True))
+
+
+def relu(x):
+    """f(x_i) = c + Σ_h a_h max(0, b_h x_i + β_h)."""
+    def hidden(layers):
+        return np.outer(x, layers[1]) + layers[2]
+
+    def back(layers, v):
+        a, z = layers[0], hidden(layers)
+        on = z > 0
+        return [v @ np.maximum(z, 0), (v * x) @ on * a, v @ on * a, np.array([v.sum()])]
+    return lambda layers: np.maximum(hidden(layers), 0) @ layers[0] + layers[3][0], back
+
+
+# −∂L/∂p of a loss at predictions p
+PUSHES = {
+    "squared": lambda p, y: 2 * (y - p),
+    "exponential": lambda p, y: y * np.exp(-y * p),
+    "logistic": lambda p, y: y / (1 + np.exp(y * p)),
+}
+LOSSES = {
+    "squared": lambda p, y: ((p - y) ** 2).sum(),
+    "exponential": lambda p, y: np.exp(-y * p).sum(),
+    "logistic": lambda p, y: np.log1p(np.exp(-y * p)).sum(),
+}
+
+
+def cutter(shapes):
+    """A function that cuts u into layers of these shapes."""
+    ends = np.cumsum([math.prod(s) for s in shapes]).tolist()
+    places = [(slice(end - math.prod(s), end), s) for end, s in zip(ends, shapes, strict=True)]
+    return lambda u: [u[place].reshape(s) for place, s in places]
+
+
+def gradient(twin, shapes, X, y, loss):
+    """The function (u, rows) → ∇_u L(F(u)) over some samples, X with flat rows."""
+    (forward, back), cut, push = twin, cutter(shapes), PUSHES[loss]
+
+    def at_point(u, rows):
+        layers = cut(u)
+        v = -push(X[rows] @ forward(layers), y[rows]) @ X[rows]
+        return np.concatenate([part.ravel() for part in back(layers, v)])
+    return at_point
+
+
+def gradient_descent(g, u, eta, steps, beta=0.0, gamma=0.0, decay=0.0, samples=None):
+    """Eq. (3) on L + ½ decay ‖u‖²; g(u, rows) is the gradient of L on some samples, eta a number, an array, or eta(u)."""
+    before = u
+    yield u
+    for k in range(steps):
+        delta = u - before
+        here = u + at(gamma, k) * delta
+        rows = slice(None) if samples is None else samples(k)
+        step = eta(u) if callable(eta) else at(eta, k)
+        before, u = u, u + at(beta, k) * delta - step * (g(here, rows) + decay * here)
+        yield u
+
+
+def adagrad(g, u, eta, steps):
+    """Eqs. (13) – (14), G₀ = 0."""
+    G = 0 * u
+    yield u
+    for _ in range(steps):
+        now = g(u, slice(None))
+        G = G + now ** 2
+        u = u - eta * now / np.sqrt(G)
+        yield u
+
+
+def adam(g, u, eta, steps, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Kingma & Ba (2015), eps outside the root."""
+    m, v = 0 * u, 0 * u
+    yield u
+    for k in range(1, steps + 1):
+        now = g(u, slice(None))
+        m, v = beta1 * m + (1 - beta1) * now, beta2 * v + (1 - beta2) * now ** 2
+        u = u - eta * (m / (1 - beta1 ** k)) / (np.sqrt(v / (1 - beta2 ** k)) + eps)
+        yield u
+
+
+def quartic(twin, shapes, X, y, u, move):
+    """The coefficients, highest first, of a ↦ ‖X F(u + a move) − y‖² for F of degree 2, by polarisation."""
+    (forward, _), cut = twin, cutter(shapes)
+
+    def p(x):
+        return X @ forward(cut(x))
+    r, p1, p2 = p(u) - y, (p(u + move) - p(u - move)) / 2, p(move)
+    return np.array([p2 @ p2, 2 * p1 @ p2, p1 @ p1 + 2 * r @ p2, 2 * r @ p1, r @ r])
+
+
+def least(coefficients):
+    """The a > 0 where a quartic is least, by the roots of its derivative."""
+    roots = np.roots(np.polyder(coefficients))
+    real = roots.real[(abs(roots.imag) <= 1e-7 * abs(roots)) & (roots.real > 0)]
+    return real[np.argmin(np.polyval(coefficients, real))]

@@ -1,0 +1,187 @@
+"""The C reference does the steps it is timed for, nothing is timed that is not run, and the table says what its CSV says."""
+import importlib.util
+import os
+import pathlib
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastbias as fb
+from bench import bench_methods, bench_models, peers, reference, table, timing
+
+HERE = pathlib.Path(table.__file__).parent
+STEPS, TOLERANCE = 200, 1e-9
+compiled = pytest.mark.skipif(reference.compiler() is None, reason="no C compiler")
+every_method = pytest.mark.parametrize("method", peers.METHODS, ids=lambda method: method.name)
+# each path through reference.c: registers, few columns, the columns of thirteen vectors, many, very many; N or d odd
+SHAPES = (1, 2), (4, 3), (3, 5), (20, 50), (9, 100), (11, 70), (6, 401)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_build(tmp_path_factory):
+    """Compiling reference.c takes longer than all else here: once, for this process and those that it starts.
+
+    The same steps at -O1 take a quarter of it; at -O3 `bench.table` looks at them itself, before it times them.
+    """
+    path = tmp_path_factory.mktemp("reference") / "reference.so"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "FLAGS", ["-O1", *reference.FLAGS[1:]])
+        if "FASTBIAS_REFERENCE" not in os.environ and reference.build(path):
+            patch.setenv("FASTBIAS_REFERENCE", str(path))
+        yield
+
+
+def close(w, wanted):
+    return np.abs(w - wanted).max() <= TOLERANCE * max(1, np.abs(wanted).max())
+
+
+@compiled
+@every_method
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
+def test_c_does_the_steps_of_numpy(method, shape):
+    problem = peers.Problem(*shape)
+    eta = method.eta(problem)
+    run, wanted = peers.by_c(method, problem, eta), peers.by_numpy(method, problem, eta)
+    assert close(run(STEPS), wanted(STEPS))
+    assert close(run(7), wanted(7))                            # and goes on from there
+
+
+@compiled
+@pytest.mark.long
+@every_method
+@pytest.mark.parametrize("shape", [(4, 3), (20, 50)], ids=lambda shape: f"{shape[0]}x{shape[1]}")
+def test_c_does_the_steps_of_fastbias(method, shape):
+    problem = peers.Problem(*shape)
+    eta = method.eta(problem)
+    assert close(peers.by_c(method, problem, eta)(STEPS), peers.by_fastbias(method, problem, eta)(STEPS))
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(1, 2), (4, 3), (7, 9), (20, 50), (60, 80), (100, 120), (110, 3)],
+                         ids=lambda shape: f"{shape[0]}x{shape[1]}")
+def test_gram_space_ends_where_rows_do(shape):
+    problem, method = peers.Problem(*shape), peers.METHODS[0]
+    gram, wanted = (make(method, problem, problem.eta) for make in (peers.by_c_in_gram_space, peers.by_numpy))
+    assert close(gram(STEPS), wanted(STEPS))
+    assert close(gram(7), wanted(7))
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(1, 2), (4, 3), (3, 4)], ids=lambda shape: f"{shape[0]}x{shape[1]}")
+def test_eight_lanes_are_eight_runs(shape):
+    problem = peers.Problem(*shape)
+    etas = problem.eta * np.linspace(0.1, 1, 8)
+    batch = reference.Batch(problem.X, problem.y, etas)
+    batch.run(STEPS)
+    for eta, w in zip(etas, batch.w, strict=True):
+        assert close(w, peers.by_numpy(peers.METHODS[0], problem, eta)(STEPS))
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(3, 4), (20, 50)], ids=lambda shape: f"{shape[0]}x{shape[1]}")
+@pytest.mark.parametrize("loop", [f"{name}_exponential" for name in ("gradient", "steepest", "coordinate", "gram")])
+@pytest.mark.parametrize("log_loss", [-150, 150])
+def test_exponential_weights_far_from_one(loop, shape, log_loss):
+    """The first pass finds all weights out of range, and is done again with another shift."""
+    problem = peers.Problem(*shape)
+    method = bench_methods.SEVEN.get(loop, peers.METHODS[0])
+    Z = problem.y[:, None] * problem.X
+    start = -log_loss * np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
+    eta = problem.eta * np.exp(-float(log_loss))               # moves of size one
+    run = reference.Run(loop, problem.X, problem.y, eta, start)
+    run.run(STEPS)
+    w, s = start.copy(), np.zeros_like(start)
+    for _ in range(STEPS):
+        w, s = peers.step(np, method, Z, problem.y, w, s, eta)
+    assert close(run.w - start, w - start)
+
+
+@compiled
+@pytest.mark.parametrize("margin", [-1e3, -720.0, -40.0, 0.0, 40.0, 720.0, 1e3])
+def test_logistic_weights_at_any_margin(margin):
+    for N in (1, 5):
+        run = reference.Run("gradient_logistic", np.ones((N, 1)), np.ones(N), 1.0 / N, np.array([margin]))
+        run.run(1)
+        assert run.w[0] == pytest.approx(margin + np.exp(-np.logaddexp(0, margin)), rel=1e-15, abs=1e-300)
+
+
+def test_every_method_is_timed_and_none_ends_early():
+    timed = {bench_methods.other(name, (4, 3)).problem.method.name for name in bench_methods.OTHERS}
+    timed |= {method.make(1.0).name for method in peers.METHODS}
+    assert timed == set(fb.methods.__all__) - {"Method"}
+
+
+def test_every_model_is_timed():
+    timed = {repr(bench_models.CASES[name][0]).partition("(")[0].removeprefix("<model ") for name in bench_models.CASES}
+    assert timed == set(fb.models.__all__) - {"Model", "linear"}
+
+
+@pytest.mark.long
+def test_an_early_end_is_not_taken_for_speed():
+    plan = fb.Plan([[1.0]], [1.0], loss="squared", method=fb.methods.gradient_descent(0.5))
+    with pytest.raises(RuntimeError, match="ended at step"):
+        peers.proceed(plan, 1000)
+
+
+def test_without_a_compiler_c_is_left_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert reference.compiler() is None
+    assert not reference.build(tmp_path / "reference.so")
+    monkeypatch.setattr(reference, "library", lambda: None)
+    names = set(peers.contenders(peers.METHODS[0], peers.Problem(4, 3)))
+    assert {peers.FASTBIAS, peers.NUMPY} <= names <= {peers.FASTBIAS, peers.NUMPY, peers.JAX}
+    with pytest.raises(OSError, match="no C compiler"):
+        reference.Run("gradient_exponential", np.ones((1, 1)), np.ones(1), 1.0)
+    monkeypatch.setattr(timing, "reference", SimpleNamespace(compiler=lambda: None))
+    assert timing.machine()["C compiler"] == "none"
+
+
+def test_the_median_of_processes_and_their_spread():
+    runs = [[{"method": "gradient_squared", "N": 4, "d": 3, "contender": "C", "ns": ns}] for ns in (12.0, 10.0, 11.0)]
+    row, = table.combine(runs)
+    assert row == {"method": "gradient_squared", "N": 4, "d": 3, "contender": "C", "ns": "11", "spread": "0.18"}
+
+
+def test_the_page_has_one_place_for_the_table():
+    assert table.between("a\n<!-- table -->\nold\n<!-- end of table -->\nb", "new \\1\n") == \
+        "a\n<!-- table -->\nnew \\1\n<!-- end of table -->\nb"
+    with pytest.raises(ValueError, match="once, got 0"):
+        table.between("a", "new")
+
+
+def test_the_committed_table_is_that_of_the_committed_numbers():
+    ns, page = table.read(HERE / "table.csv"), (HERE / "README.md").read_text()
+    for method in peers.METHODS:
+        for N, d in peers.SIZES:
+            found = {key[3] for key in ns if key[:3] == (method.name, N, d)}
+            assert found >= {peers.FASTBIAS, peers.C, peers.JAX, peers.NUMPY}
+    assert table.markdown(ns) in page
+    assert table.roof(ns) in page
+
+
+@pytest.mark.long
+def test_the_table_is_measured_and_written(tmp_path, capfd):
+    shutil.copy(HERE / "README.md", tmp_path)
+    table.main(["--methods", "gradient_exponential", "--sizes", "4x3", "--contenders", "fastbias,NumPy", "--seconds", "1e-4",
+                "--rounds", "1", "--processes", "2", "--out", str(tmp_path)])
+    ns = table.read(tmp_path / "table.csv")
+    assert {key[3] for key in ns} == {"fastbias", "NumPy"}
+    assert min(ns.values()) > 0
+    assert table.markdown(ns) in (tmp_path / "README.md").read_text()
+    assert capfd.readouterr().out.count("fastbias") == 2
+
+
+def test_a_wrong_name_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        table.parse(["--sizes", "5x5"])
+    assert "--sizes must be among 1x2, 4x3" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="no JAX")
+@every_method
+def test_jax_does_the_steps_of_numpy(method):
+    problem = peers.Problem(20, 50)
+    run, wanted = (make(method, problem, method.eta(problem)) for make in (peers.by_jax, peers.by_numpy))
+    assert close(run(STEPS), wanted(STEPS))

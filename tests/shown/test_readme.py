@@ -1,0 +1,205 @@
+"""The code of README and CONTRIBUTING runs as printed, its commands and figures are as said."""
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+
+import fastbias as fb
+from fastbias.running import cli
+from fastbias.theory import points
+from paper_figures import _style
+
+ROOT = pathlib.Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S)
+PYTHON = [code for kind, code in BLOCKS if kind == "python"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[2][:30])
+def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "block.py"
+    path.write_text(code)  # a file, so that its pieces are cached beside it
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "readme", "__file__": str(path)}
+    exec(compile(code, str(path), "exec"), names)
+    shown = capsys.readouterr().out
+    if "NoTheorem" in code:
+        assert "Theorem 1b" in shown
+        assert "§2.4" in shown
+        assert names["trace"].gap(names["limit"])[-1] < 1e-13
+    if "series" in names:
+        assert names["limit"].certified
+        assert "log loss   against t: slope -1.00, predicted -1" in shown
+        assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin,
+                                                           rel=3e-2)
+        assert "best p" in shown
+    if "fast_forward" in code:
+        assert float(shown.split()[0]) < 1e-8
+        assert "80001 exact steps" in shown
+    if "mine" in names:
+        c = np.array([1, 2, 4])  # the minimum weighted norm: w ∝ x / c
+        wanted = [1, 2, 3] / c
+        found = np.fromstring(shown.strip("[] \n"), sep=" ")
+        assert found == pytest.approx(4 * wanted / (wanted @ [1, 2, 3]), rel=1e-7)
+
+
+def lines(code):
+    return [line for line in code.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def test_the_examples_are_as_short_as_promised():
+    first, *_, norm = PYTHON
+    assert len(lines(first)) <= 12
+    assert len(lines(norm)) <= 15
+
+
+@pytest.mark.long
+def test_the_command_on_the_muesli_prints_what_the_readme_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    block = next(code for kind, code in BLOCKS if kind == "sh" and "muesli" in code)
+    pathlib.Path("muesli.csv").write_text(re.search(r"<<'END'\n(.*?)END\n", block, re.S)[1])
+    words = shlex.split(block[block.index("-m fastbias"):].replace("\\\n", ""))[2:]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    text = next(code for kind, code in BLOCKS if kind == "text")
+    for line in text.splitlines():
+        name, *numbers = line.split()
+        if "predicted" in line:
+            row = next(r for r in shown.splitlines() if r.split()[:1] == [name])
+            found = [float(x) for x in row.split()[1::2]]
+            assert found == pytest.approx([float(x) for x in numbers[::2]], abs=1e-8)
+        elif name == "by":
+            assert line in shown
+    assert "certified, residual" in shown
+    X, y = fb.data.read("muesli.csv", target="wanted", drop="nutrient")
+    wanted = fb.bregman_projection(X, y, fb.potentials.entropy).w
+    assert fb.Trace.load("run.npz").w[-1] == pytest.approx(wanted, abs=1e-9)
+    euclid = [w if w != "mirror" else "gradient" for w in words
+              if w not in ("--potential", "entropy")]
+    assert cli.main(euclid) == 0
+    walnuts = next(r for r in capsys.readouterr().out.splitlines() if r.startswith("  walnuts"))
+    assert float(walnuts.split()[1]) == pytest.approx(-0.05, abs=0.001)
+
+
+@pytest.mark.long
+def test_the_commands_on_the_flowers_do_what_the_readme_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    block = next(code for kind, code in BLOCKS if kind == "sh" and "flowers" in code)
+    pathlib.Path("flowers.csv").write_text(re.search(r"<<'END'\n(.*?)END\n", block, re.S)[1])
+    shown = []
+    for line in re.findall(r"-m fastbias (.*)", block):
+        assert cli.main(shlex.split(line)) == 0
+        shown.append(capsys.readouterr().out)
+    assert "certified" in shown[0]
+    assert "Theorem 5" in shown[1]
+    assert "best p" in shown[2]
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+RECIPES = re.findall(r"^### (An? \w+)\n.*?```python\n(.*?)```", CONTRIBUTING, re.S | re.M)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("title", "code"), RECIPES, ids=[title for title, _ in RECIPES])
+def test_recipes_run(title, code, tmp_path, monkeypatch):
+    monkeypatch.setattr(points, "ROOT", points.ROOT)           # which one of them adds to
+    path = tmp_path / "recipe.py"
+    path.write_text(code)
+    exec(compile(code, str(path), "exec"), {"__name__": "recipe", "__file__": str(path)})
+    assert "assert " in code
+
+
+def test_there_is_a_recipe_for_each_kind_of_piece_and_it_names_what_exists():
+    assert [title.split()[1] for title, _ in RECIPES] == [
+        "norm", "potential", "loss", "model", "method", "theorem"]
+    there = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    assert set(re.findall(r"`(test_\w+\.py|naive\w*\.py)`", CONTRIBUTING)) <= there
+    for path in re.findall(r"`((?:fastbias|bench|paper_figures)/[\w/]*(?:\.py)?)`", CONTRIBUTING):
+        assert (ROOT / path).exists(), path
+
+
+def keras(gradient, w, steps, etas, momentum, nesterov):
+    """As Keras documents SGD: velocity = momentum * velocity - learning_rate * g."""
+    velocity, found = 0 * w, [w]
+    for eta in etas[:steps]:
+        g = gradient(w)
+        velocity = momentum * velocity - eta * g
+        w = w + (momentum * velocity - eta * g if nesterov else velocity)
+        found.append(w)
+    return np.array(found)
+
+
+def pytorch(gradient, w, steps, etas, momentum, nesterov, dampening=0.0):
+    """As PyTorch documents SGD: b = momentum * b + (1 - dampening) * g, at first b = g."""
+    b, found = None, [w]
+    for eta in etas[:steps]:
+        g = gradient(w)
+        b = g if b is None else momentum * b + (1 - dampening) * g
+        w = w - eta * (g + momentum * b if nesterov else b)
+        found.append(w)
+    return np.array(found)
+
+
+def test_momentum_is_that_of_keras_and_pytorch_as_the_readme_says():
+    X, y = np.array([[1.0, 2.0, 0.5], [0.5, -1.0, 1.0]]), np.array([1.0, 0.5])
+    start, steps, mu = np.array([0.3, -0.2, 0.1]), 60, 0.8
+    fixed, falling = np.full(steps, 0.02), 0.03 / np.arange(1, steps + 1) ** 0.5
+
+    def gradient(w):
+        return 2 * X.T @ (X @ w - y)
+
+    def ours(etas, momentum, nesterov=0.0):
+        method = fb.methods.gradient_descent(etas, momentum, nesterov)
+        return fb.run(X, y, loss="squared", method=method, start=start, steps=steps,
+                      record=np.arange(steps + 1)).w
+
+    def ahead(w):                                              # w + μΔw
+        return w + mu * np.diff(w, axis=0, prepend=w[:1])
+
+    for etas in (fixed, falling):
+        assert ours(etas, mu) == pytest.approx(keras(gradient, start, steps, etas, mu, False))
+        found = keras(gradient, start, steps, etas, mu, True)
+        assert ahead(ours(etas, mu, mu)) == pytest.approx(found)
+    assert ours(fixed, mu) == pytest.approx(pytorch(gradient, start, steps, fixed, mu, False))
+    assert ahead(ours(fixed, mu, mu)) == pytest.approx(
+        pytorch(gradient, start, steps, fixed, mu, True))
+    found = pytorch(gradient, start, steps, falling, mu, False)
+    betas = np.append(0.0, mu * falling[1:] / falling[:-1])
+    assert ours(falling, betas) == pytest.approx(found)
+    assert np.abs(ours(falling, mu) - found).max() > 1e-3      # and not the same without it
+    # dampening: η(1 − τ), but for the first gradient
+    damped = pytorch(gradient, start, steps, fixed, mu, False, dampening=0.3)
+    etas = np.append(fixed[0], 0.7 * fixed[1:])
+    assert ours(etas, mu) == pytest.approx(damped)
+
+
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / target).exists(), target
+    for module in re.findall(r"-m (paper_figures\.[a-z]\w*)", text):
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+    for target in re.findall(r"^make (\w+)", text, re.M):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
+
+
+def test_figures_are_drawn_where_git_does_not_look_unless_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(_style, "ROOT", tmp_path)
+    assert _style.folder([], "A figure.") == tmp_path / "figures"
+    assert _style.folder(["--committed"], "A figure.") == tmp_path / "docs" / "figures"
+    assert _style.folder(["--out", str(tmp_path / "mine")], "A figure.") == tmp_path / "mine"
+    assert all((tmp_path / name).is_dir() for name in ("figures", "docs/figures", "mine"))
+    assert "/figures/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_every_figure_has_its_script_and_its_numbers():
+    scripts = {path.stem for path in (ROOT / "paper_figures").glob("[a-z]*.py")}
+    for kind in ("png", "pdf", "csv"):
+        assert {path.stem for path in (ROOT / "docs" / "figures").glob(f"*.{kind}")} == scripts
