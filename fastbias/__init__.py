@@ -6,7 +6,8 @@ It implements Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in T
 Geometry" (ICML 2018).
 
 >>> import fastbias as fb
->>> plan = fb.Plan([[1, 2]], [1], loss=fb.losses.squared, method=fb.methods.mirror_descent(fb.potentials.entropy, 0.05))
+>>> method = fb.methods.mirror_descent(fb.potentials.entropy, 0.05)
+>>> plan = fb.Plan([[1, 2]], [1], loss=fb.losses.squared, method=method)
 >>> trace, limit = plan.run(1000), plan.limit()
 >>> print(limit.w.round(9), limit.certified)
 [0.5  0.25] True

@@ -346,19 +346,22 @@ def _start(start: ArrayLike | Start | None, n: int, data: Data, method: Method,
         start = start.of(data.size)
     u = (checks.point("start", start, n, data.shape) if model.linear
          else _flat(start, n, model, data.size))
-    if psi is not None:
-        if not _inside(psi, u):
-            raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got "
-                             f"{checks.short(u)}")
-        if psi.symmetric and not symmetric(u[None], psi.symmetric):
-            raise ValueError("start must be a symmetric matrix")
-    # a metric of the user's own says by its status where it is defined
-    if isinstance(method.geometry, Piece):
-        status = call(method.geometry, np.empty(0), u, np.zeros(n), np.empty(n))
-        if status != 0:
-            raise ValueError(f"start must lie where the metric {method.geometry!r} is defined, got "
-                             f"{checks.short(u)}")
+    if psi is not None and not _inside(psi, u):
+        raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got "
+                         f"{checks.short(u)}")
+    if psi is not None and psi.symmetric and not symmetric(u[None], psi.symmetric):
+        raise ValueError("start must be a symmetric matrix")
+    _within_metric(method.geometry, u)
     return u
+
+
+def _within_metric(geometry: object, u: np.ndarray) -> None:
+    """Raise ValueError where a metric of the user's own, by its status, is not defined at u."""
+    if isinstance(geometry, Piece):
+        status = call(geometry, np.empty(0), u, np.zeros(u.size), np.empty(u.size))
+        if status != 0:
+            raise ValueError(f"start must lie where the metric {geometry!r} is defined, got "
+                             f"{checks.short(u)}")
 
 
 def _default_start(n: int, psi: Potential | None, method: Method, model: Model) -> np.ndarray:
@@ -392,11 +395,11 @@ def _flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
         wanted += f" of shapes {', '.join(map(str, shapes))}"
     if len(shapes) == 1:
         sole = checks.array("start", start, wanted, dims=(1, 2, 3))
-        return checks.point("start", sole[0] if sole.ndim == 3 and len(sole) == 1 else sole, n,
-                            shapes[0])
+        alone = sole[0] if sole.ndim == 3 and len(sole) == 1 else sole
+        return checks.point("start", alone, n, shapes[0])
     layers = _layers(start)
     # a list of numbers is flat already
-    if not any(hasattr(layer, "__len__") for layer in layers):
+    if not layers:
         return checks.point("start", start, n, (n,))
     found = [checks.array("start", layer, wanted, dims=(1, 2)) for layer in layers]
     if shapes and [layer.shape for layer in found] != shapes:
@@ -406,9 +409,10 @@ def _flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
 
 
 def _layers(start: object) -> list[object]:
-    """What a list, a tuple or an array of several axes holds; nothing for anything else."""
+    """What a list, a tuple or an array of several axes holds, where some of it has entries."""
     several = isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1
-    return list(start) if several and isinstance(start, Iterable) else []
+    layers = list(start) if several and isinstance(start, Iterable) else []
+    return layers if any(hasattr(layer, "__len__") for layer in layers) else []
 
 
 def symmetric(rows: np.ndarray, n: int) -> bool:

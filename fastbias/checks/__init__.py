@@ -82,10 +82,10 @@ def whole(label: str, value: object, *, least: int = 0, most: int | None = None)
     x = _float(label, value)
     if x >= COUNTABLE:
         raise ValueError(f"{label} must be under 2^62, got {x:g}")
-    if not x >= least or x != np.floor(x):                # (NaN is neither)
-        raise ValueError(f"{label} must be {wanted}, got {short(value)}")
     if x > upper:
-        raise ValueError(f"{label} must be {wanted} and <= {most}, got {short(value)}")
+        wanted += f" and <= {most}"
+    if not least <= x <= upper or x != np.floor(x):       # (NaN is neither)
+        raise ValueError(f"{label} must be {wanted}, got {short(value)}")
     # an integer beyond 2^53 is not what its float says
     return int(value) if isinstance(value, numbers.Integral) else int(x)
 
@@ -129,10 +129,14 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
         out = np.array(raw, dtype=np.float64, order="C")
     # after the conversion, which may be what made it infinite
     if finite and not np.isfinite(out).all():
-        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
-        raise ValueError(f"{label} must be finite, got {out[bad]}"
-                         + (f" at index {bad if len(bad) > 1 else bad[0]}" if bad else ""))
+        raise ValueError(f"{label} must be finite, got {_first_beyond(out)}")
     return out
+
+
+def _first_beyond(x: np.ndarray) -> str:
+    """The first entry that is not finite, and where it stands."""
+    at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+    return f"{x[at]}" + (f" at index {at if len(at) > 1 else at[0]}" if at else "")
 
 
 def _raw(label: str, value: object, shape: str) -> np.ndarray:

@@ -97,23 +97,31 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
         if header is not None or left_out:
             raise ValueError(f"header and drop are for CSV files, got them with {path.name}")
         return _npz(path, target, labels)
+    # here, where True would be column 1
     for name, value in (("target", target), *(("drop", c) for c in left_out)):
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise TypeError(f"{name} must be a column's name or index, got {checks.short(value)}")
     table = _table(path, header)
-    goal = _column("target", target, table.names)
-    left = {_column("drop", c, table.names) for c in left_out}
-    if goal in left:
-        raise ValueError(f"drop must not name the target column {table.names[goal]!r}")
-    columns = [j for j in range(len(table.names)) if j not in {goal, *left}]
-    if not columns:
-        raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
+    goal, columns = _chosen(table, target, left_out)
     cells = np.array([table.numbers(j) for j in columns]).T
+    # (finite, too: `nan` reads as a number)
     X = checks.array("X", cells, "an (N, d)", dims=2)
     y, classes = ((np.array(table.numbers(goal, HINT)), ()) if labels is None
                   else _encode(table.values(goal), labels))
     return Dataset(X, checks.array("y", y, "an (N,) array", dims=1),
                    tuple(table.names[j] for j in columns), table.names[goal], classes)
+
+
+def _chosen(table: _Table, target: str | int, drop: list[Any]) -> tuple[int, list[int]]:
+    """Which column is y, and which are X."""
+    goal = _column("target", target, table.names)
+    left = {_column("drop", c, table.names) for c in drop}
+    if goal in left:
+        raise ValueError(f"drop must not name the target column {table.names[goal]!r}")
+    columns = [j for j in range(len(table.names)) if j not in {goal, *left}]
+    if not columns:
+        raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
+    return goal, columns
 
 
 class _Table(NamedTuple):
@@ -122,7 +130,7 @@ class _Table(NamedTuple):
     file: str
     names: list[str]
     body: list[list[str]]
-    lines: list[int]          # of the file, in which each row ends
+    lines: list[int]          # of the file, in which each row ends: cells may hold line breaks
 
     def numbers(self, j: int, hint: str = "") -> list[float]:
         """Column j, which must hold numbers; ``hint`` ends the sentence that says it does not."""
@@ -148,27 +156,34 @@ def _table(path: Path, header: bool | None) -> _Table:
     if not rows:
         raise ValueError(f"path must name a file with at least one row, got {path.name}, which is "
                          "empty")
-    if header is None:
+    if header is None:                                        # nobody said: then it is seen
         header = _has_header(rows)
     width = len(rows[0])
     names = [c.strip() for c in rows[0]] if header else [f"x{j}" for j in range(width)]
-    body = rows[1:] if header else rows
-    if width < 2 and any(mark in rows[0][0] for mark in ";\t"):
-        raise ValueError(f"{path.name} must be separated by commas, got other separators in its "
+    skipped = 1 if header else 0
+    table = _Table(path.name, names, rows[skipped:], lines[skipped:])
+    _even(table, rows[0])
+    return table
+
+
+def _even(table: _Table, first: list[str]) -> None:
+    """Raise ValueError unless there are two columns or more, and rows, all as long."""
+    width, body = len(table.names), table.body
+    if width < 2 and any(mark in first[0] for mark in ";\t"):
+        raise ValueError(f"{table.file} must be separated by commas, got other separators in its "
                          "first line")
     if not body or width < 2:
         raise ValueError("path must name a table with at least 1 row and 2 columns, got "
-                         f"{path.name} with {len(body)} rows and {width} columns")
-    table = _Table(path.name, names, body, lines[1:] if header else lines)
+                         f"{table.file} with {len(body)} rows and {width} columns")
     for row, line in zip(body, table.lines, strict=True):
         if len(row) != width:
-            raise ValueError(f"{path.name} must have {width} cells in every row, got {len(row)} in "
-                             f"line {line}")
-    return table
+            raise ValueError(f"{table.file} must have {width} cells in every row, got {len(row)} "
+                             f"in line {line}")
 
 
 def _has_header(rows: list[list[str]]) -> bool:
     """Whether the first row holds names: no number, or a text where the row under it has one."""
+    # (where there is but one row it stands for both)
     first, second = ([_is_number(cell) for cell in row] for row in (rows * 2)[:2])
     return not any(first) or any(b and not a for a, b in zip(first, second, strict=False))
 

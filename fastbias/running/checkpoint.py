@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "check", "dumps", "kept", "loads", "made", "own", "parts", "read", "remade",
            "write"]
 
-FORMAT = 3
+FORMAT = 3            # one higher whenever files of before would be misread
 PARTS = ("loss", "method", "model")
 GRAM = (*("gram_" + name for name in memory.NAMES[:-1]), "gram_rest")
 SIZES, MOST = ("d", "m", "n", "rank", "width"), 1 << 20
@@ -163,6 +163,7 @@ def remade(arrays: Arrays, about: Record,
         if given.get(part) is None:
             raise TypeError(f"{part} must be given again, the checkpoint was made with one of the "
                             f"user's own: {shown}")
+    # as they were numbered, whatever else the file holds (`check` has counted them)
     numbered = [arrays[f"array{i}"]
                 for i in range(sum(name.startswith("array") for name in arrays))]
     with files.untrusted(SENTENCE):
@@ -291,6 +292,7 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
 
 def _rename(course: Course, classes: list[Any] | None) -> None:
     """Call the labels, which are kept as numbers, what they were called."""
+    # the problem was made again of labels −1, +1 or 0 … K−1, which know no other names
     own = course.problem.classes
     if classes is not None and (own is None or len(classes) != own.size):
         raise ValueError(f"classes must name the labels of the loss, got {checks.short(classes)}")
@@ -308,6 +310,7 @@ def _trace(course: Course, arrays: Arrays, ended: Status, message: str) -> Trace
     if t.size == 0 or t[0] < 0 or (np.diff(t) <= 0).any() or t[-1] > course.t:
         raise ValueError(f"trace_t must be increasing steps up to {course.t}, got "
                          f"{checks.short(t.tolist())}")
+    # (where no row is finite, the trace of a run that ended so shows them as they are)
     if np.isnan(log_loss).any() and ended not in FATAL:
         raise ValueError("trace_log_loss must hold numbers, got NaN")
     w = course.problem.predictor(u).reshape(len(u), *course.problem.shape)
@@ -356,6 +359,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, Record]:
     try:
         return loads(path)
     except ValueError as error:
+        # a bad disk, say: then the save before it may be whole
         before = os.path.realpath(path) + ".previous"
         if os.path.exists(before):
             raise ValueError(f"{error}; the one before it is {before}") from None

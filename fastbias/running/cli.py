@@ -31,6 +31,7 @@ from fastbias.trace import RunStopped, Trace
 
 __all__ = ["main"]
 
+# spelled out: not every method can be made of a step size, momentum and a geometry alone
 METHODS = ("gradient", "mirror", "natural", "steepest", "coordinate", "adagrad", "adam", "rmsprop",
            "sign", "muon", "dual_acceleration")
 RULES: dict[str, Any] = {"constant": steps.as_rule, "loss_scaled": steps.loss_scaled,
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                                  and all(isinstance(word, str) for word in argv)):
         raise TypeError(f"argv must be a list of strings, got {checks.short(argv)}")
     options = _parser().parse_args(argv)
+    # everything that is the user's to mend comes as one sentence; the rest is a bug, and traced
     try:
         return int(options.command(options))
     except (ValueError, TypeError, OSError, ArithmeticError) as error:
@@ -165,7 +167,7 @@ def _went(plan: Plan, options: argparse.Namespace) -> tuple[Trace, int]:
     except RunStopped as stopped:
         return stopped.trace, STOPPED
     except KeyboardInterrupt:
-        if plan.trace is None:
+        if plan.trace is None:                            # it came before the run began
             raise
         return plan.trace, INTERRUPTED
 
@@ -219,6 +221,7 @@ def _weights(table: data.Dataset, dual: np.ndarray) -> None:
 
 def _diagnose(options: argparse.Namespace) -> int:
     table = _table(options)
+    # the end of a run, or weights from anywhere
     if str(options.weights).endswith(".npz"):
         w = Trace.load(options.weights).w[-1]
     else:
@@ -257,6 +260,7 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
     _consistent(options)
     beta, gamma = options.momentum or 0.0, options.nesterov
     psi = options.potential or "euclidean"
+    # (dual acceleration has steps of its own, and gets none)
     rule = None if eta is None else RULES[options.step_rule](eta)
     made = {
         "gradient": lambda: methods.gradient_descent(rule, beta, gamma),
@@ -337,8 +341,10 @@ def _step_size(table: data.Dataset, options: argparse.Namespace) -> tuple[float,
         with suppress(NoTheorem):
             most = plan.max_step()
             return 0.5 * most.step_size, f"half of what theory admits: {most.theorem}"
+        # (moves of a fixed length: no curvature bounds them)
         if problem.method.unscaled:
             return 1e-3, "small moves of fixed length"
+    # of the squared loss, or a guess for losses that theory admits no step for
     largest = _curvature(plan)
     eta = 0.5 / largest if largest > 0 else 1.0
     for _ in range(HALVINGS):

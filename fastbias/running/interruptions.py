@@ -37,6 +37,7 @@ class Turns:
                 yield
 
 
+# both: it is a bad call, and depends on when it is made
 class Busy(ValueError, RuntimeError):  # noqa: N818 (it names the event)
     """A plan was asked to run while it runs."""
 

@@ -186,6 +186,7 @@ class Plan:
         OSError
             Where the last save failed; ``plan.trace`` holds what was to be returned.
         """
+        # (the sum is checked as well: t is kept in an int64)
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
         n = self.problem.start.size
         rows = planned(record, self.t, stop, n + 1)
@@ -196,6 +197,7 @@ class Plan:
         progress, strict = checks.flag("progress", progress), checks.flag("strict", strict)
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
+        # before the first step, so that a run that ends early has all the memory for what it did
         records = Records(rows, np.empty((rows.size, n)), np.empty(rows.size))
         look = None if callback is None else lambda: callback(self)
         trace = self.course.go(records, stop, log_target, progress, look,
@@ -230,6 +232,7 @@ class Plan:
 
     def __reduce__(self) -> tuple[Callable[[bytes], Plan], tuple[bytes]]:
         """Pickle a plan as its checkpoint; TypeError where a piece is the user's own."""
+        # as a checkpoint: the addresses of compiled pieces mean nothing in another process
         kept, about = disk.kept(self)
         for own in disk.own(about).values():
             raise TypeError(f"a plan with a piece of your own, {own}, cannot be sent to another "
@@ -340,6 +343,7 @@ class Plan:
         [1. 0.] True
         """
         def runner() -> Callable[[int], Reached]:
+            # (no Plan(...): the problem is checked, and its start is where this one stands)
             copy = object.__new__(Plan)
             copy.course = self.course.copy()
 

@@ -277,7 +277,7 @@ def _made(makers: list[Callable[[], object]]) -> tuple[list[Plan | None], dict[i
                 raise ValueError("plans must be another Plan for each run, got that of run "
                                  f"{seen[id(plan)]} again")
             made[i] = plan
-        except Exception as error:
+        except Exception as error:                        # a point may well be a bad one
             failures[i] = error
     return made, failures
 
@@ -309,6 +309,7 @@ def _tasks(made: list[Plan | None], steps: int, record: ArrayLike | None,
 
 def _work(task: _Task, until: float | None, halt: list[bool]) -> Made:
     """Run the plans of a task, in any thread or process; where they stand, and what was raised."""
+    # numpy's own settings are each thread's: a pool's are not those of who called
     # a run says for itself where its numbers cease to be finite
     with np.errstate(all="ignore"):
         if not task.together:

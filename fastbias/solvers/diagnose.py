@@ -1,14 +1,12 @@
-"""Which norm's maximum margin is a direction? For weights from anywhere. And whether a run can
-arrive at all.
-"""
+"""Which norm's maximum margin is a direction, from anywhere? And can a run arrive at all?"""
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
@@ -28,6 +26,11 @@ SAME = 1e-9
 # what optimality conditions leave, to go by where p is 1 or ∞: they are not smooth there
 END = 1e-6
 LONG = 1e10           # updates: what runs do in minutes
+UNLIKE = 100          # columns whose lengths differ by less are no reason to warn of anything
+FAR = 1 / 400         # the smallest x = 1/p that is tried beside 0: in float64 ℓ400 is all but ℓ∞
+SMALL = 2_000         # entries of Z up to which five times as fine a grid costs nothing
+PATIENCE = 3.0        # seconds for a search by maximum margins, of at most so many
+TRIES, FINE = 10, 60  # … and for one by optimality conditions, which are quick
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +77,13 @@ class Diagnosis:
     def __str__(self) -> str:
         tied = len(self.ties) > 1
         mark = "   <- tied" if tied else "   <- best" if self.near else "   <- nearest"
-        lines = [f"  {name:<10} {value:>12.8f}" + (mark if name in (self.ties or (self.best,))
-                                                   else "")
+        marked = self.ties or (self.best,)
+        lines = [f"  {name:<10} {value:>12.8f}" + (mark if name in marked else "")
                  for name, value in self.fractions.items()]
         low, high = self.p_range
-        told = (f"any p from {low:.6g} to {high:.6g}" if low < 0.999 * high else "best p: "
-                f"{self.p:.6g}")
+        told = f"best p: {self.p:.6g}"
+        if low < 0.999 * high:                            # more than the search's own width
+            told = f"any p from {low:.6g} to {high:.6g}"
         lines.append(f"{told} (fraction {self.fraction:.10f})")
         if tied:
             lines.append(f"a tie: w does not tell {', '.join(self.ties)} apart")
@@ -89,9 +93,8 @@ class Diagnosis:
                           *checks.mapping(self.classes)])
 
 
-def diagnose(X: Any, y: Any, w: Any) -> Diagnosis:
-    """Say which norm's margin a direction maximises, wherever it came from: or that several share
-    it, or none is near.
+def diagnose(X: ArrayLike, y: ArrayLike, w: ArrayLike) -> Diagnosis:
+    """Say which norm's margin a direction maximises; or that several share it, or none is near.
 
     Parameters
     ----------
@@ -123,24 +126,25 @@ def diagnose(X: Any, y: Any, w: Any) -> Diagnosis:
     """
     data = labelled(X, y)
     Z, shape = data.Z, data.shape
-    w = checks.point("w", w, Z.shape[1], shape)
-    if not w.any():
+    given = checks.point("w", w, Z.shape[1], shape)
+    if not given.any():
         raise ValueError("w must not be 0 to have a direction")
-    w = w / np.abs(w).max()
-    maxima = _Maxima(Z, shape, w, separator(Z, data.zeros))
+    # of size one: powers of it stay within float64
+    maxima = _Maxima(Z, shape, given / np.abs(given).max(), separator(Z, data.zeros))
     listed = [norms.lp(float(p)) for p in POWERS]
     if len(shape) == 2:
         listed += [norms.spectral(*shape), norms.nuclear(*shape)]
     found = {norm.name: maxima(norm) for norm in listed}
-    fractions, gaps = {k: f for k, (f, _) in found.items()}, {k: gap for k,
-                                                              (_, gap) in found.items()}
+    fractions = {name: fraction for name, (fraction, _) in found.items()}
+    gaps = {name: gap for name, (_, gap) in found.items()}
     best = max(found, key=lambda name: fractions[name])
     most = fractions[best]
-    ties = tuple(name for name, f in fractions.items() if f >= most - SAME
-                 - (gaps[name] + gaps[best]) * abs(most))
+    # (a maximum that is known to its gap only may be as much larger)
+    ties = tuple(name for name, fraction in fractions.items()
+                 if fraction >= most - SAME - (gaps[name] + gaps[best]) * abs(most))
     p, fraction, p_range = _best_power(maxima, fractions)
-    return Diagnosis(fractions, ties[0], p, fraction, gaps, ties, p_range, max(most, fraction)
-                     >= NEAR, data.classes)
+    near = max(most, fraction) >= NEAR
+    return Diagnosis(fractions, ties[0], p, fraction, gaps, ties, p_range, near, data.classes)
 
 
 class _Maxima:
@@ -158,8 +162,7 @@ class _Maxima:
         return self.least / norm(self.w) / found.margin, found.duality_gap
 
     def stationarity(self, p: float) -> tuple[float, float]:
-        """How far w is from the ℓp maximum's optimality conditions, and a fraction that it has at
-        least; quick, 1 < p < ∞.
+        """How far w is from being the ℓp maximum, 1 < p < ∞, and a fraction that it has at least.
 
         By non-negative least squares, ∇‖w‖_p = Σ μ_n z_n with μ_n (m_n − m) = 0: any μ ≥ 0 bounds
         the maximum from above by ‖Σ μ_n z_n‖_q/Σ μ_n. Rows far from being support vectors are left
@@ -191,21 +194,8 @@ def _best_power(maxima: _Maxima,
     best = max((listed[norms.lp(float(p)).name], float(p)) for p in POWERS)
     if not maxima.least > 0:
         return best[1], best[0], (best[1], best[1])
-    fine = 5 if maxima.Z.size <= 2_000 else 1
-    grid = np.unique(np.concatenate([np.geomspace(1 / 400, 0.05, 8 * fine),
-                                     np.linspace(0.05, 0.995, 40 * fine)]))
-    off, known = {0.0: END, 1.0: END}, {1 / float(p): listed[norms.lp(float(p)).name]
-                                        for p in POWERS}
-
-    def left(x: float) -> float:
-        off[x], low = maxima.stationarity(1 / x)
-        known[x] = max(known.get(x, -np.inf), low)
-        return off[x]
-    told = np.array([left(x) for x in map(float, [*grid, *(1 / p for p in POWERS[1:-1])])])[
-        :grid.size]
-    sides = np.concatenate([[np.inf], told, [np.inf]])
-    for i in [i for i in np.argsort(told) if told[i] <= min(sides[i], sides[i + 2])][:fine + 1]:
-        _lowest(left, grid[max(i - 1, 0)], grid[min(i + 1, grid.size - 1)], 60)
+    known = {1 / float(p): listed[norms.lp(float(p)).name] for p in POWERS}
+    off = _by_conditions(maxima, known)
     exact = max(known.values()) >= 1 - SAME
     # humps of nearly one height: that of the norm that is named
     if not exact:
@@ -213,36 +203,58 @@ def _best_power(maxima: _Maxima,
     most = max(known.values())
     tied = sorted(x for x in known if known[x] >= most - SAME)
     x = min(tied, key=lambda x: off.get(x, np.inf) if exact else -known[x])
-    points = sorted(known)
-    i, shared = points.index(x), []
-    # outwards, as far as all that was tried shares it
+    low, high = _shared(sorted(known), tied, x)
+    return (float(1 / x) if x > 0 else np.inf), min(most, 1.0), (low, high)
+
+
+def _by_conditions(maxima: _Maxima, known: dict[float, float]) -> dict[float, float]:
+    """How far w is from being a maximum, by x = 1/p; ``known`` gets the fractions it has."""
+    fine = 5 if maxima.Z.size <= SMALL else 1
+    grid = np.unique(np.concatenate([np.geomspace(FAR, 0.05, 8 * fine),
+                                     np.linspace(0.05, 0.995, 40 * fine)]))
+    off = {0.0: END, 1.0: END}
+
+    def left(x: float) -> float:
+        off[x], low = maxima.stationarity(1 / x)
+        known[x] = max(known.get(x, -np.inf), low)
+        return off[x]
+    told = np.array([left(float(x)) for x in grid])
+    for p in POWERS[1:-1]:
+        left(1 / p)
+    sides = np.concatenate([[np.inf], told, [np.inf]])
+    lowest = [i for i in np.argsort(told) if told[i] <= min(sides[i], sides[i + 2])]
+    for i in lowest[:fine + 1]:
+        _lowest(left, grid[max(i - 1, 0)], grid[min(i + 1, grid.size - 1)], FINE)
+    return off
+
+
+def _shared(points: list[float], tied: list[float], x: float) -> tuple[float, float]:
+    """The range of p around 1/x that share its fraction: outwards, as far as all that was tried."""
+    i, ends = points.index(x), []
     for side in (points[i:], points[i::-1]):
         apart = next((k for k, v in enumerate(side) if v not in tied), len(side))
-        shared.append(float(1 / side[apart - 1]) if side[apart - 1] > 0 else np.inf)
-    return (float(1 / x) if x > 0 else np.inf), min(most, 1.0), (shared[0], shared[1])
+        ends.append(float(1 / side[apart - 1]) if side[apart - 1] > 0 else np.inf)
+    return ends[0], ends[1]
 
 
 def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[float, float]:
-    """What is known and found at x = 1/p nearer to the best listed one than to others: ten
-    fractions, or a few seconds.
-    """
-    listed, until = sorted(1 / float(p) for p in POWERS), perf_counter() + 3.0
+    """What is known and found at x = 1/p nearer to the best listed one than to others."""
+    listed, until = sorted(1 / float(p) for p in POWERS), perf_counter() + PATIENCE
     i = listed.index(best)
-    low, high = (listed[max(i - 1, 0)] + best) / 2, (listed[min(i + 1, len(listed) - 1)] + best) / 2
+    low = (listed[max(i - 1, 0)] + best) / 2
+    high = (listed[min(i + 1, len(listed) - 1)] + best) / 2
     found = {x: fraction for x, fraction in known.items() if low <= x <= high}
 
     def lost(x: float) -> float:
         if perf_counter() < until:
             found[x] = maxima(norms.lp(1 / x if x < 1 else 1.0))[0]
         return -found.get(x, -np.inf)
-    _lowest(lost, max(low, 1 / 400), high, 10)
+    _lowest(lost, max(low, FAR), high, TRIES)
     return found
 
 
 def _lowest(function: Callable[[float], float], low: float, high: float, most: int) -> float:
-    """A local minimum of a function of one variable between two bounds, in at most so many values
-    of it.
-    """
+    """A local minimum of a function of one variable between bounds, in at most so many values."""
     answer = foreign.ask("a search in one variable", "scipy.optimize.minimize_scalar", function,
                          bounds=(low, high), method="bounded",
                          options={"xatol": 1e-12, "maxiter": most})
@@ -250,8 +262,7 @@ def _lowest(function: Callable[[float], float], low: float, high: float, most: i
 
 
 def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis]:
-    """An open hypothesis where columns differ so much in size that gradient descent would take over
-    1e10 updates to arrive.
+    """An open hypothesis where columns differ so in size that a run takes over 1e10 updates.
 
     With η at its bound 1/σ₁² the slowest direction of a quadratic loss moves by a factor e in
     (σ₁/σ_r)² updates, σ the singular values of X; towards a maximum ℓ2 ``margin`` γ it takes (max
@@ -260,13 +271,14 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
     geometry, columns = problem.method.geometry, lengths(problem.X.T)
     columns = columns[columns > 0]
     plain = geometry is None or geometry is norms.l2 or geometry is potentials.euclidean
-    method = problem.method
-    if not (problem.model.linear and plain and (method.steepest or method.natural or method.dual)
-            and columns.size and columns.max() >= 100 * columns.min()):
+    method, unlike = problem.method, columns.size and columns.max() >= UNLIKE * columns.min()
+    moves = method.steepest or method.natural or method.dual
+    if not (problem.model.linear and plain and moves and unlike):
         return []
     if margin is None:
         X = problem.X / np.abs(problem.X).max()
         sigma = foreign.ask("the singular values of X", "numpy.linalg.svd", X, compute_uv=False)
+        # the others are 0 but for rounding: there no w moves
         sigma = sigma[sigma > max(X.shape) * np.finfo(float).eps * sigma[0]]
         ratio = float(sigma[0]) / float(sigma[-1])
     else:

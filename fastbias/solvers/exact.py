@@ -26,6 +26,9 @@ LIMIT = 1e8            # multiplications of 64-bit numbers in one decision: some
 # the product of two such numbers, and what rounding takes from it, does not underflow
 SMALL = 1e-140
 TRIES = 1000           # multiples of a separator that are rounded to float64
+DEPENDENT = 1e-5       # of R's diagonal: columns that others combine to up to this are tried
+WHOLE = 1e-10          # combinations so near to few bits are those: rounding hides small numbers
+LONE = 1e-100          # weights further apart than this are no use to float64
 GRID = 6               # features up to which lattices are searched
 
 
@@ -162,6 +165,7 @@ def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
     on = np.flatnonzero(lam > 0)
     if not on.size:
         return None
+    # weights that are small whole numbers need no proof by bounds: the sum itself is exact
     found, part = np.zeros(lam.size), lam[on]
     whole = np.round(part / part.min())
     if (whole.max() < 2**26 and np.allclose(whole, part / part.min(), rtol=1e-9)
@@ -170,7 +174,7 @@ def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
         return found
     A = untangled(S[on])
     k, d = A.shape
-    if not 0 < d < k or part.min() < 1e-100 * part.max():
+    if not 0 < d < k or part.min() < LONE * part.max():
         return None
     rounding = (k + 8) * EPS
     for _ in range(2):
@@ -210,20 +214,22 @@ def untangled(S: np.ndarray) -> np.ndarray:
             R, order = foreign.ask("an order of features", "scipy.linalg.qr", S, mode="r",
                                    pivoting=True)
             sizes = np.abs(np.diag(R))
-            rank = int((sizes > 1e-5 * sizes.max(initial=0.0)).sum())
+            rank = int((sizes > DEPENDENT * sizes.max(initial=0.0)).sum())
             if rank in (0, S.shape[1]):
                 return S
             C = foreign.ask("the features that others combine to", "numpy.linalg.lstsq",
                             S[:, order[:rank]], S[:, order[rank:]], rcond=None)[0]
         except foreign.Unsolved:
             return S
+        # products with numbers of 26 bits are exact more often
         short = np.round(C * 2.0**26) / 2.0**26
-        C = np.where(np.abs(C - short) < 1e-10, short, C)
+        C = np.where(np.abs(C - short) < WHOLE, short, C)
         changed = False
         for k, c in zip(order[rank:], C.T, strict=True):
             used = np.flatnonzero(c)
             terms = np.vstack([S[:, order[used]].T, S[:, k]])
             left = sums(terms, np.append(-c[used], 1.0))
+            # what is left is in float64: then nothing was rounded, and the span is the same
             if not sums(np.vstack([terms, left]), np.append(-c[used], [1.0, -1.0])).any():
                 S[:, k] = left
                 changed = True
@@ -234,8 +240,9 @@ def untangled(S: np.ndarray) -> np.ndarray:
 
 
 def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once: products split into two floats (Dekker
-    1971), then summed.
+    """Σ_i A_ij x_i (d,) for A (k, d), x (k,), rounded once.
+
+    Products are split into two floats without error (Dekker 1971), and those summed exactly.
     """
     def halves(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         high = 134217729.0 * v                                 # 2^27 + 1
@@ -248,8 +255,7 @@ def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[int, Fraction]]:
-    """The w of the largest least margin, times a number, that number, and λ for Z: no w but
-    Gordan's λ if that margin is 0.
+    """The w of the largest least margin times a number, that number, and λ; no w if it is 0.
 
     Parameters
     ----------

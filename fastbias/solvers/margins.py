@@ -1,8 +1,8 @@
 """Maximum margins, the limits of Section 3, each with a certificate that anybody can recompute.
 
-With z_n = y_n x_n: any w bounds the maximum margin γ = max_{‖w‖ ≤ 1} min_n ⟨w, z_n⟩ from below, any
-λ ≥ 0 with Σλ = 1 bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where no w separates there is
-none (`fastbias.solvers.separability`).
+With z_n = y_n x_n: any w bounds the maximum margin γ = max_{‖w‖ ≤ 1} min_n ⟨w, z_n⟩ from below,
+any λ ≥ 0 with Σλ = 1 bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where no w separates
+there is none (`fastbias.solvers.separability`).
 """
 from __future__ import annotations
 
@@ -268,21 +268,27 @@ def _unique(best: Bounds, certified: bool) -> Hypothesis:
         return Hypothesis(statement, None, "the norm is not known to be strictly convex")
     if not certified:
         return Hypothesis(statement, None, "no maximiser is certified")
-    A, b, bounds = _optimal_face(best)
+    width = _width(*_optimal_face(best))
+    if width is None:
+        return Hypothesis(statement, None, "a linear program for the width of the optimal face "
+                          "failed")
+    return Hypothesis(statement, True if width < ONE else False if width > WIDE else None,
+                      f"the optimal face is {width:.1e} wide along three random directions")
+
+
+def _width(A: np.ndarray, b: np.ndarray, bounds: np.ndarray) -> float | None:
+    """How wide Ax ≤ b is within bounds: three random directions see almost every face as wide."""
     # rows of size one, and a slack for rounding
     lengths = np.maximum(np.abs(A).max(axis=1, initial=0.0), np.abs(b))
     lengths[lengths == 0] = 1.0
     A, b = A / lengths[:, None], b / lengths + 1e-12
     width, free = 0.0, len(bounds)
-    # three random directions: a face of any width is wide along almost all of them
     for along in np.random.default_rng(0).normal(size=(3 if free else 0, free)):
         ends = [minimiser(sign * along, A, b, bounds) for sign in (1, -1)]
         if ends[0] is None or ends[1] is None:
-            return Hypothesis(statement, None, "a linear program for the width of the optimal face "
-                              "failed")
+            return None
         width = max(width, float(np.abs(ends[0][0] - ends[1][0]).max()))
-    return Hypothesis(statement, True if width < ONE else False if width > WIDE else None,
-                      f"the optimal face is {width:.1e} wide along three random directions")
+    return width
 
 
 def _optimal_face(best: Bounds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -75,7 +75,8 @@ def minimum_norm(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l1) -> Lim
     rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)
     reachable(rows, goal)
     enough = oracles.accuracy(norm)
-    best, told = (np.inf, np.empty(0), np.empty(0)), ""
+    best = np.inf, np.empty(0), np.empty(0)
+    told = f"w of about 2^{up - down} does not fit into float64"
     for solve in _solvers(norm):
         try:
             w, nu = solve(rows, goal, norm)
@@ -92,7 +93,6 @@ def minimum_norm(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l1) -> Lim
             break
     gap, w, nu = best
     if not w.size:
-        told = told or f"w of about 2^{up - down} does not fit into float64"
         raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
     size = _dual(X, norm, nu)
     rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + ROUNDED else None, f"{size:.16g}"),)

@@ -120,7 +120,7 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[Sol
         return
     rows = [[Fraction(v) for v in row] for row in Z.tolist()]
     metric = [[Fraction(v) for v in row] for row in D.tolist()]
-    seen: set[frozenset[int]] = set()
+    seen: set[frozenset[int]] = set()                          # a guess that comes back ends it
     held: list[int] = []
     lam: Row = []
     while support and frozenset(support) not in seen:
@@ -154,6 +154,7 @@ def _on_support(metric: list[Row], S: list[Row]) -> Row | None:
 
 def _exchanged(rows: list[Row], support: list[int], lam: Row, new: int) -> list[int]:
     """The new row for one of those that combine to it: the one whose weight is first to be 0."""
+    # the ratio test of the simplex method: no weight becomes negative
     share = _solve([[*(_dot(rows[n], rows[m]) for m in support), _dot(rows[n], rows[new])]
                     for n in support]) or []
     if not support:

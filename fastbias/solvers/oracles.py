@@ -63,6 +63,7 @@ def accuracy(norm: Norm) -> float:
 
 def has_margin(norm: Norm) -> bool:
     """Whether a maximum margin in the norm can be solved for."""
+    # (an ℓp norm is sought by its convex face, and only then made exact)
     exact = oracle(norm) in (Oracle.QUADRATIC, Oracle.POLYTOPE)
     return exact or norm.convex is not None or norm.shrink is not None
 

@@ -1,5 +1,4 @@
-"""ReLU networks of one input and any width: what a function costs in weights, and the cheapest
-through given points.
+"""ReLU networks of one input and any width: what functions cost, and the cheapest through points.
 
 A network f(x) = o + Σ a_k [b_k x + c_k]₊ with a weight penalty ½ Σ a_k² + b_k² (offset o and biases
 c_k are free) can be any piecewise linear function, and the least penalty that makes f is (Savarese,
@@ -10,9 +9,9 @@ Evron, Soudry, Srebro 2019, Theorem 3.1)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks.sizes import ratio, worst
@@ -23,8 +22,7 @@ __all__ = ["Interpolant", "PiecewiseLinear", "fit", "network"]
 
 @dataclass(frozen=True, eq=False)
 class PiecewiseLinear:
-    """The function f(x) = offset + slope x + Σ_k bends_k [x − knots_k]₊, which can be called on
-    arrays.
+    """The function f(x) = offset + slope x + Σ_k bends_k [x − knots_k]₊, to call on arrays.
 
     Parameters
     ----------
@@ -52,13 +50,14 @@ class PiecewiseLinear:
         knots = checks.array("knots", self.knots, "a (K,) array", dims=1, empty=True)
         bends = checks.array("bends", self.bends, "a (K,) array", dims=1, length=knots.size,
                              empty=True)
+        # kept sorted, and each knot once: then ∫|f″| is the sum of |bends|
         knots, place = np.unique(knots, return_inverse=True)
         object.__setattr__(self, "knots", knots)
         object.__setattr__(self, "bends", np.bincount(place, bends, knots.size).astype(float))
         object.__setattr__(self, "slope", checks.number("slope", self.slope))
         object.__setattr__(self, "offset", checks.number("offset", self.offset))
 
-    def __call__(self, x: Any) -> np.ndarray:
+    def __call__(self, x: ArrayLike) -> np.ndarray:
         """Return f(x), of the shape of x."""
         x = checks.array("x", x, "a number or an array", dims=(0, 1, 2, 3), empty=True)
         with np.errstate(over="ignore", under="ignore"):
@@ -79,7 +78,7 @@ class PiecewiseLinear:
             return worst(np.abs(self.bends).sum(), abs(2 * self.slope + self.bends.sum()))
 
 
-def network(a: Any, b: Any, c: Any, offset: float = 0.0) -> PiecewiseLinear:
+def network(a: ArrayLike, b: ArrayLike, c: ArrayLike, offset: float = 0.0) -> PiecewiseLinear:
     """The function of a finite network, f(x) = offset + Σ_k a_k [b_k x + c_k]₊.
 
     Its cost R(f) is at most Σ|a_k b_k| ≤ ½ Σ a_k² + b_k². The first two are equal where no units
@@ -110,9 +109,8 @@ def network(a: Any, b: Any, c: Any, offset: float = 0.0) -> PiecewiseLinear:
     [0.] [2.] -1.0 2.0
     """
     a = checks.array("a", a, "a (K,) array", dims=1, empty=True)
-    b, c = (checks.array(label, value, "a (K,) array", dims=1, length=a.size, empty=True) for label,
-            value in
-            (("b", b), ("c", c)))
+    b = checks.array("b", b, "a (K,) array", dims=1, length=a.size, empty=True)
+    c = checks.array("c", c, "a (K,) array", dims=1, length=a.size, empty=True)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         knots = 0.0 - c / b
         flat = ~np.isfinite(knots)                            # b = 0, or a knot beyond all numbers
@@ -154,9 +152,8 @@ class Interpolant:
     certified: bool
 
 
-def fit(x: Any, y: Any) -> Interpolant:
-    """Solve argmin R(f) subject to f(x_n) = y_n over all functions that ReLU networks of any width
-    can be, with its proof.
+def fit(x: ArrayLike, y: ArrayLike) -> Interpolant:
+    """Solve argmin R(f) subject to f(x_n) = y_n over ReLU networks of any width, with its proof.
 
     The function that joins the points by straight lines has the least ∫|f″|, the turns between its
     secants. It goes on straight at both ends unless the slopes of the first and last secant add up
@@ -198,6 +195,7 @@ def fit(x: Any, y: Any) -> Interpolant:
         n = clash[0]
         raise ValueError(f"y must be one value at each x, got {heights[place[n]]:g} and {y[n]:g} "
                          f"at x = {x[n]:g}")
+    # (halves: the difference of the whole ones may itself be beyond float64)
     if knots[-1] / 2 - knots[0] / 2 > 4e307:
         raise ValueError(f"x must span at most 8e307, got {knots[0]:g} and {knots[-1]:g}")
     if knots.size == 1:
@@ -210,7 +208,8 @@ def fit(x: Any, y: Any) -> Interpolant:
             raise ValueError("y must rise and fall between neighbouring x by slopes that fit into "
                              "float64, got slopes up to "
                              f"{float(np.abs(np.diff(heights) / np.diff(knots)).max()):.3g}")
-        side = float(np.sign(ends)) if abs(ends) > np.abs(turns).sum() else 0.0       # p(−∞)
+        # p(−∞): where the outer slopes cost more than the turns, a turn outside pays for itself
+        side = float(np.sign(ends)) if abs(ends) > np.abs(turns).sum() else 0.0
         give = side * (abs(ends) - np.abs(turns).sum()) / 4
         slope = float(secants[0] - give)
         offset = heights[0] - slope * knots[0]
@@ -219,6 +218,7 @@ def fit(x: Any, y: Any) -> Interpolant:
                              f"is finite at x = 0, got x = {knots[0]:.3g} and a slope of "
                              f"{slope:.3g}")
         f = PiecewiseLinear(knots, np.concatenate([[give], turns, [-give]]), slope, offset)
+    # p is as large as it may be against each turn: then ∫ p df′ is all of R(f)
     p = np.concatenate([[side], np.where(turns > 0, min(1.0, 1.0 + side), max(-1.0, side - 1.0)),
                         [0.0]])
     gap = _gap(f, knots, heights, p)
@@ -226,15 +226,14 @@ def fit(x: Any, y: Any) -> Interpolant:
 
 
 def _gap(f: PiecewiseLinear, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> float:
-    """How far f is from interpolating (x, y), x rising, and its cost above the bound that p proves,
-    both relative.
-    """
+    """The larger of f's relative misfit at (x, y), x rising, and its cost above the bound by p."""
     with np.errstate(all="ignore"):
         secants = np.diff(y) / np.diff(x)
         steepest = worst(1.0, np.abs(p), np.abs(p - p[0]))
         bound = float(np.diff(secants) @ p[1:-1] + secants[0] * p[0]) / steepest
         excess = ratio(abs(f.cost - bound), f.cost)
-        terms = abs(f.offset) + np.abs(f.slope * x) + np.maximum(x[:, None] - f.knots,
-                                                                 0.0) @ np.abs(f.bends)
+        # held against the terms of each sum, not against y: f(x) may cancel
+        turned = np.maximum(x[:, None] - f.knots, 0.0) @ np.abs(f.bends)
+        terms = abs(f.offset) + np.abs(f.slope * x) + turned
         error = np.abs(f(x) - y)
         return worst(excess, np.where(error == 0, 0.0, error / terms), abs(float(p[-1])))

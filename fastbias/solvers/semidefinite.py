@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
@@ -28,10 +28,18 @@ from fastbias.solvers.margins import CONIC, Bounds, Separability
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 
 EPS = float(np.finfo(float).eps)
-EXACT = 30_000      # products of fractions in one proof: seconds
+EXACT = 30_000        # products of fractions in one proof: seconds
+DOUBT = 1e-6          # an eigenvalue so small that perhaps no W separates: time to ask another
+NEARLY = 1e-9         # and one so small that a proof is worth its time
+TINY, ZERO = 1e-7, 1e-5      # weights, and eigenvalues, relatively, that a better λ has as 0
+SAME = 1e-6           # relative differences of weights that are rounding of the solvers'
+TOP = 1e-6            # eigenvalues so near to the largest, relatively, may be equal to it …
+APART = 1e-4          # … and beyond this they are not
+WEIGHT = 1e-6         # λ, relative to the largest, of who is a support vector
+NULL, SURE = 1e-9, 1e-6      # singular values, relative to the largest, that are 0, or are not
 
 
-def psd_margin(X: Any, y: Any) -> Limit:
+def psd_margin(X: ArrayLike, y: ArrayLike) -> Limit:
     """Solve max_{W ⪰ 0, tr W ≤ 1} min_n y_n⟨W, X_n⟩, with its certificate.
 
     By the proximal map of the trace on the cone, and where that fails by a semidefinite program.
@@ -76,7 +84,7 @@ def psd_margin(X: Any, y: Any) -> Limit:
     return replace(widest(Z, n, told.w), classes=classes)
 
 
-def psd_separability(X: Any, y: Any) -> Separability:
+def psd_separability(X: ArrayLike, y: ArrayLike) -> Separability:
     """Decide whether some W ⪰ 0 has y_n⟨W, X_n⟩ > 0 for every n, with a certificate either way.
 
     Parameters
@@ -111,7 +119,7 @@ def psd_separability(X: Any, y: Any) -> Separability:
                    reason=zero_rows(Z))
 
 
-def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int, np.ndarray]:
+def _labelled(X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, int, np.ndarray]:
     """The rows Z (N, n²) with margin ⟨W, Z_n⟩, symmetric, n, and what the labels were called;
     checked.
     """
@@ -121,6 +129,7 @@ def _labelled(X: Any, y: Any) -> tuple[np.ndarray, int, np.ndarray]:
     y, classes = checks.labels("y", y, X.shape[0], signs=True)
     with np.errstate(over="ignore"):
         twice = X + X.transpose(0, 2, 1)
+    # (halves lose a bit of the smallest floats, sums overflow on the largest)
     even = np.where(np.isfinite(twice), twice / 2, X / 2 + X.transpose(0, 2, 1) / 2)
     return signed(even.reshape(X.shape[0], -1), y), X.shape[1], classes
 
@@ -146,29 +155,38 @@ def separate(Z: np.ndarray, n: int) -> Separability:
                 return Separability(True, W / np.trace(W.reshape(n, n)), None,
                                     float(np.min(margins / bound)))
             mu = np.maximum(mu, 0.0)
-            if mu.any():                         # of rows of size one; λ is of the rows as they are
-                mu = _polished(scaled, mu, n)
-                top = ratio(_largest((mu @ scaled).reshape(n, n)), float(mu.sum()))
-                lam = mu / mu.max() * (lengths.min() / lengths)
-                if 0 < lam.sum() < np.inf:
-                    least_residual = min(least_residual, max(top, 0.0))
-                    exact = _whole(lam)
-                    if top < -(len(Z) + n * n + 4) * EPS:    # below 0 by more than rounding
-                        return Separability(False, None, lam / lam.sum(), 0.0)
-                    if top <= 1e-9 and _nowhere_positive(exact, Z, n):
-                        return Separability(False, None, exact / exact.sum(), max(top, 0.0))
-                if top <= 1e-6:                              # the map could go on for long
+            if mu.any():
+                told, top = _surrounded(Z, lengths, _polished(scaled, mu, n), n)
+                least_residual = min(least_residual, max(top, 0.0))
+                if told is not None:
+                    return told
+                if top <= DOUBT:                             # the map could go on for long
                     break
     raise ArithmeticError("neither separable nor inseparable by a positive semidefinite matrix "
                           f"can be certified in float64: residual {least_residual:.1e}")
 
 
+def _surrounded(Z: np.ndarray, lengths: np.ndarray, mu: np.ndarray,
+                n: int) -> tuple[Separability | None, float]:
+    """What weights μ ≥ 0 of rows of size one prove of the rows as they are; and how nearly."""
+    top = ratio(_largest((mu @ (Z / lengths[:, None])).reshape(n, n)), float(mu.sum()))
+    lam = mu / mu.max() * (lengths.min() / lengths)
+    if not 0 < lam.sum() < np.inf:
+        return None, top
+    if top < -(len(Z) + n * n + 4) * EPS:                    # below 0 by more than rounding
+        return Separability(False, None, lam / lam.sum(), 0.0), top
+    exact = _whole(lam)
+    if top <= NEARLY and _nowhere_positive(exact, Z, n):
+        return Separability(False, None, exact / exact.sum(), max(top, 0.0)), top
+    return None, top
+
+
 def _polished(Z: np.ndarray, mu: np.ndarray, n: int) -> np.ndarray:
     """Weights near μ that make eigenvalues of Σ μ_n Z_n that are nearly 0 just that."""
-    mu = np.where(mu > 1e-7 * mu.max(), mu, 0.0)
+    mu = np.where(mu > TINY * mu.max(), mu, 0.0)
     total = (mu @ Z).reshape(n, n)
     values, Q = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigh", total)
-    Q = Q[:, np.abs(values) <= 1e-5 * mu.sum()]
+    Q = Q[:, np.abs(values) <= ZERO * mu.sum()]
     on = np.flatnonzero(mu)
     if not Q.shape[1]:
         return mu
@@ -181,7 +199,7 @@ def _polished(Z: np.ndarray, mu: np.ndarray, n: int) -> np.ndarray:
 def _whole(lam: np.ndarray) -> np.ndarray:
     """Weights λ in whole numbers, where they are near such multiples of the least of them."""
     whole = np.round(lam / lam[lam > 0].min())
-    near = whole.max() < 2.0 ** 26 and np.allclose(whole, lam / lam[lam > 0].min(), rtol=1e-6)
+    near = whole.max() < 2.0 ** 26 and np.allclose(whole, lam / lam[lam > 0].min(), rtol=SAME)
     return np.asarray(whole if near else lam)
 
 
@@ -190,8 +208,10 @@ def _nowhere_positive(lam: np.ndarray, Z: np.ndarray, n: int) -> bool:
     on = np.flatnonzero(lam)
     if on.size * n * n > EXACT or n ** 3 > EXACT:
         return False                                         # it would take too long to tell
-    M = [[-sum((Fraction(a) * Fraction(z) for a, z in zip(lam[on], terms, strict=True)), Fraction())
+    weights = [Fraction(a) for a in lam[on]]
+    M = [[-sum((a * Fraction(z) for a, z in zip(weights, terms, strict=True)), Fraction())
           for terms in row] for row in Z[on].T.reshape(n, n, -1)]
+    # −Σ λ Z ⪰ 0: no pivot is negative, and a pivot of 0 has nothing beside it
     for k in range(n):
         if M[k][k] < 0 or (M[k][k] == 0 and any(M[k][k:])):
             return False
@@ -202,13 +222,12 @@ def _nowhere_positive(lam: np.ndarray, Z: np.ndarray, n: int) -> bool:
 
 
 def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
-    """The W ⪰ 0 of trace one whose least ⟨W, Z_n⟩ over the rows Z (M, n²) is largest; ``start``
-    separates.
-    """
+    """The W ⪰ 0 of trace one with the largest least ⟨W, Z_n⟩ over rows Z; ``start`` separates."""
     # to divide by a power of two is exact
     unit = float(np.exp2(np.floor(np.log2(np.abs(Z).max()))))
     best, shrink = Bounds(Z / unit, _Trace(n)), _shrink(n)
     best.offer(start, np.ones(Z.shape[0]))
+    # digits to spare: exact sums may show a larger gap than those of float64
     for attempt in (lambda: least(best.Z, np.ones(Z.shape[0]), shrink, equal=False),
                     lambda: _game(best.Z, n)):
         for W, lam in attempt():
@@ -220,15 +239,14 @@ def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
             break
     best.prove()
     certified = best.gap <= CONIC
-    return Limit(best.w.reshape(n, n), "direction", "maximum margin over positive semidefinite "
-                 "matrices", f"{PAPER}, Theorem 7", (_unique(best, n, certified),), certified,
-                 best.gap, best.lam, best.lower * unit, norms.nuclear(n, n))
+    return Limit(best.w.reshape(n, n), "direction",
+                 "maximum margin over positive semidefinite matrices", f"{PAPER}, Theorem 7",
+                 (_unique(best, n, certified),), certified, best.gap, best.lam, best.lower * unit,
+                 norms.nuclear(n, n))
 
 
 class _Trace:
-    """tr W for W ⪰ 0 and ∞ for others, and the largest ⟨G, W⟩ for trace one: what `Bounds` asks of
-    a norm.
-    """
+    """What `Bounds` asks of a norm: tr W for W ⪰ 0, ∞ for others; and the largest ⟨G, W⟩."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -236,6 +254,7 @@ class _Trace:
     def __call__(self, w: np.ndarray) -> float:
         values = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigvalsh",
                              w.reshape(self.n, self.n))
+        # (an eigenvalue that is 0 has either sign in float64)
         return float(values.sum()) if values[0] >= -4 * self.n * EPS * values[-1] else np.inf
 
     def dual(self, g: np.ndarray) -> float:
@@ -260,9 +279,7 @@ def _shrink(n: int) -> Shrink:
 
 
 def _game(Z: np.ndarray, n: int) -> Iterator[Pair]:
-    """W and λ of max_{W ⪰ 0, tr W = 1} min_n ⟨W, Z_n⟩ of any sign, by a semidefinite program;
-    nothing where that fails.
-    """
+    """W and λ of max_{W ⪰ 0, tr W = 1} min_n ⟨W, Z_n⟩, of any sign; nothing where that fails."""
     cp, solved = foreign.library("cvxpy"), False
     with suppress(foreign.Unsolved), foreign.guarded("the semidefinite program of the margin"):
         W, least_margin = cp.Variable((n, n), PSD=True), cp.Variable()
@@ -284,23 +301,28 @@ def _unique(best: Bounds, n: int, certified: bool) -> Hypothesis:
         return Hypothesis(statement, None, "no maximiser is certified")
     values, Q = np.linalg.eigh((best.lam @ best.Z).reshape(n, n))
     behind = 1.0 - values / values[-1]
-    Q = Q[:, behind <= 1e-6]
+    Q = Q[:, behind <= TOP]
     r = Q.shape[1]
-    support = best.lam > 1e-6 * best.lam.max()
+    support = best.lam > WEIGHT * best.lam.max()
     faces = Q.T @ best.Z[support].reshape(-1, n, n) @ Q / best.upper - np.eye(r)
-    upper = np.triu_indices(r)
-    A = np.vstack([np.eye(r)[None], faces])[:, upper[0], upper[1]] * np.where(upper[0] == upper[1],
-                                                                              1.0, 2.0 ** 0.5)
+    rows, columns = np.triu_indices(r)
+    # entries off the diagonal stand for two: so lengths are those of the matrices
+    twice = np.where(rows == columns, 1.0, 2.0 ** 0.5)
+    A = np.vstack([np.eye(r)[None], faces])[:, rows, columns] * twice
     singular = np.append(np.linalg.svd(A, compute_uv=False),
                          np.zeros(max(0, A.shape[1] - A.shape[0])))
-    free = int((singular <= 1e-9 * singular[0]).sum())
+    singular = singular / singular[0]
+    free = int((singular <= NULL).sum())
     evidence = (f"{A.shape[0]} equations leave {free} of {A.shape[1]} degrees of freedom in the "
                 "optimal face")
-    clear = not ((behind > 1e-6) & (behind < 1e-4)).any() and not ((singular > 1e-9 * singular[0])
-                                                                    & (singular < 1e-6
-                                                                       * singular[0])).any()
-    inside = (np.linalg.eigvalsh(Q.T @ best.w.reshape(n, n) @ Q)[0] > 1e-6
-              and bool((best.Z[~support] @ best.w > (1 + 1e-6) * best.lower).all()))
-    if not clear or (free and not inside):
+    between = ((behind > TOP) & (behind < APART)).any()
+    unsure = between or ((singular > NULL) & (singular < SURE)).any()
+    if unsure or (free and not _inside(best, Q, ~support, n)):
         return Hypothesis(statement, None, evidence + ", too near to call")
     return Hypothesis(statement, not free, evidence)
+
+
+def _inside(best: Bounds, Q: np.ndarray, others: np.ndarray, n: int) -> bool:
+    """Whether W lies inside of what bounds it beside its equations: the cone, and other samples."""
+    lowest = np.linalg.eigvalsh(Q.T @ best.w.reshape(n, n) @ Q)[0]
+    return bool(lowest > TOP and (best.Z[others] @ best.w > (1 + TOP) * best.lower).all())

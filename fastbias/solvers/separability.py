@@ -1,7 +1,8 @@
 """Whether some w separates, with a certificate either way that anybody can recompute.
 
-With z_n = y_n x_n: some w has ⟨w, z_n⟩ > 0 for every n, or some λ ≥ 0 with Σλ = 1 has Σ λ_n z_n = 0,
-and then no w separates (Gordan). Solvers propose; rounding bounds or exact arithmetic accept.
+With z_n = y_n x_n: some w has ⟨w, z_n⟩ > 0 for every n, or some λ ≥ 0 with Σλ = 1 has
+Σ λ_n z_n = 0, and then no w separates (Gordan). Solvers propose; rounding bounds or exact
+arithmetic accept.
 """
 from __future__ import annotations
 

@@ -122,6 +122,7 @@ class Trace:
         if direction:
             with np.errstate(invalid="ignore", divide="ignore"):
                 w, goal = (x / lengths(x)[:, None] for x in (w, goal[None]))
+        # far out a distance may itself be beyond float64, and infinite is right
         with np.errstate(over="ignore"):
             return lengths(w - goal)
 
@@ -132,6 +133,7 @@ class Trace:
         entries of w.
         """
         data, norm = self._data("a margin"), checks.one_of("norm", norm, norms, Norm)
+        # labels seen through a regression loss have margins as well
         if data.loss.kind != "monotone" and not (np.abs(data.y) == 1).all():
             raise ValueError("y must be labels ±1 or classes to have margins, got targets of the "
                              f"{data.loss.name} loss")
@@ -188,6 +190,7 @@ class Trace:
         0, over the support vectors of the limit direction; so this tends to 0. Support vectors:
         margin within 1e-9 of the least, relatively.
         """
+        # (a point has no support vectors)
         data = self._data("Lemma 8")
         if not isinstance(limit, Limit) or limit.kind != "direction" or limit.w.size != data.size:
             raise ValueError(f"limit must be a direction with {data.size} entries, got "
@@ -231,6 +234,7 @@ class Trace:
         if model is None or model.invariant is None:
             known = "none that is known" if model is None else f"the {model.name} model"
             raise ValueError(f"trace must be of a model that keeps an invariant, got {known}")
+        # (layers of a flat u are told by the length of predictors)
         size = int(np.prod(self.w.shape[1:]))
         return np.array([np.ravel(model.invariant(model.split(row, size))) for row in self.u])
 
@@ -254,6 +258,7 @@ class Trace:
         ValueError, TypeError
             Where the data do not fit, or the trace was read from a file and knows no loss.
         """
+        # by the names of labels: the others may lack some class, and their order is not ours
         data = self._data("an evaluation")
         other = gather(X, y, data.loss, data.classes)
         if other.shape != data.shape:
@@ -296,6 +301,7 @@ class Trace:
         >>> print(trace.margin())
         [0.4472136  0.70710678]
         """
+        # looked at first, as X and y are read by what w is
         rows = checks.array("w", w, "a (K, d) or (K, m, n) array", dims=(2, 3))
         times = checks.array("t", t, "a (K,) array", dims=1, length=len(rows))
         if (times < 0).any() or (np.diff(times) <= 0).any():
@@ -338,7 +344,7 @@ class Trace:
 
         def both(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
             return None if a is None or b is None else np.concatenate([a[keep], b])
-        zeros = np.zeros(len(self))
+        zeros = np.zeros(len(self))                       # exact steps have no error to estimate
         return Trace(np.concatenate([self.t[keep], later.t]),
                      np.vstack([self.u[keep, :n], later.u[:, :n]]),
                      np.concatenate([self.w[keep], later.w]),
