@@ -60,7 +60,7 @@ class Field:
         return np.sqrt(2.0 * s) if self.gaussian else s
 
     def time(self, c: float) -> tuple[float, float]:
-        """Log t, and d log t/dc, where the integration variable is c."""
+        """log t, and d log t/dc, where the integration variable is c."""
         return (0.5 * c * c, c) if self.gaussian else (c, 1.0)
 
     def pushes(self, c: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

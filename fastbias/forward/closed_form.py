@@ -39,9 +39,10 @@ and `error_estimate` says so where it has not.
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias.checks import foreign
 from fastbias.engine.abi import MESSAGES, Status
@@ -89,7 +90,7 @@ def covers(problem: Problem) -> str | None:
     return None
 
 
-def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: Any) -> Trace:
+def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: ArrayLike) -> Trace:
     """Return the iterates at the times asked for, from where a run stands.
 
     Parameters
@@ -155,7 +156,7 @@ def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: Any) ->
                  error[:K], times[:K])
 
 
-def _times(log_t: Any, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _times(log_t: ArrayLike, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The updates still to do (float64, inf included), the steps (int64, −1 from 2^63 on), and
     their logarithms.
     """
@@ -389,7 +390,7 @@ def _unreachable(modes: _Modes, y: np.ndarray) -> float:
     return left if left > 4.0 * modes.rounding * y.size ** 0.5 * size else 0.0
 
 
-def _product(factor: np.ndarray, size: Any) -> np.ndarray:
+def _product(factor: np.ndarray, size: ArrayLike) -> np.ndarray:
     """Their product, 0 where the size is 0 (and the factor perhaps infinite)."""
     return np.asarray(np.where(size == 0, 0.0, factor * size))
 

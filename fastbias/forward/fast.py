@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
@@ -40,9 +41,8 @@ EPS = float(np.finfo(float).eps)
 Runner = Callable[[], Callable[[int], Reached]]
 
 
-def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, record: Any,
-                 rtol: Any,
-                 max_steps: Any) -> Trace:
+def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
+                 record: int | ArrayLike | None, rtol: float, max_steps: int) -> Trace:
     """Continue a run from where it stands to log t, as `Plan.fast_forward` describes.
 
     ``runner()`` copies the run as it stands; what it returns does exact steps up to rising t, and
@@ -121,9 +121,12 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
     estimate = change + solver * size + _rounding(size, stops,
                                                   law) + _unlike(problem, stops[:, None] - slack, w)
     asked = np.isin(stops, later)
-    return _trace(field, runner(), here, exact, later, (slack[asked], u[asked]), estimate[asked],
-                  further.t, worst, rtol,
-                  law)
+    shortfall = "" if worst <= rtol else (f"; the asked rtol = {rtol:g} is not reached, "
+                                          f"{worst:.1g} is")
+    message = (f"{further.t - here.t} exact steps, then fast-forward to log t = {rows[-1]:g}"
+               f"{shortfall}")
+    found = _Found(later, slack[asked], u[asked], estimate[asked])
+    return _trace(field, runner(), exact, found, law, message)
 
 
 def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -192,8 +195,8 @@ def _rounding(size: np.ndarray, rows: np.ndarray, law: tuple[float, float]) -> n
     return np.asarray(EPS * size * (16.0 + steps))
 
 
-def _rows(record: Any, end: float, t: int, entries: int) -> np.ndarray:
-    """Log t of the rows asked for, of so many numbers, from where the plan stands (t ≥ 1) to
+def _rows(record: int | ArrayLike | None, end: float, t: int, entries: int) -> np.ndarray:
+    """log t of the rows asked for, of so many numbers, from where the plan stands (t ≥ 1) to
     ``end``; on whole steps, each once.
     """
     count, begin = ROWS if record is None else record, float(np.log(max(t, 1)))
@@ -213,17 +216,24 @@ def _rows(record: Any, end: float, t: int, entries: int) -> np.ndarray:
     return np.unique(np.append(np.log(np.round(np.exp(rows[small]))), rows[~small]))
 
 
-def _trace(field: Field, run: Callable[[int], Reached], here: Reached, exact: np.ndarray,
-           later: np.ndarray,
-           tight: tuple[np.ndarray, np.ndarray], estimate: np.ndarray, steps: int, worst: float,
-           rtol: float, law: tuple[float, float]) -> Trace:
+class _Found(NamedTuple):
+    """Rows that the field has led to."""
+
+    log_t: np.ndarray
+    slack: np.ndarray
+    u: np.ndarray
+    estimate: np.ndarray
+
+
+def _trace(field: Field, run: Callable[[int], Reached], exact: np.ndarray, found: _Found,
+           law: tuple[float, float], message: str) -> Trace:
     """Join the exact rows with the later ones."""
-    problem, (slack, u) = field.problem, tight
+    problem, (later, slack, u, estimate) = field.problem, found
     s = np.concatenate([exact, later])
     t = np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s],
                  np.int64)
-    log_loss = [problem.loss.log(problem.y * (x - row), problem.y) for x,
-                row in zip(later, slack, strict=True)]
+    log_loss = [problem.loss.log(problem.y * (x - row), problem.y)
+                for x, row in zip(later, slack, strict=True)]
     if exact.size:
         before = [run(round(float(np.exp(x)))) for x in exact]
         begun = np.array([r.u for r in before])
@@ -232,10 +242,5 @@ def _trace(field: Field, run: Callable[[int], Reached], here: Reached, exact: np
         log_loss = [problem.log_loss(row) for row in begun] + log_loss
         estimate = np.concatenate([_rounding(field.size(begun), exact, law), estimate])
         u = np.vstack([begun, u])
-    shortfall = "" if worst <= rtol else (f"; the asked rtol = {rtol:g} is not reached, "
-                                          f"{worst:.1g} is")
-    return Trace(t, u, problem.predictor(u).reshape(s.size, *problem.shape), np.array(log_loss),
-                 Status.OK,
-                 f"{steps - here.t} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}",
-                 problem, estimate, s,
-                 slack)
+    w = problem.predictor(u).reshape(s.size, *problem.shape)
+    return Trace(t, u, w, np.array(log_loss), Status.OK, message, problem, estimate, s, slack)

@@ -12,7 +12,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-__all__ = ["is_recorded", "recorded"]
+__all__ = ["Seed", "is_recorded", "recorded"]
+
+Seed = int | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | None
+"""What draws: a whole number, something of NumPy's that draws, or None for the system."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +35,7 @@ def recorded(factory: Callable[P, T]) -> Callable[P, T]:
         # the caller's arrays may change, his iterators run dry
         for name, value in call.arguments.items():
             call.arguments[name] = _own(value)
+        # a recipe must make the same piece again, so that chance is fixed here
         if "rng" in signature.parameters:
             rng = call.arguments.get("rng")
             if rng is None:

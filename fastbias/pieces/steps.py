@@ -8,9 +8,9 @@ itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import RULE, Piece, expect, piece
@@ -62,6 +62,10 @@ class StepRule:
         return f"{self.name}({shown})"
 
 
+StepSize = ArrayLike | StepRule
+"""What a method takes for a step size: a number, one for each update, or a rule."""
+
+
 @piece(RULE, needs=1)
 def _sequence(params, k, s, log_loss):
     eta = params[min(k, params.size - 1)]
@@ -76,10 +80,11 @@ def constant(eta: float) -> StepRule:
 
 
 @recorded
-def sequence(etas: Any) -> StepRule:
+def sequence(etas: ArrayLike) -> StepRule:
     """Return the rule that takes entry k of etas (K,) for the update from k to k + 1; the last goes
     on. All > 0.
     """
+    # a sequence of one value is as good as constant, and bursts may take it
     etas = checks.steps("step_size", etas, above=0)
     return StepRule("sequence", _sequence, etas, constant=bool((etas == etas[0]).all()))
 
@@ -101,12 +106,14 @@ def power(eta: float, a: float) -> StepRule:
     >>> fb.steps.power(0.5, 1.0)(4)
     0.1
     """
+    # a = 0 is the constant rule by its own name, so that what is known of that holds
     numbers = np.array([checks.number("eta", eta, above=0), checks.number("a", a, least=0)])
     return constant(float(numbers[0])) if numbers[1] == 0 else StepRule("power", _power, numbers)
 
 
 @piece(RULE, needs=1)
 def _loss_scaled(params, k, s, log_loss):
+    # e^s/L by its logarithm: both vanish long before their ratio does
     return params[0] * np.exp(s - log_loss)
 
 
@@ -170,7 +177,7 @@ def line_search() -> StepRule:
     return StepRule("line_search", _no_rule, np.array([1.0]), constant=True, search=True)
 
 
-def as_rule(step_size: Any) -> StepRule:
+def as_rule(step_size: StepSize) -> StepRule:
     """Return a rule from a number (constant), a (K,) array (sequence), or a rule."""
     if isinstance(step_size, StepRule):
         return step_size

@@ -214,7 +214,8 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
                          f"got {beta:g} and {options.nesterov:g}")
     if options.method == "dual_acceleration" and (options.step_size is not None or options.step_rule != "constant"):
         raise ValueError("--step-size and --step-rule must be left out for dual_acceleration, which has steps of its own")
-    psi, rule = options.potential or "euclidean", RULES[options.step_rule](eta) if eta is not None else None
+    psi = options.potential or "euclidean"
+    rule: Any = RULES[options.step_rule](eta) if eta is not None else None    # dual acceleration has its own
     made = {
         "gradient": lambda: methods.gradient_descent(rule, beta, options.nesterov),
         "mirror": lambda: methods.mirror_descent(psi, rule, beta, nesterov=options.nesterov),

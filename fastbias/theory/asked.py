@@ -37,6 +37,7 @@ def endless(problem: Problem) -> Hypothesis:
     """Whether the steps can reach infinity: of Σ η_k = ∞."""
     if of_a_flow(problem):
         return Hypothesis("η → 0: the flow", True, "asked for")
+    # Σ 1/k^a is infinite up to a = 1
     a = pace(problem)
     return Hypothesis("the step sizes add up to infinity", None if a is None else a <= 1,
                       repr(problem.rule))
@@ -64,6 +65,7 @@ def heavy(problem: Problem) -> list[Hypothesis]:
     largest = float(method.beta.max())
     told = (f"stated as known from {WANG}: for heavy balls with a fixed small step, by their "
             "abstract")
+    # the abstract speaks of heavy balls, and look-aheads are not the same recursion
     if method.gamma.any():
         told += "; not for Nesterov's γ"
     return [endless(problem), *small(problem),
@@ -80,6 +82,7 @@ def chance(problem: Problem, source: str) -> list[Hypothesis]:
     told = f"stated as known from {source}, " + (
         "who draw without replacement, at a fixed small step" if source == NACSON
         else "at a fixed small step")
+    # each of the two papers is about one kind of draw
     if source == NACSON and sampling.replace:
         told = f"stated as known from {WANG} for draws with replacement; {NACSON} draw without"
     return [Hypothesis("stochastic gradients keep the direction", None, told)]
@@ -118,6 +121,7 @@ def of_length_one(problem: Problem) -> list[Hypothesis]:
     """
     rows = [*decreasing(problem), *stated_for(problem, "exponential", "logistic",
                                                 "cross_entropy")]
+    # the proof in one line holds for the last gradient; an average of gradients needs the paper
     if not problem.method.averages:
         return [*rows, *classes(problem, "‖∇L‖⋆ ≥ γ Σ|ℓ'| and |ℓ''| ≤ |ℓ'| over the pairs (y, c)"),
                 *tied(problem)]
@@ -148,6 +152,7 @@ def of_adam(problem: Problem) -> list[Hypothesis]:
     (beta1, beta2, eps), corrected = problem.method.moments, problem.method.aged
     # a feature that is always 0 never has a gradient
     live = np.abs(problem.X).max(axis=0) > 0
+    # a coordinate whose first gradient is 0 divides by 0 where ε = 0
     first = np.abs(problem.pull(problem.start)[1]).reshape(problem.outputs, -1)[:, live]
     return [Hypothesis("no ε in the denominator", bool(eps == 0), f"ε = {eps:g}"),
             Hypothesis("β₁ ≤ β₂", bool(beta1 <= beta2), f"{beta1:g}, {beta2:g}"),
@@ -166,11 +171,13 @@ def of_adagrad(problem: Problem) -> list[Hypothesis]:
     reached, eta = problem.reached, problem.rule(0)
     assert reached is not None
     G0 = problem.method.begin(problem.start)[0] + problem.method.params[0]
+    # e^700 is a bound on what float64 holds; beyond it the condition fails anyway
     loss = eta ** 2 * float(np.exp(min(problem.log_loss(problem.start), 700.0)))
     scaled = np.divide(problem.X, G0 ** 0.25, out=np.where(problem.X == 0, 0.0, np.inf),
                        where=G0 > 0) \
         if problem.outputs == 1 else np.full((1, 1), np.inf)
     length = float(np.linalg.norm(scaled, axis=1).max())
+    # what G may still gain: |g| ~ 1/t sums to about t g² from here on
     s, g = problem.pull(problem.predictor(reached.u))
     now = reached.state[0] + problem.method.params[0]
     rest = float(np.max(np.divide((np.exp(s) * g) ** 2 * reached.t, now, out=np.zeros(now.size),
@@ -245,6 +252,7 @@ def unbounded(problem: Problem) -> list[Hypothesis]:
     """
     if not divided(problem):
         return []
+    # η/L grows without end as L vanishes, which Theorem 5 excludes
     eta, B = float(problem.rule.params[0]), radius(problem, problem.method.geometry)
     return [Hypothesis("the steps are bounded", None,
                        "η/L is not, as Theorem 5 asks; what is proved is a margin of at "
@@ -256,6 +264,7 @@ def searched(problem: Problem) -> list[Hypothesis]:
     if not problem.rule.search:
         return []
     nu = float(problem.rule.params[0])
+    # coordinate descent with a shrunken search has a theorem of its own, others have none
     if corners(problem):
         return [Hypothesis("a shrunk line search reaches the maximum margin", None,
                            f"ν = {nu:g}; stated as known from Telgarsky (2013): within a factor 1 "

@@ -75,6 +75,8 @@ def rule_of(problem: Problem) -> str:
     if rule.search:
         return "line_search"
     made = next((x for x in steps.EXAMPLES if x.rule is rule.rule), None)
+    # a rule of our own piece may still have been given numbers that make it another one: negative,
+    # or none
     fine = made is not None and rule.loss == made.loss and rule.radius == made.radius \
         and np.isfinite(rule.params).all() \
         and rule.params.size > 0 and bool((rule.params[:1] if made.name == "power"
@@ -117,15 +119,20 @@ def _support(problem: Problem, found: Limit) -> Support | None:
         what, half = "the coordinates of the quadratic norm", np.linalg.cholesky(D)
         Z, hat = np.asarray(ask(what, "scipy.linalg.solve_triangular", half, Z.T, lower=True)).T, \
             half.T @ hat
+    # squares of lengths follow, and they must neither vanish nor overflow
     for x in (Z, hat):
         if not 1e-150 < np.abs(x).max() < 1e150:
             return None
     margins = problem.Z @ (found.w.ravel() / found.margin)
     near = margins <= margins.min() * (1 + TIE)
+    # a sample that stands twice pulls twice, yet counts once for the rank
     rows, count = np.unique(Z[near], axis=0, return_counts=True)
     rank = int(np.linalg.matrix_rank(rows, 1e-9 * np.linalg.norm(rows, 2)))
+    # independent support vectors have one α; of dependent ones that is taken which shows best that
+    # all can be positive
     alpha = np.linalg.lstsq(rows.T, hat, rcond=None)[0] if rank == len(rows) \
         else _largest_weights(rows, hat)
+    # from w(0) = 0 equal margins stay equal only if the sum of the support vectors points along ŵ
     total = Z[near].sum(axis=0)
     across = total - hat * ((total @ hat) / (hat @ hat))
     return Support(half, hat, rows, count, rank,
@@ -135,6 +142,7 @@ def _support(problem: Problem, found: Limit) -> Support | None:
 
 def _largest_weights(support: np.ndarray, hat: np.ndarray) -> np.ndarray:
     """The α ≥ 0 with Σ α z = ŵ whose least entry is largest, by linear programming."""
+    # the variables are α and its least entry, which is maximised
     k, d = support.shape
     size = float(np.linalg.norm(support, 2))
     try:
@@ -165,29 +173,36 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
     if pace(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 \
         or rule_of(problem) == "loss_scaled":
         return [], None, ()
+    # of a sequence the last entry goes on; momentum lengthens each step to η/(1 − β)
     eta = float(rule.params[-1] if rule_of(problem) == "constant"
                 else rule.params[0]) / (1.0 - float(method.beta[0]))
     at = _support(problem, found)
     if at is None:
         return [], None, ()
+    # L ~ ‖ŵ‖²/(η t): the level of t L does not depend on the start
     loss = (Rate("log loss", "t", -1.0),
             Rate("log t L", "t", 0.0, float(np.log(at.hat @ at.hat / eta))))
     slow = _rates(at, "log t")
+    # a support vector without weight is pushed back by none, and w̃ drifts along it like log log t
     if at.alpha.min() <= 1e-9 * at.alpha.max():
         return [_vanishing_weights(at, "directions then converge like log log t/log t",
                                    STATEMENT)], None, loss
+    # then α, and with it the limit of ρ, is decided by more than the equations below
     if at.rank < len(at.rows):
         told = Hypothesis(STATEMENT, None,
                           f"{len(at.rows)} support vectors of rank {at.rank}: α is not unique")
         return [told], None, (*slow, *loss)
+    # what the support vectors do not span is decided by the other samples, for ever
     if at.rank < at.spread:
         told = Hypothesis(STATEMENT, False,
                           f"α ≥ {at.alpha.min():.3g}, but they span {at.rank} of {at.spread} "
                           "dimensions")
         return [told], None, (*slow, *loss)
     start = problem.start if at.half is None else at.half.T @ problem.start
+    # the tail is e^{scale − m}: of our own losses it is known to be 0, of another it is read off
     scale = 0.0 if named(problem, "exponential", "logistic", "sigmoid",
                          "cross_entropy") else float(tail(problem.loss)[-1])
+    # the equations η e^{−⟨z_n, w̃⟩} · often = α_n, solved at the least distance from the start
     goal = np.log(eta * at.often / at.alpha) + scale - at.rows @ start
     offset = start + np.linalg.lstsq(at.rows, goal, rcond=None)[0]
     told = Hypothesis(STATEMENT, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}; "
@@ -196,6 +211,7 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
     # w̃ along ŵ: then it is faster than 1/log t
     if across <= 1e-9 * np.linalg.norm(offset):
         slow = ()
+    # back from u = Lᵀw
     if at.half is not None:
         offset = np.linalg.solve(at.half.T, offset)
     return [told], offset.reshape(problem.shape) if np.isfinite(offset).all() else None, \
@@ -224,6 +240,7 @@ def normalised(problem: Problem, found: Limit) -> Asymptote:
     So margins come like its inverse (seen in runs; where the margins of the support vectors stay
     equal, in ℓ2, its square).
     """
+    # steps whose sum is finite never get there, constant ones hover
     a = pace(problem)
     if not a or a > 1 or not plain(problem):
         return [], None, ()

@@ -101,6 +101,7 @@ def covering(table: tuple[Row, ...], problem: Problem, flow: bool) -> Row:
 
     NoTheorem where none does: of what a method does not declare, nothing is known.
     """
+    # a row further down may be the one for this tail, though the first that covers is not
     rows = [row for row in table if row.covers(problem, flow)]
     if not rows:
         raise NoTheorem(f"no row of the table speaks of what {problem.method!r} declares; the "
@@ -173,6 +174,7 @@ def accepted(problem: Problem) -> None:
                         "to speak of it, whatever it declares: it does not have the pieces, "
                         "geometry, numbers and state of one of fb.methods; the nearest is "
                         f"{_nearest(problem)}", PAPER)
+    # a piece of the library is held to its laws by the tests, one of a user's own here, once
     for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry),
                         ("model", problem.model)):
         broken = trusted(piece) if isinstance(piece, (Loss, Norm, Potential, Model)) else ""

@@ -203,6 +203,7 @@ def _right_side(problem: Problem) -> Hypothesis:
     them so for ever.
     """
     u, t = (problem.start, 0) if problem.reached is None else (problem.reached.u, problem.reached.t)
+    # L < ℓ(0): no single sample can then have a margin under 0
     now, one = problem.log_loss(u), problem.loss.log(np.zeros(1), np.ones(1))
     return Hypothesis(RIGHT, True if now < one else None,
                       f"at t = {t} it is {now:.4g} against {one:.4g}; the loss is not convex, and "
@@ -232,8 +233,7 @@ def _falls_by_flow(problem: Problem) -> str:
 
 
 def _falls_by_steps(problem: Problem) -> str:
-    """The same of finite steps, of steepest descent in any norm, or gradient descent in a metric.
-    """
+    """The same of finite steps: of steepest descent in a norm, gradient descent in a metric."""
     steepest = problem.method.steepest and all(h.holds for h in tied(problem))
     if problem.method.unscaled and steepest and not problem.rule.search:
         return _falls_by_lengths(problem)
@@ -271,6 +271,7 @@ def _cone(problem: Problem, found: Limit) -> list[Hypothesis]:
     """
     norm, sole = found.norm, found.hypotheses[0].holds
     assert norm is not None
+    # these are the lp norms and their images, of which Rosset et al. speak
     stated = norm.ball is not None or norm.power is not None or norm.matrix is not None
     told = "Rosset, Zhu, Hastie (2004); fb.regularisation_path follows it"
     if sole is False:
@@ -283,6 +284,7 @@ def _cone(problem: Problem, found: Limit) -> list[Hypothesis]:
                        True if sole and stated else None, told)]
     reached = problem.reached
     if reached is not None and reached.t > 0:
+        # no theorem gives a rate here, so the residual is reported beside the claim
         off = problem.off_cone(problem.predictor(reached.u), found.w)
         rows.append(Hypothesis("−∇L/‖∇L‖ tends to the cone of the support vectors (Lemma 8)", None,
                                f"it is {off:.1e} away at t = {reached.t}; trace.cone_distance "
@@ -291,8 +293,7 @@ def _cone(problem: Problem, found: Limit) -> list[Hypothesis]:
 
 
 def _tailed(problem: Problem, row: Row) -> tuple[Direction, list[Hypothesis]]:
-    """The row, which names a direction, and that the loss has its tail; NoTheorem where not both.
-    """
+    """A row that names a direction, and that the loss has its tail; NoTheorem where not both."""
     rows = [tailed(problem, row)]
     if not isinstance(row, Direction):
         raise NoTheorem(row.reason, row.source, tuple(rows))

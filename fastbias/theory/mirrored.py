@@ -82,7 +82,9 @@ def mirrored(problem: Problem, flow: bool, row: Point) -> Limit:
     psi = row.potential(problem)
     if psi is None:
         raise NoTheorem(row.reason, row.source or model.source, tuple(rows))
+    # what the potential projects is the predictor, not the parameters
     start, turn = problem.predictor(problem.start), None
+    # without this the flow in W is no mirror flow, and the limit is a conjecture
     if model.commuting:
         worst, turn = _commutator(problem, start)
         rows.append(Hypothesis("the samples and the start are symmetric matrices that commute",
@@ -90,6 +92,7 @@ def mirrored(problem: Problem, flow: bool, row: Point) -> Limit:
                                f"largest ‖AB − BA‖/(‖A‖ ‖B‖) {worst:.1e}"))
         if not worst <= 1e-12:
             raise NoTheorem(CONJECTURE, LI, tuple(rows))
+    # of factors that balance exactly some entries can never change sign, and some never move
     signs = getattr(psi, "signs", np.zeros(problem.size))
     if signs.any():
         rows.append(_balanced(signs))
@@ -110,6 +113,7 @@ def mirrored(problem: Problem, flow: bool, row: Point) -> Limit:
         raise NoTheorem(f"{row.name} asks for a model whose flow is that of its potential, and "
                         "this one's is not",
                         row.source or model.source, tuple(rows))
+    # on the linear model finite steps go where the flow goes; on others they end O(η) away
     if model.degree > 1 and not flow:
         if problem.rule.search:
             raise NoTheorem("searched steps are long ones, which do not follow the flow that a "
@@ -134,7 +138,9 @@ def _is_mirror(problem: Problem, psi: Potential, start: np.ndarray) -> Hypothesi
     Central differences of F are exact up to degree 2.
     """
     model, u = problem.model, problem.start
+    # along the samples, as the flow never leaves F'(u)ᵀ of their span
     moves = model.pulls(u, problem.X / max(float(np.abs(problem.X).max()), 1e-300))
+    # entries of w(0) may be so small that their squares vanish: then nothing is said
     with np.errstate(all="ignore"):
         sizes = (float(np.abs(u).max())
                  or 1.0) / np.maximum(np.abs(moves).max(axis=1, keepdims=True), 1e-300)
@@ -145,6 +151,7 @@ def _is_mirror(problem: Problem, psi: Potential, start: np.ndarray) -> Hypothesi
                                                             1e-300)])
         size = float(np.abs(G).max()) or 1.0
         F, G = F / size, G / size
+        # up to one factor for all samples, which only rescales time
         off = np.linalg.norm(F - G * ((F * G).sum() / (G * G).sum())) / np.linalg.norm(F)
     statement, told = "gradient flow in u is mirror flow in w", \
         f"ψ: {psi.name}, its numbers set by the start"
@@ -173,10 +180,13 @@ def _turned(problem: Problem, Q: np.ndarray) -> Limit:
     There small eigenvalues keep their digits.
     """
     U = problem.start.reshape(len(Q), -1)
+    # the eigenvalues of UUᵀ as squares of lengths, which do not cancel as those of the product
+    # would
     size = np.linalg.norm(Q.T @ U, axis=1)
     rows = np.einsum("ki,nkl,li->ni", Q, problem.X.reshape(-1, *Q.shape), Q)
     found = _projected(rows, problem.y, factors(size, np.zeros(len(Q))), size ** 2, np.ones(len(Q)))
     w = ((Q * found.w) @ Q.T).ravel()
+    # turning back costs digits, so that the equations are looked at once more
     gap = float(np.max([found.duality_gap, feasibility(problem.X, problem.y, w)]))
     return replace(found, w=w, duality_gap=gap, certified=found.certified and gap <= CERTIFIED)
 
@@ -197,6 +207,7 @@ def _projected(X: np.ndarray, y: np.ndarray, psi: Potential, start: np.ndarray,
         raise NoTheorem(f"the predictor of the start is beyond float64: {error}") from None
     if found.certified or not (np.abs(signs) == 1).any():
         return found
+    # no interior solution: entries that are 0 in every solution have an infinite dual variable
     pinned = _pinned(rows, y, signs)
     if not pinned.any():
         return found
@@ -219,6 +230,7 @@ def _pinned(X: np.ndarray, y: np.ndarray, signs: np.ndarray) -> np.ndarray:
     side, k, d = signs[kept], int(kept.sum()), signs.size
     size = np.maximum(np.linalg.norm(X, axis=1), 1e-300)
     rows, goal = X / size[:, None], y / size
+    # τ ≥ 1 scales the targets, so that they may be of any size
     goal = goal / (np.abs(goal).max() or 1.0)
     try:
         answer = foreign.ask("the equations over the signs that are kept", "scipy.optimize.linprog",
@@ -231,6 +243,7 @@ def _pinned(X: np.ndarray, y: np.ndarray, signs: np.ndarray) -> np.ndarray:
                              bounds=[(None, None)] * d + [(0, 1)] * k + [(1, None)])
     except foreign.Unsolved:
         return np.zeros(d, bool)
+    # infeasible, which the simplex method proves
     if answer.status == 2:
         raise Unreachable("a linear program shows that no w of those signs satisfies Xw = y")
     out = np.zeros(d, bool)
@@ -246,6 +259,7 @@ def _commutator(problem: Problem, start: np.ndarray) -> tuple[float, np.ndarray]
     rows = np.vstack([problem.X, start])
     if not symmetric(rows, n):
         return 1.0, np.eye(n)
+    # a norm of one each, so that no pair hides behind the size of another
     matrices = [A / max(float(np.linalg.norm(A)), 1e-300) for A in rows.reshape(-1, n, n)]
     # all commute with a combination, or some do not
     weights = np.random.default_rng(0).normal(size=len(matrices))

@@ -99,6 +99,7 @@ NETWORK: tuple[Row, ...] = (
 
 def network(problem: Problem, flow: bool) -> Limit:
     """The limit that a row of NETWORK names, with its hypotheses checked."""
+    # ridge regression is the one weight decay that is solved: its row refuses all others
     row = covering(NETWORK, problem, flow)
     if problem.method.decay and problem.model.linear and problem.loss.quadratic \
         and not problem.method.sampling.batch:
@@ -113,6 +114,7 @@ def network(problem: Problem, flow: bool) -> Limit:
 def _ridge(problem: Problem) -> Limit:
     """Ridge regression: ∇ = 2 Xᵀ(Xw − y) + λw is 0."""
     X, y, decay = problem.X, problem.y, problem.method.decay
+    # as a least-squares problem with d more rows, which keeps the digits that XᵀX would square away
     root = np.sqrt(decay / 2.0)
     d = X.shape[1]
     w = np.linalg.lstsq(np.vstack([X, root * np.eye(d)]), np.append(y, np.zeros(d)), rcond=None)[0]
@@ -132,6 +134,7 @@ def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:
     if not rows[0].holds:
         raise another_tail(problem, row, rows)
     separator = _separated(problem, row, rows)
+    # what is known to be False is refused before any oracle is asked
     rows += row.hypotheses(problem)
     if any(h.holds is False for h in rows):
         why = (f"{row.name} asks for a homogeneous F, which this one is not, of "
@@ -143,10 +146,12 @@ def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:
                                "seen only in a run"))
     rows += [*_as_stated(problem, row),
              *(Hypothesis(statement, None, model.source) for statement in model.conditions)]
+    # where several stationary points may be the limit only a run can say which
     found = _widest(problem, row, separator)
     if found is None:
         return _stationary(problem, row, [*rows, vanishing(problem, flow, False)])
     free = _reachable(problem, found)
+    # a mirror flow comes to L = 0 from any start that is not kept away
     flows = bool(free.holds) and model.mirror is not None
     rows += [vanishing(problem, flow, flows), *found.hypotheses, *_one_of_many(found), free]
     if free.holds is False:
@@ -190,6 +195,7 @@ def _widest(problem: Problem, row: Direction, separator: np.ndarray) -> Limit | 
 def _as_stated(problem: Problem, row: Row) -> list[Hypothesis]:
     """What is taken on trust of a theorem's own statement."""
     source = problem.model.source or row.source
+    # its statement is at hand, word for word, those of others are not
     if row.name.startswith("Theorem 7"):
         exact = problem.loss.name == "exponential"
         return [Hypothesis("the theorem is stated for this loss", True if exact else None,
@@ -232,6 +238,7 @@ def _separate(problem: Problem) -> Separability:
 
 def _homogeneous(problem: Problem) -> Hypothesis:
     """Whether F(2u) = 2^L F(u) at the start."""
+    # of size one, so that 2^L F(u) is no number beyond float64
     L, u = problem.model.degree, problem.start / max(float(np.abs(problem.start).max()), 1e-300)
     one, two = 2.0 ** L * problem.predictor(u), problem.predictor(2.0 * u)
     off = float(np.abs(one - two).max() / max(float(np.abs(one).max()), 1e-300))
@@ -242,6 +249,7 @@ def _homogeneous(problem: Problem) -> Hypothesis:
 def _reachable(problem: Problem, found: Limit) -> Hypothesis:
     """Whether the start lets the flow come to the maximum margin: True and False are proved."""
     model, statement = problem.model, "no exact balance of the start keeps it away"
+    # at a saddle of all samples at once nothing ever moves
     if not model.pulls(problem.start, problem.Z).any():
         return Hypothesis(statement, False,
                           "at the start the gradient of each sample is 0, and it stays there")
@@ -254,6 +262,7 @@ def _reachable(problem: Problem, found: Limit) -> Hypothesis:
                                                                "over the signs that it keeps, "
                                                                "slowly where the start favours "
                                                                "other entries")
+    # no law tells what `sole` says, so it is believed of our own alone
     if model.sole and ours(model):
         return Hypothesis(statement, True,
                           "each stationary point of positive margins is the maximum margin: w = Σ "
@@ -276,6 +285,7 @@ def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
                         "many: which one, the start decides, so it needs a run first: "
                         "plan.run(...), then plan.limit() measures the KKT residual",
                         model.source or row.source, tuple(rows))
+    # there is no oracle: the run is held against the conditions that any limit must meet
     residual, lam = stationarity(problem, reached.u)
     if not np.isfinite(residual):
         raise NoTheorem(f"{row.name} asks for margins that are positive, and where the run stands, "

@@ -142,16 +142,20 @@ def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)")
         "seen only in a run: trace.log_loss"
     if not inside or not loss.convex or loss.curvature is None:
         return Hypothesis(statement, None, seen)
+    # a flow has no step to be too long
     if flow:
         return Hypothesis(statement, True,
                           "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
+    # steps whose sum is finite may stop short of any minimum
     fall = pace(problem)
     endless = rule_of(problem) in ("constant", "power") and fall is not None and fall <= 1
     if not endless or method.sampling.batch or method.unscaled \
         or (momentum(problem) and not rule.fixed):
         return Hypothesis(statement, None, f"{rule!r}; {seen}")
+    # a step that varies is bounded by its largest, at any time
     largest = float(np.max(rule.params)) if rule_of(problem) == "constant" else rule(0)
     bound, why = np.nan, "no bound is known to the table"
+    # in inner products L is smooth or quadratic in the plain sense, else it is so relatively to ψ
     if quadratic(problem) and method.constraint is None:
         with suppress(NoTheorem):
             bound, theorem, _ = max_step(problem, problem.start)
@@ -176,10 +180,12 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
     source = ("∇²L ⪯ ∇²ψ/η and each step gives L(w⁺) ≤ L(v) + (D_ψ(v, w) − D_ψ(v, w⁺))/η (Lu, "
               "Freund, Nesterov 2018)")
     assert curvature is not None
+    # cosh″ ≥ 1, so that smoothness relative to ½‖w‖² is enough
     if psi is potentials.cosh and method.constraint is None:
         return 1.0 / (curvature * max(problem.spread ** 2, 1e-300)), f"∇²ψ ⪰ I: {source}"
     if psi is potentials.entropy and method.constraint is not None:
         G, h = method.constraint
+        # a multiple of Σ w = 1: Pinsker speaks of the simplex, of any size
         if len(G) == 1 and np.allclose(G, G[0, 0], rtol=1e-14, atol=0) and problem.outputs == 1:
             columns = float((problem.X ** 2).sum(axis=0).max())
             return 1.0 / (curvature * max(columns, 1e-300) * abs(float(h[0] / G[0, 0]))), \
@@ -197,11 +203,13 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     if not named(problem, "squared") or problem.method.sampling.batch \
         or problem.method.constraint is not None:
         return None
+    # of all targets that can be met the nearest: these data are realisable by construction
     reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
     try:
         found = bregman_projection(problem.X, reached, psi, problem.start)
     except Unreachable:
         return None
+    # the certificate is for the data as they were given, not for the targets that replaced them
     normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
     gap = float(np.max([found.duality_gap,
                         relative(normal,
@@ -224,6 +232,7 @@ def point(problem: Problem, flow: bool) -> Limit:
     rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
     if not isinstance(row, Point):
         raise NoTheorem(row.reason, row.source, tuple(rows))
+    # a loss without a common root has another limit, if it has one
     realisable = ("the data are realisable: some w in the closure of dom ψ has ⟨w, x_n⟩ = y_n for "
                   "every n")
     psi = row.potential(problem)
@@ -233,6 +242,7 @@ def point(problem: Problem, flow: bool) -> Limit:
                                    problem.method.constraint)
     except Unreachable as error:
         rows.append(Hypothesis(realisable, False, str(error)))
+        # the squared loss alone has an answer there
         least = _least_squares(problem, psi, rows)
         if least is not None:
             return least

@@ -50,6 +50,7 @@ def reaches(problem: Problem, found: Limit) -> tuple[bool | None, str]:
     direction.
     """
     model = problem.model
+    # a model of degree 2 is its forms; without a penalty there is no unit to measure margins in
     S = _forms(problem)
     if S is None or model.penalty is None or model.invariant is None:
         return None, f"{OPEN}; almost no start is kept away"
@@ -63,10 +64,12 @@ def reaches(problem: Problem, found: Limit) -> tuple[bool | None, str]:
 
 def _decided(S: np.ndarray, start: np.ndarray, found: Limit,
              unit: float) -> tuple[bool | None, str]:
+    # what the start never leaves decides first: it may exclude the margin outright
     V = _invariant(S, start)
     d, k = V.shape
     inner = V.T @ S @ V
     best = found.margin / unit
+    # the relaxation to W ⪰ 0 is exact enough to exclude, and its own dual proves it
     if k < d:
         if k > DEEP:
             return None, f"{OPEN}; it stays in {k} of {d} dimensions of u"
@@ -83,11 +86,13 @@ def _decided(S: np.ndarray, start: np.ndarray, found: Limit,
                            "maximum (but for rounding)")
         if not top.margin >= (1.0 - 1e-6) * best:
             return None, f"{OPEN}; it stays in {k} of {d} dimensions of u"
+    # in these coordinates the start is no longer confined, and the second argument applies
     u = V.T @ start
     rest = _complement(_commuting(inner, 1.0) @ (u / np.linalg.norm(u)))
     if rest.shape[1] == 0:
         return True, (f"{PROVED}what commutes with the samples takes the start everywhere that it "
                       "can go")
+    # a symmetry that flips all S(z) is a balance; where it is definite nothing can hide in it
     balance = _commuting(inner, -1.0)
     form = np.tensordot(np.tensordot(balance, rest @ rest.T, 2), balance,
                         1) if len(balance) else np.zeros((k, k))
@@ -106,6 +111,7 @@ def _forms(problem: Problem) -> np.ndarray | None:
     if model.degree != 2 or u.size > WIDEST or len(Z) * u.size ** 2 > LARGEST:
         return None
     S = np.stack([model.pulls(e, Z) for e in np.eye(u.size)], axis=2)
+    # a quadratic form at three points of no special place is one everywhere
     other = np.random.default_rng(0).normal(size=u.size) * np.abs(u).max()
     for at in (u, other, -other):
         off = np.abs(model.pulls(at, Z) - S @ at).max()
@@ -129,6 +135,7 @@ def _invariant(S: np.ndarray, u: np.ndarray) -> np.ndarray:
     V = fresh
     while fresh.size and V.shape[1] < len(u):
         moved = np.concatenate(list(S @ fresh), axis=1)
+        # twice is enough (Kahan): what is left after one pass is rounding
         for _ in range(2):
             moved = moved - V @ (V.T @ moved)
         fresh = _range(moved)
@@ -160,6 +167,7 @@ def _commuting(S: np.ndarray, sign: float) -> np.ndarray:
     to solve for.
     """
     S = _sizes(S)
+    # C commutes with a random combination, whose eigenvalues are distinct but where all agree
     mix = np.tensordot(np.random.default_rng(1).normal(size=len(S)), S, 1)
     values, Q = np.linalg.eigh((mix + mix.T) / 2)
     T = Q.T @ S @ Q
@@ -170,6 +178,7 @@ def _commuting(S: np.ndarray, sign: float) -> np.ndarray:
     if i.size > 1500:
         raise _TooNearError("too many eigenvalues are equal")
     squares = (T @ T).sum(axis=0)
+    # the equations C T = ± T C as a quadratic form in the entries that may differ from 0
     gram = np.where(i[:, None] == i, squares[j[:, None], j],
                     0.0) + np.where(j[:, None] == j, squares[i[:, None], i], 0.0)
     for t in T:

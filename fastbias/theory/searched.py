@@ -30,6 +30,7 @@ def ends(problem: Problem) -> None:
     if not 0 < nu <= 1:
         raise NoTheorem("the step rule is a search of one's own, which no theorem is known to "
                         "speak of; the nearest is fb.steps.line_search", PAPER)
+    # each step costs two products with Z, which is too much where Z is large
     for k in range(FOLLOWED if problem.Z.size < LARGE else 1):
         move = _move(problem, u)
         if move is None:
@@ -37,6 +38,7 @@ def ends(problem: Problem) -> None:
         rise, terms = problem.Z @ move, np.abs(problem.Z) @ np.abs(move)
         # exactly, in any order
         still = (rise == 0.0) if _whole(problem.Z) and _whole(move) else (terms == 0.0)
+        # a sample that the move does not touch is no hindrance, but one of them must gain
         if bool(((rise > SURE * terms) | still).all()) and not still.all():
             raise NoTheorem(f"the move that is searched at step {begun + k} lowers no margin, so "
                             "the loss falls along it for ever, the exact line search has no "
@@ -44,6 +46,7 @@ def ends(problem: Problem) -> None:
                             "the nearest theorem is the same method with fb.steps.bounded (Theorem "
                             "5)",
                             f"{PAPER}, §3.2")
+        # the search of the engine itself is not asked: its rounding is no part of the proof
         step = _least(problem, u, move)
         if step is None:
             return
@@ -61,11 +64,13 @@ def _move(problem: Problem, u: np.ndarray) -> np.ndarray | None:
     """
     g, method, geometry = problem.pull(problem.predictor(u))[1], problem.method, \
         problem.method.geometry
+    # such a move depends on the gradients before, which the parameters alone do not tell
     if method.averages or method.adaptive:
         return None
     if method.ties is not None:
         tol, ties = method.params[:2]
         tied = np.flatnonzero(np.abs(g) >= (1.0 - tol) * np.abs(g).max())
+        # which of the tied ones moves is drawn, and a draw is not predicted
         if ties == 2.0 and tied.size > 1:
             return None
         move = np.zeros_like(g)
@@ -91,6 +96,7 @@ def _least(problem: Problem, u: np.ndarray, move: np.ndarray) -> float | None:
 
     if not size > 0 or not np.isfinite(size) or not fall(0.0) > 0:
         return None
+    # in units in which predictions change by one; the bracket grows until the slope turns
     high = 1.0 / size
     for _ in range(40):
         if fall(high) < 0:

@@ -48,21 +48,27 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
                         f"{PAPER}, Theorem 5")
     if not _plain(problem):
         raise unknown
+    # AdaGrad has a bound of its own, which also asks that samples be short in its metric
     if method.measured is not None and named(problem, "exponential") and _begins_small(problem):
         return _admitted(-0.5 * problem.log_loss(u), "Theorem 6: η² L(w) < 1",
                          f"{PAPER}, Theorem 6", strict=True)
+    # momentum is a linear recursion for quadratic losses alone; for others no bound is known that
+    # is sharp
     if not (flat(problem) or _steepest(problem)) \
         or (momentum(problem) and not (flat(problem) and loss.quadratic)):
         raise unknown
+    # e^{−m} has no Lipschitz gradient; on the level set where a run stands it has one, of size B² L
     if named(problem, "exponential"):
         return _admitted(-problem.log_loss(u) - 2.0
                          * np.log(max(radius(problem, _norm(problem)), TINY)),
                          "Theorem 5: η ≤ 1/(B² L(w))", f"{PAPER}, Theorem 5 (with min for its max)")
     if loss.curvature is None:
         raise unknown
+    # lengths are squared in a unit of their own, as X may be of size 1e±200
     unit = _unit(problem.X)
     curvature = loss.curvature * (_largest_curvature(problem, unit) if flat(problem)
                                   else _sum_of_duals(problem, unit))
+    # β = γ = 0 gives 2/Λ back
     beta, gamma = float(method.beta[0]), float(method.gamma[0])
     log_step = np.log(2.0 * (1.0 + beta) / (1.0 + 2.0 * gamma)) - np.log(max(curvature, TINY)) \
         - 2.0 * np.log(unit)
@@ -99,6 +105,7 @@ def _admitted(log_step: float, theorem: str, source: str, strict: bool = False) 
     """A bound as a number that is admitted itself: a strict one is undercut by more than the
     rounding of Λ.
     """
+    # exp of less is 0, or has lost its digits
     if log_step < -708.0:
         raise NoTheorem(f"the largest step size that theory admits is e^{log_step:.0f}, which is "
                         f"no number of float64 ({theorem}); the nearest is the same on data that "
@@ -121,6 +128,7 @@ def _unit(X: np.ndarray) -> float:
 def _begins_small(problem: Problem) -> bool:
     """Whether ‖G^{−1/4} x_n‖₂ ≤ 1, Theorem 6's other condition, with G as it stands."""
     reached, eps = problem.reached, problem.method.params[0]
+    # from where the run stands on, so that a run that began too fast may have come under the bound
     G = (problem.method.begin(problem.start)[0] if reached is None else reached.state[0]) + eps
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = np.where(problem.X == 0, 0.0, problem.X / G ** 0.25) if problem.outputs == 1 \
@@ -141,6 +149,7 @@ def _largest_curvature(problem: Problem, unit: float) -> float:
         solved = np.array([g.direction(row) for row in rows])
     else:
         return spread * spread
+    # rows @ solved is similar to a symmetric matrix, but is none itself
     largest = float(np.abs(np.linalg.eigvals(rows @ solved.T)).max())
     return largest if K == 1 else largest * spread * spread
 
@@ -168,8 +177,10 @@ def small_steps(problem: Problem) -> Hypothesis:
     rule, method, reached = problem.rule, problem.method, problem.reached
     u, t = (problem.start, 0) if reached is None else (reached.u, reached.t)
     statement = "the steps are small enough that the loss falls at each"
+    # none of these lowers L at each step by a theorem
     if momentum(problem) or method.sampling.batch or rule.search or pace(problem) is None:
         return Hypothesis(statement, None, f"{rule!r}; seen only in a run")
+    # the rule is the bound itself, at each step, whatever it has come to
     if rule_of(problem) == "bounded":
         exact = named(problem, "exponential")
         return Hypothesis(statement, True if exact else None,
@@ -181,6 +192,7 @@ def small_steps(problem: Problem) -> Hypothesis:
             return Hypothesis(statement, None,
                               f"{rule!r}; the bound η ≤ 1/B² is for steepest descent, exponential "
                               "loss")
+        # η/L ≤ 1/(B² L) is one comparison for the whole run
         B = radius(problem, _norm(problem))
         largest, admitted = float(rule.params[0]), 1.0 / max(B * B, TINY)
         return Hypothesis(statement, True if largest <= admitted else None,
@@ -189,6 +201,7 @@ def small_steps(problem: Problem) -> Hypothesis:
         bound = max_step(problem, u)
     except NoTheorem:
         return Hypothesis(statement, None, f"{rule!r}; no bound is known to the table")
+    # of a sequence all that is to come counts; a power only falls from here
     largest = float(rule.params[min(t, rule.params.size - 1):].max()) \
         if rule_of(problem) == "constant" else rule(t)
     return Hypothesis(statement, True if largest <= bound.step_size else None,

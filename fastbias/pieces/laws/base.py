@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.pieces import losses, models, norms, potentials, steps
@@ -21,6 +22,7 @@ from fastbias.pieces.methods import Method
 from fastbias.pieces.models import Model
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
+from fastbias.pieces.recipe import Seed
 
 __all__ = ["FACES", "LAWS", "Law", "LawBroken", "Rows", "Trial", "above", "check", "demand", "ours",
            "trusted", "unlike",
@@ -48,7 +50,7 @@ class LawBroken(ValueError, AssertionError):  # noqa: N818 (it names the event)
     """A piece broke a law; the message says which, by how much, and where."""
 
 
-def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -> tuple[Law, ...]:
+def check(piece: Any, size: int | None = None, trials: int = 50, rng: Seed = 0) -> tuple[Law, ...]:
     """Hold a norm, potential, loss, model, method or step rule to its laws on random vectors.
 
     Parameters
@@ -80,6 +82,7 @@ def check(piece: Any, size: int | None = None, trials: int = 50, rng: Any = 0) -
     ⟨Δ, g⟩ = ‖g‖⋆²  (eq. 12)
     ‖Δ‖ = ‖g‖⋆  (eq. 12)
     """
+    # a law may fail at one scale only, so vectors come in six decades
     trials = checks.whole("trials", trials, least=1)
     own = _length(piece)
     size = (5 if own is None else own) if size is None else checks.whole("size", size, least=1)
@@ -121,9 +124,11 @@ def trusted(piece: Norm | Potential | Loss | Model) -> str:
     """
     if ours(piece):
         return ""
+    # the verdict is kept: theory asks at every limit
     if piece not in _BROKEN:
         trial = next(laws for kind, laws in LAWS.items() if isinstance(piece, kind))
         own = _length(piece)
+        # set before the trial, which may ask of the piece itself
         _BROKEN[piece] = ""
         try:
             with np.errstate(all="ignore"):
@@ -144,6 +149,7 @@ def _held(piece: Any, kinds: tuple[Trial, ...], size: int, trials: int,
           rng: np.random.Generator) -> tuple[Law, ...]:
     """Each law of these kinds with its worst error; LawBroken at the first that is broken."""
     seen: dict[str, Law] = {}
+    # each trial draws anew, all laws in one go
     for _ in range(trials):
         try:
             for statement, error, tolerance, \
@@ -180,10 +186,10 @@ does not.
 """
 
 
-
-def unlike(a: Any, b: Any, scale: float = 0.0) -> float:
+def unlike(a: ArrayLike, b: ArrayLike, scale: float = 0.0) -> float:
     """Relative difference of two numbers or vectors (NaN counts as infinite)."""
     a, b = np.atleast_1d(np.asarray(a, float)), np.atleast_1d(np.asarray(b, float))
+    # relative to the larger, so that the law is symmetric
     size = max(float(np.abs(a).max()), float(np.abs(b).max()), scale)
     error = float(np.abs(a - b).max()) / size if size > 0 else 0.0
     return error if np.isfinite(error) else np.inf

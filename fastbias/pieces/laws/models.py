@@ -9,6 +9,7 @@ from fastbias.pieces.models import Model
 
 def of_model(model: Model, rng: np.random.Generator, size: int) -> Rows:
     """What every model must obey: one random trial."""
+    # a step near the cube root of eps, where truncation and rounding of central differences meet
     n, h = model.parameters(size), 1e-6
     u, along, v = rng.normal(size=n), rng.normal(size=n), rng.normal(size=size)
     change = (model.predictor(u + h * along, size) - model.predictor(u - h * along, size)) / (2 * h)
@@ -32,6 +33,7 @@ def of_model(model: Model, rng: np.random.Generator, size: int) -> Rows:
         yield "F(u) is positive semidefinite where that is claimed", \
             max(unlike(W, W.T), above(-values[0], 0.0) * float(
             values[0] < -SHARP * values[-1])), SHARP, u
+    # a flow that is mirror flow for commuting data alone is not one for random rows
     psi = None if model.mirror is None or model.commuting else model.mirror(u)
     if psi is not None:
         way = (psi.to_dual(model.predictor(_flowed(model, u, v), size)) - psi.to_dual(w)) \

@@ -13,6 +13,7 @@ from fastbias.pieces.norms import Norm
 def of_norm(norm: Norm, rng: np.random.Generator, size: int) -> Rows:
     """What every norm must obey: one random trial."""
     g, v = vector(rng, size), vector(rng, size)
+    # a piece that writes into its input would spoil the next law unseen
     kept = g.copy()
     move = np.full(size, np.nan)
     status = call(norm.steepest, norm.params, g, move)
@@ -33,6 +34,7 @@ def of_norm(norm: Norm, rng: np.random.Generator, size: int) -> Rows:
         known = np.abs(v).sum() if norm.ball == "cross-polytope" else np.abs(v).max()
         yield "the norm is the one whose unit ball it claims", unlike(norm(v), known), SHARP, v
     if norm.smooth:
+        # where entries tie or vanish a direction that jumps does so
         tied, e = np.ones(size), 1e-9 * rng.normal(size=size)
         tied[rng.integers(size)] = 0.0 if size > 1 else 1.0
         jump = norm.direction(np.where(tied == 0, 1e-300,
@@ -47,6 +49,7 @@ def of_norm(norm: Norm, rng: np.random.Generator, size: int) -> Rows:
         yield "the norm is ‖v‖_p for the power 1 < p < ∞ it claims", unlike(norm(v), known), \
             SHARP, v
     if norm.shrink is not None:
+        # under ‖g‖⋆, from where on the answer is 0
         t = 0.5 * norm.dual(g)
         near, slope = norm.shrink(g, t)
         yield "⟨g − v, v⟩ = t‖v‖, ‖g − v‖⋆ = t for v = shrink(g, t), t < ‖g‖⋆", max(

@@ -38,6 +38,7 @@ def of_potential(psi: Potential, rng: np.random.Generator, size: int) -> Rows:
         0.0, (w, w2)
     yield "D_ψ(w, w') ≥ 0, and D_ψ(w, w) = 0", worst(-psi.divergence(w, w2),
                                                      abs(psi.divergence(w, w))), 1e-9, (w, w2)
+    # so short that w ± h g stays inside the domain
     h = 1e-6 * min(1.0, float(np.abs(w).min()))
     along = (psi(w + h * g) - psi(w - h * g)) / (2 * h)
     yield "∇ψ is the gradient of ψ", unlike(along, z @ g,
@@ -69,6 +70,7 @@ def of_potential(psi: Potential, rng: np.random.Generator, size: int) -> Rows:
                 call(psi.metric, psi.params, out, g, np.empty(size))]
         yield "the domain is the whole space where no lower is claimed", float(told != [0, 0]), \
             0.0, out
+    # at argmin ψ the inverse Hessian is 0 or infinite where ψ is degenerate
     flat = psi.solve(psi.start(size), np.ones(size)) if psi.has_argmin and not psi.symmetric \
         else np.ones(size)
     regular = bool((np.isfinite(flat) & (flat != 0)).all())

@@ -4,9 +4,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import LOG_LOSS, SLOPE, Piece, expect
@@ -93,11 +94,11 @@ class Loss:
         expect("Loss", self.params, twin=self.fused, slope=(self.slope, SLOPE),
                log_loss=(self.log_loss, LOG_LOSS))
 
-    def log(self, p: Any, y: Any) -> float:
+    def log(self, p: ArrayLike, y: ArrayLike) -> float:
         """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""
         return float(call(self.log_loss, self.params, *self._pair(p, y, finite=True)))
 
-    def scaled(self, p: Any, y: Any) -> tuple[float, np.ndarray]:
+    def scaled(self, p: ArrayLike, y: ArrayLike) -> tuple[float, np.ndarray]:
         """Return s and q (of the shape of p) with −∂L/∂p = e^s q, which keeps its digits where e^s
         is 0 in float64.
 
@@ -107,7 +108,7 @@ class Loss:
         q = np.empty_like(p)
         return float(call(self.slope, self.params, p, y, q)), q
 
-    def push(self, p: Any, y: Any) -> np.ndarray:
+    def push(self, p: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return −∂L/∂p (of the shape of p), the scale multiplied in; for p and y as `log` takes
         them.
         """
@@ -115,7 +116,7 @@ class Loss:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(np.exp(s) * q)
 
-    def _pair(self, p: Any, y: Any, finite: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _pair(self, p: ArrayLike, y: ArrayLike, finite: bool) -> tuple[np.ndarray, np.ndarray]:
         """The predictions and targets, checked: what a compiled loss takes for an index must be
         one.
         """
@@ -124,6 +125,7 @@ class Loss:
         if p.size != y.size and not self.classes:
             raise ValueError(f"p and y must be of one length for the {self.name} loss, got "
                              f"{p.size} and {y.size}")
+        # labels index compiled arrays, so that one too large would read past their end
         if self.classes:
             K, rest = divmod(p.size, y.size)
             if rest or K < 2:

@@ -60,7 +60,7 @@ def _log_of_minus(x):
 
 @kernel
 def _log_loss_at(kind, m):
-    """Log ℓ(m)."""
+    """log ℓ(m)."""
     if kind == EXPONENTIAL:
         return -m
     if kind == LOGISTIC:
@@ -124,7 +124,7 @@ def _log_loss(params, p, y):
 
 
 def _log_phi(m: np.ndarray) -> np.ndarray:
-    """Log Φ(m)."""
+    """log Φ(m)."""
     return np.asarray(foreign.library("scipy.special").log_ndtr(m))
 
 
@@ -204,7 +204,7 @@ def _classes_log_loss(params, p, y):
 
 @kernel
 def _rivals(p, n, own, N):
-    """Log Σ_{c ≠ own} e^{p_c − p_own} of sample n."""
+    """log Σ_{c ≠ own} e^{p_c − p_own} of sample n."""
     largest, total = -np.inf, 0.0
     for c in range(p.size // N):
         if c != own:

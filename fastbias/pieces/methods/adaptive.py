@@ -3,9 +3,8 @@ their common limit.
 """
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine import fused
@@ -35,7 +34,7 @@ def _adagrad(geometry, params, k, s, g, u, state, move):
 
 
 @maker
-def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
+def adagrad(step_size: steps.StepSize, G0: ArrayLike = 0.0, eps: float = 0.0) -> Method:
     """AdaGrad, eqs. (13)–(14): w⁺ = w − η g/√(G + eps), G = G0 + Σ g² with the current gradient in
     the sum.
 
@@ -52,6 +51,7 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
     ----------
     Duchi, Hazan, Singer (2011); Gunasekar, Lee, Soudry, Srebro (2018), §3.3.
     """
+    # kept by the closure below: a method is made once and begun for each plan
     G = checks.array("G0", G0, "a number or an (n,) array", dims=(0, 1))
     if (G < 0).any():
         raise ValueError(f"G0 must be >= 0 in every entry, got {G.min():g}")
@@ -71,6 +71,8 @@ def _metric(G: np.ndarray) -> norms.Norm:
     """√(Σ w_i²/h_i), h = G^{−1/2}; a coordinate with G = 0 has not moved and is held to count the
     most.
     """
+    # G^{1/2} is the D of the norm: AdaGrad divides by it, so its moves are those of steepest
+    # descent there
     root = np.sqrt(G)
     return norms.quadratic(np.where(root > 0, root, root.max() or 1.0))
 
@@ -83,6 +85,8 @@ def _adam(geometry, params, k, s, g, u, state, move):
     # vanishes when the loss does; params: beta1, beta2, eps, 1 for bias correction
     beta1, beta2, eps = params[0], params[1], params[2]
     n, a = g.size, state[3, 0]
+    # the common scale of old and new is that of the larger of the two, so that neither vanishes
+    # beside it
     top = s
     if k > 0:
         largest = 0.0
@@ -94,6 +98,7 @@ def _adam(geometry, params, k, s, g, u, state, move):
     first = 1.0 / (1.0 - beta1 ** (k + 1.0)) if params[3] != 0.0 else 1.0
     second = 1.0 / (1.0 - beta2 ** (k + 1.0)) if params[3] != 0.0 else 1.0
     for i in range(n):
+        # all in units of e^top
         x = new * g[i]
         state[1, i] = beta1 * old * state[1, i] + (1.0 - beta1) * x
         state[2, i] = beta2 * old * old * state[2, i] + (1.0 - beta2) * x * x
@@ -111,10 +116,11 @@ def _adam(geometry, params, k, s, g, u, state, move):
     return 0
 
 
-def _moments(label: str, step_size: Any, beta1: float, beta2: float, eps: float,
+def _moments(label: str, step_size: steps.StepSize, beta1: float, beta2: float, eps: float,
              corrected: bool) -> Method:
     def begin(u: np.ndarray) -> np.ndarray:
         return np.zeros((3, u.size))
+    # β = 1 would forget nothing and learn nothing
     for name, value in (("beta1", beta1), ("beta2" if corrected else "beta", beta2)):
         if checks.number(name, value, least=0) >= 1:
             raise ValueError(f"{name} must be under 1, got {value:g}")
@@ -126,7 +132,8 @@ def _moments(label: str, step_size: Any, beta1: float, beta2: float, eps: float,
 
 
 @maker
-def adam(step_size: Any, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Method:
+def adam(step_size: steps.StepSize, beta1: float = 0.9, beta2: float = 0.999,
+         eps: float = 1e-8) -> Method:
     """Adam with bias correction, eps outside the root, as PyTorch: w⁺ = w − η m̂/(√v̂ + eps).
 
     Parameters
@@ -147,7 +154,7 @@ def adam(step_size: Any, beta1: float = 0.9, beta2: float = 0.999, eps: float = 
 
 
 @maker
-def rmsprop(step_size: Any, beta: float = 0.99, eps: float = 1e-8) -> Method:
+def rmsprop(step_size: steps.StepSize, beta: float = 0.99, eps: float = 1e-8) -> Method:
     """RMSProp as PyTorch: v = β v + (1 − β) g², w⁺ = w − η g/(√v + eps).
 
     Parameters
@@ -168,7 +175,7 @@ def _sign(geometry, params, k, s, g, u, state, move):
 
 
 @maker
-def sign_descent(step_size: Any) -> Method:
+def sign_descent(step_size: steps.StepSize) -> Method:
     """Sign descent: w⁺ = w − η sign(∇L), normalised steepest descent in ℓ∞.
 
     Parameters

@@ -3,8 +3,6 @@ Srebro and Telgarsky.
 """
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastbias import checks
@@ -23,6 +21,7 @@ def _muon(geometry, params, k, s, g, u, state, move):
     # state[1]: the sum B in units of e^a, a = state[2, 0], so that it does not vanish when the
     # gradient does; params: mu
     n, a = g.size, state[2, 0]
+    # as in Adam: what is kept is scaled by its own size, which may be e^−1000
     top, largest = s, 0.0
     for i in range(n):
         largest = max(largest, abs(state[1, i]))
@@ -32,6 +31,7 @@ def _muon(geometry, params, k, s, g, u, state, move):
     for i in range(n):
         state[1, i] = old * state[1, i] + new * g[i]
     state[2, 0] = top
+    # normalised after the sum, so that the length is that of one move however long B is
     status = geometry.steepest(geometry.params, state[1], move)
     size = geometry.dual_norm(geometry.params, state[1])
     if size != 0.0:
@@ -48,7 +48,7 @@ def _spectral(shape: tuple[int, ...]) -> Norm:
 
 
 @maker
-def muon(step_size: Any, momentum: float = 0.95) -> Method:
+def muon(step_size: steps.StepSize, momentum: float = 0.95) -> Method:
     """Muon for one matrix: B⁺ = μB − ∇L(W), W⁺ = W + η U Vᵀ with B⁺ = U Σ Vᵀ, the polar factor by
     SVD.
 
@@ -84,6 +84,7 @@ def muon(step_size: Any, momentum: float = 0.95) -> Method:
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
 def _accelerated(geometry, params, step, beta, move, u, state, work, u_new):
     # state[1]: the weighted sum, state[2, 0]: the number of updates done; step · move = −∇L/(B² L)
+    # the updates done, counted in the state, so that a run may be resumed
     weight = state[2, 0] / (state[2, 0] + 1.0)
     for i in range(u.size):
         state[1, i] = weight * (state[1, i] + step * move[i])

@@ -143,6 +143,7 @@ class Method:
     def __post_init__(self) -> None:
         for label in ("beta", "gamma"):
             object.__setattr__(self, label, checks.steps(label, getattr(self, label)))
+        # a list is as welcome as an array, but what the engine is handed is float64 of its own
         numbers = checks.array("params", self.params, "a (K,) array", dims=1, empty=True)
         object.__setattr__(self, "params", numbers)
         object.__setattr__(self, "scratch", checks.whole("scratch", self.scratch))
@@ -173,12 +174,16 @@ class Method:
         hand no test knows whether its pieces, geometry, numbers and state go together.
         """
         made = self._origin
+        # closures and pieces count as the same only where they are the same object: no test of a
+        # few points tells functions apart
         if made is None or not all(_same(getattr(self, x.name), getattr(made, x.name))
                                    for x in fields(self)
                                    if x.name not in ("rule", "beta", "gamma", "_origin")):
             return False
+        # the weights of dual acceleration are made for its own steps 1/(B² L)
         if self.averages == "all" and self.rule.rule is not made.rule.rule:
             return False
+        # eqs. (3), (7) and (8) are theorems about any β, so these may be given other numbers
         if self.dual or (self.steepest and self.geometry is None):
             return all(np.isfinite(x).all() and (x >= 0).all() for x in (self.beta, self.gamma))
         return not (self.beta.any() or self.gamma.any())
@@ -203,6 +208,7 @@ class Method:
         they do not.
         """
         number, g = known(self.fused, self.direction, self.advance), self.geometry
+        # a geometry may have a twin of its own, closer than that of the method
         if number == fused.STEEPEST and isinstance(g, Norm):
             return known(g.fused, g.steepest) or number
         if number == fused.MIRROR and isinstance(g, Potential):
@@ -241,6 +247,7 @@ class Method:
         words = [repr(self.rule)]
         if self.geometry is not None:
             words.insert(0, getattr(self.geometry, "name", None) or repr(self.geometry))
+        # called as the argument that it came by
         beta = "momentum" if not self.dual else "primal_momentum" if self.primal \
             else "dual_momentum"
         for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
@@ -275,7 +282,7 @@ def _no_value(params, x):
 
 @piece(DIRECTION)
 def gradient(geometry, params, k, s, g, u, state, move):
-    """Move ← g."""
+    """move ← g."""
     for i in range(g.size):
         move[i] = g[i]
     return 0
@@ -284,6 +291,7 @@ def gradient(geometry, params, k, s, g, u, state, move):
 @piece(ADVANCE)
 def primal(geometry, params, step, beta, move, u, state, work, u_new):
     """u_new ← u + β Δu + step · move, eq. (3)."""
+    # 0 · Δu is left out, as it would turn an infinite Δu into NaN
     if beta == 0.0:
         for i in range(u.size):
             u_new[i] = u[i] + step * move[i]

@@ -3,9 +3,8 @@ constraints.
 """
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine import fused
@@ -14,6 +13,7 @@ from fastbias.pieces import potentials, steps
 from fastbias.pieces.methods.base import Method, gradient, maker
 from fastbias.pieces.methods.sampling import stochastic
 from fastbias.pieces.potentials import Potential
+from fastbias.pieces.recipe import Seed
 
 __all__ = ["mirror_descent"]
 
@@ -158,16 +158,11 @@ def _newton(geometry, params, k, base, goal, nu, u_new, work):
         # e^−800 is 0 in float64, but still inside the domain
         for i in range(n):
             z_new[i] = u_new[i] if u_new[i] != 0.0 else 1e-300
-        for a in range(k):
-            status = geometry.metric(geometry.params, z_new, params[1 + a * n:1 + (a + 1) * n],
-                                     solved)
-            for b in range(k):
-                J[a * k + b] = 0.0
-                for i in range(n):
-                    J[a * k + b] += solved[i] * params[1 + b * n + i]
+        status = _curvature(geometry, params, k, z_new, solved, J)
         if status != 0:
             break
         _solve(J, k, r)
+        # Newton's full step is right near the solution, and far too long away from it
         scale, before = 1.0, size
         # halve until the constraint is met better than before
         while scale > 1e-6:
@@ -191,8 +186,21 @@ def _newton(geometry, params, k, base, goal, nu, u_new, work):
 
 
 @kernel
+def _curvature(geometry, params, k, at, solved, J):
+    """J ← Q ∇²ψ(at)⁻¹ Qᵀ (k, k); the status of the last metric."""
+    n, status = at.size, 0
+    for a in range(k):
+        status = geometry.metric(geometry.params, at, params[1 + a * n:1 + (a + 1) * n], solved)
+        for b in range(k):
+            J[a * k + b] = 0.0
+            for i in range(n):
+                J[a * k + b] += solved[i] * params[1 + b * n + i]
+    return status
+
+
+@kernel
 def _off_constraint(params, k, goal, u, r):
-    """R ← goal − Qu; returns the largest entry, each relative to the terms of its sum."""
+    """r ← goal − Qu; returns the largest entry, each relative to the terms of its sum."""
     n, largest = u.size, 0.0
     for a in range(k):
         r[a] = goal[a]
@@ -210,7 +218,7 @@ def _off_constraint(params, k, goal, u, r):
 
 @kernel
 def _solve(J, k, r):
-    """R ← J⁻¹ r for a symmetric positive definite J (k, k), by elimination."""
+    """r ← J⁻¹ r for a symmetric positive definite J (k, k), by elimination."""
     for a in range(k):
         for b in range(a + 1, k):
             factor = J[b * k + a] / J[a * k + a]
@@ -223,28 +231,32 @@ def _solve(J, k, r):
         r[a] /= J[a * k + a]
 
 
-def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def _constraint(constraint: tuple[ArrayLike, ArrayLike] | None) -> tuple[np.ndarray, np.ndarray] \
+    | None:
     """(G, h) checked, its rows made orthonormal: (Q (k, n), c (k,)) with the same solutions."""
     if constraint is None:
         return None
     G, h = checks.equations("constraint", constraint)
+    # orthonormal rows make Newton's matrix as well conditioned as the potential allows
     U, S, Vt = np.linalg.svd(G, full_matrices=False)
     if not S[0] > 0:
         raise ValueError("constraint must have a row that is not zero")
     rank = int((max(G.shape) * np.finfo(float).eps * S[0] < S).sum())
     Q = np.ascontiguousarray(Vt[:rank])
     c = (U[:, :rank].T @ h) / S[:rank]
+    # rows that contradict each other are seen in what the range of G misses of h
     if np.linalg.norm(U[:, :rank] @ (S[:rank] * c) - h) > 1e-9 * float(np.linalg.norm(h)):
         raise ValueError("constraint must have a solution: no w satisfies G w = h")
     return Q, c
 
 
 @maker
-def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0,
-                   primal_momentum: Any = 0.0,
-                   nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None,
+def mirror_descent(potential: Potential | str, step_size: steps.StepSize,
+                   dual_momentum: ArrayLike = 0.0,
+                   primal_momentum: ArrayLike = 0.0,
+                   nesterov: ArrayLike = 0.0, constraint: tuple[ArrayLike, ArrayLike] | None = None,
                    batch: int | None = None,
-                   replace: bool = True, rng: Any = None) -> Method:
+                   replace: bool = True, rng: Seed = None) -> Method:
     """Mirror descent, eq. (5): ∇ψ(w⁺) = ∇ψ(w) − η ∇L(w), with dual (7) or primal (8) momentum.
 
     Parameters
@@ -291,6 +303,7 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0,
     dual = checks.steps("dual_momentum", dual_momentum, least=0)
     primal = checks.steps("primal_momentum", primal_momentum, least=0)
     gamma = checks.steps("nesterov", nesterov, least=0)
+    # each theorem is about one of them
     if dual.any() and primal.any():
         raise ValueError("primal_momentum must be 0 where dual_momentum is not: eqs. (7) and (8) "
                          f"are two methods, got {checks.short(primal_momentum)} and "

@@ -4,9 +4,9 @@ stagewise descent.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine import fused
@@ -16,6 +16,7 @@ from fastbias.pieces.methods.base import Method, gradient, inside, maker, primal
 from fastbias.pieces.methods.sampling import coordinate, seed, stochastic
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
+from fastbias.pieces.recipe import Seed
 
 __all__ = ["coordinate_descent", "gradient_descent", "natural_gradient", "stagewise",
            "steepest_descent"]
@@ -48,6 +49,7 @@ def _natural(geometry, params, k, s, g, u, state, move):
 def _decayed(geometry, params, k, s, g, u, state, move):
     if params.size < 2:
         return SHORT
+    # the decay is in units of u, so that the gradient has to be, too
     scale = 1.0 if s == 0.0 else np.exp(s)
     # γ, for where the gradient was taken
     c = params[1 + min(k, params.size - 2)]
@@ -57,9 +59,10 @@ def _decayed(geometry, params, k, s, g, u, state, move):
 
 
 @maker
-def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0,
+def gradient_descent(step_size: steps.StepSize, momentum: ArrayLike = 0.0,
+                     nesterov: ArrayLike = 0.0,
                      batch: int | None = None,
-                     replace: bool = True, rng: Any = None, weight_decay: float = 0.0) -> Method:
+                     replace: bool = True, rng: Seed = None, weight_decay: float = 0.0) -> Method:
     """Gradient descent with momentum, eq. (3): w⁺ = w + β Δw − η ∇L(w + γ Δw).
 
     Parameters
@@ -97,6 +100,7 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0,
     """
     beta, gamma = checks.steps("momentum", momentum, least=0), \
         checks.steps("nesterov", nesterov, least=0)
+    # 0 leaves the fused gradient descent as it is, bit for bit
     decay = checks.number("weight_decay", weight_decay, least=0)
     plain = Method("gradient_descent", gradient, primal, steps.as_rule(step_size), beta=beta,
                    gamma=gamma,
@@ -110,7 +114,7 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0,
 
 
 @maker
-def natural_gradient(potential: Any, step_size: Any) -> Method:
+def natural_gradient(potential: Potential | Piece | str, step_size: steps.StepSize) -> Method:
     """Natural gradient descent, eq. (9): w⁺ = w − η H(w)⁻¹ ∇L(w), with H = ∇²ψ or a metric of the
     user's own.
 
@@ -143,7 +147,8 @@ def natural_gradient(potential: Any, step_size: Any) -> Method:
 
 
 @maker
-def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Method:
+def steepest_descent(norm: Norm | str, step_size: steps.StepSize,
+                     normalised: bool = False) -> Method:
     """Steepest descent, eq. (11): w⁺ = w + η Δ, Δ = argmin_v ⟨∇L(w), v⟩ + ½‖v‖², so that ‖Δ‖ =
     ‖∇L(w)‖⋆.
 
@@ -166,18 +171,18 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
     ----------
     Gunasekar, Lee, Soudry, Srebro (2018), eqs. (11)–(12); Boyd & Vandenberghe (2004), §9.4.
     """
-    norm = checks.one_of("norm", norm, norms, Norm)
+    geometry: Norm = checks.one_of("norm", norm, norms, Norm)
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
     return Method("steepest_descent", _normalised_steepest if normalised else _steepest, primal,
-                  steps.as_rule(step_size), geometry=norm, unscaled=normalised,
+                  steps.as_rule(step_size), geometry=geometry, unscaled=normalised,
                   fused=(fused.STEEPEST, _steepest, primal), steepest=True)
 
 
 @maker
-def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-12,
+def coordinate_descent(step_size: steps.StepSize, ties: str = "first", tie_tol: float = 1e-12,
                        shrinkage: float = 1.0,
-                       rng: Any = None) -> Method:
+                       rng: Seed = None) -> Method:
     """Coordinate descent, steepest descent in ℓ1: the largest |∂L/∂w_j| moves, Δ_j = −∂L/∂w_j
     (paper, §2.4).
 
@@ -214,7 +219,7 @@ def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-
 
 @maker
 def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12,
-              rng: Any = None) -> Method:
+              rng: Seed = None) -> Method:
     """ε-stagewise (forward stagewise, the monotone lasso): moves of ℓ1 length ε along the largest
     coordinate.
 
@@ -234,13 +239,15 @@ def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12,
 
 
 def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, shrinkage: float,
-                 rng: Any,
+                 rng: Seed,
                  unit: bool) -> Method:
+    # compiled code is told by a number
     choice = float(TIES.index(checks.name("ties", ties, TIES)))
     tie_tol = checks.number("tie_tol", tie_tol, least=0)
     if tie_tol >= 1:
         raise ValueError(f"tie_tol must be under 1, got {tie_tol:g}")
     nu = checks.number("shrinkage", shrinkage, above=0, most=1)
+    # a seed that nobody needs is not drawn, so that methods without chance are the same each time
     key = float(seed(rng)) if choice == RANDOM else 0.0
     # a searched step undoes a shorter move, so ν goes behind it
     if rule.search:

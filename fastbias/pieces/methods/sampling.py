@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fastbias import checks
 from fastbias.engine.abi import DIRECTION, SAMPLE, SHORT, Piece, kernel, piece
+from fastbias.pieces.recipe import Seed
 
 __all__ = ["Sampling", "coordinate", "seed", "stochastic"]
 
@@ -49,6 +49,7 @@ def _with_replacement(params, k, order):
 def _by_permutation(params, k, order):
     N = (order.size - 1) // 2
     batch = max(1, min(N, int(params[1])))
+    # the last batch of an epoch is what is left
     steps_per_epoch = (N + batch - 1) // batch
     epoch = k // steps_per_epoch
     if order[2 * N] != epoch:                            # Fisher & Yates, anew for each epoch
@@ -67,7 +68,7 @@ def _by_permutation(params, k, order):
 
 @piece(DIRECTION, needs=5)
 def coordinate(geometry, params, k, s, g, u, state, move):
-    """Move ← the largest coordinate of g, or the tied ones."""
+    """move ← the largest coordinate of g, or the tied ones."""
     if params.size < 5:
         return SHORT
     # params: tie_tol, ties (0 first, 1 average, 2 random), shrinkage, seed, 1 for moves of length
@@ -82,6 +83,7 @@ def coordinate(geometry, params, k, s, g, u, state, move):
     for i in range(g.size):
         if abs(g[i]) >= (1.0 - params[0]) * largest:
             tied += 1
+    # by step and seed alone, so that a resumed run draws the same
     chosen = _draw(params[3], k, 0, tied) if params[1] == 2.0 else 0
     seen = 0
     for i in range(g.size):
@@ -116,12 +118,12 @@ class Sampling:
         return np.array([float(self.seed), float(self.batch)])
 
 
-def seed(rng: Any) -> int:
+def seed(rng: Seed) -> int:
     """A whole number under 2^53, drawn from a seed, a Generator, or (None) the system."""
     return int(checks.generator("rng", rng).integers(2 ** 53))
 
 
-def stochastic(batch: Any, replace: Any, rng: Any) -> Sampling:
+def stochastic(batch: int | None, replace: bool, rng: Seed) -> Sampling:
     """How to draw, from the arguments that the methods share."""
     if not isinstance(replace, bool):
         raise TypeError(f"replace must be True or False, got {checks.short(replace)}")

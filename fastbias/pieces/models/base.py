@@ -9,12 +9,14 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, Piece, expect, piece
 from fastbias.engine.call import call, call_rows
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
+from fastbias.pieces.recipe import Seed
 
 __all__ = ["Coordinates", "Layers", "Model", "Start", "linear"]
 
@@ -180,6 +182,7 @@ class Model:
         rows = np.atleast_2d(u)
         d = checks.whole("d", d)
         self._fits(rows.shape[1], d)
+        # no copy: w is u
         if self.linear:
             return u
         w = np.empty((rows.shape[0], d))
@@ -188,7 +191,7 @@ class Model:
                 call(self.forward, self.params, row, w[i], sizes=(row.size, d))
         return w if u.ndim == 2 else w[0]
 
-    def pull(self, u: Any, v: Any) -> np.ndarray:
+    def pull(self, u: ArrayLike, v: ArrayLike) -> np.ndarray:
         """Return F'(u)ᵀ v (n,) for u (n,) and v (d,)."""
         u = checks.floats("u", u, "an (n,) array", 1)
         v = checks.floats("v", v, "a (d,) array", 1)
@@ -213,7 +216,7 @@ class Model:
             raise ValueError(f"u and w must have lengths that fit the {self.name} model, got {n} "
                              f"and {d}")
 
-    def start(self, scale: float, rng: Any = None, size: int | None = None) -> Any:
+    def start(self, scale: float, rng: Seed = None, size: int | None = None) -> Any:
         """Return a start u(0) for a `Plan`: the scaled identity, or with an rng, entries drawn from
         N(0, scale²).
 
@@ -247,6 +250,7 @@ class Model:
         if rng is None and self.identity is None:
             raise ValueError(f"rng must be given for a start of the {self.name} model, which has "
                              "no scaled identity")
+        # a generator moves on at each call, so it is asked once
         draws = None if rng is None else checks.generator("rng", rng)
         size = self.length if size is None else checks.whole("size", size, least=1)
         if self.length not in (None, size):
@@ -260,7 +264,7 @@ class Model:
                         and draws is rng else rng)
         return waiting if size is None else waiting.of(size)
 
-    def balanced(self, w: Any) -> np.ndarray:
+    def balanced(self, w: ArrayLike) -> np.ndarray:
         """Return parameters u (n,) of the least norm with F(u) = w, for w (d,) or (m, n).
 
         ‖u‖² = R(w), the penalty that the model puts on w; ValueError where w is out of reach or

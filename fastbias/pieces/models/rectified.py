@@ -1,9 +1,8 @@
 """One hidden layer of rectified units on the line, seen through its values at the data."""
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, piece
@@ -46,7 +45,7 @@ def _values_pullback(params, u, v, out):
 
 
 @recorded
-def relu(x: Any, width: int) -> Model:
+def relu(x: ArrayLike, width: int) -> Model:
     """Return the network f(x) = c + Σ_k a_k [b_k x + β_k]₊ of a width as a model of its values w_i
     = f(x_i).
 

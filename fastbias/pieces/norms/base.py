@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import MAP, VALUE, Piece, expect
@@ -103,17 +104,17 @@ class Norm:
                steepest=(self.steepest, MAP),
                dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: ArrayLike) -> Any:
         """Return ‖w‖: a float for w (d,), an array (K,) for w (K, d)."""
         return self._rows(self.norm, "w", w)
 
-    def dual(self, g: Any) -> Any:
+    def dual(self, g: ArrayLike) -> Any:
         """Return ‖g‖⋆ = max over ‖w‖ ≤ 1 of ⟨g, w⟩: a float for g (d,), an array (K,) for g (K,
         d).
         """
         return self._rows(self.dual_norm, "g", g)
 
-    def direction(self, g: Any) -> np.ndarray:
+    def direction(self, g: ArrayLike) -> np.ndarray:
         """Return the move Δ (d,) of eq. (11) for g = −∇L (d,)."""
         g = checks.array("g", g, "a (d,) array", dims=1, length=self.size)
         out = np.empty_like(g)
@@ -131,7 +132,8 @@ class Norm:
             raise ValueError(f"X must have predictors of shape {self.shape} for the {self.name} "
                              f"norm, got {shape}")
 
-    def _rows(self, which: Piece, label: str, x: Any) -> Any:
+    def _rows(self, which: Piece, label: str, x: ArrayLike) -> Any:
+        # one vector or many, at the price of one check
         rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2))
         if self.size is not None and rows.shape[-1] != self.size:
             raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got "

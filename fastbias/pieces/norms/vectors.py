@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine import fused
@@ -148,6 +149,7 @@ def _convex(cp: Any, w: Any, p: float) -> Any:
     """‖w‖_p for cvxpy, which wants 1/p as a fraction; beyond 1e10 it is ℓ∞, and near one ℓ1, to
     1e-10 log d relatively.
     """
+    # cvxpy makes cones of 1/p as a fraction, whose size is that of its denominator
     if not 1 + 1e-10 <= p <= 1e10:
         return cp.norm(w, 1 if p < 2 else "inf")
     return cp.pnorm(w, p, max_denom=10 ** 5 if 1.001 <= p <= 1000 else 10 ** 12)
@@ -180,6 +182,7 @@ def lp(p: float) -> Norm:
         return l1
     if p == 2:
         return l2
+    # lp(1 + 1e-6) must not be called l1
     short = f"{p:.4g}"
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
     return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p,
@@ -242,7 +245,7 @@ def _quadratic_dual(params, g):
 
 
 @recorded
-def quadratic(D: Any) -> Norm:
+def quadratic(D: ArrayLike) -> Norm:
     """‖w‖_D = √(wᵀDw), with Δ = D⁻¹g: mirror descent with ½wᵀDw under another name (paper, §2.4).
 
     Parameters
@@ -255,6 +258,7 @@ def quadratic(D: Any) -> Norm:
         Where D is not square, not symmetric or not positive definite.
     """
     D = checks.positive_definite("D", D)
+    # both go along: D for the norm, L for its inverse
     root = np.linalg.cholesky(D)
     return Norm("quadratic", _quadratic_steepest, _quadratic_dual, _quadratic_norm,
                 np.concatenate([D.ravel(), root.ravel()]), size=D.shape[0], matrix=lambda d: D,
@@ -351,6 +355,7 @@ def group(groups: Any) -> Norm:
                         f"{checks.short(groups)}")
     index = [checks.array("groups", g, "a list of lists of feature indices",
                           dims=1) for g in groups]
+    # compiled code has no lists: group after group, with where each begins
     flat = np.concatenate(index) if index else np.empty(0)
     if flat.size == 0 or not np.array_equal(np.sort(flat), np.arange(flat.size)):
         raise ValueError("groups must hold each feature 0 ... d-1 exactly once, got "

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
@@ -100,6 +101,7 @@ class Potential:
         object.__setattr__(self, "params",
                            checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
+        # ψ is of Legendre type: ∇ψ maps its domain onto this one
         low, high = checks.array("dual_domain", self.dual_domain, "two numbers", dims=1, length=2,
                                  finite=False)
         if not low < high:
@@ -113,11 +115,11 @@ class Potential:
                inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),
                value=(self.value, VALUE))
 
-    def __call__(self, w: Any) -> float:
+    def __call__(self, w: ArrayLike) -> float:
         """Return ψ(w) for w (d,)."""
         return float(call(self.value, self.params, self._vector("w", w)))
 
-    def to_dual(self, w: Any) -> np.ndarray:
+    def to_dual(self, w: ArrayLike) -> np.ndarray:
         """Return z = ∇ψ(w) (d,); ValueError where w (d,) lies outside the domain."""
         w = self._vector("w", w)
         z = np.empty_like(w)
@@ -126,7 +128,7 @@ class Potential:
                              f"{checks.short(w)}")
         return z
 
-    def to_primal(self, z: Any) -> np.ndarray:
+    def to_primal(self, z: ArrayLike) -> np.ndarray:
         """Return w = (∇ψ)⁻¹(z) (d,), the point whose dual variable is z (d,); ValueError outside
         the dual domain.
         """
@@ -145,7 +147,7 @@ class Potential:
             w[:] = np.nan
         return w, status
 
-    def solve(self, w: Any, g: Any) -> np.ndarray:
+    def solve(self, w: ArrayLike, g: ArrayLike) -> np.ndarray:
         """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside
         the domain.
         """
@@ -156,10 +158,12 @@ class Potential:
             out[:] = np.nan
         return out
 
-    def divergence(self, w: Any, at: Any) -> float:
+    def divergence(self, w: ArrayLike, at: ArrayLike) -> float:
         """Return the Bregman divergence D_ψ(w, at) = ψ(w) − ψ(at) − ⟨∇ψ(at), w − at⟩."""
         w = self._vector("w", w)
         at = checks.array("at", at, "a (d,) array", dims=1, length=w.size)
+        # far out ψ itself is beyond float64, and its difference is NaN, which is no error of the
+        # caller's
         with np.errstate(over="ignore", invalid="ignore"):
             return self(w) - self(at) - float(self.to_dual(at) @ (w - at))
 
@@ -180,7 +184,7 @@ class Potential:
         checks.fits("d", d, d)
         return self.to_primal(np.zeros(d))
 
-    def project(self, A: Any, b: Any, z0: Any) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, A: ArrayLike, b: ArrayLike, z0: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,),
         as good as it gets.
 
@@ -197,14 +201,18 @@ class Potential:
         if not (np.isfinite(A).all() and np.isfinite(z0).all()):
             raise foreign.Unsolved(f"{what} could not be found: it is asked of numbers that are "
                                    "not finite")
+        # rows of any size: the equations are the same after each is divided by its length
         lengths = row_lengths(A)
         try:
             with foreign.guarded(what):
+                # dependent rows would make Newton's matrix singular; ν is 0 at those that are left
+                # out
                 rows = independent_rows(A / lengths[:, None])
                 V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
                 if not np.isfinite(c).all():
                     raise foreign.Unsolved(f"{what} could not be found: its equations ask for more "
                                            "than float64 can hold")
+                # a linear link needs no iteration
                 solve = self._project_dual if self.matrix is None else self._project_linear
                 w, mu = solve(V, c, z0)
                 nu = np.zeros(b.size)
@@ -230,6 +238,7 @@ class Potential:
 
         Q, R = linalg.qr(half(V.T), mode="economic")
         w, mu = half(half(z0), trans=1), np.zeros(c.size)
+        # the second pass takes what the first left of the equations, which rounding made
         for _ in range(2):
             u = linalg.solve_triangular(R, c - V @ w, trans=1)
             w, mu = w + half(Q @ u, trans=1), mu + linalg.solve_triangular(R, u)
@@ -244,6 +253,7 @@ class Potential:
             return length(c - V @ w) <= 1e-11 * (length(c) + length(w))
 
         w, mu = self._project_newton(V, c, z0)
+        # a trial that overflowed stops Newton short: nearer targets lead there step by step
         if not solved(w):
             near, at = self._project_gradually(V, c, z0)
             if solved(near):
@@ -298,6 +308,7 @@ class Potential:
                 # where ∇²ψ is 1e100, say, and falls like e^{−z}
                 if far > 1e3:
                     move = move * (1e3 / far)
+                # the dual is concave, so that halving the move must help until rounding ends it
                 gain, size = float(r @ move), 1.0
                 while size > 1e-60:
                     w_new, value_new, r_new = dual(mu + size * move)
@@ -367,7 +378,7 @@ class Potential:
                         return np.asarray(move)
         return r
 
-    def _vector(self, label: str, x: Any) -> np.ndarray:
+    def _vector(self, label: str, x: ArrayLike) -> np.ndarray:
         return checks.array(label, x, "a (d,) array", dims=1, length=self.size)
 
     def __repr__(self) -> str:
@@ -378,6 +389,7 @@ def independent_rows(A: np.ndarray) -> np.ndarray:
     """Which rows of A (k, d), all of length one or zero, span the others: a pivoted QR
     decomposition, sorted indices.
     """
+    # pivoting brings independent rows to the front, by falling size of what each adds
     R, order = foreign.library("scipy.linalg").qr(A.T, mode="r", pivoting=True)
     size = np.abs(np.diag(R))
     return np.sort(order[: int((size > max(A.shape) * np.finfo(float).eps

@@ -1,9 +1,8 @@
 """Potentials that couple the coordinates: quadratic, squared ℓp, spectral entropy of matrices."""
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece
@@ -36,7 +35,7 @@ def _quadratic_link(params, w, out):
 
 @kernel
 def _cholesky_solve(params, x, out):
-    """Out ← D⁻¹ x, D = L Lᵀ, L being the second matrix in params."""
+    """out ← D⁻¹ x, D = L Lᵀ, L being the second matrix in params."""
     n = x.size
     for i in range(n):
         total = x[i]
@@ -75,7 +74,7 @@ def _quadratic_value(params, w):
 
 
 @recorded
-def quadratic(D: Any) -> Potential:
+def quadratic(D: ArrayLike) -> Potential:
     """ψ(w) = ½ wᵀDw, ∇ψ(w) = Dw: linear link, constant metric, so that NGD and mirror descent are
     one method.
 
@@ -118,6 +117,7 @@ def _scaled_norm(x, p):
 
 @kernel
 def _squared_lp_map(x, p, out):
+    # powers of numbers of size one neither vanish nor overflow
     size = _scaled_norm(x, p)
     for i in range(x.size):
         out[i] = 0.0 if size == 0.0 else np.sign(x[i]) * size * (abs(x[i]) / size) ** (p - 1.0)
@@ -219,6 +219,7 @@ def _spectral_link(params, w, out):
     for x in w:
         if not np.isfinite(x):
             return OUT_OF_DOMAIN
+    # a spectral function acts on eigenvalues; eigh wants symmetry to the last bit
     values, U = np.linalg.eigh(_symmetric(w, int(params[0])))
     if not values[0] > 0.0:
         return OUT_OF_DOMAIN

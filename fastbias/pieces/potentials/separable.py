@@ -3,9 +3,8 @@ cosh.
 """
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine import fused
@@ -49,6 +48,7 @@ euclidean = Potential("euclidean", _identity, _identity, _identity_at, _half_squ
 @piece(MAP)
 def _entropy_link(params, w, out):
     for i in range(w.size):
+        # written so that NaN is outside, too
         if not w[i] > 0.0:
             return OUT_OF_DOMAIN
         out[i] = np.log(w[i])
@@ -89,7 +89,6 @@ entropy = Potential("entropy", _entropy_link, _entropy_inverse, _entropy_metric,
 """ψ(w) = Σ w_i log w_i − w_i on w > 0, ∇ψ(w) = log w, (∇ψ)⁻¹(z) = e^z; its minimiser is the
 all-ones vector.
 """
-
 
 
 @kernel
@@ -154,6 +153,7 @@ def _hypentropy_link(params, w, out):
     if params.size < 1:
         return SHORT
     for i in range(w.size):
+        # the last entry stands for all that follow: one number, or one for each coordinate
         beta = params[min(i, params.size - 1)]
         out[i] = np.arcsinh(w[i] / beta)
     return 0
@@ -189,7 +189,7 @@ def _hypentropy_value(params, w):
 
 
 @recorded
-def hypentropy(beta: Any) -> Potential:
+def hypentropy(beta: ArrayLike) -> Potential:
     """ψ(w) = Σ w_i asinh(w_i/β) − √(w_i² + β²), ∇ψ(w) = asinh(w/β): between ℓ1 (β → 0) and ℓ2 (β →
     ∞).
 
@@ -201,6 +201,7 @@ def hypentropy(beta: Any) -> Potential:
         The scale at which it turns from a square to |w| log|w|, one for all coordinates or one for
         each.
     """
+    # one β goes with any length of w, an array with its own
     own = isinstance(beta, (list, tuple)) or getattr(beta, "ndim", 0) > 0
     scale = checks.array("beta", beta, "a number or a (d,) array", dims=1) if own else \
         np.array([checks.number("beta", beta, above=0)])
