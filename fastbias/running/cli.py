@@ -261,7 +261,7 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
     beta, gamma = options.momentum or 0.0, options.nesterov
     psi = options.potential or "euclidean"
     # (dual acceleration has steps of its own, and gets none)
-    rule = None if eta is None else RULES[options.step_rule](eta)
+    rule: Any = None if eta is None else RULES[options.step_rule](eta)
     made = {
         "gradient": lambda: methods.gradient_descent(rule, beta, gamma),
         "mirror": lambda: methods.mirror_descent(psi, rule, beta, nesterov=gamma),

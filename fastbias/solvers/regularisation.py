@@ -127,7 +127,8 @@ def _lambdas(lambdas: ArrayLike, top: float, d: int) -> np.ndarray:
     checks.fits("lambdas", lambdas, count, d)
     top = top if top > 0 else 1.0
     if not END * top >= TINY:
-        raise ValueError(f"X, y must be of sizes at which {END:g} λ_max fits into float64, got λ_max = {top:.3g}")
+        raise ValueError(f"X, y must be of sizes at which {END:g} λ_max fits into float64, got "
+                         f"λ_max = {top:.3g}")
     return np.geomspace(top, END * top, count)
 
 

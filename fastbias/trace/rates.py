@@ -61,7 +61,7 @@ def _logs(trace: Trace, limit: Limit) -> dict[str, np.ndarray]:
             sizes = {"direction": gap, "angle": 2.0 * np.arcsin(np.minimum(gap / 2.0, 1.0)),
                      "1 - cos": gap ** 2 / 2.0,
                      "margin gap": 1.0 - trace.margin(limit.norm) / limit.margin,
-                     "norm": np.asarray(limit.norm(trace.w.reshape(len(trace), int(np.prod(trace.w.shape[1:])))))}
+                     "norm": np.asarray(limit.norm(trace._flat))}
         logs = {name: np.log(np.maximum(x, 0.0)) for name, x in sizes.items()}
         logs["log loss"] = trace.log_loss
         if limit.kind == "direction":

@@ -13,14 +13,17 @@ def of_rule(rule: StepRule, rng: np.random.Generator, size: int) -> Rows:
     k, s = int(rng.integers(0, 10**6)), rng.normal()
     eta = rule(k)
     yield "η_k > 0 and finite", float(not (eta > 0 and np.isfinite(eta))), 0.0, k
+    # the engine never forms e^s by itself, so the rule must
     told = [call(rule.rule, rule.params, k, x, 0.5) for x in (0.0, s)]
     yield "e^s is multiplied in", unlike(told[1], told[0] * np.exp(s)), SHARP, (k, s)
+    # the loop then spares a pass and hands over no log L
     if not rule.loss:
         blind = call(rule.rule, rule.params, k, 0.0, -3.0)
         yield "η_k does not depend on L unless loss is claimed", unlike(blind, told[0]), 0.0, k
     if rule.radius:
         wide = rule.params * np.where(np.arange(rule.params.size) == 1, 4.0, 1.0)
         larger = call(rule.rule, wide, k, 0.0, 0.5) if rule.params.size > 1 else np.inf
-        yield "η_k is no larger for a larger B² where radius is claimed", above(larger, told[0]), 0.0, k
+        yield "η_k is no larger for a larger B² where radius is claimed", above(larger, told[0]), \
+            0.0, k
     if rule.constant:
         yield "η_k is constant where that is claimed", unlike(eta, rule(0)), 0.0, k
