@@ -1,7 +1,9 @@
-"""Which field continues a problem's runs, or why none does: a table, of which the first row that covers a problem decides.
+"""Which field continues a problem's runs, or why none does: a table, of which the first row that
+covers a problem decides.
 
-Its rows ask what a method declares (`fastbias.pieces.methods.Method`), what a step rule is, and what a loss says of its
-tail. Refusals stand before the fields that they keep a problem from; what no row covers has no field.
+Its rows ask what a method declares (`fastbias.pieces.methods.Method`), what a step rule is, and
+what a loss says of its tail. Refusals stand before the fields that they keep a problem from; what
+no row covers has no field.
 """
 from __future__ import annotations
 
@@ -66,24 +68,31 @@ def _over_loss(problem: Problem) -> bool:
 def _jumps(problem: Problem) -> bool:
     """Whether moves are no continuous function of the gradient."""
     method, g = problem.method, problem.method.geometry
-    return method.unscaled or method.ties is not None or (isinstance(g, Norm) and g.ball is not None)
+    return method.unscaled or method.ties is not None \
+        or (isinstance(g, Norm) and g.ball is not None)
 
 
 def _swinging(problem: Problem) -> bool:
-    """Whether momentum is Nesterov's sequence, in gradient descent with a constant step on an exponential tail."""
+    """Whether momentum is Nesterov's sequence, in gradient descent with a constant step on an
+    exponential tail.
+    """
     method = problem.method
-    return shift(method.beta) is not None and np.array_equal(method.beta, method.gamma) and gradient(problem) \
+    return shift(method.beta) is not None and np.array_equal(method.beta, method.gamma) \
+        and gradient(problem) \
         and not _varies(problem) and problem.loss.tail == "exponential" and problem.model.linear
 
 
 def shift(beta: np.ndarray) -> float | None:
-    """The a of a momentum sequence (k + a)/(k + a + 3), once it is under way; None where it is none."""
+    """The a of a momentum sequence (k + a)/(k + a + 3), once it is under way; None where it is
+    none.
+    """
     if beta.size < 100:
         return None
     k = np.arange(beta.size, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         a = 3.0 * beta / (1.0 - beta) - k
-    # the first entries of a sequence may be cut off at 0, so that a is read, and held to the rest, behind them
+    # the first entries of a sequence may be cut off at 0, so that a is read, and held to the rest,
+    # behind them
     found = float(np.round(a[50], 6))
     goal = (k[10:] + found) / (k[10:] + found + 3.0)
     return found if bool(np.allclose(beta[10:], goal, rtol=1e-13, atol=0)) else None
@@ -98,7 +107,8 @@ def _power(problem: Problem) -> float | None:
 def _whole_space(problem: Problem) -> bool:
     """Whether it is mirror descent with a potential that is finite everywhere."""
     psi = problem.method.geometry
-    return problem.method.dual and isinstance(psi, Potential) and not np.isfinite(psi.lower) and not psi.symmetric
+    return problem.method.dual and isinstance(psi, Potential) and not np.isfinite(psi.lower) \
+        and not psi.symmetric
 
 
 def _linear(problem: Problem) -> Field:
@@ -141,26 +151,29 @@ FIELDS: tuple[Followed | Refused, ...] = (
     Refused(lambda p: not p.method.as_made,
             "it is a method of one's own, and no law tells where its moves lead"),
     Refused(lambda p: p.method.decay > 0,
-            "with weight decay it comes to rest where the decay and the loss balance, within ordinary reach"),
-    Refused(lambda p: not p.model.linear and (not gradient(p) or _rule(p) not in ("constant", "power")),
-            lambda p: f"on models such as {p.model.name} only gradient descent has a field, with steps that are constant "
-                      "or fall like a power of t"),
+            "with weight decay it comes to rest where the decay and the loss balance, within "
+            "ordinary reach"),
+    Refused(lambda p: not p.model.linear
+            and (not gradient(p) or _rule(p) not in ("constant", "power")),
+            lambda p: f"on models such as {p.model.name} only gradient descent has a field, with "
+                      "steps that are constant or fall like a power of t"),
     Refused(lambda p: not p.model.linear and not p.model.degree,
-            lambda p: f"the {p.model.name} model is not homogeneous, so nothing says that its loss goes to 0"),
+            lambda p: f"the {p.model.name} model is not homogeneous, so nothing says that its loss "
+                      "goes to 0"),
     Refused(lambda p: p.loss.excess is None or p.loss.ratio is None,
             "the loss does not declare excess and ratio"),
     Refused(lambda p: p.method.random, "its iterates are random"),
     Refused(lambda p: p.method.adaptive and p.method.measured is None,
-            "what it divides by remembers more than the gradient, and with ε > 0 its direction turns ever later; no field "
-            "of its own is known here"),
-    Refused(_jumps, "its moves jump where signs or largest coordinates change, so it slides along such places, where no "
-                    "smooth field follows it"),
+            "what it divides by remembers more than the gradient, and with ε > 0 its direction "
+            "turns ever later; no field of its own is known here"),
+    Refused(_jumps, "its moves jump where signs or largest coordinates change, so it slides along "
+                    "such places, where no smooth field follows it"),
     Refused(lambda p: _over_loss(p) and not named(p, "exponential"),
             "steps η/L have a field here for the exponential loss, whose weights are a softmax"),
     Followed(_over_loss, lambda p: Scaled(p, float(p.rule.params[0]))),
     Refused(lambda p: p.method.averages == "all" or p.rule.loss or p.rule.search,
-            lambda p: f"{p.rule!r} makes steps that do not shrink, so t steps are no flow in log t; its margin gap falls "
-                      "like a power of t, within reach of ordinary runs"),
+            lambda p: f"{p.rule!r} makes steps that do not shrink, so t steps are no flow in log "
+                      "t; its margin gap falls like a power of t, within reach of ordinary runs"),
     Refused(lambda p: p.method.constraint is not None or p.method.primal,
             "no field is known for constraints or primal momentum"),
     Refused(lambda p: _varies(p) and _rule(p) != "power",
@@ -168,29 +181,34 @@ FIELDS: tuple[Followed | Refused, ...] = (
     Followed(_swinging, _nesterov),
     Refused(lambda p: p.method.beta.size > 1 or p.method.gamma.size > 1,
             "its momentum varies in a way that has no continuation"),
-    Refused(lambda p: momentum(p) and _varies(p), "momentum with step sizes that vary has no field here"),
+    Refused(lambda p: momentum(p) and _varies(p),
+            "momentum with step sizes that vary has no field here"),
     Refused(lambda p: p.method.beta[0] >= 1.0 or _decay(p) > 1.0,
             "momentum of 1 or more, or step sizes with a finite sum, never reach infinity"),
     Refused(lambda p: _decay(p) > 0 and p.loss.tail == "gaussian",
             "step sizes that fall have no clock here for a Gaussian tail"),
-    Followed(lambda p: quadratic(p) and (p.method.steepest or p.method.natural or p.method.dual), _linear),
+    Followed(lambda p: quadratic(p) and (p.method.steepest or p.method.natural or p.method.dual),
+             _linear),
     Refused(momentum, "momentum has a field here only where the geometry is quadratic"),
     Refused(lambda p: (_power(p) or 0.0) > 2,
-            "ℓp directions with p > 2 have infinite slope where an entry of the gradient is 0, so the error of the field "
-            "cannot be bounded"),
+            "ℓp directions with p > 2 have infinite slope where an entry of the gradient is 0, so "
+            "the error of the field cannot be bounded"),
     Followed(lambda p: _power(p) is not None, _lp),
     Followed(_whole_space, _mirror),
     Followed(lambda p: p.method.measured is not None and not _varies(p),
              lambda p: AdaGrad(p, _eta(p), _decay(p), float(p.method.params[0]))),
-    Refused(lambda p: True, "no field is known for it (mirror descent, steepest descent in ℓp with p ≤ 2, and AdaGrad "
-                            "have one)"),
+    Refused(lambda p: True, "no field is known for it (mirror descent, steepest descent in ℓp with "
+                            "p ≤ 2, and AdaGrad have one)"),
 )
 
 
 def choose(problem: Problem) -> Field:
-    """The field that continues a problem's runs; NoTheorem, with the reason, where there is none."""
+    """The field that continues a problem's runs; NoTheorem, with the reason, where there is
+    none.
+    """
     row = next(row for row in FIELDS if row.covers(problem))
     if isinstance(row, Followed):
         return row.field(problem)
     why = row.why if isinstance(row.why, str) else row.why(problem)
-    raise NoTheorem(f"{problem.method!r} with the {problem.loss.name} loss cannot be fast-forwarded: {why}", "fast-forward")
+    raise NoTheorem(f"{problem.method!r} with the {problem.loss.name} loss cannot be "
+                    f"fast-forwarded: {why}", "fast-forward")

@@ -21,30 +21,36 @@ __all__ = ["flow"]
 ROWS = 200
 WINDOWS = 60
 CALLS = 300_000    # evaluations of the right-hand side, some ten seconds
-SOME = 2_000       # in coordinates of the model's own, those that LSODA gets for a leg, which costs it some hundreds
+# in coordinates of the model's own, those that LSODA gets for a leg, which costs it some hundreds
+SOME = 2_000
 TINY = 1e-3        # parameters under so much of the largest may be waiting at a saddle
 REACH = 8.0        # how far coordinates, logarithms, may go before a leg ends
-GROWN = 8.0        # how many-fold the largest parameter may grow before a leg, with tolerances of its size, ends
+# how many-fold the largest parameter may grow before a leg, with tolerances of its size, ends
+GROWN = 8.0
 ROUNDING = 1e-14   # of parameters, in the second integration
 DOUBT = 1e-4       # relative errors of w beyond which a flow is refused, not reported
 
 
 def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
-    """Follow du/dt = Δ(−∇L(u)), or d∇ψ(w)/dt = −∇L(w), in continuous time; L with ½λ‖u‖² where there is weight decay.
+    """Follow du/dt = Δ(−∇L(u)), or d∇ψ(w)/dt = −∇L(w), in continuous time; L with ½λ‖u‖² where
+    there is weight decay.
 
-    Diagonal networks are followed in logarithms of their entries and mirror flows in their dual variables, where entries
-    of any size keep their digits. On other models that are not linear all is done twice, less sharply the second time.
-    Where the two end more than rtol apart, relatively, or what the flow keeps has changed by as much, the message says so.
+    Diagonal networks are followed in logarithms of their entries and mirror flows in their dual
+    variables, where entries of any size keep their digits. On other models that are not linear all
+    is done twice, less sharply the second time. Where the two end more than rtol apart, relatively,
+    or what the flow keeps has changed by as much, the message says so.
 
     Parameters
     ----------
     problem : Problem
-        Its method says which flow: gradient, mirror and natural (one flow, eq. 10), or steepest descent in a norm
-        whose Δ is a continuous function (l2, lp with 1 < p < ∞, quadratic), of the parameters u of its model. Momentum is
-        dropped: at fixed β it only rescales time as η → 0. With a constraint the start is projected on it first.
+        Its method says which flow: gradient, mirror and natural (one flow, eq. 10), or steepest
+        descent in a norm whose Δ is a continuous function (l2, lp with 1 < p < ∞, quadratic), of
+        the parameters u of its model. Momentum is dropped: at fixed β it only rescales time as η →
+        0. With a constraint the start is projected on it first.
     time : float > 0, default inf
-        How long; with inf, until the loss has fallen to rounding or the motion has ended. On a model that is not linear,
-        where the loss has not fallen, it must stay so for most of nine times that long, or it may be a saddle.
+        How long; with inf, until the loss has fallen to rounding or the motion has ended. On a
+        model that is not linear, where the loss has not fallen, it must stay so for most of nine
+        times that long, or it may be a saddle.
     rtol : float, default 1e-10
         Asked relative accuracy; the integrator works at a tenth or a hundredth of it.
 
@@ -58,8 +64,8 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     ValueError
         Where the method has no flow: ℓ1, ℓ∞ (a differential inclusion), normalised steps.
     ArithmeticError
-        Where the integrator fails, the motion does not end, or the error is over 1e-4, as where a direction begins so
-        small beside another that rounding decides when it comes.
+        Where the integrator fails, the motion does not end, or the error is over 1e-4, as where a
+        direction begins so small beside another that rounding decides when it comes.
 
     References
     ----------
@@ -69,29 +75,37 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     if not (isinstance(time, float) and time == np.inf):
         time = checks.number("time", time, above=0)
     begun, problem = problem, _on_constraint(problem)
-    way, told = _way(problem), "" if problem is begun else "; the start was projected on the constraint"
+    way, told = _way(problem), "" if problem is begun else ("; the start was projected on the "
+                                                            "constraint")
     if not np.any(way.field(0.0, way.start)) and not _waiting(problem, way, problem.start):
-        return _trace(problem, np.array([0.0, 0.0 if time == np.inf else time]), np.array([way.start] * 2), way, told)
+        return _trace(problem, np.array([0.0, 0.0 if time == np.inf else time]),
+                      np.array([way.start] * 2), way, told)
     t, states = _follow(problem, way, time, rtol, rtol)
     exact = problem.model.linear or (way.own and problem.model.degree == 2)
-    off = 0.0 if exact else _apart(problem, way, states[-1], _follow(problem, way, time, rtol, 10.0 * rtol)[1][-1])
+    off = 0.0 if exact else _apart(problem, way, states[-1],
+                                   _follow(problem, way, time, rtol, 10.0 * rtol)[1][-1])
     if not off <= DOUBT:
-        raise ArithmeticError(f"the flow could not be followed to time {t[-1]:.6g}: two integrations end "
-                              f"{off:.1g} apart, relatively; parts of it may be so small beside others that rounding "
-                              "decides when they grow")
+        raise ArithmeticError(f"the flow could not be followed to time {t[-1]:.6g}: two "
+                              f"integrations end {off:.1g} apart, relatively; parts of it may be "
+                              "so small beside others that rounding decides when they grow")
     told += "" if off <= rtol else f"; the asked rtol = {rtol:g} is not reached, {off:.1g} is"
-    if time == np.inf and not (problem.model.linear or way.own) and _at_saddle(problem, way.u(states[-1]), rtol):
-        told += "; the loss has not fallen and this is a saddle of it, so what left it slowly may still be to come"
+    if time == np.inf and not (problem.model.linear or way.own) \
+        and _at_saddle(problem, way.u(states[-1]), rtol):
+        told += ("; the loss has not fallen and this is a saddle of it, so what left it slowly may "
+                 "still be to come")
     return _trace(problem, t, states, way, told)
 
 
 def _at_saddle(problem: Problem, u: np.ndarray, rtol: float) -> bool:
-    """Whether a loss that could fall further would do so from where a gradient flow rests: its Hessian, by differences."""
+    """Whether a loss that could fall further would do so from where a gradient flow rests: its
+    Hessian, by differences.
+    """
     floor = _log_floor(problem, rtol)
     if floor is None or problem.log_loss(u) <= floor or not _descends(problem):
         return False
     h = 1e-5 * max(float(np.abs(u).max()), 1e-300)
-    H = np.array([problem.descent(u - h * e) - problem.descent(u + h * e) for e in np.eye(u.size)]) / (2.0 * h)
+    H = np.array([problem.descent(u - h * e) - problem.descent(u + h * e)
+                  for e in np.eye(u.size)]) / (2.0 * h)
     values = foreign.ask("the eigenvalues at rest", "numpy.linalg.eigvalsh", 0.5 * (H + H.T))
     return bool(values[0] < -1e-6 * np.abs(values).max())
 
@@ -103,7 +117,9 @@ def _descends(problem: Problem) -> bool:
 
 @dataclass(frozen=True)
 class _Way:
-    """The coordinates x in which a flow is followed: the right-hand side (t, x) → dx/dt, the way back to u, the start."""
+    """The coordinates x in which a flow is followed: the right-hand side (t, x) → dx/dt, the way
+    back to u, the start.
+    """
 
     field: Callable[[float, np.ndarray], np.ndarray]
     u: Callable[[np.ndarray], np.ndarray]
@@ -112,7 +128,9 @@ class _Way:
 
 
 def _apart(problem: Problem, way: _Way, one: np.ndarray, other: np.ndarray) -> float:
-    """How far the predictors of two states are apart, relatively to the larger of them and of what is asked of them."""
+    """How far the predictors of two states are apart, relatively to the larger of them and of what
+    is asked of them.
+    """
     w, v = problem.predictor(np.array([way.u(one), way.u(other)]))
     with np.errstate(over="ignore"):
         asked = np.float64(_size(problem)) ** max(problem.model.degree, 1)
@@ -138,14 +156,16 @@ def _way(problem: Problem) -> _Way:
     method, start = problem.method, problem.start
     g = method.geometry
     if not method.as_made:
-        raise ValueError("method must be one that fb.methods made, for its flow to be known, got a method of one's own: "
-                         f"{method!r}")
+        raise ValueError("method must be one that fb.methods made, for its flow to be known, got a "
+                         f"method of one's own: {method!r}")
     if isinstance(g, Norm):
         if not g.smooth:
-            raise ValueError(f"method must have a continuous direction for a flow, got steepest descent in the {g.name} "
-                             "norm, which does not declare smooth=True: for l1 and linf it is a differential inclusion")
+            raise ValueError("method must have a continuous direction for a flow, got steepest "
+                             f"descent in the {g.name} norm, which does not declare smooth=True: "
+                             "for l1 and linf it is a differential inclusion")
         if method.unscaled:
-            raise ValueError("method must have a flow, got normalised steps, which do not shrink with the gradient")
+            raise ValueError("method must have a flow, got normalised steps, which do not shrink "
+                             "with the gradient")
         return _Way(lambda t, u: g.direction(problem.descent(u)), lambda u: u, start)
     if isinstance(g, Potential):
         affine = method.constraint
@@ -160,8 +180,10 @@ def _way(problem: Problem) -> _Way:
             w = np.maximum(g.to_primal(z), g.lower + 1e-300)
             moves = np.array([g.solve(w, row) for row in Q])
             back = np.linalg.pinv(moves @ Q.T)
-            w = np.maximum(w + back @ (c - Q @ w) @ moves, g.lower + 1e-300)     # what errors of z leave, by Newton
-            push = problem.descent(w)                          # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
+            # what errors of z leave, by Newton
+            w = np.maximum(w + back @ (c - Q @ w) @ moves, g.lower + 1e-300)
+            # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
+            push = problem.descent(w)
             return push - back @ (moves @ push) @ Q
         return _Way(along, project, g.to_dual(start))
     if isinstance(g, Piece):
@@ -173,7 +195,8 @@ def _way(problem: Problem) -> _Way:
         return _Way(own_metric, lambda u: u, start)
     if not _descends(problem):
         raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
-    x = None if problem.model.coordinates is None or method.decay else problem.model.coordinates(start)
+    x = None if problem.model.coordinates is None or method.decay \
+        else problem.model.coordinates(start)
     if x is None:
         return _Way(lambda t, u: problem.descent(u) - method.decay * u, lambda u: u, start)
 
@@ -182,8 +205,11 @@ def _way(problem: Problem) -> _Way:
     return _Way(rate, x.u, x.start, own=True)
 
 
-def _follow(problem: Problem, way: _Way, time: float, rtol: float, sharp: float) -> tuple[np.ndarray, np.ndarray]:
-    """Times and coordinates along a flow, to a time or to rest; what rests is judged by rtol, integrated by ``sharp``."""
+def _follow(problem: Problem, way: _Way, time: float, rtol: float,
+            sharp: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times and coordinates along a flow, to a time or to rest; what rests is judged by rtol,
+    integrated by ``sharp``.
+    """
     linear, forever = problem.model.linear, time == np.inf
     size, first = _size(problem), _first(problem)
     span = first if forever else time
@@ -197,47 +223,58 @@ def _follow(problem: Problem, way: _Way, time: float, rtol: float, sharp: float)
             break
         u, old = way.u(new), way.u(x)
         moved, x = float(np.abs(u - old).max()), new
-        speeds = [float(np.abs(problem.descent(at) if way.own else way.field(legs.t, to)).max())
-                  for at, to in ((old, way.start), (u, x))]
+        speeds = [_speed(problem, way, legs.t, at, to) for at, to in ((old, way.start), (u, x))]
         now, speed = speeds[1], max(speed, *speeds)
         fallen = log_floor is not None and problem.log_loss(u) <= log_floor
-        slow = now <= 1e-6 * speed and (log_floor is None or not linear)          # a model need not reach what X does
+        # a model need not reach what X does
+        slow = now <= 1e-6 * speed and (log_floor is None or not linear)
         waiting = 0.0 if fallen else _waiting(problem, way, u)
         rests = fallen or (slow and not waiting)
         still = still + 1 if moved <= 1e-2 * rtol * size and rests else 0
-        if still > (0 if fallen or linear else 1):                                # it may linger at a saddle
+        # it may linger at a saddle
+        if still > (0 if fallen or linear else 1):
             break
         span = max(2.0 * legs.t, 1.0 / waiting if waiting else 0.0)
     else:
-        raise ArithmeticError(f"the flow has not come to rest by time {legs.t:.3g}; give a finite time")
+        raise ArithmeticError(f"the flow has not come to rest by time {legs.t:.3g}; give a finite "
+                              "time")
     return np.array(legs.times), np.array(legs.states)
 
 
+def _speed(problem: Problem, way: _Way, t: float, u: np.ndarray, x: np.ndarray) -> float:
+    """The largest entry of what moves: of −∇L in coordinates of the model's own, else of dx/dt."""
+    return float(np.abs(problem.descent(u) if way.own else way.field(t, x)).max())
+
+
 def _first(problem: Problem) -> float:
-    """How long the first window of a flow to its end is: what motion at the scale of the data takes, infinite where
-    that is beyond float64; ArithmeticError where it is so short that nothing could follow it.
+    """How long the first window of a flow to its end is: what motion at the scale of the data
+    takes, infinite where that is beyond float64; ArithmeticError where it is so short that nothing
+    could follow it.
     """
     degree = max(problem.model.degree, 1)
     with np.errstate(all="ignore"):
-        rate = np.float64(_size(problem)) ** (2 * degree - 2) if degree > 1 else max(1.0, np.abs(problem.start).max())
+        rate = np.float64(_size(problem)) ** (2 * degree - 2) if degree > 1 \
+            else max(1.0, np.abs(problem.start).max())
         span = 1.0 / (2.0 * np.float64(problem.spread) ** 2 * rate)
     if not span > 0:
-        raise ArithmeticError(f"the flow could not be followed: with an X of size {problem.spread:.3g} its motion is "
-                              "faster than float64 can tell")
+        raise ArithmeticError("the flow could not be followed: with an X of size "
+                              f"{problem.spread:.3g} its motion is faster than float64 can tell")
     return float(span)
 
 
 def _size(problem: Problem) -> float:
     """The size that parameters have in the end: that of the start, or what the targets ask for."""
     degree = max(problem.model.degree, 1)
-    return max(float(np.abs(problem.start).max()), (float(np.abs(problem.y).max()) / problem.spread) ** (1 / degree), 1e-300)
+    return max(float(np.abs(problem.start).max()),
+               (float(np.abs(problem.y).max()) / problem.spread) ** (1 / degree), 1e-300)
 
 
 def _waiting(problem: Problem, way: _Way, u: np.ndarray) -> float:
-    """How fast entries grow, in units of their own, that are tiny but would grow were they not; 0.0 where none would.
+    """How fast entries grow, in units of their own, that are tiny but would grow were they not; 0.0
+    where none would.
 
-    For models with coordinates of their own. The speed of such entries may be under all that float64 holds, so they are
-    looked at as if they were TINY.
+    For models with coordinates of their own. The speed of such entries may be under all that
+    float64 holds, so they are looked at as if they were TINY.
     """
     if not way.own:
         return 0.0
@@ -253,8 +290,9 @@ def _waiting(problem: Problem, way: _Way, u: np.ndarray) -> float:
 
 
 class _Legs:
-    """A flow that goes on leg by leg, each with a time of its own that begins at 0, so that fast motion after a long wait
-    is not lost in the digits of t; on models that are not linear tolerances follow the size that parameters have.
+    """A flow that goes on leg by leg, each with a time of its own that begins at 0, so that fast
+    motion after a long wait is not lost in the digits of t; on models that are not linear
+    tolerances follow the size that parameters have.
     """
 
     def __init__(self, problem: Problem, way: _Way, sharp: float, atol: float | None) -> None:
@@ -267,19 +305,20 @@ class _Legs:
     def counted(self, t: float, x: np.ndarray) -> np.ndarray:
         self.calls += 1
         if self.calls > CALLS:
-            raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its direction is too rough "
-                                  f"there ({CALLS} evaluations); give a finite time, or finite steps")
+            raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its "
+                                  f"direction is too rough there ({CALLS} evaluations); give a "
+                                  "finite time, or finite steps")
         if not np.isfinite(x).all():
-            raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its state left what float64 "
-                                  "can hold")
+            raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its "
+                                  "state left what float64 can hold")
         return self.way.field(self.t + t, x)
 
     def run(self, x: np.ndarray, span: float) -> np.ndarray:
         """Go on from x for so long; returns where that leads."""
         end = self.t + span
         if not end < np.inf:
-            raise ArithmeticError(f"the flow could not be followed past time {self.t:.6g}: what is to come takes longer "
-                                  "than float64 holds")
+            raise ArithmeticError(f"the flow could not be followed past time {self.t:.6g}: what is "
+                                  "to come takes longer than float64 holds")
         while True:
             leg = span if self.t == 0 else end - self.t
             done, x = self._leg(x, leg)
@@ -288,16 +327,22 @@ class _Legs:
                 return x
 
     def _leg(self, x: np.ndarray, span: float) -> tuple[bool, np.ndarray]:
-        """Whether it led to the end of the span, and where it led; by Radau's method where LSODA fails, or is stuck."""
+        """Whether it led to the end of the span, and where it led; by Radau's method where LSODA
+        fails, or is stuck.
+        """
         own, scale, begin = self.way.own, float(np.abs(x).max()), self.t
-        if self.shaken is not None and not own:                # as rounding might: what hangs on it ends elsewhere
+        # as rounding might: what hangs on it ends elsewhere
+        if self.shaken is not None and not own:
             x = x * (1.0 + ROUNDING * self.shaken.normal(size=x.size))
-        atol = self.sharp * 1e-2 if own else self.sharp * 1e-4 * scale if self.atol is None else self.atol
-        rtol = max(self.sharp / (100.0 if own or self.atol is not None else 10.0), 1e-13)     # (linear: its atol is given)
+        atol = self.sharp * 1e-2 if own else self.sharp * 1e-4 * scale if self.atol is None \
+            else self.atol
+        # (linear: its atol is given)
+        rtol = max(self.sharp / (100.0 if own or self.atol is not None else 10.0), 1e-13)
         what, first = f"the flow past time {begin:.6g}", x
         for method in self.methods:
             rtol = max(rtol, 10.0 * self.sharp) if own and method == "Radau" else rtol
-            solver = foreign.ask(what, f"scipy.integrate.{method}", self.counted, 0.0, x, span, rtol=rtol, atol=atol)
+            solver = foreign.ask(what, f"scipy.integrate.{method}", self.counted, 0.0, x, span,
+                                 rtol=rtol, atol=atol)
             begun = self.calls
             while solver.status == "running":
                 with foreign.guarded(what):
@@ -307,33 +352,44 @@ class _Legs:
                     break
                 self.times.append(begin + solver.t)
                 self.states.append(solver.y.copy())
-                far = float(np.abs(solver.y - first).max()) > self.reach if own else \
-                    self.atol is None and float(np.abs(solver.y).max()) > GROWN * scale
-                if far or solver.status == "finished":
+                if self._far(solver.y, first, scale) or solver.status == "finished":
                     self.t = self.times[-1]
                     return solver.status == "finished", self.states[-1]
                 if own and method == "LSODA" and self.calls > begun + SOME:
-                    self.methods = ("Radau",)          # it takes noise in what rests for motion, in steps of a long wait
+                    # it takes noise in what rests for motion, in steps of a long wait
+                    self.methods = ("Radau",)
                     break
             x, span, begin = self.states[-1], span - (self.times[-1] - begin), self.times[-1]
-        raise ArithmeticError(f"the flow could not be followed past time {begin:.6g}: {' '.join(str(told).split())}")
+        raise ArithmeticError(f"the flow could not be followed past time {begin:.6g}: "
+                              f"{' '.join(str(told).split())}")
+
+    def _far(self, x: np.ndarray, first: np.ndarray, scale: float) -> bool:
+        """Whether a leg has gone so far that tolerances are to be set anew."""
+        if self.way.own:
+            return float(np.abs(x - first).max()) > self.reach
+        return self.atol is None and float(np.abs(x).max()) > GROWN * scale
 
 
 def _log_floor(problem: Problem, rtol: float) -> float | None:
-    """The log loss at which a flow has arrived: residuals rtol of the targets; None where L need not go to 0."""
+    """The log loss at which a flow has arrived: residuals rtol of the targets; None where L need
+    not go to 0.
+    """
     if problem.method.decay:
         return None
     try:
         reachable(problem.X, problem.y)
     except ValueError:
         return None
-    return problem.log_loss(problem.start) + 2.0 * float(np.log(rtol)) if problem.loss.kind == "root" else None
+    return problem.log_loss(problem.start) + 2.0 * float(np.log(rtol)) \
+        if problem.loss.kind == "root" else None
 
 
 def _trace(problem: Problem, t: np.ndarray, x: np.ndarray, way: _Way, told: str) -> Trace:
     """Thin the rows (log-spaced, first and last kept) and go back to the parameters."""
-    keep = np.unique(np.concatenate([[0], np.geomspace(1, t.size - 1, min(ROWS, t.size)).astype(int)]))
+    keep = np.unique(np.concatenate([[0],
+                                     np.geomspace(1, t.size - 1, min(ROWS, t.size)).astype(int)]))
     u = np.array([way.u(row) for row in x[keep]])
     log_loss = np.array([problem.log_loss(row) for row in u])
     w = problem.predictor(u).reshape(keep.size, *problem.shape)
-    return Trace(t[keep], u, w, log_loss, Status.OK, f"the flow was followed to time {t[-1]:.6g}{told}", problem)
+    return Trace(t[keep], u, w, log_loss, Status.OK,
+                 f"the flow was followed to time {t[-1]:.6g}{told}", problem)

@@ -1,4 +1,6 @@
-"""Fast-forward: exact steps as far as they pay, then the modified field in log time to any t, with an error estimate."""
+"""Fast-forward: exact steps as far as they pay, then the modified field in log time to any t, with
+an error estimate.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -27,7 +29,8 @@ ROWS = 200
 BEGIN = 40_000        # exact steps, over 1 − β, before the first handover
 SAFETY = 3.0
 SOLVER = 50.0         # what an integration may be wrong by, in units of its own tolerance
-SOON = 8.0            # log time after a handover within which what the field leaves out has shown itself
+# log time after a handover within which what the field leaves out has shown itself
+SOON = 8.0
 LEAST = 1_000         # exact steps, over 1 − β, under which no estimate is given
 SOURCE = "fast-forward"
 LAST = 2.0 ** 63      # the t that no longer fits int64
@@ -37,55 +40,67 @@ EPS = float(np.finfo(float).eps)
 Runner = Callable[[], Callable[[int], Reached]]
 
 
-def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, record: Any, rtol: Any,
+def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, record: Any,
+                 rtol: Any,
                  max_steps: Any) -> Trace:
     """Continue a run from where it stands to log t, as `Plan.fast_forward` describes.
 
-    ``runner()`` copies the run as it stands; what it returns does exact steps up to rising t, and says where they lead.
+    ``runner()`` copies the run as it stands; what it returns does exact steps up to rising t, and
+    says where they lead.
     """
     rtol = checks.number("rtol", rtol, least=1e-13, most=1e-2)
     budget = checks.whole("max_steps", max_steps)
     end = checks.number("log_t", log_t, above=0)
     if here.t > 0 and np.log(here.t) > end:
-        raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got {end:g}")
+        raise ValueError(f"log_t must not lie before the step {here.t} where the plan stands, got "
+                         f"{end:g}")
     rows = _rows(record, end, here.t, here.u.size)
     if problem.loss.kind == "root":
         why = closed_form.covers(problem)
         if why is not None:
             raise NoTheorem(why, SOURCE)
         trace = closed_form.at(problem, here.u, here.move, here.t, rows)
-        with np.errstate(all="ignore"):                      # (margins may be beyond float64 where iterates are not)
-            return replace(trace, slack=trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T)
+        # (margins may be beyond float64 where iterates are not)
+        with np.errstate(all="ignore"):
+            return replace(trace,
+                           slack=trace.log_t[:, None] - trace.u
+                           @ (problem.y[:, None] * problem.X).T)
     field = choose(problem)
     if end > field.until:
-        raise NoTheorem(f"the momentum array ends at log t = {field.until:.6g}, and its last entry goes on from there, "
-                        "which is another method: give a longer one, or ask for less", SOURCE)
+        raise NoTheorem(f"the momentum array ends at log t = {field.until:.6g}, and its last entry "
+                        "goes on from there, which is another method: give a longer one, or ask "
+                        "for less", SOURCE)
     told = separate(problem.Z)
     if not told:
-        raise NoTheorem(f"the data are not separable (λ in .dual certifies it){_inseparable(problem)}", SOURCE, (),
+        raise NoTheorem("the data are not separable (λ in .dual certifies "
+                        f"it){_inseparable(problem)}", SOURCE, (),
                         told.dual)
     slow, limit = 1.0 - float(problem.method.beta[0]), here.t + budget
     first = max(here.t, min(int(BEGIN / slow), limit // 2))
     if first < LEAST / slow or limit < 1.01 * first:
-        raise NoTheorem(f"an estimate of the error needs two handovers after {int(LEAST / slow)} exact steps or more, and "
-                        f"max_steps = {budget} from step {here.t} on are too few for that", SOURCE)
+        raise NoTheorem(f"an estimate of the error needs two handovers after {int(LEAST / slow)} "
+                        f"exact steps or more, and max_steps = {budget} from step {here.t} on are "
+                        "too few for that", SOURCE)
     run, sharp = runner(), max(rtol / 1000.0, 1e-13)
     while True:
         far = run(first) if first > here.t else here
-        further = run(min(2 * first + 1, limit))             # an odd number of steps on: a 2-cycle would show
+        # an odd number of steps on: a 2-cycle would show
+        further = run(min(2 * first + 1, limit))
         early, last = _early(field, far, further), limit // 2 < further.t
         if early is None:
             begin = np.log(further.t)
             exact, later = rows[rows <= begin], rows[rows > begin]
-            between = begin + np.geomspace(1e-2, SOON, 16)    # rows of our own, in which what is left out would show
+            # rows of our own, in which what is left out would show
+            between = begin + np.geomspace(1e-2, SOON, 16)
             stops = np.unique(np.concatenate([later, between[between <= max(end, begin + 1.0)]]))
             try:
                 loose = problem.predictor(field.follow(far, stops, 100.0 * sharp)[1])
                 slack, u = field.follow(further, stops, sharp)
             except Stalled as error:
-                raise NoTheorem(f"the modified field could not be followed to log t = {end:g} ({error})", SOURCE) from None
-            # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most 1/(ρ − 1) times what
-            # it changed, at its largest so far, since two curves may cross
+                raise NoTheorem(f"the modified field could not be followed to log t = {end:g} "
+                                f"({error})", SOURCE) from None
+            # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most
+            # 1/(ρ − 1) times what it changed, at its largest so far, since two curves may cross
             w = problem.predictor(u)
             change = np.maximum.accumulate(np.abs(w - loose).max(axis=1, initial=0.0))
             change *= SAFETY / min(further.t / far.t - 1.0, 1.0)
@@ -94,28 +109,38 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: Any, re
             if worst <= rtol or last:
                 break
         elif last:
-            raise NoTheorem(f"after {further.t} steps {early}: ask for more max_steps than {budget}", SOURCE)
+            raise NoTheorem(f"after {further.t} steps {early}: ask for more max_steps than "
+                            f"{budget}", SOURCE)
         first = min(4 * first, limit // 2)
     solver = SOLVER * np.where(stops > np.log(far.t) + FAR, FAR_RTOL, sharp)
-    tiny = np.abs(further.u - far.u).max() < 1e3 * EPS * np.abs(further.u).max() * (further.t - far.t)
-    law = (0.5, 1.0) if tiny else field.rounding              # moves of a few units in the last place are rounded all alike
+    tiny = np.abs(further.u - far.u).max() < 1e3 * EPS * np.abs(further.u).max() \
+        * (further.t - far.t)
+    # moves of a few units in the last place are rounded all alike
+    law = (0.5, 1.0) if tiny else field.rounding
     size = field.size(u)
-    estimate = change + solver * size + _rounding(size, stops, law) + _unlike(problem, stops[:, None] - slack, w)
+    estimate = change + solver * size + _rounding(size, stops,
+                                                  law) + _unlike(problem, stops[:, None] - slack, w)
     asked = np.isin(stops, later)
-    return _trace(field, runner(), here, exact, later, (slack[asked], u[asked]), estimate[asked], further.t, worst, rtol,
+    return _trace(field, runner(), here, exact, later, (slack[asked], u[asked]), estimate[asked],
+                  further.t, worst, rtol,
                   law)
 
 
 def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """The change of w (K,), largest entry, that makes its margins those of the slacks: both were integrated."""
+    """The change of w (K,), largest entry, that makes its margins those of the slacks: both were
+    integrated.
+    """
     if not problem.model.linear:
         return np.zeros(len(w))
     back = foreign.ask("the inverse of the data", "numpy.linalg.pinv", problem.Z)
-    return np.asarray(SAFETY * np.abs((margins - w @ problem.Z.T) @ back.T).max(axis=1, initial=0.0))
+    return np.asarray(SAFETY * np.abs((margins - w @ problem.Z.T)
+                                      @ back.T).max(axis=1, initial=0.0))
 
 
 def _inseparable(problem: Problem) -> str:
-    """What runs do on data that are not separable, as two linear programs tell: overlap (λ > 0), or a direction Zu ≥ 0."""
+    """What runs do on data that are not separable, as two linear programs tell: overlap (λ > 0), or
+    a direction Zu ≥ 0.
+    """
     rest = ", so the loss does not go to 0 and there is nothing to fast-forward"
     Z = problem.Z[problem.Z.any(axis=1)]
     Z = Z / row_lengths(Z)[:, None]
@@ -123,23 +148,28 @@ def _inseparable(problem: Problem) -> str:
     if not (problem.loss.convex and problem.model.linear and N):
         return rest
     least, ones = np.append(np.zeros(N), -1.0), np.ones((N, 1))
-    try:                                       # max δ: Zᵀλ = 0, Σλ = 1, λ ≥ δ; and max Σt: Zu ≥ t, 0 ≤ t ≤ 1
+    # max δ: Zᵀλ = 0, Σλ = 1, λ ≥ δ; and max Σt: Zu ≥ t, 0 ≤ t ≤ 1
+    try:
         weights = foreign.ask("the linear program of overlap", "scipy.optimize.linprog", least,
                               A_ub=np.hstack([-np.eye(N), ones]), b_ub=np.zeros(N),
-                              A_eq=np.hstack([np.vstack([Z.T, np.ones((1, N))]), np.zeros((d + 1, 1))]),
+                              A_eq=np.hstack([np.vstack([Z.T, np.ones((1, N))]),
+                                              np.zeros((d + 1, 1))]),
                               b_eq=np.append(np.zeros(d), 1.0), method="highs")
-        if weights.status == 0 and weights.x[-1] > 1e-7 / N and np.abs(weights.x[:N] @ Z).max() <= 1e-12:
-            return (", and no direction has margins ≥ 0 that are not all 0, so the run comes to rest within ordinary reach "
-                    "and there is nothing to fast-forward")
+        if weights.status == 0 and weights.x[-1] > 1e-7 / N \
+            and np.abs(weights.x[:N] @ Z).max() <= 1e-12:
+            return (", and no direction has margins ≥ 0 that are not all 0, so the run comes to "
+                    "rest within ordinary reach and there is nothing to fast-forward")
         found = foreign.ask("the linear program of directions", "scipy.optimize.linprog",
-                            np.append(np.zeros(d), -np.ones(N)), A_ub=np.hstack([-Z, np.eye(N)]), b_ub=np.zeros(N),
+                            np.append(np.zeros(d), -np.ones(N)), A_ub=np.hstack([-Z, np.eye(N)]),
+                            b_ub=np.zeros(N),
                             bounds=[(-1, 1)] * d + [(0, 1)] * N, method="highs")
     except foreign.Unsolved:
         return rest
     margins = Z @ found.x[:d] if found.status == 0 else np.zeros(N)
     if margins.max() > 1e-6 and margins.min() >= -1e-12:
-        return (", but some direction has margins ≥ 0 that are not all 0 (quasi-separable), so the loss does not go to 0 "
-                "and the run never comes to rest: it goes on along such directions, where no field follows it here")
+        return (", but some direction has margins ≥ 0 that are not all 0 (quasi-separable), so the "
+                "loss does not go to 0 and the run never comes to rest: it goes on along such "
+                "directions, where no field follows it here")
     return rest
 
 
@@ -147,45 +177,53 @@ def _early(field: Field, far: Reached, further: Reached) -> str | None:
     """Why nothing bounds the error of handovers there, None where something does."""
     with np.errstate(divide="ignore", invalid="ignore"):
         moves = np.log([float(np.abs(x.move).max()) for x in (far, further)])
-        slope = float((moves[1] - moves[0]) / np.log(further.t / far.t))         # d log‖Δu‖/d log t: −1 in the end
+        # d log‖Δu‖/d log t: −1 in the end
+        slope = float((moves[1] - moves[0]) / np.log(further.t / far.t))
     if field.shrinks and (slope if np.isfinite(slope) else 0.0) > LATE:
         return "the moves do not yet shrink as they will in the end, so nothing bounds the error"
     return field.doubt(further)
 
 
 def _rounding(size: np.ndarray, rows: np.ndarray, law: tuple[float, float]) -> np.ndarray:
-    """What float64 does to numbers of a size, and to an exact run of so many steps as can be done (t up to 1e12)."""
+    """What float64 does to numbers of a size, and to an exact run of so many steps as can be done
+    (t up to 1e12).
+    """
     steps = np.where(rows < np.log(1e12), law[0] * np.exp(law[1] * np.minimum(rows, 30.0)), 0.0)
     return np.asarray(EPS * size * (16.0 + steps))
 
 
 def _rows(record: Any, end: float, t: int, entries: int) -> np.ndarray:
-    """Log t of the rows asked for, of so many numbers, from where the plan stands (t ≥ 1) to ``end``; on whole steps, each
-    once.
+    """Log t of the rows asked for, of so many numbers, from where the plan stands (t ≥ 1) to
+    ``end``; on whole steps, each once.
     """
     count, begin = ROWS if record is None else record, float(np.log(max(t, 1)))
     if counted(count):
         whole = checks.whole("record", count, least=1)
         checks.fits("record", count, whole, entries)
-        rows = np.append(np.geomspace(max(begin, min(0.5, end)), end, whole)[:-1], end) if whole > 1 else np.array([end])
+        rows = np.append(np.geomspace(max(begin, min(0.5, end)), end, whole)[:-1],
+                         end) if whole > 1 else np.array([end])
         rows = np.append(begin, rows) if whole > 1 else rows
     else:
         rows = checks.array("record", record, "a whole number or a (K,) array of log t", dims=1)
         if rows.max() > end or rows.min() < begin - 1e-12:
-            raise ValueError(f"record must hold log t between {begin:g} and {end:g}, got {checks.short(record)}")
+            raise ValueError(f"record must hold log t between {begin:g} and {end:g}, got "
+                             f"{checks.short(record)}")
         rows = np.append(rows, end)
     small = rows < 36.0
     return np.unique(np.append(np.log(np.round(np.exp(rows[small]))), rows[~small]))
 
 
-def _trace(field: Field, run: Callable[[int], Reached], here: Reached, exact: np.ndarray, later: np.ndarray,
+def _trace(field: Field, run: Callable[[int], Reached], here: Reached, exact: np.ndarray,
+           later: np.ndarray,
            tight: tuple[np.ndarray, np.ndarray], estimate: np.ndarray, steps: int, worst: float,
            rtol: float, law: tuple[float, float]) -> Trace:
     """Join the exact rows with the later ones."""
     problem, (slack, u) = field.problem, tight
     s = np.concatenate([exact, later])
-    t = np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s], np.int64)
-    log_loss = [problem.loss.log(problem.y * (x - row), problem.y) for x, row in zip(later, slack, strict=True)]
+    t = np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s],
+                 np.int64)
+    log_loss = [problem.loss.log(problem.y * (x - row), problem.y) for x,
+                row in zip(later, slack, strict=True)]
     if exact.size:
         before = [run(round(float(np.exp(x)))) for x in exact]
         begun = np.array([r.u for r in before])
@@ -194,7 +232,10 @@ def _trace(field: Field, run: Callable[[int], Reached], here: Reached, exact: np
         log_loss = [problem.log_loss(row) for row in begun] + log_loss
         estimate = np.concatenate([_rounding(field.size(begun), exact, law), estimate])
         u = np.vstack([begun, u])
-    shortfall = "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
-    return Trace(t, u, problem.predictor(u).reshape(s.size, *problem.shape), np.array(log_loss), Status.OK,
-                 f"{steps - here.t} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}", problem, estimate, s,
+    shortfall = "" if worst <= rtol else (f"; the asked rtol = {rtol:g} is not reached, "
+                                          f"{worst:.1g} is")
+    return Trace(t, u, problem.predictor(u).reshape(s.size, *problem.shape), np.array(log_loss),
+                 Status.OK,
+                 f"{steps - here.t} exact steps, then fast-forward to log t = {s[-1]:g}{shortfall}",
+                 problem, estimate, s,
                  slack)

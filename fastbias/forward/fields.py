@@ -15,18 +15,20 @@ from fastbias.forward.base import EXPONENT, LATE, Field
 from fastbias.forward.integrate import march
 from fastbias.pieces import norms
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, Reached
+from fastbias.problem import Reached
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.margins import separator, widest
 
-__all__ = ["AdaGrad", "Level", "Linear", "Mirror", "Nesterov", "Power", "Scaled"]
+__all__ = ["Field"]
 
 
 @dataclass(frozen=True, eq=False)
 class Linear(Field):
-    """Moves that are linear in the gradient, D⁻¹g: gradient descent, quadratic norms and potentials; momentum β, γ.
+    """Moves that are linear in the gradient, D⁻¹g: gradient descent, quadratic norms and
+    potentials; momentum β, γ.
 
-    With momentum the iterates follow, after some 1/(1 − β) steps, F = εG + κ ε² G'G, ε = η/(1 − β), κ = γ − ½(1+β)/(1−β).
+    With momentum the iterates follow, after some 1/(1 − β) steps, F = εG + κ ε² G'G, ε = η/(1 − β),
+    κ = γ − ½(1+β)/(1−β).
     """
 
     kappa: float = -0.5
@@ -35,7 +37,8 @@ class Linear(Field):
 
     @property
     def rounding(self) -> tuple[float, float]:
-        # a velocity in units in the last place falls only when 1 − β of it is half a unit: it lags behind by ½/(1 − β)
+        # a velocity in units in the last place falls only when 1 − β of it is half a unit: it lags
+        # behind by ½/(1 − β)
         return (0.5 / (1.0 - self.beta), 1.0) if self.beta else (2.0, 0.5)
 
     @cached_property
@@ -48,7 +51,8 @@ class Linear(Field):
         """Z D⁻¹ Zᵀ (N, N)."""
         return self.Z @ self.moves.T
 
-    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray,
+              r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weights = p * (1.0 - self.kappa * np.exp(-s) * r * (self.gram @ p)) if s < LATE else p
         dw = weights @ self.moves
         return self.Z @ dw, dw
@@ -65,11 +69,14 @@ class Linear(Field):
 
 @dataclass(frozen=True, eq=False)
 class Power(Field):
-    """Steepest descent in ℓp, 1 < p ≤ 2: Δ_j = ‖g‖_q^{2−q} |g_j|^{q−1} sign g_j, a continuously differentiable map of g."""
+    """Steepest descent in ℓp, 1 < p ≤ 2: Δ_j = ‖g‖_q^{2−q} |g_j|^{q−1} sign g_j, a continuously
+    differentiable map of g.
+    """
 
     q: float = 2.0
 
-    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray,
+              r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         g = p @ self.Z
         M = float(np.abs(g).max())
         if not 0.0 < M < np.inf:
@@ -110,7 +117,8 @@ class Mirror(Field):
         scales[N:] = np.maximum(np.abs(state[N:]).max(), 1e-300)
         return scales
 
-    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray,
+              r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         w = self.psi.to_primal(x)
         dx = p @ self.Z
         if s < LATE:
@@ -120,7 +128,8 @@ class Mirror(Field):
 
 @dataclass(frozen=True, eq=False)
 class Level(Mirror):
-    """Mirror descent where θ grows exponentially, as with cosh: x = w, dw = ∇²ψ(w)⁻¹ dθ, in which all is of size one.
+    """Mirror descent where θ grows exponentially, as with cosh: x = w, dw = ∇²ψ(w)⁻¹ dθ, in which
+    all is of size one.
 
     Margins then grow more slowly than log t, and the slacks with it.
     """
@@ -134,11 +143,13 @@ class Level(Mirror):
     def scales(self, state: np.ndarray) -> np.ndarray:
         return np.ones(state.size)
 
-    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray,
+              r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         dual = p @ self.Z
         if s < LATE:
             second = 0.5 * np.exp(-s) * ((p * r * (self.Z @ self.psi.solve(x, dual))) @ self.Z)
-            dual = dual + second if np.isfinite(second).all() else dual            # (of a trial state far off)
+            # (of a trial state far off)
+            dual = dual + second if np.isfinite(second).all() else dual
         dw = self.psi.solve(x, dual)
         return self.Z @ dw, dw
 
@@ -148,8 +159,10 @@ class Level(Mirror):
         p, r = self.pushes(c, state[:N])
         dual, h = p @ self.Z, 1e-6 * np.maximum(np.abs(w), 1.0)
         J = np.empty((state.size, state.size))
-        J[N:, :N] = speed * np.array([self.psi.solve(w, row) for row in (p * r)[:, None] * self.Z]).T
-        J[N:, N:] = speed * np.array([(self.psi.solve(w + e, dual) - self.psi.solve(w - e, dual)) / (2.0 * e.sum())
+        J[N:, :N] = speed * np.array([self.psi.solve(w, row) for row in (p * r)[:, None]
+                                      * self.Z]).T
+        J[N:, N:] = speed * np.array([(self.psi.solve(w + e, dual) - self.psi.solve(w - e, dual))
+                                      / (2.0 * e.sum())
                                       for e in np.diag(h)]).T
         J[:N] = -self.Z @ J[N:]
         return J
@@ -167,14 +180,16 @@ class AdaGrad(Field):
     def u(self, x: np.ndarray) -> np.ndarray:
         return x[: x.size // 2]
 
-    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray,
+              r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         d, t = x.size // 2, np.exp(-s)
         g, G = p @ self.Z / self.eta, x[d:]                          # t times the gradient
         A = G + (t * g) ** 2 + self.eps
         root = np.sqrt(np.where(A > 0, A, 1.0))
         dw, dG = self.eta * g / root, t * g * g
         if s < LATE:
-            dg = -((p * r * (self.Z @ dw)) @ self.Z) / self.eta        # t times the change of t g along the move
+            # t times the change of t g along the move
+            dg = -((p * r * (self.Z @ dw)) @ self.Z) / self.eta
             dA = dG + 2.0 * t * g * t * dg
             dw, dG = (dw - 0.5 * t * self.eta * (dg / root - 0.5 * g * dA / root ** 3),
                       dG - 0.5 * t * (2.0 * t * g * dg))
@@ -183,7 +198,8 @@ class AdaGrad(Field):
 
 @dataclass(frozen=True, eq=False)
 class Nesterov(Field):
-    """Gradient descent with β = γ = (k + a)/(k + a + 3), Nesterov's sequence: L falls like 1/t², margins grow like 2 log t.
+    """Gradient descent with β = γ = (k + a)/(k + a + 3), Nesterov's sequence: L falls like 1/t²,
+    margins grow like 2 log t.
 
     With τ = k + a + 3/2 and s = log τ, the state is (v, w, ẇ), v = 2s − m and
     dẇ/ds = −2ẇ + (1 + 3/(2τ)) Zᵀp − (1/τ) Zᵀ(p r Zẇ), p = η τ² (−ℓ').
@@ -197,7 +213,8 @@ class Nesterov(Field):
 
     @property
     def rounding(self) -> tuple[float, float]:
-        return 2.0, 1.25                                      # roundings of w are kept as velocities for t/3 steps
+        # roundings of w are kept as velocities for t/3 steps
+        return 2.0, 1.25
 
     def clock(self, s: np.ndarray) -> np.ndarray:
         return 2.0 * self.variable(s)
@@ -232,10 +249,12 @@ class Nesterov(Field):
 
 @dataclass(frozen=True, eq=False)
 class Scaled(Field):
-    """Gradient descent with steps η/L: w = t η v + r, v = Σ λ_n z_n the point of the hull nearest to 0; r moves slowly.
+    """Gradient descent with steps η/L: w = t η v + r, v = Σ λ_n z_n the point of the hull nearest
+    to 0; r moves slowly.
 
-    Its map is not infinitesimal, but it contracts r to a point, or, where a support vector has weight 0, like log t:
-    dr/dt = η(Zᵀσ − v) − ½η² G'G, σ = softmax(−m); what order 2 leaves out acts on modes that have died before T.
+    Its map is not infinitesimal, but it contracts r to a point, or, where a support vector has
+    weight 0, like log t: dr/dt = η(Zᵀσ − v) − ½η² G'G, σ = softmax(−m); what order 2 leaves out
+    acts on modes that have died before T.
     """
 
     @property
@@ -244,19 +263,22 @@ class Scaled(Field):
 
     @property
     def rounding(self) -> tuple[float, float]:
-        return 1.0, 1.0                                       # moves that stay the same are rounded the same way each time
+        # moves that stay the same are rounded the same way each time
+        return 1.0, 1.0
 
     def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
         Z, eta = self.Z, self.eta
         best = widest(Z, self.problem.shape, norms.l2, separator(Z))
         v = best.w.ravel() * best.margin
-        lead = Z @ v - best.margin ** 2                        # how much faster than the support vectors' each margin grows
+        # how much faster than the support vectors' each margin grows
+        lead = Z @ v - best.margin ** 2
         lead[lead <= 1e-9 * best.margin ** 2] = 0.0
         begin = np.log(float(here.t))
         if rows.size == 0:
             return np.empty((0, len(Z))), np.empty((0, here.u.size))
         if rows[-1] > 700.0:
-            raise NoTheorem("with steps η/L the weights grow like t, so log t must be at most 700 for them to fit float64",
+            raise NoTheorem("with steps η/L the weights grow like t, so log t must be at most 700 "
+                            "for them to fit float64",
                             "fast-forward")
 
         def weights(s: float, r: np.ndarray) -> np.ndarray:
@@ -278,16 +300,21 @@ class Scaled(Field):
 
         r = here.u - here.t * eta * v
         q = weights(begin, r)
-        values = foreign.ask("the softmax covariance", "numpy.linalg.eigvalsh", ((Z - q @ Z).T * q) @ (Z - q @ Z))
+        values = foreign.ask("the softmax covariance", "numpy.linalg.eigvalsh",
+                             ((Z - q @ Z).T * q) @ (Z - q @ Z))
         if eta * values.max(initial=0.0) > 1.9:
-            raise NoTheorem("steps η/L so long that they swing to and fro (η λ_max of the softmax covariance is "
-                            f"{eta * values.max():.3g}, and must be under 2) are no flow", "fast-forward")
-        slow = np.concatenate([values[values > 1e-7 * values.max(initial=1e-300)], lead[lead > 0.0]])
-        rest = np.log(here.t + 80.0 / (eta * slow.min(initial=np.inf)))                 # by then r has come to its point
+            raise NoTheorem("steps η/L so long that they swing to and fro (η λ_max of the softmax "
+                            f"covariance is {eta * values.max():.3g}, and must be under 2) are no "
+                            "flow", "fast-forward")
+        slow = np.concatenate([values[values > 1e-7 * values.max(initial=1e-300)],
+                               lead[lead > 0.0]])
+        # by then r has come to its point
+        rest = np.log(here.t + 80.0 / (eta * slow.min(initial=np.inf)))
         last = min(max(rest, begin + 1e-6), 34.0)
         if rows[-1] > last and (rest > 34.0 or not best.dual[lead == 0.0].min(initial=1.0) > 1e-9):
-            raise NoTheorem("a support vector of weight 0, or a sample just behind the support vectors, moves r for ever or "
-                            f"for very long; it is followed to log t = {last:.3g} only", "fast-forward")
+            raise NoTheorem("a support vector of weight 0, or a sample just behind the support "
+                            "vectors, moves r for ever or for very long; it is followed to log t = "
+                            f"{last:.3g} only", "fast-forward")
         stops = np.unique(np.append(np.minimum(rows, last), last))
         states = march(rate, jacobian, r, begin, stops, rtol, rtol)
         r = states[np.searchsorted(stops, np.minimum(rows, last))]

@@ -1,4 +1,6 @@
-"""A stiff integrator that is not believed: capped, checked, and asked a second way where it fails."""
+"""A stiff integrator that is not believed: capped, checked, and asked a second way where it
+fails.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,16 +14,23 @@ __all__ = ["Stalled", "march"]
 CALLS = 60_000     # evaluations of a right-hand side that a leg may cost
 
 
+UNFIT = "returned numbers that are not finite, or too few"
+
+
 class Stalled(ArithmeticError):  # noqa: N818 (it names the event)
     """The integrator did not arrive, or arrived at something that is not finite."""
 
 
-def march(rate: Callable[[float, np.ndarray], np.ndarray], jacobian: Callable[[float, np.ndarray], np.ndarray] | None,
-          x: np.ndarray, begin: float, stops: np.ndarray, rtol: float, atol: np.ndarray | float) -> np.ndarray:
-    """Integrate dx/dc = rate(c, x) from c = begin and return x (K, n) at the stops (K,), rising, ≥ begin.
+def march(rate: Callable[[float, np.ndarray], np.ndarray],
+          jacobian: Callable[[float, np.ndarray], np.ndarray] | None,
+          x: np.ndarray, begin: float, stops: np.ndarray, rtol: float,
+          atol: np.ndarray | float) -> np.ndarray:
+    """Integrate dx/dc = rate(c, x) from c = begin and return x (K, n) at the stops (K,), rising, ≥
+    begin.
 
-    LSODA first, Radau second: each has been seen to stall, or to report success with NaN, where the other did not. BLAS gets
-    one thread: its threads wait for one another, for seconds where another process has a core.
+    LSODA first, Radau second: each has been seen to stall, or to report success with NaN, where the
+    other did not. BLAS gets one thread: its threads wait for one another, for seconds where another
+    process has a core.
     """
     from threadpoolctl import threadpool_limits
     if stops.size == 0:
@@ -40,13 +49,16 @@ def march(rate: Callable[[float, np.ndarray], np.ndarray], jacobian: Callable[[f
         try:
             with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
                 answer = foreign.ask("the modified field", "scipy.integrate.solve_ivp", counted,
-                                     (begin, float(stops[-1])), x, method=method, t_eval=stops, rtol=rtol, atol=atol,
+                                     (begin, float(stops[-1])), x, method=method, t_eval=stops,
+                                     rtol=rtol, atol=atol,
                                      jac=jacobian)
-        except (ArithmeticError, ValueError) as error:       # Stalled, Unsolved, or trial states too large for a piece
+        except (ArithmeticError, ValueError) as error:
+            # Stalled, Unsolved, or trial states too large for a piece
             told += f"{method}: {error}; "
             continue
         rows = np.asarray(answer.y).T
         if answer.success and rows.shape[0] == stops.size and np.isfinite(rows).all():
             return np.asarray(rows)
-        told += f"{method}: {answer.message if not answer.success else 'returned numbers that are not finite, or too few'}; "
+        told += (f"{method}: "
+                 f"{answer.message if not answer.success else UNFIT}; ")
     raise Stalled(told.rstrip("; "))

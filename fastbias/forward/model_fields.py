@@ -1,8 +1,9 @@
 """The field of gradient descent on a model w = F(u): the same map, seen from the parameters.
 
-Margins of a homogeneous model of degree L grow like log t, too, so u grows like (log t)^{1/L}, and p falls as F'(u) grows:
-nothing is new but that F'(u) turns along a move. What it turns by is part of the second order, and of the Jacobian, without
-which the integrator needs half as many evaluations again.
+Margins of a homogeneous model of degree L grow like log t, too, so u grows like (log t)^{1/L}, and
+p falls as F'(u) grows: nothing is new but that F'(u) turns along a move. What it turns by is part
+of the second order, and of the Jacobian, without which the integrator needs half as many
+evaluations again.
 """
 from __future__ import annotations
 
@@ -14,14 +15,16 @@ from fastbias.forward.base import LATE, Field
 
 __all__ = ["Models"]
 
-NEARBY = 1e-5     # relative, of the central differences that turn F'(u) along a move; up to degree 3 they are exact
+# relative, of the central differences that turn F'(u) along a move; up to degree 3 they are exact
+NEARBY = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class Models(Field):
     """Gradient descent on u, with momentum β, γ as in the linear model (ε, κ): x = u.
 
-    With H (N, n) the rows F'(u)ᵀz_n and a = Hᵀp, du/ds = a + κ e^{−s} (∂_a(F'(u)ᵀ) Zᵀp − Hᵀ(p r ∘ Ha)), dm/ds = H du/ds.
+    With H (N, n) the rows F'(u)ᵀz_n and a = Hᵀp, du/ds = a + κ e^{−s} (∂_a(F'(u)ᵀ) Zᵀp − Hᵀ(p r ∘
+    Ha)), dm/ds = H du/ds.
     """
 
     kappa: float = -0.5
@@ -47,7 +50,8 @@ class Models(Field):
         h = NEARBY * float(np.abs(u).max()) / max(float(np.abs(a).max()), 1e-300)
         return (self.rows(u + h * a, V) - self.rows(u - h * a, V)) / (2.0 * h)
 
-    def drift(self, s: float, x: np.ndarray, p: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def drift(self, s: float, x: np.ndarray, p: np.ndarray,
+              r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """dm/ds and du/ds."""
         H = self.rows(x, self.Z)
         a = p @ H
@@ -62,7 +66,8 @@ class Models(Field):
         N, u, speed = len(self.Z), state[len(self.Z):], self.time(c)[1]
         p, r = self.pushes(c, state[:N])
         H, g = self.rows(u, self.Z), (p @ self.Z)[None]
-        bend = np.array([self.turned(u, e, g)[0] for e in np.eye(u.size)])         # ∂²⟨Zᵀp, F⟩ (n, n)
+        # ∂²⟨Zᵀp, F⟩ (n, n)
+        bend = np.array([self.turned(u, e, g)[0] for e in np.eye(u.size)])
         J = np.empty((state.size, state.size))
         J[:N, :N] = -speed * (H @ H.T) * (p * r)
         J[:N, N:] = -speed * (H @ bend + self.turned(u, p @ H, self.Z))

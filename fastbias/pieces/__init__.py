@@ -1,1 +1,3 @@
-"""What a run is put together from: losses, norms, potentials, models, methods, step rules, and the laws they obey."""
+"""What a run is put together from: losses, norms, potentials, models, methods, step rules, and the
+laws they obey.
+"""

@@ -1,7 +1,9 @@
-"""Step rules: how far to go at update k. A rule is one compiled piece, (params, k, s, log_loss) → η_k e^s.
+"""Step rules: how far to go at update k. A rule is one compiled piece, (params, k, s, log_loss) →
+η_k e^s.
 
-The gradient reaches a method as q-sized numbers and a log scale s (−∇L = e^s g), so the rule returns the step with
-e^s in it: a rule that divides by the loss never forms the vanishing loss itself.
+The gradient reaches a method as q-sized numbers and a log scale s (−∇L = e^s g), so the rule
+returns the step with e^s in it: a rule that divides by the loss never forms the vanishing loss
+itself.
 """
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ __all__ = ["StepRule", "bounded", "constant", "line_search", "loss_scaled", "pow
 
 @dataclass(frozen=True, eq=False)
 class StepRule:
-    """A step rule: its name, its compiled piece (``abi.RULE``), its numbers, and what the loop must know of it.
+    """A step rule: its name, its compiled piece (``abi.RULE``), its numbers, and what the loop must
+    know of it.
 
-    ``constant`` says that η_k does not depend on k; ``loss`` that the piece wants log L, which then costs a pass;
-    ``monotone`` that it has a meaning for strictly monotone losses alone; ``search`` that the step is searched along the
-    move instead; ``radius`` that ``params[1]`` is to be B², B = max_n ‖x_n‖⋆, which a `Plan` computes from its data.
+    ``constant`` says that η_k does not depend on k; ``loss`` that the piece wants log L, which then
+    costs a pass; ``monotone`` that it has a meaning for strictly monotone losses alone; ``search``
+    that the step is searched along the move instead; ``radius`` that ``params[1]`` is to be B², B =
+    max_n ‖x_n‖⋆, which a `Plan` computes from its data.
     """
 
     name: str
@@ -37,8 +41,10 @@ class StepRule:
     radius: bool = False
 
     def __post_init__(self) -> None:
-        checks.fields("StepRule", self, texts=("name",), flags=("constant", "loss", "monotone", "search", "radius"))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1))
+        checks.fields("StepRule", self, texts=("name",), flags=("constant", "loss", "monotone",
+                                                                "search", "radius"))
+        object.__setattr__(self, "params",
+                           checks.array("params", self.params, "a (K,) array", dims=1))
         expect("StepRule", self.params, rule=(self.rule, RULE))
 
     @property
@@ -51,12 +57,13 @@ class StepRule:
         return float(call(self.rule, self.params, checks.whole("k", k), 0.0, 0.0))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{x:g}" for x in self.params[:4]) + (", …" if self.params.size > 4 else "")
+        shown = ", ".join(f"{x:g}" for x in self.params[:4]) + (", …" if self.params.size > 4
+                                                                else "")
         return f"{self.name}({shown})"
 
 
 @piece(RULE, needs=1)
-def _sequence(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+def _sequence(params, k, s, log_loss):
     eta = params[min(k, params.size - 1)]
     return eta if s == 0.0 else eta * np.exp(s)
 
@@ -64,25 +71,29 @@ def _sequence(params, k, s, log_loss):  # type: ignore[no-untyped-def]
 @recorded
 def constant(eta: float) -> StepRule:
     """Return the rule η_k = eta for every k; eta > 0, else ValueError."""
-    return StepRule("constant", _sequence, np.array([checks.number("eta", eta, above=0)]), constant=True)
+    return StepRule("constant", _sequence, np.array([checks.number("eta", eta, above=0)]),
+                    constant=True)
 
 
 @recorded
 def sequence(etas: Any) -> StepRule:
-    """Return the rule that takes entry k of etas (K,) for the update from k to k + 1; the last goes on. All > 0."""
+    """Return the rule that takes entry k of etas (K,) for the update from k to k + 1; the last goes
+    on. All > 0.
+    """
     etas = checks.steps("step_size", etas, above=0)
     return StepRule("sequence", _sequence, etas, constant=bool((etas == etas[0]).all()))
 
 
 @piece(RULE, needs=2)
-def _power(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+def _power(params, k, s, log_loss):
     eta = params[0] / (k + 1.0) ** params[1]
     return eta if s == 0.0 else eta * np.exp(s)
 
 
 @recorded
 def power(eta: float, a: float) -> StepRule:
-    """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError. With a = 0 it is ``constant(eta)``.
+    """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError. With a = 0 it is
+    ``constant(eta)``.
 
     Examples
     --------
@@ -95,7 +106,7 @@ def power(eta: float, a: float) -> StepRule:
 
 
 @piece(RULE, needs=1)
-def _loss_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+def _loss_scaled(params, k, s, log_loss):
     return params[0] * np.exp(s - log_loss)
 
 
@@ -103,50 +114,58 @@ def _loss_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
 def loss_scaled(eta: float) -> StepRule:
     """Return the rule η_k = eta/L(w_k), for strictly monotone losses; eta > 0, else ValueError.
 
-    In the log domain, so it goes on where L itself is long under 1e-308 (Ji & Telgarsky: the margin gap falls like 1/t).
+    In the log domain, so it goes on where L itself is long under 1e-308 (Ji & Telgarsky: the margin
+    gap falls like 1/t).
     """
-    return StepRule("loss_scaled", _loss_scaled, np.array([checks.number("eta", eta, above=0)]), constant=True, loss=True,
+    return StepRule("loss_scaled", _loss_scaled, np.array([checks.number("eta", eta, above=0)]),
+                    constant=True, loss=True,
                     monotone=True)
 
 
 @piece(RULE, needs=2)
-def _bounded(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+def _bounded(params, k, s, log_loss):
     return min(params[0] * np.exp(s), np.exp(s - log_loss) / params[1])
 
 
 @recorded
 def bounded(eta_plus: float) -> StepRule:
-    """Return Theorem 5's rule η_k = min(eta_plus, 1/(B² L(w_k))), B = max_n ‖x_n‖⋆ in the dual of the method's norm.
+    """Return Theorem 5's rule η_k = min(eta_plus, 1/(B² L(w_k))), B = max_n ‖x_n‖⋆ in the dual of
+    the method's norm.
 
-    The paper prints max; its descent argument needs min. For gradient, steepest and coordinate descent on strictly
-    monotone losses and the linear model; ``plan.problem.rule`` shows B². eta_plus > 0, else ValueError.
+    The paper prints max; its descent argument needs min. For gradient, steepest and coordinate
+    descent on strictly monotone losses and the linear model; ``plan.problem.rule`` shows B².
+    eta_plus > 0, else ValueError.
     """
-    return StepRule("bounded", _bounded, np.array([checks.number("eta_plus", eta_plus, above=0), 1.0]), constant=True,
+    return StepRule("bounded", _bounded,
+                    np.array([checks.number("eta_plus", eta_plus, above=0), 1.0]), constant=True,
                     loss=True, monotone=True, radius=True)
 
 
 @piece(RULE, needs=2)
-def _unit_scaled(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+def _unit_scaled(params, k, s, log_loss):
     return np.exp(s - log_loss) / params[1]
 
 
 def unit_scaled() -> StepRule:
     """Return the rule η_k = 1/(B² L(w_k)) that dual acceleration is made with, B = max_n ‖x_n‖₂."""
-    return StepRule("unit_scaled", _unit_scaled, np.array([1.0, 1.0]), constant=True, loss=True, monotone=True, radius=True)
+    return StepRule("unit_scaled", _unit_scaled, np.array([1.0, 1.0]), constant=True, loss=True,
+                    monotone=True, radius=True)
 
 
 @piece(RULE)
-def _no_rule(params, k, s, log_loss):  # type: ignore[no-untyped-def]
+def _no_rule(params, k, s, log_loss):
     return np.nan
 
 
 @recorded
 def line_search() -> StepRule:
-    """Return the exact line search: the minimiser of a convex loss along the move (the first of many), to the last digits.
+    """Return the exact line search: the minimiser of a convex loss along the move (the first of
+    many), to the last digits.
 
-    For methods whose move is a direction of the parameters (gradient, steepest, coordinate, natural, adaptive, sign), full
-    gradients, no momentum or weight decay, the linear model; and for models of degree 2 with the squared loss, a quartic
-    along the move, whose least value over steps > 0 it takes. Where the loss falls for ever the run ends ``UNBOUNDED``.
+    For methods whose move is a direction of the parameters (gradient, steepest, coordinate,
+    natural, adaptive, sign), full gradients, no momentum or weight decay, the linear model; and for
+    models of degree 2 with the squared loss, a quartic along the move, whose least value over steps
+    > 0 it takes. Where the loss falls for ever the run ends ``UNBOUNDED``.
     """
     return StepRule("line_search", _no_rule, np.array([1.0]), constant=True, search=True)
 
@@ -159,4 +178,5 @@ def as_rule(step_size: Any) -> StepRule:
     return constant(float(etas[0])) if etas.size == 1 else sequence(etas)
 
 
-EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5), loss_scaled(0.1), bounded(0.3))
+EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5),
+                                  loss_scaled(0.1), bounded(0.3))

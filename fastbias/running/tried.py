@@ -18,13 +18,16 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, make
 from fastbias.running.buffers import assemble
 
-ETA = 1e-3        # the step of a trial: short enough for any method, long enough for moves to keep ten digits
+# the step of a trial: short enough for any method, long enough for moves to keep ten digits
+ETA = 1e-3
 MOVED = 1e-6      # relative error of a move that was read off two iterates
 MIXED = 400       # weights c of the gradient before last that are tried for a sum g + c g'
 
 
 def of_method(method: Method, rng: np.random.Generator, size: int) -> Rows:
-    """Some updates of the logistic loss from a random start, and what a method that declares itself says of them."""
+    """Some updates of the logistic loss from a random start, and what a method that declares itself
+    says of them.
+    """
     eta = ETA
     if method.averages != "all":                             # whose rule is a part of it
         method = replace(method, rule=steps.constant(eta))
@@ -34,7 +37,8 @@ def of_method(method: Method, rng: np.random.Generator, size: int) -> Rows:
     (status, new), kept = next(_updates(problem)), (problem.X.copy(), problem.y.copy())
     yield "an update ends with status 0", float(status != 0), 0.0, u
     yield "an update is finite", float(not np.isfinite(new).all()), 0.0, u
-    yield "an update leaves the data alone", max(unlike(problem.X, kept[0]), unlike(problem.y, kept[1])), 0.0, u
+    yield "an update leaves the data alone", max(unlike(problem.X, kept[0]),
+                                                 unlike(problem.y, kept[1])), 0.0, u
     again = next(_updates(problem))[1]
     yield "the same state gives the same update", float(new.tobytes() != again.tobytes()), 0.0, u
     declared = method.steepest + method.natural + method.dual
@@ -57,18 +61,23 @@ def _first(method: Method, problem: Problem, v: np.ndarray, move: np.ndarray) ->
         length, ties = 1.0 if method.unscaled else g.dual(v), method.ties
         # of coordinates that tie a few move, or by a part of their length
         off = unlike(g(move), length, dull) if ties is None else above(g(move), length)
-        yield "the move of steepest descent has the length ‖∇L‖⋆, 1 where unscaled is claimed", off, MOVED, u
-        yield "⟨−∇L, Δ⟩ = ‖∇L‖⋆ ‖Δ‖ in the norm of steepest descent", unlike(v @ move, g.dual(v) * g(move)), \
+        yield "the move of steepest descent has the length ‖∇L‖⋆, 1 where unscaled is claimed", \
+            off, MOVED, u
+        yield "⟨−∇L, Δ⟩ = ‖∇L‖⋆ ‖Δ‖ in the norm of steepest descent", \
+            unlike(v @ move, g.dual(v) * g(move)), \
             MOVED + (ties or 0.0), u
     if method.natural and isinstance(g, Potential):
-        yield "the move of natural gradient descent is −∇²ψ⁻¹∇L", unlike(move, g.solve(u, v), dull), MOVED, u
+        yield "the move of natural gradient descent is −∇²ψ⁻¹∇L", \
+            unlike(move, g.solve(u, v), dull), MOVED, u
     if method.natural and isinstance(g, Piece):
         solved = np.full(u.size, np.nan)
         call(g, np.empty(0), u, v, solved)
-        yield "the move of natural gradient descent is the metric's", unlike(move, solved, dull), MOVED, u
+        yield "the move of natural gradient descent is the metric's", unlike(move, solved, dull), \
+            MOVED, u
     if method.dual:
         yield "∇ψ(w⁺) = ∇ψ(w) − η∇L(w), but for what keeps a constraint", \
-            _off_dual(method, g, u, u + ETA * move, v) if isinstance(g, Potential) else np.inf, MOVED, u
+            _off_dual(method, g, u, u + ETA * move, v) if isinstance(g, Potential) else np.inf, \
+                MOVED, u
     if method.adaptive:
         wrong = float((np.sign(move) != np.sign(v)).any())
         yield "each entry moves as its own gradient has it where adaptive is claimed", wrong, 0.0, u
@@ -81,7 +90,8 @@ def _later(method: Method, problem: Problem, rng: np.random.Generator) -> Rows:
     run, points = _updates(problem), [problem.start]
     for _ in range(3):
         status, u = next(run)
-        if status != 0:                                      # it left the domain, as a run from near its edge may
+        # it left the domain, as a run from near its edge may
+        if status != 0:
             return
         points.append(u)
     gradients = [problem.descent(u) - method.decay * u for u in points]
@@ -89,7 +99,8 @@ def _later(method: Method, problem: Problem, rng: np.random.Generator) -> Rows:
     still = not (method.beta.any() or method.gamma.any() or method.draws)
     if still and not method.averages and (method.steepest or method.natural or method.dual):
         fresh = next(_updates(replace(problem, start=points[1])))[1]
-        off = unlike(points[2] - points[1], fresh - points[1], 1e-9 * float(np.abs(points[1]).max()))
+        off = unlike(points[2] - points[1], fresh - points[1],
+                     1e-9 * float(np.abs(points[1]).max()))
         yield "a move is of the last gradient alone unless averages is claimed", off, MOVED, at
     g = method.geometry
     if method.averages == "fading" and method.steepest and isinstance(g, Norm):
@@ -98,19 +109,24 @@ def _later(method: Method, problem: Problem, rng: np.random.Generator) -> Rows:
     if method.averages == "all":
         steps_ = [_step(problem, k, u) for k, u in enumerate(points[:3])]
         told = steps_[2] + (steps_[1] + 2.0 * steps_[2]) / 3.0
-        yield "w moves by d + Σ i dᵢ/(t + 1), d = −η∇L, where an average of all gradients is claimed", \
+        yield ("w moves by d + Σ i dᵢ/(t + 1), d = −η∇L, where an average of all gradients is "
+               "claimed"), \
             unlike(points[3] - points[2], told), MOVED, at
     if method.moments is not None:
         yield "the move is m/(√v + ε) for the moments claimed", \
-            unlike(second, _by_moments(method, gradients[:2]), 1e-9 * float(np.abs(points[1]).max()) / ETA), MOVED, at
+            unlike(second, _by_moments(method, gradients[:2]),
+                   1e-9 * float(np.abs(points[1]).max()) / ETA), MOVED, at
     if method.measured is not None:
-        pieces, params, buffers = assemble(problem)
+        buffers = assemble(problem)[2]
         yield "the state measures a norm where that is claimed", \
             float(not isinstance(method.measured(np.abs(buffers.state[1:]) + 1.0), Norm)), 0.0, at
 
 
-def _off_dual(method: Method, psi: Potential, u: np.ndarray, new: np.ndarray, v: np.ndarray) -> float:
-    """How far ∇ψ(u⁺) − ∇ψ(u) is from η times −∇L, v, but for rows of the constraint, which u⁺ keeps."""
+def _off_dual(method: Method, psi: Potential, u: np.ndarray, new: np.ndarray,
+              v: np.ndarray) -> float:
+    """How far ∇ψ(u⁺) − ∇ψ(u) is from η times −∇L, v, but for rows of the constraint, which u⁺
+    keeps.
+    """
     moved = psi.to_dual(new) - psi.to_dual(u)
     if method.constraint is None:
         return unlike(moved, ETA * v, 1e-6)
@@ -120,16 +136,22 @@ def _off_dual(method: Method, psi: Potential, u: np.ndarray, new: np.ndarray, v:
 
 
 def _unmixed(norm: Norm, move: np.ndarray, now: np.ndarray, before: np.ndarray) -> float:
-    """How far a move is from steepest for now + c before, at the c in [0, 1) where it is nearest."""
+    """How far a move is from steepest for now + c before, at the c in [0, 1) where it is
+    nearest.
+    """
     def off(c: float) -> float:
-        wanted = norm.direction(now + c * before)            # in full, as gradients one step apart are nearly parallel
-        return unlike(move / norm(move), wanted / norm(wanted)) if move.any() and wanted.any() else np.inf
+        # in full, as gradients one step apart are nearly parallel
+        wanted = norm.direction(now + c * before)
+        return unlike(move / norm(move), wanted / norm(wanted)) if move.any() and wanted.any() \
+            else np.inf
     grid = np.arange(MIXED) / MIXED
     best = grid[np.argmin([off(c) for c in grid])]
     low, high = max(best - 1.0 / MIXED, 0.0), best + 1.0 / MIXED
-    for _ in range(60):                                      # of one valley: thirds that are higher are left out
+    # of one valley: thirds that are higher are left out
+    for _ in range(60):
         third = (high - low) / 3.0
-        low, high = (low, high - third) if off(low + third) < off(high - third) else (low + third, high)
+        low, high = (low, high - third) if off(low + third) < off(high - third) \
+            else (low + third, high)
     return off(0.5 * (low + high)) if low < 1.0 else np.inf
 
 
@@ -153,7 +175,9 @@ def _step(problem: Problem, k: int, u: np.ndarray) -> np.ndarray:
 
 
 def _tried(method: Method, rng: np.random.Generator, size: int) -> Problem:
-    """A small problem for a method: logistic loss, samples of the shape that its geometry wants, a random start."""
+    """A small problem for a method: logistic loss, samples of the shape that its geometry wants, a
+    random start.
+    """
     g, n = method.geometry, getattr(method.geometry, "symmetric", 0)
     shape = getattr(g, "shape", None) or ((n, n) if n else (2, 3) if method.shaped else (size,))
     X = rng.normal(size=(max(6, method.sampling.batch), *shape))

@@ -1,8 +1,10 @@
-"""What theory predicts: tables of theorems, each with its hypotheses, and the limits they name, solved to a certificate.
+"""What theory predicts: tables of theorems, each with its hypotheses, and the limits they name,
+solved to a certificate.
 
-A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the evidence, the dual
-variable, and residuals that are recomputed from (w, ν) alone. Where the paper shows that no characterisation exists,
-`NoTheorem` names the example. A new theorem is one row of ``ROOT``, ``MARGIN`` or ``NETWORK``.
+A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the
+evidence, the dual variable, and residuals that are recomputed from (w, ν) alone. Where the paper
+shows that no characterisation exists, `NoTheorem` names the example. A new theorem is one row of
+``ROOT``, ``MARGIN`` or ``NETWORK``.
 """
 from __future__ import annotations
 
@@ -19,25 +21,30 @@ from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.points import ROOT, point
 from fastbias.theory.stepsizes import MaxStep
 
-__all__ = ["MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Refusal", "Row", "limit", "max_step"]
+__all__ = ["MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Refusal", "Row", "limit",
+           "max_step"]
 
 
 def limit(problem: Problem, flow: bool = False) -> Limit:
-    """Look up the theorem that covers a problem, check its hypotheses, and solve for the limit it names.
+    """Look up the theorem that covers a problem, check its hypotheses, and solve for the limit it
+    names.
 
     Parameters
     ----------
     problem : Problem
-        Limits that only a run decides (AdaGrad) want it with ``reached`` set; ``plan.limit()`` does that.
+        Limits that only a run decides (AdaGrad) want it with ``reached`` set; ``plan.limit()`` does
+        that.
     flow : bool, default False
         Ask about the continuous-time limit η → 0 instead of finite steps.
 
     Raises
     ------
     NoTheorem
-        Where none covers it, a hypothesis is known to be False, or a piece of the user's own may not be believed.
+        Where none covers it, a hypothesis is known to be False, or a piece of the user's own may
+        not be believed.
     """
-    with np.errstate(all="ignore"):                            # numbers beyond float64 are looked for where they matter
+    # numbers beyond float64 are looked for where they matter
+    with np.errstate(all="ignore"):
         accepted(problem)
         ask = network if not problem.model.linear or problem.method.decay else (
             direction if problem.loss.kind == "monotone" else point)

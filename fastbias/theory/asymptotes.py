@@ -1,6 +1,8 @@
-"""How gradient descent goes to its margin: w(t) − ŵ log t, the weights of the support vectors, and the rates they decide.
+"""How gradient descent goes to its margin: w(t) − ŵ log t, the weights of the support vectors, and
+the rates they decide.
 
-Gradient descent in the metric D = LLᵀ is that of u = Lᵀw on the rows L⁻¹z, so all is done in these coordinates.
+Gradient descent in the metric D = LLᵀ is that of u = Lᵀw on the rows L⁻¹z, so all is done in these
+coordinates.
 """
 from __future__ import annotations
 
@@ -17,22 +19,27 @@ from fastbias.problem import Problem
 from fastbias.solvers.limit import Hypothesis, Limit, Rate
 from fastbias.theory.base import gradient, named, quadratic
 
-__all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain", "ratio",
+__all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain",
+           "ratio",
            "rule_of"]
 
 FLOW = steps.constant(1.0)      # the rule of unit speed that a flow is given; known by its identity
-TIE = 1e-9       # samples whose margin exceeds the least by less, relatively, count as support vectors
+# samples whose margin exceeds the least by less, relatively, count as support vectors
+TIE = 1e-9
 
 Asymptote = tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]
 
 
 def flat(problem: Problem) -> bool:
-    """Whether the method is gradient descent in some metric D: w⁺ = w + β Δw − η D⁻¹∇L (a searched step has no length)."""
+    """Whether the method is gradient descent in some metric D: w⁺ = w + β Δw − η D⁻¹∇L (a searched
+    step has no length).
+    """
     method = problem.method
     if gradient(problem):
         return True
     moves = (method.steepest or method.natural or method.dual) and not method.averages
-    return moves and isinstance(method.geometry, Norm | Potential) and quadratic(problem) and method.constraint is None \
+    return moves and isinstance(method.geometry, Norm | Potential) and quadratic(problem) \
+        and method.constraint is None \
         and (not method.unscaled or problem.rule.search)
 
 
@@ -42,7 +49,8 @@ def metric(problem: Problem) -> np.ndarray | None:
     matrix = getattr(g, "matrix", None)
     if not isinstance(g, Norm | Potential) or matrix is np.eye:
         return None
-    return np.asarray(matrix(n) if matrix is not None else [g.to_dual(e) for e in np.eye(n)])  # type: ignore[union-attr]
+    return np.asarray(matrix(n) if matrix is not None
+                      else [g.to_dual(e) for e in np.eye(n)])  # type: ignore[union-attr]
 
 
 def flat_norm(problem: Problem) -> Norm:
@@ -60,20 +68,24 @@ def plain(problem: Problem) -> bool:
 
 
 def rule_of(problem: Problem) -> str:
-    """The function of `fastbias.pieces.steps` that made the rule ("constant" for a sequence, too), "" for
-    one of a user's own.
+    """The function of `fastbias.pieces.steps` that made the rule ("constant" for a sequence, too),
+    "" for one of a user's own.
     """
     rule = problem.rule
     if rule.search:
         return "line_search"
     made = next((x for x in steps.EXAMPLES if x.rule is rule.rule), None)
-    fine = made is not None and rule.loss == made.loss and rule.radius == made.radius and np.isfinite(rule.params).all() \
-        and rule.params.size > 0 and bool((rule.params[:1] if made.name == "power" else rule.params).min() > 0)
+    fine = made is not None and rule.loss == made.loss and rule.radius == made.radius \
+        and np.isfinite(rule.params).all() \
+        and rule.params.size > 0 and bool((rule.params[:1] if made.name == "power"
+                                           else rule.params).min() > 0)
     return made.name if made is not None and fine else ""
 
 
 def pace(problem: Problem) -> float | None:
-    """The a ≥ 0 of step sizes that fall like 1/t^a, 0 for those that stay; None for a searched step, a rule of one's own."""
+    """The a ≥ 0 of step sizes that fall like 1/t^a, 0 for those that stay; None for a searched
+    step, a rule of one's own.
+    """
     name, x = rule_of(problem), problem.rule.params
     if name == "power":
         return float(x[1]) if x.size == 2 and x[1] >= 0 else None
@@ -89,17 +101,22 @@ class Support(NamedTuple):
     often: np.ndarray         # how often each stands in the data
     rank: int
     spread: int               # the rank of all data
-    alpha: np.ndarray         # with ŵ = Σ α z; where it is not unique, one whose least entry is largest
-    even: bool                # whether ŵ ∝ Σ z over the support vectors, so that their margins stay equal
+    # with ŵ = Σ α z; where it is not unique, one whose least entry is largest
+    alpha: np.ndarray
+    # whether ŵ ∝ Σ z over the support vectors, so that their margins stay equal
+    even: bool
 
 
 def _support(problem: Problem, found: Limit) -> Support | None:
-    """Its support vectors; None where their coordinates, or the squares of their lengths, are beyond float64."""
+    """Its support vectors; None where their coordinates, or the squares of their lengths, are
+    beyond float64.
+    """
     D = metric(problem)
     half, Z, hat = None, problem.Z, found.w.ravel() / found.margin
     if D is not None:
         what, half = "the coordinates of the quadratic norm", np.linalg.cholesky(D)
-        Z, hat = np.asarray(ask(what, "scipy.linalg.solve_triangular", half, Z.T, lower=True)).T, half.T @ hat
+        Z, hat = np.asarray(ask(what, "scipy.linalg.solve_triangular", half, Z.T, lower=True)).T, \
+            half.T @ hat
     for x in (Z, hat):
         if not 1e-150 < np.abs(x).max() < 1e150:
             return None
@@ -107,10 +124,12 @@ def _support(problem: Problem, found: Limit) -> Support | None:
     near = margins <= margins.min() * (1 + TIE)
     rows, count = np.unique(Z[near], axis=0, return_counts=True)
     rank = int(np.linalg.matrix_rank(rows, 1e-9 * np.linalg.norm(rows, 2)))
-    alpha = np.linalg.lstsq(rows.T, hat, rcond=None)[0] if rank == len(rows) else _largest_weights(rows, hat)
+    alpha = np.linalg.lstsq(rows.T, hat, rcond=None)[0] if rank == len(rows) \
+        else _largest_weights(rows, hat)
     total = Z[near].sum(axis=0)
     across = total - hat * ((total @ hat) / (hat @ hat))
-    return Support(half, hat, rows, count, rank, int(np.linalg.matrix_rank(Z, 1e-9 * np.linalg.norm(Z, 2))), alpha,
+    return Support(half, hat, rows, count, rank,
+                   int(np.linalg.matrix_rank(Z, 1e-9 * np.linalg.norm(Z, 2))), alpha,
                    bool(np.linalg.norm(across) <= 1e-9 * np.linalg.norm(total)))
 
 
@@ -119,70 +138,91 @@ def _largest_weights(support: np.ndarray, hat: np.ndarray) -> np.ndarray:
     k, d = support.shape
     size = float(np.linalg.norm(support, 2))
     try:
-        answer = ask("the linear program of the weights of dependent support vectors", "scipy.optimize.linprog",
-                     np.append(np.zeros(k), -1.0), A_eq=np.hstack([support.T / size, np.zeros((d, 1))]), b_eq=hat,
-                     A_ub=np.hstack([-np.eye(k), np.ones((k, 1))]), b_ub=np.zeros(k), bounds=[(0, None)] * (k + 1),
+        answer = ask("the linear program of the weights of dependent support vectors",
+                     "scipy.optimize.linprog",
+                     np.append(np.zeros(k), -1.0),
+                     A_eq=np.hstack([support.T / size, np.zeros((d, 1))]), b_eq=hat,
+                     A_ub=np.hstack([-np.eye(k), np.ones((k, 1))]), b_ub=np.zeros(k),
+                     bounds=[(0, None)] * (k + 1),
                      method="highs-ds")
     except Unsolved:
         return np.ones(k)
     return np.asarray(answer.x[:k] / size) if answer.status == 0 else np.ones(k)
 
 
-STATEMENT = "the support vectors span the data and each has weight α > 0: then w − ŵ log t converges"
+STATEMENT = ("the support vectors span the data and each has weight α > 0: then w − ŵ log t "
+             "converges")
 
 
 def asymptote(problem: Problem, found: Limit) -> Asymptote:
-    """Gradient descent with steps that stay: whether ρ(t) = w − ŵ log t converges, where, and how fast directions do.
+    """Gradient descent with steps that stay: whether ρ(t) = w − ŵ log t converges, where, and how
+    fast directions do.
 
-    On the support vectors η exp(−⟨z_n, w̃⟩) = α_n, ŵ = Σ α_n z_n; off the span of the data w̃ is the start. Momentum β makes
-    the step η/(1 − β).
+    On the support vectors η exp(−⟨z_n, w̃⟩) = α_n, ŵ = Σ α_n z_n; off the span of the data w̃ is
+    the start. Momentum β makes the step η/(1 − β).
     """
     method, rule = problem.method, problem.rule
-    if pace(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 or rule_of(problem) == "loss_scaled":
+    if pace(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 \
+        or rule_of(problem) == "loss_scaled":
         return [], None, ()
-    eta = float(rule.params[-1] if rule_of(problem) == "constant" else rule.params[0]) / (1.0 - float(method.beta[0]))
+    eta = float(rule.params[-1] if rule_of(problem) == "constant"
+                else rule.params[0]) / (1.0 - float(method.beta[0]))
     at = _support(problem, found)
     if at is None:
         return [], None, ()
-    loss = (Rate("log loss", "t", -1.0), Rate("log t L", "t", 0.0, float(np.log(at.hat @ at.hat / eta))))
+    loss = (Rate("log loss", "t", -1.0),
+            Rate("log t L", "t", 0.0, float(np.log(at.hat @ at.hat / eta))))
     slow = _rates(at, "log t")
     if at.alpha.min() <= 1e-9 * at.alpha.max():
-        return [_vanishing_weights(at, "directions then converge like log log t/log t", STATEMENT)], None, loss
+        return [_vanishing_weights(at, "directions then converge like log log t/log t",
+                                   STATEMENT)], None, loss
     if at.rank < len(at.rows):
-        told = Hypothesis(STATEMENT, None, f"{len(at.rows)} support vectors of rank {at.rank}: α is not unique")
+        told = Hypothesis(STATEMENT, None,
+                          f"{len(at.rows)} support vectors of rank {at.rank}: α is not unique")
         return [told], None, (*slow, *loss)
     if at.rank < at.spread:
-        told = Hypothesis(STATEMENT, False, f"α ≥ {at.alpha.min():.3g}, but they span {at.rank} of {at.spread} dimensions")
+        told = Hypothesis(STATEMENT, False,
+                          f"α ≥ {at.alpha.min():.3g}, but they span {at.rank} of {at.spread} "
+                          "dimensions")
         return [told], None, (*slow, *loss)
     start = problem.start if at.half is None else at.half.T @ problem.start
-    scale = 0.0 if named(problem, "exponential", "logistic", "sigmoid", "cross_entropy") else float(tail(problem.loss)[-1])
+    scale = 0.0 if named(problem, "exponential", "logistic", "sigmoid",
+                         "cross_entropy") else float(tail(problem.loss)[-1])
     goal = np.log(eta * at.often / at.alpha) + scale - at.rows @ start
     offset = start + np.linalg.lstsq(at.rows, goal, rcond=None)[0]
-    told = Hypothesis(STATEMENT, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}; the point is .offset")
+    told = Hypothesis(STATEMENT, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}; "
+                                       "the point is .offset")
     across = np.linalg.norm(offset - at.hat * (offset @ at.hat) / (at.hat @ at.hat))
-    if across <= 1e-9 * np.linalg.norm(offset):                # w̃ along ŵ: then it is faster than 1/log t
+    # w̃ along ŵ: then it is faster than 1/log t
+    if across <= 1e-9 * np.linalg.norm(offset):
         slow = ()
     if at.half is not None:
         offset = np.linalg.solve(at.half.T, offset)
-    return [told], offset.reshape(problem.shape) if np.isfinite(offset).all() else None, (*slow, *loss)
+    return [told], offset.reshape(problem.shape) if np.isfinite(offset).all() else None, \
+        (*slow, *loss)
 
 
 def ratio(problem: Problem, found: Limit) -> Asymptote:
-    """Steps η/L: w − ŵ s converges as above, s = η t/‖ŵ‖² standing for log t, so that rates are powers of t."""
+    """Steps η/L: w − ŵ s converges as above, s = η t/‖ŵ‖² standing for log t, so that rates are
+    powers of t.
+    """
     at = _support(problem, found)
     statement = "each support vector has weight α > 0: then directions converge like 1/t"
     if not plain(problem) or not problem.loss.convex or at is None:
         return [], None, ()
     if at.alpha.min() <= 1e-9 * at.alpha.max():
-        return [_vanishing_weights(at, "directions then converge like log t/t", statement)], None, ()
+        return [_vanishing_weights(at, "directions then converge like log t/t", statement)], None, \
+            ()
     told = Hypothesis(statement, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}")
     return [told], None, _rates(at, "t")
 
 
 def normalised(problem: Problem, found: Limit) -> Asymptote:
-    """Normalised steps η/t^a: ‖w‖ grows like t^(1−a), and what they add beside the direction stays bounded.
+    """Normalised steps η/t^a: ‖w‖ grows like t^(1−a), and what they add beside the direction stays
+    bounded.
 
-    So margins come like its inverse (seen in runs; where the margins of the support vectors stay equal, in ℓ2, its square).
+    So margins come like its inverse (seen in runs; where the margins of the support vectors stay
+    equal, in ℓ2, its square).
     """
     a = pace(problem)
     if not a or a > 1 or not plain(problem):
@@ -190,15 +230,20 @@ def normalised(problem: Problem, found: Limit) -> Asymptote:
     norm = problem.method.geometry
     at = _support(problem, found) if isinstance(norm, Norm) and norm.matrix is not None else None
     power = 2.0 if at is not None and at.even else 1.0
-    return [], None, (Rate("margin gap", "t", -power * (1.0 - a)) if a < 1 else Rate("margin gap", "log t", -power),)
+    return [], None, (Rate("margin gap", "t", -power * (1.0 - a)) if a < 1
+                      else Rate("margin gap", "log t", -power),)
 
 
 def _vanishing_weights(at: Support, then: str, statement: str) -> Hypothesis:
     zeros = int((at.alpha <= 1e-9 * at.alpha.max()).sum())
-    return Hypothesis(statement, False, f"α = 0 at {zeros} of {len(at.alpha)} support vectors: {then}")
+    return Hypothesis(statement, False, f"α = 0 at {zeros} of {len(at.alpha)} support vectors: "
+                                        f"{then}")
 
 
 def _rates(at: Support, clock: str) -> tuple[Rate, ...]:
-    """Of ŵ s + w̃, s the clock: the margin is short by the spread of ⟨z, w̃⟩ over the support vectors, and by w̃² across."""
-    return (Rate("direction", clock, -1.0), Rate("angle", clock, -1.0), Rate("1 - cos", clock, -2.0),
+    """Of ŵ s + w̃, s the clock: the margin is short by the spread of ⟨z, w̃⟩ over the support
+    vectors, and by w̃² across.
+    """
+    return (Rate("direction", clock, -1.0), Rate("angle", clock, -1.0),
+            Rate("1 - cos", clock, -2.0),
             Rate("margin gap", clock, -2.0 if at.even else -1.0))

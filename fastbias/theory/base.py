@@ -1,4 +1,6 @@
-"""What a theorem looks like as a row of a table, what the rows ask of a problem, and which pieces may be believed."""
+"""What a theorem looks like as a row of a table, what the rows ask of a problem, and which pieces
+may be believed.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -15,13 +17,16 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
-__all__ = ["Direction", "Point", "Refusal", "Row", "accepted", "another_tail", "covering", "flowing", "gradient",
+__all__ = ["Direction", "Point", "Refusal", "Row", "accepted", "another_tail", "covering",
+           "flowing",
+           "gradient",
            "momentum", "named", "quadratic", "tailed"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What all rows say: the name, the source, and whom it speaks of. A row is a `Point`, a `Direction` or a `Refusal`.
+    """What all rows say: the name, the source, and whom it speaks of. A row is a `Point`, a
+    `Direction` or a `Refusal`.
 
     Parameters
     ----------
@@ -30,7 +35,8 @@ class Row:
     covers : (problem, flow) → bool
         Whether it speaks of this loss, model and what the method declares.
     reason : str
-        What to tell the user where there is no theorem, or one of its hypotheses fails; names the nearest theorem.
+        What to tell the user where there is no theorem, or one of its hypotheses fails; names the
+        nearest theorem.
     hypotheses : problem → rows, optional
         What it asks beyond what every theorem of its section asks.
     """
@@ -45,7 +51,8 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Point(Row):
-    """A theorem that names a limit point: the Bregman projection of the start (losses with a unique finite root).
+    """A theorem that names a limit point: the Bregman projection of the start (losses with a unique
+    finite root).
 
     Parameters
     ----------
@@ -63,8 +70,8 @@ class Direction(Row):
     Parameters
     ----------
     norm : problem → Norm, optional
-        The norm whose maximum margin it is; without one, all that is named is a stationary point, or the margin over
-        positive semidefinite matrices.
+        The norm whose maximum margin it is; without one, all that is named is a stationary point,
+        or the margin over positive semidefinite matrices.
     tail : "exponential" or "gaussian", default "exponential"
         How the losses that it speaks of fall.
     sole : bool, default False
@@ -79,7 +86,8 @@ class Direction(Row):
     tail: str = "exponential"
     sole: bool = False
     rates: Callable[[Problem], tuple[Rate, ...]] = field(default=lambda problem: ())
-    asymptote: Callable[[Problem, Limit], tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]] | None = None
+    asymptote: Callable[[Problem, Limit],
+                        tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,16 +96,19 @@ class Refusal(Row):
 
 
 def covering(table: tuple[Row, ...], problem: Problem, flow: bool) -> Row:
-    """The row of a table that decides: the first that covers a problem, or, where that is of another tail, of the loss's own.
+    """The row of a table that decides: the first that covers a problem, or, where that is of
+    another tail, of the loss's own.
 
     NoTheorem where none does: of what a method does not declare, nothing is known.
     """
     rows = [row for row in table if row.covers(problem, flow)]
     if not rows:
-        raise NoTheorem(f"no row of the table speaks of what {problem.method!r} declares; the nearest theorems are those for "
-                        "mirror descent (losses with a root) and for steepest descent (strictly monotone ones)", PAPER)
+        raise NoTheorem(f"no row of the table speaks of what {problem.method!r} declares; the "
+                        "nearest theorems are those for mirror descent (losses with a root) and "
+                        "for steepest descent (strictly monotone ones)", PAPER)
     if isinstance(rows[0], Direction):
-        return next((row for row in rows if isinstance(row, Direction) and row.tail == problem.loss.tail), rows[0])
+        return next((row for row in rows if isinstance(row, Direction)
+                     and row.tail == problem.loss.tail), rows[0])
     return rows[0]
 
 
@@ -107,30 +118,36 @@ TAILS = {"exponential": "an exponential tail", "gaussian": "a Gaussian tail"}
 def tailed(problem: Problem, row: Row) -> Hypothesis:
     """Whether the loss falls as a row asks; refusals are about exponential tails, too."""
     loss, tail = problem.loss, row.tail if isinstance(row, Direction) else "exponential"
-    return Hypothesis(f"the loss has {TAILS[tail]}", loss.tail == tail, f"{loss.name}: {loss.tail or 'unknown'}")
+    return Hypothesis(f"the loss has {TAILS[tail]}", loss.tail == tail,
+                      f"{loss.name}: {loss.tail or 'unknown'}")
 
 
 def another_tail(problem: Problem, row: Direction, rows: list[Hypothesis]) -> NoTheorem:
     """What is raised where it does not."""
     nearest = " and ".join([loss.name for loss in losses.EXAMPLES if loss.tail == row.tail][:2])
-    return NoTheorem(f"{row.name} asks for {TAILS[row.tail]}, which the {problem.loss.name} loss has not; the nearest "
-                     f"losses are {nearest}", row.source, tuple(rows))
+    return NoTheorem(f"{row.name} asks for {TAILS[row.tail]}, which the {problem.loss.name} loss "
+                     f"has not; the nearest losses are {nearest}", row.source, tuple(rows))
 
 
 def quadratic(problem: Problem) -> bool:
     """Whether the method's geometry is that of an inner product."""
     g = problem.method.geometry
-    return g is None or (isinstance(g, Potential) and g.quadratic) or (isinstance(g, Norm) and g.matrix is not None)
+    return g is None or (isinstance(g, Potential) and g.quadratic) \
+        or (isinstance(g, Norm) and g.matrix is not None)
 
 
 def gradient(problem: Problem) -> bool:
-    """Whether its moves are −∇L itself, perhaps with momentum, batches and weight decay, eqs. (2) and (3)."""
+    """Whether its moves are −∇L itself, perhaps with momentum, batches and weight decay, eqs. (2)
+    and (3).
+    """
     method = problem.method
     return method.steepest and method.geometry is None and not method.averages
 
 
 def flowing(problem: Problem) -> bool:
-    """Whether the flow η → 0 of the method is that of eq. (10), which mirror and natural gradient descent share."""
+    """Whether the flow η → 0 of the method is that of eq. (10), which mirror and natural gradient
+    descent share.
+    """
     method = problem.method
     return isinstance(method.geometry, Potential) and (method.dual or method.natural)
 
@@ -145,25 +162,33 @@ def named(problem: Problem, *names: str) -> bool:
     return any(problem.loss is getattr(losses, name) for name in names)
 
 
-# --- what may be believed ----------------------------------------------------------------------------------------------
+# --- what may be believed -------------------------------------------------------------------------
 
 def accepted(problem: Problem) -> None:
-    """Raise NoTheorem where the method is a user's own, or a loss, geometry or model of his breaks what it declares."""
+    """Raise NoTheorem where the method is a user's own, or a loss, geometry or model of his breaks
+    what it declares.
+    """
     if not problem.method.as_made:
-        raise NoTheorem(f"{problem.method.name!r} is a method of one's own, so no theorem is known to speak of it, whatever it "
-                        "declares: it does not have the pieces, geometry, numbers and state of one of fb.methods; the nearest "
-                        f"is {_nearest(problem)}", PAPER)
-    for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry), ("model", problem.model)):
+        raise NoTheorem(f"{problem.method.name!r} is a method of one's own, so no theorem is known "
+                        "to speak of it, whatever it declares: it does not have the pieces, "
+                        "geometry, numbers and state of one of fb.methods; the nearest is "
+                        f"{_nearest(problem)}", PAPER)
+    for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry),
+                        ("model", problem.model)):
         broken = trusted(piece) if isinstance(piece, (Loss, Norm, Potential, Model)) else ""
         if broken:
-            raise NoTheorem(f"the {kind} of one's own does not obey the laws that theorems rest on: {broken}; "
-                            f"fb.laws.check says more, and the nearest that holds is a {kind} that obeys them", "fb.laws")
+            raise NoTheorem(f"the {kind} of one's own does not obey the laws that theorems rest "
+                            f"on: {broken}; fb.laws.check says more, and the nearest that holds is "
+                            f"a {kind} that obeys them", "fb.laws")
 
 
 def _nearest(problem: Problem) -> str:
     """The method of the library that declares what one of a user's own does."""
     method = problem.method
-    likeness = {"mirror_descent": method.dual, "natural_gradient": method.natural, "adam": method.adaptive,
-                "dual_acceleration": method.averages == "all", "coordinate_descent": method.ties is not None,
+    likeness = {"mirror_descent": method.dual, "natural_gradient": method.natural,
+                "adam": method.adaptive,
+                "dual_acceleration": method.averages == "all",
+                "coordinate_descent": method.ties is not None,
                 "gradient_descent": method.steepest and method.geometry is None}
-    return f"fb.methods.{next((name for name, like in likeness.items() if like), 'steepest_descent')}"
+    nearest = (name for name, like in likeness.items() if like)
+    return f"fb.methods.{next(nearest, 'steepest_descent')}"

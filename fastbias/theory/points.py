@@ -1,4 +1,6 @@
-"""Section 2: losses with a unique finite root, where the limit is a point, the Bregman projection of the start."""
+"""Section 2: losses with a unique finite root, where the limit is a point, the Bregman projection
+of the start.
+"""
 from __future__ import annotations
 
 from contextlib import suppress
@@ -13,7 +15,17 @@ from fastbias.solvers.bregman import bregman_projection, relative
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.theory.asymptotes import pace, rule_of
-from fastbias.theory.base import Point, Refusal, Row, covering, flowing, gradient, momentum, named, quadratic
+from fastbias.theory.base import (
+    Point,
+    Refusal,
+    Row,
+    covering,
+    flowing,
+    gradient,
+    momentum,
+    named,
+    quadratic,
+)
 from fastbias.theory.stepsizes import max_step
 
 __all__ = ["ROOT", "point"]
@@ -35,102 +47,134 @@ def _in_span(problem: Problem) -> list[Hypothesis]:
     if problem.method.sampling.batch:
         why += "so does each stochastic gradient, eq. (2) (Remark 1); "
     rows = [Hypothesis("every increment of the dual variable lies in span{x_n}", True,
-                       why + ("the start is argmin ψ" if at_rest else "so the start need not be argmin ψ"))]
+                       why + ("the start is argmin ψ" if at_rest else "so the start need not be "
+                                                                      "argmin ψ"))]
     if problem.method.constraint is not None:
         Q, c = problem.method.constraint
-        off = float(np.abs(Q @ problem.start - c).max()) > 1e-9 * (1.0 + float(np.abs(problem.start).max()))
-        rows[0] = rows[0]._replace(statement="every increment of the dual variable lies in span{x_n, rows of G}",
+        off = float(np.abs(Q @ problem.start - c).max()) > 1e-9 \
+            * (1.0 + float(np.abs(problem.start).max()))
+        rows[0] = rows[0]._replace(statement="every increment of the dual variable lies in "
+                                             "span{x_n, rows of G}",
                                    evidence=why + "so the start need not be argmin ψ" + (
-                                       ", nor satisfy Gw = h: the first update projects it, eq. (4)" if off else ""))
+                                       ", nor satisfy Gw = h: the first update projects it, eq. (4)"
+                                       if off else ""))
     return rows
 
 
 ROOT: tuple[Row, ...] = (
     Point("minimum distance from the start, §2.1 (momentum: eq. 3)", f"{PAPER}, §2.1",
           lambda p, flow: gradient(p), potential=_psi, hypotheses=_in_span),
-    Point("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, §2.3, eq. (10)",
+    Point("the flow of eq. (10): argmin D_ψ(w, w(0)) over the global minima",
+          f"{PAPER}, §2.3, eq. (10)",
           lambda p, flow: flow and flowing(p), potential=_psi,
-          hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one flow", True,
+          hypotheses=lambda p: [Hypothesis("η → 0: mirror and natural gradient descent share one "
+                                           "flow", True,
                                            "asked for")]),
-    Point("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h", f"{PAPER}, Theorem 1a",
-          lambda p, flow: p.method.dual and p.method.constraint is not None, potential=_psi, hypotheses=_in_span),
+    Point("Theorem 1a: argmin D_ψ(w, w(0)) over the global minima with Gw = h",
+          f"{PAPER}, Theorem 1a",
+          lambda p, flow: p.method.dual and p.method.constraint is not None, potential=_psi,
+          hypotheses=_in_span),
     Point("Theorem 1b: argmin D_ψ(w, w(0)) over the global minima, which from argmin ψ is argmin ψ",
           f"{PAPER}, Theorem 1b", lambda p, flow: p.method.dual and bool(p.method.beta.any())
           and (not p.method.primal or quadratic(p)), potential=_psi, hypotheses=_in_span),
     Point("Theorem 1: argmin D_ψ(w, w(0)) over the global minima", f"{PAPER}, Theorem 1",
-          lambda p, flow: p.method.dual and not p.method.primal, potential=_psi, hypotheses=_in_span),
+          lambda p, flow: p.method.dual and not p.method.primal, potential=_psi,
+          hypotheses=_in_span),
     Refusal("Example 2", f"{PAPER}, Example 2 and Proposition 2a", lambda p, flow: p.method.dual,
-            reason="with primal momentum the dual iterates leave the span of the data, so the limit depends on η, β "
-                   "and γ (Example 2, Proposition 2a); the nearest theorem is 1b: use dual_momentum"),
+            reason="with primal momentum the dual iterates leave the span of the data, so the "
+                   "limit depends on η, β and γ (Example 2, Proposition 2a); the nearest theorem "
+                   "is 1b: use dual_momentum"),
     Point("Theorem 1, natural gradient with a quadratic potential being mirror descent",
-          f"{PAPER}, §2.3 and Theorem 1", lambda p, flow: p.method.natural and flowing(p) and quadratic(p),
+          f"{PAPER}, §2.3 and Theorem 1", lambda p, flow: p.method.natural and flowing(p)
+          and quadratic(p),
           potential=_psi, hypotheses=_in_span),
-    Refusal("Example 3", f"{PAPER}, Example 3 and Proposition 3a", lambda p, flow: p.method.natural and flowing(p),
-            reason="natural gradient descent with finite steps leaves the mirror-descent path, so the limit depends on "
-                   "η (Example 3, Proposition 3a); the nearest theorem is the flow η → 0: plan.limit(flow=True)"),
-    Refusal("a metric of the user's own", f"{PAPER}, §2.3, eq. (9)", lambda p, flow: p.method.natural,
-            reason="a metric H(w) that is not known to be the Hessian of a potential has no characterisation "
-                   "(Example 3 shows it fails even for Hessians); the nearest theorem is 1, for mirror descent"),
-    Point("minimum distance in a quadratic norm, §2.4 (mirror descent with ½wᵀDw, Theorem 1)", f"{PAPER}, §2.4",
-          lambda p, flow: p.method.steepest and not p.method.averages and quadratic(p) and not p.method.unscaled,
+    Refusal("Example 3", f"{PAPER}, Example 3 and Proposition 3a", lambda p, flow: p.method.natural
+            and flowing(p),
+            reason="natural gradient descent with finite steps leaves the mirror-descent path, so "
+                   "the limit depends on η (Example 3, Proposition 3a); the nearest theorem is the "
+                   "flow η → 0: plan.limit(flow=True)"),
+    Refusal("a metric of the user's own",
+            f"{PAPER}, §2.3, eq. (9)", lambda p, flow: p.method.natural,
+            reason="a metric H(w) that is not known to be the Hessian of a potential has no "
+                   "characterisation (Example 3 shows it fails even for Hessians); the nearest "
+                   "theorem is 1, for mirror descent"),
+    Point("minimum distance in a quadratic norm, §2.4 (mirror descent with ½wᵀDw, Theorem 1)",
+          f"{PAPER}, §2.4",
+          lambda p, flow: p.method.steepest and not p.method.averages and quadratic(p)
+          and not p.method.unscaled,
           potential=_psi, hypotheses=_in_span),
     Refusal("normalised steps", f"{PAPER}, §2.4",
             lambda p, flow: p.method.steepest and p.method.unscaled and p.method.ties is None,
-            reason="steps of fixed length do not come to rest at a global minimum, so there is no limit point to "
-                   "characterise; the nearest statement is §2.4 for quadratic norms without normalised=True"),
+            reason="steps of fixed length do not come to rest at a global minimum, so there is no "
+                   "limit point to characterise; the nearest statement is §2.4 for quadratic norms "
+                   "without normalised=True"),
     Refusal("§3.3", f"{PAPER}, §3.3", lambda p, flow: p.method.adaptive,
-            reason="adaptive methods go to a point that depends on the step size and on the history of the gradient: by "
-                   "inspection of eq. (13) no characterisation is to be expected (§3.3); the nearest theorem is 1, for "
-                   "mirror descent"),
+            reason="adaptive methods go to a point that depends on the step size and on the "
+                   "history of the gradient: by inspection of eq. (13) no characterisation is to "
+                   "be expected (§3.3); the nearest theorem is 1, for mirror descent"),
     Refusal("§2.4", f"{PAPER}, §2.4, coordinate descent", lambda p, flow: p.method.ties is not None,
-            reason="coordinate descent and stagewise selection follow the l1 regularisation path only where that path "
-                   "is monotone, and may end at a larger l1 norm (§2.4; X = [[0, 3, -1], [3, 2, 2]], y = (2, -4) is one "
-                   "case); the nearest statement is that path itself: fb.l1_path, and fb.minimum_norm for its end"),
+            reason="coordinate descent and stagewise selection follow the l1 regularisation path "
+                   "only where that path is monotone, and may end at a larger l1 norm (§2.4; X = "
+                   "[[0, 3, -1], [3, 2, 2]], y = (2, -4) is one case); the nearest statement is "
+                   "that path itself: fb.l1_path, and fb.minimum_norm for its end"),
     Refusal("Example 4", f"{PAPER}, §2.4 and Example 4", lambda p, flow: p.method.steepest,
-            reason="steepest descent in a norm that is not quadratic (or does not declare its matrix=) goes to a point "
-                   "that depends on η, and even η → 0 does not give the minimum norm (Example 4; for l1, the stagewise "
-                   "paths of §2.4); the nearest statements are §2.4 for quadratic norms, and Theorem 5 for strictly "
-                   "monotone losses"),
+            reason="steepest descent in a norm that is not quadratic (or does not declare its "
+                   "matrix=) goes to a point that depends on η, and even η → 0 does not give the "
+                   "minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest "
+                   "statements are §2.4 for quadratic norms, and Theorem 5 for strictly monotone "
+                   "losses"),
 )
-"""Section 2, the first row that covers a method deciding: what moves in w, then in ∇ψ(w), then in other geometries.
+"""Section 2, the first row that covers a method deciding: what moves in w, then in ∇ψ(w), then in
+other geometries.
 
-A theorem stands before the example that shows where it ends, so that a `Refusal` speaks of what no `Point` above it
-covers: each asks what a method declares (`fastbias.pieces.methods.Method`) and no more.
+A theorem stands before the example that shows where it ends, so that a `Refusal` speaks of what no
+`Point` above it covers: each asks what a method declares (`fastbias.pieces.methods.Method`) and no
+more.
 """
 
 
 def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)") -> Hypothesis:
-    """Whether the steps are small enough that L, or its gradient, goes to 0; ``inside``: it does so somewhere in dom ψ."""
+    """Whether the steps are small enough that L, or its gradient, goes to 0; ``inside``: it does so
+    somewhere in dom ψ.
+    """
     method, loss, rule = problem.method, problem.loss, problem.rule
-    statement, seen = f"the steps are small enough that {what} → 0", "seen only in a run: trace.log_loss"
+    statement, seen = f"the steps are small enough that {what} → 0", \
+        "seen only in a run: trace.log_loss"
     if not inside or not loss.convex or loss.curvature is None:
         return Hypothesis(statement, None, seen)
     if flow:
-        return Hypothesis(statement, True, "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
+        return Hypothesis(statement, True,
+                          "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
     fall = pace(problem)
     endless = rule_of(problem) in ("constant", "power") and fall is not None and fall <= 1
-    if not endless or method.sampling.batch or method.unscaled or (momentum(problem) and not rule.fixed):
+    if not endless or method.sampling.batch or method.unscaled \
+        or (momentum(problem) and not rule.fixed):
         return Hypothesis(statement, None, f"{rule!r}; {seen}")
     largest = float(np.max(rule.params)) if rule_of(problem) == "constant" else rule(0)
     bound, why = np.nan, "no bound is known to the table"
     if quadratic(problem) and method.constraint is None:
         with suppress(NoTheorem):
             bound, theorem, _ = max_step(problem, problem.start)
-            why = f"{theorem}; " + ("each part of the error is a stable linear recursion" if loss.quadratic else
+            why = f"{theorem}; " + ("each part of the error is a stable linear recursion"
+                                    if loss.quadratic else
                                     "L is convex and Λ-smooth")
     elif not momentum(problem):
         bound, why = _relatively_smooth(problem)
     if np.isnan(bound):
         return Hypothesis(statement, None, f"{rule!r}; {why}; {seen}")
     if not largest < bound:
-        return Hypothesis(statement, None, f"η ≤ {largest:.6g}, not under {bound:.6g}: {why}; {seen}")
+        return Hypothesis(statement, None,
+                          f"η ≤ {largest:.6g}, not under {bound:.6g}: {why}; {seen}")
     return Hypothesis(statement, True, f"η ≤ {largest:.6g}, under {bound:.6g} ({why})")
 
 
 def _relatively_smooth(problem: Problem) -> tuple[float, str]:
-    """The largest step of mirror descent for which L is known to fall to its least value: 1/η bounds ∇²L by ∇²ψ."""
+    """The largest step of mirror descent for which L is known to fall to its least value: 1/η
+    bounds ∇²L by ∇²ψ.
+    """
     psi, method, curvature = problem.method.geometry, problem.method, problem.loss.curvature
-    source = "∇²L ⪯ ∇²ψ/η and each step gives L(w⁺) ≤ L(v) + (D_ψ(v, w) − D_ψ(v, w⁺))/η (Lu, Freund, Nesterov 2018)"
+    source = ("∇²L ⪯ ∇²ψ/η and each step gives L(w⁺) ≤ L(v) + (D_ψ(v, w) − D_ψ(v, w⁺))/η (Lu, "
+              "Freund, Nesterov 2018)")
     assert curvature is not None
     if psi is potentials.cosh and method.constraint is None:
         return 1.0 / (curvature * max(problem.spread ** 2, 1e-300)), f"∇²ψ ⪰ I: {source}"
@@ -144,11 +188,14 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
 
 
 def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> Limit | None:
-    """The limit for the squared loss on data that are not realisable: the least-squares solution nearest to the start.
+    """The limit for the squared loss on data that are not realisable: the least-squares solution
+    nearest to the start.
 
-    The increments still lie in the span, and the minima of ‖Xw − y‖² are {w : Xw = XX⁺y}; None where that says nothing.
+    The increments still lie in the span, and the minima of ‖Xw − y‖² are {w : Xw = XX⁺y}; None
+    where that says nothing.
     """
-    if not named(problem, "squared") or problem.method.sampling.batch or problem.method.constraint is not None:
+    if not named(problem, "squared") or problem.method.sampling.batch \
+        or problem.method.constraint is not None:
         return None
     reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
     try:
@@ -156,13 +203,19 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     except Unreachable:
         return None
     normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
-    gap = float(np.max([found.duality_gap, relative(normal, np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y))]))
+    gap = float(np.max([found.duality_gap,
+                        relative(normal,
+                                 np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y))]))
     rows = [*rows, *_in_span(problem),
-            Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ", found.certified, f"residual {gap:.1e}"),
+            Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ", found.certified,
+                       f"residual {gap:.1e}"),
             _vanishing(problem, False, found.certified, "∇L(w_t)")]
-    return Limit(found.w.reshape(problem.shape), "point", "least squares: the data are not realisable, so no theorem of the "
-                 "paper speaks; the span argument of §2.1 gives argmin D_ψ(w, w(0)) over the least-squares solutions",
-                 f"{PAPER}, §2.1", tuple(rows), found.certified and gap <= CERTIFIED, gap, found.dual)
+    return Limit(found.w.reshape(problem.shape), "point",
+                 "least squares: the data are not realisable, so no theorem of the paper speaks; "
+                 "the span argument of §2.1 gives argmin D_ψ(w, w(0)) over the least-squares "
+                 "solutions",
+                 f"{PAPER}, §2.1", tuple(rows), found.certified and gap <= CERTIFIED, gap,
+                 found.dual)
 
 
 def point(problem: Problem, flow: bool) -> Limit:
@@ -171,22 +224,29 @@ def point(problem: Problem, flow: bool) -> Limit:
     rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
     if not isinstance(row, Point):
         raise NoTheorem(row.reason, row.source, tuple(rows))
-    realisable = "the data are realisable: some w in the closure of dom ψ has ⟨w, x_n⟩ = y_n for every n"
+    realisable = ("the data are realisable: some w in the closure of dom ψ has ⟨w, x_n⟩ = y_n for "
+                  "every n")
     psi = row.potential(problem)
     assert psi is not None
     try:
-        found = bregman_projection(problem.X, problem.y, psi, problem.start, problem.method.constraint)
+        found = bregman_projection(problem.X, problem.y, psi, problem.start,
+                                   problem.method.constraint)
     except Unreachable as error:
         rows.append(Hypothesis(realisable, False, str(error)))
         least = _least_squares(problem, psi, rows)
         if least is not None:
             return least
-        raise NoTheorem(f"{row.name} needs realisable data, and these are not", row.source, tuple(rows)) from None
-    rows.append(Hypothesis(realisable, True if found.certified or found.hypotheses[0].holds is False else None,
-                           f"residual {found.duality_gap:.1e}" if found.certified else found.hypotheses[0].evidence))
-    rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True, f"ψ: {psi.name}"))
+        raise NoTheorem(f"{row.name} needs realisable data, and these are not", row.source,
+                        tuple(rows)) from None
+    rows.append(Hypothesis(realisable, True if found.certified or found.hypotheses[0].holds is False
+                           else None,
+                           f"residual {found.duality_gap:.1e}" if found.certified
+                           else found.hypotheses[0].evidence))
+    rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True,
+                           f"ψ: {psi.name}"))
     rows += row.hypotheses(problem)
     rows.append(_vanishing(problem, flow, found.certified))
     rows += ill_scaled(problem)
-    return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows), found.certified,
+    return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows),
+                 found.certified,
                  found.duality_gap, found.dual)

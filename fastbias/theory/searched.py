@@ -1,4 +1,6 @@
-"""Exact line searches: where they must end, having no minimiser, and what is known of those that go on."""
+"""Exact line searches: where they must end, having no minimiser, and what is known of those that go
+on.
+"""
 from __future__ import annotations
 
 import numpy as np
@@ -13,28 +15,34 @@ from fastbias.theory.base import gradient
 __all__ = ["FOLLOWED", "ends"]
 
 FOLLOWED = 16        # searches that are followed from where the run stands
-SURE = 1e-9          # by how much, relatively, all margins must grow along a move that is said to lower none
+# by how much, relatively, all margins must grow along a move that is said to lower none
+SURE = 1e-9
 LARGE = 4_000_000    # entries of Z from which only the first move is looked at
 
 
 def ends(problem: Problem) -> None:
-    """Raise NoTheorem where one of the next few searched moves lowers no margin: the loss falls for ever along it."""
+    """Raise NoTheorem where one of the next few searched moves lowers no margin: the loss falls for
+    ever along it.
+    """
     u = problem.start if problem.reached is None else problem.reached.u
     begun = 0 if problem.reached is None else problem.reached.t
     nu = float(problem.rule.params[0]) if problem.rule.params.size == 1 else np.nan
     if not 0 < nu <= 1:
-        raise NoTheorem("the step rule is a search of one's own, which no theorem is known to speak of; the nearest is "
-                        "fb.steps.line_search", PAPER)
+        raise NoTheorem("the step rule is a search of one's own, which no theorem is known to "
+                        "speak of; the nearest is fb.steps.line_search", PAPER)
     for k in range(FOLLOWED if problem.Z.size < LARGE else 1):
         move = _move(problem, u)
         if move is None:
             return
         rise, terms = problem.Z @ move, np.abs(problem.Z) @ np.abs(move)
-        still = (rise == 0.0) if _whole(problem.Z) and _whole(move) else (terms == 0.0)      # exactly, in any order
+        # exactly, in any order
+        still = (rise == 0.0) if _whole(problem.Z) and _whole(move) else (terms == 0.0)
         if bool(((rise > SURE * terms) | still).all()) and not still.all():
-            raise NoTheorem(f"the move that is searched at step {begun + k} lowers no margin, so the loss falls along it "
-                            "for ever, the exact line search has no minimiser, and the run ends UNBOUNDED: there is no "
-                            "limit to speak of; the nearest theorem is the same method with fb.steps.bounded (Theorem 5)",
+            raise NoTheorem(f"the move that is searched at step {begun + k} lowers no margin, so "
+                            "the loss falls along it for ever, the exact line search has no "
+                            "minimiser, and the run ends UNBOUNDED: there is no limit to speak of; "
+                            "the nearest theorem is the same method with fb.steps.bounded (Theorem "
+                            "5)",
                             f"{PAPER}, §3.2")
         step = _least(problem, u, move)
         if step is None:
@@ -48,8 +56,11 @@ def _whole(x: np.ndarray) -> bool:
 
 
 def _move(problem: Problem, u: np.ndarray) -> np.ndarray | None:
-    """The move that a method makes from u, of any length; None where it depends on more than u, or is not declared."""
-    g, method, geometry = problem.pull(problem.predictor(u))[1], problem.method, problem.method.geometry
+    """The move that a method makes from u, of any length; None where it depends on more than u, or
+    is not declared.
+    """
+    g, method, geometry = problem.pull(problem.predictor(u))[1], problem.method, \
+        problem.method.geometry
     if method.averages or method.adaptive:
         return None
     if method.ties is not None:
@@ -69,7 +80,9 @@ def _move(problem: Problem, u: np.ndarray) -> np.ndarray | None:
 
 
 def _least(problem: Problem, u: np.ndarray, move: np.ndarray) -> float | None:
-    """The a > 0 at which the loss is least along u + a move, to rounding; None where none is found."""
+    """The a > 0 at which the loss is least along u + a move, to rounding; None where none is
+    found.
+    """
     p, along = problem.predictions(problem.predictor(u)), problem.predictions(move)
     size = float(np.abs(along).max())
 
@@ -82,7 +95,8 @@ def _least(problem: Problem, u: np.ndarray, move: np.ndarray) -> float | None:
     for _ in range(40):
         if fall(high) < 0:
             try:
-                return float(ask("the search along a move", "scipy.optimize.brentq", fall, 0.0, high, xtol=1e-300,
+                return float(ask("the search along a move", "scipy.optimize.brentq", fall, 0.0,
+                                 high, xtol=1e-300,
                                  rtol=1e-15))
             except Unsolved:
                 return None

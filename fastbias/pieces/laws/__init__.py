@@ -1,4 +1,5 @@
-"""What every piece must obey. ``fb.laws.check(my_norm)`` holds a user's own piece to what ours are held to.
+"""What every piece must obey. ``fb.laws.check(my_norm)`` holds a user's own piece to what ours are
+held to.
 
 A method is tried by a run, so that its laws join from `fastbias.running.tried`.
 """

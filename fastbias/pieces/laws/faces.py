@@ -16,7 +16,9 @@ def of_faces(piece: Any, rng: np.random.Generator, size: int) -> Rows:
     """The convex face of a norm or a potential is the compiled one."""
     if isinstance(piece, Norm | Potential) and piece.convex is not None:
         cvxpy = foreign.library("cvxpy")
-        x = vector(rng, size) if isinstance(piece, Norm) else piece.to_primal(dual(piece, rng, size))
+        x = vector(rng, size) if isinstance(piece,
+                                            Norm) else piece.to_primal(dual(piece, rng, size))
         off = unlike(piece.convex(cvxpy, cvxpy.Constant(x)).value, piece(x))
-        yield ("the convex face is the norm" if isinstance(piece, Norm) else "the convex face is ψ"), off, \
+        yield ("the convex face is the norm" if isinstance(piece, Norm)
+               else "the convex face is ψ"), off, \
             1e-4 if isinstance(piece, Norm) else 1e-6, x

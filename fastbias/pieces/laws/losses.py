@@ -20,32 +20,39 @@ def of_loss(loss: Loss, rng: np.random.Generator, size: int) -> Rows:
     p, direction = rng.normal(size=outputs * size) * 3, rng.normal(size=outputs * size)
     h = 1e-6
     push = loss.push(p, y)
-    slope = (np.exp(loss.log(p + h * direction, y)) - np.exp(loss.log(p - h * direction, y))) / (2 * h)
+    slope = (np.exp(loss.log(p + h * direction, y)) - np.exp(loss.log(p - h * direction, y))) \
+        / (2 * h)
     scale = float(np.abs(push * direction).max()) + np.exp(loss.log(p, y)) * 1e-9 / h
     yield "e^s q = −∂L/∂p", unlike(-slope, push @ direction, scale), DIFFERENCE, (p, y)
     yield from _declared(loss, rng, y, p)
     if loss.curvature is not None:
         turn = (loss.push(p + h * direction, y) - loss.push(p - h * direction, y)) / (2 * h)
         most = (1 + DIFFERENCE) * loss.curvature * float(np.linalg.norm(direction))
-        yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
+        yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", \
+            above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
     if loss.excess is not None and loss.ratio is not None:
         tail = 0.5 * p ** 2 if loss.tail == "gaussian" else p
         wanted = np.log(np.abs(loss.push(p, np.ones_like(p)))) + tail
         yield "excess is log(−ℓ'(m)) less its tail", unlike(loss.excess(p), wanted, 1.0), SHARP, p
-        turned = (loss.excess(p - h) - loss.excess(p + h)) / (2 * h) + (p if loss.tail == "gaussian" else 1.0)
+        turned = (loss.excess(p - h) - loss.excess(p + h)) / (2 * h) \
+            + (p if loss.tail == "gaussian" else 1.0)
         yield "ratio is −d log(−ℓ')/dm", unlike(loss.ratio(p), turned, 1.0), DIFFERENCE, p
     q = np.full(p.size, np.nan)
     call(loss.slope, loss.params, p, y, q)
     yield "q is finite", float(not np.isfinite(q).all()), 0.0, (p, y)
     if loss.kind == "root":
-        yield "the minimum is at u = y, where the loss is 0", float(loss.log(y, y) > -700 or loss.log(p, y) < -700), 0.0, y
+        yield "the minimum is at u = y, where the loss is 0", \
+            float(loss.log(y, y) > -700 or loss.log(p, y) < -700), 0.0, y
         yield "∂L/∂p points away from the root", float(np.any(push * (y - p) < 0)), 0.0, (p, y)
     else:
-        yield "the loss falls as the margin grows", float(loss.log(p + better, y) >= loss.log(p, y)), 0.0, (p, y)
+        yield "the loss falls as the margin grows", \
+            float(loss.log(p + better, y) >= loss.log(p, y)), 0.0, (p, y)
 
 
 def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray) -> Rows:
-    """What a loss says of itself, at predictions of all sizes: its tail, convexity, and that it is quadratic."""
+    """What a loss says of itself, at predictions of all sizes: its tail, convexity, and that it is
+    quadratic.
+    """
     for size in FAR:
         far = p * size * 10 ** rng.uniform(-1, 1.5)
         for apart in (p - far, rng.normal(size=p.size) * size * 10 ** rng.uniform(-1, 1.5)):
@@ -56,25 +63,33 @@ def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray
                 rise = float(terms.sum() / max(np.abs(terms).sum(), 1e-300))
                 yield "ℓ is convex where that is claimed", worst(rise), 1e-9, (far, y)
             if loss.curvature is not None:
-                turn, most = np.exp(s2) * q2 - np.exp(s) * q, loss.curvature * float(np.linalg.norm(apart))
+                turn, most = np.exp(s2) * q2 - np.exp(s) * q, \
+                    loss.curvature * float(np.linalg.norm(apart))
                 slack = SHARP * float(np.abs(np.exp(s) * q).max())
                 excess = above(float(np.linalg.norm(turn)) - slack, most)
                 yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", excess, 1e-9, far
         if loss.quadratic:
             yield "ℓ(u, y) = (u − y)² where quadratic is claimed", max(
-                unlike(loss.push(far, y), 2.0 * (y - far)), unlike(np.exp(loss.log(far, y)), ((far - y) **
+                unlike(loss.push(far, y), 2.0 * (y - far)),
+                unlike(np.exp(loss.log(far, y)), ((far - y) **
                 2).sum())), SHARP, far
     if loss.tail is not None and loss.kind == "monotone":
         rest, gaussian = tail(loss), loss.tail == "gaussian"
-        size = float(np.log(TAIL[-1] / TAIL[0])) + 1.0 if gaussian else 1.0     # (Mills' ratio is one power of m)
-        error = np.max([np.ptp(rest) / size, 0.0 if gaussian else abs(rest[-1] - rest[-2]) / TAIL_FAR])
-        told = f"log(−ℓ'(m)) + {'m²/2' if gaussian else 'm'} runs from {rest[0]:.4g} to {rest[-1]:.4g}"
-        yield (f"a tail is {'Gaussian' if gaussian else 'exponential'} where that is claimed ({told} over m = {TAIL[0]:g} … "
-               f"{TAIL[-1]:g})"), float(error) if np.isfinite(error) else np.inf, 1.0, TAIL
+        # (Mills' ratio is one power of m)
+        size = float(np.log(TAIL[-1] / TAIL[0])) + 1.0 if gaussian else 1.0
+        error = np.max([np.ptp(rest) / size,
+                        0.0 if gaussian else abs(rest[-1] - rest[-2]) / TAIL_FAR])
+        told = (f"log(−ℓ'(m)) + {'m²/2' if gaussian else 'm'} runs from {rest[0]:.4g} to "
+                f"{rest[-1]:.4g}")
+        yield (f"a tail is {'Gaussian' if gaussian else 'exponential'} where that is claimed "
+               f"({told} over m = {TAIL[0]:g} … {TAIL[-1]:g})"), \
+                   float(error) if np.isfinite(error) else np.inf, 1.0, TAIL
 
 
 def tail(loss: Loss) -> np.ndarray:
-    """log(−ℓ'(m)) + m of a monotone loss (+ m²/2 for a Gaussian tail) at the margins TAIL; constant where it is tight."""
+    """log(−ℓ'(m)) + m of a monotone loss (+ m²/2 for a Gaussian tail) at the margins TAIL; constant
+    where it is tight.
+    """
     rest = []
     for m in TAIL:
         p = np.array([0.0, m] if loss.classes else [m])

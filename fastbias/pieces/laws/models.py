@@ -13,23 +13,29 @@ def of_model(model: Model, rng: np.random.Generator, size: int) -> Rows:
     u, along, v = rng.normal(size=n), rng.normal(size=n), rng.normal(size=size)
     change = (model.predictor(u + h * along, size) - model.predictor(u - h * along, size)) / (2 * h)
     back = model.pull(u, v)
-    yield "⟨v, F'(u) a⟩ = ⟨F'(u)ᵀ v, a⟩", unlike(v @ change, back @ along, float(np.abs(back).max())), DIFFERENCE, (u, v)
+    yield "⟨v, F'(u) a⟩ = ⟨F'(u)ᵀ v, a⟩", unlike(v @ change, back @ along,
+                                                 float(np.abs(back).max())), DIFFERENCE, (u, v)
     yield "F'(u)ᵀ is linear", unlike(model.pull(u, -2.0 * v), -2.0 * back), SHARP, (u, v)
     w = model.predictor(u, size)
-    yield "the layers are all of u", float(sum(layer.size for layer in model.split(u, size)) != n), 0.0, n
+    yield "the layers are all of u", \
+        float(sum(layer.size for layer in model.split(u, size)) != n), 0.0, n
     if model.degree:
         far = model.predictor(1.5 * u, size)
-        yield "F(a u) = a^L F(u), L the degree", unlike(far, 1.5 ** model.degree * w, float(np.abs(w).max())), SHARP, u
+        yield "F(a u) = a^L F(u), L the degree", unlike(far, 1.5 ** model.degree * w,
+                                                        float(np.abs(w).max())), SHARP, u
         euler = model.degree * float(v @ w)
-        yield "⟨F'(u)ᵀ v, u⟩ = L ⟨v, F(u)⟩  (Euler)", unlike(back @ u, euler, float(np.abs(back * u).sum())), SHARP, (u, v)
+        yield "⟨F'(u)ᵀ v, u⟩ = L ⟨v, F(u)⟩  (Euler)", \
+            unlike(back @ u, euler, float(np.abs(back * u).sum())), SHARP, (u, v)
     if model.semidefinite:
         W = w.reshape(round(size ** 0.5), -1)
         values = np.linalg.eigvalsh(W + W.T)
-        yield "F(u) is positive semidefinite where that is claimed", max(unlike(W, W.T), above(-values[0], 0.0) * float(
+        yield "F(u) is positive semidefinite where that is claimed", \
+            max(unlike(W, W.T), above(-values[0], 0.0) * float(
             values[0] < -SHARP * values[-1])), SHARP, u
     psi = None if model.mirror is None or model.commuting else model.mirror(u)
     if psi is not None:
-        way = (psi.to_dual(model.predictor(_flowed(model, u, v), size)) - psi.to_dual(w)) / np.abs(v).max()
+        way = (psi.to_dual(model.predictor(_flowed(model, u, v), size)) - psi.to_dual(w)) \
+            / np.abs(v).max()
         aside = unlike(way, v * ((way @ v) / (v @ v)))
         yield "∇ψ(F(u)) moves along −∂L/∂w where mirror is claimed", aside, DIFFERENCE, (u, v)
     if model.penalty is not None:
@@ -41,20 +47,24 @@ def of_model(model: Model, rng: np.random.Generator, size: int) -> Rows:
         if model.bias is not None:
             norm = model.bias((size,) if model.shape is None else model.shape)
             one, two = (model.penalty(x) / float(norm(x)) ** (2 / model.degree)
-                        for x in (w, model.predictor(rng.normal(size=n) * 10 ** rng.uniform(-1, 1), size)))
+                        for x in (w, model.predictor(rng.normal(size=n) * 10 ** rng.uniform(-1, 1),
+                                                     size)))
             yield "R is a power of the norm of its bias", unlike(one, two), SHARP, w
-    if model.invariant is not None and n > 1:
+    invariant = model.invariant
+    if invariant is not None and n > 1:
         off = u + 0.3 * np.sign(u)                        # (some have poles at 0)
         back = model.pull(off, v)
 
         def turned(move: np.ndarray) -> np.ndarray:
-            ahead, behind = (model.invariant(model.split(off + x * h * move, size)) for x in (1.0, -1.0))  # type: ignore[misc]
+            ahead, behind = (invariant(model.split(off + x * h * move, size)) for x in (1.0, -1.0))
             return np.asarray(ahead - behind)
         scale = float(np.abs(turned(back * rng.normal(size=n))).max())
-        yield "gradient flow keeps the invariant", unlike(turned(back) / max(scale, 1e-300), 0.0, 1.0), DIFFERENCE, (u, v)
+        yield "gradient flow keeps the invariant", unlike(turned(back) / max(scale, 1e-300), 0.0,
+                                                          1.0), DIFFERENCE, (u, v)
     if model.bias is not None:
         known = model.penalty is not None and model.balance is not None
-        yield "a norm of its bias comes with the penalty R and its balanced u", float(not known), 0.0, None
+        yield "a norm of its bias comes with the penalty R and its balanced u", float(not known), \
+            0.0, None
     if model.linear:
         yield "F(u) = u where linear is claimed", unlike(model.predictor(u, size), u), 0.0, u
 

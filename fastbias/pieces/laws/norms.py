@@ -1,4 +1,6 @@
-"""The laws of norms: eq. (12), Hölder's inequality, and that the convex face is the compiled one."""
+"""The laws of norms: eq. (12), Hölder's inequality, and that the convex face is the compiled
+one.
+"""
 from __future__ import annotations
 
 import numpy as np
@@ -25,19 +27,25 @@ def of_norm(norm: Norm, rng: np.random.Generator, size: int) -> Rows:
     yield "‖v‖ > 0 for v ≠ 0", float(not norm(v) > 0), 0.0, v
     yield "Δ(a g) = a Δ(g) for a > 0", unlike(norm.direction(3.0 * g), 3.0 * move), SHARP, g
     zero = np.zeros(size)
-    yield "Δ(0) = 0, ‖0‖ = ‖0‖⋆ = 0", float(np.abs(norm.direction(zero)).max() + norm(zero) + norm.dual(zero)), 0.0, zero
+    yield "Δ(0) = 0, ‖0‖ = ‖0‖⋆ = 0", \
+        float(np.abs(norm.direction(zero)).max() + norm(zero) + norm.dual(zero)), 0.0, zero
     if norm.ball is not None:
         known = np.abs(v).sum() if norm.ball == "cross-polytope" else np.abs(v).max()
         yield "the norm is the one whose unit ball it claims", unlike(norm(v), known), SHARP, v
     if norm.smooth:
         tied, e = np.ones(size), 1e-9 * rng.normal(size=size)
         tied[rng.integers(size)] = 0.0 if size > 1 else 1.0
-        jump = norm.direction(np.where(tied == 0, 1e-300, tied + e)) - norm.direction(np.where(tied == 0, -1e-300, tied - e))
-        yield "Δ is continuous where smooth is claimed", float(np.abs(jump).max()) / max(norm.dual(tied), 1.0), 0.1, tied
+        jump = norm.direction(np.where(tied == 0, 1e-300,
+                                       tied + e)) - norm.direction(np.where(tied == 0, -1e-300,
+                                                                            tied - e))
+        yield "Δ is continuous where smooth is claimed", \
+            float(np.abs(jump).max()) / max(norm.dual(tied), 1.0), 0.1, tied
     if norm.power is not None:
         unit = float(np.abs(v).max())
-        known = float(np.linalg.norm(v / unit, norm.power)) * unit if 1 < norm.power < np.inf else np.inf
-        yield "the norm is ‖v‖_p for the power 1 < p < ∞ it claims", unlike(norm(v), known), SHARP, v
+        known = float(np.linalg.norm(v / unit, norm.power)) * unit if 1 < norm.power < np.inf \
+            else np.inf
+        yield "the norm is ‖v‖_p for the power 1 < p < ∞ it claims", unlike(norm(v), known), \
+            SHARP, v
     if norm.shrink is not None:
         t = 0.5 * norm.dual(g)
         near, slope = norm.shrink(g, t)
@@ -45,6 +53,8 @@ def of_norm(norm: Norm, rng: np.random.Generator, size: int) -> Rows:
             unlike((g - near) @ near, t * norm(near)), unlike(norm.dual(g - near), t)), SHARP, g
         h, along = 1e-6 * t, v / np.abs(v).max()
         turned = (norm.shrink(g + h * along, t)[0] - norm.shrink(g - h * along, t)[0]) / (2 * h)
-        yield "slope is the derivative of shrink", unlike(slope(along[None])[0], turned, 1.0), DIFFERENCE, (g, v)
+        yield "slope is the derivative of shrink", unlike(slope(along[None])[0], turned, 1.0), \
+            DIFFERENCE, (g, v)
     if norm.matrix is not None:
-        yield "‖v‖² = vᵀDv for the matrix it claims", unlike(norm(v) ** 2, v @ norm.matrix(size) @ v), SHARP, v
+        yield "‖v‖² = vᵀDv for the matrix it claims", \
+            unlike(norm(v) ** 2, v @ norm.matrix(size) @ v), SHARP, v

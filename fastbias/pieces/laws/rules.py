@@ -21,6 +21,7 @@ def of_rule(rule: StepRule, rng: np.random.Generator, size: int) -> Rows:
     if rule.radius:
         wide = rule.params * np.where(np.arange(rule.params.size) == 1, 4.0, 1.0)
         larger = call(rule.rule, wide, k, 0.0, 0.5) if rule.params.size > 1 else np.inf
-        yield "η_k is no larger for a larger B² where radius is claimed", above(larger, told[0]), 0.0, k
+        yield "η_k is no larger for a larger B² where radius is claimed", above(larger, told[0]), \
+            0.0, k
     if rule.constant:
         yield "η_k is constant where that is claimed", unlike(eta, rule(0)), 0.0, k

@@ -28,8 +28,8 @@ class Loss:
     log_loss : Piece of signature ``abi.LOG_LOSS``
         (params, p, y) → log L; −inf where L is 0.
     kind : "root" or "monotone"
-        "root": a unique finite root, ℓ(u, y) is minimal at u = y alone (Property 1). "monotone": strictly decreasing
-        in the margin, with no finite minimiser (Property 2).
+        "root": a unique finite root, ℓ(u, y) is minimal at u = y alone (Property 1). "monotone":
+        strictly decreasing in the margin, with no finite minimiser (Property 2).
     params : (·,) array, default empty
         Numbers handed to the pieces.
 
@@ -38,27 +38,30 @@ class Loss:
     Engine: how its pieces are called.
 
     classes : bool, default False
-        Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class after class.
+        Whether the labels y are classes 0 … K−1 and each sample has K predictions: p (K N,), class
+        after class.
     fused : (int, Piece), optional
-        The number under which `fastbias.engine.dense_pass` weighs the loss inside its pass, and the slope of which that
-        is a twin.
+        The number under which `fastbias.engine.dense_pass` weighs the loss inside its pass, and the
+        slope of which that is a twin.
 
     Theory: what it declares, each under a law.
 
     tail : "exponential", "gaussian" or None, default None
-        Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems ask for the first.
+        Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems
+        ask for the first.
     convex : bool, default True
         Whether ℓ is convex in u.
     curvature : float, optional
-        sup |ℓ''|, where it is finite and ℓ' is Lipschitz (of K classes: of the Hessian); it bounds step sizes.
+        sup |ℓ''|, where it is finite and ℓ' is Lipschitz (of K classes: of the Hessian); it bounds
+        step sizes.
     quadratic : bool, default False
         Whether ℓ(u, y) = (u − y)².
 
     Fast-forward.
 
     excess, ratio : callable, optional
-        Of a monotone loss, vectorised over margins m (N,): log(−ℓ'(m)) + m (+ m²/2 for a Gaussian tail) without
-        cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
+        Of a monotone loss, vectorised over margins m (N,): log(−ℓ'(m)) + m (+ m²/2 for a Gaussian
+        tail) without cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
     """
 
     name: str
@@ -79,20 +82,24 @@ class Loss:
     ratio: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"), reals=("curvature",),
+        checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"),
+                      reals=("curvature",),
                       calls=("excess", "ratio"))
         checks.name("kind", self.kind, ("root", "monotone"))
         if self.tail is not None:
             checks.name("tail", self.tail, ("exponential", "gaussian"))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
-        expect("Loss", self.params, twin=self.fused, slope=(self.slope, SLOPE), log_loss=(self.log_loss, LOG_LOSS))
+        object.__setattr__(self, "params",
+                           checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        expect("Loss", self.params, twin=self.fused, slope=(self.slope, SLOPE),
+               log_loss=(self.log_loss, LOG_LOSS))
 
     def log(self, p: Any, y: Any) -> float:
         """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""
         return float(call(self.log_loss, self.params, *self._pair(p, y, finite=True)))
 
     def scaled(self, p: Any, y: Any) -> tuple[float, np.ndarray]:
-        """Return s and q (of the shape of p) with −∂L/∂p = e^s q, which keeps its digits where e^s is 0 in float64.
+        """Return s and q (of the shape of p) with −∂L/∂p = e^s q, which keeps its digits where e^s
+        is 0 in float64.
 
         For p and y as `log` takes them; where p is not finite q need not be.
         """
@@ -101,25 +108,30 @@ class Loss:
         return float(call(self.slope, self.params, p, y, q)), q
 
     def push(self, p: Any, y: Any) -> np.ndarray:
-        """Return −∂L/∂p (of the shape of p), the scale multiplied in; for p and y as `log` takes them."""
+        """Return −∂L/∂p (of the shape of p), the scale multiplied in; for p and y as `log` takes
+        them.
+        """
         s, q = self.scaled(p, y)
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(np.exp(s) * q)
 
     def _pair(self, p: Any, y: Any, finite: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The predictions and targets, checked: what a compiled loss takes for an index must be one."""
+        """The predictions and targets, checked: what a compiled loss takes for an index must be
+        one.
+        """
         p = checks.array("p", p, "an (N,) array, or (K N,) for K classes", dims=1, finite=finite)
         y = checks.array("y", y, "an (N,) array", dims=1)
         if p.size != y.size and not self.classes:
-            raise ValueError(f"p and y must be of one length for the {self.name} loss, got {p.size} and {y.size}")
+            raise ValueError(f"p and y must be of one length for the {self.name} loss, got "
+                             f"{p.size} and {y.size}")
         if self.classes:
             K, rest = divmod(p.size, y.size)
             if rest or K < 2:
-                raise ValueError(f"p must have K entries for each of y, K >= 2, for the {self.name} loss, got {p.size} for "
-                                 f"{y.size}")
+                raise ValueError("p must have K entries for each of y, K >= 2, for the "
+                                 f"{self.name} loss, got {p.size} for {y.size}")
             if not ((y >= 0) & (y < K) & (y == np.floor(y))).all():
-                raise ValueError(f"y must be classes 0 ... {K - 1} for the {self.name} loss and p of {p.size} entries, got "
-                                 f"{checks.short(y)}")
+                raise ValueError(f"y must be classes 0 ... {K - 1} for the {self.name} loss and p "
+                                 f"of {p.size} entries, got {checks.short(y)}")
         return p, y
 
     def __repr__(self) -> str:
@@ -127,15 +139,17 @@ class Loss:
 
 
 def log_beyond(loss: Loss, p: np.ndarray, y: np.ndarray, k: int) -> float:
-    """Return log L at the predictions 2^k p, some of which are beyond float64; infinity where log L is, too.
+    """Return log L at the predictions 2^k p, some of which are beyond float64; infinity where log L
+    is, too.
 
-    Out there L grows like a whole power of the predictions (of a root loss: of their distances from y), or it has no
-    finite logarithm.
+    Out there L grows like a whole power of the predictions (of a root loss: of their distances from
+    y), or it has no finite logarithm.
     """
     size = int(np.frexp(np.abs(p).max())[1])
     less = k + size - 1000                                     # how many powers of two are left out
     near, goal = np.ldexp(p, 1000 - size), np.ldexp(y, -less) if loss.kind == "root" else y
-    logs = [float(call(loss.log_loss, loss.params, np.ldexp(near, -j), np.ldexp(goal, -j) if loss.kind == "root" else y))
+    logs = [float(call(loss.log_loss, loss.params, np.ldexp(near, -j), np.ldexp(goal, -j)
+                       if loss.kind == "root" else y))
             for j in (0, 64)]
     degree = (logs[0] - logs[1]) / (64 * math.log(2.0))
     if not abs(degree) < 9 or abs(degree - round(degree)) > 1e-6:

@@ -1,8 +1,9 @@
-"""Strictly monotone losses (Property 2) of the margin m = y p, labels ±1: exponential, logistic, probit, sigmoid.
+"""Strictly monotone losses (Property 2) of the margin m = y p, labels ±1: exponential, logistic,
+probit, sigmoid.
 
-Each is its log ℓ(m) and its log(−ℓ'(m)), right to a few units in the last place for any m: the loss itself dies at
-m ≈ 745, and runs go far beyond. The four share two compiled pieces that branch on ``params[0]``. Cross-entropy is the
-logistic loss of K classes.
+Each is its log ℓ(m) and its log(−ℓ'(m)), right to a few units in the last place for any m: the loss
+itself dies at m ≈ 745, and runs go far beyond. The four share two compiled pieces that branch on
+``params[0]``. Cross-entropy is the logistic loss of K classes.
 """
 from __future__ import annotations
 
@@ -23,14 +24,16 @@ ROOT_HALF = math.sqrt(0.5)
 
 
 @kernel
-def _softplus(x):  # type: ignore[no-untyped-def]
+def _softplus(x):
     """log(1 + e^x)."""
     return x + np.log1p(np.exp(-x)) if x > 0.0 else np.log1p(np.exp(x))
 
 
 @kernel
-def _log_mills(x):  # type: ignore[no-untyped-def]
-    """Logarithm of Mills' ratio (1 − Φ(x))/φ(x) for x ≥ 2, by its continued fraction x + 1/(x + 2/(x + 3/…))."""
+def _log_mills(x):
+    """Logarithm of Mills' ratio (1 − Φ(x))/φ(x) for x ≥ 2, by its continued fraction x + 1/(x +
+    2/(x + 3/…)).
+    """
     tail = x
     for k in range(int(20.0 + 600.0 / (x * x)), 0, -1):
         tail = x + k / tail
@@ -38,7 +41,7 @@ def _log_mills(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _log_upper(x):  # type: ignore[no-untyped-def]
+def _log_upper(x):
     """log(1 − Φ(x)), the upper tail of the normal distribution."""
     if x >= 2.0:
         return -0.5 * x * x - LOG_ROOT_2PI + _log_mills(x)
@@ -48,13 +51,15 @@ def _log_upper(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _log_of_minus(x):  # type: ignore[no-untyped-def]
-    """log(−log(1 − e^x)) for x < 0: what is left of −log(1 − Q) when Q = e^x is far below rounding."""
+def _log_of_minus(x):
+    """log(−log(1 − e^x)) for x < 0: what is left of −log(1 − Q) when Q = e^x is far below
+    rounding.
+    """
     return x + 0.5 * np.exp(x) if x < -36.0 else np.log(-np.log1p(-np.exp(x)))
 
 
 @kernel
-def _log_loss_at(kind, m):  # type: ignore[no-untyped-def]
+def _log_loss_at(kind, m):
     """Log ℓ(m)."""
     if kind == EXPONENTIAL:
         return -m
@@ -66,7 +71,7 @@ def _log_loss_at(kind, m):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
+def _log_slope_at(kind, m):
     """log(−ℓ'(m))."""
     if kind == EXPONENTIAL:
         return -m
@@ -78,13 +83,15 @@ def _log_slope_at(kind, m):  # type: ignore[no-untyped-def]
 
 
 @piece(SLOPE, needs=1)
-def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
-    if params[0] == LOGISTIC:                             # 1/(1 + e^m) itself, where it does not vanish
+def _slope(params, p, y, q):
+    # 1/(1 + e^m) itself, where it does not vanish
+    if params[0] == LOGISTIC:
         largest = 0.0
         for i in range(p.size):
             q[i] = 1.0 / (1.0 + np.exp(y[i] * p[i]))
             largest = max(largest, q[i])
-        if largest > 1e-30:                               # what has vanished then is beyond 1e-270 of it
+        # what has vanished then is beyond 1e-270 of it
+        if largest > 1e-30:
             for i in range(p.size):
                 q[i] = y[i] * (q[i] / largest)
             return np.log(largest)
@@ -92,7 +99,8 @@ def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         q[i] = _log_slope_at(params[0], y[i] * p[i])
         s = max(s, q[i])
-    if not np.isfinite(s):                                # only where a prediction is no longer finite
+    # only where a prediction is no longer finite
+    if not np.isfinite(s):
         s = 0.0
     for i in range(p.size):
         q[i] = y[i] * np.exp(q[i] - s)
@@ -100,8 +108,9 @@ def _slope(params, p, y, q):  # type: ignore[no-untyped-def]
 
 
 @piece(LOG_LOSS, needs=1)
-def _log_loss(params, p, y):  # type: ignore[no-untyped-def]
-    largest, total = -np.inf, 0.0                         # one pass: the sum is rescaled when a larger term comes
+def _log_loss(params, p, y):
+    # one pass: the sum is rescaled when a larger term comes
+    largest, total = -np.inf, 0.0
     for i in range(p.size):
         x = _log_loss_at(params[0], y[i] * p[i])
         if x > largest:
@@ -119,34 +128,43 @@ def _log_phi(m: np.ndarray) -> np.ndarray:
     return np.asarray(foreign.library("scipy.special").log_ndtr(m))
 
 
-exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]), tail="exponential",
+exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]),
+                   tail="exponential",
                    excess=np.zeros_like, ratio=np.ones_like, fused=(dense_pass.EXPONENTIAL, _slope))
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
-                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m), ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0),
+                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m),
+                ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0),
                 fused=(dense_pass.LOGISTIC, _slope))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
-sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential", convex=False,
+sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential",
+               convex=False,
                curvature=1.0 / (6.0 * math.sqrt(3.0)), ratio=lambda m: np.tanh(m / 2.0),
                excess=lambda m: m - np.abs(m) - 2.0 * np.log1p(np.exp(-np.abs(m))))
 """ℓ(u, y) = 1/(1 + exp(uy)), which is not convex."""
 
-probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian", curvature=1.0,
+probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian",
+              curvature=1.0,
               excess=lambda m: -LOG_ROOT_2PI - _log_phi(m),
               ratio=lambda m: m + np.exp(-0.5 * m * m - LOG_ROOT_2PI - _log_phi(m)))
-"""ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential one, do not cover it."""
+"""ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential
+one, do not cover it.
+"""
 
 
 def _classes(params: np.ndarray, predictions: int, samples: int, *_: int) -> bool:
-    """Whether there are two classes or more; that labels are below K is checked where labels are."""
+    """Whether there are two classes or more; that labels are below K is checked where labels
+    are.
+    """
     return predictions % samples == 0 and predictions >= 2 * samples
 
 
 @piece(SLOPE, needs=_classes)
-def _classes_slope(params, p, y, q):  # type: ignore[no-untyped-def]
-    # −∂ℓ/∂p_c = −e^{p_c − p_y}/(1 + e^a), e^a = Σ_{c ≠ y} e^{p_c − p_y}, and minus the sum of these for the own class
+def _classes_slope(params, p, y, q):
+    # −∂ℓ/∂p_c = −e^{p_c − p_y}/(1 + e^a), e^a = Σ_{c ≠ y} e^{p_c − p_y}, and minus the sum of these
+    # for the own class
     N, s = y.size, -np.inf
     K = p.size // N
     for n in range(N):
@@ -170,7 +188,7 @@ def _classes_slope(params, p, y, q):  # type: ignore[no-untyped-def]
 
 
 @piece(LOG_LOSS, needs=_classes)
-def _classes_log_loss(params, p, y):  # type: ignore[no-untyped-def]
+def _classes_log_loss(params, p, y):
     largest, total = -np.inf, 0.0
     for n in range(y.size):
         x = _log_loss_at(LOGISTIC, -_rivals(p, n, int(y[n]), y.size))
@@ -185,7 +203,7 @@ def _classes_log_loss(params, p, y):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rivals(p, n, own, N):  # type: ignore[no-untyped-def]
+def _rivals(p, n, own, N):
     """Log Σ_{c ≠ own} e^{p_c − p_own} of sample n."""
     largest, total = -np.inf, 0.0
     for c in range(p.size // N):
@@ -202,8 +220,11 @@ def _rivals(p, n, own, N):  # type: ignore[no-untyped-def]
     return largest + np.log(total)
 
 
-cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone", tail="exponential", curvature=0.5,
+cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone",
+                     tail="exponential", curvature=0.5,
                      classes=True)
-"""ℓ(u, y) = log Σ_c exp(u_c − u_y) for classes y in 0 … K−1 and predictors (K, d); the logistic loss of K classes."""
+"""ℓ(u, y) = log Σ_c exp(u_c − u_y) for classes y in 0 … K−1 and predictors (K, d); the logistic
+loss of K classes.
+"""
 
 EXAMPLES: tuple[Loss, ...] = (exponential, logistic, sigmoid, probit, cross_entropy)

@@ -13,14 +13,14 @@ __all__ = ["huber", "squared", "truncated_squared"]
 
 
 @piece(SLOPE)
-def _squared_slope(params, p, y, q):  # type: ignore[no-untyped-def]
+def _squared_slope(params, p, y, q):
     for i in range(p.size):
         q[i] = 2.0 * (y[i] - p[i])
     return 0.0
 
 
 @piece(LOG_LOSS)
-def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
+def _squared_log_loss(params, p, y):
     largest = 0.0                                        # scaled, so that 1e-200² does not vanish
     for i in range(p.size):
         r = abs(y[i] - p[i])
@@ -35,21 +35,23 @@ def _squared_log_loss(params, p, y):  # type: ignore[no-untyped-def]
     return 2.0 * np.log(largest) + np.log(total)
 
 
-squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0, quadratic=True,
+squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0,
+               quadratic=True,
                fused=(dense_pass.SQUARED, _squared_slope))
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
 
 
 @piece(SLOPE, needs=1)
-def _huber_slope(params, p, y, q):  # type: ignore[no-untyped-def]
+def _huber_slope(params, p, y, q):
     for i in range(p.size):
         r = y[i] - p[i]
-        q[i] = 2.0 * max(-params[0], min(params[0], r)) if r == r else r           # NaN, which comparisons would pass over
+        # NaN, which comparisons would pass over
+        q[i] = 2.0 * max(-params[0], min(params[0], r)) if r == r else r
     return 0.0
 
 
 @piece(LOG_LOSS, needs=1)
-def _huber_log_loss(params, p, y):  # type: ignore[no-untyped-def]
+def _huber_log_loss(params, p, y):
     delta = params[0]
     largest = 0.0
     for i in range(p.size):
@@ -59,7 +61,8 @@ def _huber_log_loss(params, p, y):  # type: ignore[no-untyped-def]
         largest = max(largest, r)
     if largest == 0.0 or not np.isfinite(largest):
         return np.log(largest)
-    total = 0.0                                          # of ℓ/largest², which lies in [0, 1] for each sample
+    # of ℓ/largest², which lies in [0, 1] for each sample
+    total = 0.0
     for i in range(p.size):
         r = abs(y[i] - p[i]) / largest
         cut = delta / largest
@@ -79,15 +82,17 @@ def huber(delta: float) -> Loss:
     Examples
     --------
     >>> import fastbias as fb, numpy as np
-    >>> round(float(np.exp(fb.losses.huber(1.0).log(np.array([0.5, 3.0]), np.zeros(2)))), 12)   # 0.25 + 5
+    >>> log_loss = fb.losses.huber(1.0).log(np.array([0.5, 3.0]), np.zeros(2))
+    >>> round(float(np.exp(log_loss)), 12)                       # 0.25 + 5
     5.25
     """
-    return Loss("huber", _huber_slope, _huber_log_loss, "root", np.array([checks.number("delta", delta, above=0)]),
+    return Loss("huber", _huber_slope, _huber_log_loss, "root",
+                np.array([checks.number("delta", delta, above=0)]),
                 curvature=2.0)
 
 
 @piece(SLOPE, needs=1)
-def _truncated_slope(params, p, y, q):  # type: ignore[no-untyped-def]
+def _truncated_slope(params, p, y, q):
     for i in range(p.size):
         r = y[i] - p[i]
         q[i] = 0.0 if abs(r) > params[0] else 2.0 * r     # (NaN stays)
@@ -95,7 +100,7 @@ def _truncated_slope(params, p, y, q):  # type: ignore[no-untyped-def]
 
 
 @piece(LOG_LOSS, needs=1)
-def _truncated_log_loss(params, p, y):  # type: ignore[no-untyped-def]
+def _truncated_log_loss(params, p, y):
     largest = 0.0
     for i in range(p.size):
         if not np.isfinite(p[i]):
@@ -113,8 +118,9 @@ def _truncated_log_loss(params, p, y):  # type: ignore[no-untyped-def]
 def truncated_squared(c: float) -> Loss:
     """ℓ(u, y) = min(r², c²), r = u − y; its one root is u = y.
 
-    Samples with |r| > c are flat and pull no more, so a run may rest away from the global minima; the theorems ask for
-    L → 0, which the trace shows. (Property 1 holds: the infimum 0 is attained at u = y alone.)
+    Samples with |r| > c are flat and pull no more, so a run may rest away from the global minima;
+    the theorems ask for L → 0, which the trace shows. (Property 1 holds: the infimum 0 is attained
+    at u = y alone.)
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""Methods: what the optimiser makes of a gradient. Each is a direction (which asks a geometry) and an advance.
+"""Methods: what the optimiser makes of a gradient. Each is a direction (which asks a geometry) and
+an advance.
 
-============================  =======================  ================================================================
+============================  =======================  ======================================
 method                        direction                advance
-============================  =======================  ================================================================
+============================  =======================  ======================================
 gradient descent              the gradient             primal:  w + βΔw + η·move, eq. (3)
 steepest descent              the norm's Δ, eq. (11)   primal
 natural gradient descent      ∇²ψ(w)⁻¹ g, eq. (9)      primal, and the new w must lie in dom ψ
@@ -12,10 +13,11 @@ Muon                          Δ of a sum of gradients  primal
 dual acceleration             the gradient             with a weighted sum of all moves so far
 mirror descent                the gradient             dual:    ∇ψ(w) + βΔz + η·move, eqs. (5), (7)
 … with primal momentum        the gradient             link of  w + βΔw, plus η·move, eq. (8)
-============================  =======================  ================================================================
+============================  =======================  ======================================
 
-All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they are added. Momentum parameters and step sizes
-are numbers, or arrays with one entry an update, of which the last goes on.
+All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they are added. Momentum
+parameters and step sizes are numbers, or arrays with one entry an update, of which the last goes
+on.
 """
 from fastbias.pieces.methods import adaptive, averaging, mirror, primal
 from fastbias.pieces.methods.adaptive import adagrad, adam, rmsprop, sign_descent
@@ -30,7 +32,9 @@ from fastbias.pieces.methods.primal import (
     steepest_descent,
 )
 
-__all__ = ["Method", "adagrad", "adam", "coordinate_descent", "dual_acceleration", "gradient_descent", "mirror_descent",
+__all__ = ["Method", "adagrad", "adam", "coordinate_descent", "dual_acceleration",
+           "gradient_descent", "mirror_descent",
            "muon", "natural_gradient", "rmsprop", "sign_descent", "stagewise", "steepest_descent"]
 
-EXAMPLES: tuple[Method, ...] = primal.EXAMPLES + mirror.EXAMPLES + adaptive.EXAMPLES + averaging.EXAMPLES
+EXAMPLES: tuple[Method, ...] = primal.EXAMPLES + mirror.EXAMPLES + adaptive.EXAMPLES \
+    + averaging.EXAMPLES

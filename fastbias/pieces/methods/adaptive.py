@@ -1,4 +1,6 @@
-"""Methods that scale each coordinate by its own history: AdaGrad, Adam, RMSProp, and sign descent, their common limit."""
+"""Methods that scale each coordinate by its own history: AdaGrad, Adam, RMSProp, and sign descent,
+their common limit.
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -17,22 +19,25 @@ NOT_FINITE = int(Status.NOT_FINITE)
 
 
 @piece(DIRECTION, needs=lambda params, n, rows: params.size >= 1 and rows >= 2)
-def _adagrad(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _adagrad(geometry, params, k, s, g, u, state, move):
     if params.size < 1:
         return SHORT
-    scale = np.exp(s)                                     # state[1]: G, of the gradient itself; params: eps
+    # state[1]: G, of the gradient itself; params: eps
+    scale = np.exp(s)
     for i in range(g.size):
         state[1, i] += (scale * g[i]) ** 2
         root = np.sqrt(state[1, i] + params[0])
         move[i] = g[i] / root if root > 0.0 else 0.0
-        if not np.isfinite(root):                         # g/∞ = 0 would keep the coordinate where it is for ever
+        # g/∞ = 0 would keep the coordinate where it is for ever
+        if not np.isfinite(root):
             return NOT_FINITE
     return 0
 
 
 @maker
 def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
-    """AdaGrad, eqs. (13)–(14): w⁺ = w − η g/√(G + eps), G = G0 + Σ g² with the current gradient in the sum.
+    """AdaGrad, eqs. (13)–(14): w⁺ = w − η g/√(G + eps), G = G0 + Σ g² with the current gradient in
+    the sum.
 
     Parameters
     ----------
@@ -63,17 +68,19 @@ def adagrad(step_size: Any, G0: Any = 0.0, eps: float = 0.0) -> Method:
 
 
 def _metric(G: np.ndarray) -> norms.Norm:
-    """√(Σ w_i²/h_i), h = G^{−1/2}; a coordinate with G = 0 has not moved and is held to count the most."""
+    """√(Σ w_i²/h_i), h = G^{−1/2}; a coordinate with G = 0 has not moved and is held to count the
+    most.
+    """
     root = np.sqrt(G)
     return norms.quadratic(np.where(root > 0, root, root.max() or 1.0))
 
 
 @piece(DIRECTION, needs=lambda params, n, rows: params.size >= 4 and rows >= 4)
-def _adam(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _adam(geometry, params, k, s, g, u, state, move):
     if params.size < 4:
         return SHORT
-    # state[1], state[2]: m and v in units of e^a and e^2a, a = state[3, 0], so that neither vanishes when the loss does;
-    # params: beta1, beta2, eps, 1 for bias correction
+    # state[1], state[2]: m and v in units of e^a and e^2a, a = state[3, 0], so that neither
+    # vanishes when the loss does; params: beta1, beta2, eps, 1 for bias correction
     beta1, beta2, eps = params[0], params[1], params[2]
     n, a = g.size, state[3, 0]
     top = s
@@ -97,20 +104,23 @@ def _adam(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped
             move[i] = m / root if root > 0.0 else 0.0
         elif top > -300.0:
             move[i] = m * np.exp(top) / (root * np.exp(top) + eps)
-        else:                                             # far under eps, which then is all of the denominator
+        else:
+            # far under eps, which then is all of the denominator
             move[i] = m * np.exp(top) / eps
     state[3, 0] = top
     return 0
 
 
-def _moments(label: str, step_size: Any, beta1: float, beta2: float, eps: float, corrected: bool) -> Method:
+def _moments(label: str, step_size: Any, beta1: float, beta2: float, eps: float,
+             corrected: bool) -> Method:
     def begin(u: np.ndarray) -> np.ndarray:
         return np.zeros((3, u.size))
     for name, value in (("beta1", beta1), ("beta2" if corrected else "beta", beta2)):
         if checks.number(name, value, least=0) >= 1:
             raise ValueError(f"{name} must be under 1, got {value:g}")
     eps = checks.number("eps", eps, least=0)
-    return Method(label, _adam, primal, steps.as_rule(step_size), begin=begin, unscaled=True, aged=corrected,
+    return Method(label, _adam, primal, steps.as_rule(step_size), begin=begin, unscaled=True,
+                  aged=corrected,
                   params=np.array([beta1, beta2, eps, float(corrected)]),
                   adaptive=True, moments=(beta1, beta2, eps), averages="fading" if beta1 else "")
 
@@ -126,8 +136,8 @@ def adam(step_size: Any, beta1: float = 0.9, beta2: float = 0.999, eps: float = 
     beta1, beta2 : float, 0 ≤ β < 1
         Of the means of g and g².
     eps : float ≥ 0, default 1e-8
-        With 0 the method does not see the size of the gradient, and m, v are carried in the log domain; with eps > 0 a run
-        on a vanishing loss ends as gradient descent.
+        With 0 the method does not see the size of the gradient, and m, v are carried in the log
+        domain; with eps > 0 a run on a vanishing loss ends as gradient descent.
 
     References
     ----------
@@ -151,7 +161,7 @@ def rmsprop(step_size: Any, beta: float = 0.99, eps: float = 1e-8) -> Method:
 
 
 @piece(DIRECTION)
-def _sign(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _sign(geometry, params, k, s, g, u, state, move):
     for i in range(g.size):
         move[i] = np.sign(g[i])
     return 0
@@ -171,4 +181,5 @@ def sign_descent(step_size: Any) -> Method:
 
 
 EXAMPLES: tuple[Method, ...] = (adagrad(0.1, G0=0.5, eps=1e-3), adagrad(0.1), adam(0.01),
-                                adam(0.01, 0.8, 0.9, eps=0.0), rmsprop(0.01, 0.9), sign_descent(0.01))
+                                adam(0.01, 0.8, 0.9, eps=0.0), rmsprop(0.01, 0.9),
+                                sign_descent(0.01))

@@ -1,4 +1,6 @@
-"""Methods that follow a weighted sum of past gradients: Muon, and the dual acceleration of Ji, Srebro and Telgarsky."""
+"""Methods that follow a weighted sum of past gradients: Muon, and the dual acceleration of Ji,
+Srebro and Telgarsky.
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -15,10 +17,11 @@ __all__ = ["dual_acceleration", "muon"]
 
 
 @piece(DIRECTION, needs=lambda params, n, rows: params.size >= 1 and rows >= 3)
-def _muon(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _muon(geometry, params, k, s, g, u, state, move):
     if params.size < 1:
         return SHORT
-    # state[1]: the sum B in units of e^a, a = state[2, 0], so that it does not vanish when the gradient does; params: mu
+    # state[1]: the sum B in units of e^a, a = state[2, 0], so that it does not vanish when the
+    # gradient does; params: mu
     n, a = g.size, state[2, 0]
     top, largest = s, 0.0
     for i in range(n):
@@ -39,17 +42,19 @@ def _muon(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped
 
 def _spectral(shape: tuple[int, ...]) -> Norm:
     if len(shape) != 2:
-        raise ValueError(f"X must be (N, m, n), or the loss cross_entropy, for muon, whose moves are matrices; got "
-                         f"predictors of shape {shape}")
+        raise ValueError("X must be (N, m, n), or the loss cross_entropy, for muon, whose moves "
+                         f"are matrices; got predictors of shape {shape}")
     return norms.spectral(*shape)
 
 
 @maker
 def muon(step_size: Any, momentum: float = 0.95) -> Method:
-    """Muon for one matrix: B⁺ = μB − ∇L(W), W⁺ = W + η U Vᵀ with B⁺ = U Σ Vᵀ, the polar factor by SVD.
+    """Muon for one matrix: B⁺ = μB − ∇L(W), W⁺ = W + η U Vᵀ with B⁺ = U Σ Vᵀ, the polar factor by
+    SVD.
 
-    It is normalised steepest descent in the spectral norm with momentum in the gradient: each move has spectral norm η.
-    Singular values under 1e-12 of the largest count as 0. No Nesterov step, no factor for the shape, no weight decay.
+    It is normalised steepest descent in the spectral norm with momentum in the gradient: each move
+    has spectral norm η. Singular values under 1e-12 of the largest count as 0. No Nesterov step, no
+    factor for the shape, no weight decay.
 
     Parameters
     ----------
@@ -64,17 +69,20 @@ def muon(step_size: Any, momentum: float = 0.95) -> Method:
 
     References
     ----------
-    Jordan et al. (2024), which orthogonalises by five Newton–Schulz steps; Fan, Schmidt, Thrampoulidis (2025).
+    Jordan et al. (2024), which orthogonalises by five Newton–Schulz steps; Fan, Schmidt,
+    Thrampoulidis (2025).
     """
     mu = checks.number("momentum", momentum, least=0)
     if mu >= 1:
         raise ValueError(f"momentum must be under 1, got {mu:g}")
-    return Method("muon", _muon, primal, steps.as_rule(step_size), params=np.array([mu]), shaped=_spectral,
-                  begin=lambda u: np.zeros((2, u.size)), unscaled=True, steepest=True, averages="fading")
+    return Method("muon", _muon, primal, steps.as_rule(step_size), params=np.array([mu]),
+                  shaped=_spectral,
+                  begin=lambda u: np.zeros((2, u.size)), unscaled=True, steepest=True,
+                  averages="fading")
 
 
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
-def _accelerated(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+def _accelerated(geometry, params, step, beta, move, u, state, work, u_new):
     # state[1]: the weighted sum, state[2, 0]: the number of updates done; step · move = −∇L/(B² L)
     weight = state[2, 0] / (state[2, 0] + 1.0)
     for i in range(u.size):
@@ -86,16 +94,19 @@ def _accelerated(geometry, params, step, beta, move, u, state, work, u_new):  # 
 
 @maker
 def dual_acceleration() -> Method:
-    """Dual acceleration: with d = −∇L(w)/(B² L(w)), g⁺ = t/(t + 1)·(g + d), w⁺ = w + g⁺ + d: margin gap O(log t/t²) in ℓ2.
+    """Dual acceleration: with d = −∇L(w)/(B² L(w)), g⁺ = t/(t + 1)·(g + d), w⁺ = w + g⁺ + d: margin
+    gap O(log t/t²) in ℓ2.
 
-    For strictly monotone losses and the linear model; B = max_n ‖x_n‖₂, which a `Plan` computes, so that the rows count
-    as scaled to length at most one. For the exponential loss d = Zᵀ softmax(−Zw)/B², as published.
+    For strictly monotone losses and the linear model; B = max_n ‖x_n‖₂, which a `Plan` computes, so
+    that the rows count as scaled to length at most one. For the exponential loss d = Zᵀ
+    softmax(−Zw)/B², as published.
 
     References
     ----------
     Ji, Srebro, Telgarsky (2021), "Fast margin maximization via dual acceleration", Algorithm 1.
     """
-    return Method("dual_acceleration", gradient, _accelerated, steps.unit_scaled(), aged=True, averages="all",
+    return Method("dual_acceleration", gradient, _accelerated, steps.unit_scaled(), aged=True,
+                  averages="all",
                   begin=lambda u: np.zeros((2, u.size)))
 
 

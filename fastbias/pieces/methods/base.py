@@ -1,4 +1,6 @@
-"""What a method is: its compiled pieces, step rule, momentum, geometry, and what it declares of itself."""
+"""What a method is: its compiled pieces, step rule, momentum, geometry, and what it declares of
+itself.
+"""
 from __future__ import annotations
 
 import functools
@@ -27,17 +29,20 @@ P = ParamSpec("P")
 class Method:
     """A method: its compiled pieces, step rule, momentum, geometry, and what it declares of itself.
 
-    The first four make a run. What stands under "theory" is declared by the functions of this module, held to laws by
-    ``fb.laws.check``, and all that a theorem or a fast-forward may ask: of a method that declares nothing, none speaks.
+    The first four make a run. What stands under "theory" is declared by the functions of this
+    module, held to laws by ``fb.laws.check``, and all that a theorem or a fast-forward may ask: of
+    a method that declares nothing, none speaks.
 
     Parameters
     ----------
     name : str
         How it is called in tables.
     direction : Piece of signature ``abi.DIRECTION``
-        (geometry, params, k, s, g, u, state, move): move ← what is made of the gradient, −∇L = e^s g.
+        (geometry, params, k, s, g, u, state, move): move ← what is made of the gradient, −∇L = e^s
+        g.
     advance : Piece of signature ``abi.ADVANCE``
-        (geometry, params, step, beta, move, u, state, work, u_new): u_new ← where that leads; `primal` adds it to u.
+        (geometry, params, step, beta, move, u, state, work, u_new): u_new ← where that leads;
+        `primal` adds it to u.
     rule : StepRule
         How far to go at each update.
 
@@ -50,9 +55,11 @@ class Method:
     params : (·,) array, default empty
         Numbers handed to both pieces.
     begin : callable, default no rows
-        u(0) (n,) → the method's own rows of state (S − 1, n), which stand below the row Δu that the loop keeps.
+        u(0) (n,) → the method's own rows of state (S − 1, n), which stand below the row Δu that the
+        loop keeps.
     beta, gamma : (K,) arrays, default 0
-        The momentum that the advance is handed, and the γ of the point u + γ Δu where the gradient is taken.
+        The momentum that the advance is handed, and the γ of the point u + γ Δu where the gradient
+        is taken.
     sampling : Sampling, default all samples
         How batches are drawn.
     constraint : (Q, c), optional
@@ -70,14 +77,14 @@ class Method:
     shaped : callable, optional
         The shape of predictors → the geometry, where it depends on that.
     fused : (int, Piece, Piece), optional
-        The number under which `fastbias.engine.fused` does its updates where the step size is constant, with the direction
-        and the advance of which that is a twin.
+        The number under which `fastbias.engine.fused` does its updates where the step size is
+        constant, with the direction and the advance of which that is a twin.
 
     Theory: what it declares of one update, each under a law.
 
     steepest : bool, default False
-        The move is of steepest descent: the norm's Δ of eq. (11), −∇L where there is no geometry; where ``unscaled``, of
-        length one.
+        The move is of steepest descent: the norm's Δ of eq. (11), −∇L where there is no geometry;
+        where ``unscaled``, of length one.
     natural : bool, default False
         It is ∇²ψ(u)⁻¹ (−∇L), or what the metric piece makes of −∇L, eq. (9).
     dual : bool, default False
@@ -85,17 +92,20 @@ class Method:
     primal : bool, default False
         The momentum of a method that is ``dual`` is one of u, eq. (8), not of ∇ψ(u), eq. (7).
     averages : "", "fading" or "all", default ""
-        The gradient of which all that is told is a sum: of gradients that fade, g + c g' + … with c < 1 (momentum in the
-        gradient); or of all so far, as dual acceleration takes it, whose step rule is then part of it.
+        The gradient of which all that is told is a sum: of gradients that fade, g + c g' + … with c
+        < 1 (momentum in the gradient); or of all so far, as dual acceleration takes it, whose step
+        rule is then part of it.
     adaptive : bool, default False
-        Each entry of the move is that of −∇L, or of a mean of it, over a root of its own squares so far.
+        Each entry of the move is that of −∇L, or of a mean of it, over a root of its own squares so
+        far.
     moments : (float, float, float), optional
-        β₁, β₂, ε of a method whose move is m/(√v + ε), m and v the running means of −∇L and of its squares, weighed by
-        1 − β₁ and 1 − β₂; with bias correction where it is ``aged``.
+        β₁, β₂, ε of a method whose move is m/(√v + ε), m and v the running means of −∇L and of its
+        squares, weighed by 1 − β₁ and 1 − β₂; with bias correction where it is ``aged``.
     ties : float, optional
         Of a method that moves single coordinates: those with |g_j| ≥ (1 − ties) max |g| may.
     measured : callable, optional
-        The rows of state, as a run left them, → the norm whose maximum margin they decide (Theorem 6).
+        The rows of state, as a run left them, → the norm whose maximum margin they decide (Theorem
+        6).
     """
 
     name: str
@@ -127,7 +137,8 @@ class Method:
     moments: tuple[float, float, float] | None = None
     ties: float | None = None
     measured: Callable[[np.ndarray], Norm] | None = None
-    _origin: Method | None = None      # what a factory made, where this is it or was made of it by `dataclasses.replace`
+    # what a factory made, where this is it or was made of it by `dataclasses.replace`
+    _origin: Method | None = None
 
     def __post_init__(self) -> None:
         for label in ("beta", "gamma"):
@@ -138,36 +149,44 @@ class Method:
         object.__setattr__(self, "decay", checks.number("decay", self.decay, least=0))
         if self.constraint is not None:
             object.__setattr__(self, "constraint", checks.equations("constraint", self.constraint))
-        checks.fields("Method", self, texts=("name", "averages"), calls=("shaped", "measured"), reals=("ties",),
-                      flags=("primal", "unscaled", "draws", "aged", "steepest", "natural", "dual", "adaptive"))
+        checks.fields("Method", self, texts=("name", "averages"), calls=("shaped", "measured"),
+                      reals=("ties",),
+                      flags=("primal", "unscaled", "draws", "aged", "steepest", "natural", "dual",
+                             "adaptive"))
         checks.name("averages", self.averages, ("", "fading", "all"))
         if not callable(self.begin):
             raise TypeError(f"begin of a Method must be callable, got {checks.short(self.begin)}")
-        for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling), ("geometry", GEOMETRIES)):
+        for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling),
+                              ("geometry", GEOMETRIES)):
             if not isinstance(getattr(self, field_), kinds):
-                raise TypeError(f"{field_} of a Method must be one, got {checks.short(getattr(self, field_))}")
+                raise TypeError(f"{field_} of a Method must be one, got "
+                                f"{checks.short(getattr(self, field_))}")
         expect("Method", self.params, (), self.fused, 2, direction=(self.direction, DIRECTION),
                advance=(self.advance, ADVANCE))
 
     @property
     def as_made(self) -> bool:
-        """Whether it is what a factory of this package made, but perhaps for another step rule, or for momentum.
+        """Whether it is what a factory of this package made, but perhaps for another step rule, or
+        for momentum.
 
-        What a method declares is believed of such alone: of one that was put together or changed by hand no test knows
-        whether its pieces, geometry, numbers and state go together.
+        What a method declares is believed of such alone: of one that was put together or changed by
+        hand no test knows whether its pieces, geometry, numbers and state go together.
         """
         made = self._origin
-        if made is None or not all(_same(getattr(self, x.name), getattr(made, x.name)) for x in fields(self)
+        if made is None or not all(_same(getattr(self, x.name), getattr(made, x.name))
+                                   for x in fields(self)
                                    if x.name not in ("rule", "beta", "gamma", "_origin")):
             return False
         if self.averages == "all" and self.rule.rule is not made.rule.rule:
             return False
-        momentum = all(np.isfinite(x).all() and (x >= 0).all() for x in (self.beta, self.gamma)) if (
-            self.dual or (self.steepest and self.geometry is None)) else not (self.beta.any() or self.gamma.any())
-        return momentum
+        if self.dual or (self.steepest and self.geometry is None):
+            return all(np.isfinite(x).all() and (x >= 0).all() for x in (self.beta, self.gamma))
+        return not (self.beta.any() or self.gamma.any())
 
     def on(self, shape: tuple[int, ...]) -> Method:
-        """The method for predictors of a shape: where its geometry depends on it (`shaped`), with that geometry."""
+        """The method for predictors of a shape: where its geometry depends on it (`shaped`), with
+        that geometry.
+        """
         shape = checks.shape("shape", shape)
         if self.shaped is None:
             return self
@@ -180,12 +199,15 @@ class Method:
 
     @property
     def burst(self) -> int:
-        """The number under which its updates go in bursts with the geometry and momentum it has; 0: they do not."""
+        """The number under which its updates go in bursts with the geometry and momentum it has; 0:
+        they do not.
+        """
         number, g = known(self.fused, self.direction, self.advance), self.geometry
         if number == fused.STEEPEST and isinstance(g, Norm):
             return known(g.fused, g.steepest) or number
         if number == fused.MIRROR and isinstance(g, Potential):
-            return 0 if self.beta.any() or self.gamma.any() else known(g.fused, g.inverse_link) or number
+            return 0 if self.beta.any() or self.gamma.any() else known(g.fused, g.inverse_link) \
+                or number
         return number if self.beta.size == self.gamma.size == 1 else 0
 
     @property
@@ -195,7 +217,9 @@ class Method:
 
     @property
     def maps(self) -> tuple[np.ndarray, list[Piece]]:
-        """The geometry's parameters and its five maps (steepest, dual norm, link, inverse link, metric)."""
+        """The geometry's parameters and its five maps (steepest, dual norm, link, inverse link,
+        metric).
+        """
         g = self.geometry
         if isinstance(g, Norm):
             return g.params, [g.steepest, g.dual_norm, _anywhere, _no_map, _no_map_at]
@@ -217,7 +241,8 @@ class Method:
         words = [repr(self.rule)]
         if self.geometry is not None:
             words.insert(0, getattr(self.geometry, "name", None) or repr(self.geometry))
-        beta = "momentum" if not self.dual else "primal_momentum" if self.primal else "dual_momentum"
+        beta = "momentum" if not self.dual else "primal_momentum" if self.primal \
+            else "dual_momentum"
         for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
             if values.any():
                 words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
@@ -229,27 +254,27 @@ class Method:
 
 
 @piece(MAP)
-def _no_map(params, x, out):  # type: ignore[no-untyped-def]
+def _no_map(params, x, out):
     return -1
 
 
 @piece(MAP)
-def _anywhere(params, x, out):  # type: ignore[no-untyped-def]
+def _anywhere(params, x, out):
     return 0
 
 
 @piece(MAP_AT)
-def _no_map_at(params, at, x, out):  # type: ignore[no-untyped-def]
+def _no_map_at(params, at, x, out):
     return -1
 
 
 @piece(VALUE)
-def _no_value(params, x):  # type: ignore[no-untyped-def]
+def _no_value(params, x):
     return np.nan
 
 
 @piece(DIRECTION)
-def gradient(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def gradient(geometry, params, k, s, g, u, state, move):
     """Move ← g."""
     for i in range(g.size):
         move[i] = g[i]
@@ -257,7 +282,7 @@ def gradient(geometry, params, k, s, g, u, state, move):  # type: ignore[no-unty
 
 
 @piece(ADVANCE)
-def primal(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+def primal(geometry, params, step, beta, move, u, state, work, u_new):
     """u_new ← u + β Δu + step · move, eq. (3)."""
     if beta == 0.0:
         for i in range(u.size):
@@ -269,15 +294,18 @@ def primal(geometry, params, step, beta, move, u, state, work, u_new):  # type: 
 
 
 @piece(ADVANCE)
-def inside(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+def inside(geometry, params, step, beta, move, u, state, work, u_new):
     """u_new ← u + step · move, which must have a metric."""
     for i in range(u.size):
         u_new[i] = u[i] + step * move[i]
-    return geometry.metric(geometry.params, u_new, move, work[:u.size])    # only to ask whether u_new has a metric
+    # only to ask whether u_new has a metric
+    return geometry.metric(geometry.params, u_new, move, work[:u.size])
 
 
 def maker(factory: Callable[P, Method]) -> Callable[P, Method]:
-    """Decorate a factory of methods: what it makes remembers the call, and is known as made (`Method.as_made`)."""
+    """Decorate a factory of methods: what it makes remembers the call, and is known as made
+    (`Method.as_made`).
+    """
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Method:
         made = factory(*args, **kwargs)
@@ -292,4 +320,5 @@ def _same(one: Any, other: Any) -> bool:
         return np.array_equal(one, other)
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(map(_same, one, other))
-    return one is other or (isinstance(one, (str, float, bool, int, Sampling)) and bool(one == other))
+    return one is other or (isinstance(one, (str, float, bool, int, Sampling))
+                            and bool(one == other))

@@ -1,4 +1,6 @@
-"""Mirror descent: methods that move the dual variable z = ∇ψ(w), with momentum of either kind, and constraints."""
+"""Mirror descent: methods that move the dual variable z = ∇ψ(w), with momentum of either kind, and
+constraints.
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -19,7 +21,7 @@ NOT_FINITE = int(Status.NOT_FINITE)
 
 
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
-def _dual(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+def _dual(geometry, params, step, beta, move, u, state, work, u_new):
     for i in range(u.size):                               # rows of state: Δw, z = ∇ψ(w), Δz
         state[2, i] = beta * state[2, i] + step * move[i]
         state[1, i] += state[2, i]
@@ -27,9 +29,10 @@ def _dual(geometry, params, step, beta, move, u, state, work, u_new):  # type: i
 
 
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 2)
-def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
-    # z = ∇ψ(w) is kept, and only the increment ∇ψ(w + βΔw) − ∇ψ(w) is asked of the link: at rest it is exactly 0,
-    # whereas going w → z → w at every step would drift along the minima by a rounding a step
+def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):
+    # z = ∇ψ(w) is kept, and only the increment ∇ψ(w + βΔw) − ∇ψ(w) is asked of the link: at rest it
+    # is exactly 0, whereas going w → z → w at every step would drift along the minima by a rounding
+    # a step
     n = u.size
     point, z = work[:n], work[n:]
     if beta != 0.0:
@@ -51,19 +54,20 @@ def _primal_mirror(geometry, params, step, beta, move, u, state, work, u_new):  
 
 def _room(params: np.ndarray, n: int, rows: int, work: int) -> bool:
     k = int(params[0])
-    return 0 < k <= n and params.size >= 1 + k * n + k and rows >= 4 and work >= 3 * n + k * k + 6 * k
+    return 0 < k <= n and params.size >= 1 + k * n + k and rows >= 4 \
+        and work >= 3 * n + k * k + 6 * k
 
 
 @piece(ADVANCE, needs=_room)
-def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new):  # type: ignore[no-untyped-def]
+def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new):
     if params.size < 1:
         return SHORT
-    # u_new = ∇ψ⁻¹(z + Qᵀν) with ν such that Q u_new = c: Newton from the last ν. params: k, Q (k, n) orthonormal, c (k,)
+    # u_new = ∇ψ⁻¹(z + Qᵀν) with ν such that Q u_new = c: Newton from the last ν. params: k, Q (k,
+    # n) orthonormal, c (k,)
     n, k = u.size, int(params[0])
     own = 2 * n + k * k + 2 * k
     at = own + n
-    base, goal, begin, kept, last = work[own:at], work[at:at + k], work[at + k:at + 2 * k], work[at + 2 * k:at + 3 * k], \
-        work[at + 3 * k:at + 4 * k]
+    base, goal, kept = work[own:at], work[at:at + k], work[at + 2 * k:at + 3 * k]
     nu = state[3]
     for i in range(n):
         state[2, i] = beta * state[2, i] + step * move[i]
@@ -74,7 +78,8 @@ def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new)
     told = _newton(geometry, params, k, base, goal, nu, u_new, work)
     if told == 0:
         return told
-    # from a point so far away Newton is lost, or overflows. One equation Σ u = h: z may be shifted by its largest entry
+    # from a point so far away Newton is lost, or overflows. One equation Σ u = h: z may be shifted
+    # by its largest entry
     if k == 1 and params[1:1 + n].min() == params[1:1 + n].max():
         top, nu[0] = state[1].max(), 0.0
         for i in range(n):
@@ -83,11 +88,22 @@ def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new)
             for i in range(n):
                 state[1, i] = base[i]
             return 0
-    # else follow the solution from where z was, and Qu with it, to z and c, each time from where the last two strides point
+    return _followed(geometry, params, k, state, u_new, work, told)
+
+
+@kernel
+def _followed(geometry, params, k, state, u_new, work, told):
+    """Follow the solution from where z was, and Qu with it, to z and c, each time from where the
+    last two strides point; 0, or the status told before where that fails, too.
+    """
+    n, nu = u_new.size, state[3]
+    own = 2 * n + k * k + 2 * k
+    at = own + n
+    base, goal, begin = work[own:at], work[at:at + k], work[at + k:at + 2 * k]
+    kept, last = work[at + 2 * k:at + 3 * k], work[at + 3 * k:at + 4 * k]
     for i in range(n):
         base[i] = state[1, i] - state[2, i]
-        for a in range(k):
-            base[i] += params[1 + a * n + i] * kept[a]
+    _shifted(params, k, base, kept, base)
     if geometry.inverse_link(geometry.params, base, u_new) != 0:
         return told
     for a in range(k):
@@ -116,24 +132,35 @@ def _dual_constrained(geometry, params, step, beta, move, u, state, work, u_new)
 
 
 @kernel
-def _newton(geometry, params, k, base, goal, nu, u_new, work):  # type: ignore[no-untyped-def]
-    """ν (its first k entries), from where it stands, with Q ∇ψ⁻¹(base + Qᵀν) = goal, and u_new that point; a status."""
+def _shifted(params, k, base, nu, out):
+    """out ← base + Qᵀν."""
+    n = out.size
+    for i in range(n):
+        out[i] = base[i]
+        for a in range(k):
+            out[i] += params[1 + a * n + i] * nu[a]
+
+
+@kernel
+def _newton(geometry, params, k, base, goal, nu, u_new, work):
+    """ν (its first k entries), from where it stands, with Q ∇ψ⁻¹(base + Qᵀν) = goal, and u_new that
+    point; a status.
+    """
     n = u_new.size
     z_new, solved, J, r, trial = work[:n], work[n:2 * n], work[2 * n:2 * n + k * k], \
         work[2 * n + k * k:2 * n + k * k + k], work[2 * n + k * k + k:2 * n + k * k + 2 * k]
-    for i in range(n):
-        z_new[i] = base[i]
-        for a in range(k):
-            z_new[i] += params[1 + a * n + i] * nu[a]
+    _shifted(params, k, base, nu, z_new)
     status = geometry.inverse_link(geometry.params, z_new, u_new)
     size = _off_constraint(params, k, goal, u_new, r)
     for _ in range(100):
         if status != 0 or size == 0.0 or not np.isfinite(size):
             break
-        for i in range(n):                               # e^−800 is 0 in float64, but still inside the domain
+        # e^−800 is 0 in float64, but still inside the domain
+        for i in range(n):
             z_new[i] = u_new[i] if u_new[i] != 0.0 else 1e-300
         for a in range(k):
-            status = geometry.metric(geometry.params, z_new, params[1 + a * n:1 + (a + 1) * n], solved)
+            status = geometry.metric(geometry.params, z_new, params[1 + a * n:1 + (a + 1) * n],
+                                     solved)
             for b in range(k):
                 J[a * k + b] = 0.0
                 for i in range(n):
@@ -142,13 +169,11 @@ def _newton(geometry, params, k, base, goal, nu, u_new, work):  # type: ignore[n
             break
         _solve(J, k, r)
         scale, before = 1.0, size
-        while scale > 1e-6:                              # halve until the constraint is met better than before
+        # halve until the constraint is met better than before
+        while scale > 1e-6:
             for a in range(k):
                 trial[a] = nu[a] + scale * r[a]
-            for i in range(n):
-                z_new[i] = base[i]
-                for a in range(k):
-                    z_new[i] += params[1 + a * n + i] * trial[a]
+            _shifted(params, k, base, trial, z_new)
             status = geometry.inverse_link(geometry.params, z_new, solved)
             size = _off_constraint(params, k, goal, solved, J)
             if status == 0 and size < before:
@@ -166,7 +191,7 @@ def _newton(geometry, params, k, base, goal, nu, u_new, work):  # type: ignore[n
 
 
 @kernel
-def _off_constraint(params, k, goal, u, r):  # type: ignore[no-untyped-def]
+def _off_constraint(params, k, goal, u, r):
     """R ← goal − Qu; returns the largest entry, each relative to the terms of its sum."""
     n, largest = u.size, 0.0
     for a in range(k):
@@ -184,7 +209,7 @@ def _off_constraint(params, k, goal, u, r):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _solve(J, k, r):  # type: ignore[no-untyped-def]
+def _solve(J, k, r):
     """R ← J⁻¹ r for a symmetric positive definite J (k, k), by elimination."""
     for a in range(k):
         for b in range(a + 1, k):
@@ -215,8 +240,10 @@ def _constraint(constraint: Any) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 @maker
-def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, primal_momentum: Any = 0.0,
-                   nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None, batch: int | None = None,
+def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0,
+                   primal_momentum: Any = 0.0,
+                   nesterov: Any = 0.0, constraint: tuple[Any, Any] | None = None,
+                   batch: int | None = None,
                    replace: bool = True, rng: Any = None) -> Method:
     """Mirror descent, eq. (5): ∇ψ(w⁺) = ∇ψ(w) − η ∇L(w), with dual (7) or primal (8) momentum.
 
@@ -229,18 +256,19 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
     dual_momentum : float or (K,) array, default 0
         β ≥ 0 of eq. (7): ∇ψ(w⁺) = ∇ψ(w) + β Δz − η ∇L(w + γ Δw), with z = ∇ψ(w).
     primal_momentum : float or (K,) array, default 0
-        β ≥ 0 of eq. (8): ∇ψ(w⁺) = ∇ψ(w + β Δw) − η ∇L(w + γ Δw). The point w + β Δw may leave dom ψ; the run then
-        ends with ``OUT_OF_DOMAIN``.
+        β ≥ 0 of eq. (8): ∇ψ(w⁺) = ∇ψ(w + β Δw) − η ∇L(w + γ Δw). The point w + β Δw may leave dom
+        ψ; the run then ends with ``OUT_OF_DOMAIN``.
     nesterov : float or (K,) array, default 0
         γ ≥ 0. The point w + γ Δw may leave dom ψ harmlessly, L being defined everywhere.
     constraint : (G, h), optional
-        Keep Gw = h, eq. (4) with 𝒲 = {w : Gw = h} (Theorem 1a), G (k, d), h (k,); the entropy with ([[1, …, 1]], [1]) is
-        exponentiated gradient on the simplex. A start off it is projected by the first update, as eq. (4) does. Not with
-        primal momentum.
+        Keep Gw = h, eq. (4) with 𝒲 = {w : Gw = h} (Theorem 1a), G (k, d), h (k,); the entropy with
+        ([[1, …, 1]], [1]) is exponentiated gradient on the simplex. A start off it is projected by
+        the first update, as eq. (4) does. Not with primal momentum.
     batch : int ≥ 1, optional
         Samples per update, eq. (2); the gradient is the sum over them. None takes all.
     replace : bool, default True
-        Draw with replacement; with False each epoch runs through a permutation, its last batch being what is left.
+        Draw with replacement; with False each epoch runs through a permutation, its last batch
+        being what is left.
     rng : int or numpy Generator, optional
         Seed. The samples of an update depend on (seed, t) alone.
 
@@ -264,28 +292,38 @@ def mirror_descent(potential: Any, step_size: Any, dual_momentum: Any = 0.0, pri
     primal = checks.steps("primal_momentum", primal_momentum, least=0)
     gamma = checks.steps("nesterov", nesterov, least=0)
     if dual.any() and primal.any():
-        raise ValueError("primal_momentum must be 0 where dual_momentum is not: eqs. (7) and (8) are two methods, "
-                         f"got {checks.short(primal_momentum)} and {checks.short(dual_momentum)}")
-    rule, sampling, affine = steps.as_rule(step_size), stochastic(batch, replace, rng), _constraint(constraint)
+        raise ValueError("primal_momentum must be 0 where dual_momentum is not: eqs. (7) and (8) "
+                         f"are two methods, got {checks.short(primal_momentum)} and "
+                         f"{checks.short(dual_momentum)}")
+    rule, sampling, affine = steps.as_rule(step_size), stochastic(batch, replace, rng), \
+        _constraint(constraint)
     if affine is not None:
         if primal.any():
-            raise ValueError("constraint must be None with primal_momentum: Theorem 1a and eq. (8) do not go together")
+            raise ValueError("constraint must be None with primal_momentum: Theorem 1a and eq. (8) "
+                             "do not go together")
         Q, c = affine
         k, n = Q.shape
-        return Method("mirror_descent", gradient, _dual_constrained, rule, geometry=psi, beta=dual, gamma=gamma,
-                      params=np.concatenate([[float(k)], Q.ravel(), c]), sampling=sampling, constraint=affine,
+        return Method("mirror_descent", gradient, _dual_constrained, rule, geometry=psi, beta=dual,
+                      gamma=gamma,
+                      params=np.concatenate([[float(k)], Q.ravel(), c]), sampling=sampling,
+                      constraint=affine,
                       scratch=n + k * k + 6 * k, dual=True,
-                      begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u), np.zeros_like(u)]))
+                      begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u),
+                                                np.zeros_like(u)]))
     if primal.any():
-        return Method("mirror_descent", gradient, _primal_mirror, rule, geometry=psi, beta=primal, gamma=gamma,
-                      begin=lambda u: psi.to_dual(u)[None], sampling=sampling, dual=True, primal=True)
-    return Method("mirror_descent", gradient, _dual, rule, geometry=psi, beta=dual, gamma=gamma, sampling=sampling,
+        return Method("mirror_descent", gradient, _primal_mirror, rule, geometry=psi, beta=primal,
+                      gamma=gamma,
+                      begin=lambda u: psi.to_dual(u)[None], sampling=sampling, dual=True,
+                      primal=True)
+    return Method("mirror_descent", gradient, _dual, rule, geometry=psi, beta=dual, gamma=gamma,
+                  sampling=sampling,
                   begin=lambda u: np.stack([psi.to_dual(u), np.zeros_like(u)]),
                   fused=(fused.MIRROR, gradient, _dual), dual=True)
 
 
 EXAMPLES: tuple[Method, ...] = (
-    mirror_descent("euclidean", 0.05), mirror_descent("entropy", 0.05, dual_momentum=0.5, nesterov=0.3),
+    mirror_descent("euclidean", 0.05),
+    mirror_descent("entropy", 0.05, dual_momentum=0.5, nesterov=0.3),
     mirror_descent("entropy", 0.002, primal_momentum=0.2, nesterov=0.1),
     mirror_descent("entropy", 0.05, dual_momentum=0.3, batch=1, rng=3),
     mirror_descent("entropy", 0.05, constraint=([[1.0, 1.0, 1.0, 1.0]], [1.0])))

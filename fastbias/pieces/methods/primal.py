@@ -1,4 +1,6 @@
-"""Methods that move the parameters themselves: gradient, natural gradient, steepest, coordinate and stagewise descent."""
+"""Methods that move the parameters themselves: gradient, natural gradient, steepest, coordinate and
+stagewise descent.
+"""
 from __future__ import annotations
 
 import dataclasses
@@ -15,19 +17,20 @@ from fastbias.pieces.methods.sampling import coordinate, seed, stochastic
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 
-__all__ = ["coordinate_descent", "gradient_descent", "natural_gradient", "stagewise", "steepest_descent"]
+__all__ = ["coordinate_descent", "gradient_descent", "natural_gradient", "stagewise",
+           "steepest_descent"]
 
 TIES = ("first", "average", "random")
 RANDOM = 2.0
 
 
 @piece(DIRECTION)
-def _steepest(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _steepest(geometry, params, k, s, g, u, state, move):
     return geometry.steepest(geometry.params, g, move)
 
 
 @piece(DIRECTION)
-def _normalised_steepest(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _normalised_steepest(geometry, params, k, s, g, u, state, move):
     status = geometry.steepest(geometry.params, g, move)
     size = geometry.dual_norm(geometry.params, g)
     if size != 0.0:
@@ -37,23 +40,25 @@ def _normalised_steepest(geometry, params, k, s, g, u, state, move):  # type: ig
 
 
 @piece(DIRECTION)
-def _natural(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _natural(geometry, params, k, s, g, u, state, move):
     return geometry.metric(geometry.params, u, g, move)
 
 
 @piece(DIRECTION, needs=2)
-def _decayed(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def _decayed(geometry, params, k, s, g, u, state, move):
     if params.size < 2:
         return SHORT
     scale = 1.0 if s == 0.0 else np.exp(s)
-    c = params[1 + min(k, params.size - 2)]                              # γ, for where the gradient was taken
+    # γ, for where the gradient was taken
+    c = params[1 + min(k, params.size - 2)]
     for i in range(g.size):
         move[i] = scale * g[i] - params[0] * (u[i] + c * state[0, i])
     return 0
 
 
 @maker
-def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, batch: int | None = None,
+def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0,
+                     batch: int | None = None,
                      replace: bool = True, rng: Any = None, weight_decay: float = 0.0) -> Method:
     """Gradient descent with momentum, eq. (3): w⁺ = w + β Δw − η ∇L(w + γ Δw).
 
@@ -68,7 +73,8 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     batch : int ≥ 1, optional
         Samples per update, eq. (2); the gradient is the sum over them. None takes all.
     replace : bool, default True
-        Draw with replacement; with False each epoch runs through a permutation, its last batch being what is left.
+        Draw with replacement; with False each epoch runs through a permutation, its last batch
+        being what is left.
     rng : int or numpy Generator, optional
         Seed. The samples of an update depend on (seed, t) alone.
     weight_decay : float ≥ 0, default 0
@@ -89,25 +95,30 @@ def gradient_descent(step_size: Any, momentum: Any = 0.0, nesterov: Any = 0.0, b
     >>> fb.methods.gradient_descent(0.1, momentum=0.9)
     gradient_descent(constant(0.1), momentum=0.9)
     """
-    beta, gamma = checks.steps("momentum", momentum, least=0), checks.steps("nesterov", nesterov, least=0)
+    beta, gamma = checks.steps("momentum", momentum, least=0), \
+        checks.steps("nesterov", nesterov, least=0)
     decay = checks.number("weight_decay", weight_decay, least=0)
-    plain = Method("gradient_descent", gradient, primal, steps.as_rule(step_size), beta=beta, gamma=gamma,
-                   sampling=stochastic(batch, replace, rng), fused=(fused.GRADIENT, gradient, primal), steepest=True)
+    plain = Method("gradient_descent", gradient, primal, steps.as_rule(step_size), beta=beta,
+                   gamma=gamma,
+                   sampling=stochastic(batch, replace, rng),
+                   fused=(fused.GRADIENT, gradient, primal), steepest=True)
     if not decay:
         return plain
-    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma), decay=decay, unscaled=True,
+    return dataclasses.replace(plain, direction=_decayed, params=np.append(decay, gamma),
+                               decay=decay, unscaled=True,
                                fused=None)
 
 
 @maker
 def natural_gradient(potential: Any, step_size: Any) -> Method:
-    """Natural gradient descent, eq. (9): w⁺ = w − η H(w)⁻¹ ∇L(w), with H = ∇²ψ or a metric of the user's own.
+    """Natural gradient descent, eq. (9): w⁺ = w − η H(w)⁻¹ ∇L(w), with H = ∇²ψ or a metric of the
+    user's own.
 
     Parameters
     ----------
     potential : Potential, its name, or a Piece of signature ``abi.MAP_AT``
-        ψ, whose Hessian is the metric; or a piece (params, w, g, out) that writes H(w)⁻¹ g (params is then empty) and
-        returns ``OUT_OF_DOMAIN`` where w has no metric.
+        ψ, whose Hessian is the metric; or a piece (params, w, g, out) that writes H(w)⁻¹ g (params
+        is then empty) and returns ``OUT_OF_DOMAIN`` where w has no metric.
     step_size : float, (K,) array or step rule
         η > 0. A step that takes w out of dom ψ ends the run with ``OUT_OF_DOMAIN``.
 
@@ -122,21 +133,25 @@ def natural_gradient(potential: Any, step_size: Any) -> Method:
     """
     if isinstance(potential, Piece):
         if potential.signature != MAP_AT:
-            raise TypeError(f"potential must be a potential or a metric piece of signature MAP_AT, got {potential!r}")
+            raise TypeError("potential must be a potential or a metric piece of signature MAP_AT, "
+                            f"got {potential!r}")
         geometry: Piece | Potential = potential
     else:
         geometry = checks.one_of("potential", potential, potentials, Potential)
-    return Method("natural_gradient", _natural, inside, steps.as_rule(step_size), geometry=geometry, natural=True)
+    return Method("natural_gradient", _natural, inside, steps.as_rule(step_size), geometry=geometry,
+                  natural=True)
 
 
 @maker
 def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Method:
-    """Steepest descent, eq. (11): w⁺ = w + η Δ, Δ = argmin_v ⟨∇L(w), v⟩ + ½‖v‖², so that ‖Δ‖ = ‖∇L(w)‖⋆.
+    """Steepest descent, eq. (11): w⁺ = w + η Δ, Δ = argmin_v ⟨∇L(w), v⟩ + ½‖v‖², so that ‖Δ‖ =
+    ‖∇L(w)‖⋆.
 
     Parameters
     ----------
     norm : Norm
-        From ``fb.norms`` or the user's own. With ``l1`` this is coordinate descent, the first of tied coordinates moving.
+        From ``fb.norms`` or the user's own. With ``l1`` this is coordinate descent, the first of
+        tied coordinates moving.
     step_size : float, (K,) array or step rule
         η > 0.
     normalised : bool, default False
@@ -160,18 +175,20 @@ def steepest_descent(norm: Any, step_size: Any, normalised: bool = False) -> Met
 
 
 @maker
-def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-12, shrinkage: float = 1.0,
+def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-12,
+                       shrinkage: float = 1.0,
                        rng: Any = None) -> Method:
-    """Coordinate descent, steepest descent in ℓ1: the largest |∂L/∂w_j| moves, Δ_j = −∂L/∂w_j (paper, §2.4).
+    """Coordinate descent, steepest descent in ℓ1: the largest |∂L/∂w_j| moves, Δ_j = −∂L/∂w_j
+    (paper, §2.4).
 
     Parameters
     ----------
     step_size : float, (K,) array or step rule
         η > 0.
     ties : "first", "average" or "random"
-        Which of several largest coordinates moves: the first; all of them, each by its share 1/#ties (ε-boosting); one
-        drawn at random. The average may separate strictly, and then an exact line search has no minimiser
-        (``UNBOUNDED``): AdaBoost is ties="first".
+        Which of several largest coordinates moves: the first; all of them, each by its share
+        1/#ties (ε-boosting); one drawn at random. The average may separate strictly, and then an
+        exact line search has no minimiser (``UNBOUNDED``): AdaBoost is ties="first".
     tie_tol : float, 0 ≤ tie_tol < 1, default 1e-12
         A tie is |g_j| ≥ (1 − tie_tol) max |g|: rounding destroys exact equality.
     shrinkage : float, 0 < ν ≤ 1, default 1
@@ -191,12 +208,15 @@ def coordinate_descent(step_size: Any, ties: str = "first", tie_tol: float = 1e-
     >>> print(fb.run([[1, 1]], [2], loss="squared", method=method, steps=1).w[-1])
     [0.5 0.5]
     """
-    return _coordinates("coordinate_descent", steps.as_rule(step_size), ties, tie_tol, shrinkage, rng, unit=False)
+    return _coordinates("coordinate_descent", steps.as_rule(step_size), ties, tie_tol, shrinkage,
+                        rng, unit=False)
 
 
 @maker
-def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12, rng: Any = None) -> Method:
-    """ε-stagewise (forward stagewise, the monotone lasso): moves of ℓ1 length ε along the largest coordinate.
+def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12,
+              rng: Any = None) -> Method:
+    """ε-stagewise (forward stagewise, the monotone lasso): moves of ℓ1 length ε along the largest
+    coordinate.
 
     Parameters
     ----------
@@ -213,7 +233,8 @@ def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12, rng
     return _coordinates("stagewise", rule, ties, tie_tol, 1.0, rng, unit=True)
 
 
-def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, shrinkage: float, rng: Any,
+def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, shrinkage: float,
+                 rng: Any,
                  unit: bool) -> Method:
     choice = float(TIES.index(checks.name("ties", ties, TIES)))
     tie_tol = checks.number("tie_tol", tie_tol, least=0)
@@ -221,18 +242,23 @@ def _coordinates(label: str, rule: steps.StepRule, ties: str, tie_tol: float, sh
         raise ValueError(f"tie_tol must be under 1, got {tie_tol:g}")
     nu = checks.number("shrinkage", shrinkage, above=0, most=1)
     key = float(seed(rng)) if choice == RANDOM else 0.0
-    if rule.search:                                       # a searched step undoes a shorter move, so ν goes behind it
+    # a searched step undoes a shorter move, so ν goes behind it
+    if rule.search:
         rule, nu = dataclasses.replace(rule, params=np.array([nu])), 1.0
-    return Method(label, coordinate, primal, rule, geometry=norms.l1, unscaled=unit, draws=choice == RANDOM,
+    return Method(label, coordinate, primal, rule, geometry=norms.l1, unscaled=unit,
+                  draws=choice == RANDOM,
                   params=np.array([tie_tol, choice, nu, key, float(unit)]),
-                  fused=None if unit or choice == RANDOM else (fused.COORDINATE, coordinate, primal),
+                  fused=None if unit or choice == RANDOM
+                  else (fused.COORDINATE, coordinate, primal),
                   steepest=True, ties=tie_tol)
 
 
 EXAMPLES: tuple[Method, ...] = (
     gradient_descent(0.05), gradient_descent([0.05, 0.02, 0.04], [0.0, 0.5, 0.3], [0.3, 0.0, 0.5]),
-    gradient_descent(0.02, 0.5, batch=2, replace=False, rng=3), gradient_descent(0.05, 0.3, 0.2, weight_decay=0.1),
+    gradient_descent(0.02, 0.5, batch=2, replace=False, rng=3),
+    gradient_descent(0.05, 0.3, 0.2, weight_decay=0.1),
     natural_gradient("entropy", 0.002), natural_gradient("cosh", 0.05),
-    steepest_descent("l1", 0.02), steepest_descent(norms.lp(3.0), 0.02), steepest_descent("l2", 0.02, normalised=True),
+    steepest_descent("l1", 0.02), steepest_descent(norms.lp(3.0), 0.02),
+    steepest_descent("l2", 0.02, normalised=True),
     coordinate_descent(0.02), coordinate_descent(0.02, "average", 0.3, shrinkage=0.5),
     coordinate_descent(0.02, "random", rng=5), stagewise(0.01))

@@ -13,9 +13,12 @@ __all__ = ["Sampling", "coordinate", "seed", "stochastic"]
 
 
 @kernel
-def _draw(seed, k, i, count):  # type: ignore[no-untyped-def]
-    """A number in 0 … count − 1 that depends on (seed, k, i) alone: SplitMix64 of a counter (Steele et al. 2014)."""
-    x = np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(k) * np.uint64(0x9E3779B97F4A7C15)
+def _draw(seed, k, i, count):
+    """A number in 0 … count − 1 that depends on (seed, k, i) alone: SplitMix64 of a counter (Steele
+    et al. 2014).
+    """
+    x = np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(k) \
+        * np.uint64(0x9E3779B97F4A7C15)
     x ^= x >> np.uint64(32)
     x = x * np.uint64(0xDA942042E4DD58B5) + np.uint64(i)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -29,12 +32,12 @@ def _batch_in(params: np.ndarray, order: int, batch: int | None = None) -> bool:
 
 
 @piece(SAMPLE)
-def _all(params, k, order):  # type: ignore[no-untyped-def]
+def _all(params, k, order):
     return 0
 
 
 @piece(SAMPLE, needs=_batch_in)
-def _with_replacement(params, k, order):  # type: ignore[no-untyped-def]
+def _with_replacement(params, k, order):
     N = (order.size - 1) // 2
     batch = max(1, min(N, int(params[1])))
     for i in range(batch):
@@ -43,7 +46,7 @@ def _with_replacement(params, k, order):  # type: ignore[no-untyped-def]
 
 
 @piece(SAMPLE, needs=_batch_in)
-def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
+def _by_permutation(params, k, order):
     N = (order.size - 1) // 2
     batch = max(1, min(N, int(params[1])))
     steps_per_epoch = (N + batch - 1) // batch
@@ -63,11 +66,12 @@ def _by_permutation(params, k, order):  # type: ignore[no-untyped-def]
 
 
 @piece(DIRECTION, needs=5)
-def coordinate(geometry, params, k, s, g, u, state, move):  # type: ignore[no-untyped-def]
+def coordinate(geometry, params, k, s, g, u, state, move):
     """Move ← the largest coordinate of g, or the tied ones."""
     if params.size < 5:
         return SHORT
-    # params: tie_tol, ties (0 first, 1 average, 2 random), shrinkage, seed, 1 for moves of length one
+    # params: tie_tol, ties (0 first, 1 average, 2 random), shrinkage, seed, 1 for moves of length
+    # one
     largest = 0.0
     for i in range(g.size):
         largest = max(largest, abs(g[i]))
@@ -93,7 +97,9 @@ def coordinate(geometry, params, k, s, g, u, state, move):  # type: ignore[no-un
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an update draws its samples: batch size (0: all), with or without replacement, and the seed."""
+    """How an update draws its samples: batch size (0: all), with or without replacement, and the
+    seed.
+    """
 
     batch: int = 0
     replace: bool = True

@@ -1,4 +1,6 @@
-"""What a model is: F and its pullback, and what is known of it: layers, degree, starts, penalty, invariants, bias."""
+"""What a model is: F and its pullback, and what is known of it: layers, degree, starts, penalty,
+invariants, bias.
+"""
 from __future__ import annotations
 
 import math
@@ -20,7 +22,8 @@ Layers = list[np.ndarray]
 
 
 class Coordinates(NamedTuple):
-    """Coordinates x (k,) of parameters along a gradient flow, in which entries of any size keep all their digits.
+    """Coordinates x (k,) of parameters along a gradient flow, in which entries of any size keep all
+    their digits.
 
     What the flow keeps is part of ``u``, so it holds exactly.
     """
@@ -34,8 +37,8 @@ class Coordinates(NamedTuple):
 class Model:
     """A parameterisation w = F(u) of the linear predictor; u is kept flat, layer after layer.
 
-    The first three make a run, with ``size`` where u is not as long as w; the others are what the laws hold a model to
-    and what the theory asks of it.
+    The first three make a run, with ``size`` where u is not as long as w; the others are what the
+    laws hold a model to and what the theory asks of it.
 
     Parameters
     ----------
@@ -63,7 +66,8 @@ class Model:
     identity : callable, optional
         (d, scale) → u (n,), the scaled identity that `start` gives without an rng.
     coordinates : callable, optional
-        u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it has none.
+        u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it
+        has none.
 
     Oracle: what parameters a predictor costs.
 
@@ -79,21 +83,26 @@ class Model:
     degree : int, default 0
         L, where F(a u) = a^L F(u) for a > 0; 0 where F is not homogeneous.
     bias : callable, optional
-        shape → the norm of w that gradient flow on losses with an exponential tail keeps smallest: R(w) up to a power.
+        shape → the norm of w that gradient flow on losses with an exponential tail keeps smallest:
+        R(w) up to a power.
     exponent : float, optional
-        The p < 1 of R(w) = Σ|·|^p, up to a factor: the limit direction is then only known to be stationary.
+        The p < 1 of R(w) = Σ|·|^p, up to a factor: the limit direction is then only known to be
+        stationary.
     semidefinite : bool, default False
         Whether the predictors are the positive semidefinite matrices; ``bias`` is then the trace.
     mirror : callable, optional
-        u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no start of one.
+        u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no
+        start of one.
     commuting : bool, default False
         Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
     reach : callable, optional
-        (layers, Z (M, d), w) → what keeps gradient flow from there, on rows z of the data, away from the margin of w:
-        exact balance of factors, which almost no start has; "" where it is proved that nothing does, None where neither
-        is known. Where it is not given, the theory works it out for models of degree 2.
+        (layers, Z (M, d), w) → what keeps gradient flow from there, on rows z of the data, away
+        from the margin of w: exact balance of factors, which almost no start has; "" where it is
+        proved that nothing does, None where neither is known. Where it is not given, the theory
+        works it out for models of degree 2.
     sole : bool, default False
-        Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the maximum margin.
+        Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the
+        maximum margin.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -128,15 +137,20 @@ class Model:
     conditions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.fields("Model", self, texts=("name", "source"), flags=("linear", "semidefinite", "commuting"),
-                      calls=("size", "layers", "identity", "penalty", "balance", "invariant", "bias", "mirror", "reach",
+        checks.fields("Model", self, texts=("name", "source"), flags=("linear", "semidefinite",
+                                                                      "commuting"),
+                      calls=("size", "layers", "identity", "penalty", "balance", "invariant",
+                             "bias",
+                             "mirror", "reach",
                              "coordinates"))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "params",
+                           checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "degree", checks.whole("degree", self.degree))
         if self.shape is not None:
             object.__setattr__(self, "shape", checks.shape("shape", self.shape))
         sizes = () if self.length is None else (self.parameters(self.length), self.length)
-        expect("Model", self.params, sizes, forward=(self.forward, MAP), pullback=(self.pullback, MAP_AT))
+        expect("Model", self.params, sizes, forward=(self.forward, MAP),
+               pullback=(self.pullback, MAP_AT))
 
     @property
     def length(self) -> int | None:
@@ -146,7 +160,8 @@ class Model:
     def parameters(self, d: int) -> int:
         """Return the length n of u for predictors of length d."""
         d = checks.whole("d", d, least=1)
-        return d if self.size is None else checks.whole(f"size of the {self.name} model", self.size(d), least=1)
+        return d if self.size is None else checks.whole(f"size of the {self.name} model",
+                                                        self.size(d), least=1)
 
     def split(self, u: np.ndarray, d: int) -> Layers:
         """Return the layers of u (n,), as views, for predictors of length d."""
@@ -195,13 +210,15 @@ class Model:
 
     def _fits(self, n: int, d: int) -> None:
         if self.length not in (None, d) or n != self.parameters(d):
-            raise ValueError(f"u and w must have lengths that fit the {self.name} model, got {n} and {d}")
+            raise ValueError(f"u and w must have lengths that fit the {self.name} model, got {n} "
+                             f"and {d}")
 
     def start(self, scale: float, rng: Any = None, size: int | None = None) -> Any:
-        """Return a start u(0) for a `Plan`: the scaled identity, or with an rng, entries drawn from N(0, scale²).
+        """Return a start u(0) for a `Plan`: the scaled identity, or with an rng, entries drawn from
+        N(0, scale²).
 
-        The scaled identity is scale·I for matrices, scale·(1, …, 1) for diagonal networks, scale·(1, 0, …, 0) for
-        convolutions.
+        The scaled identity is scale·I for matrices, scale·(1, …, 1) for diagonal networks,
+        scale·(1, 0, …, 0) for convolutions.
 
         Parameters
         ----------
@@ -228,22 +245,26 @@ class Model:
         """
         scale = checks.number("scale", scale, above=0)
         if rng is None and self.identity is None:
-            raise ValueError(f"rng must be given for a start of the {self.name} model, which has no scaled identity")
+            raise ValueError(f"rng must be given for a start of the {self.name} model, which has "
+                             "no scaled identity")
         draws = None if rng is None else checks.generator("rng", rng)
         size = self.length if size is None else checks.whole("size", size, least=1)
         if self.length not in (None, size):
-            raise ValueError(f"size must be {self.length}, the only one of the {self.name} model, got {size}")
+            raise ValueError(f"size must be {self.length}, the only one of the {self.name} model, "
+                             f"got {size}")
         if size is not None:
             checks.fits("size", size, self.parameters(size))
         if draws is not None and size is not None:
             return scale * draws.normal(size=self.parameters(size))
-        waiting = Start(self, scale, int(draws.integers(2 ** 53)) if draws is not None and draws is rng else rng)
+        waiting = Start(self, scale, int(draws.integers(2 ** 53)) if draws is not None
+                        and draws is rng else rng)
         return waiting if size is None else waiting.of(size)
 
     def balanced(self, w: Any) -> np.ndarray:
         """Return parameters u (n,) of the least norm with F(u) = w, for w (d,) or (m, n).
 
-        ‖u‖² = R(w), the penalty that the model puts on w; ValueError where w is out of reach or none is known.
+        ‖u‖² = R(w), the penalty that the model puts on w; ValueError where w is out of reach or
+        none is known.
 
         Examples
         --------
@@ -253,16 +274,17 @@ class Model:
         """
         w = checks.array("w", w, "a (d,) or (m, n) array", dims=(1, 2))
         if self.shape is not None and w.shape != self.shape and w.shape != (self.length,):
-            raise ValueError(f"w must have the shape {self.shape} of the {self.name} model, got {w.shape}")
+            raise ValueError(f"w must have the shape {self.shape} of the {self.name} model, got "
+                             f"{w.shape}")
         try:
             with np.errstate(all="ignore"):
                 u = None if self.balance is None else self.balance(w.ravel())
         except MemoryError:
-            raise ValueError(f"w must be short enough for the parameters of the {self.name} model to fit into memory, got "
-                             f"{w.size} entries") from None
+            raise ValueError(f"w must be short enough for the parameters of the {self.name} model "
+                             f"to fit into memory, got {w.size} entries") from None
         if u is None or not np.isfinite(u).all():
-            raise ValueError(f"w must be one that the {self.name} model makes and knows the least parameters of, "
-                             f"got {checks.short(w)}")
+            raise ValueError(f"w must be one that the {self.name} model makes and knows the least "
+                             f"parameters of, got {checks.short(w)}")
         return np.asarray(u)
 
     def __repr__(self) -> str:
@@ -280,12 +302,14 @@ class Start:
     def of(self, d: int) -> np.ndarray:
         """Return u(0) (n,) for predictors of length d, the same at each call."""
         if self.seed is not None:
-            return np.asarray(self.scale * np.random.default_rng(self.seed).normal(size=self.model.parameters(d)))
+            draws = np.random.default_rng(self.seed)
+            return np.asarray(self.scale * draws.normal(size=self.model.parameters(d)))
         assert self.model.identity is not None
         return np.ascontiguousarray(self.model.identity(d, self.scale), dtype=float)
 
     def __repr__(self) -> str:
-        return f"<start of {self.model.name}, scale {self.scale:g}{'' if self.seed is None else ', Gaussian'}>"
+        return (f"<start of {self.model.name}, scale "
+                f"{self.scale:g}{'' if self.seed is None else ', Gaussian'}>")
 
 
 def _same(params: np.ndarray, n: int, d: int, *_: int) -> bool:
@@ -293,14 +317,14 @@ def _same(params: np.ndarray, n: int, d: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_same)
-def _linear_forward(params, u, out):  # type: ignore[no-untyped-def]
+def _linear_forward(params, u, out):
     for i in range(u.size):
         out[i] = u[i]
     return 0
 
 
 @piece(MAP_AT, needs=_same)
-def _linear_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _linear_pullback(params, u, v, out):
     for i in range(u.size):
         out[i] = v[i]
     return 0

@@ -1,4 +1,6 @@
-"""Linear convolutional networks, full-width and circular, which weigh the frequencies of a predictor."""
+"""Linear convolutional networks, full-width and circular, which weigh the frequencies of a
+predictor.
+"""
 from __future__ import annotations
 
 import math
@@ -15,7 +17,7 @@ __all__ = ["convolutional"]
 
 
 @kernel
-def _convolve(a, at, b, first, d, out):  # type: ignore[no-untyped-def]
+def _convolve(a, at, b, first, d, out):
     """out[i] ← Σ_k a[k] b[i − k mod d], a and b being d entries from their places on."""
     for i in range(d):
         out[i] = 0.0
@@ -28,7 +30,7 @@ def _convolve(a, at, b, first, d, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _correlate(a, at, b, first, d, out, to):  # type: ignore[no-untyped-def]
+def _correlate(a, at, b, first, d, out, to):
     """out[k] ← Σ_i a[i] b[i + k mod d]."""
     for k in range(d):
         out[to + k] = 0.0
@@ -45,7 +47,7 @@ def _whole_layers(params: np.ndarray, n: int, d: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_whole_layers)
-def _filters(params, u, out):  # type: ignore[no-untyped-def]
+def _filters(params, u, out):
     d = out.size
     before = np.empty(d)
     for j in range(d):
@@ -58,7 +60,7 @@ def _filters(params, u, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP_AT, needs=_whole_layers)
-def _filters_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _filters_pullback(params, u, v, out):
     d, L = v.size, u.size // v.size
     behind = np.zeros((L, d))                             # row i: the product of the layers after i
     behind[L - 1, 0] = 1.0
@@ -90,11 +92,13 @@ def _invariant(layers: Layers) -> np.ndarray:
 
 @recorded
 def convolutional(depth: int) -> Model:
-    """Return the linear network of circular convolutions h_l[i] = Σ_k w_l[k] h_{l−1}[(i + k) mod d], ⟨w_L, h_{L−1}⟩ at last.
+    """Return the linear network of circular convolutions h_l[i] = Σ_k w_l[k] h_{l−1}[(i + k) mod
+    d], ⟨w_L, h_{L−1}⟩ at last.
 
-    The predictor is the circular convolution of its L layers (d,), ŵ = Π ŵ_l at each frequency, so min Σ‖w_l‖² over networks
-    of predictor w is R(w) = (L/d) Σ_k |ŵ_k|^{2/L}: exponential losses lead to the maximum margin in Σ|ŵ_k| for L = 2, and to
-    stationary points of ‖ŵ‖_{2/L} beyond. Gradient flow keeps |ŵ_l|² − |ŵ_{l+1}|².
+    The predictor is the circular convolution of its L layers (d,), ŵ = Π ŵ_l at each frequency, so
+    min Σ‖w_l‖² over networks of predictor w is R(w) = (L/d) Σ_k |ŵ_k|^{2/L}: exponential losses
+    lead to the maximum margin in Σ|ŵ_k| for L = 2, and to stationary points of ‖ŵ‖_{2/L} beyond.
+    Gradient flow keeps |ŵ_l|² − |ŵ_{l+1}|².
 
     Parameters
     ----------
@@ -108,7 +112,8 @@ def convolutional(depth: int) -> Model:
 
     References
     ----------
-    Gunasekar, Lee, Soudry, Srebro, "Implicit bias of gradient descent on linear convolutional networks" (2018).
+    Gunasekar, Lee, Soudry, Srebro, "Implicit bias of gradient descent on linear convolutional
+    networks" (2018).
 
     Examples
     --------
@@ -118,14 +123,17 @@ def convolutional(depth: int) -> Model:
     [3. 2. 7.]
     """
     L = checks.whole("depth", depth, least=1, most=64)
-    return Model(f"convolutional({L})", _filters, _filters_pullback, size=lambda d: L * d, degree=L, layers=lambda d: [(d,)] * L,
+    return Model(f"convolutional({L})", _filters, _filters_pullback, size=lambda d: L * d, degree=L,
+                 layers=lambda d: [(d,)] * L,
                  identity=lambda d, scale: np.tile(scale * np.eye(d)[0], L),
                  penalty=lambda w: float(L / w.size * (np.abs(np.fft.fft(w)) ** (2 / L)).sum()),
                  balance=lambda w: _balance(w, L), invariant=_invariant if L > 1 else None,
-                 bias={1: lambda shape: norms.l2, 2: lambda shape: norms.fourier(math.prod(shape))}.get(L),
+                 bias={1: lambda shape: norms.l2,
+                       2: lambda shape: norms.fourier(math.prod(shape))}.get(L),
                  exponent=2 / L if L > 2 else None,
                  mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 2")
 
 
-EXAMPLES: tuple[Model, ...] = (convolutional(1), convolutional(2), convolutional(3), convolutional(6))
+EXAMPLES: tuple[Model, ...] = (convolutional(1), convolutional(2), convolutional(3),
+                               convolutional(6))

@@ -1,4 +1,6 @@
-"""Diagonal linear networks: w = u₁∘…∘u_L entry by entry, and w = u₊^L − u₋^L, which has both signs."""
+"""Diagonal linear networks: w = u₁∘…∘u_L entry by entry, and w = u₊^L − u₋^L, which has both
+signs.
+"""
 from __future__ import annotations
 
 from itertools import pairwise
@@ -28,7 +30,7 @@ def _two_halves(params: np.ndarray, n: int, d: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_whole_layers)
-def _product(params, u, out):  # type: ignore[no-untyped-def]
+def _product(params, u, out):
     d = out.size
     for j in range(d):
         out[j] = u[j]
@@ -39,7 +41,7 @@ def _product(params, u, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP_AT, needs=_whole_layers)
-def _product_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _product_pullback(params, u, v, out):
     d = v.size
     for j in range(d):
         others = v[j]
@@ -54,7 +56,7 @@ def _product_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _power(x, k):  # type: ignore[no-untyped-def]
+def _power(x, k):
     out = 1.0
     for _ in range(k):
         out *= x
@@ -62,7 +64,7 @@ def _power(x, k):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP, needs=_two_halves)
-def _difference(params, u, out):  # type: ignore[no-untyped-def]
+def _difference(params, u, out):
     d, L = out.size, int(params[0])
     for j in range(d):
         out[j] = _power(u[j], L) - _power(u[d + j], L)
@@ -70,7 +72,7 @@ def _difference(params, u, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP_AT, needs=_two_halves)
-def _difference_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _difference_pullback(params, u, v, out):
     d, L = v.size, int(params[0])
     for j in range(d):
         out[j] = L * _power(u[j], L - 1) * v[j]
@@ -88,7 +90,9 @@ def _signed_balance(w: np.ndarray, L: int) -> np.ndarray:
 
 
 def _signed_invariant(layers: Layers, L: int) -> np.ndarray:
-    """u₊u₋ where L = 2, else u₊^{2−L} + u₋^{2−L} (infinite where an entry is 0: then it stays 0)."""
+    """u₊u₋ where L = 2, else u₊^{2−L} + u₋^{2−L} (infinite where an entry is 0: then it stays
+    0).
+    """
     plus, minus = layers
     if L == 2:
         return plus * minus
@@ -97,17 +101,21 @@ def _signed_invariant(layers: Layers, L: int) -> np.ndarray:
 
 
 def _amplitudes(u: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """p, q with w = p² e^z − q² e^{−z} along the flow of a network of depth 2, exactly 0 where factors balance exactly."""
+    """p, q with w = p² e^z − q² e^{−z} along the flow of a network of depth 2, exactly 0 where
+    factors balance exactly.
+    """
     one, two = u.reshape(2, -1)
     return (one, two) if signed else (0.5 * one + 0.5 * two, 0.5 * one - 0.5 * two)
 
 
 def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str | None:
-    """What keeps the flow of a network of depth 2 from the ℓ1 maximum margin: "" nothing, None where that is not known.
+    """What keeps the flow of a network of depth 2 from the ℓ1 maximum margin: "" nothing, None
+    where that is not known.
 
-    The flow is the mirror flow of `Factors`: dz/dτ = Zᵀq, with q the softmax weights of the samples and dτ = L dt. For v of
-    length one, of the signs that are kept, and of margins ≥ γ, ⟨v, z⟩ grows by γ dτ or more, so at last log‖w‖₁ does. With
-    M = −log L, d‖w‖₁/dτ → M + H(q), while M/‖w‖₁ never falls: it tends to γ, the maximum over the signs that are kept.
+    The flow is the mirror flow of `Factors`: dz/dτ = Zᵀq, with q the softmax weights of the samples
+    and dτ = L dt. For v of length one, of the signs that are kept, and of margins ≥ γ, ⟨v, z⟩ grows
+    by γ dτ or more, so at last log‖w‖₁ does. With M = −log L, d‖w‖₁/dτ → M + H(q), while M/‖w‖₁
+    never falls: it tends to γ, the maximum over the signs that are kept.
     """
     kept = kept_signs(*_amplitudes(u, signed))
     kind = np.isnan(kept)
@@ -115,11 +123,15 @@ def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str 
         return ""
     d, rows = w.size, Z / np.abs(Z).max()
     best = float((rows @ w).min() / np.abs(w).sum())
-    sides = [(0, 0 if dead or sign * side < 0 else None) for side in (1, -1) for dead, sign in zip(kind, kept, strict=True)]
-    try:                                                       # max t: Z (a − b) ≥ t, Σ a + b = 1, a, b ≥ 0
+    sides = [(0, 0 if dead or sign * side < 0 else None) for side in (1, -1) for dead,
+             sign in zip(kind, kept, strict=True)]
+    # max t: Z (a − b) ≥ t, Σ a + b = 1, a, b ≥ 0
+    try:
         answer = foreign.ask("the margin over the signs that are kept", "scipy.optimize.linprog",
-                             np.append(np.zeros(2 * d), -1.0), A_ub=np.hstack([-rows, rows, np.ones((len(Z), 1))]),
-                             b_ub=np.zeros(len(Z)), A_eq=np.append(np.ones(2 * d), 0.0)[None], b_eq=np.ones(1),
+                             np.append(np.zeros(2 * d), -1.0),
+                             A_ub=np.hstack([-rows, rows, np.ones((len(Z), 1))]),
+                             b_ub=np.zeros(len(Z)), A_eq=np.append(np.ones(2 * d), 0.0)[None],
+                             b_eq=np.ones(1),
                              bounds=[*sides, (None, None)], method="highs-ds")
     except foreign.Unsolved:
         return None
@@ -131,15 +143,18 @@ def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str 
     return f"{wrong} of its signs are others than those that exactly balanced factors keep for ever"
 
 
-MOST = 140.0       # trial states of an integrator may overshoot: their predictors are held under 1e140
+# trial states of an integrator may overshoot: their predictors are held under 1e140
+MOST = 140.0
 
 
 def _signed_coordinates(u: np.ndarray, L: int) -> Coordinates | None:
-    """The logarithm of u₊/u₋ against that of the start; of depth L > 2 times L − 2, and u₊^{2−L} + u₋^{2−L} is held.
+    """The logarithm of u₊/u₋ against that of the start; of depth L > 2 times L − 2, and u₊^{2−L} +
+    u₋^{2−L} is held.
 
     An entry that is 0 stays 0, and the other goes its way alone.
     """
-    if L % 2 and (u < 0).any():                                    # its u^{L−2} pushes the other way round
+    # its u^{L−2} pushes the other way round
+    if L % 2 and (u < 0).any():
         return None
     k, size = max(L - 2, 1), np.abs(u).reshape(2, -1)
     with np.errstate(divide="ignore"):
@@ -150,21 +165,26 @@ def _signed_coordinates(u: np.ndarray, L: int) -> Coordinates | None:
 
     def back(x: np.ndarray) -> np.ndarray:
         ratio = x + plus - minus
-        logs = np.array([np.logaddexp(0.0, ratio) - total - plus, np.logaddexp(0.0, -ratio) - total - minus])
+        logs = np.array([np.logaddexp(0.0, ratio) - total - plus,
+                         np.logaddexp(0.0, -ratio) - total - minus])
         logs = np.where(alone, [x, -x], logs) if L > 2 else np.array([x, -x])
-        return np.clip(u * np.exp(np.minimum(logs / k, 700.0)).ravel(), -(10.0 ** (MOST / L)), 10.0 ** (MOST / L))
+        return np.clip(u * np.exp(np.minimum(logs / k, 700.0)).ravel(), -(10.0 ** (MOST / L)),
+                       10.0 ** (MOST / L))
 
     def rate(x: np.ndarray, v: np.ndarray) -> np.ndarray:
         both = np.abs(back(x).reshape(2, -1)) ** (L - 2) * (size > 0)
-        return np.asarray(L * (L - 2) * v * both.sum(axis=0) if L > 2 else L * v * (both.max(axis=0)))
+        return np.asarray(L * (L - 2) * v * both.sum(axis=0) if L > 2
+                          else L * v * (both.max(axis=0)))
 
     return Coordinates(np.zeros(size.shape[1]), back, rate)
 
 
 def _product_coordinates(u: np.ndarray, L: int) -> Coordinates:
-    """The integral x of v Π_{l>2} u_l, layers sorted by size: u₁ + u₂ grows like e^x and u₂ − u₁ like e^−x.
+    """The integral x of v Π_{l>2} u_l, layers sorted by size: u₁ + u₂ grows like e^x and u₂ − u₁
+    like e^−x.
 
-    All others follow from u_l² − u₁², which is kept; only u₁ may come to 0, and cross it, and x takes no notice.
+    All others follow from u_l² − u₁², which is kept; only u₁ may come to 0, and cross it, and x
+    takes no notice.
     """
     layers = u.reshape(L, -1)
     order = np.argsort(np.abs(layers), axis=0, kind="stable")
@@ -173,7 +193,8 @@ def _product_coordinates(u: np.ndarray, L: int) -> Coordinates:
     one, two, rest = turn * rows[0], np.abs(rows[1]), rows[2:]
     grows, falls, signs = one + two, two - one, np.where(rest < 0, -1.0, 1.0)
     above = np.sqrt(np.abs(rest) - np.abs(one)) * np.sqrt(np.abs(rest) + np.abs(one))
-    live = np.where(two == 0, 0.0, 1.0)                            # two factors that are 0 never move
+    # two factors that are 0 never move
+    live = np.where(two == 0, 0.0, 1.0)
 
     def parts(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         up, down = (np.minimum(size * np.exp(np.minimum(to, 700.0)), 10.0 ** (MOST / L))
@@ -187,23 +208,24 @@ def _product_coordinates(u: np.ndarray, L: int) -> Coordinates:
         np.put_along_axis(out, order, np.vstack([[turn * first], [turn * second], others]), axis=0)
         return out.ravel()
 
-    return Coordinates(np.zeros(layers.shape[1]), back, lambda x, v: live * v * parts(x)[2].prod(axis=0))
+    return Coordinates(np.zeros(layers.shape[1]),
+                       back, lambda x, v: live * v * parts(x)[2].prod(axis=0))
 
 
 @recorded
 def diagonal(depth: int, signed: bool = False) -> Model:
     """Return the diagonal network of a depth: w = u₁∘…∘u_L, or with ``signed`` w = u₊^L − u₋^L.
 
-    ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (signed: Σ|w_j|^{2/L}), so that losses with an exponential tail lead to the ℓ1 maximum
-    margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a loss that has a root, gradient flow of L = 2 is
-    mirror flow of the hyperbolic entropy: from u₊ = u₋ = α it ends at argmin α² Σ q(w_j/α²),
-    q(z) = 2 − √(4 + z²) + z asinh(z/2).
+    ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (signed: Σ|w_j|^{2/L}), so that losses with an exponential tail
+    lead to the ℓ1 maximum margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a
+    loss that has a root, gradient flow of L = 2 is mirror flow of the hyperbolic entropy: from u₊ =
+    u₋ = α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2).
 
     Parameters
     ----------
     depth : int, 1 … 64 (signed: 2 … 64)
-        L. The layers are L vectors (d,); with ``signed`` they are u₊ and u₋. An unsigned network keeps the signs of w that
-        balanced layers start with.
+        L. The layers are L vectors (d,); with ``signed`` they are u₊ and u₋. An unsigned network
+        keeps the signs of w that balanced layers start with.
     signed : bool, default False
 
     Raises
@@ -213,15 +235,16 @@ def diagonal(depth: int, signed: bool = False) -> Model:
 
     References
     ----------
-    Gunasekar, Lee, Soudry, Srebro, "Implicit bias of gradient descent on linear convolutional networks" (2018);
-    Woodworth et al., "Kernel and rich regimes in overparametrized models" (2020).
+    Gunasekar, Lee, Soudry, Srebro, "Implicit bias of gradient descent on linear convolutional
+    networks" (2018); Woodworth et al., "Kernel and rich regimes in overparametrized models" (2020).
 
     Examples
     --------
     >>> import fastbias as fb
     >>> gd = fb.methods.gradient_descent(0.01)
     >>> model = fb.models.diagonal(2, signed=True)
-    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=gd, model=model, start=model.start(0.01))
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=gd, model=model,
+    ...                start=model.start(0.01))
     >>> print(plan.run(2000).w[-1].round(2))
     [0.01 0.5 ]
     """
@@ -233,24 +256,36 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     def width(d: int) -> int:
         return (2 if signed else L) * d
 
-    mirror = {1: lambda u: potentials.euclidean, 2: lambda u: factors(*_amplitudes(u, signed))}.get(L)
-    reach = (lambda layers, Z, w: _obstacle(np.concatenate(layers), signed, Z, w)) if L == 2 else None
+    mirror = {1: lambda u: potentials.euclidean,
+              2: lambda u: factors(*_amplitudes(u, signed))}.get(L)
+    reach = (lambda layers, Z, w: _obstacle(np.concatenate(layers), signed, Z, w)) if L == 2 \
+        else None
     if signed:
         return Model(
-            f"diagonal({L}, signed)", _difference, _difference_pullback, size=width, params=params, degree=L,
+            f"diagonal({L}, signed)", _difference, _difference_pullback, size=width, params=params,
+            degree=L,
             layers=lambda d: [(d,)] * 2, identity=lambda d, scale: np.full(2 * d, scale),
-            penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()), balance=lambda w: _signed_balance(w, L),
-            invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1) if L == 2 else None,
+            penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()),
+            balance=lambda w: _signed_balance(w, L),
+            invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1)
+            if L == 2 else None,
             exponent=2 / L if L > 2 else None,
-            mirror=mirror, reach=reach, coordinates=lambda u: _signed_coordinates(u, L), source=SOURCE)
+            mirror=mirror, reach=reach, coordinates=lambda u: _signed_coordinates(u, L),
+            source=SOURCE)
     return Model(
-        f"diagonal({L})", _product, _product_pullback, size=width, params=params, degree=L, layers=lambda d: [(d,)] * L,
-        identity=lambda d, scale: np.full(L * d, scale), penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
+        f"diagonal({L})", _product, _product_pullback, size=width, params=params, degree=L,
+        layers=lambda d: [(d,)] * L,
+        identity=lambda d, scale: np.full(L * d, scale),
+        penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
         balance=lambda w: _unsigned_balance(w, L),
-        invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1 else None,
-        bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2 else None,
-        mirror=mirror, reach=reach, coordinates=(lambda u: _product_coordinates(u, L)) if L > 1 else None, source=SOURCE)
+        invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1
+        else None,
+        bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2
+        else None,
+        mirror=mirror, reach=reach, coordinates=(lambda u: _product_coordinates(u, L)) if L > 1
+        else None, source=SOURCE)
 
 
-EXAMPLES: tuple[Model, ...] = (diagonal(2), diagonal(3), diagonal(6), diagonal(2, signed=True), diagonal(3, signed=True),
+EXAMPLES: tuple[Model, ...] = (diagonal(2), diagonal(3), diagonal(6), diagonal(2, signed=True),
+                               diagonal(3, signed=True),
                                diagonal(5, signed=True))

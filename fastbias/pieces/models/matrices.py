@@ -1,4 +1,6 @@
-"""Models made of matrices: W = UUᵀ (eqs. 17 – 19), W = UVᵀ (eq. 16), and deep linear networks with one output."""
+"""Models made of matrices: W = UUᵀ (eqs. 17 – 19), W = UVᵀ (eq. 16), and deep linear networks with
+one output.
+"""
 from __future__ import annotations
 
 import math
@@ -19,8 +21,10 @@ TINY = 1e-12       # eigenvalues under so much of the largest count as rounding
 
 
 @kernel
-def _multiply(A, at, down, right, m, K, B, first, n, C, to, fresh):  # type: ignore[no-untyped-def]
-    """C (m, n) += (fresh: ←) A B, sums in the order of k: A (m, K) at entry ``at`` with two strides, B (K, n), C by rows."""
+def _multiply(A, at, down, right, m, K, B, first, n, C, to, fresh):
+    """C (m, n) += (fresh: ←) A B, sums in the order of k: A (m, K) at entry ``at`` with two
+    strides, B (K, n), C by rows.
+    """
     for i in range(m):
         o, a = to + i * n, at + i * down
         if fresh:
@@ -28,10 +32,12 @@ def _multiply(A, at, down, right, m, K, B, first, n, C, to, fresh):  # type: ign
                 C[o + j] = 0.0
         k = 0
         while k + 4 <= K:                                 # four rows of B in one go
-            a0, a1, a2, a3 = A[a + k * right], A[a + (k + 1) * right], A[a + (k + 2) * right], A[a + (k + 3) * right]
+            a0, a1, a2, a3 = A[a + k * right], A[a + (k + 1) * right], A[a + (k + 2) * right], \
+                A[a + (k + 3) * right]
             b = first + k * n
             for j in range(n):
-                C[o + j] += (a0 * B[b + j] + a1 * B[b + n + j]) + (a2 * B[b + 2 * n + j] + a3 * B[b + 3 * n + j])
+                C[o + j] += (a0 * B[b + j] + a1 * B[b + n + j]) \
+                    + (a2 * B[b + 2 * n + j] + a3 * B[b + 3 * n + j])
             k += 4
         while k < K:
             a0, b = A[a + k * right], first + k * n
@@ -41,7 +47,7 @@ def _multiply(A, at, down, right, m, K, B, first, n, C, to, fresh):  # type: ign
 
 
 @kernel
-def _transposed(A, at, m, n):  # type: ignore[no-untyped-def]
+def _transposed(A, at, m, n):
     """Aᵀ (n m,) of A (m, n) at entry ``at``."""
     out = np.empty(m * n)
     for i in range(m):
@@ -66,14 +72,14 @@ def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_two_factors)
-def _factors(params, u, out):  # type: ignore[no-untyped-def]
+def _factors(params, u, out):
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     _multiply(u, 0, r, 1, m, r, _transposed(u, m * r, n, r), 0, n, out, 0, True)
     return 0
 
 
 @piece(MAP_AT, needs=_two_factors)
-def _factors_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _factors_pullback(params, u, v, out):
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     _multiply(v, 0, n, 1, m, n, u, m * r, r, out, 0, True)               # M V
     _multiply(v, 0, 1, n, n, m, u, 0, r, out, m * r, True)               # Mᵀ U
@@ -81,14 +87,14 @@ def _factors_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP, needs=_one_factor)
-def _square(params, u, out):  # type: ignore[no-untyped-def]
+def _square(params, u, out):
     n, r = int(params[0]), int(params[1])
     _multiply(u, 0, r, 1, n, r, _transposed(u, 0, n, r), 0, n, out, 0, True)
     return 0
 
 
 @piece(MAP_AT, needs=_one_factor)
-def _square_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _square_pullback(params, u, v, out):
     n, r = int(params[0]), int(params[1])
     _multiply(v, 0, n, 1, n, n, u, 0, r, out, 0, True)                   # (M + Mᵀ) U
     _multiply(v, 0, 1, n, n, n, u, 0, r, out, 0, False)
@@ -96,14 +102,16 @@ def _square_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _layer(L, k, i, d):  # type: ignore[no-untyped-def]
-    """Rows, columns and first entry of layer i of a deep linear network: (k, d), then (k, k), then (1, k)."""
+def _layer(L, k, i, d):
+    """Rows, columns and first entry of layer i of a deep linear network: (k, d), then (k, k), then
+    (1, k).
+    """
     rows = 1 if i == L - 1 else k
     return rows, d if i == 0 else k, 0 if i == 0 else k * d + (i - 1) * k * k
 
 
 @piece(MAP, needs=_chained)
-def _chain(params, u, out):  # type: ignore[no-untyped-def]
+def _chain(params, u, out):
     L, d = int(params[0]), out.size
     k = d if params[1] == 0 else int(params[1])
     back, fresh = np.ones(max(k, d)), np.empty(max(k, d))
@@ -117,7 +125,7 @@ def _chain(params, u, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP_AT, needs=_chained)
-def _chain_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _chain_pullback(params, u, v, out):
     L, d = int(params[0]), v.size
     k = d if params[1] == 0 else int(params[1])
     ahead, size = np.empty((L + 1, max(k, d))), max(k, d)
@@ -131,7 +139,8 @@ def _chain_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
                 total += u[at + a * columns + j] * ahead[i, j]
             ahead[i + 1, a] = total
     back, fresh = np.ones(size), np.empty(size)
-    for i in range(L - 1, -1, -1):                        # ∂/∂W_l = (W_{l+1}ᵀ … w_L) (W_{l−1} … W₁ v)ᵀ
+    # ∂/∂W_l = (W_{l+1}ᵀ … w_L) (W_{l−1} … W₁ v)ᵀ
+    for i in range(L - 1, -1, -1):
         rows, columns, at = _layer(L, k, i, d)
         for a in range(rows):
             for j in range(columns):
@@ -166,8 +175,9 @@ def _entropy(u: np.ndarray, n: int, r: int) -> Potential | None:
 def symmetric(n: int, rank: int | None = None) -> Model:
     """Return the model W = UUᵀ, U (n, rank), of eq. (17): positive semidefinite matrices (n, n).
 
-    ‖U‖² = tr W. Its gradient is ∇_U = (∇_W + ∇_Wᵀ) U, eq. (18) with the factor 2 that eq. (19) leaves out. Exponential
-    losses lead to the maximum margin over W ⪰ 0, tr W ≤ 1, from any start of full rank (Theorem 7).
+    ‖U‖² = tr W. Its gradient is ∇_U = (∇_W + ∇_Wᵀ) U, eq. (18) with the factor 2 that eq. (19)
+    leaves out. Exponential losses lead to the maximum margin over W ⪰ 0, tr W ≤ 1, from any start
+    of full rank (Theorem 7).
 
     Parameters
     ----------
@@ -187,14 +197,18 @@ def symmetric(n: int, rank: int | None = None) -> Model:
     Examples
     --------
     >>> import fastbias as fb
-    >>> fb.models.symmetric(2, rank=1).predictor(fb.models.symmetric(2, rank=1).balanced([[4, 2], [2, 1]]), 4).round(12)
+    >>> model = fb.models.symmetric(2, rank=1)
+    >>> model.predictor(model.balanced([[4, 2], [2, 1]]), 4).round(12)
     array([4., 2., 2., 1.])
     """
     n = checks.whole("n", n, least=1)
     r = n if rank is None else checks.whole("rank", rank, least=1)
-    return Model(f"symmetric({n}, {r})", _square, _square_pullback, size=lambda d: n * r, params=np.array([float(n), r]),
-                 degree=2, shape=(n, n), layers=lambda d: [(n, r)], identity=lambda d, scale: _eye(n, r, scale),
-                 penalty=lambda w: float(np.trace(w.reshape(n, n))), balance=lambda w: _roots(w, n, r),
+    return Model(f"symmetric({n}, {r})", _square, _square_pullback, size=lambda d: n * r,
+                 params=np.array([float(n), r]),
+                 degree=2, shape=(n, n), layers=lambda d: [(n, r)],
+                 identity=lambda d, scale: _eye(n, r, scale),
+                 penalty=lambda w: float(np.trace(w.reshape(n, n))),
+                 balance=lambda w: _roots(w, n, r),
                  bias=(lambda shape: norms.nuclear(n, n)) if r >= n else None, semidefinite=True,
                  mirror=(lambda u: _entropy(u, n, r)) if r >= n else None, commuting=True,
                  source="Gunasekar, Lee, Soudry, Srebro (2018), Theorem 7" if r >= n else "")
@@ -212,11 +226,13 @@ def _halves(w: np.ndarray, m: int, n: int, rank: int) -> np.ndarray | None:
 
 @recorded
 def factorised(m: int, n: int, rank: int | None = None) -> Model:
-    """Return the model W = UVᵀ, U (m, rank), V (n, rank), of eq. (16): all matrices (m, n) where the rank is full.
+    """Return the model W = UVᵀ, U (m, rank), V (n, rank), of eq. (16): all matrices (m, n) where
+    the rank is full.
 
-    min ‖U‖² + ‖V‖² over UVᵀ = W is 2 ‖W‖⋆ (the nuclear norm), which exponential losses lead to as the maximum margin; with
-    the squared loss it is a conjecture that has counter-examples (Li, Luo, Lyu 2021). Eq. (16) is eq. (17) on the lifted
-    data ½[[0, X], [Xᵀ, 0]], U on top of V. Gradient flow keeps UᵀU − VᵀV.
+    min ‖U‖² + ‖V‖² over UVᵀ = W is 2 ‖W‖⋆ (the nuclear norm), which exponential losses lead to as
+    the maximum margin; with the squared loss it is a conjecture that has counter-examples (Li, Luo,
+    Lyu 2021). Eq. (16) is eq. (17) on the lifted data ½[[0, X], [Xᵀ, 0]], U on top of V. Gradient
+    flow keeps UᵀU − VᵀV.
 
     Parameters
     ----------
@@ -231,7 +247,8 @@ def factorised(m: int, n: int, rank: int | None = None) -> Model:
 
     References
     ----------
-    Gunasekar, Lee, Soudry, Srebro (2018), §4, eq. (16); Gunasekar et al. (2017); Li, Luo, Lyu (2021).
+    Gunasekar, Lee, Soudry, Srebro (2018), §4, eq. (16); Gunasekar et al. (2017); Li, Luo, Lyu
+    (2021).
 
     Examples
     --------
@@ -245,16 +262,19 @@ def factorised(m: int, n: int, rank: int | None = None) -> Model:
     """
     m, n = checks.whole("m", m, least=1), checks.whole("n", n, least=1)
     r = min(m, n) if rank is None else checks.whole("rank", rank, least=1)
-    return Model(f"factorised({m}, {n}, {r})", _factors, _factors_pullback, size=lambda d: (m + n) * r,
-                 params=np.array([float(m), n, r]), degree=2, shape=(m, n), layers=lambda d: [(m, r), (n, r)],
+    return Model(f"factorised({m}, {n}, {r})", _factors, _factors_pullback,
+                 size=lambda d: (m + n) * r,
+                 params=np.array([float(m), n, r]), degree=2, shape=(m, n),
+                 layers=lambda d: [(m, r), (n, r)],
                  identity=lambda d, scale: np.concatenate([_eye(m, r, scale), _eye(n, r, scale)]),
-                 penalty=lambda w: 2.0 * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
+                 penalty=lambda w: 2.0
+                 * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
                  balance=lambda w: _halves(w, m, n, r),
                  invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1],
                  bias=(lambda shape: norms.nuclear(m, n)) if r >= min(m, n) else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018), §4",
-                 conditions=("the lifted start [U; V] would have to be of full rank m + n for Theorem 7 itself to cover eq. "
-                             "(16): it has at most rank columns",))
+                 conditions=("the lifted start [U; V] would have to be of full rank m + n for "
+                             "Theorem 7 itself to cover eq. (16): it has at most rank columns",))
 
 
 def _rank_one(w: np.ndarray, L: int, width: int) -> np.ndarray:
@@ -279,10 +299,11 @@ def _balance_of(layers: Layers) -> np.ndarray:
 
 @recorded
 def deep_linear(depth: int, width: int | None = None) -> Model:
-    """Return the deep linear network w = W₁ᵀ W₂ᵀ … w_L: layers W₁ (width, d), W_l (width, width), w_L (width,).
+    """Return the deep linear network w = W₁ᵀ W₂ᵀ … w_L: layers W₁ (width, d), W_l (width, width),
+    w_L (width,).
 
-    min Σ‖W_l‖² over networks of predictor w is L ‖w‖₂^{2/L}: at any depth exponential losses lead to the ℓ2 maximum margin.
-    Gradient flow keeps W_l W_lᵀ − W_{l+1}ᵀ W_{l+1}.
+    min Σ‖W_l‖² over networks of predictor w is L ‖w‖₂^{2/L}: at any depth exponential losses lead
+    to the ℓ2 maximum margin. Gradient flow keeps W_l W_lᵀ − W_{l+1}ᵀ W_{l+1}.
 
     Parameters
     ----------
@@ -314,17 +335,23 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
         wide = k or d
         return [(d,)] if L == 1 else [(wide, d), *[(wide, wide)] * (L - 2), (wide,)]
 
-    return Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain, _chain_pullback,
-                 size=lambda d: sum(math.prod(shape) for shape in layers(d)), params=np.array([float(L), k]), degree=L,
+    return Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain,
+                 _chain_pullback,
+                 size=lambda d: sum(math.prod(shape) for shape in layers(d)),
+                 params=np.array([float(L), k]), degree=L,
                  layers=layers,
-                 identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1 else np.full(s, scale)
+                 identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1
+                                                           else np.full(s, scale)
                                                            for s in layers(d)]),
-                 penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)), balance=lambda w: _rank_one(w, L, k or w.size),
+                 penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)),
+                 balance=lambda w: _rank_one(w, L, k or w.size),
                  invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2, sole=True,
                  mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
 
 
-EXAMPLES: tuple[Model, ...] = (symmetric(3), symmetric(4, 2), symmetric(2, rank=3), factorised(2, 3),
-                               factorised(3, 3, rank=1), factorised(4, 3, rank=5), deep_linear(1), deep_linear(2),
+EXAMPLES: tuple[Model, ...] = (symmetric(3), symmetric(4, 2), symmetric(2, rank=3),
+                               factorised(2, 3),
+                               factorised(3, 3, rank=1), factorised(4, 3, rank=5), deep_linear(1),
+                               deep_linear(2),
                                deep_linear(3, width=2), deep_linear(6, width=7))

@@ -18,7 +18,7 @@ def _units(params: np.ndarray, n: int, d: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_units)
-def _values(params, u, out):  # type: ignore[no-untyped-def]
+def _values(params, u, out):
     k = (u.size - 1) // 3
     for i in range(out.size):
         x, total = params[i], u[3 * k]
@@ -29,7 +29,7 @@ def _values(params, u, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP_AT, needs=_units)
-def _values_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
+def _values_pullback(params, u, v, out):
     k = (u.size - 1) // 3
     for h in range(3 * k + 1):
         out[h] = 0.0
@@ -47,10 +47,12 @@ def _values_pullback(params, u, v, out):  # type: ignore[no-untyped-def]
 
 @recorded
 def relu(x: Any, width: int) -> Model:
-    """Return the network f(x) = c + Σ_k a_k [b_k x + β_k]₊ of a width as a model of its values w_i = f(x_i).
+    """Return the network f(x) = c + Σ_k a_k [b_k x + β_k]₊ of a width as a model of its values w_i
+    = f(x_i).
 
-    To be run on X = I (one row for each x_i). Its infinitely wide limit puts the penalty max(∫|f″|, |f'(−∞) + f'(∞)|) on f
-    (`fastbias.solvers.relu`), 2 R ≤ Σ a_k² + b_k². Gradient flow keeps a_k² − b_k² − β_k².
+    To be run on X = I (one row for each x_i). Its infinitely wide limit puts the penalty max(∫|f″|,
+    |f'(−∞) + f'(∞)|) on f (`fastbias.solvers.relu`), 2 R ≤ Σ a_k² + b_k². Gradient flow keeps a_k²
+    − b_k² − β_k².
 
     Parameters
     ----------
@@ -66,17 +68,20 @@ def relu(x: Any, width: int) -> Model:
 
     References
     ----------
-    Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function space?" (2019).
+    Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function
+    space?" (2019).
 
     Examples
     --------
     >>> import fastbias as fb
-    >>> print(fb.models.relu([-1, 0, 2], width=1).predictor([3, 1, 1, 0.5], 3))     # 0.5 + 3 [x + 1]₊
+    >>> model = fb.models.relu([-1, 0, 2], width=1)
+    >>> print(model.predictor([3, 1, 1, 0.5], 3))                # 0.5 + 3 [x + 1]₊
     [0.5 3.5 9.5]
     """
     points = checks.array("x", x, "an (N,) array", dims=1)
     k = checks.whole("width", width, least=1)
-    return Model(f"relu({points.size}, {k})", _values, _values_pullback, size=lambda d: 3 * k + 1, params=points,
+    return Model(f"relu({points.size}, {k})", _values, _values_pullback, size=lambda d: 3 * k + 1,
+                 params=points,
                  shape=(points.size,), layers=lambda d: [(k,), (k,), (k,), (1,)],
                  invariant=lambda layers: layers[0] ** 2 - layers[1] ** 2 - layers[2] ** 2,
                  source="Savarese, Evron, Soudry, Srebro (2019)")

@@ -1,9 +1,10 @@
 """Norms, for steepest descent eq. (11): Δ = argmin_v ⟨∇L, v⟩ + ½‖v‖², and for margins.
 
-A norm is three compiled pieces. ``steepest(params, g, out)`` writes the Δ of eq. (11) for g = −∇L, the factor ‖g‖⋆
-included: ⟨Δ, g⟩ = ‖Δ‖² = ‖g‖⋆², eq. (12) with its ½. ``dual_norm(params, g)`` and ``norm(params, w)`` return numbers.
-Beside them stands the convex face, the norm as cvxpy sees it. To add one: write these, put them into a `Norm`, list
-it in its file's ``EXAMPLES``; the laws then hold it to account.
+A norm is three compiled pieces. ``steepest(params, g, out)`` writes the Δ of eq. (11) for g = −∇L,
+the factor ‖g‖⋆ included: ⟨Δ, g⟩ = ‖Δ‖² = ‖g‖⋆², eq. (12) with its ½. ``dual_norm(params, g)`` and
+``norm(params, w)`` return numbers. Beside them stands the convex face, the norm as cvxpy sees it.
+To add one: write these, put them into a `Norm`, list it in its file's ``EXAMPLES``; the laws then
+hold it to account.
 """
 from fastbias.pieces.norms import frequencies, matrices, vectors
 from fastbias.pieces.norms.base import Norm

@@ -40,8 +40,8 @@ class Norm:
     size : int, optional
         The only length of vectors it can take; None for any.
     fused : (int, Piece), optional
-        The number under which `fastbias.engine.fused` knows its steepest descent, and the piece of which that is a
-        twin.
+        The number under which `fastbias.engine.fused` knows its steepest descent, and the piece of
+        which that is a twin.
 
     Oracle: how a maximum margin or a minimum norm is found; without any of these only runs are.
 
@@ -50,21 +50,25 @@ class Norm:
     ball : "cross-polytope" or "cube", optional
         The unit ball, where it is a polytope that the linear programs of the oracles know.
     shrink : callable, optional
-        The proximal map, (x (d,), t > 0) → (v, slope): v = argmin ½‖v − x‖₂² + t‖v‖, and slope, which takes rows (k, d) to
-        their products with the derivative of v in x. It spares the oracles the cone solver.
+        The proximal map, (x (d,), t > 0) → (v, slope): v = argmin ½‖v − x‖₂² + t‖v‖, and slope,
+        which takes rows (k, d) to their products with the derivative of v in x. It spares the
+        oracles the cone solver.
     shape : (int, int), optional
         The shape of the matrices that it is a norm of (kept flat, row after row).
     resized : callable, optional
-        (m, n) → the same norm of other matrices, where it does not change when rows or columns are rotated.
+        (m, n) → the same norm of other matrices, where it does not change when rows or columns are
+        rotated.
 
     Theory: what it declares, each under a law.
 
     matrix : callable, optional
-        Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to steepest descent.
+        Length d → D with ‖w‖² = wᵀDw, for norms that are quadratic; it is what brings Theorem 1 to
+        steepest descent.
     power : float, optional
         p, for the norm ‖w‖_p with 1 < p < ∞.
     smooth : bool, default False
-        Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential equation.
+        Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential
+        equation.
     """
 
     name: str
@@ -89,12 +93,14 @@ class Norm:
     def __post_init__(self) -> None:
         checks.fields("Norm", self, texts=("name",), flags=("smooth",), reals=("power",),
                       calls=("matrix", "convex", "shrink", "resized"))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "params",
+                           checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         if self.size is not None:
             object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
         if self.shape is not None:
             object.__setattr__(self, "shape", checks.shape("shape", self.shape))
-        expect("Norm", self.params, () if self.size is None else (self.size,), self.fused, steepest=(self.steepest, MAP),
+        expect("Norm", self.params, () if self.size is None else (self.size,), self.fused,
+               steepest=(self.steepest, MAP),
                dual_norm=(self.dual_norm, VALUE), norm=(self.norm, VALUE))
 
     def __call__(self, w: Any) -> Any:
@@ -102,7 +108,9 @@ class Norm:
         return self._rows(self.norm, "w", w)
 
     def dual(self, g: Any) -> Any:
-        """Return ‖g‖⋆ = max over ‖w‖ ≤ 1 of ⟨g, w⟩: a float for g (d,), an array (K,) for g (K, d)."""
+        """Return ‖g‖⋆ = max over ‖w‖ ≤ 1 of ⟨g, w⟩: a float for g (d,), an array (K,) for g (K,
+        d).
+        """
         return self._rows(self.dual_norm, "g", g)
 
     def direction(self, g: Any) -> np.ndarray:
@@ -117,14 +125,17 @@ class Norm:
         shape = checks.shape("shape", shape)
         size = math.prod(shape)
         if self.size not in (None, size):
-            raise ValueError(f"X must have predictors of {self.size} entries for the {self.name} norm, got {size}")
+            raise ValueError(f"X must have predictors of {self.size} entries for the {self.name} "
+                             f"norm, got {size}")
         if len(shape) > 1 and self.shape not in (None, shape):
-            raise ValueError(f"X must have predictors of shape {self.shape} for the {self.name} norm, got {shape}")
+            raise ValueError(f"X must have predictors of shape {self.shape} for the {self.name} "
+                             f"norm, got {shape}")
 
     def _rows(self, which: Piece, label: str, x: Any) -> Any:
         rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2))
         if self.size is not None and rows.shape[-1] != self.size:
-            raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got {rows.shape[-1]}")
+            raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got "
+                             f"{rows.shape[-1]}")
         values = [call(which, self.params, row) for row in np.atleast_2d(rows)]
         return np.array(values) if rows.ndim == 2 else float(values[0])
 

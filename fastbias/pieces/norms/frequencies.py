@@ -1,4 +1,6 @@
-"""The norm of signals that is the ℓ1 norm of their Fourier coefficients, ± pairs of frequencies together."""
+"""The norm of signals that is the ℓ1 norm of their Fourier coefficients, ± pairs of frequencies
+together.
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -15,8 +17,10 @@ __all__ = ["fourier"]
 
 
 @kernel
-def _coefficient(params, k, x):  # type: ignore[no-untyped-def]
-    """Σ_j x_j cos(2πjk/d) and Σ_j x_j sin(2πjk/d); params: tolerance of ties, cos(2πj/d) and sin(2πj/d), j = 0 … d−1."""
+def _coefficient(params, k, x):
+    """Σ_j x_j cos(2πjk/d) and Σ_j x_j sin(2πjk/d); params: tolerance of ties, cos(2πj/d) and
+    sin(2πj/d), j = 0 … d−1.
+    """
     d, at = x.size, 0
     even, odd = 0.0, 0.0
     for j in range(d):
@@ -29,7 +33,7 @@ def _coefficient(params, k, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _largest_coefficient(params, x):  # type: ignore[no-untyped-def]
+def _largest_coefficient(params, x):
     largest = 0.0
     for k in range(x.size // 2 + 1):
         even, odd = _coefficient(params, k, x)
@@ -43,15 +47,17 @@ def _tables(params: np.ndarray, d: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_tables)
-def _fourier_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _fourier_steepest(params, g, out):
     if params.size < 1 + 2 * g.size:
         return SHORT
     d, largest = g.size, _largest_coefficient(params, g)
     for j in range(d):
-        out[j] = np.nan                                   # where g is not finite no frequency is the largest
+        # where g is not finite no frequency is the largest
+        out[j] = np.nan
     for k in range(d // 2 + 1):
         even, odd = _coefficient(params, k, g)
-        if np.hypot(even, odd) >= (1.0 - params[0]) * largest:                  # the first of the tied ones
+        # the first of the tied ones
+        if np.hypot(even, odd) >= (1.0 - params[0]) * largest:
             even, odd = even / d / d, odd / d / d
             at = 0
             for j in range(d):
@@ -62,25 +68,27 @@ def _fourier_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=_tables)
-def _fourier_dual(params, g):  # type: ignore[no-untyped-def]
+def _fourier_dual(params, g):
     return _largest_coefficient(params, g) / g.size
 
 
 @piece(VALUE, needs=_tables)
-def _fourier_norm(params, w):  # type: ignore[no-untyped-def]
+def _fourier_norm(params, w):
     total = 0.0
     for k in range(w.size // 2 + 1):
         even, odd = _coefficient(params, k, w)
-        total += np.hypot(even, odd) * (1.0 if (2 * k) % w.size == 0 else 2.0)   # k and d − k are two, or one
+        # k and d − k are two, or one
+        total += np.hypot(even, odd) * (1.0 if (2 * k) % w.size == 0 else 2.0)
     return total
 
 
 @recorded
 def fourier(d: int) -> Norm:
-    """Σ_k |ŵ_k|, ŵ_k = Σ_j w_j e^{−2πijk/d} (numpy.fft.fft), with Δ_j = |ĝ_k| cos(2πjk/d + arg ĝ_k)/d², |ĝ_k| the largest.
+    """Σ_k |ŵ_k|, ŵ_k = Σ_j w_j e^{−2πijk/d} (numpy.fft.fft), with Δ_j = |ĝ_k| cos(2πjk/d + arg
+    ĝ_k)/d², |ĝ_k| the largest.
 
-    The dual norm is max_k |ĝ_k|/d. Of tied frequencies (within 1e-12, relative) the first moves. It is what gradient descent
-    on circular convolutions of two layers makes least.
+    The dual norm is max_k |ĝ_k|/d. Of tied frequencies (within 1e-12, relative) the first moves. It
+    is what gradient descent on circular convolutions of two layers makes least.
 
     Parameters
     ----------
@@ -94,7 +102,8 @@ def fourier(d: int) -> Norm:
 
     References
     ----------
-    Gunasekar, Lee, Soudry, Srebro (2018), "Implicit Bias of Gradient Descent on Linear Convolutional Networks", Theorem 2.
+    Gunasekar, Lee, Soudry, Srebro (2018), "Implicit Bias of Gradient Descent on Linear
+    Convolutional Networks", Theorem 2.
 
     Examples
     --------
@@ -107,17 +116,22 @@ def fourier(d: int) -> Norm:
     checks.fits("d", d, d, d)
     angles = 2 * np.pi * np.arange(d) / d
     tables = np.array([np.cos(angles), np.sin(angles)])
-    tables[np.abs(tables) < 1e-15] = 0.0                      # the roots of cosine and sine, exactly
+    # the roots of cosine and sine, exactly
+    tables[np.abs(tables) < 1e-15] = 0.0
     k = np.arange(d // 2 + 1)
     even, odd = tables[:, np.outer(k, np.arange(d)) % d]
     counts = np.where(2 * k % d == 0, 1.0, 2.0)               # of frequencies ±k
-    waves = np.vstack([even, odd[counts == 2]]) * np.sqrt(np.append(counts, counts[counts == 2]) / d)[:, None]
+    waves = np.vstack([even,
+                       odd[counts == 2]]) * np.sqrt(np.append(counts, counts[counts == 2])
+                                                    / d)[:, None]
 
     def convex(cp: Any, w: Any) -> Any:
         return counts @ cp.norm(cp.vstack([even @ w, odd @ w]), 2, axis=0)
 
-    return Norm("fourier", _fourier_steepest, _fourier_dual, _fourier_norm, np.concatenate([[TIE_TOL], *tables]), size=d,
-                convex=convex, shrink=blockwise(np.sqrt(d * counts), np.append(k, k[counts == 2]), waves))
+    return Norm("fourier", _fourier_steepest, _fourier_dual, _fourier_norm,
+                np.concatenate([[TIE_TOL], *tables]), size=d,
+                convex=convex, shrink=blockwise(np.sqrt(d * counts), np.append(k, k[counts == 2]),
+                                                waves))
 
 
 EXAMPLES: tuple[Norm, ...] = (fourier(5), fourier(8))

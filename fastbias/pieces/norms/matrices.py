@@ -1,4 +1,6 @@
-"""Norms of matrices (m, n), kept flat row after row: the spectral and the nuclear norm, by singular values."""
+"""Norms of matrices (m, n), kept flat row after row: the spectral and the nuclear norm, by singular
+values.
+"""
 from __future__ import annotations
 
 import numpy as np
@@ -13,8 +15,10 @@ __all__ = ["nuclear", "spectral"]
 
 
 @kernel
-def _matrix(params, x):  # type: ignore[no-untyped-def]
-    """The matrix (m, n) that x (m n,) is, a copy: LAPACK works in place; params: tolerance of rank and ties, m, n."""
+def _matrix(params, x):
+    """The matrix (m, n) that x (m n,) is, a copy: LAPACK works in place; params: tolerance of rank
+    and ties, m, n.
+    """
     m, n = int(params[1]), int(params[2])
     A = np.empty((m, n))
     for i in range(m):
@@ -24,7 +28,7 @@ def _matrix(params, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _finite(x):  # type: ignore[no-untyped-def]
+def _finite(x):
     total = 0.0
     for i in range(x.size):
         total += x[i] * 0.0                               # NaN where an entry is NaN or infinite
@@ -37,7 +41,7 @@ def _shaped(params: np.ndarray, size: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_shaped)
-def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _spectral_steepest(params, g, out):
     if params.size < 3:
         return SHORT
     finite = _finite(g)
@@ -48,7 +52,8 @@ def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
     U, S, V = np.linalg.svd(_matrix(params, g), False)
     m, n, total = U.shape[0], V.shape[1], S.sum()
     for k in range(S.size):
-        if S[k] > params[0] * S[0]:                       # what is left of a singular value 0 has no direction
+        # what is left of a singular value 0 has no direction
+        if S[k] > params[0] * S[0]:
             for i in range(m):
                 for j in range(n):
                     out[i * n + j] += total * U[i, k] * V[k, j]
@@ -56,7 +61,7 @@ def _spectral_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP, needs=_shaped)
-def _nuclear_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _nuclear_steepest(params, g, out):
     if params.size < 3:
         return SHORT
     for i in range(g.size):
@@ -72,12 +77,12 @@ def _nuclear_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=_shaped)
-def _largest_value(params, x):  # type: ignore[no-untyped-def]
+def _largest_value(params, x):
     return np.linalg.svd(_matrix(params, x), False)[1][0] if _finite(x) else np.nan
 
 
 @piece(VALUE, needs=_shaped)
-def _sum_of_values(params, x):  # type: ignore[no-untyped-def]
+def _sum_of_values(params, x):
     return np.linalg.svd(_matrix(params, x), False)[1].sum() if _finite(x) else np.nan
 
 
@@ -88,7 +93,8 @@ def _params(m: int, n: int) -> tuple[np.ndarray, tuple[int, int]]:
 
 @recorded
 def spectral(m: int, n: int) -> Norm:
-    """σ₁(W), the largest singular value of W (m, n), with Δ = ‖G‖_nuc U Vᵀ for G = U Σ Vᵀ = −∇L (Muon's direction).
+    """σ₁(W), the largest singular value of W (m, n), with Δ = ‖G‖_nuc U Vᵀ for G = U Σ Vᵀ = −∇L
+    (Muon's direction).
 
     Parameters
     ----------
@@ -107,13 +113,16 @@ def spectral(m: int, n: int) -> Norm:
     4.0
     """
     params, shape = _params(m, n)
-    return Norm("spectral", _spectral_steepest, _sum_of_values, _largest_value, params, size=shape[0] * shape[1],
-                convex=lambda cp, w: cp.sigma_max(cp.reshape(w, shape, order="C")), shape=shape, resized=spectral)
+    return Norm("spectral", _spectral_steepest, _sum_of_values, _largest_value, params,
+                size=shape[0] * shape[1],
+                convex=lambda cp, w: cp.sigma_max(cp.reshape(w, shape, order="C")), shape=shape,
+                resized=spectral)
 
 
 @recorded
 def nuclear(m: int, n: int) -> Norm:
-    """Σ σ_i(W), the sum of the singular values of W (m, n), with Δ = σ₁ u₁ v₁ᵀ of −∇L (of tied ones the SVD's first).
+    """Σ σ_i(W), the sum of the singular values of W (m, n), with Δ = σ₁ u₁ v₁ᵀ of −∇L (of tied ones
+    the SVD's first).
 
     Parameters
     ----------
@@ -132,13 +141,17 @@ def nuclear(m: int, n: int) -> Norm:
     7.0
     """
     params, shape = _params(m, n)
-    return Norm("nuclear", _nuclear_steepest, _largest_value, _sum_of_values, params, size=shape[0] * shape[1],
-                convex=lambda cp, w: cp.normNuc(cp.reshape(w, shape, order="C")), shrink=_lower_values(m, n), shape=shape,
+    return Norm("nuclear", _nuclear_steepest, _largest_value, _sum_of_values, params,
+                size=shape[0] * shape[1],
+                convex=lambda cp, w: cp.normNuc(cp.reshape(w, shape, order="C")),
+                shrink=_lower_values(m, n), shape=shape,
                 resized=nuclear)
 
 
 def _lower_values(m: int, n: int) -> Shrink:
-    """The proximal map of the nuclear norm: singular values lowered by t; its derivative by divided differences."""
+    """The proximal map of the nuclear norm: singular values lowered by t; its derivative by divided
+    differences.
+    """
     k = min(m, n)
 
     def shrink(x: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:
@@ -146,7 +159,8 @@ def _lower_values(m: int, n: int) -> Shrink:
         low = np.maximum(S - t, 0.0)
 
         def slope(rows: np.ndarray) -> np.ndarray:
-            s = np.append(S, np.zeros(m + n - 2 * k))             # as many as rows or columns, whichever are more
+            # as many as rows or columns, whichever are more
+            s = np.append(S, np.zeros(m + n - 2 * k))
             even, odd = quotients(s[:m], s[:n], t), quotients(s[:m], -s[:n], t)
             odd += quotients(s[:n], -s[:m], t).T                  # f(σ_i) + f(σ_j) over σ_i + σ_j
             H = U.T @ rows.reshape(-1, m, n) @ V.T

@@ -1,8 +1,10 @@
-"""The least ‖w‖ subject to Sw = b or Sw ≥ b, for norms that know their proximal map: no cone solver, and full accuracy.
+"""The least ‖w‖ subject to Sw = b or Sw ≥ b, for norms that know their proximal map: no cone
+solver, and full accuracy.
 
-The proximal point method w ← argmin ‖v‖ + ‖v − w‖²/2t over Sv = b, each step by Newton's method on its dual, which is
-smooth in the multipliers: φ(μ) = ‖shrink(w + t Sᵀμ, t)‖²/2t − ⟨b, μ⟩ with ∇φ = S shrink(·) − b (Rockafellar 1976; Li, Sun,
-Toh 2018). Nothing here is a proof: who calls makes that, from (w, μ) alone.
+The proximal point method w ← argmin ‖v‖ + ‖v − w‖²/2t over Sv = b, each step by Newton's method on
+its dual, which is smooth in the multipliers: φ(μ) = ‖shrink(w + t Sᵀμ, t)‖²/2t − ⟨b, μ⟩ with ∇φ = S
+shrink(·) − b (Rockafellar 1976; Li, Sun, Toh 2018). Nothing here is a proof: who calls makes that,
+from (w, μ) alone.
 """
 from __future__ import annotations
 
@@ -15,16 +17,20 @@ from fastbias.checks.sizes import length, row_lengths
 
 __all__ = ["Shrink", "Slope", "blockwise", "least", "quotients"]
 
-Slope = Callable[[np.ndarray], np.ndarray]                    # rows (k, d) → their products with the derivative of v
+# rows (k, d) → their products with the derivative of v
+Slope = Callable[[np.ndarray], np.ndarray]
 Shrink = Callable[[np.ndarray, float], tuple[np.ndarray, Slope]]
 EPS = float(np.finfo(float).eps)
 NEWTONS = 25          # Newton steps until t is thought too large
 
 
-def least(S: np.ndarray, b: np.ndarray, shrink: Shrink, equal: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield better and better w (d,), and multipliers μ (k,) of Sw = b, or of Sw ≥ b (then μ ≥ 0), from 0 on.
+def least(S: np.ndarray, b: np.ndarray, shrink: Shrink,
+          equal: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield better and better w (d,), and multipliers μ (k,) of Sw = b, or of Sw ≥ b (then μ ≥ 0),
+    from 0 on.
 
-    Any gauge that is positively homogeneous may stand for the norm: all that is asked is ``shrink`` as in `Norm`.
+    Any gauge that is positively homogeneous may stand for the norm: all that is asked is ``shrink``
+    as in `Norm`.
     """
     lengths = row_lengths(S)
     S, b = S / lengths[:, None], b / lengths
@@ -32,10 +38,13 @@ def least(S: np.ndarray, b: np.ndarray, shrink: Shrink, equal: bool = True) -> I
     if not 0 < size < np.inf:
         return
     problem = _Problem(S, b / size, shrink, -np.inf if equal else 0.0)
-    w, mu, t, threads = np.zeros(S.shape[1]), np.zeros(len(S)), 1.0, foreign.library("threadpoolctl").ThreadpoolController()
+    w, mu, t, threads = np.zeros(S.shape[1]), np.zeros(len(S)), 1.0, \
+        foreign.library("threadpoolctl").ThreadpoolController()
     for _ in range(40):
-        try:                                                  # on small matrices threads stand in each other's way
-            with foreign.guarded("a step of the proximal map"), threads.limit(limits=1, user_api="blas"):
+        # on small matrices threads stand in each other's way
+        try:
+            with foreign.guarded("a step of the proximal map"), \
+                threads.limit(limits=1, user_api="blas"):
                 v, mu, newtons = problem.step(w, mu, t)
         except foreign.Unsolved:
             return
@@ -55,7 +64,9 @@ def least(S: np.ndarray, b: np.ndarray, shrink: Shrink, equal: bool = True) -> I
 
 
 class _Problem:
-    """Rows S of length one, b of length one, the norm's ``shrink``, and the lowest value of multipliers."""
+    """Rows S of length one, b of length one, the norm's ``shrink``, and the lowest value of
+    multipliers.
+    """
 
     def __init__(self, S: np.ndarray, b: np.ndarray, shrink: Shrink, lowest: float) -> None:
         self.S, self.b, self.shrink, self.lowest = S, b, shrink, lowest
@@ -72,11 +83,14 @@ class _Problem:
                 return v, mu, newtons
             rows = self.S[free]
             hessian = slope(rows) @ rows.T
-            hessian[np.diag_indices(len(rows))] += (1e-15 + 1e-2 * min(1e-3, off)) * (np.trace(hessian) / len(rows) or 1.0)
+            hessian[np.diag_indices(len(rows))] += (1e-15 + 1e-2 * min(1e-3, off)) \
+                * (np.trace(hessian) / len(rows) or 1.0)
             move = np.zeros_like(mu)
-            move[free] = foreign.ask("a step of the proximal map", "numpy.linalg.solve", hessian, error[free]) / t
+            move[free] = foreign.ask("a step of the proximal map", "numpy.linalg.solve", hessian,
+                                     error[free]) / t
             value, a = v @ v / (2 * t) - self.b @ mu, 1.0
-            while a > 1e-6:                                   # Armijo's rule, on what of the move keeps μ in bounds
+            # Armijo's rule, on what of the move keeps μ in bounds
+            while a > 1e-6:
                 nearer = np.maximum(mu + a * move, self.lowest)
                 v, slope = self.shrink(w + t * (nearer @ self.S), t)
                 fall = 1e-4 * (error @ (nearer - mu)) - EPS * abs(value)
@@ -96,7 +110,9 @@ def quotients(x: np.ndarray, y: np.ndarray, t: float) -> np.ndarray:
 
 
 def blockwise(weights: np.ndarray, owner: np.ndarray, basis: np.ndarray | None = None) -> Shrink:
-    """The ``shrink`` of Σ_g weights_g ‖(B w)_g‖₂ where entry i of Bw belongs to block owner_i, B (d, d) orthogonal."""
+    """The ``shrink`` of Σ_g weights_g ‖(B w)_g‖₂ where entry i of Bw belongs to block owner_i, B
+    (d, d) orthogonal.
+    """
     blocks = np.eye(len(weights))[owner]
 
     def shrink(x: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:

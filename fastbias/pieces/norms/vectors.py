@@ -16,7 +16,7 @@ __all__ = ["group", "l1", "l2", "linf", "lp", "quadratic"]
 
 
 @piece(VALUE)
-def _sum(params, x):  # type: ignore[no-untyped-def]
+def _sum(params, x):
     total = 0.0
     for i in range(x.size):
         total += abs(x[i])
@@ -24,7 +24,7 @@ def _sum(params, x):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE)
-def _largest(params, x):  # type: ignore[no-untyped-def]
+def _largest(params, x):
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
@@ -32,7 +32,7 @@ def _largest(params, x):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP, needs=1)
-def _l1_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _l1_steepest(params, g, out):
     if params.size < 1:
         return SHORT
     largest = 0.0
@@ -48,11 +48,13 @@ def _l1_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 l1 = Norm("l1", _l1_steepest, _largest, _sum, np.array([TIE_TOL]), ball="cross-polytope",
           convex=lambda cp, w: cp.norm(w, 1))
-"""‖w‖₁; its steepest descent is coordinate descent. Of several largest |g_j| (within 1e-12, relative) the first moves."""
+"""‖w‖₁; its steepest descent is coordinate descent. Of several largest |g_j| (within 1e-12,
+relative) the first moves.
+"""
 
 
 @piece(MAP)
-def _linf_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _linf_steepest(params, g, out):
     total = 0.0
     for i in range(g.size):
         total += abs(g[i])
@@ -61,19 +63,20 @@ def _linf_steepest(params, g, out):  # type: ignore[no-untyped-def]
     return 0
 
 
-linf = Norm("linf", _linf_steepest, _sum, _largest, ball="cube", convex=lambda cp, w: cp.norm(w, "inf"))
+linf = Norm("linf", _linf_steepest, _sum, _largest, ball="cube",
+            convex=lambda cp, w: cp.norm(w, "inf"))
 """‖w‖_∞; Δ = ‖g‖₁ sign(g), sign descent with the gradient's size."""
 
 
 @piece(MAP)
-def _l2_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _l2_steepest(params, g, out):
     for i in range(g.size):
         out[i] = g[i]
     return 0
 
 
 @kernel
-def _length(x):  # type: ignore[no-untyped-def]
+def _length(x):
     """‖x‖₂ of a vector of any size."""
     largest = 0.0
     for i in range(x.size):
@@ -87,17 +90,18 @@ def _length(x):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE)
-def _l2_norm(params, x):  # type: ignore[no-untyped-def]
+def _l2_norm(params, x):
     return _length(x)
 
 
-l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True, convex=lambda cp, w: cp.norm(w, 2),
+l2 = Norm("l2", _l2_steepest, _l2_norm, _l2_norm, matrix=np.eye, smooth=True,
+          convex=lambda cp, w: cp.norm(w, 2),
           fused=(fused.GRADIENT, _l2_steepest))
 """‖w‖₂; Δ = g, gradient descent."""
 
 
 @piece(MAP, needs=2)
-def _lp_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _lp_steepest(params, g, out):
     if params.size < 2:
         return SHORT
     q = params[1]
@@ -118,7 +122,7 @@ def _lp_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _power_norm(p, x):  # type: ignore[no-untyped-def]
+def _power_norm(p, x):
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
@@ -131,17 +135,19 @@ def _power_norm(p, x):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=1)
-def _p_norm(params, x):  # type: ignore[no-untyped-def]
+def _p_norm(params, x):
     return _power_norm(params[0], x)
 
 
 @piece(VALUE, needs=2)
-def _q_norm(params, x):  # type: ignore[no-untyped-def]
+def _q_norm(params, x):
     return _power_norm(params[1], x)
 
 
 def _convex(cp: Any, w: Any, p: float) -> Any:
-    """‖w‖_p for cvxpy, which wants 1/p as a fraction; beyond 1e10 it is ℓ∞, and near one ℓ1, to 1e-10 log d relatively."""
+    """‖w‖_p for cvxpy, which wants 1/p as a fraction; beyond 1e10 it is ℓ∞, and near one ℓ1, to
+    1e-10 log d relatively.
+    """
     if not 1 + 1e-10 <= p <= 1e10:
         return cp.norm(w, 1 if p < 2 else "inf")
     return cp.pnorm(w, p, max_denom=10 ** 5 if 1.001 <= p <= 1000 else 10 ** 12)
@@ -176,7 +182,8 @@ def lp(p: float) -> Norm:
         return l2
     short = f"{p:.4g}"
     name = f"l{p:.12g}" if short in ("1", "2") else f"l{short}"
-    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p, smooth=True,
+    return Norm(name, _lp_steepest, _q_norm, _p_norm, np.array([p, p / (p - 1.0)]), power=p,
+                smooth=True,
                 fused=(fused.POWER if p / (p - 1.0) <= 64 else 0, _lp_steepest),
                 convex=lambda cp, w: _convex(cp, w, p))
 
@@ -187,7 +194,7 @@ def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_two_matrices)
-def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _quadratic_steepest(params, g, out):
     if params.size < 2 * g.size * g.size:
         return SHORT
     n = g.size                                            # D⁻¹ g, D = L Lᵀ; params: D, L
@@ -204,7 +211,7 @@ def _quadratic_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _unit(x):  # type: ignore[no-untyped-def]
+def _unit(x):
     """The largest |x_i|, or one where that is 0 or not finite."""
     largest = 0.0
     for i in range(x.size):
@@ -213,7 +220,7 @@ def _unit(x):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=_two_matrices)
-def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
+def _quadratic_norm(params, w):
     n, unit = w.size, _unit(w)
     half = np.zeros(n)                                    # ‖Lᵀw‖₂
     for j in range(n):
@@ -223,7 +230,7 @@ def _quadratic_norm(params, w):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=_two_matrices)
-def _quadratic_dual(params, g):  # type: ignore[no-untyped-def]
+def _quadratic_dual(params, g):
     n, unit = g.size, _unit(g)
     half = np.empty(n)                                    # ‖L⁻¹g‖₂
     for i in range(n):
@@ -255,15 +262,18 @@ def quadratic(D: Any) -> Norm:
 
 
 def _grouped(params: np.ndarray, n: int, *_: int) -> bool:
-    """The tolerance, how many groups, where each begins and the last ends, and the features, each of 0 … n − 1 once."""
+    """The tolerance, how many groups, where each begins and the last ends, and the features, each
+    of 0 … n − 1 once.
+    """
     count = int(params[1])
     ends, features = params[2:3 + count], params[3 + count:]
     return count > 0 and ends.size == count + 1 and features.size == n and bool(
-        ends[0] == 0 and ends[-1] == n and (np.diff(ends) >= 0).all() and (np.sort(features) == np.arange(n)).all())
+        ends[0] == 0 and ends[-1] == n and (np.diff(ends) >= 0).all()
+        and (np.sort(features) == np.arange(n)).all())
 
 
 @piece(MAP, needs=_grouped)
-def _group_steepest(params, g, out):  # type: ignore[no-untyped-def]
+def _group_steepest(params, g, out):
     if params.size < 3 + g.size:
         return SHORT
     largest = _largest_group(params, g)
@@ -280,7 +290,7 @@ def _group_steepest(params, g, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _group_size(params, k, x):  # type: ignore[no-untyped-def]
+def _group_size(params, k, x):
     count = int(params[1])
     largest = 0.0
     for i in range(int(params[2 + k]), int(params[3 + k])):
@@ -294,7 +304,7 @@ def _group_size(params, k, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _largest_group(params, x):  # type: ignore[no-untyped-def]
+def _largest_group(params, x):
     largest = 0.0
     for k in range(int(params[1])):
         largest = max(largest, _group_size(params, k, x))
@@ -302,12 +312,12 @@ def _largest_group(params, x):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=_grouped)
-def _group_dual(params, g):  # type: ignore[no-untyped-def]
+def _group_dual(params, g):
     return _largest_group(params, g)
 
 
 @piece(VALUE, needs=_grouped)
-def _group_norm(params, w):  # type: ignore[no-untyped-def]
+def _group_norm(params, w):
     total = 0.0
     for k in range(int(params[1])):
         total += _group_size(params, k, w)
@@ -316,7 +326,8 @@ def _group_norm(params, w):  # type: ignore[no-untyped-def]
 
 @recorded
 def group(groups: Any) -> Norm:
-    """Σ_g ‖w_g‖₂ over groups of features: Δ moves only the group of largest ‖∇L_g‖₂ (the first of tied ones).
+    """Σ_g ‖w_g‖₂ over groups of features: Δ moves only the group of largest ‖∇L_g‖₂ (the first of
+    tied ones).
 
     Parameters
     ----------
@@ -334,12 +345,16 @@ def group(groups: Any) -> Norm:
     >>> fb.norms.group([[0, 1], [2]])([3.0, 4.0, 2.0])
     7.0
     """
-    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__") or getattr(groups, "shape", None) == ():
-        raise TypeError(f"groups must be a list of lists of feature indices, got {checks.short(groups)}")
-    index = [checks.array("groups", g, "a list of lists of feature indices", dims=1) for g in groups]
+    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__") \
+        or getattr(groups, "shape", None) == ():
+        raise TypeError("groups must be a list of lists of feature indices, got "
+                        f"{checks.short(groups)}")
+    index = [checks.array("groups", g, "a list of lists of feature indices",
+                          dims=1) for g in groups]
     flat = np.concatenate(index) if index else np.empty(0)
     if flat.size == 0 or not np.array_equal(np.sort(flat), np.arange(flat.size)):
-        raise ValueError(f"groups must hold each feature 0 ... d-1 exactly once, got {checks.short(groups)}")
+        raise ValueError("groups must hold each feature 0 ... d-1 exactly once, got "
+                         f"{checks.short(groups)}")
     ends = np.concatenate([[0.0], np.cumsum([float(g.size) for g in index])])
     parts = [g.astype(int) for g in index]
     owner = np.repeat(np.arange(len(parts)), [len(g) for g in parts])[np.argsort(flat)]
@@ -349,5 +364,8 @@ def group(groups: Any) -> Norm:
                 shrink=blockwise(np.ones(len(parts)), owner))
 
 
-EXAMPLES: tuple[Norm, ...] = (l1, l2, linf, lp(4 / 3), lp(1.5), lp(3), quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3],
-                                                                             [0.0, 0.3, 3.0]]), group([[0, 3], [2], [1]]))
+EXAMPLES: tuple[Norm, ...] = (l1, l2, linf, lp(4 / 3), lp(1.5), lp(3),
+                              quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3],
+                                                                             [0.0, 0.3, 3.0]]),
+                                                                             group([[0, 3], [2],
+                                                                                    [1]]))

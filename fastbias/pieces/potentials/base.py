@@ -19,7 +19,8 @@ __all__ = ["Potential"]
 
 @dataclass(frozen=True, eq=False)
 class Potential:
-    """A strictly convex potential ψ: its link, inverse link, inverse Hessian, value, and convex face.
+    """A strictly convex potential ψ: its link, inverse link, inverse Hessian, value, and convex
+    face.
 
     Parameters
     ----------
@@ -45,28 +46,31 @@ class Potential:
     lower : float, default −inf
         The domain is w > lower in each coordinate (0 for the entropy); −inf for the whole space.
     dual_domain : (float, float), default (−inf, inf)
-        The range of ∇ψ, in each coordinate ((−inf, 0) for −Σ log w): elsewhere ``inverse_link`` returns OUT_OF_DOMAIN.
-        Where 0 is not inside, ψ has no argmin and a start must be given.
+        The range of ∇ψ, in each coordinate ((−inf, 0) for −Σ log w): elsewhere ``inverse_link``
+        returns OUT_OF_DOMAIN. Where 0 is not inside, ψ has no argmin and a start must be given.
     fused : (int, Piece), optional
-        The number under which `fastbias.engine.fused` knows its mirror descent, and the inverse link of which that is a
-        twin.
+        The number under which `fastbias.engine.fused` knows its mirror descent, and the inverse
+        link of which that is a twin.
 
     Oracle: how a projection is checked and found.
 
     convex : callable, optional
         (cvxpy itself, its expression w) → its expression ψ(w).
     matrix : callable, optional
-        Length d → D with ∇ψ(w) = Dw, for potentials that are quadratic; where it is not given, the link is asked.
+        Length d → D with ∇ψ(w) = Dw, for potentials that are quadratic; where it is not given, the
+        link is asked.
 
     Theory: what it declares, each under a law.
 
     quadratic : bool, default False
-        Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey Theorem 1.
+        Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey
+        Theorem 1.
     degenerate : bool, default False
-        Whether argmin ψ is a point where the Hessian is singular, so that natural gradient needs another start.
+        Whether argmin ψ is a point where the Hessian is singular, so that natural gradient needs
+        another start.
     horizon : float, optional
-        p, where the level sets {ψ ≤ c}, brought to size one, tend to the ℓp ball as c → ∞ (the horizon function of ψ
-        is ℓp).
+        p, where the level sets {ψ ≤ c}, brought to size one, tend to the ℓp ball as c → ∞ (the
+        horizon function of ψ is ℓp).
     """
 
     name: str
@@ -90,18 +94,24 @@ class Potential:
     horizon: float | None = None
 
     def __post_init__(self) -> None:
-        checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"), reals=("lower", "horizon"),
+        checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"),
+                      reals=("lower", "horizon"),
                       calls=("convex", "matrix"))
-        object.__setattr__(self, "params", checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
+        object.__setattr__(self, "params",
+                           checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "symmetric", checks.whole("symmetric", self.symmetric))
-        low, high = checks.array("dual_domain", self.dual_domain, "two numbers", dims=1, length=2, finite=False)
+        low, high = checks.array("dual_domain", self.dual_domain, "two numbers", dims=1, length=2,
+                                 finite=False)
         if not low < high:
-            raise ValueError(f"dual_domain must be two numbers, the lower one first, got {checks.short(self.dual_domain)}")
+            raise ValueError("dual_domain must be two numbers, the lower one first, got "
+                             f"{checks.short(self.dual_domain)}")
         object.__setattr__(self, "dual_domain", (float(low), float(high)))
         if self.size is not None:
             object.__setattr__(self, "size", checks.whole("size", self.size, least=1))
-        expect("Potential", self.params, () if self.size is None else (self.size,), self.fused, link=(self.link, MAP),
-               inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT), value=(self.value, VALUE))
+        expect("Potential", self.params, () if self.size is None else (self.size,), self.fused,
+               link=(self.link, MAP),
+               inverse_link=(self.inverse_link, MAP), metric=(self.metric, MAP_AT),
+               value=(self.value, VALUE))
 
     def __call__(self, w: Any) -> float:
         """Return ψ(w) for w (d,)."""
@@ -112,15 +122,19 @@ class Potential:
         w = self._vector("w", w)
         z = np.empty_like(w)
         if call(self.link, self.params, w, z) != 0:
-            raise ValueError(f"w must lie inside the domain of the {self.name} potential, got {checks.short(w)}")
+            raise ValueError(f"w must lie inside the domain of the {self.name} potential, got "
+                             f"{checks.short(w)}")
         return z
 
     def to_primal(self, z: Any) -> np.ndarray:
-        """Return w = (∇ψ)⁻¹(z) (d,), the point whose dual variable is z (d,); ValueError outside the dual domain."""
+        """Return w = (∇ψ)⁻¹(z) (d,), the point whose dual variable is z (d,); ValueError outside
+        the dual domain.
+        """
         z = self._vector("z", z)
         w, status = self._inverse(z)
         if status != 0:
-            raise ValueError(f"z must lie inside the dual domain of the {self.name} potential, got {checks.short(z)}")
+            raise ValueError(f"z must lie inside the dual domain of the {self.name} potential, got "
+                             f"{checks.short(z)}")
         return w
 
     def _inverse(self, z: np.ndarray) -> tuple[np.ndarray, int]:
@@ -132,7 +146,9 @@ class Potential:
         return w, status
 
     def solve(self, w: Any, g: Any) -> np.ndarray:
-        """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside the domain."""
+        """Return ∇²ψ(w)⁻¹ g (d,) for w, g (d,), the move of natural gradient descent; NaN outside
+        the domain.
+        """
         w = self._vector("w", w)
         g = checks.array("g", g, "a (d,) array", dims=1, length=w.size)
         out = np.empty_like(w)
@@ -153,51 +169,64 @@ class Potential:
         return self.dual_domain[0] < 0 < self.dual_domain[1]
 
     def start(self, d: int) -> np.ndarray:
-        """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential; ValueError without one."""
+        """Return argmin ψ (d,), the start at which Theorem 1 speaks of the minimum potential;
+        ValueError without one.
+        """
         d = checks.whole("d", d, least=1)
         if not self.has_argmin:
-            raise ValueError(f"start must be given for the {self.name} potential, which has no argmin: 0 is not inside its "
-                             f"dual domain ({self.dual_domain[0]:g}, {self.dual_domain[1]:g})")
+            raise ValueError(f"start must be given for the {self.name} potential, which has no "
+                             f"argmin: 0 is not inside its dual domain ({self.dual_domain[0]:g}, "
+                             f"{self.dual_domain[1]:g})")
         checks.fits("d", d, d)
         return self.to_primal(np.zeros(d))
 
     def project(self, A: Any, b: Any, z0: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,), as good as it gets.
+        """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,),
+        as good as it gets.
 
-        For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν, b⟩ − ψ*(z0 + Aᵀν);
-        with rows of length one, dependent rows left out. It certifies nothing: `fastbias.bregman_projection` does.
+        For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν,
+        b⟩ − ψ*(z0 + Aᵀν); with rows of length one, dependent rows left out. It certifies nothing:
+        `fastbias.bregman_projection` does.
         """
         A = checks.floats("A", A, "a (k, d) array", 2)
         b, z0 = checks.floats("b", b, "a (k,) array", 1), checks.floats("z0", z0, "a (d,) array", 1)
         if A.shape != (b.size, z0.size) or self.size not in (None, z0.size):
-            raise ValueError(f"A must have the shape ({b.size}, {self.size or z0.size}) of b and z0 in the {self.name} "
-                             f"potential, got {A.shape}")
+            raise ValueError(f"A must have the shape ({b.size}, {self.size or z0.size}) of b and "
+                             f"z0 in the {self.name} potential, got {A.shape}")
         what = f"the projection in the {self.name} potential"
         if not (np.isfinite(A).all() and np.isfinite(z0).all()):
-            raise foreign.Unsolved(f"{what} could not be found: it is asked of numbers that are not finite")
+            raise foreign.Unsolved(f"{what} could not be found: it is asked of numbers that are "
+                                   "not finite")
         lengths = row_lengths(A)
         try:
             with foreign.guarded(what):
                 rows = independent_rows(A / lengths[:, None])
                 V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
                 if not np.isfinite(c).all():
-                    raise foreign.Unsolved(f"{what} could not be found: its equations ask for more than float64 can hold")
+                    raise foreign.Unsolved(f"{what} could not be found: its equations ask for more "
+                                           "than float64 can hold")
                 solve = self._project_dual if self.matrix is None else self._project_linear
                 w, mu = solve(V, c, z0)
                 nu = np.zeros(b.size)
                 nu[rows] = mu / lengths[rows]
-        except ValueError:                                   # a map was asked where it is not defined
-            raise foreign.Unsolved(f"{what} could not be found: Newton's method left what float64 can hold") from None
+        except ValueError:
+            # a map was asked where it is not defined
+            raise foreign.Unsolved(f"{what} could not be found: Newton's method left what float64 "
+                                   "can hold") from None
         return w, nu
 
-    def _project_linear(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same for ψ(w) = ½wᵀDw, D = LLᵀ: in u = Lᵀw it is linear least squares, by QR, refined once."""
+    def _project_linear(self, V: np.ndarray, c: np.ndarray,
+                        z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for ψ(w) = ½wᵀDw, D = LLᵀ: in u = Lᵀw it is linear least squares, by QR, refined
+        once.
+        """
         assert self.matrix is not None
         linalg = foreign.library("scipy.linalg")
         L = None if self.matrix is np.eye else np.linalg.cholesky(self.matrix(z0.size))
 
         def half(x: np.ndarray, trans: int = 0) -> np.ndarray:
-            return x if L is None else np.asarray(linalg.solve_triangular(L, x, lower=True, trans=trans))
+            return x if L is None \
+                else np.asarray(linalg.solve_triangular(L, x, lower=True, trans=trans))
 
         Q, R = linalg.qr(half(V.T), mode="economic")
         w, mu = half(half(z0), trans=1), np.zeros(c.size)
@@ -206,8 +235,11 @@ class Potential:
             w, mu = w + half(Q @ u, trans=1), mu + linalg.solve_triangular(R, u)
         return w, mu
 
-    def _project_dual(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same by damped Newton on the dual, for independent rows V of length one; where that fails, by other ways."""
+    def _project_dual(self, V: np.ndarray, c: np.ndarray,
+                      z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same by damped Newton on the dual, for independent rows V of length one; where that
+        fails, by other ways.
+        """
         def solved(w: np.ndarray) -> bool:
             return length(c - V @ w) <= 1e-11 * (length(c) + length(w))
 
@@ -217,14 +249,18 @@ class Potential:
             if solved(near):
                 return near, at
         if not solved(w) and np.isneginf(self.lower) and not self.symmetric:
-            with suppress(ValueError, foreign.Unsolved):     # a domain that is not the whole space, though none is claimed
+            # a domain that is not the whole space, though none is claimed
+            with suppress(ValueError, foreign.Unsolved):
                 w, mu = self._project_primal(V, c, z0)
         return w, mu
 
-    def _project_gradually(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same for ψ of a scale far under c (hyperbolic entropy, β = 1e-120), by way of targets nearer by.
+    def _project_gradually(self, V: np.ndarray, c: np.ndarray,
+                           z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for ψ of a scale far under c (hyperbolic entropy, β = 1e-120), by way of targets
+        nearer by.
 
-        Each is e⁴ times as far off or more. Dual variables grow with the logarithm of that, at last along a line.
+        Each is e⁴ times as far off or more. Dual variables grow with the logarithm of that, at last
+        along a line.
         """
         w = self.to_primal(z0)
         mu, rate, here = np.zeros(c.size), np.zeros(c.size), V @ w
@@ -242,11 +278,13 @@ class Potential:
             step = min(-at, 2.0 * step if step and np.abs(more @ V).max() < 0.1 else 4.0)
             at = at + step if step < -at else 0.0
 
-    def _project_newton(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _project_newton(self, V: np.ndarray, c: np.ndarray,
+                        z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Damped Newton on the dual."""
         def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
             z = z0 + mu @ V
-            # a trial may leave the dual domain: it is then no better than any, and the line search comes back
+            # a trial may leave the dual domain: it is then no better than any, and the line search
+            # comes back
             w = self._inverse(z)[0] if np.isfinite(z).all() else np.full(z.size, np.nan)
             value = float(z @ w) - self(w) - float(c @ mu) if np.isfinite(w).all() else np.inf
             return w, value if np.isfinite(value) else np.inf, c - V @ w
@@ -257,12 +295,14 @@ class Potential:
             for _ in range(300 if c.size and np.isfinite(w).all() else 0):
                 move = self._newton_move(w, V, r)
                 far = float(np.abs(move @ V).max()) / (1.0 + float(np.abs(z0 + mu @ V).max()))
-                if far > 1e3:                                # where ∇²ψ is 1e100, say, and falls like e^{−z}
+                # where ∇²ψ is 1e100, say, and falls like e^{−z}
+                if far > 1e3:
                     move = move * (1e3 / far)
                 gain, size = float(r @ move), 1.0
                 while size > 1e-60:
                     w_new, value_new, r_new = dual(mu + size * move)
-                    if gain > 1e-10 * abs(value):                # below that, values are rounding and only r can tell
+                    # below that, values are rounding and only r can tell
+                    if gain > 1e-10 * abs(value):
                         better = value_new <= value - 1e-4 * size * gain
                     else:
                         better = length(r_new) < length(r)
@@ -274,8 +314,11 @@ class Potential:
                 mu, w, value, r = mu + size * move, w_new, value_new, r_new
         return w, mu
 
-    def _project_primal(self, V: np.ndarray, c: np.ndarray, z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same by Newton's method on ψ(w) − ⟨z0, w⟩ along {w : Vw = c}, where the link is steep and its inverse flat."""
+    def _project_primal(self, V: np.ndarray, c: np.ndarray,
+                        z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same by Newton's method on ψ(w) − ⟨z0, w⟩ along {w : Vw = c}, where the link is steep
+        and its inverse flat.
+        """
         what = f"the projection in the {self.name} potential"
         plus, N = np.linalg.pinv(V), foreign.ask(what, "scipy.linalg.null_space", V)
         w = plus @ c
@@ -286,7 +329,8 @@ class Potential:
                 h = 1e-6 * np.maximum(np.abs(w), 1e-6 * np.abs(w).max())
                 H = N.T @ np.array([(self.to_dual(w + e) - self.to_dual(w - e)) / (2 * e.sum())
                                     for e in np.diag(h)]) @ N
-                H = 0.5 * (H + H.T) + 1e-14 * float(np.abs(np.diag(H)).max() or 1.0) * np.eye(H.shape[0])
+                H = 0.5 * (H + H.T) + 1e-14 * float(np.abs(np.diag(H)).max() or 1.0) \
+                    * np.eye(H.shape[0])
                 move = -foreign.ask(what, "numpy.linalg.lstsq", H, g, rcond=None)[0]
                 size, slope, value = 1.0, float(g @ move), self(w) - float(z0 @ w)
                 if not slope < 0:
@@ -307,13 +351,17 @@ class Potential:
         return w, foreign.ask(what, "numpy.linalg.lstsq", V.T, self.to_dual(w) - z0, rcond=None)[0]
 
     def _newton_move(self, w: np.ndarray, V: np.ndarray, r: np.ndarray) -> np.ndarray:
-        """J⁻¹ r with J = V ∇²ψ(w)⁻¹ Vᵀ, brought to a unit diagonal; where J is singular, at a point nearby."""
-        for at in (w, np.where(np.abs(w) < 1e-8 * (np.abs(w).max() or 1e8), 1e-8 * np.abs(w).max() or 1.0, w)):
+        """J⁻¹ r with J = V ∇²ψ(w)⁻¹ Vᵀ, brought to a unit diagonal; where J is singular, at a point
+        nearby.
+        """
+        for at in (w, np.where(np.abs(w) < 1e-8 * (np.abs(w).max() or 1e8), 1e-8 * np.abs(w).max()
+                               or 1.0, w)):
             J = V @ np.array([self.solve(at, row) for row in V]).T
             diagonal = np.sqrt(np.abs(np.diag(J)))
             if (diagonal > 0).all():
                 with suppress(foreign.Unsolved):
-                    move = foreign.ask("a step of Newton's method", "numpy.linalg.lstsq", J / np.outer(diagonal, diagonal),
+                    move = foreign.ask("a step of Newton's method", "numpy.linalg.lstsq",
+                                       J / np.outer(diagonal, diagonal),
                                        r / diagonal, rcond=None)[0] / diagonal
                     if r @ move > 0:
                         return np.asarray(move)
@@ -327,7 +375,10 @@ class Potential:
 
 
 def independent_rows(A: np.ndarray) -> np.ndarray:
-    """Which rows of A (k, d), all of length one or zero, span the others: a pivoted QR decomposition, sorted indices."""
+    """Which rows of A (k, d), all of length one or zero, span the others: a pivoted QR
+    decomposition, sorted indices.
+    """
     R, order = foreign.library("scipy.linalg").qr(A.T, mode="r", pivoting=True)
     size = np.abs(np.diag(R))
-    return np.sort(order[: int((size > max(A.shape) * np.finfo(float).eps * max(size.max(initial=0.0), 1e-300)).sum())])
+    return np.sort(order[: int((size > max(A.shape) * np.finfo(float).eps
+                                * max(size.max(initial=0.0), 1e-300)).sum())])

@@ -22,7 +22,7 @@ def _two_matrices(params: np.ndarray, n: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_two_matrices)
-def _quadratic_link(params, w, out):  # type: ignore[no-untyped-def]
+def _quadratic_link(params, w, out):
     if params.size < 2 * w.size * w.size:
         return SHORT
     n = w.size
@@ -35,7 +35,7 @@ def _quadratic_link(params, w, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _cholesky_solve(params, x, out):  # type: ignore[no-untyped-def]
+def _cholesky_solve(params, x, out):
     """Out ← D⁻¹ x, D = L Lᵀ, L being the second matrix in params."""
     n = x.size
     for i in range(n):
@@ -51,21 +51,21 @@ def _cholesky_solve(params, x, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP, needs=_two_matrices)
-def _quadratic_inverse(params, z, out):  # type: ignore[no-untyped-def]
+def _quadratic_inverse(params, z, out):
     if params.size < 2 * z.size * z.size:
         return SHORT
     return _cholesky_solve(params, z, out)
 
 
 @piece(MAP_AT, needs=_two_matrices)
-def _quadratic_metric(params, at, g, out):  # type: ignore[no-untyped-def]
+def _quadratic_metric(params, at, g, out):
     if params.size < 2 * g.size * g.size:
         return SHORT
     return _cholesky_solve(params, g, out)
 
 
 @piece(VALUE, needs=_two_matrices)
-def _quadratic_value(params, w):  # type: ignore[no-untyped-def]
+def _quadratic_value(params, w):
     n = w.size
     total = 0.0
     for i in range(n):
@@ -76,7 +76,8 @@ def _quadratic_value(params, w):  # type: ignore[no-untyped-def]
 
 @recorded
 def quadratic(D: Any) -> Potential:
-    """ψ(w) = ½ wᵀDw, ∇ψ(w) = Dw: linear link, constant metric, so that NGD and mirror descent are one method.
+    """ψ(w) = ½ wᵀDw, ∇ψ(w) = Dw: linear link, constant metric, so that NGD and mirror descent are
+    one method.
 
     Parameters
     ----------
@@ -95,13 +96,15 @@ def quadratic(D: Any) -> Potential:
     """
     D = checks.positive_definite("D", D)
     root = np.linalg.cholesky(D)
-    return Potential("quadratic", _quadratic_link, _quadratic_inverse, _quadratic_metric, _quadratic_value,
-                     np.concatenate([D.ravel(), root.ravel()]), size=D.shape[0], quadratic=True, matrix=lambda d: D,
+    return Potential("quadratic", _quadratic_link, _quadratic_inverse, _quadratic_metric,
+                     _quadratic_value,
+                     np.concatenate([D.ravel(), root.ravel()]), size=D.shape[0], quadratic=True,
+                     matrix=lambda d: D,
                      convex=lambda cp, w: 0.5 * cp.sum_squares(root.T @ w))
 
 
 @kernel
-def _scaled_norm(x, p):  # type: ignore[no-untyped-def]
+def _scaled_norm(x, p):
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
@@ -114,7 +117,7 @@ def _scaled_norm(x, p):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _squared_lp_map(x, p, out):  # type: ignore[no-untyped-def]
+def _squared_lp_map(x, p, out):
     size = _scaled_norm(x, p)
     for i in range(x.size):
         out[i] = 0.0 if size == 0.0 else np.sign(x[i]) * size * (abs(x[i]) / size) ** (p - 1.0)
@@ -122,25 +125,25 @@ def _squared_lp_map(x, p, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP, needs=1)
-def _squared_lp_link(params, w, out):  # type: ignore[no-untyped-def]
+def _squared_lp_link(params, w, out):
     if params.size < 1:
         return SHORT
     return _squared_lp_map(w, params[0], out)
 
 
 @piece(MAP, needs=2)
-def _squared_lp_inverse(params, z, out):  # type: ignore[no-untyped-def]
+def _squared_lp_inverse(params, z, out):
     if params.size < 2:
         return SHORT
     return _squared_lp_map(z, params[1], out)
 
 
 @piece(MAP_AT, needs=2)
-def _squared_lp_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+def _squared_lp_metric(params, w, g, out):
     if params.size < 2:
         return SHORT
-    # the Hessian of the conjugate ½‖z‖_q² at z = ∇ψ(w): with b_i = |z_i|/‖z‖_q = (|w_i|/‖w‖_p)^{p−1},
-    # (q − 1) b^{q−2} g + (2 − q) a ⟨a, g⟩,  a = b^{q−1} sign(w)
+    # the Hessian of the conjugate ½‖z‖_q² at z = ∇ψ(w): with b_i = |z_i|/‖z‖_q =
+    # (|w_i|/‖w‖_p)^{p−1}, (q − 1) b^{q−2} g + (2 − q) a ⟨a, g⟩,  a = b^{q−1} sign(w)
     p, q = params[0], params[1]
     size = _scaled_norm(w, p)
     if size == 0.0:
@@ -157,13 +160,14 @@ def _squared_lp_metric(params, w, g, out):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=1)
-def _squared_lp_value(params, w):  # type: ignore[no-untyped-def]
+def _squared_lp_value(params, w):
     return 0.5 * _scaled_norm(w, params[0]) ** 2
 
 
 @recorded
 def squared_lp(p: float) -> Potential:
-    """ψ(w) = ½‖w‖_p², ∇ψ(w)_i = ‖w‖_p^{2−p} |w_i|^{p−1} sign(w_i): strongly convex for 1 < p ≤ 2 (paper, §2.2).
+    """ψ(w) = ½‖w‖_p², ∇ψ(w)_i = ‖w‖_p^{2−p} |w_i|^{p−1} sign(w_i): strongly convex for 1 < p ≤ 2
+    (paper, §2.2).
 
     Its projection from 0 is the minimum-ℓp-norm solution.
 
@@ -175,22 +179,24 @@ def squared_lp(p: float) -> Potential:
     p = checks.number("p", p, above=1, most=2)
     if p == 2:
         return euclidean
-    return Potential("squared_lp", _squared_lp_link, _squared_lp_inverse, _squared_lp_metric, _squared_lp_value,
+    return Potential("squared_lp", _squared_lp_link, _squared_lp_inverse, _squared_lp_metric,
+                     _squared_lp_value,
                      np.array([p, p / (p - 1.0)]), degenerate=True, horizon=p,
                      convex=lambda cp, w: 0.5 * cp.square(cp.norm(w, p)))
 
 
 @kernel
-def _symmetric(x, n):  # type: ignore[no-untyped-def]
+def _symmetric(x, n):
     W = np.empty((n, n))                                 # eigh allocates anyway
     for i in range(n):
         for j in range(n):
-            W[i, j] = 0.5 * x[i * n + j] + 0.5 * x[j * n + i]      # (the sum of the two may be beyond float64)
+            # (the sum of the two may be beyond float64)
+            W[i, j] = 0.5 * x[i * n + j] + 0.5 * x[j * n + i]
     return W
 
 
 @kernel
-def _rebuild(values, U, out):  # type: ignore[no-untyped-def]
+def _rebuild(values, U, out):
     n = values.size
     for i in range(n):
         for j in range(n):
@@ -207,7 +213,7 @@ def _square(params: np.ndarray, size: int, *_: int) -> bool:
 
 
 @piece(MAP, needs=_square)
-def _spectral_link(params, w, out):  # type: ignore[no-untyped-def]
+def _spectral_link(params, w, out):
     if params.size < 1:
         return SHORT
     for x in w:
@@ -220,7 +226,7 @@ def _spectral_link(params, w, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP, needs=_square)
-def _spectral_inverse(params, z, out):  # type: ignore[no-untyped-def]
+def _spectral_inverse(params, z, out):
     if params.size < 1:
         return SHORT
     for x in z:
@@ -231,7 +237,7 @@ def _spectral_inverse(params, z, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP_AT, needs=_square)
-def _spectral_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+def _spectral_metric(params, w, g, out):
     if params.size < 1:
         return SHORT
     n = int(params[0])
@@ -241,12 +247,15 @@ def _spectral_metric(params, w, g, out):  # type: ignore[no-untyped-def]
     values, U = np.linalg.eigh(_symmetric(w, n))
     if not values[0] > 0.0:
         return OUT_OF_DOMAIN
-    G = U.T @ _symmetric(g, n) @ U                       # Daleckii–Krein: the derivative of the matrix exponential
+    # Daleckii–Krein: the derivative of the matrix exponential
+    G = U.T @ _symmetric(g, n) @ U
     for i in range(n):
         for j in range(n):
             ratio = np.log(values[i] / values[j])
-            mean = np.sqrt(values[i] * values[j])        # logarithmic mean (a − b)/log(a/b) = √(ab) sinh(r/2)/(r/2)
-            G[i, j] *= mean * (np.sinh(0.5 * ratio) / (0.5 * ratio) if abs(ratio) > 1e-4 else 1.0 + ratio * ratio / 24.0)
+            # logarithmic mean (a − b)/log(a/b) = √(ab) sinh(r/2)/(r/2)
+            mean = np.sqrt(values[i] * values[j])
+            G[i, j] *= mean * (np.sinh(0.5 * ratio) / (0.5 * ratio) if abs(ratio) > 1e-4
+                               else 1.0 + ratio * ratio / 24.0)
     H = U @ G @ U.T
     for i in range(n):
         for j in range(n):
@@ -255,7 +264,7 @@ def _spectral_metric(params, w, g, out):  # type: ignore[no-untyped-def]
 
 
 @piece(VALUE, needs=_square)
-def _spectral_value(params, w):  # type: ignore[no-untyped-def]
+def _spectral_value(params, w):
     for x in w:
         if not np.isfinite(x):
             return np.nan
@@ -273,7 +282,8 @@ def _spectral_value(params, w):  # type: ignore[no-untyped-def]
 def spectral_entropy(n: int) -> Potential:
     """ψ(W) = tr(W log W − W) on positive definite n × n matrices, ∇ψ(W) = log W, (∇ψ)⁻¹(Z) = e^Z.
 
-    Predictors are symmetric, so X (N, n, n) must hold symmetric matrices; its minimiser is the identity.
+    Predictors are symmetric, so X (N, n, n) must hold symmetric matrices; its minimiser is the
+    identity.
 
     Parameters
     ----------
@@ -281,11 +291,13 @@ def spectral_entropy(n: int) -> Potential:
         Rows of W.
     """
     n = checks.whole("n", n, least=1)
-    return Potential("spectral_entropy", _spectral_link, _spectral_inverse, _spectral_metric, _spectral_value,
+    return Potential("spectral_entropy", _spectral_link, _spectral_inverse, _spectral_metric,
+                     _spectral_value,
                      np.array([float(n)]), size=n * n, symmetric=n,
                      convex=lambda cp, w: -cp.von_neumann_entr(
                          cp.hermitian_wrap(cp.reshape(w, (n, n), order="C"))) - cp.sum(w[:: n + 1]))
 
 
-EXAMPLES: tuple[Potential, ...] = (quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 3.0]]), squared_lp(1.5),
+EXAMPLES: tuple[Potential, ...] = (quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 3.0]]),
+                                   squared_lp(1.5),
                                    squared_lp(1.1), spectral_entropy(3))

@@ -1,4 +1,6 @@
-"""The potential of two-layer flows: a hyperbolic entropy entry by entry, the entropy where factors balance exactly."""
+"""The potential of two-layer flows: a hyperbolic entropy entry by entry, the entropy where factors
+balance exactly.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -15,13 +17,13 @@ OUT_OF_DOMAIN = int(Status.OUT_OF_DOMAIN)
 
 
 @kernel
-def _scale(plus, minus):  # type: ignore[no-untyped-def]
+def _scale(plus, minus):
     """β = 2 √(p² q²) of amplitudes with logarithms log p², log q²; 0 where one of them is 0."""
     return 0.0 if min(plus, minus) <= -1e299 else 2.0 * np.exp(0.5 * (plus + minus))
 
 
 @piece(MAP)
-def _flow_link(params, w, out):  # type: ignore[no-untyped-def]
+def _flow_link(params, w, out):
     d = w.size
     for i in range(d):
         plus, minus, size = params[i], params[d + i], abs(w[i])
@@ -38,7 +40,8 @@ def _flow_link(params, w, out):  # type: ignore[no-untyped-def]
             beta = _scale(plus, minus)
             if beta > 1e-280 and size < 1e20 * beta:
                 z = np.arcsinh(size / beta)
-            elif size > 0.0:                              # asinh x = log 2x for x > 1e20, where β may be beyond float64
+            elif size > 0.0:
+                # asinh x = log 2x for x > 1e20, where β may be beyond float64
                 z = max(0.0, np.log(size) - 0.5 * (plus + minus))
             else:
                 z = 0.0
@@ -47,7 +50,7 @@ def _flow_link(params, w, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP)
-def _flow_inverse(params, z, out):  # type: ignore[no-untyped-def]
+def _flow_inverse(params, z, out):
     d = z.size
     for i in range(d):
         plus, minus = params[i], params[d + i]
@@ -60,19 +63,20 @@ def _flow_inverse(params, z, out):  # type: ignore[no-untyped-def]
 
 
 @piece(MAP_AT)
-def _flow_metric(params, w, g, out):  # type: ignore[no-untyped-def]
+def _flow_metric(params, w, g, out):
     d = w.size
     for i in range(d):
         plus, minus = params[i], params[d + i]
         if (plus <= -1e299 and w[i] > 0.0) or (minus <= -1e299 and w[i] < 0.0):
             return OUT_OF_DOMAIN
-        least = 0.0 if plus <= -1e299 and minus <= -1e299 else 1e-290      # √(w² + β²), of which a solver divides
+        # √(w² + β²), of which a solver divides
+        least = 0.0 if plus <= -1e299 and minus <= -1e299 else 1e-290
         out[i] = np.hypot(w[i], max(_scale(plus, minus), least)) * g[i]
     return 0
 
 
 @piece(VALUE)
-def _flow_value(params, w):  # type: ignore[no-untyped-def]
+def _flow_value(params, w):
     d, total = w.size, 0.0
     for i in range(d):
         plus, minus, size = params[i], params[d + i], abs(w[i])
@@ -93,11 +97,12 @@ def _flow_value(params, w):  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True, eq=False)
 class Factors(Potential):
-    """The potential of the flow of w = p² e^z − q² e^{−z}, entry by entry, from z = 0: ∇ψ(w(0)) = 0.
+    """The potential of the flow of w = p² e^z − q² e^{−z}, entry by entry, from z = 0: ∇ψ(w(0)) =
+    0.
 
-    It is the hyperbolic entropy of β = 2|pq|, written so that p and q may be tiny, or 0: with q = 0 it is the entropy on
-    w > 0, with p = 0 that on w < 0, and an entry with both does not move. ``signs`` (d,): 1, −1 where w keeps a sign, 0
-    where it is free, NaN where it stays 0.
+    It is the hyperbolic entropy of β = 2|pq|, written so that p and q may be tiny, or 0: with q = 0
+    it is the entropy on w > 0, with p = 0 that on w < 0, and an entry with both does not move.
+    ``signs`` (d,): 1, −1 where w keeps a sign, 0 where it is free, NaN where it stays 0.
     """
 
     signs: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -107,7 +112,8 @@ def factors(p: np.ndarray, q: np.ndarray) -> Potential:
     """The `Factors` of amplitudes p, q (d,), of any sign."""
     with np.errstate(divide="ignore"):
         logs = [np.where(x == 0.0, NEVER, 2.0 * np.log(np.abs(x))) for x in (p, q)]
-    return Factors("hyperbolic entropy", _flow_link, _flow_inverse, _flow_metric, _flow_value, np.concatenate(logs),
+    return Factors("hyperbolic entropy", _flow_link, _flow_inverse, _flow_metric, _flow_value,
+                   np.concatenate(logs),
                    size=p.size, signs=kept_signs(p, q))
 
 

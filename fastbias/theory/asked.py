@@ -1,0 +1,265 @@
+"""What rows on directions ask of a problem beyond what every theorem of Section 3 asks: hypotheses,
+each with its evidence.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from fastbias.pieces.laws import ours
+from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
+from fastbias.problem import Problem, radius
+from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
+from fastbias.theory.asymptotes import FLOW, TIE, metric, pace, rule_of
+from fastbias.theory.base import momentum, named
+from fastbias.theory.stepsizes import small_steps
+
+__all__ = [
+    "FAN", "NACSON", "PESME", "SOUDRY", "WANG", "chance", "classes", "corners", "decreasing",
+    "divided", "endless", "heavy", "known", "measured", "of_a_flow", "of_adagrad", "of_adam",
+    "of_classes", "of_length_one", "of_mirrors", "over_loss", "searched", "sized", "small",
+    "stated_for", "tied", "unbounded"]
+
+SOUDRY = "Soudry, Hoffer, Nacson, Gunasekar, Srebro (2018)"
+NACSON = "Nacson, Srebro, Soudry (2019)"
+WANG = "Wang, Meng, Zhang, Sun, Chen, Ma, Liu (2022)"
+FAN = "Fan, Schmidt, Thrampoulidis (2025)"
+PESME = "Pesme, Dragomir, Flammarion (2024)"
+ENTRYWISE = ("l1", "l2", "linf", "spectral", "nuclear")     # and lp: entrywise and Schatten norms
+
+
+def of_a_flow(problem: Problem) -> bool:
+    """Whether the continuous-time limit was asked for."""
+    return problem.rule is FLOW
+
+
+def endless(problem: Problem) -> Hypothesis:
+    """Whether the steps can reach infinity: of Σ η_k = ∞."""
+    if of_a_flow(problem):
+        return Hypothesis("η → 0: the flow", True, "asked for")
+    a = pace(problem)
+    return Hypothesis("the step sizes add up to infinity", None if a is None else a <= 1,
+                      repr(problem.rule))
+
+
+def small(problem: Problem) -> list[Hypothesis]:
+    """Whether finite steps are small enough; a flow has none."""
+    return [] if of_a_flow(problem) else [small_steps(problem)]
+
+
+def stated_for(problem: Problem, *losses: str) -> list[Hypothesis]:
+    """Whether a theorem that is stated for certain losses is so for this one."""
+    return [Hypothesis(f"the loss is one that the theorem is stated for ({', '.join(losses)})",
+                       True if named(problem, *losses) else None, problem.loss.name)]
+
+
+def sized(problem: Problem) -> list[Hypothesis]:
+    """What most rows ask of step sizes."""
+    return [endless(problem), *small(problem), *searched(problem)]
+
+
+def heavy(problem: Problem) -> list[Hypothesis]:
+    """What is known of momentum β and γ."""
+    method = problem.method
+    largest = float(method.beta.max())
+    told = (f"stated as known from {WANG}: for heavy balls with a fixed small step, by their "
+            "abstract")
+    if method.gamma.any():
+        told += "; not for Nesterov's γ"
+    return [endless(problem), *small(problem),
+            Hypothesis("the momentum stays under 1", largest < 1,
+                                                            f"β ≤ {largest:g}"),
+            Hypothesis("momentum keeps the direction", None, told), *chance(problem, WANG)]
+
+
+def chance(problem: Problem, source: str) -> list[Hypothesis]:
+    """What is known of stochastic gradients."""
+    sampling = problem.method.sampling
+    if not sampling.batch:
+        return []
+    told = f"stated as known from {source}, " + (
+        "who draw without replacement, at a fixed small step" if source == NACSON
+        else "at a fixed small step")
+    if source == NACSON and sampling.replace:
+        told = f"stated as known from {WANG} for draws with replacement; {NACSON} draw without"
+    return [Hypothesis("stochastic gradients keep the direction", None, told)]
+
+
+def classes(problem: Problem, source: str = "") -> list[Hypothesis]:
+    """Whether a theorem that is stated for two classes is known for K."""
+    if not problem.loss.classes:
+        return []
+    return [Hypothesis("the theorem holds for K classes", True if source else None,
+                       source or "stated for two classes; the same argument over all pairs (y, c) "
+                                 "is not in the literature")]
+
+
+def known(source: str) -> list[Hypothesis]:
+    """What is said beside a theorem whose source was not at hand when its row was written."""
+    return [Hypothesis("the theorem is as its source states it", None,
+                       f"stated as known from {source}")]
+
+
+def of_classes(problem: Problem) -> str:
+    """Who treats K classes: for gradient descent itself, not in other metrics."""
+    return f"{SOUDRY}, Theorem 7" if metric(problem) is None else ""
+
+
+def decreasing(problem: Problem) -> list[Hypothesis]:
+    """Whether the steps fall to 0, though not too fast."""
+    a = pace(problem)
+    own = Hypothesis("the step sizes fall to 0", None if a is None else a > 0, repr(problem.rule))
+    return [endless(problem), own]
+
+
+def of_length_one(problem: Problem) -> list[Hypothesis]:
+    """Without momentum all is proved in a line: −log L grows like Σ η‖∇L‖⋆/L ≥ γ Σ η (1 − o(1)),
+    and ‖w‖ ≤ Σ η.
+    """
+    rows = [*decreasing(problem), *stated_for(problem, "exponential", "logistic",
+                                                "cross_entropy")]
+    if not problem.method.averages:
+        return [*rows, *classes(problem, "‖∇L‖⋆ ≥ γ Σ|ℓ'| and |ℓ''| ≤ |ℓ'| over the pairs (y, c)"),
+                *tied(problem)]
+    known = named(problem, "cross_entropy") and _entrywise(problem)
+    return [*rows, Hypothesis("momentum in the gradient keeps the direction", None,
+                              f"stated as known from {FAN}, for "
+                              "averages of gradients, entrywise and Schatten norms, cross-entropy" +
+                              ("" if known else ": not this loss or norm"))]
+
+
+def _entrywise(problem: Problem) -> bool:
+    norm = problem.method.geometry
+    return isinstance(norm, Norm) and (norm.name in ENTRYWISE or norm.power is not None)
+
+
+def tied(problem: Problem) -> list[Hypothesis]:
+    """Whether the coordinate that moves is the largest, not one that comes near it."""
+    tol = problem.method.ties
+    if tol is None:
+        return []
+    return [Hypothesis("the coordinate that moves is the largest", True if tol <= TIE else None,
+                       f"tie_tol = {tol:g}")]
+
+
+def of_adam(problem: Problem) -> list[Hypothesis]:
+    """What the theorem on Adam and RMSProp asks."""
+    assert problem.method.moments is not None
+    (beta1, beta2, eps), corrected = problem.method.moments, problem.method.aged
+    # a feature that is always 0 never has a gradient
+    live = np.abs(problem.X).max(axis=0) > 0
+    first = np.abs(problem.pull(problem.start)[1]).reshape(problem.outputs, -1)[:, live]
+    return [Hypothesis("no ε in the denominator", bool(eps == 0), f"ε = {eps:g}"),
+            Hypothesis("β₁ ≤ β₂", bool(beta1 <= beta2), f"{beta1:g}, {beta2:g}"),
+            *decreasing(problem)[:2],
+            Hypothesis("no entry of the first gradient is 0", True if first.min(initial=1.0) > 0
+                       else None,
+                       f"least {first.min(initial=1.0):.3g}"),
+            Hypothesis("the theorem's Adam corrects no bias", None if corrected else True,
+                       "this one does" if corrected else
+                       "nor does this one"), *stated_for(problem, "exponential", "logistic"),
+            *known("Zhang, Zou, Cao (2024)"), *classes(problem)]
+
+
+def of_adagrad(problem: Problem) -> list[Hypothesis]:
+    """Theorem 6's own conditions, which are sufficient: where they fail nothing follows."""
+    reached, eta = problem.reached, problem.rule(0)
+    assert reached is not None
+    G0 = problem.method.begin(problem.start)[0] + problem.method.params[0]
+    loss = eta ** 2 * float(np.exp(min(problem.log_loss(problem.start), 700.0)))
+    scaled = np.divide(problem.X, G0 ** 0.25, out=np.where(problem.X == 0, 0.0, np.inf),
+                       where=G0 > 0) \
+        if problem.outputs == 1 else np.full((1, 1), np.inf)
+    length = float(np.linalg.norm(scaled, axis=1).max())
+    s, g = problem.pull(problem.predictor(reached.u))
+    now = reached.state[0] + problem.method.params[0]
+    rest = float(np.max(np.divide((np.exp(s) * g) ** 2 * reached.t, now, out=np.zeros(now.size),
+                                  where=now > 0)))
+    fixed = problem.rule.fixed and problem.rule.params.size == 1
+    return [endless(problem), Hypothesis("the step size is fixed", True if fixed else None,
+                                          repr(problem.rule)),
+            *stated_for(problem, "exponential"),
+            Hypothesis("η² L(w(0)) < 1", True if loss < 1 else None, f"{loss:.3g}"),
+            Hypothesis("‖G(0)^{−1/4} x_n‖₂ ≤ 1", True if length <= 1 else None, f"{length:.3g}"),
+            Hypothesis("G is what it will be at t = ∞", None,
+                       f"measured at t = {reached.t}; what is to come is about "
+                       f"t g² ≤ {rest:.1e} of it, if |g| goes on falling like 1/t"),
+            *known("Qian, Qian (2019)"), *classes(problem)]
+
+
+def measured(problem: Problem) -> Norm:
+    """The norm that the accumulated squares of the gradient measure."""
+    if problem.reached is None or problem.reached.t == 0 or problem.method.measured is None:
+        raise NoTheorem("G∞ decides the limit direction of AdaGrad, so it needs a run first: "
+                        "plan.run(...), then plan.limit() measures G. By Theorem 6 G stays "
+                        "bounded, so step size, start and G(0) have their say for ever and no "
+                        "characterisation by the data alone exists; the nearest theorem is 5, for "
+                        "steepest descent",
+                        f"{PAPER}, §3.3 and Theorem 6")
+    return problem.method.measured(problem.reached.state)
+
+
+def of_mirrors(problem: Problem) -> list[Hypothesis]:
+    """What the theorem on horizon functions asks."""
+    psi = problem.method.geometry
+    assert isinstance(psi, Potential)
+    rows = [endless(problem)]
+    if not of_a_flow(problem):
+        rows.append(Hypothesis("the steps are small enough that the loss falls at each", None,
+                               f"{problem.rule!r}; seen only in a run"))
+    # in between, ψ is a power of its norm
+    if not of_a_flow(problem) and psi.horizon in (1.0, np.inf):
+        rows.append(Hypothesis("finite steps go where the mirror flow goes", None,
+                               f"{PESME} speak of the flow η → 0"))
+    if momentum(problem):
+        rows.append(Hypothesis("momentum keeps the direction", None, "not in the literature"))
+    if not ours(psi):
+        rows.append(Hypothesis("ψ meets the mild assumptions of the theorem", None,
+                               f"{PESME}; this ψ is one's own"))
+    return [*rows, *classes(problem)]
+
+
+def divided(problem: Problem) -> bool:
+    """Whether the steps are η/L."""
+    return rule_of(problem) == "loss_scaled"
+
+
+def corners(problem: Problem) -> bool:
+    """Whether the method is steepest descent in l1."""
+    g = problem.method.geometry
+    return isinstance(g, Norm) and g.ball == "cross-polytope" and problem.method.steepest
+
+
+def over_loss(problem: Problem) -> list[Hypothesis]:
+    """For which loss steps of η/L are what the theorem's are."""
+    rows = stated_for(problem, "exponential")
+    if named(problem, "logistic"):
+        rows = [rows[0]._replace(evidence="logistic: their step divides by −ℓ'(ℓ⁻¹(L)) = 1 − "
+                                          "e^{−L}, to which L only tends")]
+    return rows
+
+
+def unbounded(problem: Problem) -> list[Hypothesis]:
+    """What is proved where the steps grow like 1/L: −log L ≥ Σ η g²(1 − ηB²/2) and ‖w‖ ≤ Σ η g with
+    g = ‖∇ log L‖⋆ ≥ γ.
+    """
+    if not divided(problem):
+        return []
+    eta, B = float(problem.rule.params[0]), radius(problem, problem.method.geometry)
+    return [Hypothesis("the steps are bounded", None,
+                       "η/L is not, as Theorem 5 asks; what is proved is a margin of at "
+                       f"least 1 − ηB²/2 = {1.0 - 0.5 * eta * B * B:.3g} of the maximum")]
+
+
+def searched(problem: Problem) -> list[Hypothesis]:
+    """What is known of exact line searches."""
+    if not problem.rule.search:
+        return []
+    nu = float(problem.rule.params[0])
+    if corners(problem):
+        return [Hypothesis("a shrunk line search reaches the maximum margin", None,
+                           f"ν = {nu:g}; stated as known from Telgarsky (2013): within a factor 1 "
+                           "− O(ν)")]
+    return [Hypothesis("a theorem covers exact line searches", None,
+                       "none is known: Soudry et al. ask for a fixed step, "
+                       "and searched ones may exceed 1/(B²L); seen only in a run")]
