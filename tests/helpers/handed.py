@@ -148,7 +148,8 @@ def python():
     count = 0
     for number, plan in enumerate(plans()):
         plan.run(70)
-        todo = [*spoilt(Call(plan)), *poison(Call(plan))]
+        todo = [*spoilt(Call(plan))][number % 3::3]            # they are looked at in Python, whatever the plan: in turn
+        todo += poison(Call(plan))
         todo += [(f"control[{entry}] is {value}", None, lambda c, e=entry, v=value: control(c, e, v))
                  for entry in range(abi.CONTROL) for value in VALUES]
         assert Call(plan).python() == 0
