@@ -292,7 +292,9 @@ def mirrored(task, w, steps, potential, step_size, dual_momentum=0.0, primal_mom
         new = to_primal(z_new)
         if constraint is not None:
             G, h = np.array(constraint[0]), np.array(constraint[1])
-            assert potential == "entropy" and (G == 1).all() and (h == 1).all()
+            assert potential == "entropy"
+            assert (G == 1).all()
+            assert (h == 1).all()
             new = new / new.sum()
             z_new = to_dual(new)
         before, w, z_before, z = w, new, z, z_new
@@ -311,8 +313,8 @@ def steepest(task, w, steps, norm, step_size, normalised=False):
 
 def coordinates(task, w, steps, step_size, ties="first", tie_tol=1e-12, shrinkage=1.0, rng=None):
     """Ties drawn at random are as rare here as no ties at all."""
-    return along(task, w, steps, step_size,
-                 lambda g, k, w: shrinkage * coordinate_direction(g, "average" if ties == "average" else "first", tie_tol), 1)
+    kind = "average" if ties == "average" else "first"
+    return along(task, w, steps, step_size, lambda g, k, w: shrinkage * coordinate_direction(g, kind, tie_tol), 1)
 
 
 def staged(task, w, steps, epsilon, ties="average", tie_tol=1e-12, rng=None):

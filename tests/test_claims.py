@@ -687,7 +687,7 @@ def writes_nan(geometry, params, k, s, g, u, state, move):
     (dataclasses.replace(m.gradient_descent(0.1), dual=True, geometry=P.euclidean), "one kind"),
     (dataclasses.replace(m.mirror_descent("entropy", 0.1, constraint=([[1] * 5], [1])), constraint=([[1] * 5], [2])), "∇ψ"),
     (dataclasses.replace(m.muon(0.1), averages=""), "last gradient alone"),
-    (dataclasses.replace(m.muon(0.1), geometry=N.l2, shaped=None, begin=m.muon(0.1).begin, params=np.array([1.5])), "fading"),
+    (dataclasses.replace(m.muon(0.1), geometry=N.l2, shaped=None, params=np.array([1.5])), "fading"),
     (dataclasses.replace(m.dual_acceleration(), advance=primal), "average of all"),
     (dataclasses.replace(m.gradient_descent(0.1), steepest=False, adaptive=True, direction=rotated), "its own gradient"),
     (dataclasses.replace(m.adam(0.1), moments=(0.9, 0.9, 1e-8)), "moments"),

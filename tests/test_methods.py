@@ -150,7 +150,7 @@ def test_every_public_method_is_an_example_and_has_a_twin():
     assert all(method.recipe[0] == method.name for method in m.EXAMPLES)
 
 
-@pytest.mark.parametrize("rule", (*fb.steps.EXAMPLES, fb.steps.line_search()), ids=repr)
+@pytest.mark.parametrize("rule", [*fb.steps.EXAMPLES, fb.steps.line_search()], ids=repr)
 def test_every_step_rule_equals_the_twin_of_its_name(rule):
     for method in (m.gradient_descent(rule), m.steepest_descent(fb.norms.lp(1.5), rule), m.coordinate_descent(rule)):
         name, arguments = method.recipe
