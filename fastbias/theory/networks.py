@@ -53,8 +53,8 @@ def _full_rank(problem: Problem) -> list[Hypothesis]:
 
 
 NETWORK: tuple[Row, ...] = (
-    Refusal("weight decay",
-            "slides: \"or explicitly minimise\"", lambda p, flow: bool(p.method.decay),
+    Refusal("weight decay", "slides: \"or explicitly minimise\"",
+        lambda p, flow: bool(p.method.decay),
         reason="weight decay ends at a stationary point of L(F(u)) + ½λ‖u‖², that is of L(w) + ½λ "
                "R(w), R(w) = min ‖u‖² over F(u) = w, which the table does not solve; where R is a "
                "norm, fb.regularisation_path(X, y, [norm(w)], norm, loss) holds the same point, "
@@ -64,7 +64,7 @@ NETWORK: tuple[Row, ...] = (
                "another method on a model no characterisation is known to the table; the nearest "
                "is gradient descent on the same model"),
     Direction("Theorem 7: the maximum margin over W ⪰ 0 of unit nuclear norm",
-              f"{PAPER}, Theorem 7",
+        f"{PAPER}, Theorem 7",
         lambda p, flow: _monotone(p) and p.model.semidefinite and p.model.bias is not None,
         hypotheses=_full_rank,
         reason="Theorem 7 asks for a start U(0) of full rank: columns that U(0) lacks never "
@@ -74,14 +74,14 @@ NETWORK: tuple[Row, ...] = (
     Direction("the maximum margin in the norm of the model's penalty, min ‖u‖² over F(u) = w", LYU,
         lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.bias is not None,
         norm=lambda p: p.model.bias(p.shape)),  # type: ignore[misc]
-    Direction("a stationary point of min ‖u‖² with margins ≥ 1", LYU, lambda p, flow: _monotone(p)
-              and p.model.degree > 0),
+    Direction("a stationary point of min ‖u‖² with margins ≥ 1", LYU,
+        lambda p, flow: _monotone(p) and p.model.degree > 0),
     Refusal("§4, networks", LYU, lambda p, flow: _monotone(p),
         reason="the theorems on networks with exponential losses ask for a homogeneous F (Lyu & Li "
                "2020), which this model is not, or does not declare (degree=L); the nearest are "
                "those for diagonal and deep linear networks"),
     Point("mirror flow: argmin D_ψ(w, w(0)) over the global minima, ψ the potential of the model",
-          "",
+        "",
         lambda p, flow: p.model.mirror is not None,
         potential=lambda p: p.model.mirror(p.start),  # type: ignore[misc]
         reason="the model knows no potential from this start; the nearest is the same with "

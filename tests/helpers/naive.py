@@ -313,8 +313,8 @@ def steepest(task, w, steps, norm, step_size, normalised=False):
 
 def coordinates(task, w, steps, step_size, ties="first", tie_tol=1e-12, shrinkage=1.0, rng=None):
     """Ties drawn at random are as rare here as no ties at all."""
-    return along(task, w, steps, step_size,
-                 lambda g, k, w: shrinkage * coordinate_direction(g, "average" if ties == "average" else "first", tie_tol), 1)
+    kind = "average" if ties == "average" else "first"
+    return along(task, w, steps, step_size, lambda g, k, w: shrinkage * coordinate_direction(g, kind, tie_tol), 1)
 
 
 def staged(task, w, steps, epsilon, ties="average", tie_tol=1e-12, rng=None):

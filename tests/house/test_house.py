@@ -117,7 +117,8 @@ def test_the_rule_above_allows_a_compiled_function_of_another_file():
         check_broken(text)
 
 
-NAMED = {("methods", "gradient_descent"), ("models", "linear"), ("norms", "l1"), ("norms", "lp"), ("potentials", "euclidean"), ("potentials", "quadratic"),
+NAMED = {("methods", "gradient_descent"), ("models", "linear"), ("norms", "l1"), ("norms", "lp"),
+         ("potentials", "euclidean"), ("potentials", "quadratic"),
          ("potentials", "power"), ("potentials", "squared_lp"),
          ("potentials", "cosh"), ("potentials", "entropy"), ("potentials", "spectral_entropy"),
          ("norms", "fourier"), ("norms", "l2"), ("norms", "linf"), ("norms", "quadratic"),
