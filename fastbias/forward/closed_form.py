@@ -131,10 +131,10 @@ def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: ArrayLi
     Examples
     --------
     >>> import fastbias as fb, numpy as np
-    >>> from fastbias.forward import linear
+    >>> from fastbias.forward import closed_form
     >>> method = fb.methods.gradient_descent(0.001, momentum=0.9)
     >>> plan = fb.Plan([[3, 4]], [5], loss="squared", method=method)
-    >>> trace = linear.at(plan.problem, plan.u, np.zeros(2), 0, [np.log(1000), 1e9])
+    >>> trace = closed_form.at(plan.problem, plan.u, np.zeros(2), 0, [np.log(1000), 1e9])
     >>> print(trace.t, trace.w[1].round(12), trace.log_loss.round(6))
     [1000   -1] [0.6 0.8] [-102.740897        -inf]
     """
