@@ -223,14 +223,7 @@ def make(X: ArrayLike, y: ArrayLike, loss: Loss | str, method: Method, model: Mo
         raise TypeError("method must come from fb.methods, such as "
                         f"fb.methods.gradient_descent(0.1), got {checks.short(method)}")
     model = _model(model)
-    geometry = method.geometry
-    own = method.shaped or getattr(geometry, "shape", None) or getattr(geometry, "symmetric", 0)
-    if own and not model.linear:
-        raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the "
-                         f"predictor, got {model!r}")
-    if model.shape is not None and data.shape not in (model.shape, (model.length,)):
-        raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} "
-                         f"model, got {data.shape}")
+    _shaped(data, method, model)
     # from here on the method's geometry is that of predictors of this shape
     method = method.on(data.shape)
     n = model.parameters(data.size)
@@ -257,6 +250,18 @@ def _model(model: Model | str) -> Model:
             raise TypeError("model must be a Model, got the function that makes one: call it, "
                             f"fb.models.{name}(...)")
     return checks.one_of("model", model, models, Model)
+
+
+def _shaped(data: Data, method: Method, model: Model) -> None:
+    """Raise ValueError where predictors cannot have the shape that method and model ask for."""
+    geometry = method.geometry
+    own = method.shaped or getattr(geometry, "shape", None) or getattr(geometry, "symmetric", 0)
+    if own and not model.linear:
+        raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the "
+                         f"predictor, got {model!r}")
+    if model.shape is not None and data.shape not in (model.shape, (model.length,)):
+        raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} "
+                         f"model, got {data.shape}")
 
 
 def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
@@ -299,8 +304,11 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
                          "of their own, which a rule that divides by the loss would blow up")
     if rule.search:
         _searchable(rule, loss, method, model)
-    if not rule.radius:
-        return rule
+    return _divided(rule, data, method, model) if rule.radius else rule
+
+
+def _divided(rule: StepRule, data: Data, method: Method, model: Model) -> StepRule:
+    """A rule that divides by B², with B."""
     if not model.linear or not (method.steepest or method.averages == "all"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for "
                          "gradient, steepest and coordinate descent on the linear model")

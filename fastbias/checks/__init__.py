@@ -43,18 +43,16 @@ def short(value: object) -> str:
 def number(label: str, value: object, *, above: float | None = None, least: float | None = None,
            most: float | None = None) -> float:
     """A finite real number within bounds, as a float; bools, strings and NaN are refused."""
-    bounds = [(sign, holds, bound) for sign, holds, bound in
-              ((">", operator.gt, above), (">=", operator.ge, least), ("<=", operator.le, most))
-              if bound is not None]
+    every = (">", operator.gt, above), (">=", operator.ge, least), ("<=", operator.le, most)
+    bounds = [(sign, holds, bound) for sign, holds, bound in every if bound is not None]
     told = " and ".join(f"{sign} {bound:g}" for sign, _, bound in bounds)
     wanted = f"a finite number {told}".strip()
-    # np.float64(3)[...] and the like: what numpy gives back where one asks for a number
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+    # np.array(3.0) and the like: what numpy gives back where one asks for a number
+    value = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     if _is_flag(value) or not isinstance(value, numbers.Real):
         raise TypeError(f"{label} must be {wanted}, got {short(value)}")
     x = _float(label, value)
-    if not (np.isfinite(x) and all(holds(x, bound) for _, holds, bound in bounds)):
+    if not all([np.isfinite(x), *(holds(x, bound) for _, holds, bound in bounds)]):
         raise ValueError(f"{label} must be {wanted}, got {x:g}")
     return x
 

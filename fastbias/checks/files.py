@@ -333,21 +333,26 @@ def expect(arrays: Mapping[str, np.ndarray],
 
     Such as ("f8", ("K", 3)); axes named alike must be alike; returned is how long they are.
     """
-    for name in [*wanted, *arrays]:
-        if (name in wanted) != (name in arrays):
-            raise ValueError(f"it must hold {'an' if name in wanted else 'no'} array named "
-                             f"{checks.short(name)}")
+    for name in [n for n in (*wanted, *arrays) if (n in wanted) != (n in arrays)]:
+        raise ValueError(f"it must hold {'an' if name in wanted else 'no'} array named "
+                         f"{checks.short(name)}")
     sizes: dict[str, int] = {}
     for name, (dtypes, axes) in wanted.items():
         dtype, shape = arrays[name].dtype, arrays[name].shape
         # texts are of any length; numbers came in native order, whose mark is left out
-        if (dtype.kind if dtype.kind == "U" else dtype.str[1:]) not in dtypes.split():
+        if not {dtype.kind, dtype.str[1:]} & set(dtypes.split()):
             raise ValueError(f"{name} must be of dtype {' or '.join(dtypes.split())}, got {dtype}")
+        # an axis that no array before had is as long as it is here
         told = tuple(sizes.get(axis, axis) if isinstance(axis, str) else axis for axis in axes)
         if not _like(shape, told):
             raise ValueError(f"{name} must have shape ({', '.join(map(str, told))}), got {shape}")
-        sizes |= {axis: n for axis, n in zip(axes, shape, strict=True) if isinstance(axis, str)}
+        sizes |= _named(axes, shape)
     return sizes
+
+
+def _named(axes: tuple[str | int, ...], shape: tuple[int, ...]) -> dict[str, int]:
+    """How long the axes with a name are."""
+    return {axis: n for axis, n in zip(axes, shape, strict=True) if isinstance(axis, str)}
 
 
 def _like(shape: tuple[int, ...], told: tuple[str | int, ...]) -> bool:

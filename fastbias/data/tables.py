@@ -241,11 +241,12 @@ def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:
         if classes.size != 2:
             raise ValueError("labels=\"binary\" must find two distinct values in the target, got "
                              f"{classes.size}: {checks.short(classes.tolist())}")
-        index = 2 * index - 1
+        index = 2 * index - 1                                 # −1 and +1: margins are y⟨w, x⟩
     return index.astype(np.float64), tuple(classes.tolist())
 
 
 def _column(label: str, which: str | int, names: list[str]) -> int:
+    # (text is a name, also where it reads as a number: years, say)
     if isinstance(which, str):
         if names.count(which) > 1:
             raise ValueError(f"{label} must name one column, got {which!r}, which "
@@ -267,6 +268,7 @@ def _as_list(columns: object) -> list[Any]:
 
 
 def _is_number(cell: str) -> bool:
+    # what `float` reads, "nan" and "inf" as well: a column of them holds numbers, if bad ones
     if "_" in cell:                                           # Python would read 1_0 as 10
         return False
     try:

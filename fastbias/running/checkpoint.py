@@ -100,14 +100,23 @@ def make_again(description: object, arrays: list[np.ndarray], most: int) -> Any:
         return [make_again(x, arrays, most) for x in what]
     shelf, name, *arguments = what
     thing = getattr(SHELVES[shelf], checks.name("name", name, SHELVES[shelf].__all__))
-    if kind == "ready" and not arguments and not isinstance(thing, (type, FunctionType)):
-        return thing
-    # whatever else a module holds, classes above all, is not called at a file's bidding
-    if kind != "make" or not recipe.is_recorded(thing) or len(arguments) != 1:
-        raise ValueError(f"pieces must be made by factories, got {checks.short(description)}")
-    made = {k: make_again(v, arrays, most) for k, v in arguments[0].items()}
-    _bounded(name, made, most)
-    return thing(**made)
+    if _permitted(kind, thing, len(arguments)):
+        if kind == "ready":
+            return thing
+        made = {k: make_again(v, arrays, most) for k, v in arguments[0].items()}
+        _bounded(name, made, most)
+        return thing(**made)
+    raise ValueError(f"pieces must be made by factories, got {checks.short(description)}")
+
+
+def _permitted(kind: str, thing: object, arguments: int) -> bool:
+    """Whether a piece may be taken as it is, or a factory be called with one set of arguments.
+
+    Whatever else a module holds, classes above all, is not called at a file's bidding.
+    """
+    if kind == "ready":
+        return arguments == 0 and not isinstance(thing, (type, FunctionType))
+    return kind == "make" and recipe.is_recorded(thing) and arguments == 1
 
 
 def _bounded(name: str, made: dict[str, Any], most: int) -> None:
@@ -174,6 +183,7 @@ def remade(arrays: Arrays, about: Record,
 
 def check(arrays: Arrays, about: Record) -> None:
     """Raise ValueError unless record and arrays are of the kinds and shapes that we write."""
+    # whatever it is that a forged file makes go wrong, it is the file's fault
     with files.untrusted(SENTENCE):
         _check_record(about, "trace_t" in arrays)
         if "gram_u" in arrays and about["gram"] is not True:
@@ -189,9 +199,9 @@ def check(arrays: Arrays, about: Record) -> None:
         for name in run - set(arrays):
             raise ValueError(f"it must hold an array named {name!r}")
         # (where a run ended its loss may be infinite)
-        for name in set(wanted) - {"trace_t", "trace_log_loss"}:
-            if not np.isfinite(arrays[name]).all():
-                raise ValueError(f"{name} must be finite")
+        finite = set(wanted) - {"trace_t", "trace_log_loss"}
+        for name in [n for n in wanted if n in finite and not np.isfinite(arrays[n]).all()]:
+            raise ValueError(f"{name} must be finite")
 
 
 def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, Any]:
@@ -217,20 +227,20 @@ def _check_record(about: Record, traced: bool) -> None:
     if set(about) != names:
         raise ValueError(f"its record must have the entries {', '.join(sorted(names))}, got "
                          f"{checks.short(sorted(about))}")
-    for name in ("status", "ended"):
-        # `type`: True is a Status by its value
-        if type(about.get(name, 0)) is not int or about.get(name, 0) not in set(Status):
-            raise ValueError(f"{name} must be one of fb.Status, got {checks.short(about[name])}")
-    for name in ("settings", "message"):
-        if not isinstance(about.get(name, ""), str):
-            raise ValueError(f"{name} must be a text, got {checks.short(about[name])}")
-    if about["gram"] is not None and not isinstance(about["gram"], bool):
-        raise ValueError(f"gram must be true, false or null, got {checks.short(about['gram'])}")
-    if not _are_names(about.get("classes")):
-        raise ValueError("classes must be null or the names of labels, got "
-                         f"{checks.short(about['classes'])}")
-    if not _is_shape(about["shape"]):
-        raise ValueError(f"shape must be that of a sample, got {checks.short(about['shape'])}")
+    for name, fits, what in (
+            ("status", _is_status, "one of fb.Status"), ("ended", _is_status, "one of fb.Status"),
+            ("settings", lambda x: isinstance(x, str), "a text"),
+            ("message", lambda x: isinstance(x, str), "a text"),
+            ("gram", lambda x: x is None or isinstance(x, bool), "true, false or null"),
+            ("classes", _are_names, "null or the names of labels"),
+            ("shape", _is_shape, "that of a sample")):
+        if name in about and not fits(about[name]):
+            raise ValueError(f"{name} must be {what}, got {checks.short(about[name])}")
+
+
+def _is_status(value: object) -> bool:
+    # `type`: True is a Status by its value
+    return type(value) is int and value in set(Status)
 
 
 def _are_names(classes: object) -> bool:
@@ -275,6 +285,7 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
     sure = any(piece is not None for piece in given.values())
     with nullcontext() if sure else files.untrusted(SENTENCE):
         plan = cls(X, arrays["y"], start=arrays["start"], **pieces)
+    # names and numbers of all pieces: those given again must be those that ran
     course = plan.course
     if _settings(course) != about["settings"]:
         raise ValueError("loss, method and model must be those of the checkpoint, got others: "

@@ -280,12 +280,11 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
 def _consistent(options: argparse.Namespace) -> None:
     """Raise ValueError where an option is given that the method would ignore."""
     method, beta = options.method, options.momentum or 0.0
-    if options.norm is not None and method != "steepest":
-        raise ValueError(f"--norm must be left out for {method}, got {options.norm!r}: it is for "
-                         "steepest")
-    if options.potential is not None and method not in ("mirror", "natural"):
-        raise ValueError(f"--potential must be left out for {method}, got {options.potential!r}: "
-                         "it is for mirror and natural")
+    for name, value, takers in (("norm", options.norm, ("steepest",)),
+                                ("potential", options.potential, ("mirror", "natural"))):
+        if value is not None and method not in takers:
+            raise ValueError(f"--{name} must be left out for {method}, got {value!r}: it is for "
+                             f"{' and '.join(takers)}")
     ignored = method not in MOMENTUM or (method == "muon" and options.nesterov)
     if ignored and (beta or options.nesterov):
         raise ValueError(f"--momentum and --nesterov must be 0 for {method}, "

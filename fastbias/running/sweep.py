@@ -297,14 +297,18 @@ def _tasks(made: list[Plan | None], steps: int, record: ArrayLike | None,
             single = until is not None or plan.course.busy or plan.course.over
             shared = None if single else lanes.common(plan)
             groups.setdefault(i if shared is None else shared, []).append(i)
-    tasks = []
-    for shared, members in groups.items():
-        for j in range(0, len(members), lanes.WIDTH):
-            some = members[j:j + lanes.WIDTH]
-            plans = [plan for plan in (made[i] for i in some) if plan is not None]
-            tasks.append(_Task(some, plans, rows[plans[0].t], plans[0].t + steps,
-                               not isinstance(shared, int)))
-    return tasks
+    # eight to a vector, and what is left of a group in one of its own
+    some = [(members[j:j + lanes.WIDTH], not isinstance(shared, int))
+            for shared, members in groups.items() for j in range(0, len(members), lanes.WIDTH)]
+    return [_task([i for i in members if made[i] is not None], made, steps, rows, together)
+            for members, together in some]
+
+
+def _task(members: list[int], made: list[Plan | None], steps: int, rows: dict[int, np.ndarray],
+          together: bool) -> _Task:
+    """One go: all its plans stand at the same step."""
+    plans = [plan for plan in (made[i] for i in members) if plan is not None]
+    return _Task(members, plans, rows[plans[0].t], plans[0].t + steps, together)
 
 
 def _work(task: _Task, until: float | None, halt: list[bool]) -> Made:
@@ -357,6 +361,7 @@ def _collect(future: Future[Made], task: _Task, result: Sweep) -> None:
         result.failures.update(dict.fromkeys(task.members, error))
         return
     for i, plan, (other, failure) in zip(task.members, task.plans, ended, strict=True):
+        # so that who gave the plan sees where it stands
         if other is not plan:                             # it comes back from another process
             plan.course = other.course
         result.traces[i] = trace = plan.trace

@@ -72,11 +72,7 @@ def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
     if psi.size not in (None, X.shape[1]):
         raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got "
                          f"{X.shape[1]}")
-    if constraint is not None:
-        G, h = checks.equations("constraint", constraint)
-        if G.shape[1] != X.shape[1]:
-            raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
-        X, y = np.vstack([X, G]), np.concatenate([y, h])
+    X, y = (X, y) if constraint is None else _further(X, y, constraint)
     demand_symmetric(X, psi.symmetric)
     w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
     try:
@@ -102,6 +98,15 @@ def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
         found = _semidefinite(X, y, psi, found)
     return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
                  (found.told,), found.certified, found.gap, found.nu)
+
+
+def _further(X: np.ndarray, y: np.ndarray,
+             constraint: tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    """The equations with those of a constraint behind them."""
+    G, h = checks.equations("constraint", constraint)
+    if G.shape[1] != X.shape[1]:
+        raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
+    return np.vstack([X, G]), np.concatenate([y, h])
 
 
 INSIDE = "an interior point of the domain satisfies the equations"

@@ -1,7 +1,8 @@
 """``python -m tests.house.measure [PACKAGE]``: the house in numbers, folder by folder.
 
-What is counted is what `test_measure` holds limits against: sizes of functions, their branches and parameters, the
-width of lines, comments, inputs of any type, circles of imports, and functions whose bodies are the same.
+What is counted is what `test_measure` holds limits against: sizes of functions, their branches and
+parameters, the width of lines, comments, inputs of any type, circles of imports, and functions
+whose bodies are the same.
 """
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ SPACE = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokeni
 
 
 class Function(NamedTuple):
-    """One function: where it stands, its lines of code, its branches, and the parameters that count."""
+    """One function: where it stands, its lines of code, branches, and parameters that count."""
 
     name: str
     lines: int
@@ -36,7 +37,7 @@ class Function(NamedTuple):
 
 
 class File(NamedTuple):
-    """One file: its functions, how many lines hold code, how many a comment, and which are too wide."""
+    """One file: its functions, how many lines hold code, how many comments, which are too wide."""
 
     name: str
     functions: tuple[Function, ...]
@@ -55,7 +56,8 @@ def measured(path: Path, package: Path = PACKAGE) -> File:
     code, comments = set(), set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
-            comments |= {token.start[0]} - ({token.start[0]} if NO_COMMENT.match(token.string) else set())
+            if not NO_COMMENT.match(token.string):
+                comments.add(token.start[0])
         elif token.type not in SPACE:
             code |= set(range(token.start[0], token.end[0] + 1))
     code -= docs
@@ -92,8 +94,9 @@ def arguments(node: ast.FunctionDef) -> list[ast.arg]:
 
 
 def parameters(node: ast.FunctionDef) -> int:
-    """How many parameters a caller has to know the order of; keyword-only ones of public functions are options."""
-    options = 0 if node.name.startswith("_") and node.name != "__init__" else len(node.args.kwonlyargs)
+    """How many parameters there are; keyword-only ones of public functions are options."""
+    options = (0 if node.name.startswith("_") and node.name != "__init__"
+               else len(node.args.kwonlyargs))
     more = bool(node.args.vararg) + bool(node.args.kwarg)
     return 0 if node.name in PROTOTYPE else len(arguments(node)) + more - options
 
@@ -133,7 +136,7 @@ def trees(package: Path = PACKAGE) -> dict[str, ast.Module]:
 
 
 def circles(files: dict[str, ast.Module]) -> list[str]:
-    """The files that import each other, directly or by way of others; __init__ is its folder's front."""
+    """The files that import each other, also by way of others; __init__ is its folder's front."""
     arrows = {name: {other if other in files else other + ".__init__"
                      for other in imported(tree, set(files))} for name, tree in files.items()}
     todo = dict(arrows)
@@ -175,7 +178,7 @@ def numbers(files: list[File]) -> dict[str, float]:
 
 
 def by_folder(package: Path = PACKAGE) -> dict[str, list[File]]:
-    """The files of each entry at the top of the package that is a folder, and of the top itself, under "."."""
+    """The files of each folder at the top of the package, and of the top itself, under "."."""
     out = defaultdict(list)
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).parts
@@ -194,8 +197,10 @@ def main(package: Path = PACKAGE) -> None:
         print(name.ljust(10), *(f"{row[head]:14.3g}" for head in heads))
     print(f"\nentries {len(entries(package))}, circles {len(circles(trees(package)))}, "
           f"pairs of identical bodies {sum(len(s) * (len(s) - 1) // 2 for s in identical(every))}")
-    for what, key in (("most complex", "complexity"), ("longest", "lines"), ("most parameters", "parameters")):
-        top = sorted((f for file in every for f in file.functions), key=lambda f: -getattr(f, key))[:5]
+    for what, key in (("most complex", "complexity"), ("longest", "lines"),
+                      ("most parameters", "parameters")):
+        top = sorted((f for file in every for f in file.functions),
+                     key=lambda f: -getattr(f, key))[:5]
         print(f"{what}: " + ", ".join(f"{f.name} {getattr(f, key)}" for f in top))
 
 

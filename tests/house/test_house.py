@@ -1,4 +1,6 @@
-"""The house rules: imports go down only, compiled code calls its like, a piece touches one file, nothing heavy loads."""
+"""The house rules: imports go down only, compiled code calls its like, a piece touches one file,
+nothing heavy loads.
+"""
 import ast
 import os
 import pathlib
@@ -11,11 +13,12 @@ import fastbias as fb
 from tests.house.measure import circles, imported, trees
 
 PACKAGE = pathlib.Path(fb.__file__).parent
-FLOORS = [["checks"], ["engine"], ["pieces"], ["data", "problem"], ["solvers"], ["theory", "trace"], ["forward"],
-          ["running"], ["__main__", "__init__"]]
+FLOORS = [["checks"], ["engine"], ["pieces"], ["data", "problem"], ["solvers"], ["theory", "trace"],
+          ["forward"], ["running"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = trees(PACKAGE)
-INTRINSIC = ("pointer", "_either", "_splat", "_load", "_count")             # what makes names that compiled code may call
+# what makes names that compiled code may call
+INTRINSIC = ("pointer", "_either", "_splat", "_load", "_count")
 COMPILED = {"piece", "kernel", "_sums"}
 
 
@@ -32,7 +35,8 @@ def test_every_file_has_its_floor():
 def test_imports_go_down_only(name):
     for other in imported(FILES[name], set(FILES)):
         below = FLOOR[noun(other)] < FLOOR[noun(name)]
-        assert below or noun(other) == noun(name) != name or name == "__init__", f"{name} imports {other}"
+        beside = noun(other) == noun(name) != name
+        assert below or beside or name == "__init__", f"{name} imports {other}"
 
 
 def test_no_file_imports_itself_by_way_of_others():
@@ -54,14 +58,18 @@ def compiled_functions(tree):
 
 
 def callable_names(tree):
-    """What compiled code of any file may call of this one: its compiled functions and intrinsics, not its pieces."""
+    """What compiled code of any file may call of this one: its compiled functions and intrinsics,
+    not its pieces.
+    """
     yield from (f.name for f in tree.body if isinstance(f, ast.FunctionDef)
                 and any("_either(" in ast.unparse(d) for d in f.decorator_list))
     yield from (f.name for f in compiled_functions(tree) if f in tree.body
                 and not any("piece" in ast.unparse(d) for d in f.decorator_list))
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(maker + "(" in ast.unparse(node.value) for maker in INTRINSIC):
-            yield from (t.id for target in node.targets for t in ast.walk(target) if isinstance(t, ast.Name))
+        if isinstance(node, ast.Assign) and any(maker + "(" in ast.unparse(node.value)
+                                                for maker in INTRINSIC):
+            yield from (t.id for target in node.targets for t in ast.walk(target)
+                        if isinstance(t, ast.Name))
 
 
 def compiled_imports(tree):
@@ -75,7 +83,9 @@ def compiled_imports(tree):
 
 @pytest.mark.parametrize("name", FILES)
 def test_compiled_functions_call_only_compiled_functions_and_what_they_are_handed(name):
-    """Those of their own file, or imported by name from the file they are in; imports go down, so calls do."""
+    """Those of their own file, or imported by name from the file they are in; imports go down, so
+    calls do.
+    """
     tree = FILES[name]
     own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
     own |= set(callable_names(tree)) | set(compiled_imports(tree))
@@ -89,13 +99,15 @@ def test_compiled_functions_call_only_compiled_functions_and_what_they_are_hande
                 root = f
                 while not isinstance(root, ast.Name):
                     root = root.func if isinstance(root, ast.Call) else root.value
-                allowed = own | local | {"np", "math", "abs", "min", "max", "range", "len", "int", "float", "carray",
-                           "Geometry", "Pieces", "Params", "Buffers", "Records"}
+                allowed = own | local | {"np", "math", "abs", "min", "max", "range", "len", "int",
+                                         "float", "carray", "Geometry", "Pieces", "Params",
+                                         "Buffers", "Records"}
                 assert root.id in allowed, f"{name}.{function.name} calls {ast.unparse(f)}"
 
 
 def check_broken(text):
-    FILES["broken"] = ast.parse(text + "\n@piece(MAP)\ndef f(params, x, out):\n    return helper(x)\n")
+    function = "\n@piece(MAP)\ndef f(params, x, out):\n    return helper(x)\n"
+    FILES["broken"] = ast.parse(text + function)
     try:
         test_compiled_functions_call_only_compiled_functions_and_what_they_are_handed("broken")
     finally:
@@ -113,7 +125,8 @@ def test_the_rule_above_sees_a_call_of_what_is_not_compiled():
 
 
 def test_the_rule_above_allows_a_compiled_function_of_another_file():
-    for text in ("from fastbias.engine.loop import _accept as helper", "from fastbias.engine.loop import _as_map as helper"):
+    for text in ("from fastbias.engine.loop import _accept as helper",
+                 "from fastbias.engine.loop import _as_map as helper"):
         check_broken(text)
 
 
@@ -126,33 +139,42 @@ NAMED = {("methods", "gradient_descent"), ("models", "linear"), ("norms", "l1"),
 
 
 def pieces_named_in(tree, home, module):
-    """The norms (potentials, …) that a file names: as norms.l1, by import, or by their name as a string compared."""
+    """The norms (potentials, …) that a file names: as norms.l1, by import, or by their name as a
+    string compared.
+    """
     kind = type(module.EXAMPLES[0])
     public = {n for n in module.__all__ if n != kind.__name__}
     shown = {e.name for e in module.EXAMPLES} | public
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == home:
+        if isinstance(node, ast.Attribute) and isinstance(node.value,
+                                                          ast.Name) and node.value.id == home:
             yield from {node.attr} & public
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"fastbias.pieces.{home}"):
+        if isinstance(node, ast.ImportFrom) and (node.module
+                                                 or "").startswith(f"fastbias.pieces.{home}"):
             yield from {a.name for a in node.names} & public
         if isinstance(node, ast.Compare):
-            yield from {c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str)} & shown
+            yield from {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)
+                        and isinstance(c.value, str)} & shown
 
 
 @pytest.mark.parametrize("module", [fb.norms, fb.potentials, fb.losses, fb.models, fb.methods])
 def test_a_piece_touches_one_file(module):
-    """No other file of the package names a norm, potential, loss or model, but for stated defaults and biases."""
+    """No other file of the package names a norm, potential, loss or model, but for stated defaults
+    and biases.
+    """
     home = module.__name__.rpartition(".")[2]
     for name, tree in FILES.items():
-        if not name.startswith(f"pieces.{home}.") and (home, name) != ("methods", "running.cli"):    # its words for all
+        # its words for all
+        if not name.startswith(f"pieces.{home}.") and (home, name) != ("methods", "running.cli"):
             named = {(home, piece) for piece in pieces_named_in(tree, home, module)}
-            named -= {("losses", "squared"), ("losses", "exponential")} if noun(name) in ("theory", "forward") else set()
+            named -= ({("losses", "squared"), ("losses", "exponential")}
+                      if noun(name) in ("theory", "forward") else set())
             assert named <= NAMED, name
 
 
 def test_the_rule_above_sees_a_name_that_crept_in():
-    for text in ("from fastbias.pieces.norms import linf", "from fastbias.pieces import norms\nx = norms.linf",
-                 "x = norm.name == 'linf'"):
+    for text in ("from fastbias.pieces.norms import linf", "from fastbias.pieces import norms\nx = "
+                 "norms.linf", "x = norm.name == 'linf'"):
         assert list(pieces_named_in(ast.parse(text), "norms", fb.norms)) == ["linf"]
 
 
@@ -162,8 +184,8 @@ def python(code, **env):
 
 
 def test_importing_loads_neither_cvxpy_nor_pyplot_nor_scipy_solvers():
-    out = python("import sys, fastbias; print([m for m in ('cvxpy', 'matplotlib', 'pandas', 'xarray', 'tqdm', "
-                 "'scipy.optimize', 'scipy.integrate') if m in sys.modules])")
+    out = python("import sys, fastbias; print([m for m in ('cvxpy', 'matplotlib', 'pandas', "
+                 "'xarray', 'tqdm', 'scipy.optimize', 'scipy.integrate') if m in sys.modules])")
     assert out.strip() == "[]"
 
 
@@ -187,13 +209,15 @@ def test_every_public_name_has_a_docstring():
         assert (thing.__doc__ or "").strip(), name
         for attribute in getattr(thing, "__all__", []):
             member = getattr(thing, attribute)
-            if not isinstance(member, (int, str, tuple, dict)) and type(member).__module__.startswith("fastbias"):
-                continue                                       # instances are documented by the string below them
+            if (not isinstance(member, (int, str, tuple, dict))
+                and type(member).__module__.startswith("fastbias")):
+                # instances are documented by the string below them
+                continue
             assert (getattr(member, "__doc__", "") or "").strip(), f"{name}.{attribute}"
 
 
 def test_status_numbers_are_frozen():
     """They are compiled into cached code, so they must never change."""
-    assert {s.name: int(s) for s in fb.Status} == {"OK": 0, "NOT_FINITE": 1, "OUT_OF_DOMAIN": 2, "STALLED": 3,
-                                                   "REACHED": 4, "UNBOUNDED": 5}
+    assert {s.name: int(s) for s in fb.Status} == {"OK": 0, "NOT_FINITE": 1, "OUT_OF_DOMAIN": 2,
+                                                   "STALLED": 3, "REACHED": 4, "UNBOUNDED": 5}
     assert set(fb.abi.MESSAGES) >= set(fb.Status)

@@ -35,7 +35,8 @@ def told(tmp_path_factory):
     snippet = tmp_path_factory.mktemp("typed") / "snippet.py"
     snippet.write_text("import fastbias as fb\n" + "\n".join(CALLS) + "\n")
     # MYPYPATH: this tree, and not another one that happens to be installed
-    done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", str(snippet)],
+    done = subprocess.run([sys.executable, "-m", "mypy", "--config-file", "pyproject.toml",
+                           str(snippet)],
                           cwd=PACKAGE.parent, env=os.environ | {"MYPYPATH": str(PACKAGE.parent)},
                           capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stdout + done.stderr
