@@ -198,7 +198,7 @@ def kept(plan: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     problem = plan.problem
     about, arrays = parts(problem)
     with plan._turns.pause():
-        arrays |= memory.keep(plan.buffers) | plan._driver.kept()
+        arrays |= memory.snapshot(plan.buffers) | plan._driver.snapshot()
         status, trace, gram = plan.status, plan.trace, plan._gram
     about |= {"status": int(status), "shape": problem.sample, "settings": _settings(plan), "gram": gram,
               "classes": None if problem.classes is None else problem.classes.tolist()}
