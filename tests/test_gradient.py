@@ -1,4 +1,4 @@
-"""The gradient as the loop asks for it: at a point of the method's own choosing, and as often as it likes."""
+"""The gradient as the loop asks for it: at any point, and as often as a method likes."""
 import numpy as np
 import pytest
 
@@ -12,7 +12,7 @@ m = fb.methods
 
 @kernel
 def sharp(pieces, params, X, y, buffers, rho, out):
-    """−∇L at u, and at u + ρ g/‖g‖ as sharpness-aware minimisation asks for it: one call, in a loop."""
+    """−∇L at u, and at u + ρ g/‖g‖, as sharpness-aware minimisation does: one call, in a loop."""
     params, X, y, buffers = lent(params), lent(X), lent(y), lent(buffers)
     data = _laid(X, y, buffers)
     scratch = _room_of(data, buffers)
@@ -43,7 +43,8 @@ def fall(X, y, u, rows):
 
 CASES = {"weighed": {"method": m.gradient_descent(0.1)}, "by pieces": {"method": m.adam(0.1)},
          "batch": {"method": m.gradient_descent(0.1, batch=2, rng=0)},
-         "model": {"method": m.gradient_descent(0.1), "model": fb.models.diagonal(2), "start": np.linspace(0.5, 1, 12)}}
+         "model": {"method": m.gradient_descent(0.1), "model": fb.models.diagonal(2),
+                   "start": np.linspace(0.5, 1, 12)}}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -55,7 +56,8 @@ def test_the_gradient_may_be_asked_for_again_at_another_point(name):
     if name != "model":
         u[:] = np.linspace(-0.5, 0.5, 6)
     before, out, rho = u.copy(), np.zeros((3, u.size)), 0.3
-    assert sharp(plan.pieces, plan.params, plan.problem.X, plan.problem.y, plan.buffers, rho, out) == 0
+    X, y = plan.problem.X, plan.problem.y
+    assert sharp(plan.pieces, plan.params, X, y, plan.buffers, rho, out) == 0
     rows = plan.buffers.order[:2] if name == "batch" else np.arange(5)
     at = u.copy()
     for g in out:

@@ -137,7 +137,7 @@ def call(piece: Piece, params: np.ndarray, *args: Any, sizes: tuple[int, ...] | 
     if door is None or len(args) != len(labels):
         raise ValueError(f"{piece!r} must be called with the arguments of its signature, got "
                          f"{len(args)} beside params")
-    lengths = []
+    lengths = []                      # of vectors alone: numbers fit by themselves
     for label, x in zip(labels, args, strict=True):
         if label == "k" and not 0 <= x < LATEST:
             raise ValueError(f"k of {piece!r} must be a whole number >= 0 and under 2^62, got "
@@ -217,6 +217,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
         `fastbias.engine.abi.MESSAGES`. A piece of the package is recognised by its address; of
         anybody else's code nothing can be known.
     """
+    # types first: to compiled code an array of another kind is memory that it misreads
     bad = _mistyped(pieces, params, X, y, buffers, records)
     if bad:
         return -bad
@@ -231,6 +232,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     except OverflowError:
         return -8
     control = buffers.control
+    # what only the owners of known pieces can say, compiled code cannot look at
     K = max(1, int(control[OUTPUTS]))
     n, rows = buffers.u.size, len(buffers.state)
     batch, extra = int(control[BATCH]), int(control[SCRATCH])

@@ -218,8 +218,7 @@ def _elsewhere(run, k):
 def _log_loss(run, k, until):
     """Log L at u, by a pass of its own, and a status."""
     calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
-    scratch = run.scratch
-    control = buffers.control
+    scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
         return calls.log_loss(params.loss, view(buffers.kept, 0, data.N), data.y), OK
@@ -276,9 +275,9 @@ def gradient(run, k):
     """g ← the gradient at scratch.at, −∇L = e^s g, with the samples of update k; returns s and a
     status.
 
-    Where no predictions were made s is NaN. Nothing else of the run is touched, so a method that
-    wants the gradient at another point may be let write it to scratch.at and have this asked again,
-    in a loop around this one call: then whoever asks once pays nothing.
+    Where no predictions were made s is NaN. Of the run only SHIFT may move, which rounds nothing.
+    So a method that wants the gradient at another point may be let write it to scratch.at and have
+    this asked again, in a loop around this one call: then whoever asks once pays nothing.
     """
     calls, params, scratch, control = run.calls, run.params, run.scratch, run.buffers.control
     n, wide = run.buffers.u.size, run.data.outputs * run.data.d
@@ -366,10 +365,8 @@ def _burst(run, records, k, due, stop_at, until):
     and a status.
     """
     calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
-    scratch = run.scratch
-    control = buffers.control
-    # never past a multiple of 64, so that where bursts begin does not depend on where the run was
-    # cut
+    scratch, control = run.scratch, buffers.control
+    # never past a multiple of 64: where kept predictions are taken anew no cut of the run decides
     end = min(min(stop_at, k + run.longest), (k // REFRESH + 1) * REFRESH)
     if due or until > -np.inf:
         end = k + 1

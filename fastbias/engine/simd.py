@@ -12,8 +12,8 @@ luck. How to read and write a kernel with it:
   + c; there are `absolute`, `root`, `larger`, ``choose_less(a, b, x, y)`` (x where a < b, else y),
   `exp` and `log`.
 - ``splat8(x)`` is x in all lanes, ``lane(v, i)`` one lane of it; `total` and `largest` go over the
-  lanes, in a fixed order; ``totals8(a, …, h)`` are the totals of eight vectors as one, which is how
-  eight scalar products end.
+  lanes, in a fixed order; ``totals8((a, …, h))`` are the totals of eight vectors as one, which is
+  how eight scalar products end.
 - `load4`, `splat4`, `totals4` make vectors of four, for problems that fit into registers whole. All
   else is the same function, so a formula is written once and takes either.
 

@@ -55,6 +55,7 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
         piece = pieces[Pieces._fields.index(wrong[1])]
         raise ValueError(f"{wrong[1]} of {method!r} must be a piece that fits its params and the "
                          f"rows of its state, got {piece!r}, which reads others")
+    # only coordinate descent moves predictions by a column, and so keeps them from burst to burst
     kept = eights(N) if control[BURST] == COORDINATE else 0
     buffers = Buffers(
         u=problem.start.copy(), state=state, mark=np.zeros((len(state) + 1, n)), control=control,
@@ -86,6 +87,7 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, rows, method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search * (1 if linear else 2), problem.outputs
     control[WEIGH] = known(loss.fused, loss.slope) if single else 0
+    # models of matrices see a few entries each sample; rows of the linear model go in bursts, dense
     if not linear and single:
         filled = int(np.count_nonzero(problem.X))
         if 0 < SPARSE * filled <= problem.X.size:

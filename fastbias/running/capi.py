@@ -111,8 +111,9 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
     sizes = np.array([p.size for p in plan.params], np.int64)
     held = {"pieces": np.array(plan.pieces, np.int64), "params": np.concatenate(plan.params),
             "sizes": sizes, "steps": rows.astype(np.int64)}
-    plan.buffers.control[ROW] = 0
+    plan.buffers.control[ROW] = 0     # the rows are the caller's, whatever the plan has recorded
     K, b, problem = held["steps"].size, plan.buffers, plan.problem
+    # ctypes keeps no array alive: whoever calls holds them
     held |= {"u": np.zeros((K, b.u.size)), "log_loss": np.zeros(K)}
 
     def pointer(a: np.ndarray) -> ctypes.c_void_p:

@@ -68,6 +68,7 @@ def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers,
         return None
     why = _obstacle(problem)
     pays = LEAST <= d >= N <= SAMPLES and (problem.X.size <= CACHED or d >= 2 * N)
+    # K costs N² d once: not before it is known that nothing stands in the way
     if why is None and wanted is None and not pays:
         return None
     if why is None:
@@ -123,7 +124,7 @@ def _back(problem: Problem) -> np.ndarray:
     g = problem.method.geometry
     if g is None or getattr(g, "matrix", None) is np.eye:
         return problem.X
-    back = np.empty_like(problem.X)
+    back = np.empty_like(problem.X)                       # by the geometry's own map, which knows D
     for x, row in zip(problem.X, back, strict=True):
         if isinstance(g, Norm):
             row[:] = g.direction(x)
@@ -172,7 +173,7 @@ def _multiply(X, back, packed, control, K):
 def _solve(X, K, w, alpha):
     """alpha ← K⁻¹ X w by Cholesky's factors, in one thread and in this order; K is lost."""
     N = K.shape[0]
-    for i in range(N):
+    for i in range(N):                                    # the factor, and down with it
         for j in range(i + 1):
             for k in range(j):
                 K[i, j] -= K[i, k] * K[j, k]
@@ -183,7 +184,7 @@ def _solve(X, K, w, alpha):
         for k in range(i):
             alpha[i] -= K[i, k] * alpha[k]
         alpha[i] /= K[i, i]
-    for i in range(N - 1, -1, -1):
+    for i in range(N - 1, -1, -1):                        # and up
         for k in range(i + 1, N):
             alpha[i] -= K[k, i] * alpha[k]
         alpha[i] /= K[i, i]

@@ -246,7 +246,7 @@ def _looked(value, data, lanes, views, records, k, row):
 
 
 @kernel
-def descend(log_loss, loss, data, lanes, records, k, row, stop):
+def _abreast(log_loss, loss, data, lanes, records, k, row, stop):
     """Run the lanes from k to ``stop`` updates, writing rows from ``row`` on; how many lanes still
     run.
 
@@ -319,7 +319,7 @@ def run(plans: Sequence[Any], rows: np.ndarray, stop: int,
         while True:
             began = perf_counter()
             aim = min(stop, begun + chunk)
-            running = descend(plans[0].pieces.log_loss, control[WEIGH], data, memory, records,
+            running = _abreast(plans[0].pieces.log_loss, control[WEIGH], data, memory, records,
                               begun, int(done[8:].max()), aim)
             begun = aim
             if running == 0 or begun >= stop or halt:
