@@ -1,1 +1,3 @@
-"""The engine: the calling convention of pieces, the disk cache, vectors, and the one compiled loop with its passes."""
+"""The engine: the calling convention of pieces, the disk cache, vectors, and the one compiled loop
+with its passes.
+"""

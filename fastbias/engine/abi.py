@@ -1,38 +1,45 @@
-"""The calling convention: what a compiled piece looks like, what the loop is handed, and what a status means.
+"""The calling convention: what a compiled piece looks like, what the loop is handed, and what a
+status means.
 
-A *piece* is a compiled function of one of the fixed signatures below. It works on whole vectors, writes into the last
-array it is given, allocates nothing, raises nothing, and returns an ``int64`` status (0 is fine) or a ``float64``. The
-loop is compiled once and calls pieces through their addresses, so a piece written in anybody's file joins it at full
-speed and without recompiling it.
+A *piece* is a compiled function of one of the fixed signatures below. It works on whole vectors,
+writes into the last array it is given, allocates nothing, raises nothing, and returns an ``int64``
+status (0 is fine) or a ``float64``. The loop is compiled once and calls pieces through their
+addresses, so a piece written in anybody's file joins it at full speed and without recompiling it.
 
-========== ======================================================= ===================================================
-signature  arguments → result                                      used for
-========== ======================================================= ===================================================
-MAP        (params, x, out) → status                               link, inverse link, steepest direction, F
-MAP_AT     (params, at, x, out) → status                           inverse Hessian at ``at`` applied to x, pullback
-VALUE      (params, x) → float                                     norm, dual norm, potential
-SLOPE      (params, p, y, q) → float                               fills q, returns s:  −∂L/∂p = e^s q
-LOG_LOSS   (params, p, y) → float                                  log L
-RULE       (params, k, s, log_loss) → float                        the step in front of e^s-scaled moves, e^s included;
-                                                                   log_loss is NaN unless the rule asks for it
-DIRECTION  (geometry, params, k, s, g, u, state, move) → status    what a method makes of the gradient
-ADVANCE    (geometry, params, step, beta, move, u, state, work,    where that takes the parameters
+========== ==================================================== ====================================
+signature  arguments → result                                   used for
+========== ==================================================== ====================================
+MAP        (params, x, out) → status                            link, inverse link, F,
+                                                                steepest direction
+MAP_AT     (params, at, x, out) → status                        pullback, and the inverse Hessian
+                                                                at ``at``, applied to x
+VALUE      (params, x) → float                                  norm, dual norm, potential
+SLOPE      (params, p, y, q) → float                            fills q, returns s: −∂L/∂p = e^s q
+LOG_LOSS   (params, p, y) → float                               log L
+RULE       (params, k, s, log_loss) → float                     the step before e^s-scaled moves,
+                                                                e^s included; log_loss is NaN
+                                                                unless the rule asks for it
+DIRECTION  (geometry, params, k, s, g, u, state, move) → status what a method makes of the gradient
+ADVANCE    (geometry, params, step, beta, move, u, state, work, where that takes the parameters
            u_new) → status
-SAMPLE     (params, k, order) → count                              fills order[:count] with the samples of update k
-========== ======================================================= ===================================================
+SAMPLE     (params, k, order) → count                           fills order[:count] with the
+                                                                samples of update k
+========== ==================================================== ====================================
 
 Glossary of the one-letter names used inside pieces and the loop
-    X (N, d) data, y (N,) targets or labels; w (d,) linear predictor; u (n,) parameters, w = F(u)
-    p = X w predictions; L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small; a loss of
+    X (N, d) data, y (N,) targets or labels; w (d,) linear predictor; u (n,) parameters, w = F(u) p
+    = X w predictions; L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be
+    small; a loss of
         K > 1 outputs (classes) has w (K, d) and p (K, N), both flat, class after class
-    g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done; move the direction before the step size
-    ψ potential, z = ∇ψ(w) its dual variable; beta, gamma the momentum parameters β_t, γ_t of the paper
+    g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done; move the direction before
+    the step size ψ potential, z = ∇ψ(w) its dual variable; beta, gamma the momentum parameters β_t,
+    γ_t of the paper
 
-Rules that keep the disk cache honest: a compiled function calls compiled functions of its own file, those it imports by name
-from a file of the package on a floor below (or of its own folder), and pieces it was handed.
-`fastbias.engine.cache` takes nothing
-from the disk that was compiled from other sources than those at hand. The numbers of ``Status`` are frozen into C programs
-and users' pieces, so a number, once given, is never changed.
+Rules that keep the disk cache honest: a compiled function calls compiled functions of its own file,
+those it imports by name from a file of the package on a floor below (or of its own folder), and
+pieces it was handed. `fastbias.engine.cache` takes nothing from the disk that was compiled from
+other sources than those at hand. The numbers of ``Status`` are frozen into C programs and users'
+pieces, so a number, once given, is never changed.
 """
 from __future__ import annotations
 
@@ -43,29 +50,28 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import njit, types
-from numba.core import cgutils
-from numba.core.ccallback import CFunc
-from numba.core.sigutils import normalize_signature
-from numba.extending import intrinsic
+from numba import types
 
 from fastbias.engine import cache
+from fastbias.engine.compiled import JIT, callback, kernel
 
 __all__ = [
-    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SHORT", "SLOPE", "VALUE",
-    "Buffers", "Geometry", "Params", "Piece", "Pieces", "Records", "Status", "piece",
+    "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SHORT",
+    "SLOPE", "VALUE", "Buffers", "Geometry", "Params", "Piece", "Pieces", "Records", "Slot",
+    "Status", "piece",
 ]
 
-JIT = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+LATEST = 1 << 62  # updates are counted up to here: twice as many still fit int64
 
 
 class Status(enum.IntEnum):
-    """How a run ended. 0 is fine, > 0 is a numerical end; `fastbias.engine.abi.MESSAGES` says each in words.
+    """How a run ended. 0 is fine, > 0 is a numerical end; `fastbias.engine.abi.MESSAGES` says each
+    in words.
 
-    ``STALLED`` is noticed at multiples of 64 updates, by comparing with the state at the last power of two: the run has been
-    at rest for at most as long as it took to get there, or in a cycle of c updates for a few times 64 c more.
+    ``STALLED`` is noticed at multiples of 64 updates, by comparing with the state at the last power
+    of two: the run has been at rest for at most as long as it took to get there, or in a cycle of c
+    updates for a few times 64 c more.
     """
 
     OK = 0
@@ -84,22 +90,28 @@ MESSAGES: dict[int, str] = {
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
     -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
-    -2: "argument 2 is bad: params must be 8 vectors as long as their pieces read, rule, beta and gamma not empty",
+    -2: "argument 2 is bad: params must be 8 vectors as long as their pieces read, rule, beta and "
+        "gamma not empty",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
-    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class 0 … K−1",
+    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
+        "0 … K−1",
     -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
-    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do not lie behind",
-    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run stands",
+    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do "
+        "not lie behind",
+    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run "
+        "stands",
     -8: "argument 8 is bad: until must be a number",
 }
 """Every status that `descend` can return, in words; −i says that the i-th argument is bad.
 
-An array of another dtype than float64 (control, order and steps: int64), of another dimension, not C-contiguous or not
-writeable is as bad as one of another size.
+An array of another dtype than float64 (control, order and steps: int64), of another dimension, not
+C-contiguous or not writeable is as bad as one of another size.
 """
 
 SHORT = -2
-"""What a map, direction or advance of the package returns where params are fewer than it reads; from C anything may come."""
+"""What a map, direction or advance of the package returns where params are fewer than it reads;
+from C anything may come.
+"""
 
 _f8, _i8 = types.float64, types.int64
 _V = types.Array(_f8, 1, "C")
@@ -116,7 +128,9 @@ SAMPLE = _i8(_V, _i8, _I)
 
 
 class Geometry(NamedTuple):
-    """A norm or potential as a method sees it: its parameters and its maps (those it lacks return −1 or NaN)."""
+    """A norm or potential as a method sees it: its parameters and its maps (those it lacks return
+    −1 or NaN).
+    """
 
     params: Any        # (·,) handed to each of the maps
     steepest: Any      # MAP      g → Δ of eq. (11)
@@ -133,7 +147,9 @@ ADVANCE = _i8(GEOMETRY, _V, _f8, _f8, _V, _V, _M, _V, _V)
 
 
 class Pieces(NamedTuple):
-    """The thirteen addresses that make a run: which loss, model, step rule, sampler, method and geometry."""
+    """The thirteen addresses that make a run: which loss, model, step rule, sampler, method and
+    geometry.
+    """
 
     slope: Any         # SLOPE
     log_loss: Any      # LOG_LOSS
@@ -151,7 +167,9 @@ class Pieces(NamedTuple):
 
 
 class Params(NamedTuple):
-    """The numbers that go with the pieces; beta and gamma hold one entry a step, and the last goes on."""
+    """The numbers that go with the pieces; beta and gamma hold one entry a step, and the last goes
+    on.
+    """
 
     loss: Any
     model: Any
@@ -164,31 +182,58 @@ class Params(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """All memory of a run. Whoever keeps u, state, mark, control and kept can go on, bit for bit."""
+    """All memory of a run: who keeps u, state, mark, control and kept can go on, bit for bit."""
 
     u: Any        # (n,)      the parameters
-    state: Any    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
-    mark: Any     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
-    control: Any  # (CONTROL,)  int64, see DONE … FILLED below
-    order: Any    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be empty
+    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
+    state: Any
+    # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
+    mark: Any
+    control: Any  # (CONTROL,)  int64, see Slot
+    # (2 N + 1,)  int64: the samples of an update | a permutation, and its epoch (−1: none) | may be
+    # empty
+    order: Any
     work: Any     # (room(…),)    scratch
     packed: Any   # (packed_room(…),)  X and y as the kernels want them, filled by the first call
-    kept: Any     # (N rounded up to 8,) or (0,)  the predictions that coordinate descent keeps in bursts
+    # (N rounded up to 8,) or (0,)  the predictions that coordinate descent keeps in bursts
+    kept: Any
 
 
-(DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED, SHIFT, WEIGH, BURST,
- GRAM, FILLED) = range(18)
-"""Entries of ``Buffers.control``: updates done; rows recorded; ≠ 0: come back soon; ≠ 0: watch for a state that repeats;
-≠ 0: the method's moves do not carry the gradient's scale e^s (normalised steps); ≠ 0: w is u; the size of a batch, 0 for
-the full gradient; ≠ 0: the step rule is told log L at every update; the rows of state and the scratch, beyond 6 n, that
-the method asks for; 1: the step is searched along the move, of any convex loss, 2: of the
-squared loss for a model of degree 2; K, the predictions that a sample has (0 counts as 1);
-≠ 0: ``packed`` is filled; the power of two that the weights of a monotone loss are multiplied by; the loss that a pass
-weighs inside and the method whose updates go in bursts (0: by their pieces; `fastbias.engine.dense_pass`
-and `fastbias.engine.fused` have the
-numbers); ≠ 0: X is a Gram matrix and u its coefficients, which move along q itself; the entries of X that
-are not 0 where ``packed`` holds these alone, 0 where it holds all"""
-CONTROL = 18
+class Slot(enum.IntEnum):
+    """The entries of ``Buffers.control``; flags are on where they are not 0. Frozen into C
+    programs, as `Status` is.
+    """
+
+    DONE = 0       # updates done
+    ROW = 1        # rows recorded
+    HURRY = 2      # flag, to be set by another thread: come back soon
+    WATCH = 3      # flag: watch for a state that repeats
+    UNSCALED = 4   # flag: moves do not carry the gradient's scale e^s (normalised steps)
+    LINEAR = 5     # flag: w is u
+    BATCH = 6      # samples in a batch; 0: the full gradient
+    LOSS = 7       # flag: the step rule is told log L at every update
+    ROWS = 8       # rows of state that the method asks for
+    SCRATCH = 9    # scratch that it asks for, beyond 2 n
+    # the step is searched along the move: 1 of any convex loss, 2 of squares and a model of degree
+    # 2
+    SEARCH = 10
+    OUTPUTS = 11   # K, the predictions that a sample has; 0 counts as 1
+    PACKED = 12    # flag: ``packed`` is filled
+    SHIFT = 13     # the power of two that the weights of a monotone loss are multiplied by
+    # the loss that a pass weighs inside, as `fastbias.engine.dense_pass` numbers them; 0: by its
+    # piece
+    WEIGH = 14
+    # how the method goes in bursts, as `fastbias.engine.fused` numbers them; 0: it does not
+    BURST = 15
+    GRAM = 16      # flag: X is a Gram matrix and u its coefficients, which move along q itself
+    # entries of X that are not 0, where ``packed`` holds these alone; 0 where it holds all
+    FILLED = 17
+
+
+# plain numbers: of a member, compiled code knows the class and not that it may be an index
+(DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED,
+ SHIFT, WEIGH, BURST, GRAM, FILLED) = map(int, Slot)
+CONTROL = len(Slot)
 
 
 class Records(NamedTuple):
@@ -199,90 +244,81 @@ class Records(NamedTuple):
     log_loss: Any  # (K,)
 
 
-def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Numba's ``njit`` with the disk cache of `fastbias.engine.cache`, without the GIL, with IEEE division."""
-    def decorate(function: Callable[..., Any]) -> Any:
-        compiled = njit(nogil=True, error_model="numpy", **options)(function)
-        if JIT:
-            compiled._cache = cache.of(function)
-        return compiled
-    return decorate
-
-
-kernel = cached()
-"""Decorator of the package's own compiled functions: no fastmath."""
-
-
-def callback(function: Callable[..., Any], signature: Any, made_of: str = "") -> Any:
-    """Compile a function of fixed signature to one with a C address, through the same cache (Numba's ``cfunc``)."""
-    compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})
-    compiled._cache = cache.of(function, made_of)
-    compiled.compile()
-    return compiled
+@kernel
+def eights(size):
+    """The next multiple of eight: what whole vectors take."""
+    return (size + 7) // 8 * 8
 
 
 @kernel
-def padded(size):  # type: ignore[no-untyped-def]
+def padded(size):
     """A multiple of eight that leaves room for whole vectors, wherever in it they begin."""
-    return (size + 7) // 8 * 8 + 8
+    return eights(size) + 8
 
 
 @kernel
-def room(N, d, n, control):  # type: ignore[no-untyped-def]
-    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and what control says of the method."""
+def lengths(N, d, n, control):
+    """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order."""
     K = max(1, control[OUTPUTS])
-    return (2 * padded(K * N) + 2 * padded(K * d) + padded(control[BATCH]) + 4 * padded(n)
-            + 2 * padded(n) + padded(control[SCRATCH]) + 2 * padded(K * N) * (control[SEARCH] != 0))
+    searched = K * N if control[SEARCH] != 0 else 0
+    return (K * N, K * N, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], control[BATCH],
+            searched, searched)
 
 
 @kernel
-def packed_room(N, d, columns, filled=0):  # type: ignore[no-untyped-def]
-    """How long ``Buffers.packed`` must be for (N, d) data; ``columns``: with the transpose too (control[BURST] = 5).
+def room(N, d, n, control):
+    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and what control says of the
+    method.
+    """
+    total = 0
+    for size in lengths(N, d, n, control):
+        total += padded(size)
+    return total
 
-    ``filled`` is control[FILLED].
+
+@kernel
+def packed_room(N, d, columns, filled=0):
+    """How long ``Buffers.packed`` must be for (N, d) data.
+
+    ``columns``: with the transpose too (control[BURST] = 5). ``filled`` is control[FILLED].
     """
     if filled > 0:
         return N + 1 + 2 * filled
-    tall = (N + 7) // 8 * 8
-    return ((d + 7) // 8 * 8 + 2) * tall + (d * tall if columns else 0)
-
-
-def pointer(signature: Any) -> Any:
-    """An address becomes a callable of this signature inside compiled code (the plain function stays itself)."""
-    kind = types.FunctionType(signature)
-
-    def cast(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            function = cgutils.create_struct_proxy(kind)(context, builder)
-            function.c_addr = builder.inttoptr(args[0], cgutils.voidptr_t)
-            function.py_addr = function.jit_addr = cgutils.get_null_value(cgutils.voidptr_t)
-            return function._getvalue()
-        return kind(types.int64), codegen
-    return intrinsic(cast) if JIT else lambda function: function
+    tall = eights(N)
+    return (eights(d) + 2) * tall + (d * tall if columns else 0)
 
 
 class Piece:
-    """A compiled function of fixed signature with a C address; made by `piece`, compiled when first asked for."""
+    """A compiled function of fixed signature with a C address; made by `piece`, compiled when first
+    asked for.
+    """
 
-    def __init__(self, function: Callable[..., Any], signature: Any, needs: int | Callable[..., Any] = 0) -> None:
+    def __init__(self, function: Callable[..., Any], signature: Any,
+                 needs: int | Callable[..., Any] = 0) -> None:
         if not hasattr(function, "__code__"):
             raise TypeError(f"a piece must be made of a plain function, got {function!r}")
         wanted, got = len(signature.args), function.__code__.co_argcount
         if wanted != got:
-            raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of this signature, "
-                            f"it takes {got}")
+            raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of "
+                            f"this signature, it takes {got}")
         if _may_return_nothing(function):
-            raise TypeError(f"{function.__name__} must {_promise(signature)}, but a path through it returns nothing")
+            raise TypeError(f"{function.__name__} must {_promise(signature)}, but a path through "
+                            "it returns nothing")
         if any(step.opname == "RAISE_VARARGS" for step in dis.get_instructions(function)):
-            raise TypeError(f"{function.__name__} must {_promise(signature)} and raise nothing, but it has a raise or "
-                            "assert, which no caller of compiled code would see")
-        self.function, self.signature, self.needs, self.kind = function, signature, needs, _NAMES[signature]
-        self.made_of = cache.made_of(function)            # now: by the time it is compiled, the file may be another
+            raise TypeError(f"{function.__name__} must {_promise(signature)} and raise nothing, "
+                            "but it has a raise or assert, which no caller of compiled code would "
+                            "see")
+        self.function, self.signature, self.needs = function, signature, needs
+        self.kind = _NAMES[signature]
+        # now: by the time it is compiled, the file may be another
+        self.made_of = cache.made_of(function)
         self.__name__, self.__doc__ = function.__name__, function.__doc__
 
     @cached_property
     def address(self) -> Any:
-        """The C address of the compiled function (under ``NUMBA_DISABLE_JIT=1`` the plain function)."""
+        """The C address of the compiled function (under ``NUMBA_DISABLE_JIT=1`` the plain
+        function).
+        """
         found = self._compiled.address if JIT else np.errstate(all="ignore")(self.function)
         KNOWN[found] = self
         return found
@@ -294,11 +330,13 @@ class Piece:
         except (OSError, MemoryError):
             raise
         except Exception as error:                        # whatever of Numba's
-            raise TypeError(f"{self.__name__} must {_promise(self.signature)} and compile, but Numba says: "
-                            f"{_essence(error)}") from error
+            raise TypeError(f"{self.__name__} must {_promise(self.signature)} and compile, but "
+                            f"Numba says: {_essence(error)}") from error
 
     def fits(self, params: np.ndarray, *sizes: int) -> bool:
-        """Whether it stays inside params and vectors of these sizes; what a user's own piece reads is not known."""
+        """Whether it stays inside params and vectors of these sizes; what a user's own piece reads
+        is not known.
+        """
         if not callable(self.needs):
             return params.size >= self.needs
         try:
@@ -311,20 +349,26 @@ class Piece:
 
 
 KNOWN: dict[Any, Piece] = {}
-"""The pieces whose addresses were given out, kept for good: an address may outlive all other references to its code."""
+"""The pieces whose addresses were given out, kept for good: an address may outlive all other
+references to its code.
+"""
 
 
 def _promise(signature: Any) -> str:
     """What a piece of a signature promises, as messages say it."""
-    result = "an int64 status (return 0 where all is well)" if signature.return_type == _i8 else "a float64"
+    status = "an int64 status (return 0 where all is well)"
+    result = status if signature.return_type == _i8 else "a float64"
     return f"return {result} to be a piece of signature {_NAMES[signature]}"
 
 
 def _may_return_nothing(function: Callable[..., Any]) -> bool:
-    """Whether a path through a function ends without a value: compiled, it would go on with whatever was in a register."""
+    """Whether a path through a function ends without a value: compiled, it would go on with
+    whatever was in a register.
+    """
     before = None
     for step in dis.get_instructions(function):
-        if step.argval is None and (step.opname == "RETURN_CONST" or (step.opname == "RETURN_VALUE" and before)):
+        nothing = step.opname == "RETURN_CONST" or (step.opname == "RETURN_VALUE" and before)
+        if step.argval is None and nothing:
             return True
         before = step.opname == "LOAD_CONST" and step.argval is None
     return False
@@ -336,12 +380,14 @@ def _essence(error: Exception) -> str:
     lines = [line.strip() for line in text.splitlines()
              if line.strip() and not line.startswith(("Failed in", "- Resolution", "During:"))]
     where = re.search(r'File ".*", line (\d+)', text)
-    said = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1]) or type(error).__name__
+    said = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
+    said = said or type(error).__name__
     return said[:200] + (f" (line {where[1]})" if where else "")
 
 
 def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] | None:
-    """The first of 13 pieces (None: not known) of another signature (1), handed too few params (2) or too small buffers (5).
+    """The first of 13 pieces (None: not known) of another signature (1), handed too few params (2)
+    or too small buffers (5).
 
     Returned with the name of its slot in `Pieces`.
 
@@ -349,16 +395,21 @@ def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] 
     """
     N, d, n, K, rows, scratch, batch = sizes
     seen, square = batch or N, (n, n)
-    handed = ((K * seen, seen, K * seen), (K * seen, seen), (n, K * d), (n, K * d, n), (), (2 * N + 1, batch), (n, rows),
-              (n, rows, scratch), square, (n,), square, square, (n, n, n))
-    for slot, piece, kind, own, vectors in zip(Pieces._fields, pieces, _SLOTS, _OWN, handed, strict=True):
+    handed = ((K * seen, seen, K * seen), (K * seen, seen), (n, K * d), (n, K * d, n), (),
+              (2 * N + 1, batch), (n, rows), (n, rows, scratch), square, (n,), square, square,
+              (n, n, n))
+    every = zip(Pieces._fields, pieces, _SLOTS, _OWN, handed, strict=True)
+    for slot, piece, kind, own, vectors in every:
         if piece is None:
             continue
         if piece.kind != kind:
             return 1, slot
-        if piece.needs != 0 and not (slot == "sample" and batch == 0) and not piece.fits(params[own], *vectors):
-            roomy = (n, 1 << 60, 1 << 60)[:len(vectors)]  # (it may be the buffers that are too small)
-            return 5 if slot in ("direction", "advance") and piece.fits(params[own], *roomy) else 2, slot
+        asked = piece.needs != 0 and not (slot == "sample" and batch == 0)
+        if asked and not piece.fits(params[own], *vectors):
+            # (it may be the buffers that are too small)
+            roomy = (n, 1 << 60, 1 << 60)[:len(vectors)]
+            small = slot in ("direction", "advance") and piece.fits(params[own], *roomy)
+            return 5 if small else 2, slot
     return None
 
 
@@ -367,7 +418,7 @@ _TWINS: dict[tuple[Piece, ...], list[tuple[int, Callable[[np.ndarray], bool]]]] 
 
 def twin(number: int, *pieces: Piece,
          where: Callable[[np.ndarray], bool] = lambda params: True) -> None:
-    """Say under which number (in `fastbias.engine.dense_pass` or `fastbias.engine.fused`) there is a twin of pieces.
+    """Say under which number (in `fastbias.engine.dense_pass`, `.moves`) there is a twin of pieces.
 
     ``where`` says for which params: pieces that go by them are several things.
     """
@@ -387,37 +438,42 @@ def expect(owner: str, params: np.ndarray | None = None, sizes: tuple[int, ...] 
     """
     for label, (value, signature) in slots.items():
         if not isinstance(value, Piece):
-            raise TypeError(f"{label} of a {owner} must be a compiled piece (fb.piece), got {type(value).__name__}")
+            raise TypeError(f"{label} of a {owner} must be a compiled piece (fb.piece), got "
+                            f"{type(value).__name__}")
         if value.kind != _NAMES[signature]:
-            raise TypeError(f"{label} of a {owner} must be a piece of signature {_NAMES[signature]}, got {value!r} of "
-                            f"signature {value.kind}")
-        if params is not None and (sizes or not callable(value.needs)) and not value.fits(params, *sizes):
+            raise TypeError(f"{label} of a {owner} must be a piece of signature "
+                            f"{_NAMES[signature]}, got {value!r} of signature {value.kind}")
+        asked = params is not None and (sizes or not callable(value.needs))
+        if params is not None and asked and not value.fits(params, *sizes):
             raise ValueError(f"params of a {owner} must be those that its {label} {value!r} reads, "
                              f"got {params.size} numbers")
 
 
-def piece(signature: Any, *, needs: int | Callable[..., Any] = 0) -> Callable[[Callable[..., Any]], Piece]:
+def piece(signature: Any, *,
+          needs: int | Callable[..., Any] = 0) -> Callable[[Callable[..., Any]], Piece]:
     """Make a plain function of arrays and floats a compiled piece of the given signature.
 
     Parameters
     ----------
     signature
-        One of ``fb.abi.MAP, MAP_AT, VALUE, SLOPE, LOG_LOSS, RULE, DIRECTION, ADVANCE``; the table at the top of this
-        module lists their arguments. Arrays are C-contiguous float64.
+        One of ``fb.abi.MAP, MAP_AT, VALUE, SLOPE, LOG_LOSS, RULE, DIRECTION, ADVANCE``; the table
+        at the top of this module lists their arguments. Arrays are C-contiguous float64.
     needs : int or callable, default 0
-        How many params it reads at least, or a test of (params, *sizes of the other vectors; of DIRECTION: n and the rows
-        of state, of ADVANCE: and of work) for whether it stays inside them all. Whoever hands it fewer is refused.
+        How many params it reads at least, or a test of (params, *sizes of the other vectors; of
+        DIRECTION: n and the rows of state, of ADVANCE: and of work) for whether it stays inside
+        them all. Whoever hands it fewer is refused.
 
     Returns
     -------
     decorator
-        It turns the function into a `Piece`, to be put into a ``Norm``, ``Potential``, ``Loss``, ``Model`` …
+        It turns the function into a `Piece`, to be put into a ``Norm``, ``Potential``, ``Loss``,
+        ``Model`` …
 
     Raises
     ------
     TypeError
-        Where the signature is none, the function does not take as many arguments as it has, or may return nothing; and,
-        when it is first used, where it does not compile.
+        Where the signature is none, the function does not take as many arguments as it has, or may
+        return nothing; and, when it is first used, where it does not compile.
 
     Examples
     --------
@@ -429,14 +485,15 @@ def piece(signature: Any, *, needs: int | Callable[..., Any] = 0) -> Callable[[C
     <piece largest>
     """
     if not isinstance(signature, type(MAP)) or signature not in _NAMES:
-        raise TypeError(f"signature must be one of fb.abi.{', fb.abi.'.join(_NAMES.values())}, got {signature!r}")
+        raise TypeError(f"signature must be one of fb.abi.{', fb.abi.'.join(_NAMES.values())}, "
+                        f"got {signature!r}")
     if not callable(needs) and (isinstance(needs, bool) or not isinstance(needs, int)):
         raise TypeError(f"needs must be a whole number or callable, got {needs!r}")
     return lambda function: Piece(function, signature, needs)
 
 
-_NAMES = {MAP: "MAP", MAP_AT: "MAP_AT", VALUE: "VALUE", SLOPE: "SLOPE", LOG_LOSS: "LOG_LOSS", RULE: "RULE",
-          SAMPLE: "SAMPLE", DIRECTION: "DIRECTION", ADVANCE: "ADVANCE"}
-_SLOTS = ("SLOPE", "LOG_LOSS", "MAP", "MAP_AT", "RULE", "SAMPLE", "DIRECTION", "ADVANCE", "MAP", "VALUE", "MAP", "MAP",
-          "MAP_AT")
-_OWN = (0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 5, 5, 5)            # which vector of Params each of `Pieces` is handed
+_NAMES = {MAP: "MAP", MAP_AT: "MAP_AT", VALUE: "VALUE", SLOPE: "SLOPE", LOG_LOSS: "LOG_LOSS",
+          RULE: "RULE", SAMPLE: "SAMPLE", DIRECTION: "DIRECTION", ADVANCE: "ADVANCE"}
+_SLOTS = ("SLOPE", "LOG_LOSS", "MAP", "MAP_AT", "RULE", "SAMPLE", "DIRECTION", "ADVANCE",
+          "MAP", "VALUE", "MAP", "MAP", "MAP_AT")
+_OWN = (0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 5, 5, 5)  # which vector of Params each of `Pieces` is handed

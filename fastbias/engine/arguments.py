@@ -1,12 +1,12 @@
-"""Whether the arguments of `descend` fit each other: what compiled code can look at before it touches anything.
+"""Whether the arguments of `descend` fit each other: what compiled code can look at before it
+touches anything.
 
-Numbers come before products of them: each is at most what the memory that exists could hold, so that no product wraps.
+Numbers come before products of them: each is at most what the memory that exists could hold, so
+that no product wraps.
 """
 from __future__ import annotations
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
 from fastbias.engine.abi import (
     BATCH,
@@ -15,7 +15,7 @@ from fastbias.engine.abi import (
     DONE,
     FILLED,
     GRAM,
-    JIT,
+    LATEST,
     LINEAR,
     OUTPUTS,
     PACKED,
@@ -25,56 +25,90 @@ from fastbias.engine.abi import (
     SEARCH,
     SHIFT,
     WEIGH,
-    kernel,
+    eights,
     packed_room,
     room,
 )
-from fastbias.engine.dense_pass import FAR, SQUARED
-from fastbias.engine.fused import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
+from fastbias.engine.compiled import JIT, inner, kernel
+from fastbias.engine.dense_pass import REACH, SQUARED
+from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
 
-__all__ = ["LATEST", "MOST", "PAGE", "bad_argument", "missing"]
+__all__ = ["ENTRIES", "PAGE", "bad_argument"]
 
-MOST = 1 << 48                 # entries that an array can have, in any memory there is
-LATEST = 1 << 62               # steps are counted up to here
+ENTRIES = 1 << 48              # that an array can have, in any memory there is
 PAGE = 4096                    # where code begins at the earliest
 
 
-def _missing(typingctx, pointer):  # type: ignore[no-untyped-def]
-    """Whether a C pointer is NULL."""
-    def codegen(context, builder, _signature, args):  # type: ignore[no-untyped-def]
-        return builder.icmp_unsigned("==", args[0], args[0].type(None))
-    return types.boolean(pointer), codegen
+@inner
+def _entries_fit(control, rows, N, d, space):
+    """Whether each entry of control is in its range; the flags, and FILLED of flags, may be
+    anything.
+
+    Afterwards no size made of them can overflow.
+    """
+    most_outputs = min(space // d, space // N)            # work holds K d and K N numbers, twice
+    return (control[DONE] >= 0
+            and control[ROW] >= 0
+            and 0 <= control[BATCH] <= N
+            and 0 <= control[ROWS] <= rows
+            and 0 <= control[SCRATCH] <= space
+            and 0 <= control[OUTPUTS] <= most_outputs and most_outputs > 0
+            and abs(float(control[SHIFT])) <= REACH
+            and 0 <= control[FILLED] <= N * d
+            and 0 <= control[WEIGH] <= SQUARED
+            and 0 <= control[BURST] <= MIRROR
+            and 0 <= control[SEARCH] <= 2)
 
 
-missing = intrinsic(_missing) if JIT else lambda pointer: not pointer
-
-
-@kernel
-def _control_fits(control, rows, N, d, n, space):  # type: ignore[no-untyped-def]
-    """Whether control goes with the sizes and with itself; afterwards no size made of its entries can overflow."""
-    K, burst = max(1, control[OUTPUTS]), control[BURST]
-    if (min(control[DONE], control[ROW], control[BATCH], control[ROWS], control[SCRATCH], control[OUTPUTS]) < 0
-            or control[BATCH] > N or control[ROWS] > rows or control[SCRATCH] > space
-            or space // d < K or space // N < K or abs(float(control[SHIFT])) > FAR
-            or not 0 <= control[FILLED] <= N * d or not 0 <= control[WEIGH] <= SQUARED or not 0 <= burst <= MIRROR
-            or not 0 <= control[SEARCH] <= 2):
+@inner
+def _burst_fits(control, rows):
+    """Whether the method may go in bursts: of the linear model, all samples, a step that is not
+    searched.
+    """
+    burst, single = control[BURST], control[OUTPUTS] <= 1
+    if burst == 0:
+        return True
+    if control[LINEAR] == 0 or control[BATCH] > 0 or control[SEARCH] != 0:
         return False
-    linear, batches, search = control[LINEAR] != 0, control[BATCH] > 0, control[SEARCH]
-    if (linear and n != d * K) or (control[WEIGH] != 0 and K > 1):
-        return False
-    if burst != 0 and (not linear or batches or search != 0
-                       or (burst not in (GRADIENT, STEEPEST, MIRROR) and (control[WEIGH] == 0 or K > 1))
-                       or (burst in (ADAGRAD, ENTROPY, MIRROR) and rows < 2)):
-        return False
-    if (control[GRAM] != 0 and (d != N or n != N or K > 1)) or (control[FILLED] > 0 and (linear or control[WEIGH] != 0
-                                                                                          or K > 1)):
-        return False
-    return search == 0 or (not batches and (linear if search == 1 else (not linear and K == 1)))
+    # the others have no way without a weighed loss
+    by_piece = burst in (GRADIENT, STEEPEST, MIRROR)
+    stateful = burst in (ADAGRAD, ENTROPY, MIRROR)        # they keep a second row
+    return (by_piece or (control[WEIGH] != 0 and single)) and (not stateful or rows >= 2)
 
 
-@kernel
-def _laid_out(X, packed, filled):  # type: ignore[no-untyped-def]
-    """Whether packed is what `fastbias.engine.sparse_pass` makes of X: rows one after the other, and places that X has."""
+@inner
+def _search_fits(control):
+    """Whether the step may be searched as control says: see `fastbias.engine.abi.Slot`."""
+    linear = control[LINEAR] != 0
+    if control[SEARCH] == 0:
+        return True
+    if control[BATCH] > 0:                                # whose loss is not the one that counts
+        return False
+    return linear if control[SEARCH] == 1 else not linear and control[OUTPUTS] <= 1
+
+
+@inner
+def _control_fits(control, rows, N, d, n, space):
+    """Whether control goes with the sizes and with itself."""
+    if not _entries_fit(control, rows, N, d, space):
+        return False
+    single, linear = control[OUTPUTS] <= 1, control[LINEAR] != 0
+    if linear and n != d * max(1, control[OUTPUTS]):      # w is u
+        return False
+    if control[WEIGH] != 0 and not single:
+        return False
+    if control[GRAM] != 0 and not (d == N == n and single):
+        return False
+    if control[FILLED] > 0 and (linear or control[WEIGH] != 0 or not single):
+        return False  # sparse rows go by the piece of one output
+    return _burst_fits(control, rows) and _search_fits(control)
+
+
+@inner
+def _laid_out(X, packed, filled):
+    """Whether packed is what `fastbias.engine.sparse_pass` makes of X: rows in a row, and places
+    that X has.
+    """
     N, d = X.shape
     if packed[0] != N + 1 or packed[N] != N + 1 + 2 * filled:
         return False
@@ -87,8 +121,8 @@ def _laid_out(X, packed, filled):  # type: ignore[no-untyped-def]
     return fine
 
 
-@kernel
-def _permuted(order, N, seen):  # type: ignore[no-untyped-def]
+@inner
+def _permuted(order, N, seen):
     """Whether order[N:2N] holds each of 0 … N − 1 once; ``seen`` (N,) is scratch."""
     for i in range(N):
         seen[i] = 0.0
@@ -99,37 +133,98 @@ def _permuted(order, N, seen):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel
-def _buffers_fit(params, X, buffers):  # type: ignore[no-untyped-def]
-    """Whether buffers are as large as control, X and the pieces want them, and what they hold is in range."""
+@inner
+def _shapes_fit(u, state, mark, control):
+    """Whether the run's memory goes together, whatever control says."""
+    (rows, wide), n = state.shape, u.size
+    return (n > 0 and rows > 0 and wide == n and mark.shape[0] == rows + 1 and mark.shape[1] == n
+            and control.size == CONTROL)
+
+
+@inner
+def _numbers_suffice(params, burst):
+    """Whether params have what a burst reads itself; what pieces read they say, or their owner
+    knows.
+    """
+    if burst == POWER:
+        return params.geometry.size >= 2
+    return params.method.size >= (1 if burst == ADAGRAD else 3 if burst == COORDINATE else 0)
+
+
+@inner
+def _order_fits(control, order, N, seen):
+    """Whether order has room for a batch, and holds a permutation where it says so."""
+    if control[BATCH] == 0:
+        return True
+    return order.size == 2 * N + 1 and (order[2 * N] < 0 or _permuted(order, N, seen))
+
+
+@inner
+def _buffers_fit(params, X, buffers):
+    """Whether buffers are as large as control, X and the pieces want them, and what they hold is in
+    range.
+    """
     (N, d), n, control = X.shape, buffers.u.size, buffers.control
-    (rows, wide), mark = buffers.state.shape, buffers.mark.shape
-    if n == 0 or rows == 0 or wide != n or mark[0] != rows + 1 or mark[1] != n or control.size != CONTROL:
+    if not _shapes_fit(buffers.u, buffers.state, buffers.mark, control):
         return False
-    if not _control_fits(control, rows, N, d, n, buffers.work.size):
+    if not _control_fits(control, buffers.state.shape[0], N, d, n, buffers.work.size):
         return False
-    burst, filled, order = control[BURST], control[FILLED], buffers.order
+    coordinate, filled = control[BURST] == COORDINATE, control[FILLED]
     if (buffers.work.size < room(N, d, n, control)
-            or buffers.packed.size < packed_room(N, d, burst == COORDINATE, filled)
-            or (burst == COORDINATE and buffers.kept.size != (N + 7) // 8 * 8)):
+            or buffers.packed.size < packed_room(N, d, coordinate, filled)
+            or (coordinate and buffers.kept.size != eights(N))):
         return False
-    if ((burst == ADAGRAD and params.method.size < 1) or (burst == COORDINATE and params.method.size < 3)
-            or (burst == POWER and params.geometry.size < 2)):
+    if not (_numbers_suffice(params, control[BURST])
+            and _order_fits(control, buffers.order, N, buffers.work)):
         return False
-    if control[BATCH] > 0 and (order.size != 2 * N + 1 or (order[2 * N] >= 0 and not _permuted(order, N, buffers.work))):
-        return False
-    return filled == 0 or (np.count_nonzero(X) == filled
-                           and (control[PACKED] == 0 or _laid_out(X, buffers.packed, filled)))
+    if filled == 0:
+        return True
+    laid = control[PACKED] == 0 or _laid_out(X, buffers.packed, filled)
+    return laid and np.count_nonzero(X) == filled
 
 
-@kernel
-def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):  # type: ignore[no-untyped-def]
-    """The number of the first argument that does not fit, or 0."""
-    (N, d), steps, control = X.shape, records.steps, buffers.control
+@inner
+def _labels_fit(y, outputs):
+    """Whether y are classes 0 … outputs − 1, where there are several."""
+    if outputs > 1:                                       # they become indices
+        for n in range(y.size):
+            if not 0 <= y[n] < outputs or y[n] != np.floor(y[n]):
+                return False
+    return True
+
+
+@inner
+def _records_fit(records, control, n):
+    """Whether records have a row for each step, and steps increase from where the run stands."""
+    steps, row = records.steps, control[ROW]
+    if records.u.shape[0] != steps.size or records.log_loss.size != steps.size:
+        return False
+    if steps.size > 0 and records.u.shape[1] != n:
+        return False
+    if row < steps.size and steps[row] < control[DONE]:
+        return False
+    fine = True
+    for i in range(1, steps.size):
+        fine &= steps[i] > steps[i - 1]
+    return fine
+
+
+@inner
+def _nowhere(pieces):
+    """Whether an address is none."""
     if JIT:
         for address in pieces:
             if address < PAGE:
-                return 1
+                return True
+    return False
+
+
+@kernel
+def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
+    """The number of the first argument that does not fit, or 0."""
+    (N, d), control = X.shape, buffers.control
+    if _nowhere(pieces):
+        return 1
     if params.beta.size == 0 or params.gamma.size == 0 or params.rule.size == 0:
         return 2
     if N == 0 or d == 0:
@@ -138,19 +233,10 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):  # typ
         return 4
     if not _buffers_fit(params, X, buffers):
         return 5
-    if control[OUTPUTS] > 1:
-        for n in range(N):
-            if not 0 <= y[n] < control[OUTPUTS] or y[n] != np.floor(y[n]):
-                return 4
-    if records.u.shape[0] != steps.size or records.log_loss.size != steps.size:
+    if not _labels_fit(y, control[OUTPUTS]):
+        return 4
+    if not _records_fit(records, control, buffers.u.size):
         return 6
-    if steps.size > 0 and records.u.shape[1] != buffers.u.size:
-        return 6
-    if control[ROW] < steps.size and steps[control[ROW]] < control[DONE]:
-        return 6
-    for i in range(1, steps.size):
-        if steps[i] <= steps[i - 1]:
-            return 6
     if not control[DONE] <= stop_at < LATEST:
         return 7
     return 8 if np.isnan(until) else 0

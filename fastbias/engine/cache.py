@@ -1,10 +1,12 @@
-"""The disk cache of compiled functions: when an entry is good, and what happens where none can be kept.
+"""The disk cache of compiled functions: when an entry is good, and what happens where none can be
+kept.
 
-Numba's own cache looks at the file of a function alone, so a helper edited in another file leaves the old answer behind.
-Here an entry is good only while all sources of the package, the function's own file, and what it takes from other files (a
-user's own helpers, numbers, arrays) are what they were when it was compiled. The rest is Numba's: where files are kept
-(``NUMBA_CACHE_DIR``, beside the source, the user's cache folder, IPython's), and what tells one machine, signature and
-closure from another.
+Numba's own cache looks at the file of a function alone, so a helper edited in another file leaves
+the old answer behind. Here an entry is good only while all sources of the package, the function's
+own file, and what it takes from other files (a user's own helpers, numbers, arrays) are what they
+were when it was compiled. The rest is Numba's: where files are kept (``NUMBA_CACHE_DIR``, beside
+the source, the user's cache folder, IPython's), and what tells one machine, signature and closure
+from another.
 """
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ SEAL = 32              # bytes of the digest that a file begins with
 
 
 def _sources(folder: Traversable, name: str, digest: Any) -> None:
-    """Digest the name, size and content of every .py file in a folder, in the order of their names."""
+    """Digest the name, size and content of every .py file in a folder, in order of their names."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".py") and entry.is_file():
             text = entry.read_bytes()
@@ -48,7 +50,9 @@ def _sources(folder: Traversable, name: str, digest: Any) -> None:
 _digest = blake2b(digest_size=SEAL)
 _sources(files(__package__.partition(".")[0]), "", _digest)
 PACKAGE = _digest.hexdigest()
-"""What the package's sources were when this process imported them; later edits are the next process's."""
+"""What the package's sources were when this process imported them; later edits are the next
+process's.
+"""
 
 
 LIBRARIES = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
@@ -62,7 +66,9 @@ def _read(path: str, _changed: int, _size: int) -> str:
 
 
 def _source(function: Callable[..., Any]) -> str:
-    """Digest of the file that a function is in, as it is now; empty where there is none (a prompt, a notebook)."""
+    """Digest of the file that a function is in, as it is now; empty where there is none (a prompt,
+    a notebook).
+    """
     path = function.__code__.co_filename
     try:
         found = os.stat(path)
@@ -72,12 +78,16 @@ def _source(function: Callable[..., Any]) -> str:
 
 
 def made_of(function: Callable[..., Any]) -> str:
-    """What a function would be compiled from now, the package apart: its file, and what it takes from elsewhere."""
+    """What a function would be compiled from now, the package apart: its file, and what it takes
+    from elsewhere.
+    """
     return repr((_source(function), _frozen(function)))
 
 
 def _frozen(function: Callable[..., Any]) -> list[str]:
-    """What is compiled into a function from elsewhere: compiled helpers, numbers and arrays that it names, and theirs."""
+    """What is compiled into a function from elsewhere: compiled helpers, numbers and arrays that it
+    names, and theirs.
+    """
     found, todo, modules = [], [function], []
     for f in todo:
         names = list(_names(f.__code__))
@@ -87,7 +97,7 @@ def _frozen(function: Callable[..., Any]) -> list[str]:
                 todo.append(value.py_func)
                 found.append(_source(value.py_func) or _text(value.py_func))
             elif isinstance(value, FunctionType) and value not in todo and not _installed(value):
-                todo.append(value)                        # inlined or overloaded, or what makes a helper
+                todo.append(value)  # inlined or overloaded, or what makes a helper
                 found.append(_source(value) or _text(value))
             elif isinstance(value, (int, float, complex, str, np.generic)):
                 found.append(repr(value))
@@ -97,12 +107,15 @@ def _frozen(function: Callable[..., Any]) -> list[str]:
                 modules.append((f, value))
                 values.extend(vars(value).get(name) for name in names)
             elif isinstance(value, np.ndarray):
-                found.append(f"{value.dtype} {value.shape} {blake2b(value.tobytes(), digest_size=SEAL).hexdigest()}")
+                content = blake2b(value.tobytes(), digest_size=SEAL).hexdigest()
+                found.append(f"{value.dtype} {value.shape} {content}")
     return found
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """The names that a function takes from elsewhere, those inside it (3.11: comprehensions, too) included."""
+    """The names that a function takes from elsewhere, those inside it (3.11: comprehensions, too)
+    included.
+    """
     yield from code.co_names
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -110,7 +123,9 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _installed(function: FunctionType) -> bool:
-    """Whether it is a library's, which changes with its version and not under our feet, or the package's own."""
+    """Whether it is a library's, which changes with its version and not under our feet, or the
+    package's own.
+    """
     return function.__code__.co_filename.startswith(LIBRARIES)
 
 
@@ -129,10 +144,12 @@ def _text(function: Callable[..., Any]) -> str:
 
 
 class _Entries:
-    """The entries of one function: a file for each signature, machine and closure, written at one stroke.
+    """The entries of one function: a file for each signature, machine and closure, written at one
+    stroke.
 
-    A file begins with a digest over Numba's version, the sources and all that follows. So a stale, foreign, torn or damaged
-    file is the same as none, and there is no index that two processes could leave pointing at each other's code.
+    A file begins with a digest over Numba's version, the sources and all that follows. So a stale,
+    foreign, torn or damaged file is the same as none, and there is no index that two processes
+    could leave pointing at each other's code.
     """
 
     def __init__(self, base: str, stamp: str) -> None:
@@ -156,7 +173,9 @@ class _Entries:
         return data if kept == key else None
 
     def save(self, key: Any, data: Any) -> None:
-        """Write one entry under another name and then put it in place, so that nobody reads half of it."""
+        """Write one entry under another name and then put it in place, so that nobody reads half of
+        it.
+        """
         body, path = dumps((key, data)), self._path(key)
         part = f"{path}.{uuid4().hex[:16]}"
         try:
@@ -176,7 +195,9 @@ class _Entries:
 
 
 class _Cache(FunctionCache):
-    """Numba's cache of one function, whose entries are tied to the sources, and which never stops a run."""
+    """Numba's cache of one function, whose entries are tied to the sources, and which never stops a
+    run.
+    """
 
     def __init__(self, function: Callable[..., Any], stamp: str) -> None:
         super().__init__(function)
@@ -184,7 +205,9 @@ class _Cache(FunctionCache):
                                     repr((stamp, self._impl.locator.get_source_stamp())))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function if it is there and good, else None, whatever is wrong with the file."""
+        """The compiled function if it is there and good, else None, whatever is wrong with the
+        file.
+        """
         with suppress(Exception):
             return super().load_overload(sig, target_context)
         return None
@@ -195,14 +218,17 @@ class _Cache(FunctionCache):
             super().save_overload(sig, data)
         except OSError as error:
             _warn(f"writing there failed ({error})")
-        except (PickleError, TypeError, ValueError):      # a closure over something that no file can hold
+        # a closure over something that no file can hold
+        except (PickleError, TypeError, ValueError):
             pass
 
 
 def of(function: Callable[..., Any], was: str = "") -> Any:
-    """The disk cache of a function; ``was`` is what `made_of` said of it when it was made, if that is some time ago.
+    """The disk cache of a function; ``was`` is what `made_of` said of it when it was made, if that
+    is some time ago.
 
-    Where there is no file, or no folder to keep things in, it is one that keeps nothing; the latter is said once.
+    Where there is no file, or no folder to keep things in, it is one that keeps nothing; the latter
+    is said once.
     """
     try:
         return _Cache(function, repr((numba.__version__, PACKAGE, was, made_of(function))))
@@ -222,5 +248,7 @@ def _warn(why: str) -> None:
     global _said
     if not _said:
         _said = True
-        warnings.warn("compiled functions are not kept on disk, so each process compiles them anew: a cache folder must be "
-                      f"writable, but {why}; set NUMBA_CACHE_DIR to one that is", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            "compiled functions are not kept on disk, so each process compiles them anew: a cache "
+            f"folder must be writable, but {why}; set NUMBA_CACHE_DIR to one that is",
+            RuntimeWarning, stacklevel=2)

@@ -1,8 +1,8 @@
 """The doors from Python to compiled code: single pieces (`call`) and the whole loop (`descend`).
 
-Compiled code believes what it is handed, so nothing in the package hands it anything but here, where types, sizes and the
-numbers of params are looked at first. What only the owner of a piece knows (that labels are classes, that k counts from 0)
-the owner looks at.
+Compiled code believes what it is handed, so nothing in the package hands it anything but here,
+where types, sizes and the numbers of params are looked at first. What only the owner of a piece
+knows (that labels are classes, that k counts from 0) the owner looks at.
 """
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy as np
 from fastbias.engine.abi import (
     BATCH,
     CONTROL,
-    JIT,
     KNOWN,
+    LATEST,
     LOG_LOSS,
     MAP,
     MAP_AT,
@@ -31,68 +31,77 @@ from fastbias.engine.abi import (
     Piece,
     Pieces,
     Records,
-    kernel,
     misfit,
-    pointer,
 )
-from fastbias.engine.arguments import LATEST, PAGE, bad_argument
+from fastbias.engine.arguments import PAGE, bad_argument
+from fastbias.engine.compiled import JIT, kernel, pointer
 from fastbias.engine.loop import _descend
 
 __all__ = ["call", "call_rows", "descend"]
 
 _as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
-_as_slope, _as_log_loss, _as_rule, _as_sample = pointer(SLOPE), pointer(LOG_LOSS), pointer(RULE), pointer(SAMPLE)
+_as_slope, _as_log_loss = pointer(SLOPE), pointer(LOG_LOSS)
+_as_rule, _as_sample = pointer(RULE), pointer(SAMPLE)
 
 
 @kernel
-def _call_map(address, params, x, out):  # type: ignore[no-untyped-def]
+def _call_map(address, params, x, out):
     return _as_map(address)(params, x, out)
 
 
 @kernel
-def _call_map_at(address, params, at, x, out):  # type: ignore[no-untyped-def]
+def _call_map_at(address, params, at, x, out):
     return _as_map_at(address)(params, at, x, out)
 
 
 @kernel
-def _call_rows(address, params, at, X, out):  # type: ignore[no-untyped-def]
+def _call_rows(address, params, at, X, out):
     for i in range(X.shape[0]):
         _as_map_at(address)(params, at, X[i], out[i])
 
 
 @kernel
-def _call_value(address, params, x):  # type: ignore[no-untyped-def]
+def _call_value(address, params, x):
     return _as_value(address)(params, x)
 
 
 @kernel
-def _call_slope(address, params, p, y, q):  # type: ignore[no-untyped-def]
+def _call_slope(address, params, p, y, q):
     return _as_slope(address)(params, p, y, q)
 
 
 @kernel
-def _call_log_loss(address, params, p, y):  # type: ignore[no-untyped-def]
+def _call_log_loss(address, params, p, y):
     return _as_log_loss(address)(params, p, y)
 
 
 @kernel
-def _call_sample(address, params, k, order):  # type: ignore[no-untyped-def]
+def _call_sample(address, params, k, order):
     return _as_sample(address)(params, k, order)
 
 
 @kernel
-def _call_rule(address, params, k, s, log_loss):  # type: ignore[no-untyped-def]
+def _call_rule(address, params, k, s, log_loss):
     return _as_rule(address)(params, k, s, log_loss)
 
 
-_DOORS = {"MAP": (_call_map, ("x", "out")), "MAP_AT": (_call_map_at, ("at", "x", "out")), "VALUE": (_call_value, ("x",)),
-          "SLOPE": (_call_slope, ("p", "y", "q")), "LOG_LOSS": (_call_log_loss, ("p", "y")),
-          "RULE": (_call_rule, ("k", "s", "log_loss")), "SAMPLE": (_call_sample, ("k", "order"))}
+# by signature: the door, and what goes through it beside params (a method's pieces the loop calls)
+_DOORS = {
+    "MAP": (_call_map, ("x", "out")),
+    "MAP_AT": (_call_map_at, ("at", "x", "out")),
+    "VALUE": (_call_value, ("x",)),
+    "SLOPE": (_call_slope, ("p", "y", "q")),
+    "LOG_LOSS": (_call_log_loss, ("p", "y")),
+    "RULE": (_call_rule, ("k", "s", "log_loss")),
+    "SAMPLE": (_call_sample, ("k", "order")),
+}
 _F8, _I8 = np.dtype(np.float64), np.dtype(np.int64)
 
 
 def _plain(x: Any, dims: int, dtype: np.dtype[Any] = _F8) -> bool:
-    """Whether compiled code knows the array: exactly this dtype and dimension, C-contiguous, writeable."""
+    """Whether compiled code knows the array: exactly this dtype and dimension, C-contiguous,
+    writeable.
+    """
     return type(x) is np.ndarray and x.ndim == dims and x.dtype == dtype and x.flags.carray
 
 
@@ -115,41 +124,48 @@ def call(piece: Piece, params: np.ndarray, *args: Any, sizes: tuple[int, ...] | 
     *args
         The other arguments: float64 vectors (order: int64), C-contiguous and writeable; numbers.
     sizes : tuple of int, optional
-        How long the vectors must be. Where it is not given those of a map are all of one length, and of a loss p and q
-        are of one length, a multiple of that of y.
+        How long the vectors must be. Where it is not given those of a map are all of one length,
+        and of a loss p and q are of one length, a multiple of that of y.
 
     Raises
     ------
     ValueError
-        Where an argument is no such array, too short or too long, or params are not those that the piece reads.
+        Where an argument is no such array, too short or too long, or params are not those that the
+        piece reads.
     """
     door, labels = _DOORS.get(piece.kind, (None, ()))
     if door is None or len(args) != len(labels):
-        raise ValueError(f"{piece!r} must be called with the arguments of its signature, got {len(args)} beside params")
-    lengths = []
+        raise ValueError(f"{piece!r} must be called with the arguments of its signature, got "
+                         f"{len(args)} beside params")
+    lengths = []                      # of vectors alone: numbers fit by themselves
     for label, x in zip(labels, args, strict=True):
         if label == "k" and not 0 <= x < LATEST:
-            raise ValueError(f"k of {piece!r} must be a whole number >= 0 and under 2^62, got {x!r}")
+            raise ValueError(f"k of {piece!r} must be a whole number >= 0 and under 2^62, got "
+                             f"{x!r}")
         if label in ("k", "s", "log_loss"):
             continue
-        if not _plain(x, 1, _I8 if label == "order" else _F8):
-            raise ValueError(f"{label} of {piece!r} must be a C-contiguous vector of {_I8 if label == 'order' else _F8}, "
+        dtype = _I8 if label == "order" else _F8
+        if not _plain(x, 1, dtype):
+            raise ValueError(f"{label} of {piece!r} must be a C-contiguous vector of {dtype}, "
                              f"got {_shown(x)}")
         lengths.append(x.size)
     if not _agree(piece.kind, lengths) if sizes is None else tuple(lengths) != sizes:
-        raise ValueError(f"{', '.join(labels)} of {piece!r} must be vectors "
-                         f"{'that go together' if sizes is None else f'of lengths {sizes}'}, got lengths {tuple(lengths)}")
+        wanted = "that go together" if sizes is None else f"of lengths {sizes}"
+        raise ValueError(f"{', '.join(labels)} of {piece!r} must be vectors {wanted}, got lengths "
+                         f"{tuple(lengths)}")
     _reads(piece, params, lengths)
     return door(piece.address, params, *args)
 
 
 def call_rows(piece: Piece, params: np.ndarray, at: np.ndarray, X: np.ndarray, out: np.ndarray,
               sizes: tuple[int, int, int]) -> None:
-    """Call a MAP_AT piece at one point for every row of X (K, ·), into the rows of ``out``; ``sizes`` as for `call`."""
+    """Call a MAP_AT piece at one point for every row of X (K, ·), into the rows of ``out``;
+    ``sizes`` as for `call`.
+    """
     fine = piece.kind == "MAP_AT" and _plain(at, 1) and _plain(X, 2) and _plain(out, 2)
     if not fine or (at.size, X.shape[1], out.shape[1]) != sizes or len(X) != len(out):
-        raise ValueError(f"at, X, out of {piece!r} must be float64 arrays whose rows are of lengths {sizes}, got "
-                         f"{_shown(at)}, {_shown(X)}, {_shown(out)}")
+        raise ValueError(f"at, X, out of {piece!r} must be float64 arrays whose rows are of "
+                         f"lengths {sizes}, got {_shown(at)}, {_shown(X)}, {_shown(out)}")
     _reads(piece, params, sizes)
     _call_rows(piece.address, params, at, X, out)
 
@@ -157,21 +173,22 @@ def call_rows(piece: Piece, params: np.ndarray, at: np.ndarray, X: np.ndarray, o
 def _reads(piece: Piece, params: Any, sizes: Any) -> None:
     """Raise ValueError where params are not those that the piece reads."""
     if not _plain(params, 1) or not piece.fits(params, *sizes):
-        raise ValueError(f"params of {piece!r} must be a float64 vector of what it reads for vectors of lengths "
-                         f"{tuple(sizes)}, got {_shown(params)}")
+        raise ValueError(f"params of {piece!r} must be a float64 vector of what it reads for "
+                         f"vectors of lengths {tuple(sizes)}, got {_shown(params)}")
 
 
 def _shown(x: Any) -> str:
     return f"an array {x.shape} of {x.dtype}" if isinstance(x, np.ndarray) else repr(x)[:60]
 
 
-def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffers: Buffers, records: Records, stop_at: int,
-            until: float) -> int:
+def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffers: Buffers,
+            records: Records, stop_at: int, until: float) -> int:
     """Run a method until ``stop_at`` updates are done, or the log loss is at or under ``until``.
 
-    Every array is the caller's; nothing is allocated, nothing raised. Call it again with a later ``stop_at`` to go on:
-    the bits do not depend on where a run was cut. Arrays are float64, C-contiguous and writeable; those of the wrong type
-    or size are refused before anything is touched.
+    Every array is the caller's; nothing is allocated, nothing raised. Call it again with a later
+    ``stop_at`` to go on: the bits do not depend on where a run was cut. Arrays are float64,
+    C-contiguous and writeable; those of the wrong type or size are refused before anything is
+    touched.
 
     Parameters
     ----------
@@ -180,11 +197,12 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     params : abi.Params
         Eight float64 vectors that go with them.
     X, y : (N, d), (N,) float64, C-contiguous
-        Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after output, and y are
-        classes 0 … K−1.
+        Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output
+        after output, and y are classes 0 … K−1.
     buffers : abi.Buffers
-        u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another thread, makes the call
-        return within one pass over a few rows; the update under way is then not done.
+        u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another
+        thread, makes the call return within one pass over a few rows; the update under way is then
+        not done.
     records : abi.Records
         Which steps to write down, and where.
     stop_at : int
@@ -196,9 +214,10 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     -------
     status : int
         0 fine (look at ``control[DONE]``), −i the i-th argument is bad, > 0 a numerical end:
-        `fastbias.engine.abi.MESSAGES`. A
-        piece of the package is recognised by its address; of anybody else's code nothing can be known.
+        `fastbias.engine.abi.MESSAGES`. A piece of the package is recognised by its address; of
+        anybody else's code nothing can be known.
     """
+    # types first: to compiled code an array of another kind is memory that it misreads
     bad = _mistyped(pieces, params, X, y, buffers, records)
     if bad:
         return -bad
@@ -213,35 +232,45 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     except OverflowError:
         return -8
     control = buffers.control
+    # what only the owners of known pieces can say, compiled code cannot look at
     K = max(1, int(control[OUTPUTS]))
-    n, rows, batch, extra = buffers.u.size, len(buffers.state), int(control[BATCH]), int(control[SCRATCH])
+    n, rows = buffers.u.size, len(buffers.state)
+    batch, extra = int(control[BATCH]), int(control[SCRATCH])
     wrong = misfit(map(KNOWN.get, pieces), params, (*X.shape, n, K, rows, 2 * n + extra, batch))
-    handed = Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records), stop, least
-    if wrong is not None:
+    # plain tuples will do, but compiled code knows ours alone
+    handed = (Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records), stop,
+              least)
+    if wrong is not None:             # what the arguments say of each other comes first
         return -(int(bad_argument(*handed)) or wrong[0])
     return int(_descend(*handed))
 
 
+_VECTOR, _WHOLES, _MATRIX = (1, _F8), (1, _I8), (2, _F8)
+_BUFFERS = (_VECTOR, _MATRIX, _MATRIX, _WHOLES, _WHOLES, _VECTOR, _VECTOR, _VECTOR)
+_RECORDS = (_WHOLES, _MATRIX, _VECTOR)
+
+
+def _arrays(given: Any, kinds: Any) -> bool:
+    """Whether given is a tuple of arrays of these dimensions and dtypes."""
+    return isinstance(given, tuple) and len(given) == len(kinds) and all(
+        _plain(x, *kind) for x, kind in zip(given, kinds, strict=True))
+
+
 def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: Any) -> int:
-    """The number of the first argument of `descend` that compiled code would not know; 0 where there is none."""
-    if not isinstance(pieces, tuple) or len(pieces) != len(Pieces._fields) or not all(map(_callable, pieces)):
+    """The number of the first argument of `descend` that compiled code would not know, or 0."""
+    if not isinstance(pieces, tuple) or len(pieces) != len(Pieces._fields):
         return 1
-    if not isinstance(params, tuple) or len(params) != len(Params._fields) or not all(_plain(x, 1) for x in params):
+    if not all(map(_callable, pieces)):
+        return 1
+    if not _arrays(params, (_VECTOR,) * len(Params._fields)):
         return 2
     if not _plain(X, 2):
         return 3
     if not _plain(y, 1):
         return 4
-    if not isinstance(buffers, tuple) or len(buffers) != len(Buffers._fields):
+    if not _arrays(buffers, _BUFFERS) or Buffers(*buffers).control.size != CONTROL:
         return 5
-    u, state, mark, control, order, work, packed, kept = buffers
-    if not (_plain(u, 1) and _plain(state, 2) and _plain(mark, 2) and _plain(control, 1, _I8) and _plain(order, 1, _I8)
-            and _plain(work, 1) and _plain(packed, 1) and _plain(kept, 1) and control.size == CONTROL):
-        return 5
-    if not isinstance(records, tuple) or len(records) != len(Records._fields):
-        return 6
-    steps, rows, log_loss = records
-    return 0 if _plain(steps, 1, _I8) and _plain(rows, 2) and _plain(log_loss, 1) else 6
+    return 0 if _arrays(records, _RECORDS) else 6
 
 
 def _callable(piece: Any) -> bool:

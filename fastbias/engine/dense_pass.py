@@ -1,18 +1,23 @@
-"""One pass over the data at the machine's limit: margins, their weights and the gradient, eight rows at a time.
+"""One pass over the data at the machine's limit: margins, their weights and the gradient, eight
+rows at a time.
 
-`weighed` and `by_piece` are the pass that every run with full gradients goes through. The three common losses are weighed
-inside; for any other one its piece is called on blocks of rows. X is packed in tiles of eight rows by eight columns, padded
-with zeros, so that a pass is one stream: entry (n, j) stands at 8 width (n//8) + 64 (j//8) + 8 (n mod 8) + j mod 8.
+`weighed` and `by_piece` are the pass that every run with full gradients goes through. The three
+common losses are weighed inside; for any other one its piece is called on blocks of rows. X is
+packed in tiles of eight rows by eight columns, padded with zeros, so that a pass is one stream:
+entry (n, j) stands at 8 width (n//8) + 64 (j//8) + 8 (n mod 8) + j mod 8.
 
-Monotone losses are kept in range by a whole number k0, q = 2^k0 (−ℓ'), a multiple of 128: it is changed, and the pass done
-again, only when the largest weight has left 2^±150. Powers of two round nothing, so the bits do not depend on when. Beyond
-2^±FAR (a method whose margins grow like powers of t gets there) the pieces take over for good.
+Monotone losses are kept in range by a whole number k0, q = 2^k0 (−ℓ'), a multiple of 128: it is
+changed, and the pass done again, only when the largest weight has left 2^±150. Powers of two round
+nothing, so the bits do not depend on when. Beyond 2^±REACH (a method whose margins grow like powers
+of t gets there) the pieces take over for good.
 """
 from __future__ import annotations
 
 import numpy as np
 
-from fastbias.engine.abi import HURRY, kernel
+from fastbias.engine.abi import HURRY, eights
+from fastbias.engine.compiled import inner
+from fastbias.engine.layout import columns, targets
 from fastbias.engine.simd import (
     absolute,
     exp,
@@ -32,62 +37,72 @@ from fastbias.engine.simd import (
     view,
 )
 
-__all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "unscaled", "weighed", "weights"]
+__all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "unscaled", "weighed",
+           "weights"]
 
-EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3                  # losses with twins; 0: none
+# losses with twins; 0: known by its pieces alone
+EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3
 
 LOG2E = 1.4426950408889634
 LOG2 = 0.6931471805599453
-NEVER = -1e15                                             # −m of what pads the samples: its weight is 0
-WINDOW, STRIDE, FAR = 150.0, 128.0, 128.0 * 2.0 ** 33
-NEAR = 4096                                               # entries of X that stay in the first cache
-BLOCK = 4096                                              # entries of X that a pass reads twice while they are near
+NEVER = -1e15                         # −m of what pads the samples: its weight is 0
+# 2^±WINDOW leaves room in float64 for sums and squares; at 2^±REACH margins have 12 binary places
+# left
+WINDOW, STRIDE, REACH = 150.0, 128.0, 128.0 * 2.0 ** 33
+NEAR = 4096                           # entries of X that stay in the first cache
+BLOCK = 4096                          # entries of X that a pass reads twice while they are near
 
 
-@kernel
-def unscaled(k0):  # type: ignore[no-untyped-def]
+@inner
+def unscaled(k0):
     """2^−k0; a power is dear, and most runs are at 1."""
     return 1.0 if k0 == 0.0 else 2.0 ** -k0
 
 
-@kernel
-def weights(loss, y, lift, p, k0, es):  # type: ignore[no-untyped-def]
-    """Q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0. Padding has y = 0 and lift = NEVER, else 0."""
+@inner
+def weights(loss, y, lift, p, k0, es):
+    """q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0.
+
+    Padding has y = 0 and lift = NEVER, else 0.
+    """
     if loss == SQUARED:
         return 2.0 * (y - p), lift
-    z = larger(NEVER, fma(negative(y), p, lift))          # (the second where they cannot be compared: NaN stays)
+    # (the second where they cannot be compared: NaN stays)
+    z = larger(NEVER, fma(negative(y), p, lift))
     if loss == EXPONENTIAL:
         return y * exp(z, k0), z
-    e = exp(smaller(500.0, z), k0)                        # 1/(1 + e^m), also where e^m is beyond all numbers
+    e = exp(smaller(500.0, z), k0)    # 1/(1 + e^m), also where e^m is beyond all numbers
     return y * (e / fma(e, es, 1.0)), z
 
 
-@kernel
-def moved(loss, z, k0):  # type: ignore[no-untyped-def]
-    """The k0 that suits a largest −m of z: the one that stands while the weights are within reach of it."""
+@inner
+def moved(loss, z, k0):
+    """The k0 that suits a largest −m of z: the one that stands while the weights are within reach
+    of it.
+    """
     k = z * LOG2E
     if loss == LOGISTIC:
         k = min(k, 0.0)
     if abs(k + k0) <= WINDOW or not abs(k) < 1e300:       # beyond numbers: the update will say so
         return k0
-    return max(-FAR, min(FAR, -np.rint(k / STRIDE) * STRIDE))
+    return max(-REACH, min(REACH, -np.rint(k / STRIDE) * STRIDE))
 
 
-@kernel
-def margins(X, N, d, outputs, w, p, control):  # type: ignore[no-untyped-def]
-    """P ← X w for each output; X is packed. False if asked to come back."""
+@inner
+def margins(data, w, p, control):
+    """p ← X w for each output, of packed data. False if asked to come back."""
     steady()
-    width = (d + 7) // 8 * 8
-    for c in range(outputs):
+    N, X, width = data.N, data.packed, eights(data.d)
+    for c in range(data.outputs):
         for n in range(0, N, 8):
-            store(p, c * N + n, _products(X, n * width, width, w, c * d))
+            store(p, c * N + n, _products(X, n * width, width, w, c * data.d))
             if control[HURRY] != 0:
                 return False
     return True
 
 
-@kernel
-def _products(X, o, width, w, start):  # type: ignore[no-untyped-def]
+@inner
+def _products(X, o, width, w, start):
     """The products of eight rows of X, whose tiles begin at entry o, with w."""
     inlined()
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = splat8(0.0)
@@ -102,28 +117,37 @@ def _products(X, o, width, w, start):  # type: ignore[no-untyped-def]
         a5 = fma(x, load8(X, i + 40), a5)
         a6 = fma(x, load8(X, i + 48), a6)
         a7 = fma(x, load8(X, i + 56), a7)
-    return totals8(a0, a1, a2, a3, a4, a5, a6, a7)
+    return totals8((a0, a1, a2, a3, a4, a5, a6, a7))
 
 
-@kernel
-def _across(X, i, q0, q1, q2, q3, q4, q5, q6, q7):  # type: ignore[no-untyped-def]
-    """The sum of the rows of the tile at entry i, each times its q; in two short chains."""
-    a = fma(q2, load8(X, i + 16), q0 * load8(X, i))
-    b = fma(q3, load8(X, i + 24), q1 * load8(X, i + 8))
-    a = fma(q4, load8(X, i + 32), a)
-    b = fma(q5, load8(X, i + 40), b)
-    return fma(q6, load8(X, i + 48), a) + fma(q7, load8(X, i + 56), b)
-
-
-@kernel
-def add(X, o, width, fresh, q, g, start):  # type: ignore[no-untyped-def]
-    """G += (fresh: ←) the eight rows of X whose tiles begin at entry o, times q; returns the largest |g| of each lane."""
+@inner
+def _spread(q):
+    """Each lane of q in all lanes of a vector of its own."""
     inlined()
-    top = splat8(0.0)
-    q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
-    q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
+    return (splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3)),
+            splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7)))
+
+
+@inner
+def _across(X, i, q):
+    """The sum of the rows of the tile at entry i, each times its q; in two short chains."""
+    inlined()
+    a = fma(q[2], load8(X, i + 16), q[0] * load8(X, i))
+    b = fma(q[3], load8(X, i + 24), q[1] * load8(X, i + 8))
+    a = fma(q[4], load8(X, i + 32), a)
+    b = fma(q[5], load8(X, i + 40), b)
+    return fma(q[6], load8(X, i + 48), a) + fma(q[7], load8(X, i + 56), b)
+
+
+@inner
+def add(X, o, width, fresh, q, g, start):
+    """g += (fresh: ←) the eight rows of X whose tiles begin at entry o, times q; the largest |g| of
+    each lane.
+    """
+    inlined()
+    top, q = splat8(0.0), _spread(q)
     for v in range(0, width, 8):
-        x = _across(X, o + 8 * v, q0, q1, q2, q3, q4, q5, q6, q7)
+        x = _across(X, o + 8 * v, q)
         if not fresh:
             x = load8(g, start + v) + x
         store(g, start + v, x)
@@ -131,23 +155,18 @@ def add(X, o, width, fresh, q, g, start):  # type: ignore[no-untyped-def]
     return top
 
 
-@kernel
-def add_two(X, o, width, fresh, far, q, r, g):  # type: ignore[no-untyped-def]
+@inner
+def add_two(X, o, width, fresh, far, q, r, g):
     """The same for sixteen rows, times q and r: g is read and written half as often."""
     inlined()
-    top = splat8(0.0)
-    q0, q1, q2, q3 = splat8(lane(q, 0)), splat8(lane(q, 1)), splat8(lane(q, 2)), splat8(lane(q, 3))
-    q4, q5, q6, q7 = splat8(lane(q, 4)), splat8(lane(q, 5)), splat8(lane(q, 6)), splat8(lane(q, 7))
-    r0, r1, r2, r3 = splat8(lane(r, 0)), splat8(lane(r, 1)), splat8(lane(r, 2)), splat8(lane(r, 3))
-    r4, r5, r6, r7 = splat8(lane(r, 4)), splat8(lane(r, 5)), splat8(lane(r, 6)), splat8(lane(r, 7))
+    top, q, r = splat8(0.0), _spread(q), _spread(r)
     ahead = 8 * width * 2
     for v in range(0, width, 8):
-        if far:
+        if far:  # the next sixteen rows: the machine's own guess comes too late
             for i in range(o + ahead + 8 * v, o + ahead + 8 * v + 64, 8):
                 fetch(X, i)
                 fetch(X, i + 8 * width)
-        x = (_across(X, o + 8 * v, q0, q1, q2, q3, q4, q5, q6, q7)
-             + _across(X, o + 8 * (v + width), r0, r1, r2, r3, r4, r5, r6, r7))
+        x = _across(X, o + 8 * v, q) + _across(X, o + 8 * (v + width), r)
         if not fresh:
             x = load8(g, v) + x
         store(g, v, x)
@@ -155,14 +174,16 @@ def add_two(X, o, width, fresh, far, q, r, g):  # type: ignore[no-untyped-def]
     return top
 
 
-@kernel
-def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-untyped-def]
-    """One pass for a loss that is weighed inside: p ← X w, g ← 2^k0 Xᵀ(−ℓ') (in Gram space: 2^k0 (−ℓ')).
+@inner
+def weighed(loss, data, w, p, g, k0, control):
+    """One pass for a loss that is weighed inside: p ← X w, g ← 2^k0 Xᵀ(−ℓ') (in Gram space: 2^k0
+    (−ℓ')).
 
     Returns k0, which may have moved; NaN if asked to come back.
     """
     inlined()
-    width, tall = (d + 7) // 8 * 8, (N + 7) // 8 * 8
+    N, X, y = data.N, data.packed, targets(data)
+    width, tall = eights(data.d), eights(N)
     es, far = unscaled(k0), N * width > NEAR and width <= 128
     while True:
         z, n = splat8(NEVER), 0
@@ -171,9 +192,9 @@ def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-un
             store(p, n, m)
             e, bound = weights(loss, load8(y, n), load8(y, tall + n), m, k0, es)
             z = larger(bound, z)
-            if gram:
+            if data.coefficients:
                 store(g, n, e)
-            elif n + 8 < N:
+            elif n + 8 < N:           # sixteen rows at a time while there are so many
                 i = n + 8
                 m = _products(X, i * width, width, w, 0)
                 store(p, i, m)
@@ -194,11 +215,16 @@ def weighed(loss, gram, X, y, N, d, w, p, g, k0, control):  # type: ignore[no-un
         k0, es = k1, unscaled(k1)
 
 
-@kernel
-def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # type: ignore[no-untyped-def]
-    """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if asked to come back."""
+@inner
+def by_piece(slope, params, data, w, p, q, g, control):
+    """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
+    asked to come back.
+    """
     steady()
-    width = (d + 7) // 8 * 8
+    N, d, outputs, X, y = data.N, data.d, data.outputs, data.packed, data.y
+    width = eights(d)
+    # a block's rows are read for p and again for g: small enough to be still near; classes come
+    # whole
     block = N if outputs > 1 else max(32, BLOCK // width // 8 * 8)
     s = 0.0
     for b in range(0, N, block):
@@ -214,8 +240,8 @@ def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # 
         factor = 1.0
         if b == 0:
             s = at
-        elif at != s:
-            if at > s + 20.0:                             # what came before is small beside this block
+        elif at != s:                 # blocks of different scales: the larger is kept
+            if at > s + 20.0:         # what came before is small beside this block
                 factor, s = np.exp(s - at), at
                 for v in range(0, g.size - 7, 8):
                     store(g, v, load8(g, v) * factor)
@@ -224,7 +250,7 @@ def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # 
             n = b
             while n < end:
                 e, fresh = load8(q, c * N + n) * factor, n == 0
-                if gram:
+                if data.coefficients:
                     store(g, n, e)
                 elif n + 8 < end and outputs == 1:
                     add_two(X, n * width, width, fresh, False, e, load8(q, n + 8) * factor, g)
@@ -237,21 +263,22 @@ def by_piece(slope, params, gram, X, y, N, d, outputs, w, p, q, g, control):  # 
     return s
 
 
-@kernel
-def pack(X, y, packed, columns):  # type: ignore[no-untyped-def]
-    """Lay X, its targets and (where there is room for it) its transpose out for vectors: padded with zeros."""
+@inner
+def pack(X, data, transposed):
+    """Lay X, its targets and, if wanted, its transpose out in data.packed: padded with zeros."""
     N, d = X.shape
-    width, tall = (d + 7) // 8 * 8, (N + 7) // 8 * 8
+    packed, y, width = data.packed, targets(data), eights(d)
     for i in range(packed.size):
         packed[i] = 0.0
     for n in range(N):
         o = (n - n % 8) * width + n % 8 * 8
         for j in range(d):
             packed[o + (j - j % 8) * 8 + j % 8] = X[n, j]
-        packed[tall * width + n] = y[n]
-    for n in range(N, tall):
-        packed[tall * (width + 1) + n] = NEVER
-    if columns.size > 0:
+        y[n] = data.y[n]
+    for n in range(N, eights(N)):
+        y[eights(N) + n] = NEVER
+    if transposed:
+        turned = columns(data)
         for n in range(N):
             for j in range(d):
-                columns[j * tall + n] = X[n, j]
+                turned[j * eights(N) + n] = X[n, j]

@@ -1,4 +1,6 @@
-"""Driving the compiled loop from Python: in chunks cut by time, and so that Ctrl-C is answered even within a long step."""
+"""Driving the compiled loop from Python: in chunks cut by time, and so that Ctrl-C is answered even
+within a long step.
+"""
 from __future__ import annotations
 
 import threading
@@ -14,8 +16,9 @@ from fastbias.engine.call import descend
 
 __all__ = ["Driver", "aligned"]
 
-CHUNK = 0.03          # seconds of compiled work between two looks at Python (signals, progress, callback)
-LARGE = 20_000_000    # entries of X from which one step is slow enough to run it in a thread that can be hurried
+CHUNK = 0.03  # seconds of compiled work between two looks at Python (signals, progress, callback)
+# entries of X from which one step is slow enough to run it in a thread that can be hurried
+LARGE = 20_000_000
 
 
 def aligned(size: int) -> np.ndarray:
@@ -28,10 +31,11 @@ def aligned(size: int) -> np.ndarray:
 class Driver:
     """One run's pieces, numbers, data and memory, and how fast it was last seen to go."""
 
-    def __init__(self, pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffers: Buffers) -> None:
+    def __init__(self, pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray,
+                 buffers: Buffers) -> None:
         self.pieces, self.params, self.X, self.y, self.buffers = pieces, params, X, y, buffers
         self.pace = 0.0                                   # updates a second
-        self._left = b""                                  # u as the last run left it, where predictions are kept
+        self._left = b""  # u as the last run left it, where predictions are kept
 
     @property
     def t(self) -> int:
@@ -42,13 +46,16 @@ class Driver:
         """The same run, going its own way in other buffers."""
         return Driver(self.pieces, self.params, self.X, self.y, buffers)
 
-    def kept(self) -> dict[str, np.ndarray]:
+    def snapshot(self) -> dict[str, np.ndarray]:
         """What a checkpoint must hold beside the plan's buffers."""
         return {}
 
     def chunks(self, records: Records, stop: int, log_target: float, bar: Any) -> Iterator[Status]:
-        """Run to ``stop`` in chunks, so that Python is never away for long; yields the status after each."""
-        chunk, kept = max(1, int(self.pace * CHUNK)), self.buffers.kept     # begin with one: who knows what an update costs
+        """Run to ``stop`` in chunks, so that Python is never away for long; yields the status after
+        each.
+        """
+        # begin with one: who knows what an update costs
+        chunk, kept = max(1, int(self.pace * CHUNK)), self.buffers.kept
         if kept.size and self._left not in (b"", self.buffers.u.tobytes()):
             kept[:self.y.size] = self.X @ self.buffers.u  # somebody has written to u since
         while True:
@@ -65,11 +72,13 @@ class Driver:
             chunk = max(1, int(min(8.0, CHUNK / max(took, 1e-9)) * chunk))
 
     def chunk(self, records: Records, stop: int, log_target: float) -> int:
-        """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in the middle of it."""
+        """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in
+        the middle of it.
+        """
         def work() -> None:
             try:
-                answer.append(int(descend(self.pieces, self.params, self.X, self.y, self.buffers, records, stop,
-                                          log_target)))
+                answer.append(int(descend(self.pieces, self.params, self.X, self.y, self.buffers,
+                                          records, stop, log_target)))
             finally:
                 done.set()
 
@@ -82,10 +91,12 @@ class Driver:
             try:
                 thread.start()
                 done.wait()
-            finally:                                      # never leave while the loop may still write; an Event, because
-                self.buffers.control[HURRY] = 1          # an interrupted Thread.join takes a running thread for ended
+            finally:  # never leave while the loop may still write; an Event, because
+                # an interrupted Thread.join takes a running thread for ended
+                self.buffers.control[HURRY] = 1
                 while not done.is_set() and thread in threading.enumerate():
-                    with suppress(KeyboardInterrupt):     # a second Ctrl-C changes nothing: one is under way
+                    # a second Ctrl-C changes nothing: one is under way
+                    with suppress(KeyboardInterrupt):
                         done.wait(0.1)
                 self.buffers.control[HURRY] = 0
         if not answer or answer[0] not in set(Status):

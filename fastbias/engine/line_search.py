@@ -1,16 +1,17 @@
-"""Exact line searches: of any convex loss for the linear model, of the squared loss for models of degree 2."""
+"""Exact line searches: any convex loss of the linear model, squares of models of degree 2."""
 from __future__ import annotations
 
 import numpy as np
 
-from fastbias.engine.abi import kernel
+from fastbias.engine.compiled import inner, kernel
+from fastbias.engine.simd import view
 from fastbias.engine.sparse_pass import products
 
 __all__ = ["quartic", "search"]
 
 
-@kernel
-def _fall(slope, loss, p, dp, step, y, trial, q):  # type: ignore[no-untyped-def]
+@inner
+def _fall(slope, loss, p, dp, step, y, trial, q):
     """−dL/dτ of L(p + τ dp) at τ = step, up to a positive factor."""
     for i in range(p.size):
         trial[i] = p[i] + step * dp[i]
@@ -22,14 +23,16 @@ def _fall(slope, loss, p, dp, step, y, trial, q):  # type: ignore[no-untyped-def
         push = max(push, abs(q[i]))
     if size > 0.0:
         return total / size
-    return 1e-300 if push > 0.0 else 0.0                  # all that moves has vanished behind what stands: still falling
+    # all that moves has vanished behind what stands: still falling
+    return 1e-300 if push > 0.0 else 0.0
 
 
-@kernel
-def search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
-    """The first minimiser τ ≥ 0 of L(p + τ dp), to the last digits: a sign change of the slope, bracketed and halved.
+@inner
+def search(slope, loss, p, dp, y, trial, q):
+    """The first minimiser τ ≥ 0 of L(p + τ dp), to the last digits.
 
-    Infinity where the loss falls for ever, 0 where it does not fall at all.
+    A sign change of the slope is bracketed and halved. Infinity where the loss falls for ever, 0
+    where it does not fall at all.
     """
     largest = 0.0
     for i in range(p.size):
@@ -38,7 +41,7 @@ def search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
         return 0.0
     high = 1.0 / largest
     at_high = _fall(slope, loss, p, dp, high, y, trial, q)
-    while at_high > 0.0:                                  # the minimiser lies in (high/2, high] after one of these loops
+    while at_high > 0.0:  # the minimiser lies in (high/2, high] after one of these loops
         if high * largest > 1e250:
             return np.inf
         high *= 2.0
@@ -52,7 +55,7 @@ def search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
         low *= 0.5
         at_low = _fall(slope, loss, p, dp, low, y, trial, q)
     side = 0
-    for k in range(200):                                  # false position (Illinois), with halving as its safeguard
+    for k in range(200):  # false position (Illinois), with halving as its safeguard
         if high - low <= 2.3e-16 * high:
             break
         weight = at_low / (at_low - at_high)
@@ -74,18 +77,22 @@ def search(slope, loss, p, dp, y, trial, q):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _least(c1, c2, c3, c4):  # type: ignore[no-untyped-def]
-    """The a > 0 where c1 a + c2 a² + c3 a³ + c4 a⁴ is least, c1 < 0, by its cubic derivative; infinity if it only falls."""
+def _least(c1, c2, c3, c4):
+    """The a > 0 where c1 a + c2 a² + c3 a³ + c4 a⁴ is least, c1 < 0, by its cubic derivative.
+
+    Infinity if it only falls.
+    """
     A, B, C, D = 4.0 * c4, 3.0 * c3, 2.0 * c2, c1
     top = max(abs(A), abs(B), abs(C))
     if not top > 0.0 or not np.isfinite(top):
         return np.nan                                     # beyond float64
-    if not A > 0.0:                                       # the curved part is 0, so B is: a parabola
+    if not A > 0.0:  # the curved part is 0, so B is: a parabola
         return -D / C if C > 0.0 else np.inf
     scale = max(max((abs(D) / A) ** (1.0 / 3.0), (abs(C) / A) ** 0.5), abs(B) / A)
-    A, B, C = A * scale ** 3, B * scale ** 2, C * scale   # a = scale x, where the cubic's terms are of one size
-    end = 1.0 + max(abs(B), max(abs(C), abs(D))) / A      # Cauchy's bound: no root lies beyond
-    turn0 = turn1 = 0.0                                   # where the cubic turns: at most one root between
+    # a = scale x, where the cubic's terms are of one size
+    A, B, C = A * scale ** 3, B * scale ** 2, C * scale
+    end = 1.0 + max(abs(B), max(abs(C), abs(D))) / A      # Cauchy's bound: no root is beyond
+    turn0 = turn1 = 0.0  # where the cubic turns: at most one root between
     if B * B > 3.0 * A * C:
         q = -(B + np.copysign(np.sqrt(B * B - 3.0 * A * C), B))
         x0, x1 = q / (3.0 * A), C / q if q != 0.0 else 0.0
@@ -112,38 +119,43 @@ def _least(c1, c2, c3, c4):  # type: ignore[no-untyped-def]
     return best * scale
 
 
-@kernel
-def quartic(forward, model, packed, N, d, u, move, at, w, p, y, plus, curved, control):  # type: ignore[no-untyped-def]
-    """The a > 0 that minimises Σ (p_n(a) − y_n)² along u + a move, where p(a) is quadratic: X F(u + a move), F of degree 2.
+@inner
+def quartic(forward, model, data, u, scratch, control):
+    """The a > 0 that minimises Σ (p_n(a) − y_n)², p(a) = X F(u + a move) quadratic in a: F is of
+    degree 2.
 
-    Its parts are p(0), the curved one p2 = X F(c move), and p1 = X F(u + c move) − p − p2, in units c move as long as u.
-    0 where the loss does not fall along the move; NaN if asked to come back.
+    Its parts are p(0), in scratch, the curved one p2 = X F(c move), and p1 = X F(u + c move) − p −
+    p2, in units c move as long as u. 0 where the loss does not fall along the move; NaN if asked to
+    come back.
     """
+    move, at, w = scratch.move, scratch.at, scratch.w
+    p, plus, curved = scratch.p, scratch.along, scratch.trial
+    n, d, y = u.size, data.d, data.y
     largest, size = 0.0, 0.0
-    for j in range(u.size):
+    for j in range(n):
         largest, size = max(largest, abs(move[j])), max(size, abs(u[j]))
     if largest == 0.0:
         return 0.0
     c = (size if size > 0.0 else 1.0) / largest
     if not c < 1e200:                                     # what is left of the gradient is rounding
         return 0.0
-    for j in range(u.size):
+    for j in range(n):
         at[j] = c * move[j]
-    forward(model, at[:u.size], w[:d])
-    if not products(packed, N, d, 1, w, curved, control):
+    forward(model, view(at, 0, n), view(w, 0, d))
+    if not products(data, w, curved, control):
         return np.nan
-    for j in range(u.size):
+    for j in range(n):
         at[j] = u[j] + c * move[j]
-    forward(model, at[:u.size], w[:d])
-    if not products(packed, N, d, 1, w, plus, control):
+    forward(model, view(at, 0, n), view(w, 0, d))
+    if not products(data, w, plus, control):
         return np.nan
-    top = 0.0                                             # squares of the residuals alone may leave the numbers
-    for n in range(N):
+    top = 0.0  # squares of residuals alone may leave the numbers
+    for n in range(data.N):
         top = max(top, max(abs(p[n] - y[n]), max(abs(plus[n] - p[n]), abs(curved[n]))))
     if top == 0.0:
         return 0.0
     c1 = c2 = c3 = c4 = 0.0
-    for n in range(N):
+    for n in range(data.N):
         r, p1, p2 = (p[n] - y[n]) / top, (plus[n] - p[n] - curved[n]) / top, curved[n] / top
         c1 += 2.0 * r * p1
         c2 += p1 * p1 + 2.0 * r * p2

@@ -1,26 +1,27 @@
-"""The one compiled loop: every loss × geometry × method × model runs through `_descend`, behind `doors.descend`.
+"""The one compiled loop: every loss × geometry × method × model runs through `_descend`, behind
+`call.descend`.
 
-It is resumable (all memory is in the caller's buffers), holds no GIL, allocates nothing, and returns an int status.
-Running 10⁶ steps in one call or in many gives the same bits.
+It is resumable (all memory is in the caller's buffers), holds no GIL, allocates nothing, and
+returns an int status. Running 10⁶ steps in one call or in many gives the same bits.
+
+The steps that it is made of are `pasted` into it: their names are there for the reader alone. What
+they hand each other is a `Run`, whose arrays nobody counts (`fastbias.engine.simd.lent`).
 """
 from __future__ import annotations
 
-from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, types
 
 from fastbias.engine.abi import (
     ADVANCE,
     BATCH,
     BURST,
-    CONTROL,
     DIRECTION,
     DONE,
     FILLED,
     GRAM,
     HURRY,
-    JIT,
     LINEAR,
     LOG_LOSS,
     LOSS,
@@ -39,73 +40,66 @@ from fastbias.engine.abi import (
     VALUE,
     WATCH,
     WEIGH,
-    Buffers,
     Geometry,
-    Params,
-    Pieces,
-    Records,
     Status,
-    cached,
-    callback,
-    kernel,
-    packed_room,
-    padded,
-    pointer,
+    eights,
+    room,
 )
-from fastbias.engine.arguments import MOST, bad_argument, missing
-from fastbias.engine.dense_pass import FAR, LOG2, by_piece, pack, weighed
-from fastbias.engine.fused import COORDINATE, REFRESH, burst
+from fastbias.engine.arguments import bad_argument
+from fastbias.engine.batch_pass import batch_gather, batch_margins, drawn_fit
+from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
+from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed
+from fastbias.engine.fused import REFRESH, Asked, burst
+from fastbias.engine.layout import Data, Scratch, scratch
 from fastbias.engine.line_search import quartic, search
+from fastbias.engine.moves import COORDINATE
+from fastbias.engine.registers import tiny
+from fastbias.engine.simd import lent, view
 from fastbias.engine.sparse_pass import lay_out, pass_over, products
 
-__all__ = ["address", "bad_argument"]
+__all__ = ["gradient"]
 
 POISONED = -5                         # order holds what is no row of X
+HURRIED = -100                        # asked to come back: nobody outside sees it
 LONGEST = 1 << 24                     # entries of X in a burst: what Ctrl-C may have to wait for
 
-OK, NOT_FINITE, STALLED, REACHED, UNBOUNDED = (int(s) for s in (Status.OK, Status.NOT_FINITE, Status.STALLED,
-                                                                Status.REACHED, Status.UNBOUNDED))
+OK, NOT_FINITE, STALLED = int(Status.OK), int(Status.NOT_FINITE), int(Status.STALLED)
+REACHED, UNBOUNDED = int(Status.REACHED), int(Status.UNBOUNDED)
 
 _as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
 _as_slope, _as_log_loss, _as_rule = pointer(SLOPE), pointer(LOG_LOSS), pointer(RULE)
 _as_direction, _as_advance, _as_sample = pointer(DIRECTION), pointer(ADVANCE), pointer(SAMPLE)
 
 
-# Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
-_sums = cached(fastmath={"reassoc", "contract", "nsz"})
+class Calls(NamedTuple):
+    """The pieces of a run, ready to be called."""
+
+    geometry: Any   # Geometry (first: of tuples that begin with functions Numba warns)
+    slope: Any      # SLOPE
+    log_loss: Any   # LOG_LOSS
+    forward: Any    # MAP
+    pullback: Any   # MAP_AT
+    rule: Any       # RULE
+    sample: Any     # SAMPLE
+    direction: Any  # DIRECTION
+    advance: Any    # ADVANCE
 
 
-@_sums
-def _batch_margins(X, y, order, count, w, p, y_batch):  # type: ignore[no-untyped-def]
-    """P ← the margins of the drawn samples, y_batch ← their targets; places that a short batch leaves repeat its first."""
-    d, batch = X.shape[1], y_batch.size
-    for i in range(batch):
-        n = order[i] if i < count else order[0]
-        for c in range(p.size // batch):
-            total = 0.0
-            for j in range(d):
-                total += X[n, j] * w[c * d + j]
-            p[c * batch + i] = total
-        y_batch[i] = y[n]
+class Run(NamedTuple):
+    """All that the steps of the loop work with."""
+
+    calls: Any    # Calls
+    params: Any   # Params
+    X: Any        # (N, d)
+    data: Any     # Data
+    buffers: Any  # Buffers
+    scratch: Any  # Scratch
+    longest: Any  # updates that a burst may have
 
 
-@_sums
-def _batch_gather(X, order, count, q, g):  # type: ignore[no-untyped-def]
-    """G ← Σ q_i x_i over the drawn samples."""
-    d = X.shape[1]
-    batch = q.size // (g.size // d)
-    for j in range(g.size):
-        g[j] = 0.0
-    for i in range(count):
-        n = order[i]
-        for c in range(g.size // d):
-            for j in range(d):
-                g[c * d + j] += q[c * batch + i] * X[n, j]
-
-
-@kernel
-def _lookahead(u, state, c, at):  # type: ignore[no-untyped-def]
-    """At ← u + c Δu, the point where the gradient is taken."""
+@inner
+def _lookahead(u, state, c, at):
+    """at ← u + c Δu, the point where the gradient is taken."""
     if c == 0.0:
         for j in range(u.size):
             at[j] = u[j]
@@ -114,9 +108,9 @@ def _lookahead(u, state, c, at):  # type: ignore[no-untyped-def]
             at[j] = u[j] + c * state[0, j]
 
 
-@kernel
-def _accept(u_new, u, state):  # type: ignore[no-untyped-def]
-    """Take the step and note Δu, if the new point is finite; else change nothing and return False."""
+@inner
+def _accept(u_new, u, state):
+    """Take the step and note Δu, if the new point is finite; else change nothing: False."""
     for j in range(u.size):
         if not np.isfinite(u_new[j]):
             return False
@@ -126,8 +120,8 @@ def _accept(u_new, u, state):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel
-def _remember(u, state, mark):  # type: ignore[no-untyped-def]
+@inner
+def _remember(u, state, mark):
     """Set the mark to where the run stands."""
     for j in range(u.size):
         mark[0, j] = u[j]
@@ -135,8 +129,8 @@ def _remember(u, state, mark):  # type: ignore[no-untyped-def]
             mark[i + 1, j] = state[i, j]
 
 
-@kernel
-def _repeats(u, state, mark):  # type: ignore[no-untyped-def]
+@inner
+def _repeats(u, state, mark):
     """Whether u and state are, bit for bit in value, what they were at the mark."""
     for j in range(u.size):
         if u[j] != mark[0, j]:
@@ -148,257 +142,304 @@ def _repeats(u, state, mark):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel
-def _drawn(order, count, batch, N):  # type: ignore[no-untyped-def]
-    """Whether a sampler drew 1 … batch samples, all of them rows of X."""
-    fine = 1 <= count <= batch
-    for i in range(min(count, batch)):
-        fine &= 0 <= order[i] < N
-    return fine
-
-
-@kernel
-def _descend(pieces, params, X, y, buffers, records, stop_at, until):  # type: ignore[no-untyped-def]
-    """The compiled body of `fastbias.engine.call.descend`, which has looked at the types of all arguments."""
-    bad = bad_argument(pieces, params, X, y, buffers, records, stop_at, until)
-    if bad != 0:
-        return -bad
-    slope, value, rule = _as_slope(pieces.slope), _as_log_loss(pieces.log_loss), _as_rule(pieces.rule)
-    forward, pullback = _as_map(pieces.forward), _as_map_at(pieces.pullback)
-    direction, advance = _as_direction(pieces.direction), _as_advance(pieces.advance)
-    sample = _as_sample(pieces.sample)
-    steepest, inverse_link = _as_map(pieces.steepest), _as_map(pieces.inverse_link)
-    geometry = Geometry(params.geometry, steepest, _as_value(pieces.dual_norm), _as_map(pieces.link), inverse_link,
+@pasted
+def _calls(pieces, params):
+    """The addresses of pieces as what can be called."""
+    geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
+                        _as_map(pieces.link), _as_map(pieces.inverse_link),
                         _as_map_at(pieces.metric))
-    u, state, mark, control, work = buffers.u, buffers.state, buffers.mark, buffers.control, buffers.work
-    N, d = X.shape
-    K, n = max(1, control[OUTPUTS]), u.size
-    packed, columns, targets = buffers.packed, buffers.packed[:0], buffers.packed[:0]
-    tall, width = (N + 7) // 8 * 8, (d + 7) // 8 * 8
-    if control[BURST] == COORDINATE:
-        columns = packed[tall * (width + 2):tall * (width + 2) + d * tall]
+    return Calls(geometry, _as_slope(pieces.slope), _as_log_loss(pieces.log_loss),
+                 _as_map(pieces.forward), _as_map_at(pieces.pullback), _as_rule(pieces.rule),
+                 _as_sample(pieces.sample), _as_direction(pieces.direction),
+                 _as_advance(pieces.advance))
+
+
+@pasted
+def _laid(X, y, buffers):
+    """The data as the passes read them, laid out by whoever comes first."""
+    (N, d), control = X.shape, buffers.control
+    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y)
     if control[PACKED] == 0:
         if control[FILLED] > 0:
-            lay_out(X, packed)
+            lay_out(X, data.packed)
         else:
-            pack(X, y, packed, columns)
+            pack(X, data, control[BURST] == COORDINATE)
         control[PACKED] = 1
-    if control[FILLED] == 0:
-        targets = packed[tall * width:tall * (width + 2)]
-    order, batch = buffers.order, control[BATCH]
-    at_p, at_q, at_w, at_v = 0, padded(K * N), 2 * padded(K * N), 2 * padded(K * N) + padded(K * d)
-    at_batch = at_v + padded(K * d)
-    at_at = at_batch + padded(batch)
-    at_g, at_move, at_new, at_scratch = (at_at + padded(n), at_at + 2 * padded(n), at_at + 3 * padded(n),
-                                         at_at + 4 * padded(n))
-    at_search = at_scratch + 2 * padded(n) + padded(control[SCRATCH])
-    for i in range(at_search):                            # what pads a vector must be a number: it meets zeros
+    return data
+
+
+@pasted
+def _room_of(data, buffers):
+    """The run's scratch, all of it zero: what pads a vector must be a number: it meets zeros."""
+    work, control, n = buffers.work, buffers.control, buffers.u.size
+    for i in range(room(data.N, data.d, n, control)):
         work[i] = 0.0
-    # each twice: with room for whole vectors, and to size for the pieces
-    p8, q8, w8, v8 = work[at_p:at_q], work[at_q:at_w], work[at_w:at_v], work[at_v:at_batch]
-    at8, g8, move8, new8, s8 = work[at_at:at_g], work[at_g:at_move], work[at_move:at_new], work[at_new:at_scratch], \
-        work[at_scratch:at_search]
-    p, q, y_batch, w, v = p8[:K * N], q8[:K * N], work[at_batch:at_batch + batch], w8[:K * d], v8[:K * d]
-    p_batch, q_batch = p8[:batch * K], q8[:batch * K]
-    at, g, move, u_new, scratch = at8[:n], g8[:n], move8[:n], new8[:n], s8[:2 * n + control[SCRATCH]]
-    along8, trial8, trial = work[:0], work[:0], work[:0]
-    if control[SEARCH] != 0:
-        along8 = work[at_search:at_search + padded(K * N)]
-        trial8 = work[at_search + padded(K * N):at_search + 2 * padded(K * N)]
-        trial = trial8[:K * N]
-    along = along8[:K * N] if control[SEARCH] != 0 else along8
-    linear, gram, weigh = control[LINEAR] != 0, control[GRAM] != 0, control[WEIGH]
-    if linear:                                          # then w is u, and the pullback of v is v
-        w, v, w8, v8 = at, g, at8, g8
-    beta, gamma, loss, steps = params.beta, params.gamma, params.loss, records.steps
-    log_u, log_loss_u = records.u, records.log_loss
-    kept = buffers.kept
-    longest = max(1, LONGEST // (tall * width))
-    tiny = N <= 4 and d <= 4 and not gram
-    inside = tiny or control[BURST] == COORDINATE         # where the predictions stay within a burst
+    s = scratch(work, data.N, data.d, n, control)
+    if control[LINEAR] == 0:
+        return s
+    # w is at and v is g: nothing is copied from one to the other
+    return Scratch(s.p, s.q, s.at, s.g, s.at, s.g, s.move, s.new, s.extra, s.batch, s.along,
+                   s.trial)
 
-    # One exit and no views inside: references to arrays are then not counted at every step.
-    status = OK
-    k = control[DONE]
+
+@inner
+def _entry(numbers, k):
+    """The number of the update from k to k + 1: one an update, and the last goes on."""
+    return numbers[min(k, numbers.size - 1)]
+
+
+@pasted
+def _due(records, u, control, k):
+    """Whether a row is due at k; its parameters are written down, its log loss waits for a pass."""
+    row = control[ROW]
+    if row >= records.steps.size or records.steps[row] != k:
+        return False
+    for j in range(u.size):
+        records.u[row, j] = u[j]
+    return True
+
+
+@pasted
+def _note(records, control, log_loss):
+    """Finish the row that is due."""
+    records.log_loss[control[ROW]] = log_loss
+    control[ROW] += 1
+
+
+@pasted
+def _elsewhere(run, k):
+    """Whether the update's own pass does not go through u, or leaves no predictions behind."""
+    control = run.buffers.control
+    bursts = control[BURST] != 0 and (control[BURST] == COORDINATE or tiny(run.data))
+    return bursts or control[BATCH] > 0 or _entry(run.params.gamma, k) != 0.0
+
+
+@pasted
+def _log_loss(run, k, until):
+    """Log L at u, by a pass of its own, and a status."""
+    calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
+    scratch, control = run.scratch, buffers.control
+    if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
+        # at hand, and fresh within 64 updates
+        return calls.log_loss(params.loss, view(buffers.kept, 0, data.N), data.y), OK
+    _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
+    if control[LINEAR] == 0:
+        status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
+                               view(scratch.w, 0, data.outputs * data.d))
+        if status != OK:
+            return np.nan, status
+    if not products(data, scratch.w, scratch.p, control):
+        return np.nan, HURRIED
+    return calls.log_loss(params.loss, view(scratch.p, 0, data.outputs * data.N), data.y), OK
+
+
+@pasted
+def _batch(run, w, v, k):
+    """v ← Xᵀq over the samples drawn for update k, the same however often they are asked for; s and
+    a status.
+    """
+    calls, params, data, scratch = run.calls, run.params, run.data, run.scratch
+    order, batch = run.buffers.order, run.buffers.control[BATCH]
+    size = data.outputs * batch
+    p, q, y = view(scratch.p, 0, size), view(scratch.q, 0, size), view(scratch.batch, 0, batch)
+    drawn = calls.sample(params.sample, k, order)
+    if not drawn_fit(order, drawn, batch, data.N):
+        return np.nan, POISONED
+    batch_margins(run.X, data.y, order, drawn, w, p, y)
+    s = calls.slope(params.loss, p, y, q)
+    batch_gather(run.X, order, drawn, q, v)
+    return s, OK
+
+
+@pasted
+def _whole(run):
+    """v ← Xᵀq over all samples, whose predictions stay in p; s and a status."""
+    loss, slope, data, scratch = run.params.loss, run.calls.slope, run.data, run.scratch
+    p, q, w, v, control = scratch.p, scratch.q, scratch.w, scratch.v, run.buffers.control
+    k0, s = REACH, np.nan
+    if control[WEIGH] != 0 and abs(control[SHIFT]) < REACH:
+        k0 = weighed(control[WEIGH], data, w, p, v, float(control[SHIFT]), control)
+        if np.isnan(k0):
+            return np.nan, HURRIED
+        control[SHIFT] = int(k0)
+        s = -k0 * LOG2
+    if control[FILLED] > 0:
+        s = pass_over(slope, loss, data, w, p, q, v, control)
+    elif abs(k0) >= REACH:
+        s = by_piece(slope, loss, data, w, p, q, v, control)
+    return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
+
+
+@pasted
+def gradient(run, k):
+    """g ← the gradient at scratch.at, −∇L = e^s g, with the samples of update k; returns s and a
+    status.
+
+    Where no predictions were made s is NaN. Of the run only SHIFT may move, which rounds nothing.
+    So a method that wants the gradient at another point may be let write it to scratch.at and have
+    this asked again, in a loop around this one call: then whoever asks once pays nothing.
+    """
+    calls, params, scratch, control = run.calls, run.params, run.scratch, run.buffers.control
+    n, wide = run.buffers.u.size, run.data.outputs * run.data.d
+    at, w, v = view(scratch.at, 0, n), view(scratch.w, 0, wide), view(scratch.v, 0, wide)
+    linear = control[LINEAR] != 0                         # then w is at, and v is g
+    if not linear:
+        status = calls.forward(params.model, at, w)
+        if status != OK:
+            return np.nan, status
+    s, status = _batch(run, w, v, k) if control[BATCH] > 0 else _whole(run)
+    if linear or status != OK:
+        return s, status
+    return s, calls.pullback(params.model, at, v, view(scratch.g, 0, n))
+
+
+@pasted
+def _searched(run):
+    """The step along the move where the loss is least, in units of the move; NaN if asked to come
+    back.
+    """
+    calls, params, data, scratch = run.calls, run.params, run.data, run.scratch
+    control = run.buffers.control
+    if control[SEARCH] == 2:
+        return quartic(calls.forward, params.model, data, run.buffers.u, scratch, control)
+    if not products(data, scratch.move, scratch.along, control):
+        return np.nan
+    size = data.outputs * data.N
+    return search(calls.slope, params.loss, view(scratch.p, 0, size),
+                  view(scratch.along, 0, size), data.y, view(scratch.trial, 0, size),
+                  view(scratch.q, 0, size))
+
+
+@pasted
+def _step_size(run, k, s, log_loss):
+    """The step in front of the move, and a status."""
+    control, rule = run.buffers.control, run.params.rule
+    if control[SEARCH] == 0:
+        return run.calls.rule(rule, k, s, log_loss), OK
+    asked = False
     while True:
-        row = control[ROW]
-        due = row < steps.size and steps[row] == k
-        c = gamma[min(k, gamma.size - 1)]
-        told = control[LOSS] != 0
-        log_loss = np.nan
-        if due:
-            for j in range(n):
-                log_u[row, j] = u[j]
-        # the loss of a row or for the step rule comes from the update's own pass, unless that goes elsewhere or is none
-        elsewhere = c != 0.0 or batch > 0 or k >= stop_at or control[HURRY] != 0 or (control[BURST] != 0 and inside)
-        if until > -np.inf or ((due or told) and elsewhere):
-            if control[BURST] == COORDINATE and not tiny and k > 0 and until == -np.inf:
-                log_loss = value(loss, kept[:N], y)       # at hand, and fresh within 64 updates
-            else:
-                _lookahead(u, state, 0.0, at)
-                if not linear:
-                    status = forward(params.model, at, w)
-                    if status != OK:
-                        break
-                if not products(packed, N, d, K, w8, p8, control):
-                    break
-                log_loss = value(loss, p, y)
-            if due:
-                log_loss_u[row] = log_loss
-                control[ROW] = row + 1
-                due = False
-            if -np.inf < until and log_loss <= until:
-                status = REACHED
-                break
-        if k >= stop_at or control[HURRY] != 0:
+        step = _searched(run)
+        if control[HURRY] == 0 or not np.isnan(step):
             break
+        control[HURRY], asked = 0, True  # the method has seen the gradient: first this update
+    if asked:
+        control[HURRY] = 1                                # then back
+    return (step, UNBOUNDED) if np.isinf(step) else (step * rule[0], OK)
 
-        if control[BURST] != 0:                           # up to where somebody looks, and never past a multiple of 64
-            ahead = min(min(stop_at, k + longest), (k // REFRESH + 1) * REFRESH)
-            if due or until > -np.inf:
-                ahead = k + 1
-            elif control[ROW] < steps.size:
-                ahead = min(ahead, steps[control[ROW]])
-            done, status = burst(slope, steepest, inverse_link, params, packed, y, targets, columns, N, d, u, state, kept,
-                                 control, k, ahead - k, new8, move8, at8, s8, g8, p8, q8)
-            if done < 0:                                  # by their pieces, for good, from this update on
-                control[BURST] = 0
-                continue
-            if due and (done > 0 or status != OK):
-                if done == 0:
-                    _lookahead(u, state, 0.0, at)
-                    if not products(packed, N, d, K, at8, p8, control):
-                        break
-                log_loss_u[row] = value(loss, p, y)
-                control[ROW] = row + 1
-            if done == 0:
-                break
-            k += done
-        else:
-            _lookahead(u, state, c, at)
-            if not linear:
-                status = forward(params.model, at, w)
-                if status != OK:
-                    break
-            if batch > 0:
-                drawn = sample(params.sample, k, order)
-                if not _drawn(order, drawn, batch, N):
-                    status = POISONED
-                    break
-                _batch_margins(X, y, order, drawn, w, p_batch, y_batch)
-                s = slope(loss, p_batch, y_batch, q_batch)
-                _batch_gather(X, order, drawn, q_batch, v)
-            else:
-                k0 = FAR
-                if weigh != 0 and abs(control[SHIFT]) < FAR:
-                    k0 = weighed(weigh, gram, packed, targets, N, d, w8, p8, v8, float(control[SHIFT]), control)
-                    if np.isnan(k0):
-                        break
-                    control[SHIFT] = int(k0)
-                    s = -k0 * LOG2
-                if control[FILLED] > 0:
-                    s = pass_over(slope, loss, packed, y, N, d, w, p, q, v, control)
-                elif abs(k0) >= FAR:
-                    s = by_piece(slope, loss, gram, packed, y, N, d, K, w8, p8, q8, v8, control)
-                if control[HURRY] != 0:
-                    break
-                if (due or told) and np.isnan(log_loss):
-                    log_loss = value(loss, p, y)
-                if due:
-                    log_loss_u[row] = log_loss
-                    control[ROW] = row + 1
-            if not linear:
-                status = pullback(params.model, at, v, g)
-                if status != OK:
-                    break
-            status = direction(geometry, params.method, k, s, g, u, state, move)
-            if status != OK:
-                break
-            if control[UNSCALED] != 0:
-                s = 0.0
-            if control[SEARCH] != 0:                      # along the move, in units of the move
-                asked, step = 0, np.nan
-                while True:
-                    if control[SEARCH] == 2:
-                        step = quartic(forward, params.model, packed, N, d, u, move, at, w8, p, y, along8, trial8, control)
-                    elif products(packed, N, d, K, move8, along8, control):
-                        step = search(slope, loss, p, along, y, trial, q)
-                    if control[HURRY] == 0 or not np.isnan(step):
-                        break
-                    control[HURRY], asked = 0, 1          # the method has seen the gradient: first this update, then back
-                if asked != 0:
-                    control[HURRY] = 1
-                if np.isinf(step):
-                    status = UNBOUNDED
-                    break
-                step *= params.rule[0]
-            else:
-                step = rule(params.rule, k, s, log_loss)
-            status = advance(geometry, params.method, step, beta[min(k, beta.size - 1)], move, u, state, scratch, u_new)
-            if status != OK:
-                break
-            if not _accept(u_new, u, state):
-                status = NOT_FINITE
-                break
-            k += 1
-        control[DONE] = k
-        if control[WATCH] != 0 and k % REFRESH == 0:
-            if k & (k - 1) == 0:                        # Brent: compare with the last power of two from 64 on
-                _remember(u, state, mark)
-            elif _repeats(u, state, mark):
-                status = STALLED
-                break
+
+@pasted
+def _update(run, records, k, due, log_loss):
+    """The update from k to k + 1, by the pieces; log_loss is that of u, NaN where nobody has asked.
+    Its status.
+    """
+    calls, params, buffers, scratch = run.calls, run.params, run.buffers, run.scratch
+    control, u, state, n = buffers.control, buffers.u, buffers.state, buffers.u.size
+    g, move, new = view(scratch.g, 0, n), view(scratch.move, 0, n), view(scratch.new, 0, n)
+    _lookahead(u, state, _entry(params.gamma, k), scratch.at)
+    s, status = gradient(run, k)
+    passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
+    if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
+        if np.isnan(log_loss):
+            p = view(scratch.p, 0, run.data.outputs * run.data.N)
+            log_loss = calls.log_loss(params.loss, p, run.data.y)
+        if due:
+            _note(records, control, log_loss)
+    if status == OK:
+        status = calls.direction(calls.geometry, params.method, k, s, g, u, state, move)
+    if status != OK:
+        return status
+    step, status = _step_size(run, k, 0.0 if control[UNSCALED] != 0 else s, log_loss)
+    if status != OK:
+        return status
+    extra = view(scratch.extra, 0, 2 * n + control[SCRATCH])
+    status = calls.advance(calls.geometry, params.method, step, _entry(params.beta, k), move, u,
+                           state, extra, new)
+    if status == OK and not _accept(new, u, state):
+        return NOT_FINITE
     return status
 
 
-if not JIT:                                               # NumPy would warn where compiled numbers just overflow
+@pasted
+def _burst(run, records, k, due, stop_at, until):
+    """Updates in one go, up to where somebody looks: how many (−1: from here on by their pieces),
+    and a status.
+    """
+    calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
+    scratch, control = run.scratch, buffers.control
+    # never past a multiple of 64: where kept predictions are taken anew no cut of the run decides
+    end = min(min(stop_at, k + run.longest), (k // REFRESH + 1) * REFRESH)
+    if due or until > -np.inf:
+        end = k + 1
+    elif control[ROW] < records.steps.size:
+        end = min(end, records.steps[control[ROW]])
+    asked = Asked(params.loss, params.geometry, calls.slope, calls.geometry.steepest,
+                  calls.geometry.inverse_link)
+    done, status = burst(asked, params, data, buffers, scratch, k, end - k)
+    if due and (done > 0 or status != OK):
+        if done == 0:                                     # p is that of a trial which failed
+            _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
+            if not products(data, scratch.at, scratch.p, control):
+                return done, status
+        p = view(scratch.p, 0, data.outputs * data.N)
+        _note(records, control, calls.log_loss(params.loss, p, data.y))
+    return done, HURRIED if done == 0 and status == OK else status
+
+
+@pasted
+def _watched(buffers, k):
+    """STALLED where the state is, bit for bit, what it was at the last power of two (Brent), else
+    OK.
+    """
+    if buffers.control[WATCH] == 0 or k % REFRESH != 0:
+        return OK
+    if k & (k - 1) == 0:
+        _remember(buffers.u, buffers.state, buffers.mark)
+        return OK
+    return STALLED if _repeats(buffers.u, buffers.state, buffers.mark) else OK
+
+
+@kernel
+def _descend(pieces, params, X, y, buffers, records, stop_at, until):
+    """The compiled body of `fastbias.engine.call.descend`, which has looked at the types of all
+    arguments.
+    """
+    bad = bad_argument(pieces, params, X, y, buffers, records, stop_at, until)
+    if bad != 0:
+        return -bad
+    params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
+    data, control = _laid(X, y, buffers), buffers.control
+    longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
+    run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
+    k, status = control[DONE], OK
+    while status == OK:
+        due, log_loss = _due(records, buffers.u, control, k), np.nan
+        ends = k >= stop_at or control[HURRY] != 0
+        # the loss of a row, or for the step rule, comes from the update's own pass where it can
+        if until > -np.inf or ((due or control[LOSS] != 0) and (ends or _elsewhere(run, k))):
+            log_loss, status = _log_loss(run, k, until)
+            if status != OK:
+                break
+            if due:
+                _note(records, control, log_loss)
+                due = False
+            if -np.inf < until and log_loss <= until:
+                return REACHED
+        if ends:
+            break
+        if control[BURST] != 0:
+            done, status = _burst(run, records, k, due, stop_at, until)
+            if done < 0:  # by their pieces, for good, from this update on
+                control[BURST] = 0
+                continue
+        else:
+            status = _update(run, records, k, due, log_loss)
+            done = 1
+        if status == OK:
+            k += done
+            control[DONE] = k
+            status = _watched(buffers, k)
+    return OK if status == HURRIED else status
+
+
+if not JIT:  # NumPy would warn where compiled numbers just overflow
     _descend = np.errstate(all="ignore")(_descend)
-
-
-def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work, space,  # type: ignore[no-untyped-def]
-               packed, kept, steps, rows_u, rows_log_loss, K, stop_at, until):
-    if missing(pieces):
-        return -1
-    if missing(params) or missing(sizes):
-        return -2
-    at = np.zeros(9, np.int64)
-    for i in range(8):
-        size = carray(sizes, (8,))[i]
-        if not 0 <= size < MOST:
-            return -2
-        at[i + 1] = at[i] + size
-    if missing(X) or not (0 < N < MOST and 0 < d < MOST and MOST // d >= N):
-        return -3
-    if missing(y):
-        return -4
-    if not (0 < n < MOST and 0 < rows < MOST // n - 1 and 0 <= space < MOST) or missing(u) or missing(state) \
-            or missing(mark) or missing(control) or missing(work) or missing(packed):
-        return -5
-    about = carray(control, (CONTROL,))
-    batches, coordinate, filled = about[BATCH] > 0, about[BURST] == COORDINATE, about[FILLED]
-    if not 0 <= filled <= N * d or (batches and missing(order)) or (coordinate and missing(kept)):
-        return -5
-    if not 0 <= K <= MOST // n or (K > 0 and (missing(steps) or missing(rows_u) or missing(rows_log_loss))):
-        return -6
-    p, a = carray(params, (at[8],)), carray(pieces, (13,))
-    return _descend(
-        Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
-        Params(p[at[0]:at[1]], p[at[1]:at[2]], p[at[2]:at[3]], p[at[3]:at[4]], p[at[4]:at[5]], p[at[5]:at[6]],
-               p[at[6]:at[7]], p[at[7]:at[8]]),
-        carray(X, (N, d)), carray(y, (N,)),
-        Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
-                carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
-                carray(packed, (packed_room(N, d, coordinate, filled),)),
-                carray(kept, ((N + 7) // 8 * 8 if coordinate else 0,))),
-        Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))), stop_at, until)
-
-
-_D, _I = types.CPointer(types.float64), types.CPointer(types.int64)
-_C = types.int64(_I, _D, _I, _D, types.int64, types.int64, _D, _D, types.int64, _D, types.int64, _D, _I, _I, _D, types.int64,
-                 _D, _D, _I, _D, _D, types.int64, types.int64, types.float64)
-
-
-@cache
-def address() -> int:
-    """The C address of the loop behind the prototype of `fastbias.running.capi`; compiled when first asked for."""
-    return int(callback(_descend_c, _C).address)

@@ -1,21 +1,26 @@
-"""Vectors of eight or four doubles inside compiled code, and the functions of them that kernels need.
+"""Vectors of eight or four doubles inside compiled code, and the functions of them that kernels
+need.
 
-Numba's loops over arrays are vectorised if LLVM sees fit, and then by its own rules: half the machine's width, spilled
-accumulators, an exp that calls a library for each element. Here a vector is a value: it lives in a register, an operation
-on it is one instruction, and nothing is left to luck. How to read and write a kernel with it:
+Numba's loops over arrays are vectorised if LLVM sees fit, and then by its own rules: half the
+machine's width, spilled accumulators, an exp that calls a library for each element. Here a vector
+is a value: it lives in a register, an operation on it is one instruction, and nothing is left to
+luck. How to read and write a kernel with it:
 
-- ``load8(a, i)`` is a[i:i+8] of a flat float64 array as one value, ``store(a, i, v)`` writes it back. Nobody checks the
-  bounds: arrays are padded to a multiple of eight, with zeros.
-- ``+ − * /`` work lane by lane, numbers on either side count for all lanes; ``fma(a, b, c)`` is a b + c; there are
-  `absolute`, `root`, `larger`, ``choose_less(a, b, x, y)`` (x where a < b, else y), `exp` and `log`.
-- ``splat8(x)`` is x in all lanes, ``lane(v, i)`` one lane of it; `total` and `largest` go over the lanes, in a fixed order;
-  ``totals8(a, …, h)`` are the totals of eight vectors as one, which is how eight scalar products end.
-- `load4`, `splat4`, `totals4` make vectors of four, for problems that fit into registers whole. All else is the same
-  function, so a formula is written once and takes either.
+- ``load8(a, i)`` is a[i:i+8] of a flat float64 array as one value, ``store(a, i, v)`` writes it
+  back. Nobody checks the bounds: arrays are padded to a multiple of eight, with zeros.
+- ``+ − * /`` work lane by lane, numbers on either side count for all lanes; ``fma(a, b, c)`` is a b
+  + c; there are `absolute`, `root`, `larger`, ``choose_less(a, b, x, y)`` (x where a < b, else y),
+  `exp` and `log`.
+- ``splat8(x)`` is x in all lanes, ``lane(v, i)`` one lane of it; `total` and `largest` go over the
+  lanes, in a fixed order; ``totals8((a, …, h))`` are the totals of eight vectors as one, which is
+  how eight scalar products end.
+- `load4`, `splat4`, `totals4` make vectors of four, for problems that fit into registers whole. All
+  else is the same function, so a formula is written once and takes either.
 
-LLVM splits a vector that is wider than the machine's into halves or quarters of the same lanes: on AVX2, NEON or plain
-SSE the same code runs, with the same bits wherever there is a fused multiply-add, and equal to rounding where there is
-none. Without the compiler (``NUMBA_DISABLE_JIT=1``) a vector is a NumPy array, and each function its NumPy namesake.
+LLVM splits a vector that is wider than the machine's into halves or quarters of the same lanes: on
+AVX2, NEON or plain SSE the same code runs, with the same bits wherever there is a fused
+multiply-add, and equal to rounding where there is none. Without the compiler
+(``NUMBA_DISABLE_JIT=1``) a vector is a NumPy array, and each function its NumPy namesake.
 """
 from __future__ import annotations
 
@@ -30,12 +35,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 from numba.np.arrayobj import populate_array
 
-from fastbias.engine.abi import JIT, kernel
+from fastbias.engine.compiled import JIT, kernel
 
-__all__ = ["absolute", "choose_less", "count4", "count8", "exp", "fetch", "fma", "inlined", "inverse_binade", "lane",
-           "larger", "largest", "load4", "load8", "log", "lowest_bit", "most", "near_inverse_cube_root", "negative",
-           "power2", "reaching", "root", "smaller", "splat4", "splat8", "steady", "store", "total", "totals4", "totals8",
-           "view"]
+__all__ = [
+    "absolute", "choose_less", "count4", "count8", "exp", "fetch", "fma", "inlined",
+    "inverse_binade", "lane", "larger", "largest", "lent", "load4", "load8", "log", "lowest_bit",
+    "most", "near_inverse_cube_root", "negative", "power2", "reaching", "root", "smaller",
+    "splat4", "splat8", "steady", "store", "total", "totals4", "totals8", "view",
+]
 
 
 class Vector(types.Type):
@@ -74,7 +81,9 @@ def _splatted(builder: Any, x: Any, vector: Vector) -> Any:
 
 def _splat(vector: Vector) -> Any:
     def made(typing: Any, x: Any) -> Any:
-        return vector(types.float64), lambda context, builder, signature, args: _splatted(builder, args[0], vector)
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return _splatted(builder, args[0], vector)
+        return vector(types.float64), code
     return _either(lambda x: np.full(vector.width, x))(made)
 
 
@@ -94,13 +103,13 @@ def _load(vector: Vector) -> Any:
 splat4, splat8, load4, load8 = _splat(V4), _splat(V8), _load(V4), _load(V8)
 
 
-def _store(a, i, v):  # type: ignore[no-untyped-def]
+def _store(a, i, v):
     a[i:i + v.size] = v
 
 
 @_either(_store)
 def store(typing: Any, a: Any, i: Any, v: Any) -> Any:
-    """A[i:i + width] ← v."""
+    """a[i:i + width] ← v."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.store(args[2], _place(context, builder, signature, args, v), align=8)
         return context.get_dummy_value()
@@ -116,7 +125,9 @@ def lane(typing: Any, v: Any, i: Any) -> Any:
 
 
 def _mixed(emit: Callable[..., Any]) -> Callable[..., Any]:
-    """A typing function for vectors and numbers, the numbers counting for all lanes; ``emit`` builds the instruction."""
+    """A typing function for vectors and numbers, the numbers counting for all lanes; ``emit``
+    builds the instruction.
+    """
     def made(*arguments: Any) -> Any:
         vector = next(x for x in arguments if isinstance(x, Vector))
         sides = tuple(x if isinstance(x, Vector) else types.float64 for x in arguments)
@@ -132,16 +143,18 @@ def _operation(symbol: Any, instruction: str) -> None:
     """Teach compiled code one operator of vectors, with vectors or numbers on either side."""
     made = _mixed(lambda builder, a, b: getattr(builder, instruction)(a, b))
 
-    def typer(context):  # type: ignore[no-untyped-def]
-        return lambda a, b: made(a, b)[0].return_type if any(isinstance(x, Vector) for x in (a, b)) else None
+    def typer(context):
+        def typed(a: Any, b: Any) -> Any:
+            return made(a, b)[0].return_type if Vector in map(type, (a, b)) else None
+        return typed
     type_callable(symbol)(typer)
     for sides in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
         lower_builtin(symbol, *sides)(lambda context, builder, signature, args:
                                       made(*signature.args)[1](context, builder, signature, args))
 
 
-for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"),
-                              (operator.truediv, "fdiv")):
+for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"),
+                              (operator.mul, "fmul"), (operator.truediv, "fdiv")):
     _operation(_symbol, _instruction)
 
 
@@ -149,10 +162,12 @@ def _known(builder: Any, name: str, *args: Any) -> Any:
     """Call the function that LLVM knows by name."""
     kind = args[0].type
     signature = ir.FunctionType(kind, [kind] * len(args))
-    return builder.call(cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.v{kind.count}f64"), args)
+    function = cgutils.get_or_insert_function(builder.module, signature,
+                                              f"llvm.{name}.v{kind.count}f64")
+    return builder.call(function, args)
 
 
-def _root(v):  # type: ignore[no-untyped-def]
+def _root(v):
     with np.errstate(invalid="ignore"):
         return np.sqrt(v)
 
@@ -177,14 +192,16 @@ def root(typing: Any, v: Any) -> Any:
 
 @_either(lambda a, b, c: a * b + c)
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """A b + c, in one rounding where the machine can."""
+    """a b + c, in one rounding where the machine can."""
     return _mixed(lambda builder, a, b, c: _known(builder, "fmuladd", a, b, c))(a, b, c)
 
 
 @_either(lambda a, b, x, y: np.where(a < b, x, y))
 def choose_less(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
-    """X where a < b, else y."""
-    return _mixed(lambda builder, a, b, x, y: builder.select(builder.fcmp_ordered("<", a, b), x, y))(a, b, x, y)
+    """x where a < b, else y."""
+    def emit(builder: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", a, b), x, y)
+    return _mixed(emit)(a, b, x, y)
 
 
 @_either(lambda a, b: np.where(a > b, a, b))
@@ -210,20 +227,23 @@ count4, count8 = _count(V4), _count(V8)
 
 
 def _folded(combine: Callable[[Any, Any, Any], Any], everywhere: bool) -> Any:
-    """Over the lanes: each joins its partner in the other half, until all hold the same; one of them, or all."""
+    """Over the lanes: each joins its partner in the other half, until all hold the same; one of
+    them, or all.
+    """
     def made(typing: Any, v: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, half = args[0], v.width // 2
             while half:
                 none = ir.Constant(v.kind, ir.Undefined)
-                x = combine(builder, x, _shuffled(builder, x, none, [i ^ half for i in range(v.width)]))
+                partners = [i ^ half for i in range(v.width)]
+                x = combine(builder, x, _shuffled(builder, x, none, partners))
                 half //= 2
             return x if everywhere else builder.extract_element(x, _INT(0))
         return (v if everywhere else types.float64)(v), code
     return made
 
 
-def _total(v):  # type: ignore[no-untyped-def]
+def _total(v):
     while v.size > 1:
         v = v[:v.size // 2] + v[v.size // 2:]
     return v[0]
@@ -233,7 +253,7 @@ def _more(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
-total = _either(_total)(_folded(lambda builder, low, high: builder.fadd(low, high), everywhere=False))
+total = _either(_total)(_folded(lambda builder, a, b: builder.fadd(a, b), everywhere=False))
 largest = _either(np.max)(_folded(_more, everywhere=False))
 most = _either(lambda v: np.full(v.size, np.max(v)))(_folded(_more, everywhere=True))
 
@@ -255,25 +275,29 @@ def lowest_bit(typing: Any, bits: Any) -> Any:
     return types.int64(types.int64), code
 
 
-def _inverse_binade(v):  # type: ignore[no-untyped-def]
+def _inverse_binade(v):
     return np.maximum((2045 << 52) - (v.view(np.int64) & (2047 << 52)), 1 << 52).view(np.float64)
 
 
 @_either(_inverse_binade)
 def inverse_binade(typing: Any, v: Any) -> Any:
-    """The power of two that brings v ≥ 0 into [½, 1), or up to 4 at the end of the range: cheaper than 1/v, and exact."""
+    """The power of two that brings v ≥ 0 into [½, 1), or up to 4 at the end of the range: cheaper
+    than 1/v, and exact.
+    """
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integers = _integers(v)
-        bits = builder.and_(builder.bitcast(args[0], integers), ir.Constant(integers, [2047 << 52] * v.width))
+        exponent = ir.Constant(integers, [2047 << 52] * v.width)
+        bits = builder.and_(builder.bitcast(args[0], integers), exponent)
         turned = builder.sub(ir.Constant(integers, [2045 << 52] * v.width), bits)
         least = ir.Constant(integers, [1 << 52] * v.width)
-        return builder.bitcast(builder.select(builder.icmp_signed(">", turned, least), turned, least), v.kind)
+        normal = builder.icmp_signed(">", turned, least)
+        return builder.bitcast(builder.select(normal, turned, least), v.kind)
     return v(v), code
 
 
 @_either(lambda x: x ** (-1 / 3))
 def near_inverse_cube_root(typing: Any, x: Any) -> Any:
-    """X^(−1/3) of a number to 3.5 %: by a third of its bits, read as a whole number."""
+    """x^(−1/3) of a number to 3.5 %: by a third of its bits, read as a whole number."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         whole = ir.IntType(64)
         third = builder.udiv(builder.bitcast(args[0], whole), whole(3))
@@ -284,33 +308,39 @@ def near_inverse_cube_root(typing: Any, x: Any) -> Any:
 def _pairs(builder: Any, a: Any, b: Any, step: int) -> Any:
     """Neighbours (``step`` apart) of a and of b added, a's sums and b's taking turns."""
     width = a.type.count
-    low = [j + i + (width if second else 0) for j in range(0, width, 2 * step) for second in (0, 1) for i in range(step)]
-    return builder.fadd(_shuffled(builder, a, b, low), _shuffled(builder, a, b, [i + step for i in low]))
+    low = [j + i + other for j in range(0, width, 2 * step) for other in (0, width)
+           for i in range(step)]
+    high = [i + step for i in low]
+    return builder.fadd(_shuffled(builder, a, b, low), _shuffled(builder, a, b, high))
 
 
-@_either(lambda *vectors: np.array([((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])) for v in vectors]))
-def totals8(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
-    """The totals of eight vectors of eight, as one vector."""
+@_either(lambda vectors: np.array([((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))
+                                   for v in vectors]))
+def totals8(typing: Any, vectors: Any) -> Any:
+    """The totals of a tuple of eight vectors of eight, as one vector."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        twos = [_pairs(builder, args[i], args[i + 1], 1) for i in (0, 2, 4, 6)]         # a0+a1 b0+b1 a2+a3 b2+b3 …
-        fours = [_pairs(builder, twos[i], twos[i + 1], 2) for i in (0, 2)]              # a0..3 b0..3 c0..3 d0..3 a4..7 …
-        return _pairs(builder, fours[0], fours[1], 4)
-    return V8(*[V8] * 8), code
+        a, b, c, d, e, f, g, h = (builder.extract_value(args[0], i) for i in range(8))
+        # a0+a1 b0+b1 a2+a3 b2+b3 …, then a0..3 b0..3 c0..3 d0..3 a4..7 …
+        abcd = _pairs(builder, _pairs(builder, a, b, 1), _pairs(builder, c, d, 1), 2)
+        efgh = _pairs(builder, _pairs(builder, e, f, 1), _pairs(builder, g, h, 1), 2)
+        return _pairs(builder, abcd, efgh, 4)
+    return V8(vectors), code
 
 
-@_either(lambda *vectors: np.array([(v[0] + v[1]) + (v[2] + v[3]) for v in vectors]))
-def totals4(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """The totals of four vectors of four, as one vector."""
+@_either(lambda vectors: np.array([(v[0] + v[1]) + (v[2] + v[3]) for v in vectors]))
+def totals4(typing: Any, vectors: Any) -> Any:
+    """The totals of a tuple of four vectors of four, as one vector."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _pairs(builder, _pairs(builder, args[0], args[1], 1), _pairs(builder, args[2], args[3], 1), 2)
-    return V4(*[V4] * 4), code
+        a, b, c, d = (builder.extract_value(args[0], i) for i in range(4))
+        return _pairs(builder, _pairs(builder, a, b, 1), _pairs(builder, c, d, 1), 2)
+    return V4(vectors), code
 
 
 def _integers(v: Any) -> Any:
     return ir.VectorType(ir.IntType(64), v.width)
 
 
-def _power2(t):  # type: ignore[no-untyped-def]
+def _power2(t):
     return ((t + SHIFTER).view(np.int64) + 1023 << 52).view(np.float64)
 
 
@@ -320,11 +350,12 @@ def power2(typing: Any, k: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integers = _integers(k)
         biased = builder.fadd(args[0], ir.Constant(k.kind, [SHIFTER + 1023.0] * k.width))
-        return builder.bitcast(builder.shl(builder.bitcast(biased, integers), ir.Constant(integers, [52] * k.width)), k.kind)
+        bits, places = builder.bitcast(biased, integers), ir.Constant(integers, [52] * k.width)
+        return builder.bitcast(builder.shl(bits, places), k.kind)
     return k(k), code
 
 
-def _split(x):  # type: ignore[no-untyped-def]
+def _split(x):
     bits = x.view(np.int64)
     k = (bits - 0x3FE6A09E667F3BCD) >> 52
     return (bits - (k << 52)).view(np.float64), k.astype(float)
@@ -332,16 +363,17 @@ def _split(x):  # type: ignore[no-untyped-def]
 
 @_either(lambda x: _split(x)[0])
 def _fraction(typing: Any, x: Any) -> Any:
-    """F of x = 2^k f, √½ ≤ f < √2."""
+    """f of x = 2^k f, √½ ≤ f < √2."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         bits, k, integers = _exponents(builder, args[0], x)
-        return builder.bitcast(builder.sub(bits, builder.shl(k, ir.Constant(integers, [52] * x.width))), x.kind)
+        exponent = builder.shl(k, ir.Constant(integers, [52] * x.width))
+        return builder.bitcast(builder.sub(bits, exponent), x.kind)
     return x(x), code
 
 
 @_either(lambda x: _split(x)[1])
 def _exponent(typing: Any, x: Any) -> Any:
-    """K of x = 2^k f, √½ ≤ f < √2."""
+    """k of x = 2^k f, √½ ≤ f < √2."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.sitofp(_exponents(builder, args[0], x)[1], x.kind)
     return x(x), code
@@ -350,16 +382,20 @@ def _exponent(typing: Any, x: Any) -> Any:
 def _exponents(builder: Any, value: Any, v: Vector) -> Any:
     integers = _integers(v)
     bits = builder.bitcast(value, integers)
-    return bits, builder.ashr(builder.sub(bits, ir.Constant(integers, [0x3FE6A09E667F3BCD] * v.width)),
-                              ir.Constant(integers, [52] * v.width)), integers
+    half = ir.Constant(integers, [0x3FE6A09E667F3BCD] * v.width)               # √½
+    places = ir.Constant(integers, [52] * v.width)
+    return bits, builder.ashr(builder.sub(bits, half), places), integers
 
 
 @_either(lambda: None)
 def steady(typing: Any) -> Any:
-    """Align the caller's stack frame to 64 bytes: spilled registers that straddle cache lines cost up to half its speed."""
+    """Align the caller's stack frame to 64 bytes: spilled registers that straddle cache lines cost
+    up to half its speed.
+    """
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.function.attributes.alignstack = 64
-        builder.function.attributes.add("nounwind")       # llvmlite writes no alignment where there is nothing beside it
+        # llvmlite writes no alignment where there is nothing beside it
+        builder.function.attributes.add("nounwind")
         return context.get_dummy_value()
     return types.none(), code
 
@@ -368,7 +404,8 @@ def steady(typing: Any) -> Any:
 def fetch(typing: Any, a: Any, i: Any) -> Any:
     """Bring the cache line of a[i] near, if there is such an entry; nothing is read."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = builder.bitcast(_place(context, builder, signature, args, V8), ir.IntType(8).as_pointer())
+        place = _place(context, builder, signature, args, V8)
+        place = builder.bitcast(place, ir.IntType(8).as_pointer())
         signature = ir.FunctionType(ir.VoidType(), [place.type, _INT, _INT, _INT])
         function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0i8")
         builder.call(function, [place, _INT(0), _INT(3), _INT(1)])
@@ -387,30 +424,59 @@ def inlined(typing: Any) -> Any:
 
 @_either(lambda a, start, size: a[start:start + size])
 def view(typing: Any, a: Any, start: Any, size: Any) -> Any:
-    """A[start:start + size] without counting a reference: for handing blocks to pieces; never kept."""
+    """a[start:start + size] without counting a reference: to hand pieces a part; never kept."""
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(a)(context, builder, args[0]).data
         made = context.make_array(a)(context, builder)
         eight = context.get_constant(types.intp, 8)
-        populate_array(made, data=builder.gep(data, [args[1]]), shape=[args[2]], strides=[eight], itemsize=eight,
-                       meminfo=None)
+        populate_array(made, data=builder.gep(data, [args[1]]), shape=[args[2]], strides=[eight],
+                       itemsize=eight, meminfo=None)
         return made._getvalue()
     return types.Array(types.float64, 1, "C")(a, types.intp, types.intp), code
 
 
+def _lent(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """The value, with no owner known to any array in it."""
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        kinds: Any = kind
+        for i, own in enumerate(kinds):
+            part = _lent(context, builder, own, builder.extract_value(value, i))
+            value = builder.insert_value(value, part, i)
+    return value
+
+
+@_either(lambda value: value)
+def lent(typing: Any, value: Any) -> Any:
+    """Arrays, or tuples of them, whose references nobody counts: while the caller holds their
+    owners.
+
+    Counting is an atomic addition, and the compiler does not always see that two undo each other:
+    at every step of a loop they would cost more than a step of a tiny problem.
+    """
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _lent(context, builder, value, args[0])
+    return value(value), code
+
+
 @kernel
-def exp(x, k0):  # type: ignore[no-untyped-def]
-    """2^k0 e^x for a whole number k0, to about one unit in the last place; 0 below 2^-1022, infinity from 2^1023.5 on.
+def exp(x, k0):
+    """2^k0 e^x for a whole number k0, to about one unit in the last place; 0 below 2^-1022,
+    infinity from 2^1023.5 on.
 
     For |x| up to 1e15; far beyond, it may be NaN.
     """
     shifted = fma(x, 1.4426950408889634, SHIFTER)
-    k = shifted - SHIFTER                                 # e^x = 2^k e^r, |r| ≤ log(2)/2, with log 2 in two pieces
+    k = shifted - SHIFTER  # e^x = 2^k e^r, |r| ≤ log(2)/2, with log 2 in two pieces
     r = fma(k, -1.90821492927058770002e-10, fma(k, -6.93147180369123816490e-01, x))
     r2 = r * r
-    r4 = r2 * r2                                          # the polynomial of degree 11 with 1 + r + … nearest to e^r: 4e-18
+    r4 = r2 * r2  # the polynomial of degree 11 with 1 + r + … nearest to e^r: 4e-18
     first = fma(r2, fma(r, 0.166666666666667, 0.5000000000000012), r)
-    second = fma(r2, fma(r, 0.0001984126991738903, 0.0013888888947016461), fma(r, 0.008333333333307201, 0.04166666666651542))
+    second = fma(r2, fma(r, 0.0001984126991738903, 0.0013888888947016461),
+                 fma(r, 0.008333333333307201, 0.04166666666651542))
     third = fma(r2, fma(r, 2.5117862569715746e-08, 2.763128046385698e-07),
                 fma(r, 2.7557216296083528e-06, 2.4801489941771576e-05))
     k = smaller(larger(k + k0, -1023.0), 1024.0)
@@ -418,13 +484,14 @@ def exp(x, k0):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def log(x):  # type: ignore[no-untyped-def]
-    """Log x of normal x > 0, to about one unit in the last place; 0 gives about −709."""
-    k = _exponent(x)                                      # x = 2^k (1 + f), log(1 + f) = 2 artanh(f/(2 + f))
+def log(x):
+    """log x of normal x > 0, to about one unit in the last place; 0 gives about −709."""
+    k = _exponent(x)  # x = 2^k (1 + f), log(1 + f) = 2 artanh(f/(2 + f))
     f = _fraction(x) - 1.0
     s = f / (f + 2.0)
     z = s * s
     tail = fma(z, fma(z, fma(z, fma(z, 2 / 21, 2 / 19), 2 / 17), 2 / 15), 2 / 13)
     tail = fma(z, fma(z, fma(z, fma(z, fma(z, tail, 2 / 11), 2 / 9), 2 / 7), 2 / 5), 2 / 3)
     half = 0.5 * f * f
-    return k * 6.93147180369123816490e-01 - ((half - fma(s, fma(z, tail, half), k * 1.90821492927058770002e-10)) - f)
+    low = fma(s, fma(z, tail, half), k * 1.90821492927058770002e-10)
+    return k * 6.93147180369123816490e-01 - ((half - low) - f)

@@ -1,18 +1,22 @@
-"""The pass over data that is mostly zeros, such as the entries of a matrix that were seen: rows of (place, value)."""
+"""The pass over data that is mostly zeros, such as the entries of a matrix that were seen: rows of
+(place, value).
+"""
 from __future__ import annotations
 
 import numpy as np
 
-from fastbias.engine.abi import FILLED, HURRY, kernel
+from fastbias.engine.abi import FILLED, HURRY
+from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
+from fastbias.engine.simd import view
 
 __all__ = ["lay_out", "pass_over", "products"]
 
 # packed holds where row n begins, N + 1 numbers, then place and value of each entry, row after row
 
 
-@kernel
-def lay_out(X, packed):  # type: ignore[no-untyped-def]
+@inner
+def lay_out(X, packed):
     """Write the entries of X that are not 0 into packed, which has room for them."""
     N, d = X.shape
     o = N + 1
@@ -25,12 +29,13 @@ def lay_out(X, packed):  # type: ignore[no-untyped-def]
     packed[N] = o
 
 
-@kernel
-def products(packed, N, d, outputs, w, p, control):  # type: ignore[no-untyped-def]
-    """P ← X w, for each output where X is dense. False if asked to come back."""
+@inner
+def products(data, w, p, control):
+    """p ← X w, for each output where X is dense. False if asked to come back."""
     if control[FILLED] == 0:
-        return margins(packed, N, d, outputs, w, p, control)
-    for n in range(N):
+        return margins(data, w, p, control)
+    packed = data.packed
+    for n in range(data.N):
         total = 0.0
         for o in range(int(packed[n]), int(packed[n + 1]), 2):
             total += packed[o + 1] * w[int(packed[o])]
@@ -38,13 +43,16 @@ def products(packed, N, d, outputs, w, p, control):  # type: ignore[no-untyped-d
     return control[HURRY] == 0
 
 
-@kernel
-def pass_over(slope, params, packed, y, N, d, w, p, q, g, control):  # type: ignore[no-untyped-def]
-    """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if asked to come back."""
-    if not products(packed, N, d, 1, w, p, control):
+@inner
+def pass_over(slope, params, data, w, p, q, g, control):
+    """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
+    asked to come back.
+    """
+    if not products(data, w, p, control):
         return np.nan
-    s = slope(params, p[:N], y, q[:N])
-    for j in range(d):
+    N, packed = data.N, data.packed
+    s = slope(params, view(p, 0, N), data.y, view(q, 0, N))
+    for j in range(data.d):           # every entry: which ones the rows miss is not known
         g[j] = 0.0
     for n in range(N):
         for o in range(int(packed[n]), int(packed[n + 1]), 2):

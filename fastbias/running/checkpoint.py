@@ -264,7 +264,7 @@ def kept(plan: Plan) -> tuple[Arrays, Record]:
     course, problem = plan.course, plan.problem
     about, arrays = parts(problem)
     with course.turns.pause():
-        arrays |= memory.keep(course.buffers) | course.driver.kept()
+        arrays |= memory.snapshot(course.buffers) | course.driver.snapshot()
         status, trace, gram = course.status, course.trace, course.gram
     classes = None if problem.classes is None else problem.classes.tolist()
     about |= {"status": int(status), "shape": problem.sample, "settings": _settings(course),

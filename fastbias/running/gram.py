@@ -1,9 +1,11 @@
-"""Runs in Gram space: N coefficients α instead of d parameters, where the method never leaves the span of the data.
+"""Runs in Gram space: N coefficients α instead of d parameters, where the method never leaves the
+span of the data.
 
-Gradient descent, with any momentum, and steepest, natural and mirror descent in a quadratic geometry D move by D⁻¹Xᵀq. So
-w = w⊥ + D⁻¹Xᵀα with a w⊥ that stays, predictions are Kα with K = X D⁻¹ Xᵀ, and the update of α is the method's own along q
-itself: one pass over N² numbers instead of one over N d. The iterates are the same to rounding as long as K is well
-conditioned; where it is not, α may grow without bound behind a w that stands still, and the run stays with the parameters.
+Gradient descent, with any momentum, and steepest, natural and mirror descent in a quadratic
+geometry D move by D⁻¹Xᵀq. So w = w⊥ + D⁻¹Xᵀα with a w⊥ that stays, predictions are Kα with K = X
+D⁻¹ Xᵀ, and the update of α is the method's own along q itself: one pass over N² numbers instead of
+one over N d. The iterates are the same to rounding as long as K is well conditioned; where it is
+not, α may grow without bound behind a w that stands still, and the run stays with the parameters.
 """
 from __future__ import annotations
 
@@ -39,6 +41,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.dense_pass import margins, pack
 from fastbias.engine.driver import Driver, aligned
 from fastbias.engine.fused import GRADIENT
+from fastbias.engine.layout import Data
 from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -47,19 +50,26 @@ from fastbias.running import memory
 
 __all__ = ["Gram", "gram"]
 
-LEAST, MOST = 16, 1024                # features from which it pays; samples up to which K is cheap beside a run
+# features from which it pays; samples up to which K is cheap beside a run
+LEAST, SAMPLES = 16, 1024
 CONDITION = 1e6                       # of K: that of X, squared
-PLAIN = gradient_descent(1.0)         # what the coefficients do, whose momentum and step rule are the method's
-CACHED = 1 << 16                      # entries of X that come from a cache; beyond, K must be much smaller to pay
+# what the coefficients do, whose momentum and step rule are the method's
+PLAIN = gradient_descent(1.0)
+CACHED = 1 << 16  # entries of X that come from a cache; beyond, K must be much smaller to pay
 
 
-def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers, wanted: bool | None) -> Gram | None:
-    """The run in Gram space if it is wanted (None: if it pays), or None; ValueError where it is wanted and cannot be."""
+def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers,
+         wanted: bool | None) -> Gram | None:
+    """The run in Gram space if it is wanted (None: if it pays), or None; ValueError where it is
+    wanted and cannot be.
+    """
     N, d = problem.X.shape
     if wanted is False:
         return None
     why = _obstacle(problem)
-    if why is None and wanted is None and not (LEAST <= d >= N <= MOST and (problem.X.size <= CACHED or d >= 2 * N)):
+    pays = LEAST <= d >= N <= SAMPLES and (problem.X.size <= CACHED or d >= 2 * N)
+    # K costs N² d once: not before it is known that nothing stands in the way
+    if why is None and wanted is None and not pays:
         return None
     if why is None:
         K, back, condition = _matrix(problem)
@@ -75,9 +85,14 @@ def _obstacle(problem: Problem) -> str | None:
     """What keeps the method from going through the span of the data, or None."""
     method, g = problem.method, problem.method.geometry
     if not problem.model.linear or problem.outputs > 1:
-        return f"the {problem.model.name} model" if problem.outputs == 1 else f"the {problem.loss.name} loss"
-    inner = (g.matrix is not None and not method.unscaled) if isinstance(g, Norm) else \
-        g.quadratic and method.constraint is None if isinstance(g, Potential) else g is None and not method.decay
+        single = problem.outputs == 1
+        return f"the {problem.model.name} model" if single else f"the {problem.loss.name} loss"
+    if isinstance(g, Norm):
+        inner = g.matrix is not None and not method.unscaled
+    elif isinstance(g, Potential):
+        inner = g.quadratic and method.constraint is None
+    else:
+        inner = g is None and not method.decay
     moves = method.steepest or method.natural or method.dual
     if method.sampling.batch:
         return f"{method!r} in batches"
@@ -85,16 +100,19 @@ def _obstacle(problem: Problem) -> str | None:
 
 
 def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
-    """K, the rows D⁻¹x_n, and the condition number; the last few are kept: the plans of a sweep have one between them."""
+    """K, the rows D⁻¹x_n, and the condition number; the last few are kept: the plans of a sweep
+    have one between them.
+    """
     g = problem.method.geometry
     plain = g is None or getattr(g, "matrix", None) is np.eye
-    about = b"" if plain else repr((id(g), g)).encode() + getattr(g, "params", np.empty(0)).tobytes()
+    own = getattr(g, "params", np.empty(0)).tobytes()
+    about = b"" if plain else repr((id(g), g)).encode() + own
     key = blake2b(problem.X.tobytes() + repr(problem.X.shape).encode() + about).digest()
     found = _RECENT.get(key)
     if found is None:
         back = _back(problem)
         K = _products(problem.X, back)
-        found = K, back, _condition(K), g                 # (g is kept alive, or its id might come again)
+        found = K, back, _condition(K), g  # (g is kept alive, or its id might come again)
         _RECENT[key] = found
         for old in list(_RECENT)[:-4]:
             _RECENT.pop(old, None)                        # (another thread may have)
@@ -109,7 +127,7 @@ def _back(problem: Problem) -> np.ndarray:
     g = problem.method.geometry
     if g is None or getattr(g, "matrix", None) is np.eye:
         return problem.X
-    back = np.empty_like(problem.X)
+    back = np.empty_like(problem.X)                       # by the geometry's own map, which knows D
     for x, row in zip(problem.X, back, strict=True):
         if isinstance(g, Norm):
             row[:] = g.direction(x)
@@ -119,7 +137,9 @@ def _back(problem: Problem) -> np.ndarray:
 
 
 def _products(X: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """X backᵀ (N, N), made symmetric; by our own pass, whose bits are those of one thread on any machine."""
+    """X backᵀ (N, N), made symmetric; by our own pass, whose bits are those of one thread on any
+    machine.
+    """
     K = np.empty((len(X), len(X)))
     _multiply(X, back, aligned(packed_room(*X.shape, False)), np.zeros(CONTROL, np.int64), K)
     return K
@@ -135,14 +155,16 @@ def _condition(K: np.ndarray) -> float:
 
 
 @kernel
-def _multiply(X, back, packed, control, K):  # type: ignore[no-untyped-def]
+def _multiply(X, back, packed, control, K):
+    """K ← X backᵀ, made symmetric."""
     N, d = X.shape
     w, p = np.zeros(padded(d)), np.zeros(padded(N))
-    pack(X, p, packed, packed[:0])
+    data = Data(N, d, 1, False, packed, p)
+    pack(X, data, False)
     for n in range(N):
         for j in range(d):
             w[j] = back[n, j]
-        margins(packed, N, d, 1, w, p, control)
+        margins(data, w, p, control)
         for i in range(N):
             K[n, i] = p[i]
     for n in range(N):
@@ -151,10 +173,10 @@ def _multiply(X, back, packed, control, K):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _solve(X, K, w, alpha):  # type: ignore[no-untyped-def]
-    """Alpha ← K⁻¹ X w by Cholesky's factors, in one thread and in this order; K is lost."""
+def _solve(X, K, w, alpha):
+    """alpha ← K⁻¹ X w by Cholesky's factors, in one thread and in this order; K is lost."""
     N = K.shape[0]
-    for i in range(N):
+    for i in range(N):                                    # the factor, and down with it
         for j in range(i + 1):
             for k in range(j):
                 K[i, j] -= K[i, k] * K[j, k]
@@ -165,15 +187,17 @@ def _solve(X, K, w, alpha):  # type: ignore[no-untyped-def]
         for k in range(i):
             alpha[i] -= K[i, k] * alpha[k]
         alpha[i] /= K[i, i]
-    for i in range(N - 1, -1, -1):
+    for i in range(N - 1, -1, -1):                        # and up
         for k in range(i + 1, N):
             alpha[i] -= K[k, i] * alpha[k]
         alpha[i] /= K[i, i]
 
 
 @kernel
-def _combine(rest, back, alpha, w):  # type: ignore[no-untyped-def]
-    """W ← rest + Σ_n α_n back_n, row after row: the bits of a row do not depend on how many are asked for."""
+def _combine(rest, back, alpha, w):
+    """w ← rest + Σ_n α_n back_n, row after row: the bits of a row do not depend on how many are
+    asked for.
+    """
     for k in range(alpha.shape[0]):
         for j in range(w.shape[1]):
             w[k, j] = rest[j]
@@ -183,23 +207,30 @@ def _combine(rest, back, alpha, w):  # type: ignore[no-untyped-def]
 
 
 class Gram(Driver):
-    """A run whose loop works on the coefficients α; after every chunk the plan's own buffers show where that is."""
+    """A run whose loop works on the coefficients α; after every chunk the plan's own buffers show
+    where that is.
+    """
 
-    def __init__(self, problem: Problem, pieces: Pieces, params: Params, shown: Buffers, K: np.ndarray,
-                 back: np.ndarray) -> None:
+    def __init__(self, problem: Problem, pieces: Pieces, params: Params, shown: Buffers,
+                 K: np.ndarray, back: np.ndarray) -> None:
         N, about = K.shape[0], np.zeros(CONTROL, np.int64)
         own, maps = PLAIN.maps
         for entry in (WATCH, LINEAR, LOSS, SEARCH, OUTPUTS, WEIGH):
             about[entry] = shown.control[entry]
         about[GRAM] = 1
         if problem.rule.fixed and params.beta.size == params.gamma.size == 1:
-            about[BURST] = GRADIENT
-        buffers = Buffers(np.zeros(N), np.zeros((1, N)), np.zeros((2, N)), about, np.empty(0, np.int64),
-                          aligned(room(N, N, N, about)), aligned(packed_room(N, N, False)), np.empty(0))
-        pieces = pieces._replace(direction=PLAIN.direction.address, advance=PLAIN.advance.address,
-                                 **{name: piece.address for name, piece in zip(Pieces._fields[8:], maps, strict=True)})
-        super().__init__(pieces, params._replace(method=PLAIN.params, geometry=own), K, problem.y, buffers)
-        self.problem, self.shown, self.back, self.rest = problem, shown, back, np.zeros(problem.size)
+            about[BURST] = GRADIENT                       # whatever the method is: α moves along q
+        buffers = Buffers(u=np.zeros(N), state=np.zeros((1, N)), mark=np.zeros((2, N)),
+                          control=about, order=np.empty(0, np.int64),
+                          work=aligned(room(N, N, N, about)),
+                          packed=aligned(packed_room(N, N, False)), kept=np.empty(0))
+        pieces = pieces._replace(
+            direction=PLAIN.direction.address, advance=PLAIN.advance.address,
+            **{name: piece.address for name, piece in zip(Pieces._fields[8:], maps, strict=True)})
+        params = params._replace(method=PLAIN.params, geometry=own)
+        super().__init__(pieces, params, K, problem.y, buffers)
+        self.problem, self.shown, self.back = problem, shown, back
+        self.rest = np.zeros(problem.size)
         if shown.u.any():                                 # w⊥ is what the coefficients cannot reach
             _solve(problem.X, K.copy(), shown.u, buffers.u)
             self.rest[:] = shown.u - self._at(buffers.u[None])[0]
@@ -207,24 +238,27 @@ class Gram(Driver):
 
     @property
     def current(self) -> bool:
-        """Whether the plan's buffers hold what was shown last, and nobody else has written to them."""
+        """Whether the plan's buffers hold what was shown last, and nobody has written to them."""
         return self._seen() == self._last
 
     def chunks(self, records: Records, stop: int, log_target: float, bar: Any) -> Iterator[Status]:
         """As `Driver.chunks`, with the rows and the plan's buffers filled after each."""
         self._rows = records.u
-        inner = Records(records.steps, np.empty((records.steps.size, self.X.shape[0])), records.log_loss)
+        inner = Records(records.steps, np.empty((records.steps.size, self.X.shape[0])),
+                        records.log_loss)
         self.buffers.control[ROW] = self.shown.control[ROW]
         yield from super().chunks(inner, stop, log_target, bar)
 
     def chunk(self, records: Records, stop: int, log_target: float) -> int:
-        """As `Driver.chunk`; where coefficients are finite and parameters are not, half as many updates are tried."""
-        before = memory.keep(self.buffers)
+        """As `Driver.chunk`; where coefficients are finite and parameters are not, half as many
+        updates are tried.
+        """
+        before = memory.snapshot(self.buffers)
         begun, row = self.t, int(self.buffers.control[ROW])
         while True:
             try:
                 answer = super().chunk(records, stop, log_target)
-            except BaseException:                         # interrupted: what it did is finite, or is not done
+            except BaseException:  # interrupted: what it did is finite, or is not done
                 if not self._show(records.u, row):
                     self._back(before)
                 raise
@@ -239,28 +273,32 @@ class Gram(Driver):
     def copy(self, buffers: Buffers) -> Gram:
         """The same run, going its own way from here, shown in other buffers."""
         other = Gram(self.problem, self.pieces, self.params, buffers, self.X, self.back)
-        if kept := self.kept():
-            other.restore(kept)
+        if saved := self.snapshot():
+            other.restore(saved)
         else:
             other._last = b""                             # of no use, as this one
         return other
 
-    def kept(self) -> dict[str, np.ndarray]:
-        """What a checkpoint must hold for going on bit for bit: nothing where somebody has written to the plan's buffers."""
-        return memory.keep(self.buffers, "gram_") | {"gram_rest": self.rest.copy()} if self.current else {}
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """What a checkpoint must hold for going on bit for bit: nothing where somebody has written
+        to the plan's buffers.
+        """
+        if not self.current:
+            return {}
+        return memory.snapshot(self.buffers, "gram_") | {"gram_rest": self.rest.copy()}
 
-    def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Go on from what `kept` once gave; ValueError where that is no place to go on from."""
-        memory.restore(self.buffers, kept, "gram_")
-        files.expect({"gram_rest": kept["gram_rest"]}, {"gram_rest": ("f8", self.rest.shape)})
-        self.rest[:] = kept["gram_rest"]
+    def restore(self, saved: dict[str, np.ndarray]) -> None:
+        """Go on from what `snapshot` gave; ValueError where that is no place to go on from."""
+        memory.restore(self.buffers, saved, "gram_")
+        files.expect({"gram_rest": saved["gram_rest"]}, {"gram_rest": ("f8", self.rest.shape)})
+        self.rest[:] = saved["gram_rest"]
         if not self._show(np.empty((0, self.X.shape[0])), 0):
             raise ValueError("gram_u must make parameters that are finite")
 
     def _back(self, before: dict[str, np.ndarray]) -> None:
         """Be where the buffers stood."""
-        for name, kept in before.items():
-            getattr(self.buffers, name)[...] = kept
+        for name, saved in before.items():
+            getattr(self.buffers, name)[...] = saved
 
     def _at(self, alpha: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
         """The parameters (K, d) of coefficients (K, N)."""
@@ -270,10 +308,13 @@ class Gram(Driver):
         return w
 
     def _seen(self) -> bytes:
-        return self.shown.u.tobytes() + self.shown.state.tobytes() + self.shown.control[DONE].tobytes()
+        u, state, control = self.shown.u, self.shown.state, self.shown.control
+        return u.tobytes() + state.tobytes() + control[DONE].tobytes()
 
     def _show(self, alpha: np.ndarray, row: int) -> bool:
-        """Fill the rows of the record from ``row`` on, and the plan's own buffers, if all is finite."""
+        """Fill the rows of the record from ``row`` on, and the plan's own buffers, if all is
+        finite.
+        """
         end, shown, psi = int(self.buffers.control[ROW]), self.shown, self.problem.method.geometry
         rows, u = self._at(alpha[row:end]), self._at(self.buffers.u[None])[0]
         if not (np.isfinite(rows).all() and np.isfinite(u).all()):
@@ -282,7 +323,8 @@ class Gram(Driver):
             self._rows[row:end] = rows
         shown.u[:] = u
         shown.state[0] = self._at(self.buffers.state, np.zeros_like(self.rest))[0]
-        if isinstance(psi, Potential) and self.problem.method.dual:    # z, and Δz, of a link that is linear
+        # z, and Δz, of a link that is linear
+        if isinstance(psi, Potential) and self.problem.method.dual:
             shown.state[1] = psi.to_dual(shown.u)
             if len(shown.state) > 2 and self.params.beta.any():
                 shown.state[2] = psi.to_dual(shown.state[0])

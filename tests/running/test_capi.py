@@ -126,6 +126,16 @@ def test_descend_runs_a_model_on_sparse_data_with_buffers_of_the_callers_own():
     assert records.log_loss[0] == pytest.approx(np.log(((u * v - y) ** 2).sum()), abs=1e-12)
 
 
+def test_the_slots_of_control_are_frozen():
+    """C programs and checkpoints know them by number; compiled code by the plain numbers of the same name."""
+    names = ("DONE", "ROW", "HURRY", "WATCH", "UNSCALED", "LINEAR", "BATCH", "LOSS", "ROWS", "SCRATCH", "SEARCH", "OUTPUTS",
+             "PACKED", "SHIFT", "WEIGH", "BURST", "GRAM", "FILLED")
+    assert [(slot.name, int(slot)) for slot in fb.abi.Slot] == [(name, i) for i, name in enumerate(names)]
+    assert [getattr(fb.abi, name) for name in names] == list(range(fb.abi.CONTROL))
+    control = np.arange(fb.abi.CONTROL)
+    assert control[fb.abi.Slot.BURST] == control[fb.abi.BURST] == 15
+
+
 @needs_compiler
 def test_c_gets_the_status(drive):
     plan = fb.Plan([[1, 2]], [1], loss="squared", method=m.natural_gradient("entropy", 0.125))

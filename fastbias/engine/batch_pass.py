@@ -1,0 +1,48 @@
+"""The pass over the samples that were drawn for an update, row by row as they stand in X."""
+from __future__ import annotations
+
+from fastbias.engine.compiled import cached, inner
+
+__all__ = ["batch_gather", "batch_margins", "drawn_fit"]
+
+# Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
+_sums = cached(fastmath={"reassoc", "contract", "nsz"})
+
+
+@_sums
+def batch_margins(X, y, order, count, w, p, y_batch):
+    """p ← the margins of the drawn samples, y_batch ← their targets; places that a short batch
+    leaves repeat its first.
+    """
+    d, batch = X.shape[1], y_batch.size
+    for i in range(batch):
+        n = order[i] if i < count else order[0]
+        for c in range(p.size // batch):
+            total = 0.0
+            for j in range(d):
+                total += X[n, j] * w[c * d + j]
+            p[c * batch + i] = total
+        y_batch[i] = y[n]
+
+
+@_sums
+def batch_gather(X, order, count, q, g):
+    """g ← Σ q_i x_i over the drawn samples."""
+    d = X.shape[1]
+    batch = q.size // (g.size // d)
+    for j in range(g.size):
+        g[j] = 0.0
+    for i in range(count):
+        n = order[i]
+        for c in range(g.size // d):
+            for j in range(d):
+                g[c * d + j] += q[c * batch + i] * X[n, j]
+
+
+@inner
+def drawn_fit(order, count, batch, N):
+    """Whether a sampler drew 1 … batch samples, all of them rows of X."""
+    fine = 1 <= count <= batch
+    for i in range(min(count, batch)):
+        fine &= 0 <= order[i] < N
+    return fine

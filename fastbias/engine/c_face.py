@@ -1,0 +1,137 @@
+"""The loop behind a plain C prototype: pointers and sizes are looked at, and made arrays of."""
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import carray, types
+
+from fastbias.engine.abi import (
+    BATCH,
+    BURST,
+    CONTROL,
+    FILLED,
+    Buffers,
+    Params,
+    Pieces,
+    Records,
+    eights,
+    packed_room,
+)
+from fastbias.engine.arguments import ENTRIES
+from fastbias.engine.compiled import callback, inner
+from fastbias.engine.loop import _descend as descend
+from fastbias.engine.moves import COORDINATE
+from fastbias.engine.simd import _either
+
+__all__ = ["address"]
+
+
+@_either(lambda pointer: not pointer)
+def missing(typing: Any, pointer: Any) -> Any:
+    """Whether a C pointer is NULL."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.icmp_unsigned("==", args[0], args[0].type(None))
+    return types.boolean(pointer), code
+
+
+@inner
+def _any_missing(pointers):
+    """Whether one of several C pointers is NULL."""
+    none = False
+    for one in pointers:
+        none |= missing(one)
+    return none
+
+
+@inner
+def _begin(sizes, begins):
+    """Where each of eight vectors that stand end to end begins, and the last ends; False where a
+    size is none.
+    """
+    for i in range(8):
+        if not 0 <= sizes[i] < ENTRIES:
+            return False
+        begins[i + 1] = begins[i] + sizes[i]
+    return True
+
+
+@inner
+def _matrix(X, N, d):
+    """Whether X may be an (N, d) array."""
+    return not missing(X) and 0 < N < ENTRIES and 0 < d < ENTRIES and ENTRIES // d >= N
+
+
+@inner
+def _memory(n, rows, space):
+    """Whether there may be (rows + 1, n) and (space,) arrays."""
+    return 0 < n < ENTRIES and 0 < rows < ENTRIES // n - 1 and 0 <= space < ENTRIES
+
+
+@inner
+def _rows_fit(K, n, steps, rows_u, rows_log_loss):
+    """Whether there may be K rows of n, and pointers to them where there are any."""
+    if not 0 <= K <= ENTRIES // n:
+        return False
+    return K == 0 or not (missing(steps) or _any_missing((rows_u, rows_log_loss)))
+
+
+@inner
+def _slices(p, begins):
+    """The vectors of Params, which stand end to end."""
+    b = begins
+    return Params(p[b[0]:b[1]], p[b[1]:b[2]], p[b[2]:b[3]], p[b[3]:b[4]], p[b[4]:b[5]],
+                  p[b[5]:b[6]], p[b[6]:b[7]], p[b[7]:b[8]])
+
+
+def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work,
+               space, packed, kept, steps, rows_u, rows_log_loss, K, stop_at, until):
+    """`fastbias.engine.loop.descend` behind the prototype of `fastbias.running.capi`."""
+    begins = np.zeros(9, np.int64)                        # where the vectors of params begin
+    if missing(pieces):
+        return -1
+    if missing(params) or missing(sizes) or not _begin(carray(sizes, (8,)), begins):
+        return -2
+    if not _matrix(X, N, d):
+        return -3
+    if missing(y):
+        return -4
+    if missing(control) or not _memory(n, rows, space):
+        return -5
+    if _any_missing((u, state, mark, work, packed)):
+        return -5
+    about = carray(control, (CONTROL,))
+    batches, coordinate, filled = about[BATCH] > 0, about[BURST] == COORDINATE, about[FILLED]
+    if not 0 <= filled <= N * d or (batches and missing(order)) or (coordinate and missing(kept)):
+        return -5
+    if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
+        return -6
+    a = carray(pieces, (13,))
+    return descend(
+        Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
+        _slices(carray(params, (begins[8],)), begins), carray(X, (N, d)), carray(y, (N,)),
+        Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
+                carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
+                carray(packed, (packed_room(N, d, coordinate, filled),)),
+                carray(kept, (eights(N) if coordinate else 0,))),
+        Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))),
+        stop_at, until)
+
+
+_D, _I, _N = types.CPointer(types.float64), types.CPointer(types.int64), types.int64
+_C = types.int64(
+    _I, _D, _I,                       # pieces, params, sizes
+    _D, _N, _N, _D,                   # X, N, d, y
+    _D, _N, _D, _N, _D, _I, _I,       # u, n, state, rows, mark, control, order
+    _D, _N, _D, _D,                   # work, room, packed, kept
+    _I, _D, _D, _N,                   # steps, rows_u, rows_log_loss, K
+    _N, types.float64)                # stop_at, until
+
+
+@cache
+def address() -> int:
+    """The C address of the loop behind the prototype of `fastbias.running.capi`; compiled when
+    first asked for.
+    """
+    return int(callback(_descend_c, _C).address)

@@ -1,0 +1,83 @@
+"""Where everything lies: a run's scratch cut into vectors, its data as the passes read them, all
+without a reference.
+
+A vector of scratch has room for whole registers of eight, wherever in ``work`` it begins; pieces
+are handed a `view` of the part that counts. `fastbias.engine.abi.lengths` says how long each is: a
+new one is a line there and a field here.
+"""
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastbias.engine.abi import eights, lengths, padded
+from fastbias.engine.compiled import inner
+from fastbias.engine.simd import inlined, view
+
+__all__ = ["Data", "Scratch", "columns", "scratch", "targets"]
+
+
+class Data(NamedTuple):
+    """The samples as the passes read them."""
+
+    N: Any             # samples
+    d: Any             # features
+    outputs: Any       # predictions of a sample
+    coefficients: Any  # whether X is a Gram matrix: then u moves along q itself, not along Xᵀq
+    packed: Any  # `fastbias.engine.dense_pass.pack` or `fastbias.engine.sparse_pass.lay_out` of X
+    y: Any             # (N,) as pieces read it
+
+
+class Scratch(NamedTuple):
+    """``Buffers.work`` in vectors; K is ``data.outputs``."""
+
+    p: Any      # (K N,)  predictions
+    q: Any      # (K N,)  −∂L/∂p, up to the factor e^s
+    w: Any      # (K d,)  the predictor; of a linear model it is `at`
+    v: Any      # (K d,)  Xᵀq; of a linear model it is `g`
+    at: Any     # (n,)    where the gradient is taken
+    g: Any      # (n,)    the gradient there, up to −e^s
+    move: Any   # (n,)    what the method makes of it
+    new: Any    # (n,)    the parameters after the update
+    extra: Any  # (2 n + control[SCRATCH],)  the method's own
+    batch: Any  # (control[BATCH],)  targets of the samples that were drawn
+    along: Any  # (K N,)  of line searches: predictions of the move
+    trial: Any  # (K N,)  and of a point that is tried
+
+
+@inner
+def _cut(work, sizes, i):
+    """The i-th vector of work, with its padding."""
+    inlined()
+    begin = 0
+    for j in range(i):
+        begin += padded(sizes[j])
+    return view(work, begin, padded(sizes[i]))
+
+
+@inner
+def scratch(work, N, d, n, control):
+    """``Buffers.work`` cut into the vectors that a run needs."""
+    inlined()
+    sizes = lengths(N, d, n, control)
+    return Scratch(_cut(work, sizes, 0), _cut(work, sizes, 1), _cut(work, sizes, 2),
+                   _cut(work, sizes, 3), _cut(work, sizes, 4), _cut(work, sizes, 5),
+                   _cut(work, sizes, 6), _cut(work, sizes, 7), _cut(work, sizes, 8),
+                   _cut(work, sizes, 9), _cut(work, sizes, 10), _cut(work, sizes, 11))
+
+
+@inner
+def targets(data):
+    """Of packed data: y, padded with zeros, and behind it 0, padded with what gives padding no
+    weight.
+    """
+    inlined()
+    tall = eights(data.N)
+    return view(data.packed, tall * eights(data.d), 2 * tall)
+
+
+@inner
+def columns(data):
+    """Of packed data with a transpose: X column after column, each padded with zeros."""
+    inlined()
+    tall = eights(data.N)
+    return view(data.packed, tall * (eights(data.d) + 2), data.d * tall)
