@@ -21,6 +21,7 @@ from fastbias.engine.abi import Status, piece
 from fastbias.engine.call import descend
 from fastbias.pieces import laws, losses, methods, models, norms, potentials, steps
 from fastbias.running import capi
+from fastbias.running import checkpoint as checkpoint
 from fastbias.running.plan import Plan, run
 from fastbias.running.sweep import Sweep, sweep
 from fastbias.solvers import relu
