@@ -309,3 +309,11 @@ def test_the_offset_of_a_loss_with_another_factor_is_its_own():
     thrice = L.Loss("thrice", thrice_slope, thrice_log, "monotone", tail="exponential")
     ours, plain = limit(m.gradient_descent(0.01), thrice, SLID), limit(m.gradient_descent(0.03), data=SLID)
     assert ours.offset == pytest.approx(plain.offset, rel=1e-9)
+
+
+def test_an_origin_of_ones_own_counts_for_nothing():
+    own = dataclasses.replace(m.gradient_descent(0.1), direction=ascent)
+    for origin in (own, 9, None):
+        with pytest.raises(fb.NoTheorem, match="of one's own"):
+            limit(dataclasses.replace(own, _origin=origin))
+    assert limit(dataclasses.replace(m.gradient_descent(0.1), rule=S.constant(0.2))).certified

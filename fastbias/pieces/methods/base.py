@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, Literal, ParamSpec
+from weakref import WeakSet
 
 import numpy as np
 
@@ -169,10 +170,10 @@ class Method:
         What a method declares is believed of such alone: of one that was put together or changed by
         hand no test knows whether its pieces, geometry, numbers and state go together.
         """
-        made = self._origin
+        made: Any = self._origin
         # closures and pieces count as the same only where they are the same object: no test of a
         # few points tells functions apart
-        if made is None or not all(_same(getattr(self, x.name), getattr(made, x.name))
+        if made not in _MADE or not all(_same(getattr(self, x.name), getattr(made, x.name))
                                    for x in fields(self)
                                    if x.name not in ("rule", "beta", "gamma", "_origin")):
             return False
@@ -193,7 +194,7 @@ class Method:
             return self
         made = replace(self, geometry=self.shaped(shape), shaped=None, _origin=None)
         if self.as_made:
-            object.__setattr__(made, "_origin", made)
+            _original(made)
         if hasattr(self, "recipe"):                          # (a method changed by hand has none)
             object.__setattr__(made, "recipe", self.recipe)
         return made
@@ -309,15 +310,24 @@ def inside(geometry, params, step, beta, move, u, state, work, u_new):
     return geometry.metric(geometry.params, u_new, move, work[:u.size])
 
 
+_MADE: WeakSet[Method] = WeakSet()
+"""What the factories made, so that nobody else's origin counts."""
+
+
+def _original(made: Method) -> Method:
+    """The method, which is its own origin from now on."""
+    object.__setattr__(made, "_origin", made)
+    _MADE.add(made)
+    return made
+
+
 def maker(factory: Callable[P, Method]) -> Callable[P, Method]:
     """Decorate a factory of methods: what it makes remembers the call, and is known as made
     (`Method.as_made`).
     """
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Method:
-        made = factory(*args, **kwargs)
-        object.__setattr__(made, "_origin", made)
-        return made
+        return _original(factory(*args, **kwargs))
     return recorded(make)
 
 
