@@ -83,7 +83,7 @@ def _log_slope_at(kind, m):
 
 
 @kernel
-def _least_margin(p, y):  # type: ignore[no-untyped-def]
+def _least_margin(p, y):
     """The least margin; NaN where one is not finite."""
     least = np.inf
     for i in range(p.size):
