@@ -175,6 +175,7 @@ def _roots(w: np.ndarray, n: int, rank: int) -> np.ndarray | None:
             or (values[:max(0, n - rank)] > TINY * size).any():
         return None
     kept = Q[:, ::-1][:, :rank] * np.sqrt(np.maximum(values[::-1][:rank], 0))
+    # columns beyond n are 0: they cost nothing, and W needs none
     return np.hstack([kept, np.zeros((n, rank - kept.shape[1]))]).ravel()
 
 
@@ -295,6 +296,7 @@ def _rank_one(w: np.ndarray, L: int, width: int) -> np.ndarray:
     if L == 1:
         return w.copy()
     first = np.zeros((width, w.size))
+    # one path through the network carries all of w, each layer of norm ‖w‖^{1/L}: that is balance
     first[0] = w * (root / size) if size > 0 else 0.0
     inner = np.zeros((L - 2, width, width))
     inner[:, 0, 0] = root
