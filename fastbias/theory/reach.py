@@ -17,8 +17,8 @@ at last.
   which commutes with all S(z_n) maps into itself. ⟨p, u⟩ is kept, so one with ⟨p, u(0)⟩ ≠ 0 makes
   u grow at the rate σ, and then its margin tends to ν. Else all of P is orthogonal to u(0), and so
   to each C u(0). Hence nothing stands in the way where the C u(0) span 𝒱 (a start of full rank);
-  nor where some symmetric J with J S(z_n) = −S(z_n) J (a balance, which the flow keeps) is definite on the
-  complement of their span: pᵀJp is kept, too, and falls to 0.
+  nor where some symmetric J with J S(z_n) = −S(z_n) J (a balance, which the flow keeps) is definite
+  on the complement of their span: pᵀJp is kept, too, and falls to 0.
 - What is left, starts of low rank that balance exactly, is open.
 """
 from __future__ import annotations
