@@ -178,8 +178,8 @@ def _way(problem: Problem) -> _Way:
         def project(z: np.ndarray) -> np.ndarray:
             return g.project(Q, c, z)[0]
 
-        @np.errstate(over="ignore", invalid="ignore")     # what is not finite is told where steps end
-        @np.errstate(over="ignore", invalid="ignore")     # what is not finite is told where steps end
+        @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told where steps end
+        @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told where steps end
         def along(t: float, z: np.ndarray) -> np.ndarray:
             w = np.maximum(g.to_primal(z), g.lower + 1e-300)
             moves = np.array([g.solve(w, row) for row in Q])
@@ -315,8 +315,8 @@ class _Legs:
             stuck, self.mark = t <= GAIN * self.mark[1], (self.calls, t)
         if stuck or self.calls > CALLS:
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its "
-                                  f"direction is too rough there ({self.calls} evaluations); give a "
-                                  "finite time, or finite steps")
+                                  f"direction is too rough there ({self.calls} evaluations); give "
+                                  "a finite time, or finite steps")
         if not np.isfinite(x).all():
             raise ArithmeticError(f"the flow could not be followed past time {self.t + t:.6g}: its "
                                   "state left what float64 can hold")

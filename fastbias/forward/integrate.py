@@ -12,7 +12,8 @@ from fastbias.checks import foreign
 __all__ = ["Stalled", "march"]
 
 CALLS = 60_000     # evaluations of a right-hand side that a leg may cost
-PATIENCE = 20_000  # and in which it must come 1e-3 of its way: what has not will not arrive in CALLS
+# and in which it must come 1e-3 of its way: what has not will not arrive in CALLS
+PATIENCE = 20_000
 
 
 UNFIT = "returned numbers that are not finite, or too few"

@@ -131,6 +131,7 @@ def loss_scaled(eta: float) -> StepRule:
 
 @piece(RULE, needs=2)
 def _bounded(params, k, s, log_loss):
+    # e^s is taken into each: 1/L may be infinite where e^s/L is not
     return min(params[0] * np.exp(s), np.exp(s - log_loss) / params[1])
 
 

@@ -182,7 +182,8 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
     assert curvature is not None
     # cosh″ ≥ 1, so that smoothness relative to ½‖w‖² is enough
     if psi is potentials.cosh and method.constraint is None:
-        return 1.0 / (curvature * max(problem.spread * problem.spread, 1e-300)), f"∇²ψ ⪰ I: {source}"
+        step = 1.0 / (curvature * max(problem.spread * problem.spread, 1e-300))
+        return step, f"∇²ψ ⪰ I: {source}"
     if psi is potentials.entropy and method.constraint is not None:
         G, h = method.constraint
         # a multiple of Σ w = 1: Pinsker speaks of the simplex, of any size

@@ -1,20 +1,24 @@
-"""From which starts gradient flow on a model of degree 2 comes to the maximum margin: proved, disproved, or left open.
+"""From which starts gradient flow on a model of degree 2 comes to the maximum margin: proved,
+disproved, or left open.
 
-Where F is a quadratic form, ⟨F(u), z⟩ = ½uᵀS(z)u, the flow on exponential losses is du/dτ = S(Zᵀq) u, with q the softmax
-weights of the samples and dτ = L dt: a linear equation with matrices in the span of the S(z_n). Write ν for the maximum
-margin a unit of ‖u‖². By weak duality λ_max(S(Zᵀλ)) ≥ 2ν for all weights λ, and log‖u‖² grows by 4⟨q, margins⟩/‖u‖², which
-is at most 4ν at last.
+Where F is a quadratic form, ⟨F(u), z⟩ = ½uᵀS(z)u, the flow on exponential losses is
+du/dτ = S(Zᵀq) u, with q the softmax weights of the samples and dτ = L dt: a linear equation with
+matrices in the span of the S(z_n). Write ν for the maximum margin a unit of ‖u‖². By weak duality
+λ_max(S(Zᵀλ)) ≥ 2ν for all weights λ, and log‖u‖² grows by 4⟨q, margins⟩/‖u‖², which is at most 4ν
+at last.
 
-- u never leaves the smallest space 𝒱 that holds the start and is invariant under each S(z_n). Where the best margin over 𝒱,
-  relaxed to W ⪰ 0 of trace one on 𝒱, is under ν, the maximum is out of reach of the flow. What is
-  orthogonal to 𝒱 then grows the faster: a run comes free as soon as rounding breaks the symmetry.
-  It never does where entries of u are exactly 0: a sum of products with 0 is 0.
-- Otherwise, where gradients converge in direction, S(Zᵀq) has a limit on 𝒱, of largest eigenvalue σ ≥ 2ν, and the solutions
-  p of dp/dτ = −S p that fall like e^{−στ} form a space P that each C which commutes with all S(z_n) maps into itself. ⟨p, u⟩
-  is kept, so one with ⟨p, u(0)⟩ ≠ 0 makes u grow at the rate σ, and then its margin tends to ν. Else all of P is orthogonal
-  to u(0), and so to each C u(0). Hence nothing stands in the way where the C u(0) span 𝒱 (a start of full rank); nor where
-  some symmetric J with J S(z_n) = −S(z_n) J (a balance, which the flow keeps) is definite on the complement of their span:
-  pᵀJp is kept, too, and falls to 0.
+- u never leaves the smallest space 𝒱 that holds the start and is invariant under each S(z_n). Where
+  the best margin over 𝒱, relaxed to W ⪰ 0 of trace one on 𝒱, is under ν, the maximum is out of
+  reach of the flow. What is orthogonal to 𝒱 then grows the faster: a run comes free as soon as
+  rounding breaks the symmetry. It never does where entries of u are exactly 0: a sum of products
+  with 0 is 0.
+- Otherwise, where gradients converge in direction, S(Zᵀq) has a limit on 𝒱, of largest eigenvalue
+  σ ≥ 2ν, and the solutions p of dp/dτ = −S p that fall like e^{−στ} form a space P that each C
+  which commutes with all S(z_n) maps into itself. ⟨p, u⟩ is kept, so one with ⟨p, u(0)⟩ ≠ 0 makes
+  u grow at the rate σ, and then its margin tends to ν. Else all of P is orthogonal to u(0), and so
+  to each C u(0). Hence nothing stands in the way where the C u(0) span 𝒱 (a start of full rank);
+  nor where some symmetric J with J S(z_n) = −S(z_n) J (a balance, which the flow keeps) is definite
+  on the complement of their span: pᵀJp is kept, too, and falls to 0.
 - What is left, starts of low rank that balance exactly, is open.
 """
 from __future__ import annotations
@@ -27,8 +31,9 @@ from fastbias.solvers.limit import Limit
 
 __all__ = ["reaches"]
 
-WIDEST, LARGEST = 160, 4_000_000       # parameters, and entries of all S(z_n), beyond which it is left open
-DEEP = 40                              # dimensions of 𝒱 up to which a semidefinite program over it is solved
+# parameters, and entries of all S(z_n), beyond which it is left open
+WIDEST, LARGEST = 160, 4_000_000
+DEEP = 40                              # dimensions of 𝒱 up to which its semidefinite program runs
 PRIME = 2 ** 521 - 1                   # the modulus in which ranks are told without rounding
 OPEN = "open: seen only in a run"
 PROVED = "proved for gradients that converge in direction (slowly where the start is lopsided): "
@@ -41,7 +46,8 @@ class _TooNearError(ArithmeticError):
 def reaches(problem: Problem, found: Limit, flow: bool) -> tuple[bool | None, str]:
     """Whether flow or run comes to the maximum margin, and why; None where neither is proved.
 
-    True supposes what the theorem does: that the loss goes to 0, and gradients converge in direction.
+    True supposes what the theorem does: that the loss goes to 0, and gradients converge in
+    direction.
     """
     model = problem.model
     S = _forms(problem)
@@ -70,13 +76,16 @@ def _decided(S: np.ndarray, start: np.ndarray, best: float, flow: bool) -> tuple
     u = V.T @ start
     rest = _complement(_commuting(inner, 1.0) @ (u / np.linalg.norm(u)))
     if rest.shape[1] == 0:
-        return True, f"{PROVED}what commutes with the samples takes the start everywhere that it can go"
+        return True, (f"{PROVED}what commutes with the samples takes the start everywhere that it "
+                      "can go")
     balance = _commuting(inner, -1.0)
-    form = np.tensordot(np.tensordot(balance, rest @ rest.T, 2), balance, 1) if len(balance) else np.zeros((k, k))
+    form = np.tensordot(np.tensordot(balance, rest @ rest.T, 2), balance, 1) \
+        if len(balance) else np.zeros((k, k))
     values = np.linalg.eigvalsh(rest.T @ (form + form.T) @ rest)
     if values[0] > 1e-7 * max(float(np.abs(np.linalg.eigvalsh(form)).max()), 1e-300):
         return True, f"{PROVED}the factors of the start do not balance"
-    return None, f"{OPEN}; almost no start is kept away, but neither rank nor balance of this one proves it"
+    return None, (f"{OPEN}; almost no start is kept away, but neither rank nor balance of this one "
+                  "proves it")
 
 
 def _within(V: np.ndarray, S: np.ndarray, best: float) -> tuple[bool | None, str]:
@@ -142,7 +151,9 @@ def _exactly(S: np.ndarray, u: np.ndarray, k: int) -> bool:
 
 
 def _forms(problem: Problem) -> np.ndarray | None:
-    """S(z) (M, n, n) for each row z, brought to size one; None where F is no quadratic form, or too large."""
+    """S(z) (M, n, n) for each row z, brought to size one; None where F is no quadratic form, or too
+    large.
+    """
     Z, u, model = problem.Z, problem.start, problem.model
     if model.degree != 2 or u.size > WIDEST or len(Z) * u.size ** 2 > LARGEST:
         return None
@@ -152,7 +163,8 @@ def _forms(problem: Problem) -> np.ndarray | None:
         off = np.abs(model.pulls(at, Z) - S @ at).max()
         if not off <= 1e-12 * np.abs(S).max() * np.abs(at).sum():
             return None
-    return S if (np.abs(S - S.transpose(0, 2, 1)).max(initial=0.0) <= 1e-12 * np.abs(S).max()) else None
+    skew = np.abs(S - S.transpose(0, 2, 1)).max(initial=0.0)
+    return S if skew <= 1e-12 * np.abs(S).max() else None
 
 
 def _sizes(S: np.ndarray) -> np.ndarray:
@@ -162,7 +174,9 @@ def _sizes(S: np.ndarray) -> np.ndarray:
 
 
 def _invariant(S: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """An orthonormal basis (n, k) of the smallest space that holds u and is invariant under the matrices S."""
+    """An orthonormal basis (n, k) of the smallest space that holds u and is invariant under the
+    matrices S.
+    """
     S, fresh = _sizes(S), (u / np.linalg.norm(u))[:, None]
     V = fresh
     while fresh.size and V.shape[1] < len(u):
@@ -194,7 +208,8 @@ def _complement(K: np.ndarray) -> np.ndarray:
 def _commuting(S: np.ndarray, sign: float) -> np.ndarray:
     """A basis (c, k, k), orthonormal, of the C with C S_n = ± S_n C for all n.
 
-    C maps each eigenspace of a combination of them to that of ± its value, which leaves few entries to solve for.
+    C maps each eigenspace of a combination of them to that of ± its value, which leaves few entries
+    to solve for.
     """
     S = _sizes(S)
     mix = np.tensordot(np.random.default_rng(1).normal(size=len(S)), S, 1)
@@ -207,7 +222,8 @@ def _commuting(S: np.ndarray, sign: float) -> np.ndarray:
     if i.size > 1500:
         raise _TooNearError("too many eigenvalues are equal")
     squares = (T @ T).sum(axis=0)
-    gram = np.where(i[:, None] == i, squares[j[:, None], j], 0.0) + np.where(j[:, None] == j, squares[i[:, None], i], 0.0)
+    gram = np.where(i[:, None] == i, squares[j[:, None], j], 0.0) \
+        + np.where(j[:, None] == j, squares[i[:, None], i], 0.0)
     for t in T:
         gram -= 2.0 * sign * t[i[:, None], i] * t[j[:, None], j]
     sizes, E = np.linalg.eigh(gram) if i.size else (np.empty(0), np.empty((0, 0)))

@@ -94,7 +94,11 @@ def arguments(node: ast.FunctionDef) -> list[ast.arg]:
 
 
 def parameters(node: ast.FunctionDef) -> int:
-    """How many parameters there are; keyword-only ones of public functions are options."""
+    """How many parameters there are; keyword-only ones of public functions are options, and those
+    of a compiled piece are given by its signature.
+    """
+    if any(ast.unparse(decorator).startswith("piece(") for decorator in node.decorator_list):
+        return 0
     options = (0 if node.name.startswith("_") and node.name != "__init__"
                else len(node.args.kwonlyargs))
     more = bool(node.args.vararg) + bool(node.args.kwarg)

@@ -26,6 +26,7 @@ ROOT_HALF = math.sqrt(0.5)
 @kernel
 def _softplus(x):
     """log(1 + e^x)."""
+    # e^x itself overflows at 710
     return x + np.log1p(np.exp(-x)) if x > 0.0 else np.log1p(np.exp(x))
 
 
@@ -35,6 +36,7 @@ def _log_mills(x):
     2/(x + 3/…)).
     """
     tail = x
+    # the fraction converges the slower the smaller x is: some 170 terms at 2, 20 far out
     for k in range(int(20.0 + 600.0 / (x * x)), 0, -1):
         tail = x + k / tail
     return -np.log(tail)
@@ -45,6 +47,8 @@ def _log_upper(x):
     """log(1 − Φ(x)), the upper tail of the normal distribution."""
     if x >= 2.0:
         return -0.5 * x * x - LOG_ROOT_2PI + _log_mills(x)
+    # erfc keeps the digits of a small tail; left of −1 the tail is near
+    # one, and what it lacks is what has digits
     if x > -1.0:
         return np.log(0.5 * math.erfc(x * ROOT_HALF))
     return np.log1p(-0.5 * math.erfc(-x * ROOT_HALF))
@@ -64,6 +68,7 @@ def _log_loss_at(kind, m):
     if kind == EXPONENTIAL:
         return -m
     if kind == LOGISTIC:
+        # to second order, which is all of float64 there: e^−m vanishes at 745, log ℓ goes on
         return -m - 0.5 * np.exp(-m) if m > 36.0 else np.log(_softplus(-m))
     if kind == SIGMOID:
         return -_softplus(m)
@@ -78,13 +83,15 @@ def _log_slope_at(kind, m):
     if kind == LOGISTIC:
         return -_softplus(m)
     if kind == SIGMOID:
+        # ℓ' is even in m, and e^|m| would overflow
         return -abs(m) - 2.0 * np.log1p(np.exp(-abs(m)))
     return -_log_mills(-m) if m <= -2.0 else -0.5 * m * m - LOG_ROOT_2PI - _log_upper(-m)
 
 
 @kernel
-def _least_margin(p, y):  # type: ignore[no-untyped-def]
+def _least_margin(p, y):
     """The least margin; NaN where one is not finite."""
+    # comparisons with NaN are false, so that min alone might pass over it
     least = np.inf
     for i in range(p.size):
         if not np.isfinite(p[i]):
@@ -184,6 +191,7 @@ def _classes(params: np.ndarray, predictions: int, samples: int, *_: int) -> boo
 def _classes_slope(params, p, y, q):
     # −∂ℓ/∂p_c = −e^{p_c − p_y}/(1 + e^a), e^a = Σ_{c ≠ y} e^{p_c − p_y}, and minus the sum of these
     # for the own class
+    # (the own class's is summed, not 1 − …, which would be 0 long before the others are)
     N, s = y.size, -np.inf
     K = p.size // N
     for n in range(N):
@@ -231,6 +239,7 @@ def _rivals(p, n, own, N):
             if np.isnan(x):
                 return x
             largest = max(largest, x)
+    # ∞ − ∞ would be NaN below
     if not np.isfinite(largest):
         return largest
     for c in range(p.size // N):

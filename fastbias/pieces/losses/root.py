@@ -105,7 +105,9 @@ def _truncated_log_loss(params, p, y):
     for i in range(p.size):
         if not np.isfinite(p[i]):
             return np.log(abs(p[i]))
+        # cut before it is squared: r² may be infinite where min(r², c²) is c²
         largest = max(largest, min(params[0], abs(y[i] - p[i])))
+    # 0/0 below would make NaN of a loss that is 0
     if largest == 0.0:
         return -np.inf
     total = 0.0

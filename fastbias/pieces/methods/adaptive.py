@@ -98,6 +98,7 @@ def _adam(geometry, params, k, s, g, u, state, move):
         if largest > 0.0:
             top = max(s, a + np.log(largest))
     old, new = np.exp(a - top) if k > 0 else 0.0, np.exp(s - top)
+    # k counts updates done, and the t of the paper begins with 1
     first = 1.0 / (1.0 - beta1 ** (k + 1.0)) if params[3] != 0.0 else 1.0
     second = 1.0 / (1.0 - beta2 ** (k + 1.0)) if params[3] != 0.0 else 1.0
     for i in range(n):
@@ -108,6 +109,7 @@ def _adam(geometry, params, k, s, g, u, state, move):
         m, root = first * state[1, i], np.sqrt(second * state[2, i])
         if not np.isfinite(root):
             return NOT_FINITE
+        # e^top cancels without eps, and must not be formed: it may be 0
         if eps == 0.0:
             move[i] = m / root if root > 0.0 else 0.0
         elif top > -300.0:

@@ -22,6 +22,8 @@ NOT_FINITE = int(Status.NOT_FINITE)
 
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
 def _dual(geometry, params, step, beta, move, u, state, work, u_new):
+    # z itself is kept, and not asked of the link again: where w has vanished in float64, as
+    # e^−800 does, z has not
     for i in range(u.size):                               # rows of state: Δw, z = ∇ψ(w), Δz
         state[2, i] = beta * state[2, i] + step * move[i]
         state[1, i] += state[2, i]
@@ -110,6 +112,7 @@ def _followed(geometry, params, k, state, u_new, work, told):
         begin[a], nu[a], last[a] = 0.0, kept[a], 0.0
         for i in range(n):
             begin[a] += params[1 + a * n + i] * u_new[i]
+    # a path that bends goes in short strides, a straight one in a few long ones
     done, stride = 0.0, 0.5
     for _ in range(5000):
         to = min(1.0, done + stride)
@@ -126,6 +129,7 @@ def _followed(geometry, params, k, state, u_new, work, told):
             done, stride = to, 2.0 * stride
         else:
             stride *= 0.5
+            # strides under rounding come no further
             if done + stride == done:
                 break
     return told
@@ -209,6 +213,7 @@ def _off_constraint(params, k, goal, u, r):
             term = params[1 + a * n + i] * u[i]
             r[a] -= term
             size += abs(term)
+        # 0/0 where all terms vanish is no error
         if r[a] != 0.0:
             largest = max(largest, abs(r[a]) / size)
         if not np.isfinite(r[a]):

@@ -24,6 +24,7 @@ def _draw(seed, k, i, count):
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x ^= x >> np.uint64(31)
+    # 53 bits: at most 1 − 2^−53, whose product with count rounds to less than count
     return int(float(x >> np.uint64(11)) * 2.0 ** -53 * count)
 
 
@@ -52,6 +53,8 @@ def _by_permutation(params, k, order):
     # the last batch of an epoch is what is left
     steps_per_epoch = (N + batch - 1) // batch
     epoch = k // steps_per_epoch
+    # kept in the caller's array: drawn anew only once an epoch, and the same after a resumption,
+    # as it depends on (seed, epoch) alone
     if order[2 * N] != epoch:                            # Fisher & Yates, anew for each epoch
         for i in range(N):
             order[N + i] = i

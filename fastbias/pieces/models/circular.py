@@ -19,6 +19,7 @@ __all__ = ["convolutional"]
 @kernel
 def _convolve(a, at, b, first, d, out):
     """out[i] ← Σ_k a[k] b[i − k mod d], a and b being d entries from their places on."""
+    # two plain loops, i ≥ k and i < k, in place of a modulus at each entry
     for i in range(d):
         out[i] = 0.0
     for k in range(d):

@@ -44,6 +44,7 @@ def _product(params, u, out):
 def _product_pullback(params, u, v, out):
     d = v.size
     for j in range(d):
+        # running products, and no division of w by u: an entry may be 0
         others = v[j]
         for i in range(j, u.size, d):                     # times the layers before ...
             out[i] = others
@@ -121,6 +122,7 @@ def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str 
     kind = np.isnan(kept)
     if (np.where(kind, -np.abs(w), kept * w) >= 0).all():
         return ""
+    # the ratio of two margins is free of the size of Z; the program's tolerances are not
     d, rows = w.size, Z / np.abs(Z).max()
     best = float((rows @ w).min() / np.abs(w).sum())
     sides = [(0, 0 if dead or sign * side < 0 else None) for side in (1, -1) for dead,
@@ -192,6 +194,7 @@ def _product_coordinates(u: np.ndarray, L: int) -> Coordinates:
     turn = np.where(rows[1] < 0, -1.0, 1.0)
     one, two, rest = turn * rows[0], np.abs(rows[1]), rows[2:]
     grows, falls, signs = one + two, two - one, np.where(rest < 0, -1.0, 1.0)
+    # √(a² − b²) as a product of roots: squares would cancel, and vanish
     above = np.sqrt(np.abs(rest) - np.abs(one)) * np.sqrt(np.abs(rest) + np.abs(one))
     # two factors that are 0 never move
     live = np.where(two == 0, 0.0, 1.0)

@@ -21,38 +21,38 @@ TINY = 1e-12       # eigenvalues under so much of the largest count as rounding
 
 
 @kernel
-def _multiply(A, at, down, right, m, K, B, first, n, C, to, fresh):
-    """C (m, n) += (fresh: ←) A B, sums in the order of k: A (m, K) at entry ``at`` with two
-    strides, B (K, n), C by rows.
-    """
+def _add_product(A, B, C):
+    """C (m, n) += A B, sums in the order of k: A (m, K), B (K, n)."""
+    m, K = A.shape
+    n = B.shape[1]
     for i in range(m):
-        o, a = to + i * n, at + i * down
-        if fresh:
-            for j in range(n):
-                C[o + j] = 0.0
         k = 0
-        while k + 4 <= K:                                 # four rows of B in one go
-            a0, a1, a2, a3 = A[a + k * right], A[a + (k + 1) * right], A[a + (k + 2) * right], \
-                A[a + (k + 3) * right]
-            b = first + k * n
+        # four rows of B in one go, so that a row of C is read and written a quarter as often
+        while k + 4 <= K:
+            a0, a1, a2, a3 = A[i, k], A[i, k + 1], A[i, k + 2], A[i, k + 3]
             for j in range(n):
-                C[o + j] += (a0 * B[b + j] + a1 * B[b + n + j]) \
-                    + (a2 * B[b + 2 * n + j] + a3 * B[b + 3 * n + j])
+                C[i, j] += (a0 * B[k, j] + a1 * B[k + 1, j]) \
+                    + (a2 * B[k + 2, j] + a3 * B[k + 3, j])
             k += 4
         while k < K:
-            a0, b = A[a + k * right], first + k * n
             for j in range(n):
-                C[o + j] += a0 * B[b + j]
+                C[i, j] += A[i, k] * B[k, j]
             k += 1
 
 
 @kernel
+def _part(x, at, m, n):
+    """The matrix (m, n) that stands in x from an entry on, row after row; a view."""
+    return x[at:at + m * n].reshape((m, n))
+
+
+@kernel
 def _transposed(A, at, m, n):
-    """Aᵀ (n m,) of A (m, n) at entry ``at``."""
-    out = np.empty(m * n)
+    """Aᵀ (n, m) of A (m, n) at entry ``at``: a copy, for products go along the rows of B."""
+    out = np.empty((n, m))
     for i in range(m):
         for j in range(n):
-            out[j * m + i] = A[at + i * n + j]
+            out[j, i] = A[at + i * n + j]
     return out
 
 
@@ -74,30 +74,37 @@ def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
 @piece(MAP, needs=_two_factors)
 def _factors(params, u, out):
     m, n, r = int(params[0]), int(params[1]), int(params[2])
-    _multiply(u, 0, r, 1, m, r, _transposed(u, m * r, n, r), 0, n, out, 0, True)
+    out[:m * n] = 0.0
+    _add_product(_part(u, 0, m, r), _transposed(u, m * r, n, r), _part(out, 0, m, n))
     return 0
 
 
 @piece(MAP_AT, needs=_two_factors)
 def _factors_pullback(params, u, v, out):
     m, n, r = int(params[0]), int(params[1]), int(params[2])
-    _multiply(v, 0, n, 1, m, n, u, m * r, r, out, 0, True)               # M V
-    _multiply(v, 0, 1, n, n, m, u, 0, r, out, m * r, True)               # Mᵀ U
+    M, U, V = _part(v, 0, m, n), _part(u, 0, m, r), _part(u, m * r, n, r)
+    out[:(m + n) * r] = 0.0
+    _add_product(M, V, _part(out, 0, m, r))
+    _add_product(M.T, U, _part(out, m * r, n, r))
     return 0
 
 
 @piece(MAP, needs=_one_factor)
 def _square(params, u, out):
     n, r = int(params[0]), int(params[1])
-    _multiply(u, 0, r, 1, n, r, _transposed(u, 0, n, r), 0, n, out, 0, True)
+    out[:n * n] = 0.0
+    _add_product(_part(u, 0, n, r), _transposed(u, 0, n, r), _part(out, 0, n, n))
     return 0
 
 
 @piece(MAP_AT, needs=_one_factor)
 def _square_pullback(params, u, v, out):
     n, r = int(params[0]), int(params[1])
-    _multiply(v, 0, n, 1, n, n, u, 0, r, out, 0, True)                   # (M + Mᵀ) U
-    _multiply(v, 0, 1, n, n, n, u, 0, r, out, 0, False)
+    M, U, pulled = _part(v, 0, n, n), _part(u, 0, n, r), _part(out, 0, n, r)
+    # (M + Mᵀ) U in two products, eq. (18): M is symmetric only where all samples are
+    out[:n * r] = 0.0
+    _add_product(M, U, pulled)
+    _add_product(M.T, U, pulled)
     return 0
 
 
@@ -117,7 +124,9 @@ def _chain(params, u, out):
     back, fresh = np.ones(max(k, d)), np.empty(max(k, d))
     for i in range(L - 1, -1, -1):                        # W₁ᵀ W₂ᵀ … w_L, from the output
         rows, columns, at = _layer(L, k, i, d)
-        _multiply(back, 0, 0, 1, 1, rows, u, at, columns, fresh, 0, True)
+        fresh[:columns] = 0.0
+        _add_product(_part(back, 0, 1, rows), _part(u, at, rows, columns),
+                     _part(fresh, 0, 1, columns))
         back, fresh = fresh, back
     for j in range(d):
         out[j] = back[j]
@@ -127,6 +136,7 @@ def _chain(params, u, out):
 @piece(MAP_AT, needs=_chained)
 def _chain_pullback(params, u, v, out):
     L, d = int(params[0]), v.size
+    # params[1] is 0 where the width is that of the data, which the factory does not know
     k = d if params[1] == 0 else int(params[1])
     ahead, size = np.empty((L + 1, max(k, d))), max(k, d)
     for j in range(d):
@@ -146,7 +156,9 @@ def _chain_pullback(params, u, v, out):
             for j in range(columns):
                 out[at + a * columns + j] = back[a] * ahead[i, j]
         if i > 0:
-            _multiply(back, 0, 0, 1, 1, rows, u, at, columns, fresh, 0, True)
+            fresh[:columns] = 0.0
+            _add_product(_part(back, 0, 1, rows), _part(u, at, rows, columns),
+                         _part(fresh, 0, 1, columns))
             back, fresh = fresh, back
     return 0
 
@@ -163,6 +175,7 @@ def _roots(w: np.ndarray, n: int, rank: int) -> np.ndarray | None:
             or (values[:max(0, n - rank)] > TINY * size).any():
         return None
     kept = Q[:, ::-1][:, :rank] * np.sqrt(np.maximum(values[::-1][:rank], 0))
+    # columns beyond n are 0: they cost nothing, and W needs none
     return np.hstack([kept, np.zeros((n, rank - kept.shape[1]))]).ravel()
 
 
@@ -283,6 +296,7 @@ def _rank_one(w: np.ndarray, L: int, width: int) -> np.ndarray:
     if L == 1:
         return w.copy()
     first = np.zeros((width, w.size))
+    # one path through the network carries all of w, each layer of norm ‖w‖^{1/L}: that is balance
     first[0] = w * (root / size) if size > 0 else 0.0
     inner = np.zeros((L - 2, width, width))
     inner[:, 0, 0] = root

@@ -26,6 +26,7 @@ def _coefficient(params, k, x):
     for j in range(d):
         even += x[j] * params[1 + at]
         odd += x[j] * params[1 + d + at]
+        # jk mod d by sums, an entry of the tables: no angle, and no division
         at += k
         if at >= d:
             at -= d

@@ -49,6 +49,7 @@ def _spectral_steepest(params, g, out):
         out[i] = 0.0 if finite else np.nan
     if not finite:
         return 0
+    # compiled LAPACK raises on what is not finite, which a piece must not: hence the question above
     U, S, V = np.linalg.svd(_matrix(params, g), False)
     m, n, total = U.shape[0], V.shape[1], S.sum()
     for k in range(S.size):
@@ -155,6 +156,7 @@ def _lower_values(m: int, n: int) -> Shrink:
     k = min(m, n)
 
     def shrink(x: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:
+        # in full: the derivative turns the null spaces, too, where m ≠ n
         U, S, V = np.linalg.svd(x.reshape(m, n))
         low = np.maximum(S - t, 0.0)
 

@@ -37,6 +37,7 @@ def least(S: np.ndarray, b: np.ndarray, shrink: Shrink,
     size = length(b)
     if not 0 < size < np.inf:
         return
+    # a norm is homogeneous, so that b may be of length one, as the tolerances below suppose
     problem = _Problem(S, b / size, shrink, -np.inf if equal else 0.0)
     w, mu, t, threads = np.zeros(S.shape[1]), np.zeros(len(S)), 1.0, \
         foreign.library("threadpoolctl").ThreadpoolController()
@@ -58,6 +59,8 @@ def least(S: np.ndarray, b: np.ndarray, shrink: Shrink,
         if moved <= 8 * EPS * (far + t * pull) or t < 1e-3:
             return
         if newtons == NEWTONS:
+            # a longer step is a harder problem for Newton, a shorter one comes less far: t follows
+            # what Newton's method makes of it
             t /= 4
         elif newtons <= NEWTONS / 2 and pull > 0:
             t = min(4 * t, max(t, 1e4 * far / pull))
@@ -76,6 +79,7 @@ class _Problem:
         v, slope = self.shrink(w + t * (mu @ self.S), t)
         for newtons in range(NEWTONS):
             error = self.b - self.S @ v
+            # multipliers at their bound that the gradient pushes further out stay there
             free = (mu > self.lowest) | (error > 0)
             off = float(np.linalg.norm(error[free]))
             enough = 0.01 * min(float(np.linalg.norm(v - w)), 1.0) if newtons else 0.0
@@ -83,6 +87,8 @@ class _Problem:
                 return v, mu, newtons
             rows = self.S[free]
             hessian = slope(rows) @ rows.T
+            # φ is once differentiable and its Hessian may be singular: a ridge that goes with the
+            # error keeps Newton's rate (Li, Sun, Toh 2018)
             hessian[np.diag_indices(len(rows))] += (1e-15 + 1e-2 * min(1e-3, off)) \
                 * (np.trace(hessian) / len(rows) or 1.0)
             move = np.zeros_like(mu)
@@ -104,6 +110,7 @@ class _Problem:
 def quotients(x: np.ndarray, y: np.ndarray, t: float) -> np.ndarray:
     """(f(x_i) − f(y_j))/(x_i − y_j) for f(x) = max(x − t, 0), and f' where they meet."""
     apart = x[:, None] - y
+    # nearer than that the quotient is rounding over rounding
     meet = np.abs(apart) <= 1e-12 * float(np.abs(x).max())
     rise = np.maximum(x - t, 0.0)[:, None] - np.maximum(y - t, 0.0)
     return np.where(meet, (x > t)[:, None], rise / np.where(meet, 1.0, apart))
@@ -120,6 +127,7 @@ def blockwise(weights: np.ndarray, owner: np.ndarray, basis: np.ndarray | None =
         sizes = np.sqrt(y ** 2 @ blocks)
         cut = np.minimum(t * weights, sizes)
         with np.errstate(invalid="ignore"):
+            # a block that is 0 has no direction, and is lost whole
             unit, lost = np.nan_to_num(y / sizes[owner]), np.nan_to_num(cut / sizes, nan=1.0)
 
         def slope(rows: np.ndarray) -> np.ndarray:

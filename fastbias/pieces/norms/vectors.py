@@ -86,6 +86,7 @@ def _length(x):
         return largest
     total = 0.0
     for i in range(x.size):
+        # squares of numbers of size one neither vanish nor overflow
         total += (x[i] / largest) ** 2
     return largest * np.sqrt(total)
 
@@ -115,6 +116,7 @@ def _lp_steepest(params, g, out):
         return 0
     total = 0.0
     for i in range(g.size):
+        # q is large for p near one: ratios ≤ 1 may vanish, but never overflow
         total += (abs(g[i]) / largest) ** q
     dual = total ** (1.0 / q)                             # ‖g‖_q / largest
     for i in range(g.size):
@@ -183,6 +185,7 @@ def lp(p: float) -> Norm:
     p = checks.number("p", p, least=1)
     if p == 1:
         return l1
+    # not this with p = 2: l2 has a matrix, which Theorem 1 asks for, and pieces without powers
     if p == 2:
         return l2
     # lp(1 + 1e-6) must not be called l1
@@ -221,6 +224,7 @@ def _unit(x):
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(x[i]))
+    # dividing by 0 or ∞ would make NaN of a norm that is 0 or ∞
     return largest if 0.0 < largest < np.inf else 1.0
 
 

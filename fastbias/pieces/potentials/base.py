@@ -296,6 +296,7 @@ class Potential:
             return w, value if np.isfinite(value) else np.inf, c - V @ w
 
         mu = np.zeros(c.size)
+        # ν = 0 is z0 itself: a point that is on the plane is its own projection
         with np.errstate(all="ignore"):
             w, value, r = dual(mu)
             for _ in range(300 if c.size and np.isfinite(w).all() else 0):
@@ -333,9 +334,11 @@ class Potential:
             for _ in range(500 if N.shape[1] else 0):
                 z = self.to_dual(w)
                 g = N.T @ (z - z0)
+                # relative to each coordinate: curvature may change as fast as the coordinate does
                 h = 1e-6 * np.maximum(np.abs(w), 1e-6 * np.abs(w).max())
                 H = N.T @ np.array([(self.to_dual(w + e) - self.to_dual(w - e)) / (2 * e.sum())
                                     for e in np.diag(h)]) @ N
+                # differences are not symmetric to the last bit; the ridge is under their rounding
                 H = 0.5 * (H + H.T) + 1e-14 * float(np.abs(np.diag(H)).max() or 1.0) \
                     * np.eye(H.shape[0])
                 move = -foreign.ask(what, "numpy.linalg.lstsq", H, g, rcond=None)[0]
@@ -354,6 +357,7 @@ class Potential:
                     size /= 2
                 else:
                     break
+                # moves along the null space drift off the plane by rounding: brought back each time
                 w = new - plus @ (V @ new - c)
         return w, foreign.ask(what, "numpy.linalg.lstsq", V.T, self.to_dual(w) - z0, rcond=None)[0]
 
@@ -364,12 +368,15 @@ class Potential:
         for at in (w, np.where(np.abs(w) < 1e-8 * (np.abs(w).max() or 1e8), 1e-8 * np.abs(w).max()
                                or 1.0, w)):
             J = V @ np.array([self.solve(at, row) for row in V]).T
+            # entries of J span hundreds of decades where those of w do, and lstsq takes for 0 what
+            # is small beside the largest
             diagonal = np.sqrt(np.abs(np.diag(J)))
             if (diagonal > 0).all():
                 with suppress(foreign.Unsolved):
                     move = foreign.ask("a step of Newton's method", "numpy.linalg.lstsq",
                                        J / np.outer(diagonal, diagonal),
                                        r / diagonal, rcond=None)[0] / diagonal
+                    # J is positive definite, so that a move that is not one of ascent is rounding's
                     if r @ move > 0:
                         return np.asarray(move)
         return r

@@ -246,6 +246,7 @@ def _spectral_metric(params, w, g, out):
         if not np.isfinite(x):
             return OUT_OF_DOMAIN
     values, U = np.linalg.eigh(_symmetric(w, n))
+    # eigh sorts, so that the first is the least
     if not values[0] > 0.0:
         return OUT_OF_DOMAIN
     # Daleckii–Krein: the derivative of the matrix exponential
@@ -272,6 +273,7 @@ def _spectral_value(params, w):
     values = np.linalg.eigh(_symmetric(w, int(params[0])))[0]
     total = 0.0
     for x in values:
+        # 0 log 0 is 0: ψ is finite on the border, where its link is not
         if x < 0.0:
             return np.inf
         if x > 0.0:

@@ -83,6 +83,7 @@ def _flow_value(params, w):
         if (plus <= -1e299 and w[i] > 0.0) or (minus <= -1e299 and w[i] < 0.0):
             return np.inf
         beta = _scale(plus, minus)
+        # with one factor alone ψ is the entropy of |w|, shifted so that ∇ψ(w(0)) = 0
         if plus <= -1e299 or minus <= -1e299:
             z = 0.0 if size == 0.0 else np.log(size) - (plus if w[i] > 0.0 else minus)
             total += size * z - size
@@ -110,6 +111,8 @@ class Factors(Potential):
 
 def factors(p: np.ndarray, q: np.ndarray) -> Potential:
     """The `Factors` of amplitudes p, q (d,), of any sign."""
+    # logarithms, since the squares of amplitudes under 1e-162 are 0 in float64; NEVER stands for
+    # log 0, as −∞ would make NaN in differences
     with np.errstate(divide="ignore"):
         logs = [np.where(x == 0.0, NEVER, 2.0 * np.log(np.abs(x))) for x in (p, q)]
     return Factors("hyperbolic entropy", _flow_link, _flow_inverse, _flow_metric, _flow_value,

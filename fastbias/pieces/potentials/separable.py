@@ -75,6 +75,7 @@ def _entropy_metric(params, w, g, out):
 def _entropy_value(params, w):
     total = 0.0
     for i in range(w.size):
+        # 0 log 0 is 0 by continuity, though the link is not defined there
         if w[i] > 0.0:
             total += w[i] * np.log(w[i]) - w[i]
         elif w[i] < 0.0:
@@ -175,6 +176,7 @@ def _hypentropy_metric(params, w, g, out):
         return SHORT
     for i in range(w.size):
         beta = params[min(i, params.size - 1)]
+        # √(w² + β²) without the squares, which vanish under 1e-162
         out[i] = np.hypot(w[i], beta) * g[i]
     return 0
 
