@@ -85,6 +85,8 @@ def child(seeds: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     last = os.open(os.environ["FUZZ_LAST_WORDS"], os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     faulthandler.enable(last)
+    from fastbias.forward import continuous
+    continuous.CALLS = 30_000                                 # a flow that gives up is to do so soon: here many do
     faulthandler.register(signal.SIGPROF, last, chain=True)   # says where, and ends the process
     for seed in seeds:
         print(json.dumps({"begin": seed}), file=out)
