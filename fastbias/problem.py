@@ -309,7 +309,8 @@ def _rule(data: Data, method: Method, model: Model) -> StepRule:
 
 def _divided(rule: StepRule, data: Data, method: Method, model: Model) -> StepRule:
     """A rule that divides by B², with B."""
-    if not model.linear or not (method.steepest or method.averages == "all"):
+    if not model.linear or not ((method.memoryless and method.steepest)
+                                or method.averages == "all"):
         raise ValueError(f"step_size must have a meaning for {method!r}: Theorem 5's bound is for "
                          "gradient, steepest and coordinate descent on the linear model")
     B = radius(data, method.geometry)

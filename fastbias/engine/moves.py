@@ -26,8 +26,8 @@ __all__ = [
     "Trial", "adagrad", "ahead", "along", "copied", "power", "radical",
 ]
 
-# as Method.fused names them (0: no bursts): the last two ask the steepest direction or the inverse
-# link of the geometry
+# as `fastbias.engine.abi.twin` is told them (0: no bursts): the last two ask the steepest
+# direction or the inverse link of the geometry
 GRADIENT, ADAGRAD, POWER, ENTROPY, COORDINATE, STEEPEST, MIRROR = range(1, 8)
 
 

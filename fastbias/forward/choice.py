@@ -168,6 +168,8 @@ FIELDS: tuple[Followed | Refused, ...] = (
             "turns ever later; no field of its own is known here"),
     Refused(_jumps, "its moves jump where signs or largest coordinates change, so it slides along "
                     "such places, where no smooth field follows it"),
+    Refused(lambda p: p.method.averages == "fading",
+            "its moves remember earlier gradients, and no field is known for that"),
     Refused(lambda p: _over_loss(p) and not named(p, "exponential"),
             "steps η/L have a field here for the exponential loss, whose weights are a softmax"),
     Followed(_over_loss, lambda p: Scaled(p, float(p.rule.params[0]))),
@@ -187,8 +189,7 @@ FIELDS: tuple[Followed | Refused, ...] = (
             "momentum of 1 or more, or step sizes with a finite sum, never reach infinity"),
     Refused(lambda p: _decay(p) > 0 and p.loss.tail == "gaussian",
             "step sizes that fall have no clock here for a Gaussian tail"),
-    Followed(lambda p: quadratic(p) and (p.method.steepest or p.method.natural or p.method.dual),
-             _linear),
+    Followed(lambda p: quadratic(p) and p.method.memoryless, _linear),
     Refused(momentum, "momentum has a field here only where the geometry is quadratic"),
     Refused(lambda p: (_power(p) or 0.0) > 2,
             "ℓp directions with p > 2 have infinite slope where an entry of the gradient is 0, so "

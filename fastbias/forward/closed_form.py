@@ -70,9 +70,7 @@ def covers(problem: Problem) -> str | None:
                 "recursion is not linear")
     if method.decay:
         return "the closed form is for the loss alone, not for methods with weight decay"
-    if not (method.steepest or method.natural or method.dual) or method.ties is not None \
-        or method.unscaled \
-            or not method.as_made:
+    if not method.memoryless or method.ties is not None or method.unscaled or not method.as_made:
         return ("the closed form is for gradient, mirror, natural and steepest descent with steps "
                 f"in proportion to the gradient, not for {method!r}")
     if not (g is None or (isinstance(g, Potential) and g.quadratic)

@@ -114,7 +114,8 @@ def _at_saddle(problem: Problem, u: np.ndarray, rtol: float) -> bool:
 
 def _descends(problem: Problem) -> bool:
     """Whether the method is gradient descent in the parameters themselves."""
-    return problem.method.steepest and problem.method.geometry is None
+    method = problem.method
+    return method.memoryless and method.steepest and method.geometry is None
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,8 @@ def _way(problem: Problem) -> _Way:
         if method.unscaled:
             raise ValueError("method must have a flow, got normalised steps, which do not shrink "
                              "with the gradient")
+        if method.averages:
+            raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
         return _Way(lambda t, u: g.direction(problem.descent(u)), lambda u: u, start)
     if isinstance(g, Potential):
         affine = method.constraint
@@ -178,7 +181,6 @@ def _way(problem: Problem) -> _Way:
         def project(z: np.ndarray) -> np.ndarray:
             return g.project(Q, c, z)[0]
 
-        @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told where steps end
         @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told where steps end
         def along(t: float, z: np.ndarray) -> np.ndarray:
             w = np.maximum(g.to_primal(z), g.lower + 1e-300)

@@ -81,7 +81,7 @@ class Course:
 
         ``look`` is called after each chunk, and may raise StopIteration to end the run.
         """
-        message, raised = None, None
+        message, raised, status = None, None, Status.OK
 
         def keep(last: bool = False) -> None:
             self.trace = self.traced(records, status, message)
@@ -89,8 +89,8 @@ class Course:
 
         with terminable(store.path is not None) as ending:
             self._begin()
-            status = self.status if self.over else Status.OK
-            try:
+            try:                                          # at once: Ctrl-C must not get in between
+                status = self.status if self.over else Status.OK
                 for reached in self._in_turns(records, stop, log_target, progress):
                     status = reached
                     if look is not None:

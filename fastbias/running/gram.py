@@ -93,10 +93,9 @@ def _obstacle(problem: Problem) -> str | None:
         inner = g.quadratic and method.constraint is None
     else:
         inner = g is None and not method.decay
-    moves = method.steepest or method.natural or method.dual
     if method.sampling.batch:
         return f"{method!r} in batches"
-    return None if inner and moves and method.as_made else f"{method!r}"
+    return None if inner and method.memoryless and method.as_made else f"{method!r}"
 
 
 def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -239,14 +239,14 @@ def _shared(points: list[float], tied: list[float], x: float) -> tuple[float, fl
 
 def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[float, float]:
     """What is known and found at x = 1/p nearer to the best listed one than to others."""
-    listed, until = sorted(1 / float(p) for p in POWERS), perf_counter() + PATIENCE
+    listed, until = sorted(1 / float(p) for p in POWERS), process_time() + PATIENCE
     i = listed.index(best)
     low = (listed[max(i - 1, 0)] + best) / 2
     high = (listed[min(i + 1, len(listed) - 1)] + best) / 2
     found = {x: fraction for x, fraction in known.items() if low <= x <= high}
 
     def lost(x: float) -> float:
-        if perf_counter() < until:
+        if process_time() < until:
             found[x] = maxima(norms.lp(1 / x if x < 1 else 1.0))[0]
         return -found.get(x, -np.inf)
     _lowest(lost, max(low, FAR), high, TRIES)

@@ -171,8 +171,8 @@ def _surrounded(Z: np.ndarray, lengths: np.ndarray, mu: np.ndarray,
     """What weights μ ≥ 0 of rows of size one prove of the rows as they are; and how nearly."""
     top = ratio(_largest((mu @ (Z / lengths[:, None])).reshape(n, n)), float(mu.sum()))
     lam = mu / mu.max() * (lengths.min() / lengths)
-    if not 0 < lam.sum() < np.inf:
-        return None, top
+    if not 0 < lam.sum() < np.inf or ((mu > 0) & (lam == 0)).any():
+        return None, top                        # what is handed out must be what was looked at
     if top < -(len(Z) + n * n + 4) * EPS:                    # below 0 by more than rounding
         return Separability(False, None, lam / lam.sum(), 0.0), top
     exact = _whole(lam)
@@ -209,8 +209,10 @@ def _nowhere_positive(lam: np.ndarray, Z: np.ndarray, n: int) -> bool:
     if on.size * n * n > EXACT or n ** 3 > EXACT:
         return False                                         # it would take too long to tell
     weights = [Fraction(a) for a in lam[on]]
-    M = [[-sum((a * Fraction(z) for a, z in zip(weights, terms, strict=True)), Fraction())
+    S = [[-sum((a * Fraction(z) for a, z in zip(weights, terms, strict=True)), Fraction())
           for terms in row] for row in Z[on].T.reshape(n, n, -1)]
+    # (what is handed over may be symmetric up to rounding alone)
+    M = [[(S[i][j] + S[j][i]) / 2 for j in range(n)] for i in range(n)]
     # −Σ λ Z ⪰ 0: no pivot is negative, and a pivot of 0 has nothing beside it
     for k in range(n):
         if M[k][k] < 0 or (M[k][k] == 0 and any(M[k][k:])):

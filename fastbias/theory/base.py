@@ -107,9 +107,12 @@ def covering(table: tuple[Row, ...], problem: Problem, flow: bool) -> Row:
         raise NoTheorem(f"no row of the table speaks of what {problem.method!r} declares; the "
                         "nearest theorems are those for mirror descent (losses with a root) and "
                         "for steepest descent (strictly monotone ones)", PAPER)
-    if isinstance(rows[0], Direction):
-        return next((row for row in rows if isinstance(row, Direction)
-                     and row.tail == problem.loss.tail), rows[0])
+    for row in rows:
+        # no theorem is looked for behind a refusal
+        if not isinstance(row, Direction):
+            break
+        if row.tail == problem.loss.tail:
+            return row
     return rows[0]
 
 

@@ -219,7 +219,7 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     met = found.certified and gap <= CERTIFIED
     rows = [*rows, *_in_span(problem),
             Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ",
-                       met or (None if found.certified else False), f"residual {gap:.1e}"),
+                       met or None, f"residual {gap:.1e}"),
             _vanishing(problem, False, met, "∇L(w_t)")]
     return Limit(found.w.reshape(problem.shape), "point",
                  "least squares: the data are not realisable, so no theorem of the paper speaks; "

@@ -392,3 +392,15 @@ def test_a_rule_that_asks_for_the_loss_is_told_it_at_every_step():
 def test_count_of_rows_is_at_most_what_was_asked():
     for count in (2, 3, 10, 50):
         assert len(new().run(60, record=count)) <= count
+
+
+def test_ctrl_c_at_the_very_beginning_of_a_run_leaves_the_plan_free(monkeypatch):
+    plan = new()
+
+    def hit(course):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr("fastbias.running.course.Course.over", property(hit))
+        with pytest.raises(KeyboardInterrupt):
+            plan.run(1)
+    assert plan.run(1).t[-1] == 1

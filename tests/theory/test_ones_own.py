@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias.pieces.methods.base import primal
+from fastbias.pieces.methods.base import maker, primal
 from fastbias.theory import MARGIN, NETWORK, ROOT, Direction
 from fastbias.theory.base import covering
 from tests.helpers.pieces import ascent
@@ -317,3 +317,40 @@ def test_an_origin_of_ones_own_counts_for_nothing():
         with pytest.raises(fb.NoTheorem, match="of one's own"):
             limit(dataclasses.replace(own, _origin=origin))
     assert limit(dataclasses.replace(m.gradient_descent(0.1), rule=S.constant(0.2))).certified
+
+
+def test_numbers_written_into_a_method_of_ours_make_it_ones_own():
+    adam, tied = m.adam(S.power(0.1, 0.5), eps=0.0), m.coordinate_descent(0.1)
+    decayed = dataclasses.replace(m.gradient_descent(0.1, weight_decay=0.1, nesterov=0.3), gamma=np.array([0.9]))
+    adam.params[2] = 1.0                                         # ε, which the run would use
+    tied.params[0] = 0.9
+    for own in (adam, tied, decayed):
+        assert not own.as_made
+        with pytest.raises(fb.NoTheorem, match="of one's own"):
+            limit(own)
+
+
+def test_what_remembers_gradients_is_no_gradient_descent():
+    """For a factory that does not exist yet: momentum in the gradient, and moves of its length."""
+    @maker
+    def remembering(step_size):
+        return dataclasses.replace(m.gradient_descent(step_size), averages="fading")
+
+    method = remembering(0.1)
+    assert method.as_made
+    plan = fb.Plan(np.eye(3, 40), [1.0, 2.0, 3.0], loss="squared", method=method)
+    with pytest.raises(fb.NoTheorem, match="closed form"):
+        plan.fast_forward(10.0)
+    with pytest.raises(ValueError, match="gram must be"):
+        fb.Plan(np.eye(3, 40), [1.0, 2.0, 3.0], loss="squared", method=method, gram=True)
+    with pytest.raises(ValueError, match="must have a flow"):
+        plan.flow()
+    with pytest.raises(fb.NoTheorem, match="remember"):
+        fb.Plan(*CROSS, loss="exponential", method=method).fast_forward(10.0)
+    with pytest.raises(ValueError, match="Theorem 5"):
+        fb.Plan(*CROSS, loss="exponential", method=remembering(S.bounded(1.0)))
+
+
+def test_a_minimiser_on_the_boundary_is_not_denied():
+    data = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [1.0, 3.0, -1.0, 1.0]
+    assert holds(limit(m.mirror_descent("entropy", 0.05), "squared", data), "has a solution in dom") is None

@@ -3,6 +3,7 @@ itself.
 """
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
@@ -152,6 +153,8 @@ class Method:
                       flags=("primal", "unscaled", "draws", "aged", "steepest", "natural", "dual",
                              "adaptive"))
         checks.name("averages", self.averages, ("", "fading", "all"))
+        if self.moments is not None:
+            checks.array("moments", self.moments, "three numbers", dims=1, length=3)
         if not callable(self.begin):
             raise TypeError(f"begin of a Method must be callable, got {checks.short(self.begin)}")
         for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling),
@@ -179,6 +182,9 @@ class Method:
             return False
         # the weights of dual acceleration are made for its own steps 1/(B² L)
         if self.averages == "all" and self.rule.rule is not made.rule.rule:
+            return False
+        # the decay stands beside the γ of the point where it is taken
+        if self.decay and not np.array_equal(self.gamma, made.gamma):
             return False
         # eqs. (3), (7) and (8) are theorems about any β, so these may be given other numbers
         if self.dual or (self.steepest and self.geometry is None):
@@ -215,6 +221,11 @@ class Method:
                 return 0
             return known(g.params, g.link, g.inverse_link, g.metric, g.value) or number
         return number if self.beta.size == self.gamma.size == 1 else 0
+
+    @property
+    def memoryless(self) -> bool:
+        """Whether its move is of the last gradient alone, by eq. (3), (5), (9) or (11)."""
+        return (self.steepest or self.natural or self.dual) and not self.averages
 
     @property
     def straight(self) -> bool:
@@ -315,9 +326,14 @@ _MADE: WeakSet[Method] = WeakSet()
 
 
 def _original(made: Method) -> Method:
-    """The method, which is its own origin from now on."""
-    object.__setattr__(made, "_origin", made)
-    _MADE.add(made)
+    """The method, with a copy as its origin: what is written into its arrays makes it another."""
+    origin = copy.copy(made)
+    for label in ("params", "beta", "gamma"):
+        object.__setattr__(origin, label, getattr(made, label).copy())
+    if made.constraint is not None:
+        object.__setattr__(origin, "constraint", tuple(x.copy() for x in made.constraint))
+    _MADE.add(origin)
+    object.__setattr__(made, "_origin", origin)
     return made
 
 
