@@ -27,13 +27,14 @@ SAMPLE     (params, k, order) → count                           fills order[:c
 ========== ==================================================== ====================================
 
 Glossary of the one-letter names used inside pieces and the loop
-    X (N, d) data, y (N,) targets or labels; w (d,) linear predictor; u (n,) parameters, w = F(u) p
-    = X w predictions; L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be
-    small; a loss of
-        K > 1 outputs (classes) has w (K, d) and p (K, N), both flat, class after class
-    g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done; move the direction before
-    the step size ψ potential, z = ∇ψ(w) its dual variable; beta, gamma the momentum parameters β_t,
-    γ_t of the paper
+    X (N, d) data; y (N,) targets or labels
+    u (n,) parameters; w = F(u) (d,) linear predictor; p = X w predictions
+    L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small
+    a loss of K > 1 outputs (classes) has w (K, d) and p (K, N), both flat, class after class
+    g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done
+    move the direction before the step size
+    ψ potential, z = ∇ψ(w) its dual variable
+    beta, gamma the momentum parameters β_t, γ_t of the paper
 
 Rules that keep the disk cache honest: a compiled function calls compiled functions of its own file,
 those it imports by name from a file of the package on a floor below (or of its own folder), and

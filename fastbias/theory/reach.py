@@ -52,7 +52,8 @@ def reaches(problem: Problem, found: Limit, flow: bool) -> tuple[bool | None, st
     model = problem.model
     S = _forms(problem)
     if S is None or model.penalty is None or model.invariant is None:
-        return None, f"{OPEN}; almost no start is kept away"
+        # (that almost no start is kept away is proved of quadratic forms: u∘|u| keeps its signs)
+        return None, OPEN
     try:
         unit = model.penalty(found.w.ravel()) / found.norm(found.w.ravel())  # type: ignore[misc]
         return _decided(S, problem.start, found.margin / unit, flow)

@@ -114,7 +114,8 @@ def test_every_method_is_timed_and_none_ends_early():
 
 
 def test_every_model_is_timed():
-    timed = {repr(bench_models.CASES[name][0]).partition("(")[0].removeprefix("<model ") for name in bench_models.CASES}
+    timed = {repr(bench_models.CASES[name][0]).partition("(")[0].removeprefix("<model ").rstrip(">")
+             for name in bench_models.CASES}
     assert timed == set(fb.models.__all__) - {"Model", "linear"}
 
 
