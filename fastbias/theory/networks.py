@@ -101,8 +101,8 @@ def network(problem: Problem, flow: bool) -> Limit:
     """The limit that a row of NETWORK names, with its hypotheses checked."""
     # ridge regression is the one weight decay that is solved: its row refuses all others
     row = covering(NETWORK, problem, flow)
-    if problem.method.decay and problem.model.linear and problem.loss.quadratic \
-        and not problem.method.sampling.batch:
+    if problem.method.decay and gradient(problem) and problem.model.linear \
+        and problem.loss.quadratic and not problem.method.sampling.batch:
         return _ridge(problem)
     if isinstance(row, Direction):
         return _direction(problem, flow, row)

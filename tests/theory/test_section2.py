@@ -28,7 +28,8 @@ def draw(seed, psi, N=2, d=5):
         return X, X @ (B @ B.T / n + 0.2 * np.eye(n)).ravel(), (0.5 * np.eye(n)).ravel()
     d = psi.size or d
     X, y = fb.data.random_regression(N, d, rng, positive=True)
-    return X, y, psi.to_primal(0.3 + 0.2 * rng.random(d))
+    z = 0.3 + 0.2 * rng.random(d)
+    return X, y, psi.to_primal(z if psi.dual_domain[1] > z.max() else -z)
 
 
 CASES = [(psi, kind) for psi in P.EXAMPLES for kind in ("Theorem 1", "Theorem 1b", "Remark 1")]
