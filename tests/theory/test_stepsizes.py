@@ -53,6 +53,7 @@ def test_max_step_on_monotone_losses():
             fb.Plan(X, y, loss="logistic", method=method).max_step()
 
 
+@long
 @given(st.integers(0, 10**6))
 def test_under_max_step_the_loss_falls_whatever_the_norm_loss_and_number_of_classes(seed):
     """Descent lemmas and Theorem 5, from random starts: one step of 0.999 of the bound never makes the loss larger."""
