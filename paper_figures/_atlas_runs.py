@@ -173,7 +173,7 @@ class Entry:
             return NONE if differ > max(SEEN * self.restless, FLOOR) else OPEN
         value, bound = self.measured[1], self.tolerance[0]
         if not abs(value) <= bound or not (limit.certified or stationary(limit)):
-            # whether a start lets a run come there may be open, and a run that does not is no failure
+            # whether a start lets a run come there may be open: one that does not is no failure
             kept = any(h.holds is None and "exact balance" in h.statement for h in limit.hypotheses)
             return OPEN if kept else FAILS
         return HOLDS if before else OPEN
