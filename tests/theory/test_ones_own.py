@@ -313,7 +313,7 @@ def test_the_offset_of_a_loss_with_another_factor_is_its_own():
 
 def test_an_origin_of_ones_own_counts_for_nothing():
     own = dataclasses.replace(m.gradient_descent(0.1), direction=ascent)
-    for origin in (own, 9, None):
+    for origin in (own, 9, None, np.empty(0), []):
         with pytest.raises(fb.NoTheorem, match="of one's own"):
             limit(dataclasses.replace(own, _origin=origin))
     assert limit(dataclasses.replace(m.gradient_descent(0.1), rule=S.constant(0.2))).certified

@@ -173,12 +173,14 @@ class Method:
         What a method declares is believed of such alone: of one that was put together or changed by
         hand no test knows whether its pieces, geometry, numbers and state go together.
         """
-        made: Any = self._origin
+        made = self._origin
+        # (what was put there by hand may be anything)
+        if not isinstance(made, Method) or made not in _MADE:
+            return False
         # closures and pieces count as the same only where they are the same object: no test of a
         # few points tells functions apart
-        if made not in _MADE or not all(_same(getattr(self, x.name), getattr(made, x.name))
-                                   for x in fields(self)
-                                   if x.name not in ("rule", "beta", "gamma", "_origin")):
+        if not all(_same(getattr(self, x.name), getattr(made, x.name)) for x in fields(self)
+                   if x.name not in ("rule", "beta", "gamma", "_origin")):
             return False
         # the weights of dual acceleration are made for its own steps 1/(B² L)
         if self.averages == "all" and self.rule.rule is not made.rule.rule:
