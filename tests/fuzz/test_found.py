@@ -167,3 +167,12 @@ def test_words_are_classes_in_their_own_order():
     X, y = [[1.0, 2.0], [3.0, -1.0]], ["-0.5", "-0.1"]
     assert oracles.margin(oracles.rows(X, y, (2,)), limit) is None
     assert oracles.margin(-oracles.rows(X, y, (2,)), limit) is not None
+
+
+@pytest.mark.parametrize("value", [fb.norms.l2, fb.norms.l2.dual], ids=["norm", "dual"])
+def test_ragged_vectors_are_refused_in_a_sentence(value):
+    with pytest.raises(ValueError, match="got rows of different lengths"):
+        value([[1.0], [1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"not empty, got shape \(2, 0\)"):
+        value(np.empty((2, 0)))
+    assert value(np.empty((0, 2))).shape == (0,)

@@ -130,8 +130,11 @@ class Norm:
 
     def _rows(self, which: Piece, label: str, x: ArrayLike) -> Any:
         # one vector or many, at the price of one check
-        rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2),
-                            empty=np.ndim(x) == 2 and np.shape(x)[1] > 0)
+        rows = checks.array(label, x, "a (d,) or (K, d) array", dims=(1, 2), empty=True)
+        # no vectors are as good as many, but not vectors of nothing
+        if rows.shape[-1] == 0:
+            raise ValueError(f"{label} must be a (d,) or (K, d) array and not empty, got shape "
+                             f"{rows.shape}")
         if self.size is not None and rows.shape[-1] != self.size:
             raise ValueError(f"{label} must have {self.size} entries for the {self.name} norm, got "
                              f"{rows.shape[-1]}")
