@@ -22,12 +22,8 @@ from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.solvers import exact, narrow, oracles
 from fastbias.solvers.limit import CONIC, Hypothesis, Limit
-from fastbias.solvers.margin_candidates import (
-    candidates,
-    minimiser,
-    polished,
-    units,
-)
+from fastbias.solvers.margin_candidates import candidates, units
+from fastbias.solvers.programs import minimiser
 from fastbias.solvers.separability import (
     Separability,
     labelled,
@@ -35,6 +31,7 @@ from fastbias.solvers.separability import (
     separate,
     separator,
 )
+from fastbias.solvers.support import polished
 
 __all__ = ["CONIC", "Bounds", "Separability", "labelled", "max_margin", "separability",
            "separate", "separator", "widest"]

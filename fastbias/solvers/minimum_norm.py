@@ -18,8 +18,8 @@ from fastbias.problem import reachable
 from fastbias.solvers import oracles
 from fastbias.solvers.bregman import bregman_projection, feasibility
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
-from fastbias.solvers.margin_candidates import solve_tightly
 from fastbias.solvers.oracles import Oracle
+from fastbias.solvers.programs import solve_tightly
 
 __all__ = ["minimum_norm", "of_size_one"]
 

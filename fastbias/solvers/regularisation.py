@@ -16,10 +16,10 @@ from fastbias.pieces.laws import demand
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Data, Unreachable, gather
-from fastbias.solvers.margin_candidates import solve_tightly
 from fastbias.solvers.margins import separate, widest
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
 from fastbias.solvers.oracles import demand_convex
+from fastbias.solvers.programs import solve_tightly
 
 __all__ = ["BallPath", "RegularisationPath", "l1_path", "regularisation_path"]
 

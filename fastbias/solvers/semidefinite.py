@@ -22,8 +22,8 @@ from fastbias.pieces import norms
 from fastbias.pieces.norms.proximal import Shrink, Slope, least, quotients
 from fastbias.problem import signed, zero_rows
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit
-from fastbias.solvers.margin_candidates import Pair, solve_tightly
 from fastbias.solvers.margins import CONIC, Bounds, Separability
+from fastbias.solvers.programs import Pair, solve_tightly
 
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 

@@ -18,7 +18,7 @@ from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.problem import signed, zero_rows
 from fastbias.solvers import exact, narrow
-from fastbias.solvers.margin_candidates import largest_least, nearest_point
+from fastbias.solvers.programs import largest_least, nearest_point
 
 __all__ = ["Labelled", "Separability", "labelled", "separability", "separate", "separator"]
 

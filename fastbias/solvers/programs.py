@@ -1,0 +1,118 @@
+"""The programs that foreign solvers solve for margins: least squares, linear and cone programs.
+
+All speak of min ‖w‖ subject to Zw ≥ 1, whose solution has the direction of the maximum margin and λ
+among its multipliers. A solver that fails returns None.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from fastbias.checks import foreign
+from fastbias.pieces.norms import Norm
+
+__all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",
+           "solve_tightly"]
+
+Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
+# as tight as HiGHS takes; where it fails so, its own tolerances are tried
+TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+TOLERANCES = (1e-12, 1e-10, 1e-8)        # of cone programs, likewise
+CORRECTIONS = (1.0, 1e-5, 1e-9)          # sizes of the programs that better a program's answer
+
+
+def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:
+    """Min ‖w‖₂ subject to Zw ≥ h, up to length, and its multipliers, by non-negative least squares.
+
+    With h = 1 and rows of length one w is the point of their hull that is nearest to 0. (Lawson,
+    Hanson 1974, ch. 23.)
+    """
+    try:
+        mu = foreign.ask("the nearest point of a hull", "scipy.optimize.nnls", np.vstack([Z.T, h]),
+                         np.append(np.zeros(Z.shape[1]), 1.0), maxiter=30 * Z.shape[0] + 300)[0]
+    except foreign.Unsolved:
+        return None
+    total = float(mu.sum())
+    return (mu @ Z / total, mu) if total > 0 else None
+
+
+def largest_least(Z: np.ndarray) -> Iterator[Pair]:
+    """The largest least margin over the cube, by linear programming; then better ones.
+
+    Their corrections, times so much, solve programs of what the margins are then, which tolerances
+    spoil the less.
+    """
+    N, d = Z.shape
+    w, wide = np.zeros(d, np.longdouble), Z.astype(np.longdouble)
+    for size in CORRECTIONS:
+        found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-Z, np.ones((N, 1))]),
+                          np.asarray(wide @ w / size, float), [(-1, 1)] * d + [(None, 1)])
+        if found is None:
+            return
+        w = w + size * found[0][:d]
+        yield np.asarray(w, float), found[1]
+
+
+def minimiser(c: np.ndarray, A: np.ndarray, b: np.ndarray,
+              bounds: Sequence[object] | np.ndarray) -> Pair | None:
+    """A minimiser of c·x subject to Ax ≤ b, and its multipliers, by the simplex method."""
+    for options in (TIGHT, {}):
+        try:
+            answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b,
+                                 bounds=bounds, method="highs-ds", options=options)
+        except foreign.Unsolved:
+            return None
+        if answer.status == 0:
+            return np.asarray(answer.x), -np.asarray(answer.ineqlin.marginals)
+    return None
+
+
+def polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | None:
+    """Min ‖w‖ subject to Zw ≥ 1 over a polytope's ball, for u = w/s, by linear programming.
+
+    Over the cube it is the largest least margin, whose w has the same direction.
+    """
+    (N, d), rows = Z.shape, Z * (s / margin)
+    # prices of size one, which the solver's tolerance suits
+    s = s / s.max()
+    if ball == "cross-polytope":
+        found = minimiser(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
+        return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
+    # the cube as bounds: as rows, HiGHS may go round for ever
+    walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]
+    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-rows, np.ones((N, 1))]),
+                      np.zeros(N), [*walls, (None, None)])
+    return None if found is None else (found[0][:d] * s, found[1])
+
+
+def convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | None:
+    """Min ‖w‖ subject to Zw ≥ 1 by the norm's convex face, for u = w/s."""
+    cp: Any = foreign.library("cvxpy")
+    assert norm.convex is not None
+    with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
+        u = cp.Variable(Z.shape[1])
+        margins = [(Z * (s / margin)) @ u >= 1]
+        if solve_tightly(cp.Problem(cp.Minimize(norm.convex(cp, cp.multiply(s, u))), margins)):
+            return np.asarray(u.value) * s, np.asarray(margins[0].dual_value)
+    return None
+
+
+def solve_tightly(program: Any) -> bool:
+    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer.
+
+    Afresh each time: a warm start would keep the scaling that suited the first values of the
+    parameters.
+    """
+    cp: Any = foreign.library("cvxpy")
+    for tolerance in TOLERANCES:
+        with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
+            program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance,
+                          tol_gap_rel=tolerance, tol_feas=tolerance)
+            solved = program.status in ("optimal", "optimal_inaccurate")
+            if solved and all(v.value is not None and np.isfinite(v.value).all()
+                              for v in program.variables()):
+                return True
+    return False
