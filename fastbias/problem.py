@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
+from fastbias.data.rows import Rows, signed
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call
 from fastbias.pieces import losses, models
@@ -30,10 +31,9 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
 
-__all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "signed", "zero_rows"]
+__all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "zero_rows"]
 
 
-MOST = 2 ** 30        # numbers of the rows (e_y − e_c) ⊗ x: 8 GiB
 TIED = 1e-9           # margins so near to the least, relatively, are support vectors
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
 EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
@@ -74,9 +74,14 @@ class Data:
             return np.asarray((w.reshape(self.outputs, -1) @ self.X.T).ravel())
 
     @cached_property
-    def Z(self) -> np.ndarray:
-        """The rows z (M, size) with margin ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n for each c ≠ y."""
+    def rows(self) -> Rows:
+        """The rows z with margin ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n for each c ≠ y."""
         return signed(self.X, self.y, self.outputs)
+
+    @cached_property
+    def Z(self) -> np.ndarray:
+        """The same as an array (M, size)."""
+        return self.rows.dense()
 
     def pull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
         """Return s and g (size,) with −∇L(w) = e^s g."""
@@ -165,25 +170,10 @@ class Reached(NamedTuple):
     move: np.ndarray       # the last one (n,)
 
 
-def signed(X: np.ndarray, y: np.ndarray, classes: int = 1) -> np.ndarray:
-    """The rows z with margins ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
-    if classes == 1:
-        return np.ascontiguousarray(y[:, None] * X)
-    numbers = X.size * (classes - 1) * classes
-    if numbers > MOST:
-        raise ValueError("labels must be so few that all pairs of them fit into memory, got "
-                         f"{classes} classes of {len(X)} samples, {numbers * 8 / 1e9:.3g} GB")
-    own = y.astype(int)
-    sample, other = np.nonzero(np.arange(classes) != own[:, None])
-    Z = np.zeros((sample.size, classes, X.shape[1]))
-    Z[np.arange(sample.size), own[sample]] = X[sample]
-    Z[np.arange(sample.size), other] -= X[sample]
-    return Z.reshape(sample.size, -1)
-
-
-def zero_rows(X: np.ndarray) -> str:
+def zero_rows(X: np.ndarray | Rows) -> str:
     """Say which samples are all zeros, and what follows; "" where none is."""
-    rows = np.flatnonzero(~X.reshape(len(X), -1).any(axis=1))
+    rows = np.flatnonzero(X.tops == 0 if isinstance(X, Rows)
+                          else ~X.reshape(len(X), -1).any(axis=1))
     if not rows.size:
         return ""
     if rows.size == 1:

@@ -22,7 +22,7 @@ Seed = int | np.integer | np.random.Generator | None
 """What random numbers are drawn from: `generator` takes it."""
 
 __all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
-           "generator", "labels", "mapping", "name", "named", "named_values", "number", "one_of",
+           "generator", "labels", "mapping", "matrix", "name", "named", "named_values", "number", "one_of",
            "path", "point", "positive_definite", "shape", "short",
            "steps", "whole"]
 
@@ -129,6 +129,26 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
     if finite and not np.isfinite(out).all():
         raise ValueError(f"{label} must be finite, got {_first_beyond(out)}")
     return out
+
+
+def matrix(label: str, value: object) -> Any:
+    """Data (N, d) or (N, m, n) as `array` has them; sparse ones (N, d) of `scipy.sparse`, in any
+    format, as its CSR of finite float64, with no entry twice.
+    """
+    wanted = "an (N, d) or (N, m, n) array, or a sparse (N, d) matrix"
+    if not (hasattr(value, "tocsr") and type(value).__module__.startswith("scipy.sparse")):
+        return array(label, value, "an (N, d) or (N, m, n)", dims=(2, 3))
+    given: Any = value
+    if given.ndim != 2 or 0 in given.shape:
+        raise ValueError(f"{label} must be {wanted}, got shape {given.shape}")
+    if given.dtype.kind not in "buif":
+        raise TypeError(f"{label} must be {wanted} of real numbers, got dtype {given.dtype}")
+    with np.errstate(all="ignore"):
+        found = given.tocsr(copy=True).astype(np.float64)
+        found.sum_duplicates()
+    if not np.isfinite(found.data).all():
+        raise ValueError(f"{label} must be finite, got {_first_beyond(found.data)}")
+    return found
 
 
 def _first_beyond(x: np.ndarray) -> str:

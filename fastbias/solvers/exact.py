@@ -16,9 +16,11 @@ from math import fsum
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.checks.sizes import length
+from fastbias.data.rows import Rows
 from fastbias.solvers.lattice import nearby
 
-__all__ = ["Basis", "Rows", "decide", "sums", "surrounded", "untangled"]
+__all__ = ["Basis", "Scaled", "decide", "ratios", "sums", "surrounded", "untangled"]
 
 EPS = float(np.finfo(float).eps)
 TINY = 1e-300          # over what underflow can lose
@@ -29,10 +31,11 @@ TRIES = 1000           # multiples of a separator that are rounded to float64
 DEPENDENT = 1e-5       # of R's diagonal: columns that others combine to up to this are tried
 WHOLE = 1e-10          # combinations so near to few bits are those: rounding hides small numbers
 LONE = 1e-100          # weights further apart than this are no use to float64
+BLOCK = 2 ** 22       # numbers of rows that are looked at with care at a time
 GRID = 6               # features up to which lattices are searched
 
 
-class Rows:
+class Scaled:
     """The rows Z (N, d), none of them 0, in powers of two that make columns and then rows of size
     one, or as they are.
 
@@ -87,24 +90,27 @@ class Rows:
         return min(max(largest, -500), 1000) - largest if used.any() else 0
 
     def least(self, w: np.ndarray) -> float:
-        """The least ⟨w, z⟩ over its rounding bound, without rounding where it is within that; −1
-        where it is not over 0.
-        """
+        """The least of `ratios`; not over 0 where w does not separate."""
+        return float(self.ratios(w).min())
+
+    def ratios(self, w: np.ndarray) -> np.ndarray:
+        """⟨w, z_n⟩ (N,) over its rounding bound, of its true sign where it is within that."""
         top = int((np.frexp(w)[1] + self.columns)[w != 0].max(initial=-10**6))
         u = np.ldexp(w, self.columns - top)                        # at most one
         margins, bound = self.floats @ u, (u.size + 4) * EPS * (np.abs(self.floats)
                                                                 @ np.abs(u)) + TINY
-        if not (margins > -bound).all():
-            return -1.0
-        whole, least = _whole(w, self.columns)
         ratios = margins / bound
-        for n in np.flatnonzero(margins <= bound):
+        doubtful = np.flatnonzero(np.abs(ratios) <= 1)
+        # one that is surely under 0 settles it
+        if not doubtful.size or ratios.min() < -1:
+            return np.asarray(ratios)
+        whole, least = _whole(w, self.columns)
+        for n in doubtful:
             z, size, _ = self.integer(int(n))
             exact = Fraction(int(z @ whole), size) * Fraction(2) ** (least - top)
-            if exact <= 0:
-                return -1.0
-            ratios[n] = max(float(exact) / float(bound[n]), 5e-324)
-        return float(ratios.min())
+            ratio = max(abs(float(exact)) / float(bound[n]), 5e-324)
+            ratios[n] = ratio if exact > 0 else -ratio
+        return np.asarray(ratios)
 
     def neighbours(self, whole: np.ndarray, det: int) -> Iterator[np.ndarray]:
         """Float64 vectors w along whole/det 2^−columns: multiples of it, rounded; then points of
@@ -152,6 +158,20 @@ def _whole(x: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, int]:
     least = int(powers[mantissas != 0].min(initial=0 if not mantissas.any() else 10**6))
     return np.array([int(m) << int(p) - least if m else 0
                      for m, p in zip(mantissas * 2.0 ** 53, powers, strict=True)], object), least
+
+
+def ratios(rows: Rows, w: np.ndarray) -> np.ndarray:
+    """`Scaled.ratios` of rows that may be many: with care only where Cauchy and Schwarz's bound on
+    rounding leaves a doubt.
+    """
+    with np.errstate(all="ignore"):
+        bound = (rows.size + 4) * EPS * rows.lengths * length(w)
+        found = rows.margins(w) / bound
+        doubtful = np.flatnonzero(~(np.abs(found) > 1.0) | ~(bound > TINY))
+    for part in np.array_split(doubtful, 1 + doubtful.size * rows.size // BLOCK):
+        if part.size:
+            found[part] = Scaled(rows.take(part)).ratios(w)
+    return np.asarray(found)
 
 
 def surrounded(S: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
@@ -254,12 +274,12 @@ def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
 
 
-def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[int, Fraction]]:
+def decide(rows: Scaled, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[int, Fraction]]:
     """The w of the largest least margin times a number, that number, and λ; no w if it is 0.
 
     Parameters
     ----------
-    rows : Rows
+    rows : Scaled
     first : (k,) of int, k ≥ 1
         The rows to begin with, the most important one first.
 
@@ -295,7 +315,7 @@ def decide(rows: Rows, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[
             active.update(dict.fromkeys(joining))
 
 
-def _behind(rows: Rows, w: np.ndarray, t: int, det: int) -> list[int]:
+def _behind(rows: Scaled, w: np.ndarray, t: int, det: int) -> list[int]:
     """The worst few rows with ⟨w, z⟩ < t s."""
     near = np.array([v / det for v in w])
     margins = rows.floats @ near
@@ -317,7 +337,7 @@ class Basis:
     is that of row ``names[i]``, else the sign of Σ λ z in coordinate ``names[i]``.
     """
 
-    def __init__(self, rows: Rows, n: int) -> None:
+    def __init__(self, rows: Scaled, n: int) -> None:
         self.rows = rows
         z, size, _ = rows.integer(n)
         d = len(z)

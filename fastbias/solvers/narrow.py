@@ -39,10 +39,10 @@ def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[Solution]:
     # too large: it is no proof that is missing, only a better w
     if norm.ball in known:
         with suppress(ArithmeticError):
-            yield from known[norm.ball](exact.Rows(Z, even=False), first)
+            yield from known[norm.ball](exact.Scaled(Z, even=False), first)
 
 
-def _game(rows: exact.Rows, first: np.ndarray) -> Iterator[Solution]:
+def _game(rows: exact.Scaled, first: np.ndarray) -> Iterator[Solution]:
     """The ℓ∞ margin: w and λ."""
     w, det, weights = exact.decide(rows, first)
     if w is not None:
@@ -56,7 +56,7 @@ class _Prices(exact.Basis):
     The columns are [z_n; −z_n], ``kinds`` 0, and e_i, ``kinds`` 1; b is of ones.
     """
 
-    def __init__(self, rows: exact.Rows) -> None:
+    def __init__(self, rows: exact.Scaled) -> None:
         d = 2 * rows.Z.shape[1]
         self.rows, self.det, self.work = rows, 1, 0.0
         self.kinds, self.names = [1] * d, list(range(d))
@@ -72,7 +72,7 @@ class _Prices(exact.Basis):
         return np.asarray(self.adjugate @ np.concatenate([z, -z]))
 
 
-def _least_sum(rows: exact.Rows, first: np.ndarray) -> Iterator[Solution]:
+def _least_sum(rows: exact.Scaled, first: np.ndarray) -> Iterator[Solution]:
     """The ℓ1 margin: w and λ, by the simplex method on its dual.
 
     The data are separable, so it has an end.
@@ -100,7 +100,7 @@ def _least_sum(rows: exact.Rows, first: np.ndarray) -> Iterator[Solution]:
             active.update(dict.fromkeys(joining[:2 * d]))
 
 
-def _wanting(rows: exact.Rows, w: np.ndarray, det: int, active: dict[int, None]) -> list[int]:
+def _wanting(rows: exact.Scaled, w: np.ndarray, det: int, active: dict[int, None]) -> list[int]:
     """The other rows with a margin under one."""
     return [n for n in range(len(rows.Z))
             if n not in active and int(rows.integer(n)[0] @ w) < det]

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import ratio, row_lengths
+from fastbias.data.rows import signed
 from fastbias.pieces import norms
 from fastbias.pieces.norms.proximal import Shrink, Slope, least, quotients
-from fastbias.problem import signed, zero_rows
+from fastbias.problem import zero_rows
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit
 from fastbias.solvers.margins import CONIC, Bounds, Separability
 from fastbias.solvers.programs import Pair, solve_tightly
@@ -131,7 +132,7 @@ def _labelled(X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, int, np.ndarray]:
         twice = X + X.transpose(0, 2, 1)
     # (halves lose a bit of the smallest floats, sums overflow on the largest)
     even = np.where(np.isfinite(twice), twice / 2, X / 2 + X.transpose(0, 2, 1) / 2)
-    return signed(even.reshape(X.shape[0], -1), y), X.shape[1], classes
+    return signed(even.reshape(X.shape[0], -1), y).dense(), X.shape[1], classes
 
 
 def separate(Z: np.ndarray, n: int) -> Separability:

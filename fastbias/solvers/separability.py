@@ -2,13 +2,14 @@
 
 With z_n = y_n x_n: some w has ⟨w, z_n⟩ > 0 for every n, or some λ ≥ 0 with Σλ = 1 has
 Σ λ_n z_n = 0, and then no w separates (Gordan). Solvers propose; rounding bounds or exact
-arithmetic accept.
+arithmetic accept. Of many rows a few decide: those that a w which separates the others leaves on
+its wrong side join them, until there are none, or the few are inseparable themselves.
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,19 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.problem import signed, zero_rows
+from fastbias.data.rows import Rows, signed
+from fastbias.problem import zero_rows
 from fastbias.solvers import exact, narrow
-from fastbias.solvers.programs import largest_least, nearest_point
+from fastbias.solvers.hinge import hinge
+from fastbias.solvers.programs import Pair, largest_least, nearest_point
 
-__all__ = ["Labelled", "Separability", "labelled", "separability", "separate", "separator"]
+__all__ = ["Labelled", "Separability", "few", "labelled", "separability", "separate", "separator"]
 
 EPS = float(np.finfo(float).eps)
+SMALL = 20_000        # numbers up to which all rows are looked at at once
+FEW = 4               # rows for each feature up to which they are, too …
+BLOCK = 2 ** 23       # … while they are no more numbers than this, which is what a set begins with
+START, JOINING = 10, 4      # rows for each feature: in the first set, and that join it at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +76,7 @@ class Separability:
 class Labelled(NamedTuple):
     """Data with labels, as margins see them."""
 
-    Z: np.ndarray              # the rows z with margin ⟨w, z⟩
+    rows: Rows                 # the rows z with margin ⟨w, z⟩
     shape: tuple[int, ...]     # of w
     classes: np.ndarray        # what labels were called
     zeros: str                 # what is to be said of rows of zeros
@@ -77,15 +84,15 @@ class Labelled(NamedTuple):
 
 def labelled(X: ArrayLike, y: ArrayLike) -> Labelled:
     """Check data and labels (`checks.labels`): ±1, or K ≥ 3 classes, with w (K, d)."""
-    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    X = checks.matrix("X", X)
     shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1)
+    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
     several = len(shape) == 1
     # (two classes are one predictor with signs; matrices have no room for more)
     where = "" if several else " for X (N, m, n), as classes want X (N, d)"
     y, classes = checks.labels("y", y, X.shape[0], signs=None if several else True, where=where)
     K = classes.size if classes.size > 2 else 1
-    return Labelled(signed(X, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(X))
+    return Labelled(signed(X, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(Rows(X)))
 
 
 def separability(X: ArrayLike, y: ArrayLike) -> Separability:
@@ -120,34 +127,84 @@ def separability(X: ArrayLike, y: ArrayLike) -> Separability:
     array([0.5, 0.5])
     """
     data = labelled(X, y)
-    told = separate(data.Z)
+    told = separate(data.rows)
     return replace(told, w=None if told.w is None else told.w.reshape(data.shape),
                    classes=data.classes, reason=data.zeros)
 
 
-def separate(Z: np.ndarray) -> Separability:
-    """The same for the rows z themselves.
-
-    Least squares and a linear program propose; rounding bounds, or exact arithmetic, accept.
-    """
-    zeros = ~Z.any(axis=1)
+def separate(rows: Rows | np.ndarray) -> Separability:
+    """The same for the rows z (N, d) themselves."""
+    rows = Rows.of(rows)
+    zeros = rows.tops == 0
     # a point at the origin is on the wrong side of any w
     if zeros.any():
         return Separability(False, None, zeros / zeros.sum(), 0.0)
-    rows = exact.Rows(Z)
-    told, first = _proposed(Z, rows)
+    return _among_few(rows.dense()) if few(rows) else _among_many(rows)
+
+
+def few(rows: Rows) -> bool:
+    """Whether there are so few rows that all of them are looked at, at once."""
+    numbers = rows.count * rows.size
+    return numbers <= SMALL or (rows.count <= FEW * rows.size and numbers <= BLOCK)
+
+
+def _among_many(rows: Rows) -> Separability:
+    """By a working set of rows."""
+    told = _independent(rows) if rows.count <= rows.size else None
+    if told is not None:
+        return told
+    size = min(rows.count, START * rows.size, max(BLOCK // rows.size, 1))
+    chosen = np.sort(np.random.default_rng(0).choice(rows.count, size, replace=False))
+    w = None
+    while True:
+        told = _among_few(rows.take(chosen), w)
+        if told.w is None:
+            assert told.dual is not None
+            lam = np.zeros(rows.count)
+            lam[chosen] = told.dual
+            return replace(told, dual=lam)
+        w, ratios = told.w, exact.ratios(rows, told.w)
+        behind = np.setdiff1d(np.flatnonzero(ratios <= 0), chosen, assume_unique=True)
+        if not behind.size:
+            return replace(told, residual=float(ratios.min()))
+        worst = behind[np.argsort(ratios[behind])[:JOINING * rows.size]]
+        chosen = np.union1d(chosen, worst)
+
+
+def _independent(rows: Rows) -> Separability | None:
+    """A w with all margins one, where rows are no more than features and do not depend on each
+    other.
+    """
+    with suppress(foreign.Unsolved):
+        w = rows.pull(foreign.ask("a separator of independent samples", "scipy.linalg.solve",
+                                  rows.gram(), np.ones(rows.count), assume_a="pos"))
+        certainty = float(exact.ratios(rows, w).min()) if np.isfinite(w).all() else -1.0
+        if certainty > 0:
+            return Separability(True, w, None, certainty)
+    return None
+
+
+def _among_few(Z: np.ndarray, near: np.ndarray | None = None) -> Separability:
+    """By Newton's method, least squares and a linear program, and by exact arithmetic.
+
+    ``near`` is a w that nearly separates.
+    """
+    rows = exact.Scaled(Z)
+    told, first = _proposed(Z, rows, near)
     if told is None and rows.faithful:
         told = _taken_apart(Z, rows)
     return _decided(Z, rows, first) if told is None else told
 
 
-def _proposed(Z: np.ndarray, rows: exact.Rows) -> tuple[Separability | None, list[np.ndarray]]:
+def _proposed(Z: np.ndarray, rows: exact.Scaled, near: np.ndarray | None
+              ) -> tuple[Separability | None, list[np.ndarray]]:
     """What a solver proposes and rounding bounds accept; and which rows matter, as solvers say."""
     even = rows.floats / rows.tops
     lengths = np.linalg.norm(even, axis=1)
     even = even / lengths[:, None]
     first: list[np.ndarray] = []
-    for found in chain([nearest_point(even, np.ones(len(Z)))], largest_least(even)):
+    for found in _proposals(even, None if near is None else
+                            np.ldexp(near, rows.columns) * rows.tops):
         if found is None:
             continue
         w, lam = rows.original(found[0] / rows.tops), np.maximum(found[1], 0.0) / lengths
@@ -164,7 +221,18 @@ def _proposed(Z: np.ndarray, rows: exact.Rows) -> tuple[Separability | None, lis
     return None, first
 
 
-def _taken_apart(Z: np.ndarray, rows: exact.Rows) -> Separability | None:
+def _proposals(even: np.ndarray, near: np.ndarray | None) -> Iterator[Pair | None]:
+    """Separators w (d,) with weights λ (N,), of which one or the other may be an answer, for rows
+    of length one.
+    """
+    # on few rows the others are as quick, and their answers better ones
+    if even.size > SMALL:
+        yield hinge(even, near)
+    yield nearest_point(even, np.ones(len(even)))
+    yield from largest_least(even)
+
+
+def _taken_apart(Z: np.ndarray, rows: exact.Scaled) -> Separability | None:
     """Whether 0 is surrounded, once features that are nearly dependent are taken apart."""
     flat = exact.untangled(rows.floats)
     lengths = np.linalg.norm(flat, axis=1)
@@ -175,7 +243,7 @@ def _taken_apart(Z: np.ndarray, rows: exact.Rows) -> Separability | None:
     return None if inside is None else _inseparable(Z, rows.weights(inside))
 
 
-def _decided(Z: np.ndarray, rows: exact.Rows, first: list[np.ndarray]) -> Separability:
+def _decided(Z: np.ndarray, rows: exact.Scaled, first: list[np.ndarray]) -> Separability:
     """By exact arithmetic, which begins with the rows that solvers thought of."""
     whole, det, weights = exact.decide(rows, np.concatenate([*first, [0]]))
     if whole is None:
@@ -213,9 +281,9 @@ def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
     return Separability(False, None, lam, best)
 
 
-def separator(Z: np.ndarray, why: str = "") -> np.ndarray:
+def separator(rows: Rows | np.ndarray, why: str = "") -> np.ndarray:
     """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none, and why."""
-    told = separate(Z)
+    told = separate(rows)
     if told.w is None:
         why = why or "fb.separability has the certificate that they are not"
         raise ValueError(f"X, y must be linearly separable to have a maximum margin; {why}")

@@ -129,7 +129,7 @@ def test_exact_and_float_paths_agree():
         if not len(Z):
             continue
         told = fb.separability(Z, np.ones(len(Z)))
-        w, det, weights = exact.decide(exact.Rows(Z), np.arange(1))
+        w, det, weights = exact.decide(exact.Scaled(Z), np.arange(1))
         assert (w is not None) == told.separable
         if w is None:
             lam = [weights.get(n, Fraction(0)) for n in range(len(Z))]
@@ -137,7 +137,7 @@ def test_exact_and_float_paths_agree():
             assert sum(lam) == 1
             assert all(sum(v * Fraction(z) for v, z in zip(lam, column, strict=True)) == 0 for column in Z.T)
         else:
-            assert least([float(Fraction(int(v), det)) for v in w] / 2.0 ** exact.Rows(Z).columns, Z) > 0
+            assert least([float(Fraction(int(v), det)) for v in w] / 2.0 ** exact.Scaled(Z).columns, Z) > 0
 
 
 def test_the_bounds_never_surround_what_is_separable():
@@ -151,9 +151,9 @@ def test_the_bounds_never_surround_what_is_separable():
         Z = np.vstack([Z, -Z])
         Z[:, -1] = e                                             # separable by the last coordinate
         lam = np.abs(rng.normal(size=len(Z)))
-        assert exact.surrounded(exact.Rows(Z).floats, (lam + np.roll(lam, 3 * d)) / 2) is None
+        assert exact.surrounded(exact.Scaled(Z).floats, (lam + np.roll(lam, 3 * d)) / 2) is None
         Z[::3, -1] *= -1.0
-        claimed += exact.surrounded(exact.Rows(Z).floats, np.ones(len(Z))) is not None
+        claimed += exact.surrounded(exact.Scaled(Z).floats, np.ones(len(Z))) is not None
     assert claimed < 400
 
 
@@ -180,7 +180,7 @@ def test_what_is_too_large_is_refused(monkeypatch):
 
 
 def test_a_cone_without_a_float_in_it_is_refused(monkeypatch):
-    monkeypatch.setattr(exact.Rows, "least", lambda *_: -1.0)
+    monkeypatch.setattr(exact.Scaled, "least", lambda *_: -1.0)
     with pytest.raises(ArithmeticError, match="so narrowly that no w"):
         fb.separability([[1, 2.0]], [1])
 

@@ -1,0 +1,182 @@
+"""The rows z_n of a problem, of which all that solvers ask is margins ⟨w, z_n⟩, sums Σ λ_n z_n, and
+a few rows themselves: dense, sparse (`scipy.sparse`, never made dense as a whole), or of classes,
+which are kept as the samples that they are made of.
+"""
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ClassRows", "Rows", "signed"]
+
+MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
+
+
+class Rows:
+    """Rows z (N, d) of a matrix A of float64 that NumPy or `scipy.sparse` (CSR) holds."""
+
+    def __init__(self, A: Any) -> None:
+        self.A = A
+        self.count, self.size = A.shape
+
+    @classmethod
+    def of(cls, Z: Rows | np.ndarray) -> Rows:
+        """Rows as they are, or those of an array (N, d)."""
+        return Z if isinstance(Z, Rows) else cls(Z)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether A is of `scipy.sparse`."""
+        return not isinstance(self.A, np.ndarray)
+
+    def margins(self, w: np.ndarray) -> np.ndarray:
+        """⟨w, z_n⟩ (N,) for w (d,)."""
+        return np.asarray(self.A @ w)
+
+    def pull(self, lam: np.ndarray) -> np.ndarray:
+        """Σ λ_n z_n (d,) for λ (N,)."""
+        return np.asarray(lam @ self.A)
+
+    def take(self, which: np.ndarray) -> np.ndarray:
+        """The rows (k, d) of indices (k,), dense."""
+        return _dense(self.A[which])
+
+    def gram(self) -> np.ndarray:
+        """⟨z_n, z_k⟩ (N, N)."""
+        return _dense(self.A @ self.A.T)
+
+    def dense(self) -> np.ndarray:
+        """All rows (N, d); ValueError where they do not fit into memory."""
+        if self.count * self.size > MOST:
+            raise ValueError(f"X must be so small that its {self.count} rows fit into memory with "
+                             f"{self.size} entries each, got {self.count * self.size * 8 / 1e9:.3g}"
+                             " GB")
+        return _dense(self.A)
+
+    def scaled(self, power: int) -> Rows:
+        """The same times 2^power, which is exact."""
+        return self if power == 0 else self._like(_ldexp(self.A, power))
+
+    def _like(self, A: Any) -> Rows:
+        return Rows(A)
+
+    @cached_property
+    def tops(self) -> np.ndarray:
+        """The largest |entry| of each row (N,)."""
+        return _largest(self.A, 1)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The largest |entry| of each column (d,)."""
+        return _largest(self.A, 0)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """‖z_n‖₂ (N,); beyond float64 where squares are."""
+        return _lengths(self.A)
+
+
+class ClassRows(Rows):
+    """Rows (e_y − e_c) ⊗ x_n for each sample x_n of X (N, m) and each class c ≠ y_n of K, samples
+    first, for w (K, m) kept flat.
+    """
+
+    def __init__(self, X: Any, y: np.ndarray, K: int) -> None:
+        self.A, self.y, self.K = X, y.astype(int), K
+        self.samples, self.features = X.shape
+        self.count, self.size = self.samples * (K - 1), K * self.features
+        self.own = np.arange(K) == self.y[:, None]              # (N, K)
+
+    def margins(self, w: np.ndarray) -> np.ndarray:
+        """⟨w_y − w_c, x_n⟩ (N (K − 1),) for w (K m,)."""
+        scores = np.asarray(self.A @ w.reshape(self.K, -1).T)
+        return np.asarray((scores[self.own][:, None] - scores)[~self.own])
+
+    def pull(self, lam: np.ndarray) -> np.ndarray:
+        """Σ λ_nc (e_y − e_c) ⊗ x_n (K m,)."""
+        weights = np.zeros((self.samples, self.K))
+        weights[~self.own] = -lam
+        weights[self.own] = -weights.sum(axis=1)
+        return np.asarray(self.A.T @ weights).T.ravel()
+
+    def take(self, which: np.ndarray) -> np.ndarray:
+        """The rows (k, K m) of indices (k,), dense."""
+        sample, other = np.divmod(which, self.K - 1)
+        own = self.y[sample]
+        other = other + (other >= own)
+        x, at = _dense(self.A[sample]), np.arange(which.size)
+        Z = np.zeros((which.size, self.K, self.features))
+        Z[at, own] = x
+        Z[at, other] -= x
+        return Z.reshape(which.size, -1)
+
+    def gram(self) -> np.ndarray:
+        """⟨z_n, z_k⟩ (N (K − 1), N (K − 1))."""
+        signs = (self.own[:, None].astype(float) - np.eye(self.K))[~self.own]
+        inner = _dense(self.A @ self.A.T)
+        return np.asarray((signs @ signs.T) * inner.repeat(self.K - 1, 0).repeat(self.K - 1, 1))
+
+    def dense(self) -> np.ndarray:
+        """All rows (N (K − 1), K m); ValueError where they do not fit into memory."""
+        if self.count * self.size > MOST:
+            raise ValueError("labels must be so few that all pairs of them fit into memory, got "
+                             f"{self.K} classes of {self.samples} samples, "
+                             f"{self.count * self.size * 8 / 1e9:.3g} GB")
+        return self.take(np.arange(self.count))
+
+    def _like(self, A: Any) -> Rows:
+        return ClassRows(A, self.y, self.K)
+
+    @cached_property
+    def tops(self) -> np.ndarray:
+        """The largest |entry| of each row (N (K − 1),)."""
+        return np.repeat(_largest(self.A, 1), self.K - 1)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The largest |entry| of each column (K m,)."""
+        # each sample is in its own class's columns or, as another, in every other's
+        return np.tile(_largest(self.A, 0), self.K)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """‖z_n‖₂ (N (K − 1),)."""
+        return np.repeat(_lengths(self.A) * 2.0 ** 0.5, self.K - 1)
+
+
+def signed(X: Any, y: np.ndarray, classes: int = 1) -> Rows:
+    """The rows z with margins ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
+    if classes > 1:
+        return ClassRows(X, y, classes)
+    if isinstance(X, np.ndarray):
+        return Rows(np.ascontiguousarray(y[:, None] * X))
+    Z = X.copy()
+    Z.data = Z.data * np.repeat(y, np.diff(Z.indptr))
+    return Rows(Z)
+
+
+def _dense(A: Any) -> np.ndarray:
+    return np.asarray(A if isinstance(A, np.ndarray) else A.toarray())
+
+
+def _ldexp(A: Any, power: int) -> Any:
+    if isinstance(A, np.ndarray):
+        return np.ldexp(A, power)
+    A = A.copy()
+    A.data = np.ldexp(A.data, power)
+    return A
+
+
+def _largest(A: Any, axis: int) -> np.ndarray:
+    if isinstance(A, np.ndarray):
+        # (two passes without a copy)
+        return np.maximum(A.max(axis=axis, initial=0.0), -A.min(axis=axis, initial=0.0))
+    return _dense(abs(A).max(axis=axis)).ravel()
+
+
+def _lengths(A: Any) -> np.ndarray:
+    if isinstance(A, np.ndarray):
+        return np.asarray(np.sqrt(np.einsum("ij,ij->i", A, A)))
+    return np.asarray(np.sqrt(A.multiply(A).sum(axis=1))).ravel()
