@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,9 +22,9 @@ Seed = int | np.integer | np.random.Generator | None
 """What random numbers are drawn from: `generator` takes it."""
 
 __all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
-           "generator", "labels", "mapping", "matrix", "name", "named", "named_values", "number", "one_of",
-           "path", "point", "positive_definite", "shape", "short",
-           "steps", "whole"]
+           "generator", "labels", "mapping", "matrix", "name", "named", "named_values", "number",
+           "one_of", "path", "point", "positive_definite", "shape", "short", "Sparse", "steps",
+           "whole"]
 
 # bytes
 MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -32,6 +32,16 @@ MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 SHOWN = 60                # characters of a value in a message: a sentence stays one line
 COUNTABLE = 1 << 62       # twice such a number still fits into int64, so sums of two do not wrap
 SYMMETRIC = 1e-12         # relative: products such as AᵀDA are no more symmetric than rounding
+
+
+class Sparse(Protocol):
+    """A matrix of `scipy.sparse`, in any format."""
+
+    shape: Any
+    dtype: Any
+
+    def tocsr(self, copy: bool = False) -> Any:
+        """The same, row by row."""
 
 
 def short(value: object) -> str:

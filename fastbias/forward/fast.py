@@ -70,7 +70,7 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
         raise NoTheorem(f"the momentum array ends at log t = {field.until:.6g}, and its last entry "
                         "goes on from there, which is another method: give a longer one, or ask "
                         "for less", SOURCE)
-    told = separate(problem.Z)
+    told = separate(problem.rows)
     if not told:
         raise NoTheorem("the data are not separable (λ in .dual certifies "
                         f"it){_inseparable(problem)}", SOURCE, (),

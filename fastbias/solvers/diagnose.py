@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import lengths, row_lengths
+from fastbias.data.rows import Rows
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
@@ -93,12 +94,12 @@ class Diagnosis:
                           *checks.mapping(self.classes)])
 
 
-def diagnose(X: ArrayLike, y: ArrayLike, w: ArrayLike) -> Diagnosis:
+def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike) -> Diagnosis:
     """Say which norm's margin a direction maximises; or that several share it, or none is near.
 
     Parameters
     ----------
-    X : (N, d) or (N, m, n), y : (N,) labels
+    X : (N, d), (N, m, n) or sparse (N, d), y : (N,) labels
         Separable data. Of two values, sorted, the later one is +1 (one alone must be −1 or +1);
         three or more are classes.
     w : (d,), (m, n) or (K, d)
@@ -125,12 +126,12 @@ def diagnose(X: ArrayLike, y: ArrayLike, w: ArrayLike) -> Diagnosis:
     (1.0, 1.0)
     """
     data = labelled(X, y)
-    Z, shape = data.Z, data.shape
-    given = checks.point("w", w, Z.shape[1], shape)
+    rows, shape = data.rows, data.shape
+    given = checks.point("w", w, rows.size, shape)
     if not given.any():
         raise ValueError("w must not be 0 to have a direction")
     # of size one: powers of it stay within float64
-    maxima = _Maxima(Z, shape, given / np.abs(given).max(), separator(Z, data.zeros))
+    maxima = _Maxima(rows, shape, given / np.abs(given).max(), separator(rows, data.zeros))
     listed = [norms.lp(float(p)) for p in POWERS]
     if len(shape) == 2:
         listed += [norms.spectral(*shape), norms.nuclear(*shape)]
@@ -148,17 +149,17 @@ def diagnose(X: ArrayLike, y: ArrayLike, w: ArrayLike) -> Diagnosis:
 
 
 class _Maxima:
-    """What fraction of a norm's maximum margin over rows Z the direction w has."""
+    """What fraction of a norm's maximum margin over rows z the direction w has."""
 
-    def __init__(self, Z: np.ndarray, shape: tuple[int, ...], w: np.ndarray,
+    def __init__(self, rows: Rows, shape: tuple[int, ...], w: np.ndarray,
                  start: np.ndarray) -> None:
-        self.Z, self.shape, self.w, self.start = Z, shape, w, start
-        self.margins = Z @ w
+        self.rows, self.shape, self.w, self.start = rows, shape, w, start
+        self.margins = rows.margins(w)
         self.least = float(self.margins.min())
 
     def __call__(self, norm: Norm) -> tuple[float, float]:
         """The fraction, and the duality gap of the maximum."""
-        found = widest(self.Z, self.shape, norm, self.start)
+        found = widest(self.rows, self.shape, norm, self.start)
         return self.least / norm(self.w) / found.margin, found.duality_gap
 
     def stationarity(self, p: float) -> tuple[float, float]:
@@ -169,7 +170,7 @@ class _Maxima:
         out: their μ is 0.
         """
         rows = np.argsort(self.margins)[:3 * self.w.size + 20]
-        Z, slack = self.Z[rows] / self.least, self.margins[rows] / self.least - 1.0
+        Z, slack = self.rows.take(rows) / self.least, self.margins[rows] / self.least - 1.0
         q, size = p / (p - 1.0), norms.lp(p)(self.w)
         pull = np.sign(self.w) * (np.abs(self.w) / size) ** (p - 1.0)
         try:
@@ -209,7 +210,7 @@ def _best_power(maxima: _Maxima,
 
 def _by_conditions(maxima: _Maxima, known: dict[float, float]) -> dict[float, float]:
     """How far w is from being a maximum, by x = 1/p; ``known`` gets the fractions it has."""
-    fine = 5 if maxima.Z.size <= SMALL else 1
+    fine = 5 if maxima.rows.count * maxima.rows.size <= SMALL else 1
     grid = np.unique(np.concatenate([np.geomspace(FAR, 0.05, 8 * fine),
                                      np.linspace(0.05, 0.995, 40 * fine)]))
     off = {0.0: END, 1.0: END}

@@ -6,6 +6,7 @@ from contextlib import suppress
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.solvers.programs import Pair
 
 __all__ = ["hinge"]
 
@@ -23,7 +24,7 @@ def hinge(S: np.ndarray, w: np.ndarray | None = None) -> Pair | None:
     """
     N, d = S.shape
     # only the span of the rows matters
-    if N < d:
+    if d > N:
         Q, R = foreign.ask("the span of the samples", "numpy.linalg.qr", S.T)
         found = hinge(np.ascontiguousarray(R.T), None if w is None else w @ Q)
         return None if found is None else (Q @ found[0], found[1])
@@ -49,8 +50,7 @@ def hinge(S: np.ndarray, w: np.ndarray | None = None) -> Pair | None:
 
 
 def _least_along(margins: np.ndarray, along: np.ndarray) -> float:
-    """The t ≥ 0 with the least Σ max(0, 1 − m − t a)², which is convex: its slope is halved in on.
-    """
+    """The t ≥ 0 with the least Σ max(0, 1 − m − t a)², which is convex, by halving."""
     def slope(t: float) -> float:
         lack = 1 - margins - t * along
         on = lack > 0

@@ -9,45 +9,48 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
-from math import fsum
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
+from fastbias.data.rows import Rows
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.solvers import exact, narrow, oracles
-from fastbias.solvers.limit import CONIC, Hypothesis, Limit
-from fastbias.solvers.margin_candidates import candidates, units
-from fastbias.solvers.programs import minimiser
+from fastbias.solvers.bounds import Bounds
+from fastbias.solvers.limit import CONIC, Limit
+from fastbias.solvers.margin_candidates import candidates
 from fastbias.solvers.separability import (
     Separability,
+    few,
     labelled,
     separability,
     separate,
     separator,
 )
 from fastbias.solvers.support import polished
+from fastbias.solvers.uniqueness import uniqueness
 
 __all__ = ["CONIC", "Bounds", "Separability", "labelled", "max_margin", "separability",
            "separate", "separator", "widest"]
 
+START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
+BLOCK = 2 ** 25       # numbers of these at most
+MEASURED = 1000       # rows whose dual norms give the unit
+SLACK = 0.1           # of what is enough: what parts of it are solved to
 EPS = float(np.finfo(float).eps)
 # relative gaps of the search: what there is no use to go under, and what is as good as that
 ROUNDED, EXACT, NEARLY = 1e-12, 1e-13, 1e-14
 EXCHANGES = 30        # of support vectors, where exact algebra on those that solvers see fails
 NEIGHBOURS = 200      # roundings of w and λ that are tried; far fewer where exact sums are slow
 SUMMED = 1e4          # entries of Z from which they are
-UNIT = 1e-12          # |‖w‖ − 1| that is not divided away: a division would round w once more
 ZERO = 1e-9           # entries of Σ λ z, relative to its terms or to the largest, that are rounding
-ONE, WIDE = 1e-6, 1e-4       # widths of the optimal face: it is a point, it is none, else who knows
 
 
-def max_margin(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l2) -> Limit:
+def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l2) -> Limit:
     """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, with its certificate.
 
     ℓ2 and quadratic norms by non-negative least squares, ℓ1 and ℓ∞ by linear programming, the
@@ -56,7 +59,7 @@ def max_margin(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l2) -> Limit
 
     Parameters
     ----------
-    X : (N, d), or (N, m, n) for predictors that are matrices
+    X : (N, d), or (N, m, n) for predictors that are matrices; or sparse (N, d) of `scipy.sparse`
     y : (N,) labels
         Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more,
         sorted, are K classes. With classes, w is (K, d) and the margin of a sample is min_{c ≠ y}
@@ -90,42 +93,86 @@ def max_margin(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l2) -> Limit
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
     demand("norm", norm)
-    return replace(widest(data.Z, data.shape, norm, separator(data.Z, data.zeros)),
+    return replace(widest(data.rows, data.shape, norm, separator(data.rows, data.zeros)),
                    classes=data.classes)
 
 
-def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray) -> Limit:
+def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
+           start: np.ndarray) -> Limit:
     """The w of norm one with the largest least ⟨w, z⟩ over rows z; ``start`` is a `separator`."""
     if not oracles.has_margin(norm):
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
-    power = int(np.frexp(np.abs(Z).max())[1])
-    Z = np.ldexp(Z, -power)                                  # to divide by a power of two is exact
-    unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))
-    if not 0 < unit < np.inf:
-        raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
-    enough = oracles.margin_accuracy(norm)
-    best = Bounds(Z / unit, norm)
-    if not best.Z.any(axis=1).all():
+    rows = Rows.of(rows)
+    power = _unit(rows, norm)
+    best = Bounds(rows.scaled(-power), norm)
+    if not best.rows.tops.all():
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples "
                               "lie too far apart")
-    best.offer(start, np.ones(Z.shape[0]))
+    enough = oracles.margin_accuracy(norm)
     with np.errstate(all="ignore"):
-        # sums that are not exact yet may be off by the rest
-        _search(best, 0.1 * enough)
-        best.prove()
-        if best.gap > enough:
-            for pair in narrow.solutions(best.Z, norm, best.lam):
-                best.offer(*pair)
-        if best.gap > enough:
-            _round(best, enough)
-        margin = float(np.ldexp(best.lower * unit, power))
+        if few(rows):
+            best.offer(start, np.ones(rows.count))
+            _solve(best, enough)
+            nearest = np.arange(rows.count)
+        else:
+            best.offer(start, np.zeros(rows.count))
+            nearest = _among_many(best, enough)
+        margin = float(np.ldexp(best.lower, power))
     if not 0 < margin < np.inf:
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
                               f"{margin:.1e} there")
     certified = best.gap <= enough
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin",
-                 "linear duality", (_unique(best, certified),), certified, best.gap, best.lam,
-                 margin, norm)
+                 "linear duality", (uniqueness(best, certified, nearest),), certified, best.gap,
+                 best.lam, margin, norm)
+
+
+def _unit(rows: Rows, norm: Norm) -> int:
+    """The power of two by which rows are divided, which is exact: so that duals are of size one."""
+    power = int(np.frexp(rows.columns.max())[1])
+    longest = np.argsort(-rows.tops, kind="stable")[:MEASURED] if rows.count > MEASURED else \
+        np.arange(rows.count)
+    unit = float(np.max(norm.dual(np.ldexp(rows.take(longest), -power))))
+    if not 0 < unit < np.inf:
+        raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
+    return power + int(np.floor(np.log2(unit)))
+
+
+def _among_many(best: Bounds, enough: float) -> np.ndarray:
+    """By a working set: solve on the rows of least margin, and add those that this leaves behind.
+
+    λ is 0 on all others, so that the bounds over all rows are the proof. Returns the set.
+    """
+    rows = best.rows
+    most = max(BLOCK // rows.size, 1)
+    chosen = np.sort(np.argsort(rows.margins(best.w))[:min(START * rows.size, most)])
+    while True:
+        part = Bounds(Rows(rows.take(chosen)), best.norm)
+        part.offer(best.w, best.lam[chosen] if best.lam.any() else np.ones(chosen.size))
+        _solve(part, SLACK * enough)
+        lam = np.zeros(rows.count)
+        lam[chosen] = part.lam
+        best.offer(part.w, lam)
+        margins = rows.margins(part.w)
+        behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * part.lower), chosen)
+        if best.gap <= SLACK * enough or not behind.size:
+            break
+        worst = behind[np.argsort(margins[behind])[:min(JOINING * rows.size, most)]]
+        chosen = np.union1d(chosen, worst)
+    best.prove()
+    return chosen
+
+
+def _solve(best: Bounds, enough: float) -> None:
+    """Offer what solvers find, and what exact arithmetic and rounding make of it."""
+    # sums that are not exact yet may be off by the rest
+    _search(best, SLACK * enough)
+    best.prove()
+    if best.gap > enough:
+        for pair in narrow.solutions(best.Z, best.norm, best.lam):
+            best.offer(*pair)
+    if best.gap > enough:
+        _round(best, enough)
 
 
 def _search(best: Bounds, enough: float) -> None:
@@ -188,122 +235,3 @@ def _left(best: Bounds, w: np.ndarray, pull: np.ndarray) -> np.ndarray:
         return np.where(inside, pull, 0.0)
     allowed = np.where(w != 0, best.lower * np.sign(w), np.clip(pull, -best.lower, best.lower))
     return np.asarray(pull - allowed)
-
-
-class Bounds:
-    """The best w and λ so far, of size one, and the bounds on the margin that each proves alone.
-
-    Sums are taken in extended precision, and once it counts exactly: cancellation could hide what w
-    and λ prove.
-    """
-
-    # a Norm, or what else has a length and a dual
-    def __init__(self, Z: np.ndarray, norm: Any) -> None:
-        self.Z, self.norm, self.size = Z, norm, float(np.abs(Z).max())
-        self.w, self.lam = np.zeros(Z.shape[1]), np.zeros(Z.shape[0])
-        self.lower, self.upper, self.exact = -np.inf, np.inf, False
-
-    @property
-    def gap(self) -> float:
-        """(upper − lower)/upper."""
-        if not np.isfinite(self.upper):
-            return np.inf
-        return max(0.0, (self.upper - self.lower) / self.upper)
-
-    def prove(self) -> None:
-        """From here on sums are exact, and the bounds found so far are found again."""
-        self.lower, self.upper, self.exact = -np.inf, np.inf, True
-        self.offer(self.w, self.lam)
-
-    def _sums(self, A: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """The columns' sums Σ_i A_ij x_i; exact ones are slow, so only where they can be seen."""
-        sums = np.asarray(x.astype(np.longdouble) @ A, float)
-        terms = float(np.linalg.norm(np.abs(x) @ np.abs(A)))
-        error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * terms
-        seen = error > NEARLY * np.abs(sums).max()
-        return exact.sums(A, x) if self.exact and seen else sums
-
-    def offer(self, w: np.ndarray, lam: np.ndarray) -> None:
-        """Keep w where it raises the lower bound, λ where it lowers the upper one."""
-        self._offer_w(w)
-        lam = np.maximum(lam, 0.0)
-        total = float(lam.sum())
-        if 0 < total < np.inf:
-            lam = lam if abs(total - 1.0) < UNIT else lam / total
-            on = lam > 0
-            upper = self.norm.dual(self._sums(self.Z[on], lam[on])) / fsum(lam[on])
-            if 0 < upper < self.upper:
-                self.lam, self.upper = lam, upper
-
-    def _offer_w(self, w: np.ndarray) -> None:
-        if not (np.isfinite(w).all() and w.any()):
-            return
-        length = self.norm(w)
-        # whose square or power leaves float64: by a power of two, which rounds nothing
-        if not 1e-100 < length < 1e100:
-            w = np.ldexp(w, -np.frexp(np.abs(w).max())[1])
-            length = self.norm(w)
-        if not 0 < length < np.inf:
-            return
-        w = w if abs(length - 1.0) < UNIT else w / length
-        if not np.isfinite(w).all():
-            return
-        margins = self.Z @ w
-        # only rows that can be the least one are summed with care
-        near = margins <= margins.min() + UNIT * self.size * np.abs(w).sum()
-        lower = float(self._sums(self.Z[near].T, w).min()) / self.norm(w)
-        if lower > self.lower:
-            self.w, self.lower = w, lower
-
-
-def _unique(best: Bounds, certified: bool) -> Hypothesis:
-    """Whether the maximiser is unique: by convexity, or by the width of the optimal face."""
-    statement, strict = "the maximiser is unique", oracles.strictly_convex(best.norm)
-    if strict:
-        return Hypothesis(statement, True, "the norm is strictly convex")
-    if strict is None:
-        return Hypothesis(statement, None, "the norm is not known to be strictly convex")
-    if not certified:
-        return Hypothesis(statement, None, "no maximiser is certified")
-    width = _width(*_optimal_face(best))
-    if width is None:
-        return Hypothesis(statement, None, "a linear program for the width of the optimal face "
-                          "failed")
-    return Hypothesis(statement, True if width < ONE else False if width > WIDE else None,
-                      f"the optimal face is {width:.1e} wide along three random directions")
-
-
-def _width(A: np.ndarray, b: np.ndarray, bounds: np.ndarray) -> float | None:
-    """How wide Ax ≤ b is within bounds: three random directions see almost every face as wide."""
-    # rows of size one, and a slack for rounding
-    lengths = np.maximum(np.abs(A).max(axis=1, initial=0.0), np.abs(b))
-    lengths[lengths == 0] = 1.0
-    A, b = A / lengths[:, None], b / lengths + 1e-12
-    width, free = 0.0, len(bounds)
-    for along in np.random.default_rng(0).normal(size=(3 if free else 0, free)):
-        ends = [minimiser(sign * along, A, b, bounds) for sign in (1, -1)]
-        if ends[0] is None or ends[1] is None:
-            return None
-        width = max(width, float(np.abs(ends[0][0] - ends[1][0]).max()))
-    return width
-
-
-def _optimal_face(best: Bounds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A, b and bounds with Ax ≤ b on the optimal face of a polytope's norm.
-
-    By complementary slackness with any optimal λ, the face lies where Σ λ z allows it: in ℓ1 only
-    its largest entries may be used, with their signs; in ℓ∞ the entries that it pulls at are at ±1.
-    Widths are in `units`, so that an entry that the margin feels counts, however small.
-    """
-    Z, pull = best.Z, best.lam @ best.Z
-    s = units(Z, best.lower)
-    rows = Z * (s / best.lower)
-    if best.norm.ball == "cube":
-        free = np.abs(pull) <= ZERO * (best.lam @ np.abs(Z))
-        b = Z[:, ~free] @ np.sign(pull[~free]) / best.lower - 1.0
-        return -rows[:, free], b, np.column_stack([-1.0 / s[free], 1.0 / s[free]])
-    # (the gap says how far λ may be from an optimal one)
-    free = np.abs(pull) >= (1 - ZERO - 1e3 * best.gap) * np.abs(pull).max()
-    A = np.vstack([-rows[:, free] * np.sign(pull[free]), s[free]])
-    b = np.append(np.full(Z.shape[0], -1.0), 1.0)
-    return A, b, np.column_stack([np.zeros(free.sum()), 1.0 / s[free]])

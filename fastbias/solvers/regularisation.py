@@ -291,9 +291,9 @@ def _direction(data: Data, norm: Norm) -> np.ndarray:
     """Where the path of a monotone loss goes on separable data: the maximum margin; 0 else."""
     if data.loss.kind == "monotone":
         with suppress(ArithmeticError):                      # too near to call
-            told = separate(data.Z)
+            told = separate(data.rows)
             if told.w is not None:
-                return widest(data.Z, data.shape, norm, told.w).w.ravel()
+                return widest(data.rows, data.shape, norm, told.w).w.ravel()
     return np.zeros(data.size)
 
 

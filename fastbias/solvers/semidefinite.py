@@ -199,8 +199,10 @@ def _polished(Z: np.ndarray, mu: np.ndarray, n: int) -> np.ndarray:
 
 def _whole(lam: np.ndarray) -> np.ndarray:
     """Weights λ in whole numbers, where they are near such multiples of the least of them."""
-    whole = np.round(lam / lam[lam > 0].min())
-    near = whole.max() < 2.0 ** 26 and np.allclose(whole, lam / lam[lam > 0].min(), rtol=SAME)
+    with np.errstate(over="ignore"):
+        multiples = lam / lam[lam > 0].min()
+    whole = np.round(multiples)
+    near = whole.max() < 2.0 ** 26 and np.allclose(whole, multiples, rtol=SAME)
     return np.asarray(whole if near else lam)
 
 

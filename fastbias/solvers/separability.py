@@ -82,25 +82,25 @@ class Labelled(NamedTuple):
     zeros: str                 # what is to be said of rows of zeros
 
 
-def labelled(X: ArrayLike, y: ArrayLike) -> Labelled:
+def labelled(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Labelled:
     """Check data and labels (`checks.labels`): ±1, or K ≥ 3 classes, with w (K, d)."""
-    X = checks.matrix("X", X)
-    shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
+    data = checks.matrix("X", X)
+    shape = data.shape[1:]
+    data = data.reshape(data.shape[0], -1) if data.ndim > 2 else data
     several = len(shape) == 1
     # (two classes are one predictor with signs; matrices have no room for more)
     where = "" if several else " for X (N, m, n), as classes want X (N, d)"
-    y, classes = checks.labels("y", y, X.shape[0], signs=None if several else True, where=where)
+    y, classes = checks.labels("y", y, data.shape[0], signs=None if several else True, where=where)
     K = classes.size if classes.size > 2 else 1
-    return Labelled(signed(X, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(Rows(X)))
+    return Labelled(signed(data, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(Rows(data)))
 
 
-def separability(X: ArrayLike, y: ArrayLike) -> Separability:
+def separability(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Separability:
     """Decide whether (X, y) is linearly separable through 0, with a certificate either way.
 
     Parameters
     ----------
-    X : (N, d) or (N, m, n)
+    X : (N, d) or (N, m, n), or sparse (N, d) of `scipy.sparse`, which stays so
     y : (N,) labels
         Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more,
         sorted, are K classes. With classes, w is (K, d), and a sample's margins are ⟨w_y − w_c, x⟩

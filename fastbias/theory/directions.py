@@ -304,7 +304,7 @@ def _tailed(problem: Problem, row: Row) -> tuple[Direction, list[Hypothesis]]:
 
 def _separated(problem: Problem, rows: list[Hypothesis]) -> np.ndarray:
     """A separator, and that it is one; NoTheorem with Gordan's certificate where there is none."""
-    told = separate(problem.Z)
+    told = separate(problem.rows)
     evidence = (f"a separator, its margins {told.residual:.0e} times their rounding" if told
                 else f"Gordan's λ, residual {told.residual:.0e}")
     rows.append(Hypothesis("the data are linearly separable", told.separable, evidence))
@@ -353,7 +353,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
     # what is known to be False is refused before any oracle is asked
     if any(h.holds is False for h in rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
-    found = widest(problem.Z, problem.shape, norm, separator)
+    found = widest(problem.rows, problem.shape, norm, separator)
     sole, theorem = found.hypotheses[0], _called(problem, row)
     if sole.holds is False:
         if row.sole:

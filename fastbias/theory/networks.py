@@ -189,7 +189,7 @@ def _widest(problem: Problem, row: Direction, separator: np.ndarray) -> Limit | 
         assert model.shape is not None
         return semidefinite.widest(_symmetric(problem), model.shape[0], separator)
     return None if row.norm is None else \
-        widest(problem.Z, problem.shape, row.norm(problem), separator)
+        widest(problem.rows, problem.shape, row.norm(problem), separator)
 
 
 def _as_stated(problem: Problem, row: Row) -> list[Hypothesis]:
@@ -233,7 +233,7 @@ def _separate(problem: Problem) -> Separability:
     if problem.model.semidefinite:
         return semidefinite.separate(_symmetric(problem),
                                      problem.model.shape[0])  # type: ignore[index]
-    return separate(problem.Z)
+    return separate(problem.rows)
 
 
 def _homogeneous(problem: Problem) -> Hypothesis:

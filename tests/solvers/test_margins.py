@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.solvers import margins
+from fastbias.solvers.uniqueness import uniqueness
 from tests.helpers.certificates import norms_of, recomputed
 from tests.helpers.problems import SOUDRY_X, SOUDRY_Y
 
@@ -192,12 +193,12 @@ def test_the_maximiser_of_a_polytope_need_not_be_unique():
 
 
 def test_of_failed_programs_nothing_is_concluded(monkeypatch):
-    best = margins.Bounds(np.array([[1.0, 0.5]]), N.l1)
+    best, every = margins.Bounds(np.array([[1.0, 0.5]]), N.l1), np.arange(1)
     best.offer(np.array([1.0, 0.0]), np.ones(1))
-    assert margins._unique(best, True).holds is True
-    assert margins._unique(best, False).holds is None
+    assert uniqueness(best, True, every).holds is True
+    assert uniqueness(best, False, every).holds is None
     monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: SimpleNamespace(status=4, x=None))
-    assert margins._unique(best, True).holds is None
+    assert uniqueness(best, True, every).holds is None
 
 
 def test_the_fourier_margin_against_the_program_in_complex_numbers():

@@ -1,0 +1,87 @@
+"""What w and λ prove of a maximum margin, each alone."""
+from __future__ import annotations
+
+from math import fsum
+from typing import Any
+
+import numpy as np
+
+from fastbias.data.rows import Rows
+from fastbias.solvers import exact
+
+__all__ = ["Bounds"]
+
+NEARLY = 1e-14        # relative errors of sums that are seen
+UNIT = 1e-12          # |‖w‖ − 1| that is not divided away: a division would round w once more
+
+
+class Bounds:
+    """The best w and λ so far, of size one, and the bounds on the margin that each proves alone.
+
+    Sums are taken in extended precision, and once it counts exactly: cancellation could hide what w
+    and λ prove.
+    """
+
+    # a Norm, or what else has a length and a dual
+    def __init__(self, rows: Rows | np.ndarray, norm: Any) -> None:
+        self.rows, self.norm = Rows.of(rows), norm
+        self.size = float(self.rows.columns.max())
+        self.w, self.lam = np.zeros(self.rows.size), np.zeros(self.rows.count)
+        self.lower, self.upper, self.exact = -np.inf, np.inf, False
+
+    @property
+    def Z(self) -> np.ndarray:
+        """All rows, dense."""
+        return self.rows.dense()
+
+    @property
+    def gap(self) -> float:
+        """(upper − lower)/upper."""
+        if not np.isfinite(self.upper):
+            return np.inf
+        return max(0.0, (self.upper - self.lower) / self.upper)
+
+    def prove(self) -> None:
+        """From here on sums are exact, and the bounds found so far are found again."""
+        self.lower, self.upper, self.exact = -np.inf, np.inf, True
+        self.offer(self.w, self.lam)
+
+    def _sums(self, A: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The columns' sums Σ_i A_ij x_i; exact ones are slow, so only where they can be seen."""
+        sums = np.asarray(x.astype(np.longdouble) @ A, float)
+        terms = float(np.linalg.norm(np.abs(x) @ np.abs(A)))
+        error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * terms
+        seen = error > NEARLY * np.abs(sums).max()
+        return exact.sums(A, x) if self.exact and seen else sums
+
+    def offer(self, w: np.ndarray, lam: np.ndarray) -> None:
+        """Keep w where it raises the lower bound, λ where it lowers the upper one."""
+        self._offer_w(w)
+        lam = np.maximum(lam, 0.0)
+        total = float(lam.sum())
+        if 0 < total < np.inf:
+            lam = lam if abs(total - 1.0) < UNIT else lam / total
+            on = np.flatnonzero(lam > 0)
+            upper = self.norm.dual(self._sums(self.rows.take(on), lam[on])) / fsum(lam[on])
+            if 0 < upper < self.upper:
+                self.lam, self.upper = lam, upper
+
+    def _offer_w(self, w: np.ndarray) -> None:
+        if not (np.isfinite(w).all() and w.any()):
+            return
+        length = self.norm(w)
+        # whose square or power leaves float64: by a power of two, which rounds nothing
+        if not 1e-100 < length < 1e100:
+            w = np.ldexp(w, -np.frexp(np.abs(w).max())[1])
+            length = self.norm(w)
+        if not 0 < length < np.inf:
+            return
+        w = w if abs(length - 1.0) < UNIT else w / length
+        if not np.isfinite(w).all():
+            return
+        margins = self.rows.margins(w)
+        # only rows that can be the least one are summed with care
+        near = np.flatnonzero(margins <= margins.min() + UNIT * self.size * np.abs(w).sum())
+        lower = float(self._sums(self.rows.take(near).T, w).min()) / self.norm(w)
+        if lower > self.lower:
+            self.w, self.lower = w, lower

@@ -1,0 +1,107 @@
+"""Whether a maximum margin has one maximiser: the width of the face of all of them."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbias.solvers import oracles
+from fastbias.solvers.bounds import Bounds
+from fastbias.solvers.limit import Hypothesis
+from fastbias.solvers.margin_candidates import units
+from fastbias.solvers.programs import minimiser
+
+__all__ = ["uniqueness"]
+
+ZERO = 1e-9           # entries of Σ λ z, relative to its terms or to the largest, that are rounding
+ONE, WIDE = 1e-6, 1e-4       # widths of the optimal face: it is a point, it is none, else who knows
+SLACK = 1e-12         # of rows of size one, for rounding
+BEHIND = 1e-9         # by which rows may fall short of the margin, relatively, at ends of the face
+ROUNDS = 5            # in which rows that an end leaves behind join the few by which it was found
+
+
+def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis:
+    """Whether the maximiser is unique: by convexity, or by the width of the optimal face, which is
+    sought by rows that are ``nearest``, and others that these do not stand for.
+    """
+    statement, strict = "the maximiser is unique", oracles.strictly_convex(best.norm)
+    if strict:
+        return Hypothesis(statement, True, "the norm is strictly convex")
+    if strict is None:
+        return Hypothesis(statement, None, "the norm is not known to be strictly convex")
+    if not certified:
+        return Hypothesis(statement, None, "no maximiser is certified")
+    for _ in range(ROUNDS):
+        face = _optimal_face(best, best.rows.take(nearest))
+        ends = _ends(face)
+        if ends is None:
+            return Hypothesis(statement, None, "a linear program for the width of the optimal face "
+                              "failed")
+        width = max((float(np.abs(a - b).max()) for a, b in ends), default=0.0)
+        told = f"the optimal face is {width:.1e} wide along three random directions"
+        # fewer rows make no narrower a face, so that of a point all is said
+        if width < ONE or nearest.size == best.rows.count:
+            break
+        behind = [np.flatnonzero(best.rows.margins(face.point(x)) < (1 - BEHIND) * best.lower)
+                  for pair in ends for x in pair]
+        joining = np.setdiff1d(np.concatenate(behind), nearest)
+        if not joining.size:
+            break
+        nearest = np.union1d(nearest, joining)
+    else:
+        return Hypothesis(statement, None, f"by {nearest.size} rows {told}, but others bound it")
+    return Hypothesis(statement, True if width < ONE else False if width > WIDE else None, told)
+
+
+class _Face(NamedTuple):
+    """Ax ≤ b within bounds (·, 2), and the w of a point x."""
+
+    A: np.ndarray
+    b: np.ndarray
+    bounds: np.ndarray
+    point: Callable[[np.ndarray], np.ndarray]
+
+
+def _ends(face: _Face) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """The two ends along three random directions, which see almost every face as wide."""
+    lengths = np.maximum(np.abs(face.A).max(axis=1, initial=0.0), np.abs(face.b))
+    lengths[lengths == 0] = 1.0
+    A, b = face.A / lengths[:, None], face.b / lengths + SLACK
+    found, free = [], len(face.bounds)
+    for along in np.random.default_rng(0).normal(size=(3 if free else 0, free)):
+        ends = [minimiser(sign * along, A, b, face.bounds) for sign in (1, -1)]
+        if ends[0] is None or ends[1] is None:
+            return None
+        found.append((ends[0][0], ends[1][0]))
+    return found
+
+
+def _optimal_face(best: Bounds, Z: np.ndarray) -> _Face:
+    """The optimal face of a polytope's norm, over rows Z.
+
+    By complementary slackness with any optimal λ, the face lies where Σ λ z allows it: in ℓ1 only
+    its largest entries may be used, with their signs; in ℓ∞ the entries that it pulls at are at ±1.
+    Widths are in `units`, so that an entry that the margin feels counts, however small.
+    """
+    pull, on = best.rows.pull(best.lam), np.flatnonzero(best.lam)
+    s = units(Z, best.lower)
+    rows = Z * (s / best.lower)
+    if best.norm.ball == "cube":
+        free = np.abs(pull) <= ZERO * (best.lam[on] @ np.abs(best.rows.take(on)))
+        b = Z[:, ~free] @ np.sign(pull[~free]) / best.lower - 1.0
+        walls = np.column_stack([-1.0 / s[free], 1.0 / s[free]])
+        return _Face(-rows[:, free], b, walls, lambda x: _filled(np.sign(pull), free, s[free] * x))
+    # (the gap says how far λ may be from an optimal one)
+    free = np.abs(pull) >= (1 - ZERO - 1e3 * best.gap) * np.abs(pull).max()
+    signs = np.sign(pull[free])
+    A = np.vstack([-rows[:, free] * signs, s[free]])
+    b = np.append(np.full(Z.shape[0], -1.0), 1.0)
+    walls = np.column_stack([np.zeros(free.sum()), 1.0 / s[free]])
+    return _Face(A, b, walls, lambda x: _filled(np.zeros_like(pull), free, s[free] * signs * x))
+
+
+def _filled(w: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:
+    w = w.copy()
+    w[at] = values
+    return w
