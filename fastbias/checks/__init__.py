@@ -21,9 +21,9 @@ T = TypeVar("T")
 Seed = int | np.integer | np.random.Generator | None
 """What random numbers are drawn from: `generator` takes it."""
 
-__all__ = ["array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
+__all__ = ["Sparse", "array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
            "generator", "labels", "mapping", "matrix", "name", "named", "named_values", "number",
-           "one_of", "path", "point", "positive_definite", "shape", "short", "Sparse", "steps",
+           "one_of", "path", "point", "positive_definite", "shape", "short", "steps",
            "whole"]
 
 # bytes
@@ -35,13 +35,38 @@ SYMMETRIC = 1e-12         # relative: products such as AᵀDA are no more symmet
 
 
 class Sparse(Protocol):
-    """A matrix of `scipy.sparse`, in any format."""
+    """A matrix of `scipy.sparse`, in any format: what of it is asked."""
 
-    shape: Any
-    dtype: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    ndim: int
+    data: np.ndarray
+    indptr: np.ndarray
+    T: Sparse
 
-    def tocsr(self, copy: bool = False) -> Any:
-        """The same, row by row."""
+    def tocsr(self, copy: bool = False) -> Sparse:
+        """Row by row."""
+
+    def toarray(self) -> np.ndarray:
+        """Dense."""
+
+    def copy(self) -> Sparse:
+        """With data of its own."""
+
+    def multiply(self, other: Sparse) -> Sparse:
+        """Entry by entry."""
+
+    def max(self, axis: int) -> Sparse:
+        """The largest entries along an axis, 0 where there are only smaller ones."""
+
+    def sum(self, axis: int) -> np.ndarray:
+        """Sums along an axis."""
+
+    def __abs__(self) -> Sparse: ...
+
+    def __getitem__(self, which: np.ndarray) -> Sparse: ...
+
+    def __matmul__(self, other: Any) -> Any: ...
 
 
 def short(value: object) -> str:

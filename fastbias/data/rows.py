@@ -5,21 +5,23 @@ which are kept as the samples that they are made of.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from fastbias.checks import Sparse
+
 __all__ = ["ClassRows", "Rows", "signed"]
 
+Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
 
 
 class Rows:
     """Rows z (N, d) of a matrix A of float64 that NumPy or `scipy.sparse` (CSR) holds."""
 
-    def __init__(self, A: Any) -> None:
+    def __init__(self, A: Matrix) -> None:
         self.A = A
-        self.count, self.size = A.shape
+        self.count, self.size = map(int, A.shape)
 
     @classmethod
     def of(cls, Z: Rows | np.ndarray) -> Rows:
@@ -37,15 +39,16 @@ class Rows:
 
     def pull(self, lam: np.ndarray) -> np.ndarray:
         """Σ λ_n z_n (d,) for λ (N,)."""
-        return np.asarray(lam @ self.A)
+        return np.asarray(self.A.T @ lam)
 
     def take(self, which: np.ndarray) -> np.ndarray:
         """The rows (k, d) of indices (k,), dense."""
         return _dense(self.A[which])
 
-    def gram(self) -> np.ndarray:
-        """⟨z_n, z_k⟩ (N, N)."""
-        return _dense(self.A @ self.A.T)
+    def gram(self, which: np.ndarray) -> np.ndarray:
+        """⟨z_n, z_k⟩ (k, k) of rows of indices (k,)."""
+        rows = self.A[which]
+        return _dense(rows @ rows.T)
 
     def dense(self) -> np.ndarray:
         """All rows (N, d); ValueError where they do not fit into memory."""
@@ -59,7 +62,7 @@ class Rows:
         """The same times 2^power, which is exact."""
         return self if power == 0 else self._like(_ldexp(self.A, power))
 
-    def _like(self, A: Any) -> Rows:
+    def _like(self, A: Matrix) -> Rows:
         return Rows(A)
 
     @cached_property
@@ -83,9 +86,9 @@ class ClassRows(Rows):
     first, for w (K, m) kept flat.
     """
 
-    def __init__(self, X: Any, y: np.ndarray, K: int) -> None:
+    def __init__(self, X: Matrix, y: np.ndarray, K: int) -> None:
         self.A, self.y, self.K = X, y.astype(int), K
-        self.samples, self.features = X.shape
+        self.samples, self.features = map(int, X.shape)
         self.count, self.size = self.samples * (K - 1), K * self.features
         self.own = np.arange(K) == self.y[:, None]              # (N, K)
 
@@ -103,20 +106,22 @@ class ClassRows(Rows):
 
     def take(self, which: np.ndarray) -> np.ndarray:
         """The rows (k, K m) of indices (k,), dense."""
-        sample, other = np.divmod(which, self.K - 1)
-        own = self.y[sample]
-        other = other + (other >= own)
-        x, at = _dense(self.A[sample]), np.arange(which.size)
-        Z = np.zeros((which.size, self.K, self.features))
-        Z[at, own] = x
-        Z[at, other] -= x
-        return Z.reshape(which.size, -1)
+        sample, signs = self._pairs(which)
+        x = _dense(self.A[sample])
+        return np.asarray((signs[:, :, None] * x[:, None, :] + 0.0).reshape(which.size, -1))
 
-    def gram(self) -> np.ndarray:
-        """⟨z_n, z_k⟩ (N (K − 1), N (K − 1))."""
-        signs = (self.own[:, None].astype(float) - np.eye(self.K))[~self.own]
-        inner = _dense(self.A @ self.A.T)
-        return np.asarray((signs @ signs.T) * inner.repeat(self.K - 1, 0).repeat(self.K - 1, 1))
+    def gram(self, which: np.ndarray) -> np.ndarray:
+        """⟨z_n, z_k⟩ (k, k) of rows of indices (k,)."""
+        sample, signs = self._pairs(which)
+        x = self.A[sample]
+        return np.asarray(_dense(x @ x.T) * (signs @ signs.T))
+
+    def _pairs(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Whose rows these are, and e_y − e_c (k, K) of each."""
+        sample, other = np.divmod(which, self.K - 1)
+        own, classes = self.y[sample], np.arange(self.K)
+        other = other + (other >= own)
+        return sample, (classes == own[:, None]) * 1.0 - (classes == other[:, None])
 
     def dense(self) -> np.ndarray:
         """All rows (N (K − 1), K m); ValueError where they do not fit into memory."""
@@ -126,7 +131,7 @@ class ClassRows(Rows):
                              f"{self.count * self.size * 8 / 1e9:.3g} GB")
         return self.take(np.arange(self.count))
 
-    def _like(self, A: Any) -> Rows:
+    def _like(self, A: Matrix) -> Rows:
         return ClassRows(A, self.y, self.K)
 
     @cached_property
@@ -146,7 +151,7 @@ class ClassRows(Rows):
         return np.repeat(_lengths(self.A) * 2.0 ** 0.5, self.K - 1)
 
 
-def signed(X: Any, y: np.ndarray, classes: int = 1) -> Rows:
+def signed(X: Matrix, y: np.ndarray, classes: int = 1) -> Rows:
     """The rows z with margins ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
     if classes > 1:
         return ClassRows(X, y, classes)
@@ -157,11 +162,11 @@ def signed(X: Any, y: np.ndarray, classes: int = 1) -> Rows:
     return Rows(Z)
 
 
-def _dense(A: Any) -> np.ndarray:
+def _dense(A: Matrix) -> np.ndarray:
     return np.asarray(A if isinstance(A, np.ndarray) else A.toarray())
 
 
-def _ldexp(A: Any, power: int) -> Any:
+def _ldexp(A: Matrix, power: int) -> Matrix:
     if isinstance(A, np.ndarray):
         return np.ldexp(A, power)
     A = A.copy()
@@ -169,14 +174,14 @@ def _ldexp(A: Any, power: int) -> Any:
     return A
 
 
-def _largest(A: Any, axis: int) -> np.ndarray:
+def _largest(A: Matrix, axis: int) -> np.ndarray:
     if isinstance(A, np.ndarray):
         # (two passes without a copy)
         return np.maximum(A.max(axis=axis, initial=0.0), -A.min(axis=axis, initial=0.0))
     return _dense(abs(A).max(axis=axis)).ravel()
 
 
-def _lengths(A: Any) -> np.ndarray:
+def _lengths(A: Matrix) -> np.ndarray:
     if isinstance(A, np.ndarray):
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", A, A)))
     return np.asarray(np.sqrt(A.multiply(A).sum(axis=1))).ravel()

@@ -37,6 +37,7 @@ from fastbias.solvers.uniqueness import uniqueness
 __all__ = ["CONIC", "Bounds", "Separability", "labelled", "max_margin", "separability",
            "separate", "separator", "widest"]
 
+FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
 BLOCK = 2 ** 25       # numbers of these at most
 MEASURED = 1000       # rows whose dual norms give the unit
@@ -143,24 +144,44 @@ def _among_many(best: Bounds, enough: float) -> np.ndarray:
 
     λ is 0 on all others, so that the bounds over all rows are the proof. Returns the set.
     """
-    rows = best.rows
-    most = max(BLOCK // rows.size, 1)
-    chosen = np.sort(np.argsort(rows.margins(best.w))[:min(START * rows.size, most)])
+    rows, most = best.rows, max(BLOCK // best.rows.size, 1)
+    first = np.argsort(rows.margins(best.w))
+    chosen = np.sort(first[:min(max(START * rows.size, FIRST), most)])
     while True:
-        part = Bounds(Rows(rows.take(chosen)), best.norm)
-        part.offer(best.w, best.lam[chosen] if best.lam.any() else np.ones(chosen.size))
-        _solve(part, SLACK * enough)
+        w, lower, part = _on_part(best, chosen, SLACK * enough)
         lam = np.zeros(rows.count)
-        lam[chosen] = part.lam
-        best.offer(part.w, lam)
-        margins = rows.margins(part.w)
-        behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * part.lower), chosen)
+        lam[chosen] = part
+        best.offer(w, lam)
+        margins = rows.margins(w)
+        behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * lower), chosen)
         if best.gap <= SLACK * enough or not behind.size:
             break
-        worst = behind[np.argsort(margins[behind])[:min(JOINING * rows.size, most)]]
-        chosen = np.union1d(chosen, worst)
+        joining = behind[np.argsort(margins[behind])[:min(JOINING * rows.size, most)]]
+        chosen = np.union1d(chosen, joining)
     best.prove()
     return chosen
+
+
+def _on_part(best: Bounds, chosen: np.ndarray,
+             enough: float) -> tuple[np.ndarray, float, np.ndarray]:
+    """w (d,) of the largest least margin over some rows, that margin, and their λ (k,)."""
+    rows, norm = best.rows, best.norm
+    lam = best.lam[chosen] if best.lam.any() else np.ones(chosen.size)
+    # a rotation changes no ℓ2 margin: so many rows need no more coordinates
+    if norm.matrix is np.eye and chosen.size < rows.size:
+        with suppress(foreign.Unsolved):
+            part = Bounds(foreign.ask("factors of the products of samples",
+                                      "numpy.linalg.cholesky", rows.gram(chosen)), norm)
+            part.offer(lam @ part.Z, lam)
+            _solve(part, enough)
+            full = np.zeros(rows.count)
+            full[chosen] = part.lam
+            w = rows.pull(full)
+            return w / norm(w), part.lower, part.lam
+    part = Bounds(rows.take(chosen), norm)
+    part.offer(best.w, lam)
+    _solve(part, enough)
+    return part.w, part.lower, part.lam
 
 
 def _solve(best: Bounds, enough: float) -> None:

@@ -92,7 +92,8 @@ def labelled(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Labelled:
     where = "" if several else " for X (N, m, n), as classes want X (N, d)"
     y, classes = checks.labels("y", y, data.shape[0], signs=None if several else True, where=where)
     K = classes.size if classes.size > 2 else 1
-    return Labelled(signed(data, y, K), (K, *shape) if K > 1 else shape, classes, zero_rows(Rows(data)))
+    return Labelled(signed(data, y, K), (K, *shape) if K > 1 else shape, classes,
+                    zero_rows(Rows(data)))
 
 
 def separability(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Separability:
@@ -177,7 +178,8 @@ def _independent(rows: Rows) -> Separability | None:
     """
     with suppress(foreign.Unsolved):
         w = rows.pull(foreign.ask("a separator of independent samples", "scipy.linalg.solve",
-                                  rows.gram(), np.ones(rows.count), assume_a="pos"))
+                                  rows.gram(np.arange(rows.count)),
+                                  np.ones(rows.count), assume_a="pos"))
         certainty = float(exact.ratios(rows, w).min()) if np.isfinite(w).all() else -1.0
         if certainty > 0:
             return Separability(True, w, None, certainty)
