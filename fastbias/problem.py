@@ -278,9 +278,10 @@ def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
 
 def demand_symmetric(X: np.ndarray, n: int) -> None:
     """Raise ValueError unless the rows of X are symmetric n × n matrices; of no matrices for 0."""
-    if n and not symmetric(X, n):
-        raise ValueError("X must hold symmetric matrices for predictors that are symmetric, got "
-                         "others: (X + Xᵀ)/2 gives the same predictions")
+    # (a model of other parameters has rows of another size)
+    if n and (X.shape[1] != n * n or not symmetric(X, n)):
+        raise ValueError(f"X must hold symmetric {n} × {n} matrices for predictors that are "
+                         "symmetric, got others: (X + Xᵀ)/2 gives the same predictions")
 
 
 def _rule(data: Data, method: Method, model: Model) -> StepRule:

@@ -371,7 +371,8 @@ def _curvature(plan: Plan) -> float:
         solved = rows
         if isinstance(problem.method.geometry, Potential) and problem.outputs == 1:
             solved = np.array([problem.method.geometry.solve(w, row) for row in rows])
-        curvature = 2.0 * np.linalg.eigvals(rows @ solved.T)
-        if np.isfinite(curvature).all():
-            largest = max(largest, float(np.abs(curvature).max()))
+        with np.errstate(all="ignore"):
+            products = 2.0 * rows @ solved.T
+        if np.isfinite(products).all():
+            largest = max(largest, float(np.abs(np.linalg.eigvals(products)).max()))
     return largest

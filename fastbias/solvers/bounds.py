@@ -11,7 +11,6 @@ from fastbias.solvers import exact
 
 __all__ = ["Bounds"]
 
-NEARLY = 1e-14        # relative errors of sums that are seen
 UNIT = 1e-12          # |‖w‖ − 1| that is not divided away: a division would round w once more
 
 
@@ -46,14 +45,6 @@ class Bounds:
         self.lower, self.upper, self.exact = -np.inf, np.inf, True
         self.offer(self.w, self.lam)
 
-    def _sums(self, A: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """The columns' sums Σ_i A_ij x_i; exact ones are slow, so only where they can be seen."""
-        sums = np.asarray(x.astype(np.longdouble) @ A, float)
-        terms = float(np.linalg.norm(np.abs(x) @ np.abs(A)))
-        error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * terms
-        seen = error > NEARLY * np.abs(sums).max()
-        return exact.sums(A, x) if self.exact and seen else sums
-
     def offer(self, w: np.ndarray, lam: np.ndarray) -> None:
         """Keep w where it raises the lower bound, λ where it lowers the upper one."""
         self._offer_w(w)
@@ -62,7 +53,7 @@ class Bounds:
         if 0 < total < np.inf:
             lam = lam if abs(total - 1.0) < UNIT else lam / total
             on = np.flatnonzero(lam > 0)
-            upper = self.norm.dual(self._sums(self.rows.take(on), lam[on])) / fsum(lam[on])
+            upper = self.norm.dual(exact.careful(self.rows.take(on), lam[on], not self.exact)) / fsum(lam[on])
             if 0 < upper < self.upper:
                 self.lam, self.upper = lam, upper
 
@@ -82,6 +73,6 @@ class Bounds:
         margins = self.rows.margins(w)
         # only rows that can be the least one are summed with care
         near = np.flatnonzero(margins <= margins.min() + UNIT * self.size * np.abs(w).sum())
-        lower = float(self._sums(self.rows.take(near).T, w).min()) / self.norm(w)
+        lower = float(exact.careful(self.rows.take(near).T, w, not self.exact).min()) / self.norm(w)
         if lower > self.lower:
             self.w, self.lower = w, lower

@@ -20,13 +20,14 @@ from fastbias.checks.sizes import length
 from fastbias.data.rows import Rows
 from fastbias.solvers.lattice import nearby
 
-__all__ = ["Basis", "Scaled", "decide", "ratios", "sums", "surrounded", "untangled"]
+__all__ = ["Basis", "Scaled", "careful", "decide", "ratios", "sums", "surrounded", "untangled"]
 
 EPS = float(np.finfo(float).eps)
 TINY = 1e-300          # over what underflow can lose
 LIMIT = 1e8            # multiplications of 64-bit numbers in one decision: some ten seconds
 # the product of two such numbers, and what rounding takes from it, does not underflow
 SMALL = 1e-140
+SEEN = 1e-14          # relative errors of sums that are
 TRIES = 1000           # multiples of a separator that are rounded to float64
 DEPENDENT = 1e-5       # of R's diagonal: columns that others combine to up to this are tried
 WHOLE = 1e-10          # combinations so near to few bits are those: rounding hides small numbers
@@ -272,6 +273,21 @@ def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
     (a, b), (c, d), products = halves(A), halves(x), A * x
     errors = b * d - (((products - a * c) - b * c) - a * d)
     return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
+
+
+def careful(A: np.ndarray, x: np.ndarray, rough: bool = False) -> np.ndarray:
+    """Σ_i A_ij x_i (d,) in extended precision, and exactly where the difference can be seen, unless
+    ``rough``: exact sums are slow.
+    """
+    found = np.asarray(x.astype(np.longdouble) @ A, float)
+    terms = float(np.linalg.norm(np.abs(x) @ np.abs(A)))
+    error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * terms
+    seen = error > SEEN * np.abs(found).max(initial=0.0)
+    if rough or not seen:
+        return found
+    # products are split in two: of numbers of size one that does not overflow
+    powers = [int(np.frexp(np.abs(v).max(initial=0.0))[1]) for v in (A, x)]
+    return np.ldexp(sums(np.ldexp(A, -powers[0]), np.ldexp(x, -powers[1])), sum(powers))
 
 
 def decide(rows: Scaled, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[int, Fraction]]:

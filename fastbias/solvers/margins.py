@@ -106,7 +106,8 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
     rows = Rows.of(rows)
     power = _unit(rows, norm)
     best = Bounds(rows.scaled(-power), norm)
-    if not best.rows.tops.all():
+    # (less than this is kept with fewer digits)
+    if not (best.rows.tops >= np.finfo(float).tiny).all():
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples "
                               "lie too far apart")
     enough = oracles.margin_accuracy(norm)
@@ -122,7 +123,8 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
     if not 0 < margin < np.inf:
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
                               f"{margin:.1e} there")
-    certified = best.gap <= enough
+    # of a smaller one, in these units, entries that underflowed may be a part
+    certified = best.gap <= enough and best.lower > np.finfo(float).tiny / EPS
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin",
                  "linear duality", (uniqueness(best, certified, nearest),), certified, best.gap,
                  best.lam, margin, norm)

@@ -15,7 +15,7 @@ from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
 from fastbias.problem import reachable
-from fastbias.solvers import oracles
+from fastbias.solvers import exact, oracles
 from fastbias.solvers.bregman import bregman_projection, feasibility
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.oracles import Oracle
@@ -125,9 +125,9 @@ def _projected(X: np.ndarray, y: np.ndarray, norm: Norm) -> tuple[np.ndarray, np
 
 
 def _dual(X: np.ndarray, norm: Norm, nu: np.ndarray) -> float:
-    """‖Xᵀν‖⋆; NaN where Xᵀν is not finite."""
+    """‖Xᵀν‖⋆, without rounding of the sums; NaN where Xᵀν is not finite."""
     with np.errstate(all="ignore"):
-        pull = nu @ X
+        pull = exact.careful(X, nu)
     return float(norm.dual(pull)) if np.isfinite(pull).all() else float("nan")
 
 
@@ -138,10 +138,13 @@ def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray,
         return float("inf"), nu
     size, dual = norm(w), _dual(X, norm, nu)
     with np.errstate(all="ignore"):
-        # ‖Xᵀν‖⋆ = 1: then ⟨ν, y⟩ = ⟨Xᵀν, w⟩ ≤ ‖w‖ for every solution w
-        nu = nu / dual if dual > 0 else nu
-        terms = nu * y
-        return worst(ratio(abs(size - float(terms.sum())), size), feasibility(X, y, w)), nu
+        # ‖Xᵀν‖⋆ = 1: then ⟨ν, y⟩ = ⟨Xᵀν, w⟩ ≤ ‖w‖ for every solution w. The division rounds, and
+        # where Xᵀν is small by cancellation that is felt
+        if dual > 0:
+            nu = nu / dual
+            dual = _dual(X, norm, nu)
+        reached = float(exact.careful(y[:, None], nu)[0]) / max(dual, 1.0)
+        return worst(ratio(abs(size - reached), size), feasibility(X, y, w)), nu
 
 
 def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm,

@@ -2,6 +2,7 @@
 import dataclasses
 import os
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -176,3 +177,31 @@ def test_ragged_vectors_are_refused_in_a_sentence(value):
     with pytest.raises(ValueError, match=r"not empty, got shape \(2, 0\)"):
         value(np.empty((2, 0)))
     assert value(np.empty((0, 2))).shape == (0,)
+
+
+def test_a_margin_that_underflows_in_units_of_the_samples_is_not_certified():
+    X = [[-5.2e297], [2.9e299], [-2.2e298], [9.99988867182683e-21]]
+    with pytest.raises(ArithmeticError, match="too far apart"):
+        fb.max_margin(X, [-1, 1, -1, 1], "linf")
+
+
+def test_a_potential_of_symmetric_matrices_refuses_rows_of_another_size():
+    psi = dataclasses.replace(fb.potentials.spectral_entropy(3), size=None)
+    with pytest.raises(ValueError, match="symmetric 3 × 3 matrices"):
+        fb.Plan(np.ones((3, 4)), [1.0, 2, 3], method=fb.methods.mirror_descent(psi, 0.1), loss="squared")
+
+
+def test_a_minimum_norm_is_proved_by_exact_sums():
+    """Xᵀν is of size one, its terms of 1e8: as float64 sums them, 1e-9 of it is rounding."""
+    X = [[513.8544606609912, -7.703567003033389, 0.012504712491501709, -38260.956011437884],
+         [2835.686095406135, 22.977452737028937, -0.004695358587446409, 440741.38518785924],
+         [-4539.360755907705, 27.34786389800456, -0.0019800592068101074, 835425.1219962658],
+         [-1029.4169673599638, -10.649455186294187, -0.0021567368676135485, -527522.9348477242]]
+    y = [-0.4264661551629489, 1.310341246508487, -0.49946280736309884, -0.45128290573800495]
+    limit = fb.minimum_norm(X, y, "l1")
+    pull = [sum(Fraction(a) * Fraction(v) for a, v in zip(column, limit.dual, strict=True))
+            for column in zip(*X, strict=True)]
+    proved = sum(Fraction(a) * Fraction(v) for a, v in zip(y, limit.dual, strict=True)) / max(1, *map(abs, pull))
+    gap = float(1 - proved / sum(map(Fraction, map(abs, limit.w))))
+    assert limit.duality_gap >= 0.999 * gap
+    assert limit.certified == (limit.duality_gap <= 1e-10)
