@@ -53,7 +53,8 @@ class Bounds:
         if 0 < total < np.inf:
             lam = lam if abs(total - 1.0) < UNIT else lam / total
             on = np.flatnonzero(lam > 0)
-            upper = self.norm.dual(exact.careful(self.rows.take(on), lam[on], not self.exact)) / fsum(lam[on])
+            pull = exact.careful(self.rows.take(on), lam[on], not self.exact)
+            upper = self.norm.dual(pull) / fsum(lam[on])
             if 0 < upper < self.upper:
                 self.lam, self.upper = lam, upper
 

@@ -124,7 +124,7 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
                               f"{margin:.1e} there")
     # of a smaller one, in these units, entries that underflowed may be a part
-    certified = best.gap <= enough and best.lower > np.finfo(float).tiny / EPS
+    certified = bool(best.gap <= enough and best.lower > np.finfo(float).tiny / EPS)
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin",
                  "linear duality", (uniqueness(best, certified, nearest),), certified, best.gap,
                  best.lam, margin, norm)
