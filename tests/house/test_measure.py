@@ -16,7 +16,6 @@ NOT_YET = {
     "forward": {"complexity p95": 11},
     "pieces": {"parameters": 9},                                # mirror descent's, as its contract
     "running": {"complexity p95": 11},
-    "theory": {"complexity p95": 15},
 }
 
 
