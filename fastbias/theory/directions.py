@@ -179,10 +179,12 @@ MARGIN: tuple[Row, ...] = (
                "which this one does not declare (horizon=p, where its far level sets have the "
                "shape of the lp ball); the nearest is power(p)"),
     Refusal("entropy", PESME, lambda p, flow: _mirrors(p, flow),
-        reason="the domain of this potential is not the whole space, which the theorem on horizon "
-               "functions asks for: w stays inside it, so separability by some w there is needed "
-               "too, and the limit is not in the literature (the horizon function of the entropy "
-               "suggests l1 over w ≥ 0); the nearest is hypentropy(β), for which it is l1"),
+        reason="the domain of this potential is not the whole space of vectors, which the theorem "
+               "on horizon functions asks for: w stays inside it (w > c in each entry, or "
+               "symmetric matrices), so separability by some w there is needed too, and the limit "
+               "is not in the literature (for the entropy, w > 0, the horizon function suggests l1 "
+               "over w ≥ 0); the nearest are potentials of all vectors, such as hypentropy(β), for "
+               "which it is the l1 maximum margin"),
     Refusal("§3", f"{PAPER}, §3", lambda p, flow: p.method.dual or p.method.natural,
         reason="no theorem of the table covers this method with a strictly monotone loss; the "
                "nearest are Theorem 5, for steepest descent in any norm, and §3.1, for gradient "
