@@ -137,6 +137,11 @@ class Problem(Data):
     rule: StepRule
     reached: Reached | None = None  # where a run stands, for limits that are measured
 
+    @property
+    def now(self) -> tuple[np.ndarray, int]:
+        """The parameters u (n,) where a run stands, and its t; before any the start, and 0."""
+        return (self.start, 0) if self.reached is None else (self.reached.u, self.reached.t)
+
     def predictor(self, u: np.ndarray) -> np.ndarray:
         """Return w = F(u): (size,) for u (n,), (T, size) for u (T, n)."""
         return self.model.predictor(u, self.size)

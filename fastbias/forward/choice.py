@@ -22,7 +22,7 @@ from fastbias.solvers.limit import NoTheorem
 from fastbias.theory.asymptotes import rule_of
 from fastbias.theory.base import gradient, momentum, named, quadratic
 
-__all__ = ["FIELDS", "choose"]
+__all__ = ["FIELDS", "Refused", "choose"]
 
 
 class Followed(NamedTuple):
@@ -37,6 +37,10 @@ class Refused(NamedTuple):
 
     covers: Callable[[Problem], bool]
     why: str | Callable[[Problem], str]
+
+    def told(self, problem: Problem) -> str:
+        """The sentence."""
+        return self.why if isinstance(self.why, str) else self.why(problem)
 
 
 def _rule(problem: Problem) -> str:
@@ -210,6 +214,5 @@ def choose(problem: Problem) -> Field:
     row = next(row for row in FIELDS if row.covers(problem))
     if isinstance(row, Followed):
         return row.field(problem)
-    why = row.why if isinstance(row.why, str) else row.why(problem)
     raise NoTheorem(f"{problem.method!r} with the {problem.loss.name} loss cannot be "
-                    f"fast-forwarded: {why}", "fast-forward")
+                    f"fast-forwarded: {row.told(problem)}", "fast-forward")

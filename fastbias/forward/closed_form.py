@@ -46,11 +46,12 @@ from numpy.typing import ArrayLike
 
 from fastbias.checks import foreign
 from fastbias.engine.abi import MESSAGES, Status
+from fastbias.forward.choice import Refused
 from fastbias.pieces import losses
-from fastbias.pieces.norms import Norm
-from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, NoTheorem
+from fastbias.theory.asymptotes import metric
+from fastbias.theory.base import quadratic
 from fastbias.trace import Trace
 
 __all__ = ["at", "covers"]
@@ -59,33 +60,37 @@ EPS = float(np.finfo(float).eps)
 LAST = 2.0 ** 63      # the t that no longer fits int64
 
 
+OTHERS: tuple[Refused, ...] = (
+    Refused(lambda p: p.loss.slope is not losses.squared.slope,
+            lambda p: "the closed form is for the squared loss, whose gradient is linear, not for "
+                      f"the {p.loss.name} loss"),
+    Refused(lambda p: not p.model.linear,
+            lambda p: f"the closed form is for the linear model: in the {p.model.name} model the "
+                      "recursion is not linear"),
+    Refused(lambda p: p.method.decay > 0,
+            "the closed form is for the loss alone, not for methods with weight decay"),
+    Refused(lambda p: not p.method.memoryless or p.method.ties is not None or p.method.unscaled
+            or not p.method.as_made,
+            lambda p: "the closed form is for gradient, mirror, natural and steepest descent with "
+                      f"steps in proportion to the gradient, not for {p.method!r}"),
+    Refused(lambda p: not quadratic(p),
+            lambda p: "the closed form is for quadratic geometries, where the recursion is linear, "
+                      f"not for {p.method!r}"),
+    Refused(lambda p: bool(p.method.sampling.batch),
+            "the closed form is for full gradients: with a batch the recursion is another one at "
+            "every update"),
+    Refused(lambda p: p.method.constraint is not None,
+            "the closed form is for methods without a constraint"),
+    Refused(lambda p: not p.method.constant or p.method.rule.search,
+            lambda p: "the closed form is for a constant step size and constant momentum, not for "
+                      f"{p.method!r}"),
+)
+"""What the closed form is not for, the first row that covers a problem deciding."""
+
+
 def covers(problem: Problem) -> str | None:
     """Return None where the closed form covers the problem, else one sentence that says why not."""
-    method, g = problem.method, problem.method.geometry
-    if problem.loss.slope is not losses.squared.slope:
-        return ("the closed form is for the squared loss, whose gradient is linear, not for the "
-                f"{problem.loss.name} loss")
-    if not problem.model.linear:
-        return (f"the closed form is for the linear model: in the {problem.model.name} model the "
-                "recursion is not linear")
-    if method.decay:
-        return "the closed form is for the loss alone, not for methods with weight decay"
-    if not method.memoryless or method.ties is not None or method.unscaled or not method.as_made:
-        return ("the closed form is for gradient, mirror, natural and steepest descent with steps "
-                f"in proportion to the gradient, not for {method!r}")
-    if not (g is None or (isinstance(g, Potential) and g.quadratic)
-            or (isinstance(g, Norm) and g.matrix is not None)):
-        return ("the closed form is for quadratic geometries, where the recursion is linear, not "
-                f"for {method!r}")
-    if method.sampling.batch:
-        return ("the closed form is for full gradients: with a batch the recursion is another one "
-                "at every update")
-    if method.constraint is not None:
-        return "the closed form is for methods without a constraint"
-    if not method.constant or method.rule.search:
-        return ("the closed form is for a constant step size and constant momentum, not for "
-                f"{method!r}")
-    return None
+    return next((row.told(problem) for row in OTHERS if row.covers(problem)), None)
 
 
 def at(problem: Problem, u: np.ndarray, move: np.ndarray, t: int, log_t: ArrayLike) -> Trace:
@@ -194,7 +199,7 @@ class _Modes(NamedTuple):
 
 def _modes(problem: Problem) -> _Modes:
     """The singular value decomposition that decouples the recursion."""
-    A, D, eta = problem.X, _matrix(problem), problem.rule(0)
+    A, D, eta = problem.X, metric(problem), problem.rule(0)
     shrunk = spread = 1.0
     if D is not None:
         C, values = (foreign.ask("the geometry's matrix", f"numpy.linalg.{name}",
@@ -209,16 +214,6 @@ def _modes(problem: Problem) -> _Modes:
         C @ V)
     return _Modes(sigma, 2.0 * eta * sigma ** 2, U, back, into, shrunk, spread,
                   4.0 * EPS * max(A.shape) ** 0.5 * spread)
-
-
-def _matrix(problem: Problem) -> np.ndarray | None:
-    """D (n, n) of the method's geometry, None for the identity."""
-    g, n = problem.method.geometry, problem.start.size
-    matrix = getattr(g, "matrix", np.eye)
-    if matrix is None:
-        assert isinstance(g, Potential)
-        return np.array([g.to_dual(row) for row in np.eye(n)])
-    return None if matrix is np.eye else np.asarray(matrix(n))
 
 
 class _Roots(NamedTuple):

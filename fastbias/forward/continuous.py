@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -77,31 +78,41 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     if not (isinstance(time, float) and time == np.inf):
         time = checks.number("time", time, above=0)
     begun, problem = problem, _on_constraint(problem)
-    way, told = _way(problem), "" if problem is begun else ("; the start was projected on the "
-                                                            "constraint")
+    way = _way(problem)
+    told = "" if problem is begun else "; the start was projected on the constraint"
     if not np.any(way.field(0.0, way.start)) and not _waiting(problem, way, problem.start):
         return _trace(problem, np.array([0.0, 0.0 if time == np.inf else time]),
                       np.array([way.start] * 2), way, told)
     t, states = _follow(problem, way, time, rtol, rtol)
-    exact = problem.model.linear or (way.own and problem.model.degree == 2)
-    off = 0.0 if exact else _apart(problem, way, states[-1],
-                                   _follow(problem, way, time, rtol, 10.0 * rtol)[1][-1])
-    if not off <= DOUBT:
-        raise ArithmeticError(f"the flow could not be followed to time {t[-1]:.6g}: two "
-                              f"integrations end {off:.1g} apart, relatively; parts of it may be "
-                              "so small beside others that rounding decides when they grow")
-    told += "" if off <= rtol else f"; the asked rtol = {rtol:g} is not reached, {off:.1g} is"
-    if time == np.inf and not (problem.model.linear or way.own) \
-        and _at_saddle(problem, way.u(states[-1]), rtol):
+    told += _doubt(problem, way, time, rtol, t[-1], states[-1])
+    if time == np.inf and _at_saddle(problem, way, states[-1], rtol):
         told += ("; the loss has not fallen and this is a saddle of it, so what left it slowly may "
                  "still be to come")
     return _trace(problem, t, states, way, told)
 
 
-def _at_saddle(problem: Problem, u: np.ndarray, rtol: float) -> bool:
+def _doubt(problem: Problem, way: _Way, time: float, rtol: float, end: float,
+           there: np.ndarray) -> str:
+    """What a second integration, less sharp, leaves to say of where the first has led."""
+    # small errors stay small on linear models, and in such coordinates of degree 2
+    if problem.model.linear or (way.own and problem.model.degree == 2):
+        return ""
+    off = _apart(problem, way, there, _follow(problem, way, time, rtol, 10.0 * rtol)[1][-1])
+    if not off <= DOUBT:
+        raise ArithmeticError(f"the flow could not be followed to time {end:.6g}: two "
+                              f"integrations end {off:.1g} apart, relatively; parts of it may be "
+                              "so small beside others that rounding decides when they grow")
+    return "" if off <= rtol else f"; the asked rtol = {rtol:g} is not reached, {off:.1g} is"
+
+
+def _at_saddle(problem: Problem, way: _Way, x: np.ndarray, rtol: float) -> bool:
     """Whether a loss that could fall further would do so from where a gradient flow rests: its
     Hessian, by differences.
     """
+    # (in coordinates of the model's own what waits at a saddle is seen: `_waiting`)
+    if problem.model.linear or way.own:
+        return False
+    u = way.u(x)
     floor = _log_floor(problem, rtol)
     if floor is None or problem.log_loss(u) <= floor or not _descends(problem):
         return False
@@ -156,55 +167,76 @@ def _on_constraint(problem: Problem) -> Problem:
 
 def _way(problem: Problem) -> _Way:
     """The coordinates where a flow is simplest."""
-    method, start = problem.method, problem.start
-    g = method.geometry
+    method, g = problem.method, problem.method.geometry
     if not method.as_made:
         raise ValueError("method must be one that fb.methods made, for its flow to be known, got a "
                          f"method of one's own: {method!r}")
     if isinstance(g, Norm):
-        if not g.smooth:
-            raise ValueError("method must have a continuous direction for a flow, got steepest "
-                             f"descent in the {g.name} norm, which does not declare smooth=True: "
-                             "for l1 and linf it is a differential inclusion")
-        if method.unscaled:
-            raise ValueError("method must have a flow, got normalised steps, which do not shrink "
-                             "with the gradient")
-        if method.averages:
-            raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
-        return _Way(lambda t, u: g.direction(problem.descent(u)), lambda u: u, start)
+        return _of_norm(problem, g)
     if isinstance(g, Potential):
-        affine = method.constraint
-        if affine is None:
-            return _Way(lambda t, z: problem.descent(g.to_primal(z)), g.to_primal, g.to_dual(start))
-        Q, c = affine
-
-        def project(z: np.ndarray) -> np.ndarray:
-            return g.project(Q, c, z)[0]
-
-        @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told where steps end
-        def along(t: float, z: np.ndarray) -> np.ndarray:
-            w = np.maximum(g.to_primal(z), g.lower + 1e-300)
-            moves = np.array([g.solve(w, row) for row in Q])
-            back = np.linalg.pinv(moves @ Q.T)
-            # what errors of z leave, by Newton
-            w = np.maximum(w + back @ (c - Q @ w) @ moves, g.lower + 1e-300)
-            # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
-            push = problem.descent(w)
-            return push - back @ (moves @ push) @ Q
-        return _Way(along, project, g.to_dual(start))
+        return _of_potential(problem, g) if method.constraint is None \
+            else _of_constraint(problem, g, *method.constraint)
     if isinstance(g, Piece):
-        def own_metric(t: float, u: np.ndarray) -> np.ndarray:
-            out = np.empty_like(u)
-            if call(g, np.empty(0), u, problem.descent(u), out) == Status.OUT_OF_DOMAIN:
-                raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
-            return out
-        return _Way(own_metric, lambda u: u, start)
+        return _of_metric(problem, g)
     if not _descends(problem):
         raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
-    x = None if problem.model.coordinates is None or method.decay \
-        else problem.model.coordinates(start)
+    return _of_parameters(problem)
+
+
+def _of_norm(problem: Problem, g: Norm) -> _Way:
+    """Steepest descent, in the parameters."""
+    method = problem.method
+    if not g.smooth:
+        raise ValueError("method must have a continuous direction for a flow, got steepest "
+                         f"descent in the {g.name} norm, which does not declare smooth=True: "
+                         "for l1 and linf it is a differential inclusion")
+    if method.unscaled:
+        raise ValueError("method must have a flow, got normalised steps, which do not shrink "
+                         "with the gradient")
+    if method.averages:
+        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
+    return _Way(lambda t, u: g.direction(problem.descent(u)), lambda u: u, problem.start)
+
+
+def _of_potential(problem: Problem, g: Potential) -> _Way:
+    """Mirror flow, in the dual variable."""
+    return _Way(lambda t, z: problem.descent(g.to_primal(z)), g.to_primal, g.to_dual(problem.start))
+
+
+def _of_constraint(problem: Problem, g: Potential, Q: np.ndarray, c: np.ndarray) -> _Way:
+    """Mirror flow along Qw = c, in the dual variable."""
+    def project(z: np.ndarray) -> np.ndarray:
+        return g.project(Q, c, z)[0]
+
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told where steps end
+    def along(t: float, z: np.ndarray) -> np.ndarray:
+        w = np.maximum(g.to_primal(z), g.lower + 1e-300)
+        moves = np.array([g.solve(w, row) for row in Q])
+        back = np.linalg.pinv(moves @ Q.T)
+        # what errors of z leave, by Newton
+        w = np.maximum(w + back @ (c - Q @ w) @ moves, g.lower + 1e-300)
+        # less what would leave the constraint: Q ∇²ψ⁻¹ ż = 0
+        push = problem.descent(w)
+        return push - back @ (moves @ push) @ Q
+    return _Way(along, project, g.to_dual(problem.start))
+
+
+def _of_metric(problem: Problem, g: Piece) -> _Way:
+    """Natural gradient in a metric of one's own, in the parameters."""
+    def own_metric(t: float, u: np.ndarray) -> np.ndarray:
+        out = np.empty_like(u)
+        if call(g, np.empty(0), u, problem.descent(u), out) == Status.OUT_OF_DOMAIN:
+            raise ArithmeticError(f"the flow left the domain of the metric at time {t:.6g}")
+        return out
+    return _Way(own_metric, lambda u: u, problem.start)
+
+
+def _of_parameters(problem: Problem) -> _Way:
+    """Gradient flow, in the model's own coordinates where it has such, else in the parameters."""
+    start, decay = problem.start, problem.method.decay
+    x = None if problem.model.coordinates is None or decay else problem.model.coordinates(start)
     if x is None:
-        return _Way(lambda t, u: problem.descent(u) - method.decay * u, lambda u: u, start)
+        return _Way(lambda t, u: problem.descent(u) - decay * u, lambda u: u, start)
 
     def rate(t: float, at: np.ndarray) -> np.ndarray:
         return x.rate(at, problem.slope(problem.predictor(x.u(at))))
@@ -216,35 +248,50 @@ def _follow(problem: Problem, way: _Way, time: float, rtol: float,
     """Times and coordinates along a flow, to a time or to rest; what rests is judged by rtol,
     integrated by ``sharp``.
     """
-    linear, forever = problem.model.linear, time == np.inf
-    size, first = _size(problem), _first(problem)
-    span = first if forever else time
-    log_floor = _log_floor(problem, rtol)
-    legs = _Legs(problem, way, sharp, rtol * size * 1e-4 if linear else None)
+    rest, span, x = _Rest(problem, way, rtol), _first(problem), way.start
+    legs = _Legs(problem, way, sharp, rtol * rest.size * 1e-4 if problem.model.linear else None)
     legs.shaken = np.random.default_rng(0) if sharp > rtol else None
-    x, still, speed = way.start, 0, 0.0
+    if time < np.inf:
+        legs.run(x, time)
+        return legs.path
     for _ in range(WINDOWS):
-        new = legs.run(x, span)
-        if not forever:
-            break
-        u, old = way.u(new), way.u(x)
-        moved, x = float(np.abs(u - old).max()), new
-        speeds = [_speed(problem, way, legs.t, at, to) for at, to in ((old, way.start), (u, x))]
-        now, speed = speeds[1], max(speed, *speeds)
-        fallen = log_floor is not None and problem.log_loss(u) <= log_floor
-        # a model need not reach what X does
-        slow = now <= 1e-6 * speed and (log_floor is None or not linear)
-        waiting = 0.0 if fallen else _waiting(problem, way, u)
-        rests = fallen or (slow and not waiting)
-        still = still + 1 if moved <= 1e-2 * rtol * size and rests else 0
+        old, x = x, legs.run(x, span)
+        if rest.reached(legs.t, old, x):
+            return legs.path
+        span = max(2.0 * legs.t, 1.0 / rest.waiting if rest.waiting else 0.0)
+    raise ArithmeticError(f"the flow has not come to rest by time {legs.t:.3g}; give a finite time")
+
+
+class _Rest:
+    """What is seen of a flow, window by window, until it rests: its largest speed so far, for how
+    many windows it has been still, and how fast what is too small to be seen would grow.
+    """
+
+    def __init__(self, problem: Problem, way: _Way, rtol: float) -> None:
+        self.problem, self.way, self.rtol = problem, way, rtol
+        self.size, self.log_floor = _size(problem), _log_floor(problem, rtol)
+        self.speed, self.waiting, self.still = 0.0, 0.0, 0
+
+    def reached(self, t: float, before: np.ndarray, after: np.ndarray) -> bool:
+        """Whether it rests, seen one more window that ended at time t."""
+        problem, way = self.problem, self.way
+        u, old = way.u(after), way.u(before)
+        begun, now = (_speed(problem, way, t, at, to) for at, to in ((old, way.start), (u, after)))
+        self.speed = max(self.speed, begun, now)
+        fallen = self.log_floor is not None and problem.log_loss(u) <= self.log_floor
+        self.waiting = 0.0 if fallen else _waiting(problem, way, u)
+        rests = fallen or (self._slow(now) and not self.waiting)
+        near = float(np.abs(u - old).max()) <= 1e-2 * self.rtol * self.size
+        self.still = self.still + 1 if near and rests else 0
         # it may linger at a saddle
-        if still > (0 if fallen or linear else 1):
-            break
-        span = max(2.0 * legs.t, 1.0 / waiting if waiting else 0.0)
-    else:
-        raise ArithmeticError(f"the flow has not come to rest by time {legs.t:.3g}; give a finite "
-                              "time")
-    return np.array(legs.times), np.array(legs.states)
+        return self.still > (0 if fallen or problem.model.linear else 1)
+
+    def _slow(self, now: float) -> bool:
+        """Whether this speed is that of rest: a linear model goes on to what X reaches, others need
+        not.
+        """
+        return now <= 1e-6 * self.speed and (self.log_floor is None
+                                             or not self.problem.model.linear)
 
 
 def _speed(problem: Problem, way: _Way, t: float, u: np.ndarray, x: np.ndarray) -> float:
@@ -295,6 +342,15 @@ def _waiting(problem: Problem, way: _Way, u: np.ndarray) -> float:
     return max(float((real[waits] / u[waits]).max()), 1e-300) if waits.any() else 0.0
 
 
+@dataclass(frozen=True)
+class _Leg:
+    """What a leg is called, where it begins, and the size that sets its tolerances."""
+
+    what: str
+    first: np.ndarray
+    scale: float
+
+
 class _Legs:
     """A flow that goes on leg by leg, each with a time of its own that begins at 0, so that fast
     motion after a long wait is not lost in the digits of t; on models that are not linear
@@ -309,6 +365,11 @@ class _Legs:
         self.methods: tuple[str, ...] = ("LSODA", "Radau")
         # evaluations and a leg's time at the last look
         self.mark = 0, 0.0
+
+    @property
+    def path(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times and states, from the start on."""
+        return np.array(self.times), np.array(self.states)
 
     def counted(self, t: float, x: np.ndarray) -> np.ndarray:
         self.calls += 1
@@ -345,40 +406,53 @@ class _Legs:
         # as rounding might: what hangs on it ends elsewhere
         if self.shaken is not None and not own:
             x = x * (1.0 + ROUNDING * self.shaken.normal(size=x.size))
-        atol = self.sharp * 1e-2 if own else self.sharp * 1e-4 * scale if self.atol is None \
-            else self.atol
-        # (linear: its atol is given)
-        rtol = max(self.sharp / (100.0 if own or self.atol is not None else 10.0), 1e-13)
-        what, first = f"the flow past time {begin:.6g}", x
+        leg, (rtol, atol) = _Leg(f"the flow past time {begin:.6g}", x, scale), self._errors(scale)
         for method in self.methods:
             rtol = max(rtol, 10.0 * self.sharp) if own and method == "Radau" else rtol
-            solver = foreign.ask(what, f"scipy.integrate.{method}", self.counted, 0.0, x, span,
+            solver = foreign.ask(leg.what, f"scipy.integrate.{method}", self.counted, 0.0, x, span,
                                  rtol=rtol, atol=atol)
-            begun, self.mark = self.calls, (self.calls, 0.0)
-            while solver.status == "running":
-                with foreign.guarded(what):
-                    told = solver.step()
-                if solver.status == "failed" or not np.isfinite(solver.y).all():
-                    told = told or "numbers that are not finite"
-                    break
-                self.times.append(begin + solver.t)
-                self.states.append(solver.y.copy())
-                if self._far(solver.y, first, scale) or solver.status == "finished":
-                    self.t = self.times[-1]
-                    return solver.status == "finished", self.states[-1]
-                if own and method == "LSODA" and self.calls > begun + SOME:
-                    # it takes noise in what rests for motion, in steps of a long wait
-                    self.methods = ("Radau",)
-                    break
+            self.mark = self.calls, 0.0
+            failed = self._steps(solver, leg, begin, own and method == "LSODA")
+            if not failed:
+                self.t = self.times[-1]
+                return solver.status == "finished", self.states[-1]
             x, span, begin = self.states[-1], span - (self.times[-1] - begin), self.times[-1]
         raise ArithmeticError(f"the flow could not be followed past time {begin:.6g}: "
-                              f"{' '.join(str(told).split())}")
+                              f"{' '.join(failed.split())}")
 
-    def _far(self, x: np.ndarray, first: np.ndarray, scale: float) -> bool:
+    def _errors(self, scale: float) -> tuple[float, float]:
+        """The tolerances, relative and absolute, of a leg that begins at this size."""
+        # (linear: its atol is given)
+        given = self.atol
+        rtol = max(self.sharp / (100.0 if self.way.own or given is not None else 10.0), 1e-13)
+        if self.way.own:
+            return rtol, self.sharp * 1e-2
+        return rtol, self.sharp * 1e-4 * scale if given is None else given
+
+    def _steps(self, solver: Any, leg: _Leg, begin: float, hasty: bool) -> str:
+        """Steps to the end of a solver's span, or until tolerances are to be set anew; why another
+        solver must go on, else "". A hasty one must when it took SOME evaluations.
+        """
+        begun = self.calls
+        while True:
+            with foreign.guarded(leg.what):
+                told = solver.step()
+            if solver.status == "failed" or not np.isfinite(solver.y).all():
+                return told or "numbers that are not finite"
+            self.times.append(begin + solver.t)
+            self.states.append(solver.y.copy())
+            if self._far(solver.y, leg) or solver.status == "finished":
+                return ""
+            if hasty and self.calls > begun + SOME:
+                # LSODA takes noise in what rests for motion, in steps of a long wait
+                self.methods = ("Radau",)
+                return "it is stuck"
+
+    def _far(self, x: np.ndarray, leg: _Leg) -> bool:
         """Whether a leg has gone so far that tolerances are to be set anew."""
         if self.way.own:
-            return float(np.abs(x - first).max()) > self.reach
-        return self.atol is None and float(np.abs(x).max()) > GROWN * scale
+            return float(np.abs(x - leg.first).max()) > self.reach
+        return self.atol is None and float(np.abs(x).max()) > GROWN * leg.scale
 
 
 def _log_floor(problem: Problem, rtol: float) -> float | None:

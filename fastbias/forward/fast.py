@@ -56,15 +56,48 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
                          f"{end:g}")
     rows = _rows(record, end, here.t, here.u.size)
     if problem.loss.kind == "root":
-        why = closed_form.covers(problem)
-        if why is not None:
-            raise NoTheorem(why, SOURCE)
-        trace = closed_form.at(problem, here.u, here.move, here.t, rows)
-        # (margins may be beyond float64 where iterates are not)
-        with np.errstate(all="ignore"):
-            return replace(trace,
-                           slack=trace.log_t[:, None] - trace.u
-                           @ (problem.y[:, None] * problem.X).T)
+        return _closed_form(problem, here, rows)
+    field = _field(problem, end)
+    first, limit = _handovers(field, here, budget)
+    run, sharp = runner(), max(rtol / 1000.0, 1e-13)
+    while True:
+        far = run(first) if first > here.t else here
+        # an odd number of steps on: a 2-cycle would show
+        further = run(min(2 * first + 1, limit))
+        early, last = _early(field, far, further), limit // 2 < further.t
+        if early is None:
+            curve = _followed(field, far, further, rows, end, sharp)
+            if curve.worst <= rtol or last:
+                break
+        elif last:
+            raise NoTheorem(f"after {further.t} steps {early}: ask for more max_steps than "
+                            f"{budget}", SOURCE)
+        first = min(4 * first, limit // 2)
+    shortfall = "" if curve.worst <= rtol else (f"; the asked rtol = {rtol:g} is not reached, "
+                                                f"{curve.worst:.1g} is")
+    message = (f"{further.t - here.t} exact steps, then fast-forward to log t = {rows[-1]:g}"
+               f"{shortfall}")
+    law = _law(field, far, further)
+    exact, asked = rows[rows <= np.log(further.t)], np.isin(curve.log_t, rows)
+    found = _Found(curve.log_t[asked], curve.slack[asked], curve.u[asked],
+                   _estimate(field, curve, far, sharp, law)[asked])
+    return _trace(field, runner(), exact, found, law, message)
+
+
+def _closed_form(problem: Problem, here: Reached, rows: np.ndarray) -> Trace:
+    """The rows of a loss with a root, whose recursion is linear."""
+    why = closed_form.covers(problem)
+    if why is not None:
+        raise NoTheorem(why, SOURCE)
+    trace = closed_form.at(problem, here.u, here.move, here.t, rows)
+    # (margins may be beyond float64 where iterates are not)
+    with np.errstate(all="ignore"):
+        slack = trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T
+        return replace(trace, slack=slack)
+
+
+def _field(problem: Problem, end: float) -> Field:
+    """The field that leads to log t = end; NoTheorem where none does, or the data overlap."""
     field = choose(problem)
     if end > field.until:
         raise NoTheorem(f"the momentum array ends at log t = {field.until:.6g}, and its last entry "
@@ -75,58 +108,73 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
         raise NoTheorem("the data are not separable (λ in .dual certifies "
                         f"it){_inseparable(problem)}", SOURCE, (),
                         told.dual)
-    slow, limit = 1.0 - float(problem.method.beta[0]), here.t + budget
+    return field
+
+
+def _handovers(field: Field, here: Reached, budget: int) -> tuple[int, int]:
+    """The step of the first handover, and the last one that the budget allows."""
+    slow, limit = 1.0 - float(field.problem.method.beta[0]), here.t + budget
     first = max(here.t, min(int(BEGIN / slow), limit // 2))
     if first < LEAST / slow or limit < 1.01 * first:
         raise NoTheorem(f"an estimate of the error needs two handovers after {int(LEAST / slow)} "
                         f"exact steps or more, and max_steps = {budget} from step {here.t} on are "
                         "too few for that", SOURCE)
-    run, sharp = runner(), max(rtol / 1000.0, 1e-13)
-    while True:
-        far = run(first) if first > here.t else here
-        # an odd number of steps on: a 2-cycle would show
-        further = run(min(2 * first + 1, limit))
-        early, last = _early(field, far, further), limit // 2 < further.t
-        if early is None:
-            begin = np.log(further.t)
-            exact, later = rows[rows <= begin], rows[rows > begin]
-            # rows of our own, in which what is left out would show
-            between = begin + np.geomspace(1e-2, SOON, 16)
-            stops = np.unique(np.concatenate([later, between[between <= max(end, begin + 1.0)]]))
-            try:
-                loose = problem.predictor(field.follow(far, stops, 100.0 * sharp)[1])
-                slack, u = field.follow(further, stops, sharp)
-            except Stalled as error:
-                raise NoTheorem(f"the modified field could not be followed to log t = {end:g} "
-                                f"({error})", SOURCE) from None
-            # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most
-            # 1/(ρ − 1) times what it changed, at its largest so far, since two curves may cross
-            w = problem.predictor(u)
-            change = np.maximum.accumulate(np.abs(w - loose).max(axis=1, initial=0.0))
-            change *= SAFETY / min(further.t / far.t - 1.0, 1.0)
-            relative = change / np.maximum(np.abs(w).max(axis=1, initial=0.0), 1.0)
-            worst = float(relative[stops <= begin + SOON].max(initial=0.0))
-            if worst <= rtol or last:
-                break
-        elif last:
-            raise NoTheorem(f"after {further.t} steps {early}: ask for more max_steps than "
-                            f"{budget}", SOURCE)
-        first = min(4 * first, limit // 2)
-    solver = SOLVER * np.where(stops > np.log(far.t) + FAR, FAR_RTOL, sharp)
+    return first, limit
+
+
+class _Curve(NamedTuple):
+    """Where the field leads from the later of two handovers, and how that differs from where it
+    leads from the earlier.
+    """
+
+    log_t: np.ndarray
+    slack: np.ndarray
+    u: np.ndarray
+    w: np.ndarray
+    change: np.ndarray         # of w, its largest entry, in what the later handover may be wrong by
+    worst: float               # the largest of it soon after the handover, relatively
+
+
+def _followed(field: Field, far: Reached, further: Reached, rows: np.ndarray, end: float,
+              sharp: float) -> _Curve:
+    """The curve to log t = end; NoTheorem where an integration stalls."""
+    begin = np.log(further.t)
+    # rows of our own, in which what is left out would show
+    between = begin + np.geomspace(1e-2, SOON, 16)
+    stops = np.unique(np.concatenate([rows[rows > begin],
+                                      between[between <= max(end, begin + 1.0)]]))
+    try:
+        loose = field.problem.predictor(field.follow(far, stops, 100.0 * sharp)[1])
+        slack, u = field.follow(further, stops, sharp)
+    except Stalled as error:
+        raise NoTheorem(f"the modified field could not be followed to log t = {end:g} "
+                        f"({error})", SOURCE) from None
+    # What the field leaves out is T^{−2+λ}, 0 ≤ λ ≤ 1: a handover at ρT is wrong by at most
+    # 1/(ρ − 1) times what it changed, at its largest so far, since two curves may cross
+    w = field.problem.predictor(u)
+    change = np.maximum.accumulate(np.abs(w - loose).max(axis=1, initial=0.0))
+    change *= SAFETY / min(further.t / far.t - 1.0, 1.0)
+    relative = change / np.maximum(np.abs(w).max(axis=1, initial=0.0), 1.0)
+    worst = float(relative[stops <= begin + SOON].max(initial=0.0))
+    return _Curve(stops, slack, u, w, change, worst)
+
+
+def _law(field: Field, far: Reached, further: Reached) -> tuple[float, float]:
+    """How rounding grows along an exact run (`Field.rounding`)."""
     tiny = np.abs(further.u - far.u).max() < 1e3 * EPS * np.abs(further.u).max() \
         * (further.t - far.t)
     # moves of a few units in the last place are rounded all alike
-    law = (0.5, 1.0) if tiny else field.rounding
-    size = field.size(u)
-    estimate = change + solver * size + _rounding(size, stops,
-                                                  law) + _unlike(problem, stops[:, None] - slack, w)
-    asked = np.isin(stops, later)
-    shortfall = "" if worst <= rtol else (f"; the asked rtol = {rtol:g} is not reached, "
-                                          f"{worst:.1g} is")
-    message = (f"{further.t - here.t} exact steps, then fast-forward to log t = {rows[-1]:g}"
-               f"{shortfall}")
-    found = _Found(later, slack[asked], u[asked], estimate[asked])
-    return _trace(field, runner(), exact, found, law, message)
+    return (0.5, 1.0) if tiny else field.rounding
+
+
+def _estimate(field: Field, curve: _Curve, far: Reached, sharp: float,
+              law: tuple[float, float]) -> np.ndarray:
+    """The error of each row of a curve: what the field leaves out, the integrator, and float64."""
+    solver = SOLVER * np.where(curve.log_t > np.log(far.t) + FAR, FAR_RTOL, sharp)
+    size = field.size(curve.u)
+    margins = curve.log_t[:, None] - curve.slack
+    return np.asarray(curve.change + solver * size + _rounding(size, curve.log_t, law)
+                      + _unlike(field.problem, margins, curve.w))
 
 
 def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -147,33 +195,43 @@ def _inseparable(problem: Problem) -> str:
     rest = ", so the loss does not go to 0 and there is nothing to fast-forward"
     Z = problem.Z[problem.Z.any(axis=1)]
     Z = Z / row_lengths(Z)[:, None]
-    N, d = Z.shape
-    if not (problem.loss.convex and problem.model.linear and N):
+    if not (problem.loss.convex and problem.model.linear and len(Z)):
         return rest
-    least, ones = np.append(np.zeros(N), -1.0), np.ones((N, 1))
-    # max δ: Zᵀλ = 0, Σλ = 1, λ ≥ δ; and max Σt: Zu ≥ t, 0 ≤ t ≤ 1
     try:
-        weights = foreign.ask("the linear program of overlap", "scipy.optimize.linprog", least,
-                              A_ub=np.hstack([-np.eye(N), ones]), b_ub=np.zeros(N),
-                              A_eq=np.hstack([np.vstack([Z.T, np.ones((1, N))]),
-                                              np.zeros((d + 1, 1))]),
-                              b_eq=np.append(np.zeros(d), 1.0), method="highs")
-        if weights.status == 0 and weights.x[-1] > 1e-7 / N \
-            and np.abs(weights.x[:N] @ Z).max() <= 1e-12:
+        if _overlap(Z):
             return (", and no direction has margins ≥ 0 that are not all 0, so the run comes to "
                     "rest within ordinary reach and there is nothing to fast-forward")
-        found = foreign.ask("the linear program of directions", "scipy.optimize.linprog",
-                            np.append(np.zeros(d), -np.ones(N)), A_ub=np.hstack([-Z, np.eye(N)]),
-                            b_ub=np.zeros(N),
-                            bounds=[(-1, 1)] * d + [(0, 1)] * N, method="highs")
+        if _way_out(Z):
+            return (", but some direction has margins ≥ 0 that are not all 0 (quasi-separable), so "
+                    "the loss does not go to 0 and the run never comes to rest: it goes on along "
+                    "such directions, where no field follows it here")
     except foreign.Unsolved:
-        return rest
-    margins = Z @ found.x[:d] if found.status == 0 else np.zeros(N)
-    if margins.max() > 1e-6 and margins.min() >= -1e-12:
-        return (", but some direction has margins ≥ 0 that are not all 0 (quasi-separable), so the "
-                "loss does not go to 0 and the run never comes to rest: it goes on along such "
-                "directions, where no field follows it here")
+        pass
     return rest
+
+
+def _overlap(Z: np.ndarray) -> bool:
+    """Whether Σ λ z = 0 for some λ > 0: max δ over Zᵀλ = 0, Σλ = 1, λ ≥ δ."""
+    N, d = Z.shape
+    least, ones = np.append(np.zeros(N), -1.0), np.ones((N, 1))
+    weights = foreign.ask("the linear program of overlap", "scipy.optimize.linprog", least,
+                          A_ub=np.hstack([-np.eye(N), ones]), b_ub=np.zeros(N),
+                          A_eq=np.hstack([np.vstack([Z.T, np.ones((1, N))]),
+                                          np.zeros((d + 1, 1))]),
+                          b_eq=np.append(np.zeros(d), 1.0), method="highs")
+    return bool(weights.status == 0 and weights.x[-1] > 1e-7 / N
+                and np.abs(weights.x[:N] @ Z).max() <= 1e-12)
+
+
+def _way_out(Z: np.ndarray) -> bool:
+    """Whether Zu ≥ 0 for some u, and not all 0: max Σt over Zu ≥ t, 0 ≤ t ≤ 1."""
+    N, d = Z.shape
+    found = foreign.ask("the linear program of directions", "scipy.optimize.linprog",
+                        np.append(np.zeros(d), -np.ones(N)), A_ub=np.hstack([-Z, np.eye(N)]),
+                        b_ub=np.zeros(N),
+                        bounds=[(-1, 1)] * d + [(0, 1)] * N, method="highs")
+    margins = Z @ found.x[:d] if found.status == 0 else np.zeros(N)
+    return bool(margins.max() > 1e-6 and margins.min() >= -1e-12)
 
 
 def _early(field: Field, far: Reached, further: Reached) -> str | None:

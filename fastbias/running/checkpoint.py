@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
-from types import FunctionType, ModuleType
+from types import FunctionType, ModuleType, NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,32 +59,46 @@ def describe(thing: object, arrays: list[np.ndarray]) -> Any:
 
     Raises `OwnPieceError`.
     """
-    if thing is None or isinstance(thing, (bool, str)):
+    if isinstance(thing, (NoneType, bool, str)):
         return thing
     if isinstance(thing, (int, np.integer)):
         return {"number": int(thing)}
     if isinstance(thing, (float, np.floating, Fraction)):
         # in hexadecimals, which no reader rounds
         return {"number": float(thing).hex()}
-    ready = next(([shelf, name] for shelf, module in SHELVES.items() for name in module.__all__
-                  if getattr(module, name) is thing), None)
+    ready = _ready(thing)
     if ready is not None:
         return {"ready": ready}
-    recipe = getattr(thing, "recipe", None)
-    if recipe is not None:
-        name, arguments = recipe
-        home = type(thing).__module__
-        shelf = next(s for s, module in SHELVES.items()
-                     if hasattr(module, name) and home.startswith(module.__name__))
-        return {"make": [shelf, name, {k: describe(v, arrays) for k, v in arguments.items()}]}
+    if getattr(thing, "recipe", None) is not None:
+        return {"make": _recipe(thing, arrays)}
     # pieces, or arrays of several lengths; a list of numbers is an array
     if isinstance(thing, (list, tuple)) and any(np.ndim(x) for x in thing):
         return {"list": [describe(x, arrays) for x in thing]}
+    return {"array": _numbered(thing, arrays)}
+
+
+def _ready(thing: object) -> list[str] | None:
+    """Shelf and name of a piece that stands there as it is, None for others."""
+    return next(([shelf, name] for shelf, module in SHELVES.items() for name in module.__all__
+                 if getattr(module, name) is thing), None)
+
+
+def _recipe(thing: Any, arrays: list[np.ndarray]) -> list[Any]:
+    """Shelf and name of the factory that made a piece, and its arguments."""
+    name, arguments = thing.recipe
+    home = type(thing).__module__
+    shelf = next(s for s, module in SHELVES.items()
+                 if hasattr(module, name) and home.startswith(module.__name__))
+    return [shelf, name, {k: describe(v, arrays) for k, v in arguments.items()}]
+
+
+def _numbered(thing: object, arrays: list[np.ndarray]) -> int:
+    """The place of an array in the list; `OwnPieceError` for what is none."""
     try:
         arrays.append(checks.array("value", thing, "an array", dims=(0, 1, 2), empty=True))
     except (TypeError, ValueError):
         raise OwnPieceError(repr(thing)) from None
-    return {"array": len(arrays) - 1}
+    return len(arrays) - 1
 
 
 def make_again(description: object, arrays: list[np.ndarray], most: int) -> Any:
@@ -188,20 +202,24 @@ def check(arrays: Arrays, about: Record) -> None:
         _check_record(about, "trace_t" in arrays)
         if "gram_u" in arrays and about["gram"] is not True:
             raise ValueError(f"gram must be true beside gram_u, got {about['gram']}")
-        referred = sorted({checks.whole("array", i) for part in PARTS
-                           for i in _referred(about[part])})
-        if referred != list(range(len(referred))):
-            raise ValueError(f"pieces must refer to arrays 0, 1, ..., got {checks.short(referred)}")
-        wanted = _wanted(arrays, about["shape"], referred)
+        wanted = _wanted(arrays, about["shape"], _references(about))
         # for `memory.restore`, which knows the layout
         run = {*memory.NAMES, *(GRAM if "gram_u" in arrays else ())}
         files.expect({name: a for name, a in arrays.items() if name not in run}, wanted)
         for name in run - set(arrays):
             raise ValueError(f"it must hold an array named {name!r}")
-        # (where a run ended its loss may be infinite)
-        finite = set(wanted) - {"trace_t", "trace_log_loss"}
-        for name in [n for n in wanted if n in finite and not np.isfinite(arrays[n]).all()]:
-            raise ValueError(f"{name} must be finite")
+        for name in wanted:
+            # (where a run ended its loss may be infinite)
+            if name not in ("trace_t", "trace_log_loss") and not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} must be finite")
+
+
+def _references(about: Record) -> list[int]:
+    """The numbers of the arrays that the pieces refer to, which must be all up to the last."""
+    referred = sorted({checks.whole("array", i) for part in PARTS for i in _referred(about[part])})
+    if referred != list(range(len(referred))):
+        raise ValueError(f"pieces must refer to arrays 0, 1, ..., got {checks.short(referred)}")
+    return referred
 
 
 def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, Any]:

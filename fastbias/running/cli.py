@@ -280,11 +280,8 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
 def _consistent(options: argparse.Namespace) -> None:
     """Raise ValueError where an option is given that the method would ignore."""
     method, beta = options.method, options.momentum or 0.0
-    for name, value, takers in (("norm", options.norm, ("steepest",)),
-                                ("potential", options.potential, ("mirror", "natural"))):
-        if value is not None and method not in takers:
-            raise ValueError(f"--{name} must be left out for {method}, got {value!r}: it is for "
-                             f"{' and '.join(takers)}")
+    _only_for(method, "norm", options.norm, "steepest")
+    _only_for(method, "potential", options.potential, "mirror", "natural")
     ignored = method not in MOMENTUM or (method == "muon" and options.nesterov)
     if ignored and (beta or options.nesterov):
         raise ValueError(f"--momentum and --nesterov must be 0 for {method}, "
@@ -293,6 +290,13 @@ def _consistent(options: argparse.Namespace) -> None:
     if method == "dual_acceleration" and chosen:
         raise ValueError("--step-size and --step-rule must be left out for dual_acceleration, "
                          "which has steps of its own")
+
+
+def _only_for(method: str, name: str, value: str | None, *takers: str) -> None:
+    """Raise ValueError where an option is given to a method that does not take it."""
+    if value is not None and method not in takers:
+        raise ValueError(f"--{name} must be left out for {method}, got {value!r}: it is for "
+                         f"{' and '.join(takers)}")
 
 
 def _shape(table: data.Dataset, options: argparse.Namespace) -> tuple[int, ...]:

@@ -34,31 +34,43 @@ def restore(buffers: Buffers, saved: Mapping[str, np.ndarray], prefix: str = "",
     """
     names = NAMES[:-1] if prefix else NAMES
     found = {name: saved[prefix + name] for name in names}
-    files.expect({prefix + name: a for name, a in found.items()}, {
-        prefix + name: ("i8" if name == "control" else "f8", getattr(buffers, name).shape)
-        for name in names})
+    _expect(found, buffers, prefix)
     if not np.isfinite(found["u"]).all():
         raise ValueError(f"{prefix}u must be finite")
-    for name, numbers in found.items():
-        if not ended and np.isnan(numbers).any():
-            raise ValueError(f"{prefix}{name} must hold numbers, got NaN")
+    unknown = [name for name in names if np.isnan(found[name]).any()]
+    if unknown and not ended:
+        raise ValueError(f"{prefix}{unknown[0]} must hold numbers, got NaN")
     control = _control(buffers.control, found["control"], prefix)
     for name in names:
         getattr(buffers, name)[...] = found[name]
     buffers.control[:] = control
 
 
+def _expect(found: Mapping[str, np.ndarray], buffers: Buffers, prefix: str) -> None:
+    """Raise ValueError unless all is of the kinds and shapes that the buffers have."""
+    files.expect({prefix + name: a for name, a in found.items()}, {
+        prefix + name: ("i8" if name == "control" else "f8", getattr(buffers, name).shape)
+        for name in found})
+
+
 def _control(own: np.ndarray, saved: np.ndarray, prefix: str) -> np.ndarray:
     """A run's control, with the state of a saved one; all else must be the same in both."""
     control = own.copy()
     control[[DONE, SHIFT, BURST]] = saved[[DONE, SHIFT, BURST]]
-    shifts = own[WEIGH] in (EXPONENTIAL, LOGISTIC)
     for slot, value in enumerate(saved.tolist()):
-        shifted = abs(value) <= REACH and value % int(STRIDE) == 0
-        fine = {DONE: 0 <= value < LATEST, ROW: 0 <= value < LATEST,
-                SHIFT: shifted if shifts else value == 0,
-                BURST: value in (0, own[BURST]),          # 0: by their pieces, for good
-                } | dict.fromkeys(FLAGS, value in (0, 1))
-        if not fine.get(slot, value == own[slot]):
+        if not _can_be(slot, value, own):
             raise ValueError(f"{prefix}control[{slot}] must be as the problem has it, got {value}")
     return control
+
+
+def _can_be(slot: int, value: int, own: np.ndarray) -> bool:
+    """Whether a run whose control began as ``own`` can have come to this entry."""
+    if slot in (DONE, ROW):
+        return 0 <= value < LATEST
+    if slot == SHIFT and own[WEIGH] in (EXPONENTIAL, LOGISTIC):
+        return abs(value) <= REACH and value % int(STRIDE) == 0
+    if slot == SHIFT:
+        return value == 0
+    if slot == BURST:
+        return value in (0, own[BURST])                   # 0: by their pieces, for good
+    return value in (0, 1) if slot in FLAGS else bool(value == own[slot])

@@ -294,14 +294,19 @@ def _tasks(made: list[Plan | None], steps: int, record: ArrayLike | None,
                 entries = len(made) * (plan.problem.start.size + 1)
                 rows[plan.t] = planned(record, plan.t, checks.whole("steps", plan.t + steps),
                                        entries)
-            single = until is not None or plan.course.busy or plan.course.over
-            shared = None if single else lanes.common(plan)
+            shared = _shared(plan, until)
             groups.setdefault(i if shared is None else shared, []).append(i)
     # eight to a vector, and what is left of a group in one of its own
     some = [(members[j:j + lanes.WIDTH], not isinstance(shared, int))
             for shared, members in groups.items() for j in range(0, len(members), lanes.WIDTH)]
     return [_task([i for i in members if made[i] is not None], made, steps, rows, together)
             for members, together in some]
+
+
+def _shared(plan: Plan, until: float | None) -> Hashable | None:
+    """What plans must have in common to share a vector with this one; None where it goes alone."""
+    alone = until is not None or plan.course.busy or plan.course.over
+    return None if alone else lanes.common(plan)
 
 
 def _task(members: list[int], made: list[Plan | None], steps: int, rows: dict[int, np.ndarray],

@@ -58,22 +58,9 @@ def _first(method: Method, problem: Problem, v: np.ndarray, move: np.ndarray) ->
     if method.steepest and g is None:
         yield "the move of gradient descent is −∇L", unlike(move, v, dull), SHARP + 1e-9, u
     if method.steepest and isinstance(g, Norm):
-        length, ties = 1.0 if method.unscaled else g.dual(v), method.ties
-        # of coordinates that tie a few move, or by a part of their length
-        off = unlike(g(move), length, dull) if ties is None else above(g(move), length)
-        yield "the move of steepest descent has the length ‖∇L‖⋆, 1 where unscaled is claimed", \
-            off, MOVED, u
-        yield "⟨−∇L, Δ⟩ = ‖∇L‖⋆ ‖Δ‖ in the norm of steepest descent", \
-            unlike(v @ move, g.dual(v) * g(move)), \
-            MOVED + (ties or 0.0), u
-    if method.natural and isinstance(g, Potential):
-        yield "the move of natural gradient descent is −∇²ψ⁻¹∇L", \
-            unlike(move, g.solve(u, v), dull), MOVED, u
-    if method.natural and isinstance(g, Piece):
-        solved = np.full(u.size, np.nan)
-        call(g, np.empty(0), u, v, solved)
-        yield "the move of natural gradient descent is the metric's", unlike(move, solved, dull), \
-            MOVED, u
+        yield from _steepest(method, g, problem, v, move, dull)
+    if method.natural:
+        yield from _natural(g, problem, v, move, dull)
     if method.dual:
         yield "∇ψ(w⁺) = ∇ψ(w) − η∇L(w), but for what keeps a constraint", \
             _off_dual(method, g, u, u + ETA * move, v) if isinstance(g, Potential) else np.inf, \
@@ -83,6 +70,31 @@ def _first(method: Method, problem: Problem, v: np.ndarray, move: np.ndarray) ->
         yield "each entry moves as its own gradient has it where adaptive is claimed", wrong, 0.0, u
     if method.ties is not None:
         yield "0 ≤ ties < 1", float(not 0 <= method.ties < 1), 0.0, u
+
+
+def _steepest(method: Method, norm: Norm, problem: Problem, v: np.ndarray, move: np.ndarray,
+              dull: float) -> Rows:
+    """The same of steepest descent in a norm."""
+    length, ties = 1.0 if method.unscaled else norm.dual(v), method.ties
+    # of coordinates that tie a few move, or by a part of their length
+    off = unlike(norm(move), length, dull) if ties is None else above(norm(move), length)
+    yield "the move of steepest descent has the length ‖∇L‖⋆, 1 where unscaled is claimed", \
+        off, MOVED, problem.start
+    yield "⟨−∇L, Δ⟩ = ‖∇L‖⋆ ‖Δ‖ in the norm of steepest descent", \
+        unlike(v @ move, norm.dual(v) * norm(move)), MOVED + (ties or 0.0), problem.start
+
+
+def _natural(g: object, problem: Problem, v: np.ndarray, move: np.ndarray, dull: float) -> Rows:
+    """The same of natural gradient descent, in a potential's metric or one of its own."""
+    u = problem.start
+    if isinstance(g, Potential):
+        yield "the move of natural gradient descent is −∇²ψ⁻¹∇L", \
+            unlike(move, g.solve(u, v), dull), MOVED, u
+    if isinstance(g, Piece):
+        solved = np.full(u.size, np.nan)
+        call(g, np.empty(0), u, v, solved)
+        yield "the move of natural gradient descent is the metric's", unlike(move, solved, dull), \
+            MOVED, u
 
 
 def _later(method: Method, problem: Problem, rng: np.random.Generator) -> Rows:
@@ -96,22 +108,15 @@ def _later(method: Method, problem: Problem, rng: np.random.Generator) -> Rows:
         points.append(u)
     gradients = [problem.descent(u) - method.decay * u for u in points]
     second, at = (points[2] - points[1]) / ETA, problem.start
-    still = not (method.beta.any() or method.gamma.any() or method.draws)
-    if still and not method.averages and (method.steepest or method.natural or method.dual):
-        fresh = next(_updates(replace(problem, start=points[1])))[1]
-        off = unlike(points[2] - points[1], fresh - points[1],
-                     1e-9 * float(np.abs(points[1]).max()))
-        yield "a move is of the last gradient alone unless averages is claimed", off, MOVED, at
+    yield from _forgetful(method, problem, points)
     g = method.geometry
     if method.averages == "fading" and method.steepest and isinstance(g, Norm):
         yield "a move is steepest for g + c g', 0 ≤ c < 1, where a fading average is claimed", \
             _unmixed(g, second, gradients[1], gradients[0]), MOVED, at
     if method.averages == "all":
-        steps_ = [_step(problem, k, u) for k, u in enumerate(points[:3])]
-        told = steps_[2] + (steps_[1] + 2.0 * steps_[2]) / 3.0
         yield ("w moves by d + Σ i dᵢ/(t + 1), d = −η∇L, where an average of all gradients is "
                "claimed"), \
-            unlike(points[3] - points[2], told), MOVED, at
+            _unaveraged(problem, points), MOVED, at
     if method.moments is not None:
         yield "the move is m/(√v + ε) for the moments claimed", \
             unlike(second, _by_moments(method, gradients[:2]),
@@ -120,6 +125,25 @@ def _later(method: Method, problem: Problem, rng: np.random.Generator) -> Rows:
         buffers = assemble(problem)[2]
         yield "the state measures a norm where that is claimed", \
             float(not isinstance(method.measured(np.abs(buffers.state[1:]) + 1.0), Norm)), 0.0, at
+
+
+def _forgetful(method: Method, problem: Problem, points: list[np.ndarray]) -> Rows:
+    """Where a method claims neither averages nor momentum: its second move is the first one from
+    there.
+    """
+    still = not (method.beta.any() or method.gamma.any() or method.draws)
+    if still and not method.averages and (method.steepest or method.natural or method.dual):
+        fresh = next(_updates(replace(problem, start=points[1])))[1]
+        off = unlike(points[2] - points[1], fresh - points[1],
+                     1e-9 * float(np.abs(points[1]).max()))
+        yield "a move is of the last gradient alone unless averages is claimed", off, MOVED, \
+            problem.start
+
+
+def _unaveraged(problem: Problem, points: list[np.ndarray]) -> float:
+    """How far the third move is from one by all gradients so far, the later ones weighing more."""
+    d = [_step(problem, k, u) for k, u in enumerate(points[:3])]
+    return unlike(points[3] - points[2], d[2] + (d[1] + 2.0 * d[2]) / 3.0)
 
 
 def _off_dual(method: Method, psi: Potential, u: np.ndarray, new: np.ndarray,

@@ -11,8 +11,8 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import FLOW, TIE, metric, pace, rule_of
-from fastbias.theory.base import momentum, named
-from fastbias.theory.stepsizes import small_steps
+from fastbias.theory.base import momentum, named, shown
+from fastbias.theory.stepsizes import longest_sample, small_steps
 
 __all__ = [
     "FAN", "NACSON", "PESME", "SOUDRY", "WANG", "chance", "classes", "corners", "decreasing",
@@ -51,7 +51,7 @@ def small(problem: Problem) -> list[Hypothesis]:
 def stated_for(problem: Problem, *losses: str) -> list[Hypothesis]:
     """Whether a theorem that is stated for certain losses is so for this one."""
     return [Hypothesis(f"the loss is one that the theorem is stated for ({', '.join(losses)})",
-                       True if named(problem, *losses) else None, problem.loss.name)]
+                       shown(named(problem, *losses)), problem.loss.name)]
 
 
 def sized(problem: Problem) -> list[Hypothesis]:
@@ -92,7 +92,7 @@ def classes(problem: Problem, source: str = "") -> list[Hypothesis]:
     """Whether a theorem that is stated for two classes is known for K."""
     if not problem.loss.classes:
         return []
-    return [Hypothesis("the theorem holds for K classes", True if source else None,
+    return [Hypothesis("the theorem holds for K classes", shown(bool(source)),
                        source or "stated for two classes; the same argument over all pairs (y, c) "
                                  "is not in the literature")]
 
@@ -142,7 +142,7 @@ def tied(problem: Problem) -> list[Hypothesis]:
     tol = problem.method.ties
     if tol is None:
         return []
-    return [Hypothesis("the coordinate that moves is the largest", True if tol <= TIE else None,
+    return [Hypothesis("the coordinate that moves is the largest", shown(tol <= TIE),
                        f"tie_tol = {tol:g}")]
 
 
@@ -157,12 +157,11 @@ def of_adam(problem: Problem) -> list[Hypothesis]:
     return [Hypothesis("no ε in the denominator", bool(eps == 0), f"ε = {eps:g}"),
             Hypothesis("β₁ ≤ β₂", bool(beta1 <= beta2), f"{beta1:g}, {beta2:g}"),
             *decreasing(problem)[:2],
-            Hypothesis("no entry of the first gradient is 0", True if first.min(initial=1.0) > 0
-                       else None,
+            Hypothesis("no entry of the first gradient is 0", shown(first.min(initial=1.0) > 0),
                        f"least {first.min(initial=1.0):.3g}"),
-            Hypothesis("the theorem's Adam corrects no bias", None if corrected else True,
-                       "this one does" if corrected else
-                       "nor does this one"), *stated_for(problem, "exponential", "logistic"),
+            Hypothesis("the theorem's Adam corrects no bias", shown(not corrected),
+                       "this one does" if corrected else "nor does this one"),
+            *stated_for(problem, "exponential", "logistic"),
             *known("Zhang, Zou, Cao (2024)"), *classes(problem)]
 
 
@@ -173,21 +172,18 @@ def of_adagrad(problem: Problem) -> list[Hypothesis]:
     G0 = problem.method.begin(problem.start)[0] + problem.method.params[0]
     # e^700 is a bound on what float64 holds; beyond it the condition fails anyway
     loss = eta * eta * float(np.exp(min(problem.log_loss(problem.start), 700.0)))
-    scaled = np.divide(problem.X, G0 ** 0.25, out=np.where(problem.X == 0, 0.0, np.inf),
-                       where=G0 > 0) \
-        if problem.outputs == 1 else np.full((1, 1), np.inf)
-    length = float(np.linalg.norm(scaled, axis=1).max())
+    length = longest_sample(problem, G0)
     # what G may still gain: |g| ~ 1/t sums to about t g² from here on
     s, g = problem.pull(problem.predictor(reached.u))
     now = reached.state[0] + problem.method.params[0]
     rest = float(np.max(np.divide((np.exp(s) * g) ** 2 * reached.t, now, out=np.zeros(now.size),
                                   where=now > 0)))
     fixed = problem.rule.fixed and problem.rule.params.size == 1
-    return [endless(problem), Hypothesis("the step size is fixed", True if fixed else None,
-                                          repr(problem.rule)),
+    return [endless(problem),
+            Hypothesis("the step size is fixed", shown(fixed), repr(problem.rule)),
             *stated_for(problem, "exponential"),
-            Hypothesis("η² L(w(0)) < 1", True if loss < 1 else None, f"{loss:.3g}"),
-            Hypothesis("‖G(0)^{−1/4} x_n‖₂ ≤ 1", True if length <= 1 else None, f"{length:.3g}"),
+            Hypothesis("η² L(w(0)) < 1", shown(loss < 1), f"{loss:.3g}"),
+            Hypothesis("‖G(0)^{−1/4} x_n‖₂ ≤ 1", shown(length <= 1), f"{length:.3g}"),
             Hypothesis("G is what it will be at t = ∞", None,
                        f"measured at t = {reached.t}; what is to come is about "
                        f"t g² ≤ {rest:.1e} of it, if |g| goes on falling like 1/t"),

@@ -15,13 +15,13 @@ from fastbias.pieces import norms, steps
 from fastbias.pieces.laws import tail
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
+from fastbias.pieces.steps import StepRule
 from fastbias.problem import Problem
 from fastbias.solvers.limit import Hypothesis, Limit, Rate
 from fastbias.theory.base import gradient, named, quadratic
 
 __all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain",
-           "ratio",
-           "rule_of"]
+           "ratio", "rule_of"]
 
 FLOW = steps.constant(1.0)      # the rule of unit speed that a flow is given; known by its identity
 # samples whose margin exceeds the least by less, relatively, count as support vectors
@@ -39,8 +39,7 @@ def flat(problem: Problem) -> bool:
         return True
     moves = (method.steepest or method.natural or method.dual) and not method.averages
     return moves and isinstance(method.geometry, Norm | Potential) and quadratic(problem) \
-        and method.constraint is None \
-        and (not method.unscaled or problem.rule.search)
+        and method.constraint is None and (not method.unscaled or problem.rule.search)
 
 
 def metric(problem: Problem) -> np.ndarray | None:
@@ -75,13 +74,18 @@ def rule_of(problem: Problem) -> str:
     if rule.search:
         return "line_search"
     made = next((x for x in steps.EXAMPLES if x.rule is rule.rule), None)
-    # a rule of our own piece may still have been given numbers that make it another one: negative,
-    # or none
-    fine = made is not None and rule.loss == made.loss and rule.radius == made.radius \
-        and np.isfinite(rule.params).all() \
-        and rule.params.size > 0 and bool((rule.params[:1] if made.name == "power"
-                                           else rule.params).min() > 0)
-    return made.name if made is not None and fine else ""
+    return made.name if made is not None and _same_kind(rule, made) else ""
+
+
+def _same_kind(rule: StepRule, made: StepRule) -> bool:
+    """Whether a rule with the piece of one of ours is of its kind: it may still have been given
+    numbers that make it another one, negative or none.
+    """
+    # the exponent of a power may be of any sign
+    positive = rule.params[:1] if made.name == "power" else rule.params
+    return rule.loss == made.loss and rule.radius == made.radius \
+        and bool(np.isfinite(rule.params).all()) \
+        and rule.params.size > 0 and bool(positive.min() > 0)
 
 
 def pace(problem: Problem) -> float | None:
@@ -107,6 +111,11 @@ class Support(NamedTuple):
     alpha: np.ndarray
     # whether ŵ ∝ Σ z over the support vectors, so that their margins stay equal
     even: bool
+
+    @property
+    def weightless(self) -> int:
+        """How many have no weight: these are pushed back by none."""
+        return int((self.alpha <= 1e-9 * self.alpha.max()).sum())
 
 
 def _support(problem: Problem, found: Limit) -> Support | None:
@@ -169,22 +178,16 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
     On the support vectors η exp(−⟨z_n, w̃⟩) = α_n, ŵ = Σ α_n z_n; off the span of the data w̃ is
     the start. Momentum β makes the step η/(1 − β).
     """
-    method, rule = problem.method, problem.rule
-    if pace(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 \
-        or rule_of(problem) == "loss_scaled":
-        return [], None, ()
-    # of a sequence the last entry goes on; momentum lengthens each step to η/(1 − β)
-    eta = float(rule.params[-1] if rule_of(problem) == "constant"
-                else rule.params[0]) / (1.0 - float(method.beta[0]))
-    at = _support(problem, found)
-    if at is None:
+    eta = _staying(problem)
+    at = _support(problem, found) if eta is not None else None
+    if eta is None or at is None:
         return [], None, ()
     # L ~ ‖ŵ‖²/(η t): the level of t L does not depend on the start
     loss = (Rate("log loss", "t", -1.0),
             Rate("log t L", "t", 0.0, float(np.log(at.hat @ at.hat / eta))))
     slow = _rates(at, "log t")
-    # a support vector without weight is pushed back by none, and w̃ drifts along it like log log t
-    if at.alpha.min() <= 1e-9 * at.alpha.max():
+    # along a support vector without weight w̃ drifts like log log t
+    if at.weightless:
         return [_vanishing_weights(at, "directions then converge like log log t/log t",
                                    STATEMENT)], None, loss
     # then α, and with it the limit of ρ, is decided by more than the equations below
@@ -198,6 +201,26 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
                           f"α ≥ {at.alpha.min():.3g}, but they span {at.rank} of {at.spread} "
                           "dimensions")
         return [told], None, (*slow, *loss)
+    offset, along = _offset(problem, at, eta)
+    told = Hypothesis(STATEMENT, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}; "
+                                       "the point is .offset")
+    # w̃ along ŵ: then it is faster than 1/log t
+    return [told], offset, loss if along else (*slow, *loss)
+
+
+def _staying(problem: Problem) -> float | None:
+    """The length of steps that stay, in the end; None of others, or where chance has its say."""
+    method, rule = problem.method, problem.rule
+    if pace(problem) != 0.0 or method.sampling.batch or method.beta.size > 1 \
+        or rule_of(problem) == "loss_scaled":
+        return None
+    # of a sequence the last entry goes on; momentum lengthens each step to η/(1 − β)
+    eta = rule.params[-1] if rule_of(problem) == "constant" else rule.params[0]
+    return float(eta) / (1.0 - float(method.beta[0]))
+
+
+def _offset(problem: Problem, at: Support, eta: float) -> tuple[np.ndarray | None, bool]:
+    """The point that w − ŵ log t tends to, None beyond float64, and whether it lies along ŵ."""
     start = problem.start if at.half is None else at.half.T @ problem.start
     # the tail is e^{scale − m}: of our own losses it is known to be 0, of another it is read off
     scale = 0.0 if named(problem, "exponential", "logistic", "sigmoid",
@@ -205,17 +228,12 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
     # the equations η e^{−⟨z_n, w̃⟩} · often = α_n, solved at the least distance from the start
     goal = np.log(eta * at.often / at.alpha) + scale - at.rows @ start
     offset = start + np.linalg.lstsq(at.rows, goal, rcond=None)[0]
-    told = Hypothesis(STATEMENT, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}; "
-                                       "the point is .offset")
     across = np.linalg.norm(offset - at.hat * (offset @ at.hat) / (at.hat @ at.hat))
-    # w̃ along ŵ: then it is faster than 1/log t
-    if across <= 1e-9 * np.linalg.norm(offset):
-        slow = ()
+    along = bool(across <= 1e-9 * np.linalg.norm(offset))
     # back from u = Lᵀw
     if at.half is not None:
         offset = np.linalg.solve(at.half.T, offset)
-    return [told], offset.reshape(problem.shape) if np.isfinite(offset).all() else None, \
-        (*slow, *loss)
+    return offset.reshape(problem.shape) if np.isfinite(offset).all() else None, along
 
 
 def ratio(problem: Problem, found: Limit) -> Asymptote:
@@ -226,7 +244,7 @@ def ratio(problem: Problem, found: Limit) -> Asymptote:
     statement = "each support vector has weight α > 0: then directions converge like 1/t"
     if not plain(problem) or not problem.loss.convex or at is None:
         return [], None, ()
-    if at.alpha.min() <= 1e-9 * at.alpha.max():
+    if at.weightless:
         return [_vanishing_weights(at, "directions then converge like log t/t", statement)], None, \
             ()
     told = Hypothesis(statement, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}")
@@ -252,9 +270,8 @@ def normalised(problem: Problem, found: Limit) -> Asymptote:
 
 
 def _vanishing_weights(at: Support, then: str, statement: str) -> Hypothesis:
-    zeros = int((at.alpha <= 1e-9 * at.alpha.max()).sum())
-    return Hypothesis(statement, False, f"α = 0 at {zeros} of {len(at.alpha)} support vectors: "
-                                        f"{then}")
+    return Hypothesis(statement, False, f"α = 0 at {at.weightless} of {len(at.alpha)} support "
+                                        f"vectors: {then}")
 
 
 def _rates(at: Support, clock: str) -> tuple[Rate, ...]:

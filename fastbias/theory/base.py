@@ -18,9 +18,8 @@ from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
 __all__ = ["Direction", "Point", "Refusal", "Row", "accepted", "another_tail", "covering",
-           "flowing",
-           "gradient",
-           "momentum", "named", "quadratic", "tailed"]
+           "disproved", "flowing", "gradient", "momentum", "named", "quadratic", "shown",
+           "steepest", "tailed"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +132,16 @@ def another_tail(problem: Problem, row: Direction, rows: list[Hypothesis]) -> No
                      f"has not; the nearest losses are {nearest}", row.source, tuple(rows))
 
 
+def shown(enough: bool) -> bool | None:
+    """True where what is sufficient is met; None where it is not, as nothing follows from that."""
+    return True if enough else None
+
+
+def disproved(rows: list[Hypothesis]) -> bool:
+    """Whether one of the hypotheses is known to be False."""
+    return any(row.holds is False for row in rows)
+
+
 def quadratic(problem: Problem) -> bool:
     """Whether the method's geometry is that of an inner product."""
     g = problem.method.geometry
@@ -146,6 +155,12 @@ def gradient(problem: Problem) -> bool:
     """
     method = problem.method
     return method.steepest and method.geometry is None and not method.averages
+
+
+def steepest(problem: Problem) -> bool:
+    """Whether each move is of steepest descent in a norm, for the last gradient alone."""
+    method = problem.method
+    return method.steepest and isinstance(method.geometry, Norm) and not method.averages
 
 
 def flowing(problem: Problem) -> bool:

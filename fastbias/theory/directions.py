@@ -57,9 +57,11 @@ from fastbias.theory.base import (
     Row,
     another_tail,
     covering,
+    disproved,
     flowing,
     momentum,
     named,
+    shown,
     tailed,
 )
 from fastbias.theory.searched import ends
@@ -177,10 +179,12 @@ MARGIN: tuple[Row, ...] = (
                "which this one does not declare (horizon=p, where its far level sets have the "
                "shape of the lp ball); the nearest is power(p)"),
     Refusal("entropy", PESME, lambda p, flow: _mirrors(p, flow),
-        reason="the domain of this potential is not the whole space, which the theorem on horizon "
-               "functions asks for: w stays inside it, so separability by some w there is needed "
-               "too, and the limit is not in the literature (the horizon function of the entropy "
-               "suggests l1 over w ≥ 0); the nearest is hypentropy(β), for which it is l1"),
+        reason="the domain of this potential is not the whole space of vectors, which the theorem "
+               "on horizon functions asks for: w stays inside it (w > c in each entry, or "
+               "symmetric matrices), so separability by some w there is needed too, and the limit "
+               "is not in the literature (for the entropy, w > 0, the horizon function suggests l1 "
+               "over w ≥ 0); the nearest are potentials of all vectors, such as hypentropy(β), for "
+               "which it is the l1 maximum margin"),
     Refusal("§3", f"{PAPER}, §3", lambda p, flow: p.method.dual or p.method.natural,
         reason="no theorem of the table covers this method with a strictly monotone loss; the "
                "nearest are Theorem 5, for steepest descent in any norm, and §3.1, for gradient "
@@ -198,26 +202,33 @@ that it is the rest of (potentials).
 RIGHT = "log L < log ℓ(0), so that no sample is on its wrong side, nor will be while the loss falls"
 
 
-def _right_side(problem: Problem) -> Hypothesis:
+def _right_side(problem: Problem) -> list[Hypothesis]:
     """A loss that is not convex pulls less and less at samples that are wrong by far, and may leave
     them so for ever.
     """
-    u, t = (problem.start, 0) if problem.reached is None else (problem.reached.u, problem.reached.t)
+    if problem.loss.convex:
+        return []
+    u, t = problem.now
     # L < ℓ(0): no single sample can then have a margin under 0
     now, one = problem.log_loss(u), problem.loss.log(np.zeros(1), np.ones(1))
-    return Hypothesis(RIGHT, True if now < one else None,
-                      f"at t = {t} it is {now:.4g} against {one:.4g}; the loss is not convex, and "
-                      "its slope vanishes at samples that are wrong by far, which may stay so for "
-                      "ever")
+    return [Hypothesis(RIGHT, shown(now < one),
+                       f"at t = {t} it is {now:.4g} against {one:.4g}; the loss is not convex, and "
+                       "its slope vanishes at samples that are wrong by far, which may stay so for "
+                       "ever")]
+
+
+def _may_be_wrong(problem: Problem, rows: list[Hypothesis]) -> bool:
+    """Whether some sample may be on its wrong side for ever, for all that is known."""
+    right = any(row.holds for row in rows if row.statement == RIGHT)
+    return not problem.loss.convex and not right
 
 
 def _falls(problem: Problem, rows: list[Hypothesis]) -> str:
     """Why the loss goes to 0, where that follows from what is known; "" where it does not."""
-    known = {h.statement: h.holds for h in rows}
     # momentum may overshoot and a batch may raise L, so that no single step is known to lower it
-    if momentum(problem) or problem.method.random or any(x is False for x in known.values()):
+    if momentum(problem) or problem.method.random or disproved(rows):
         return ""
-    if not problem.loss.convex and not known.get(RIGHT):
+    if _may_be_wrong(problem, rows):
         return ""
     return _falls_by_flow(problem) if of_a_flow(problem) else _falls_by_steps(problem)
 
@@ -234,20 +245,29 @@ def _falls_by_flow(problem: Problem) -> str:
 
 def _falls_by_steps(problem: Problem) -> str:
     """The same of finite steps: of steepest descent in a norm, gradient descent in a metric."""
-    steepest = problem.method.steepest and all(h.holds for h in tied(problem))
-    if problem.method.unscaled and steepest and not problem.rule.search:
-        return _falls_by_lengths(problem)
-    if not (flat(problem) or steepest):
-        return ""
     if problem.rule.search:
-        smooth = named(problem, "exponential") or problem.loss.curvature is not None
-        found = smooth and problem.loss.convex
-        return "each search lowers L by no less than the best fixed step would" if found else ""
+        return _falls_by_searches(problem)
+    if problem.method.unscaled and _moves_steepest(problem):
+        return _falls_by_lengths(problem)
+    if not (flat(problem) or _moves_steepest(problem)):
+        return ""
     if not (small_steps(problem).holds and endless(problem).holds):
         return ""
     if divided(problem):
         return "log L falls by at least a multiple of ηγ² at each step"
     return "L falls by at least a multiple of η‖∇L‖⋆² ≥ ηγ²(Σ|ℓ'|)² at each step, and Ση = ∞"
+
+
+def _moves_steepest(problem: Problem) -> bool:
+    """Whether each move is of steepest descent: among coordinates, by the largest."""
+    return problem.method.steepest and all(h.holds for h in tied(problem))
+
+
+def _falls_by_searches(problem: Problem) -> str:
+    """The same of exact line searches, where a fixed step is known to lower L."""
+    smooth = named(problem, "exponential") or problem.loss.curvature is not None
+    found = smooth and problem.loss.convex and (flat(problem) or _moves_steepest(problem))
+    return "each search lowers L by no less than the best fixed step would" if found else ""
 
 
 def _falls_by_lengths(problem: Problem) -> str:
@@ -260,7 +280,7 @@ def _falls_by_lengths(problem: Problem) -> str:
 def _vanishes(problem: Problem, rows: list[Hypothesis]) -> Hypothesis:
     why = _falls(problem, rows)
     known = "ℓ is convex" if problem.loss.convex else "every margin stays positive"
-    return Hypothesis("L(w_t) → 0", True if why else None,
+    return Hypothesis("L(w_t) → 0", shown(bool(why)),
                       f"proved: {known}, the data are separable, and {why}" if why else
                       "seen only in a run: trace.log_loss")
 
@@ -269,27 +289,31 @@ def _cone(problem: Problem, found: Limit) -> list[Hypothesis]:
     """What is said beside any maximum margin: the regularisation path's end, and Lemma 8 with its
     residual so far.
     """
+    rows, (u, t) = [_path_ends(found)], problem.now
+    if t > 0:
+        # no theorem gives a rate here, so the residual is reported beside the claim
+        off = problem.off_cone(problem.predictor(u), found.w)
+        rows.append(Hypothesis("−∇L/‖∇L‖ tends to the cone of the support vectors (Lemma 8)", None,
+                               f"it is {off:.1e} away at t = {t}; trace.cone_distance measures "
+                               "each row"))
+    return rows
+
+
+def _path_ends(found: Limit) -> Hypothesis:
+    """Whether the regularisation path ends there, too."""
     norm, sole = found.norm, found.hypotheses[0].holds
     assert norm is not None
     # these are the lp norms and their images, of which Rosset et al. speak
     stated = norm.ball is not None or norm.power is not None or norm.matrix is not None
-    told = "Rosset, Zhu, Hastie (2004); fb.regularisation_path follows it"
     if sole is False:
-        told = "several directions have this margin, and .w is one of them; " + told
+        but = "several directions have this margin, and .w is one of them; "
     elif not stated:
-        told = "stated for lp norms; " + told
-    elif sole is None:
-        told = "they ask for a unique maximiser; " + told
-    rows = [Hypothesis("the regularisation path argmin L over ‖w‖ ≤ c ends in this direction, too",
-                       True if sole and stated else None, told)]
-    reached = problem.reached
-    if reached is not None and reached.t > 0:
-        # no theorem gives a rate here, so the residual is reported beside the claim
-        off = problem.off_cone(problem.predictor(reached.u), found.w)
-        rows.append(Hypothesis("−∇L/‖∇L‖ tends to the cone of the support vectors (Lemma 8)", None,
-                               f"it is {off:.1e} away at t = {reached.t}; trace.cone_distance "
-                               "measures each row"))
-    return rows
+        but = "stated for lp norms; "
+    else:
+        but = "" if sole else "they ask for a unique maximiser; "
+    return Hypothesis("the regularisation path argmin L over ‖w‖ ≤ c ends in this direction, too",
+                      shown(bool(sole) and stated),
+                      f"{but}Rosset, Zhu, Hastie (2004); fb.regularisation_path follows it")
 
 
 def _tailed(problem: Problem, row: Row) -> tuple[Direction, list[Hypothesis]]:
@@ -335,29 +359,32 @@ def _called(problem: Problem, row: Direction) -> str:
     return theorem
 
 
+def _at_unit_speed(problem: Problem) -> Problem:
+    """What is asked about a flow: one of unit speed, which momentum at a fixed β only rescales."""
+    still = replace(problem.method, beta=np.zeros(1), gamma=np.zeros(1))
+    return replace(problem, method=still, rule=FLOW)
+
+
 def direction(problem: Problem, flow: bool) -> Limit:
     """The limit direction that a row of MARGIN names, with its hypotheses checked."""
-    if problem.rule.search and not flow:
-        ends(problem)
-    # a flow is asked about as one of unit speed, which momentum at a fixed β only rescales
     if flow:
-        still = replace(problem.method, beta=np.zeros(1), gamma=np.zeros(1))
-        problem = replace(problem, method=still, rule=FLOW)
+        problem = _at_unit_speed(problem)
+    elif problem.rule.search:
+        ends(problem)
     row, rows = _tailed(problem, covering(MARGIN, problem, flow))
     separator = _separated(problem, rows)
     assert row.norm is not None
     norm = row.norm(problem)
-    rows += row.hypotheses(problem)
-    if not problem.loss.convex:
-        rows.append(_right_side(problem))
+    rows += [*row.hypotheses(problem), *_right_side(problem)]
     # what is known to be False is refused before any oracle is asked
-    if any(h.holds is False for h in rows):
+    if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
     found = widest(problem.rows, problem.shape, norm, separator)
     sole, theorem = found.hypotheses[0], _called(problem, row)
-    if sole.holds is False:
-        if row.sole:
-            raise NoTheorem(row.reason, row.source, (*rows, sole))
+    several = sole.holds is False
+    if several and row.sole:
+        raise NoTheorem(row.reason, row.source, (*rows, sole))
+    if several:
         theorem += ": the margin itself; .w is one of a face of directions that have it"
         sole = sole._replace(evidence=f"{sole.evidence}: .w is one of a face, and only the margin "
                                       "is what the theorem names")
@@ -365,8 +392,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
     rows += ill_scaled(problem, found.margin)
     rates, offset = row.rates(problem), None
     # a loss that may leave samples on their wrong side has no asymptote to speak of yet
-    left = any(h.statement == RIGHT and h.holds is None for h in rows)
-    if row.asymptote is not None and not left:
+    if row.asymptote is not None and not _may_be_wrong(problem, rows):
         told, offset, rates = row.asymptote(problem, found)
         rows += told
     return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,

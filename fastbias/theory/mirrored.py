@@ -13,7 +13,7 @@ from fastbias.pieces.potentials.factors import factors
 from fastbias.problem import Problem, Unreachable, symmetric
 from fastbias.solvers.bregman import bregman_projection, feasibility
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
-from fastbias.theory.base import Point, momentum
+from fastbias.theory.base import Point, momentum, shown
 
 __all__ = ["COMMUTING", "CONJECTURE", "LI", "descent", "mirrored", "vanishing"]
 
@@ -52,16 +52,15 @@ def vanishing(problem: Problem, flow: bool, mirrored: bool) -> Hypothesis:
     """Whether L → 0: of mirror flows it is proved from any start, of others once each sample is on
     its side.
     """
-    loss, u, t, statement = problem.loss, problem.start, 0, "L(w_t) → 0"
+    loss, statement = problem.loss, "L(w_t) → 0"
     if flow and mirrored and loss.convex:
         return Hypothesis(statement, True,
                           "proved of a mirror flow: L(w_t) ≤ L(v) + D_ψ(v, w(0))/t for any v")
     if loss.kind != "monotone":
         return Hypothesis(statement, None, "seen only in a run: trace.log_loss")
-    if not flow and problem.reached is not None:
-        u, t = problem.reached.u, problem.reached.t
-    log_loss, least = problem.log_loss(u), loss.log(np.zeros(2), np.zeros(1)) if loss.classes else \
-        loss.log(np.zeros(1), np.ones(1))
+    u, t = (problem.start, 0) if flow else problem.now
+    log_loss, least = problem.log_loss(u), loss.log(np.zeros(2), np.zeros(1)) if loss.classes \
+        else loss.log(np.zeros(1), np.ones(1))
     seen = f"log L = {log_loss:.3g} at t = {t}, and that of one sample of margin 0 is {least:.3g}"
     if not log_loss < least:
         return Hypothesis(statement, None,
@@ -83,52 +82,70 @@ def mirrored(problem: Problem, flow: bool, row: Point) -> Limit:
     if psi is None:
         raise NoTheorem(row.reason, row.source or model.source, tuple(rows))
     # what the potential projects is the predictor, not the parameters
-    start, turn = problem.predictor(problem.start), None
-    # without this the flow in W is no mirror flow, and the limit is a conjecture
-    if model.commuting:
-        worst, turn = _commutator(problem, start)
-        rows.append(Hypothesis("the samples and the start are symmetric matrices that commute",
-                               worst <= 1e-12,
-                               f"largest ‖AB − BA‖/(‖A‖ ‖B‖) {worst:.1e}"))
-        if not worst <= 1e-12:
-            raise NoTheorem(CONJECTURE, LI, tuple(rows))
-    # of factors that balance exactly some entries can never change sign, and some never move
-    signs = getattr(psi, "signs", np.zeros(problem.size))
-    if signs.any():
-        rows.append(_balanced(signs))
-    try:
-        found = _projected(problem.X, problem.y, psi, start,
-                           signs) if turn is None else _turned(problem, turn)
-    except Unreachable as error:
-        rows.append(Hypothesis("the data are realisable", False, str(error)))
-        where = f" by predictors that keep what exact balance keeps ({rows[-2].evidence})" \
-            if signs.any() else ""
-        raise NoTheorem(f"{row.name} needs data that are realisable{where}, and these are not",
-                        row.source or model.source,
-                        tuple(rows)) from None
-    rows += [Hypothesis("the data are realisable", True if found.certified else None,
-                        f"residual {found.duality_gap:.1e}"),
-             *(found.hypotheses if not found.certified else ()), _is_mirror(problem, psi, start)]
+    start = problem.predictor(problem.start)
+    found = _realised(problem, row, psi, start, rows)
+    rows.append(_is_mirror(problem, psi, start))
     if rows[-1].holds is False:
         raise NoTheorem(f"{row.name} asks for a model whose flow is that of its potential, and "
                         "this one's is not",
                         row.source or model.source, tuple(rows))
-    # on the linear model finite steps go where the flow goes; on others they end O(η) away
+    # on the linear model finite steps go where the flow goes
     if model.degree > 1 and not flow:
-        if problem.rule.search:
-            raise NoTheorem("searched steps are long ones, which do not follow the flow that a "
-                            "limit is known of; the nearest is the same with small steps",
-                            model.source, tuple(rows))
-        told = f"{problem.rule!r}: finite steps end O(η) away from its limit"
-        if problem.method.beta.any():
-            told += "; momentum makes them η/(1 − β)"
-        rows.append(Hypothesis("η → 0: the flow", None, told))
-        rows += descent(problem, flow)[1:]
+        rows += _beside_the_flow(problem, rows)
     rows.append(vanishing(problem, flow, found.certified))
-    return Limit(found.w.reshape(problem.shape), "point", row.name, COMMUTING if model.commuting
-                 else
-                 model.source or f"{PAPER}, §2.1", tuple(rows), found.certified, found.duality_gap,
-                 found.dual)
+    source = COMMUTING if model.commuting else model.source or f"{PAPER}, §2.1"
+    return Limit(found.w.reshape(problem.shape), "point", row.name, source, tuple(rows),
+                 found.certified, found.duality_gap, found.dual)
+
+
+def _realised(problem: Problem, row: Point, psi: Potential, start: np.ndarray,
+              rows: list[Hypothesis]) -> Limit:
+    """The projection of the start on the predictors that meet the data; NoTheorem where there are
+    none. What it asks is added to the rows.
+    """
+    turn = _basis(problem, start, rows) if problem.model.commuting else None
+    # of factors that balance exactly some entries can never change sign, and some never move
+    signs = getattr(psi, "signs", np.zeros(problem.size))
+    where = ""
+    if signs.any():
+        rows.append(_balanced(signs))
+        where = f" by predictors that keep what exact balance keeps ({rows[-1].evidence})"
+    try:
+        found = _projected(problem.X, problem.y, psi, start, signs) if turn is None \
+            else _turned(problem, turn)
+    except Unreachable as error:
+        rows.append(Hypothesis("the data are realisable", False, str(error)))
+        raise NoTheorem(f"{row.name} needs data that are realisable{where}, and these are not",
+                        row.source or problem.model.source, tuple(rows)) from None
+    rows.append(Hypothesis("the data are realisable", shown(found.certified),
+                           f"residual {found.duality_gap:.1e}"))
+    if not found.certified:
+        rows += found.hypotheses
+    return found
+
+
+def _basis(problem: Problem, start: np.ndarray, rows: list[Hypothesis]) -> np.ndarray:
+    """The basis in which the samples and the start are diagonal; without one the flow in W is no
+    mirror flow, and the limit is a conjecture.
+    """
+    worst, turn = _commutator(problem, start)
+    rows.append(Hypothesis("the samples and the start are symmetric matrices that commute",
+                           worst <= 1e-12, f"largest ‖AB − BA‖/(‖A‖ ‖B‖) {worst:.1e}"))
+    if not worst <= 1e-12:
+        raise NoTheorem(CONJECTURE, LI, tuple(rows))
+    return turn
+
+
+def _beside_the_flow(problem: Problem, rows: list[Hypothesis]) -> list[Hypothesis]:
+    """What finite steps leave open: those of other models than the linear one end O(η) away."""
+    if problem.rule.search:
+        raise NoTheorem("searched steps are long ones, which do not follow the flow that a "
+                        "limit is known of; the nearest is the same with small steps",
+                        problem.model.source, tuple(rows))
+    told = f"{problem.rule!r}: finite steps end O(η) away from its limit"
+    if problem.method.beta.any():
+        told += "; momentum makes them η/(1 − β)"
+    return [Hypothesis("η → 0: the flow", None, told), *descent(problem, flow=False)[1:]]
 
 
 def _is_mirror(problem: Problem, psi: Potential, start: np.ndarray) -> Hypothesis:

@@ -25,7 +25,9 @@ from fastbias.theory.base import (
     Row,
     another_tail,
     covering,
+    disproved,
     gradient,
+    shown,
     tailed,
 )
 from fastbias.theory.mirrored import CONJECTURE, LI, descent, mirrored, vanishing
@@ -136,7 +138,7 @@ def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:
     separator = _separated(problem, row, rows)
     # what is known to be False is refused before any oracle is asked
     rows += row.hypotheses(problem)
-    if any(h.holds is False for h in rows):
+    if disproved(rows):
         why = (f"{row.name} asks for a homogeneous F, which this one is not, of "
                f"degree={model.degree}")
         raise NoTheorem(row.reason if rows[1].holds else why, row.source, tuple(rows))
@@ -198,10 +200,10 @@ def _as_stated(problem: Problem, row: Row) -> list[Hypothesis]:
     # its statement is at hand, word for word, those of others are not
     if row.name.startswith("Theorem 7"):
         exact = problem.loss.name == "exponential"
-        return [Hypothesis("the theorem is stated for this loss", True if exact else None,
-                           f"{PAPER}, Theorem 7, for the "
-                           f"exponential loss, not {problem.loss.name}" if not exact
-                           else f"{PAPER}, Theorem 7"),
+        return [Hypothesis("the theorem is stated for this loss", shown(exact),
+                           f"{PAPER}, Theorem 7" if exact else
+                           f"{PAPER}, Theorem 7, for the exponential loss, not "
+                           f"{problem.loss.name}"),
                 Hypothesis("the data are not among the exceptions", None,
                            f"{PAPER}, Theorem 7: for almost all data sets")]
     return [Hypothesis("the theorem is as its source has it", None,
@@ -253,16 +255,14 @@ def _reachable(problem: Problem, found: Limit, flow: bool) -> Hypothesis:
     if not model.pulls(problem.start, problem.Z).any():
         return Hypothesis(statement, False,
                           "at the start the gradient of each sample is 0, and it stays there")
-    if model.reach is not None and ours(model):                 # (else no law tells what these say)
+    # no law tells what `reach` and `sole` say, so they are believed of our own alone
+    if model.reach is not None and ours(model):
         obstacle = model.reach(model.split(problem.start, problem.size), problem.Z, found.w.ravel())
         if obstacle is None:
             return Hypothesis(statement, None, "open: seen only in a run")
-        return Hypothesis(statement, not obstacle, obstacle or "proved: the flow is a mirror flow, "
-                                                               "which comes to the maximum margin "
-                                                               "over the signs that it keeps, "
-                                                               "slowly where the start favours "
-                                                               "other entries")
-    # no law tells what `sole` says, so it is believed of our own alone
+        return Hypothesis(statement, not obstacle, obstacle or (
+            "proved: the flow is a mirror flow, which comes to the maximum margin over the signs "
+            "that it keeps, slowly where the start favours other entries"))
     if model.sole and ours(model):
         return Hypothesis(statement, True,
                           "each stationary point of positive margins is the maximum margin: w = Σ "

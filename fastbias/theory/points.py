@@ -25,10 +25,13 @@ from fastbias.theory.base import (
     momentum,
     named,
     quadratic,
+    shown,
 )
 from fastbias.theory.stepsizes import max_step
 
 __all__ = ["ROOT", "point"]
+
+SEEN, UNKNOWN = "seen only in a run: trace.log_loss", "no bound is known to the table"
 
 
 def _psi(problem: Problem) -> Potential:
@@ -137,39 +140,52 @@ def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)")
     """Whether the steps are small enough that L, or its gradient, goes to 0; ``inside``: it does so
     somewhere in dom ψ.
     """
-    method, loss, rule = problem.method, problem.loss, problem.rule
-    statement, seen = f"the steps are small enough that {what} → 0", \
-        "seen only in a run: trace.log_loss"
-    if not inside or not loss.convex or loss.curvature is None:
-        return Hypothesis(statement, None, seen)
+    holds, told = _falls(problem, flow) if inside else (None, SEEN)
+    return Hypothesis(f"the steps are small enough that {what} → 0", holds, told)
+
+
+def _falls(problem: Problem, flow: bool) -> tuple[bool | None, str]:
+    """Whether L is known to fall to its least value, and why."""
+    rule, loss = problem.rule, problem.loss
+    if not loss.convex or loss.curvature is None:
+        return None, SEEN
     # a flow has no step to be too long
     if flow:
-        return Hypothesis(statement, True,
-                          "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t")
-    # steps whose sum is finite may stop short of any minimum
-    fall = pace(problem)
-    endless = rule_of(problem) in ("constant", "power") and fall is not None and fall <= 1
-    if not endless or method.sampling.batch or method.unscaled \
-        or (momentum(problem) and not rule.fixed):
-        return Hypothesis(statement, None, f"{rule!r}; {seen}")
+        return True, "the flow of a convex L: L(w_t) − L(w∞) ≤ D_ψ(w∞, w(0))/t"
+    if not _goes_on(problem):
+        return None, f"{rule!r}; {SEEN}"
     # a step that varies is bounded by its largest, at any time
     largest = float(np.max(rule.params)) if rule_of(problem) == "constant" else rule(0)
-    bound, why = np.nan, "no bound is known to the table"
+    bound, why = _longest(problem)
+    if np.isnan(bound):
+        return None, f"{rule!r}; {why}; {SEEN}"
+    if not largest < bound:
+        return None, f"η ≤ {largest:.6g}, not under {bound:.6g}: {why}; {SEEN}"
+    return True, f"η ≤ {largest:.6g}, under {bound:.6g} ({why})"
+
+
+def _goes_on(problem: Problem) -> bool:
+    """Whether the steps are fixed beforehand, go wherever −∇L takes them, and do not stop short of
+    a minimum, as those may whose sum is finite.
+    """
+    method, fall = problem.method, pace(problem)
+    endless = rule_of(problem) in ("constant", "power") and fall is not None and fall <= 1
+    return endless and not method.sampling.batch and not method.unscaled \
+        and (problem.rule.fixed or not momentum(problem))
+
+
+def _longest(problem: Problem) -> tuple[float, str]:
+    """The step under which L is known to fall to its least value, and why; NaN where none is."""
     # in inner products L is smooth or quadratic in the plain sense, else it is so relatively to ψ
-    if quadratic(problem) and method.constraint is None:
+    if quadratic(problem) and problem.method.constraint is None:
         with suppress(NoTheorem):
             bound, theorem, _ = max_step(problem, problem.start)
-            why = f"{theorem}; " + ("each part of the error is a stable linear recursion"
-                                    if loss.quadratic else
-                                    "L is convex and Λ-smooth")
+            return bound, f"{theorem}; " + (
+                "each part of the error is a stable linear recursion" if problem.loss.quadratic
+                else "L is convex and Λ-smooth")
     elif not momentum(problem):
-        bound, why = _relatively_smooth(problem)
-    if np.isnan(bound):
-        return Hypothesis(statement, None, f"{rule!r}; {why}; {seen}")
-    if not largest < bound:
-        return Hypothesis(statement, None,
-                          f"η ≤ {largest:.6g}, not under {bound:.6g}: {why}; {seen}")
-    return Hypothesis(statement, True, f"η ≤ {largest:.6g}, under {bound:.6g} ({why})")
+        return _relatively_smooth(problem)
+    return np.nan, UNKNOWN
 
 
 def _relatively_smooth(problem: Problem) -> tuple[float, str]:
@@ -192,7 +208,7 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
                 columns = float((problem.X ** 2).sum(axis=0).max())
             return 1.0 / (curvature * max(columns, 1e-300) * abs(float(h[0] / G[0, 0]))), \
                 f"strong convexity in l1 on the simplex (Pinsker): {source}"
-    return np.nan, "no bound is known to the table"
+    return np.nan, UNKNOWN
 
 
 def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> Limit | None:
@@ -219,7 +235,7 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     met = found.certified and gap <= CERTIFIED
     rows = [*rows, *_in_span(problem),
             Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ",
-                       met or None, f"residual {gap:.1e}"),
+                       shown(met), f"residual {gap:.1e}"),
             _vanishing(problem, False, met, "∇L(w_t)")]
     return Limit(found.w.reshape(problem.shape), "point",
                  "least squares: the data are not realisable, so no theorem of the paper speaks; "

@@ -126,29 +126,48 @@ def _exactly(S: np.ndarray, u: np.ndarray, k: int) -> bool:
 
     Ranks are told modulo a prime: too low only if it divides a determinant of the data.
     """
-    def whole(x: float) -> int:
-        over, under = float(x).as_integer_ratio()
-        return over * pow(under, -1, PRIME) % PRIME
-
-    forms = [[[(j, whole(s[j])) for j in np.flatnonzero(s)] for s in form] for form in S]
+    forms = [[_sparse(row) for row in form] for form in S]
     basis: list[tuple[int, list[int]]] = []
-    fresh = [[whole(x) for x in u]]
+    fresh = [[_whole(x) for x in u]]
     while fresh:
-        v = fresh.pop()
-        for at, row in basis:
-            if v[at]:
-                c = v[at]
-                v = [(a - c * b) % PRIME for a, b in zip(v, row, strict=True)]
-        lead = next((i for i, x in enumerate(v) if x), None)
-        if lead is None:
+        found = _reduced(fresh.pop(), basis)
+        if found is None:
             continue
         if len(basis) == k:
             return False
-        unit = pow(v[lead], -1, PRIME)
-        v = [x * unit % PRIME for x in v]
-        basis.append((lead, v))
-        fresh += [[sum(c * v[j] for j, c in row) % PRIME for row in form] for form in forms]
+        basis.append(found)
+        fresh += [_moved(found[1], form) for form in forms]
     return True
+
+
+def _whole(x: float) -> int:
+    """A number of float64, exactly, modulo the prime."""
+    over, under = float(x).as_integer_ratio()
+    return over * pow(under, -1, PRIME) % PRIME
+
+
+def _sparse(row: np.ndarray) -> list[tuple[int, int]]:
+    """Where a row is not 0, and what it is there."""
+    return [(int(j), _whole(row[j])) for j in np.flatnonzero(row)]
+
+
+def _moved(v: list[int], form: list[list[tuple[int, int]]]) -> list[int]:
+    """S v."""
+    return [sum(c * v[j] for j, c in row) % PRIME for row in form]
+
+
+def _reduced(v: list[int], basis: list[tuple[int, list[int]]]) -> tuple[int, list[int]] | None:
+    """What is left of v beside a basis, with where it begins, where it is 1; None where all of it
+    is in their span.
+    """
+    for at, row in basis:
+        if c := v[at]:
+            v = [(a - c * b) % PRIME for a, b in zip(v, row, strict=True)]
+    lead = next((i for i, x in enumerate(v) if x), None)
+    if lead is None:
+        return None
+    unit = pow(v[lead], -1, PRIME)
+    return lead, [x * unit % PRIME for x in v]
 
 
 def _forms(problem: Problem) -> np.ndarray | None:

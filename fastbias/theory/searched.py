@@ -24,8 +24,7 @@ def ends(problem: Problem) -> None:
     """Raise NoTheorem where one of the next few searched moves lowers no margin: the loss falls for
     ever along it.
     """
-    u = problem.start if problem.reached is None else problem.reached.u
-    begun = 0 if problem.reached is None else problem.reached.t
+    u, begun = problem.now
     nu = float(problem.rule.params[0]) if problem.rule.params.size == 1 else np.nan
     if not 0 < nu <= 1:
         raise NoTheorem("the step rule is a search of one's own, which no theorem is known to "
@@ -35,11 +34,7 @@ def ends(problem: Problem) -> None:
         move = _move(problem, u)
         if move is None:
             return
-        rise, terms = problem.Z @ move, np.abs(problem.Z) @ np.abs(move)
-        # exactly, in any order
-        still = (rise == 0.0) if _whole(problem.Z) and _whole(move) else (terms == 0.0)
-        # a sample that the move does not touch is no hindrance, but one of them must gain
-        if bool(((rise > SURE * terms) | still).all()) and not still.all():
+        if _lowers_none(problem.Z, move):
             raise NoTheorem(f"the move that is searched at step {begun + k} lowers no margin, so "
                             "the loss falls along it for ever, the exact line search has no "
                             "minimiser, and the run ends UNBOUNDED: there is no limit to speak of; "
@@ -53,6 +48,15 @@ def ends(problem: Problem) -> None:
         u = u + nu * step * move
 
 
+def _lowers_none(Z: np.ndarray, move: np.ndarray) -> bool:
+    """Whether it is certain that a move lowers no margin, and raises some."""
+    rise, terms = Z @ move, np.abs(Z) @ np.abs(move)
+    # exactly, in any order
+    still = (rise == 0.0) if _whole(Z) and _whole(move) else (terms == 0.0)
+    # a sample that the move does not touch is no hindrance, but one of them must gain
+    return bool(((rise > SURE * terms) | still).all()) and not still.all()
+
+
 def _whole(x: np.ndarray) -> bool:
     """Whether these are whole numbers so small that sums of their products have no rounding."""
     return bool((x == np.rint(x)).all()) and float(np.abs(x).max()) < 2.0 ** 20
@@ -62,26 +66,36 @@ def _move(problem: Problem, u: np.ndarray) -> np.ndarray | None:
     """The move that a method makes from u, of any length; None where it depends on more than u, or
     is not declared.
     """
-    g, method, geometry = problem.pull(problem.predictor(u))[1], problem.method, \
-        problem.method.geometry
+    method, geometry = problem.method, problem.method.geometry
+    g = problem.pull(problem.predictor(u))[1]
     # such a move depends on the gradients before, which the parameters alone do not tell
     if method.averages or method.adaptive:
         return None
     if method.ties is not None:
-        tol, ties = method.params[:2]
-        tied = np.flatnonzero(np.abs(g) >= (1.0 - tol) * np.abs(g).max())
-        # which of the tied ones moves is drawn, and a draw is not predicted
-        if ties == 2.0 and tied.size > 1:
-            return None
-        move = np.zeros_like(g)
-        move[tied if ties == 1.0 else tied[:1]] = g[tied if ties == 1.0 else tied[:1]]
-        return move
+        return _of_coordinates(g, *method.params[:2])
     if method.steepest and isinstance(geometry, Norm):
-        # signs are whole numbers, of which sums are exact
-        return np.sign(g) if method.unscaled and geometry.ball == "cube" else geometry.direction(g)
+        return _of_steepest(g, geometry, method.unscaled)
     if method.natural and isinstance(geometry, Potential):
         return geometry.solve(u, g)
     return g if gradient(problem) else None
+
+
+def _of_coordinates(g: np.ndarray, tol: float, ties: float) -> np.ndarray | None:
+    """The entries of −∇L that coordinate descent moves: all that are tied, or the first of them."""
+    tied = np.flatnonzero(np.abs(g) >= (1.0 - tol) * np.abs(g).max())
+    # which of the tied ones moves is drawn, and a draw is not predicted
+    if ties == 2.0 and tied.size > 1:
+        return None
+    moving = tied if ties == 1.0 else tied[:1]
+    move = np.zeros_like(g)
+    move[moving] = g[moving]
+    return move
+
+
+def _of_steepest(g: np.ndarray, norm: Norm, unscaled: bool) -> np.ndarray:
+    """The move of steepest descent in a norm, of any length."""
+    # signs are whole numbers, of which sums are exact
+    return np.sign(g) if unscaled and norm.ball == "cube" else norm.direction(g)
 
 
 def _least(problem: Problem, u: np.ndarray, move: np.ndarray) -> float | None:

@@ -3,6 +3,7 @@ rule keeps to them.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,15 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
-from fastbias.theory.base import momentum, named
+from fastbias.theory.base import momentum, named, shown, steepest
 
-__all__ = ["MaxStep", "max_step", "small_steps"]
+__all__ = ["MaxStep", "longest_sample", "max_step", "small_steps"]
 
 TINY = 1e-300
 # a bound that is not admitted itself is undercut by so much, relatively: its Λ is rounded
 STRICT = 1e-13
+
+Told = tuple[bool | None, str]       # whether a hypothesis holds, and its evidence
 
 
 class MaxStep(NamedTuple):
@@ -41,48 +44,60 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
         Where the table knows no bound for the method and loss, or the bound is no number of
         float64.
     """
-    method, loss = problem.method, problem.loss
-    unknown = NoTheorem(f"no bound on the step size of {method!r} with the {loss.name} loss is "
-                        "known to the table; the nearest are the descent lemma for gradient "
-                        "descent and Theorem 5 for steepest descent",
-                        f"{PAPER}, Theorem 5")
-    if not _plain(problem):
-        raise unknown
-    # AdaGrad has a bound of its own, which also asks that samples be short in its metric
-    if method.measured is not None and named(problem, "exponential") and _begins_small(problem):
-        return _admitted(-0.5 * problem.log_loss(u), "Theorem 6: η² L(w) < 1",
-                         f"{PAPER}, Theorem 6", strict=True)
-    # momentum is a linear recursion for quadratic losses alone; for others no bound is known that
-    # is sharp
-    if not (flat(problem) or _steepest(problem)) \
-        or (momentum(problem) and not (flat(problem) and loss.quadratic)):
-        raise unknown
-    # e^{−m} has no Lipschitz gradient; on the level set where a run stands it has one, of size B² L
-    if named(problem, "exponential"):
-        return _admitted(-problem.log_loss(u) - 2.0
-                         * np.log(max(radius(problem, _norm(problem)), TINY)),
-                         "Theorem 5: η ≤ 1/(B² L(w))", f"{PAPER}, Theorem 5 (with min for its max)")
-    if loss.curvature is None:
-        raise unknown
+    exponential = named(problem, "exponential")
+    if _plain(problem):
+        # AdaGrad has a bound of its own, which also asks that samples be short in its metric
+        if problem.method.measured is not None and exponential and _begins_small(problem):
+            return _admitted(-0.5 * problem.log_loss(u), "Theorem 6: η² L(w) < 1",
+                             f"{PAPER}, Theorem 6", strict=True)
+        if exponential and _descends(problem):
+            return _on_level_set(problem, u)
+        if problem.loss.curvature is not None and _descends(problem):
+            return _descent_lemma(problem, problem.loss.curvature)
+    raise NoTheorem(f"no bound on the step size of {problem.method!r} with the "
+                    f"{problem.loss.name} loss is known to the table; the nearest are the descent "
+                    "lemma for gradient descent and Theorem 5 for steepest descent",
+                    f"{PAPER}, Theorem 5")
+
+
+def _descends(problem: Problem) -> bool:
+    """Whether the moves are those that a bound is known of: of descent in some norm, with momentum
+    only where that is a linear recursion.
+    """
+    # for losses that are not quadratic no bound on momentum is known that is sharp
+    if momentum(problem):
+        return flat(problem) and problem.loss.quadratic
+    return flat(problem) or steepest(problem)
+
+
+def _on_level_set(problem: Problem, u: np.ndarray) -> MaxStep:
+    """Theorem 5: e^{−m} has no Lipschitz gradient, but on the level set of u one of size B² L."""
+    B = radius(problem, _norm(problem))
+    return _admitted(-problem.log_loss(u) - 2.0 * np.log(max(B, TINY)),
+                     "Theorem 5: η ≤ 1/(B² L(w))", f"{PAPER}, Theorem 5 (with min for its max)")
+
+
+def _descent_lemma(problem: Problem, curvature: float) -> MaxStep:
+    """η < 2/Λ for a loss of at most this curvature, and what becomes of it with momentum."""
+    method, in_flat = problem.method, flat(problem)
     # lengths are squared in a unit of their own, as X may be of size 1e±200
     unit = _unit(problem.X)
-    curvature = loss.curvature * (_largest_curvature(problem, unit) if flat(problem)
-                                  else _sum_of_duals(problem, unit))
+    curvature = curvature * (_largest_curvature(problem, unit) if in_flat
+                             else _sum_of_duals(problem, unit))
     # β = γ = 0 gives 2/Λ back
     beta, gamma = float(method.beta[0]), float(method.gamma[0])
     log_step = np.log(2.0 * (1.0 + beta) / (1.0 + 2.0 * gamma)) - np.log(max(curvature, TINY)) \
         - 2.0 * np.log(unit)
     if momentum(problem):
-        return _admitted(log_step, "stability of the linear recursion: η < 2(1 + β)/((1 + 2γ)Λ), β "
-                                   "< 1",
-                         "Polyak (1964) for γ = 0; the conditions of Jury for any", strict=True)
-    if flat(problem):
-        return _admitted(log_step, "the descent lemma: η < 2/Λ, Λ the largest curvature in the "
-                                   "method's norm",
-                         "Nesterov (2018), §1.2.3, in the coordinates of the norm", strict=True)
-    return _admitted(log_step, "the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆² (classes: over "
-                               "pairs)",
-                     "Nesterov (2018), §1.2.3, whose proof holds in any norm", strict=True)
+        told = ("stability of the linear recursion: η < 2(1 + β)/((1 + 2γ)Λ), β < 1",
+                "Polyak (1964) for γ = 0; the conditions of Jury for any")
+    elif in_flat:
+        told = ("the descent lemma: η < 2/Λ, Λ the largest curvature in the method's norm",
+                "Nesterov (2018), §1.2.3, in the coordinates of the norm")
+    else:
+        told = ("the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆² (classes: over pairs)",
+                "Nesterov (2018), §1.2.3, whose proof holds in any norm")
+    return _admitted(log_step, *told, strict=True)
 
 
 def _plain(problem: Problem) -> bool:
@@ -93,12 +108,6 @@ def _plain(problem: Problem) -> bool:
     constant = method.beta.size == method.gamma.size == 1 and bool(method.beta[0] < 1)
     return problem.model.linear and constant and method.constraint is None and not (
         method.decay or method.unscaled or method.sampling.batch)
-
-
-def _steepest(problem: Problem) -> bool:
-    """Whether each move is of steepest descent in a norm, for the last gradient alone."""
-    method = problem.method
-    return method.steepest and isinstance(method.geometry, Norm) and not method.averages
 
 
 def _admitted(log_step: float, theorem: str, source: str, strict: bool = False) -> MaxStep:
@@ -130,10 +139,15 @@ def _begins_small(problem: Problem) -> bool:
     reached, eps = problem.reached, problem.method.params[0]
     # from where the run stands on, so that a run that began too fast may have come under the bound
     G = (problem.method.begin(problem.start)[0] if reached is None else reached.state[0]) + eps
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rows = np.where(problem.X == 0, 0.0, problem.X / G ** 0.25) if problem.outputs == 1 \
-            else np.full((1, 1), np.inf)
-    return bool(np.linalg.norm(rows, axis=1).max() <= 1)
+    return longest_sample(problem, G) <= 1
+
+
+def longest_sample(problem: Problem, G: np.ndarray) -> float:
+    """The largest ‖G^{−1/4} x_n‖₂ for G (n,) ≥ 0; ∞ for K classes, of which Theorem 6 is silent."""
+    if problem.outputs > 1:
+        return float("inf")
+    rows = np.divide(problem.X, G ** 0.25, out=np.where(problem.X == 0, 0.0, np.inf), where=G > 0)
+    return float(np.linalg.norm(rows, axis=1).max())
 
 
 def _largest_curvature(problem: Problem, unit: float) -> float:
@@ -174,36 +188,49 @@ def small_steps(problem: Problem) -> Hypothesis:
     From where the run stands on: any theorem of Section 3 speaks of every start, so it may begin
     there.
     """
-    rule, method, reached = problem.rule, problem.method, problem.reached
-    u, t = (problem.start, 0) if reached is None else (reached.u, reached.t)
-    statement = "the steps are small enough that the loss falls at each"
+    rule = problem.rule
     # none of these lowers L at each step by a theorem
-    if momentum(problem) or method.sampling.batch or rule.search or pace(problem) is None:
-        return Hypothesis(statement, None, f"{rule!r}; seen only in a run")
-    # the rule is the bound itself, at each step, whatever it has come to
-    if rule_of(problem) == "bounded":
-        exact = named(problem, "exponential")
-        return Hypothesis(statement, True if exact else None,
-                          f"min(η₊, 1/(B²L)) of Theorem 5, B² = {rule.params[1]:.6g}"
-                          + ("" if exact else ", which is stated for the exponential loss, not "
-                                              f"{problem.loss.name}"))
-    if rule_of(problem) == "loss_scaled":
-        if not named(problem, "exponential") or not (flat(problem) or _steepest(problem)):
-            return Hypothesis(statement, None,
-                              f"{rule!r}; the bound η ≤ 1/B² is for steepest descent, exponential "
-                              "loss")
-        # η/L ≤ 1/(B² L) is one comparison for the whole run
-        B = radius(problem, _norm(problem))
-        largest, admitted = float(rule.params[0]), 1.0 / max(B * B, TINY)
-        return Hypothesis(statement, True if largest <= admitted else None,
-                          f"η = {largest:.6g}, and 1/B² = {admitted:.6g} (Theorem 5)")
+    unseen = momentum(problem) or problem.method.sampling.batch or rule.search
+    if unseen or pace(problem) is None:
+        holds, told = None, f"{rule!r}; seen only in a run"
+    else:
+        holds, told = SMALL.get(rule_of(problem), _under_a_bound)(problem)
+    return Hypothesis("the steps are small enough that the loss falls at each", holds, told)
+
+
+def _as_bounded(problem: Problem) -> Told:
+    """The rule is the bound itself, at each step, whatever it has come to."""
+    told = f"min(η₊, 1/(B²L)) of Theorem 5, B² = {problem.rule.params[1]:.6g}"
+    if named(problem, "exponential"):
+        return True, told
+    return None, f"{told}, which is stated for the exponential loss, not {problem.loss.name}"
+
+
+def _as_loss_scaled(problem: Problem) -> Told:
+    """η/L ≤ 1/(B² L) is one comparison for the whole run."""
+    if not named(problem, "exponential") or not (flat(problem) or steepest(problem)):
+        return None, (f"{problem.rule!r}; the bound η ≤ 1/B² is for steepest descent, exponential "
+                      "loss")
+    B = radius(problem, _norm(problem))
+    largest, admitted = float(problem.rule.params[0]), 1.0 / max(B * B, TINY)
+    return shown(largest <= admitted), f"η = {largest:.6g}, and 1/B² = {admitted:.6g} (Theorem 5)"
+
+
+def _under_a_bound(problem: Problem) -> Told:
+    """Whether all steps that are to come are under the bound from where the run stands."""
+    rule, (u, t) = problem.rule, problem.now
     try:
         bound = max_step(problem, u)
     except NoTheorem:
-        return Hypothesis(statement, None, f"{rule!r}; no bound is known to the table")
+        return None, f"{rule!r}; no bound is known to the table"
     # of a sequence all that is to come counts; a power only falls from here
     largest = float(rule.params[min(t, rule.params.size - 1):].max()) \
         if rule_of(problem) == "constant" else rule(t)
-    return Hypothesis(statement, True if largest <= bound.step_size else None,
-                      f"η ≤ {largest:.6g}; admitted from {'the start' if t == 0 else f't = {t}'} "
-                      f"on: {bound.step_size:.6g} ({bound.theorem})")
+    begun = "the start" if t == 0 else f"t = {t}"
+    return shown(largest <= bound.step_size), (
+        f"η ≤ {largest:.6g}; admitted from {begun} on: {bound.step_size:.6g} ({bound.theorem})")
+
+
+SMALL: dict[str, Callable[[Problem], Told]] = {"bounded": _as_bounded,
+                                               "loss_scaled": _as_loss_scaled}
+"""Rules that are told by more than the largest of their steps."""

@@ -13,10 +13,7 @@ FOLDERS = measure.by_folder()
 NOT_YET = {
     # (most of the engine's inputs of any type are the compiler's own, for builders of code)
     "engine": {"complexity p95": 12, "any": 29.1},
-    "forward": {"complexity p95": 11},
     "pieces": {"parameters": 9},                                # mirror descent's, as its contract
-    "running": {"complexity p95": 11},
-    "theory": {"complexity p95": 15},
 }
 
 
