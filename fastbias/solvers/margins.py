@@ -122,13 +122,13 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
         if best.gap > enough:
             _round(best, enough)
         margin = float(np.ldexp(best.lower * unit, power))
-    if not 0 < margin < np.inf:
-        raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
-                              f"{margin:.1e} there")
-    certified = best.gap <= enough
+        if not 0 < margin < np.inf:
+            raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it "
+                                  f"is {margin:.1e} there")
+        certified = best.gap <= enough
+        unique = _unique(best, certified)
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin",
-                 "linear duality", (_unique(best, certified),), certified, best.gap, best.lam,
-                 margin, norm)
+                 "linear duality", (unique,), certified, best.gap, best.lam, margin, norm)
 
 
 def _search(best: Bounds, enough: float) -> None:
