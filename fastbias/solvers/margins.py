@@ -40,6 +40,8 @@ __all__ = ["CONIC", "Bounds", "Separability", "labelled", "max_margin", "separab
 FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
 BLOCK = 2 ** 25       # numbers of these at most
+# margins whose digits are known, where samples were divided and where they were not
+FINE, FINEST = 1e-292, 1e-312
 MEASURED = 1000       # rows whose dual norms give the unit
 SLACK = 0.1           # of what is enough: what parts of it are solved to
 EPS = float(np.finfo(float).eps)
@@ -106,8 +108,8 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
     rows = Rows.of(rows)
     power = _unit(rows, norm)
     best = Bounds(rows.scaled(-power), norm)
-    # (less than this is kept with fewer digits)
-    if not (best.rows.tops >= np.finfo(float).tiny).all():
+    # (to divide what is near 1e-308 loses digits)
+    if not np.array_equal(np.ldexp(best.rows.tops, power), rows.tops):
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples "
                               "lie too far apart")
     enough = oracles.margin_accuracy(norm)
@@ -120,14 +122,14 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
             best.offer(start, np.zeros(rows.count))
             nearest = _among_many(best, enough)
         margin = float(np.ldexp(best.lower, power))
+        # of a smaller one, in these units, entries that underflowed may be a part
+        certified = bool(best.gap <= enough and best.lower > (FINE if power > 0 else FINEST))
+        unique = uniqueness(best, certified, nearest)
     if not 0 < margin < np.inf:
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
                               f"{margin:.1e} there")
-    # of a smaller one, in these units, entries that underflowed may be a part
-    certified = bool(best.gap <= enough and best.lower > np.finfo(float).tiny / EPS)
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin",
-                 "linear duality", (uniqueness(best, certified, nearest),), certified, best.gap,
-                 best.lam, margin, norm)
+                 "linear duality", (unique,), certified, best.gap, best.lam, margin, norm)
 
 
 def _unit(rows: Rows, norm: Norm) -> int:

@@ -117,6 +117,16 @@ def test_small_margins(small):
     check(np.array([[1, small], [-1, small]]), np.ones(2))
 
 
+@pytest.mark.parametrize("small", [1e-160, 1e-300, 1e-310])
+def test_samples_as_far_apart_as_float64_allows(small):
+    """x = (1, 0), (0, s): w = (s, 1)/‖(s, 1)‖, where the length is 1 in float64, and so is the margin over s."""
+    for norm in (N.l1, N.l2, N.linf):
+        limit = fb.max_margin([[1.0, 0.0], [0.0, small]], [1, 1], norm)
+        assert limit.certified
+        assert limit.margin == pytest.approx(small, rel=1e-12)
+        assert limit.w == pytest.approx([small, 1.0], rel=1e-12, abs=0)
+
+
 @pytest.mark.parametrize("small", [1e-3, 1e-6, 1e-9, 1e-12])
 def test_margins_small_by_cancellation(small):
     """No units help here: float64 itself may not hold w and λ that prove 1e-10, and then the answer says so."""

@@ -373,3 +373,12 @@ def test_oracles_do_not_depend_on_units():
         path = fb.l1_path(a * X, b * y, 8)
         assert path.residuals.max() < 1e-9
         assert path.w == pytest.approx(fb.l1_path(X, y, 8).w * b / a, rel=1e-6, abs=1e-9 * b / a)
+
+
+def test_a_coordinate_that_underflows_onto_the_boundary_is_certified_by_its_dual_variable():
+    """x = (1, −40) from w(0) = (1, 1e-300): w = (e^ν, 1e-300 e^{−40ν}), whose second entry is 0 in float64; y = e² says ν = 2."""
+    limit = fb.bregman_projection([[1.0, -40.0]], [np.exp(2.0)], "entropy", [1.0, 1e-300])
+    assert limit.w[1] == 0.0
+    assert limit.certified
+    assert limit.w[0] == pytest.approx(np.exp(2.0), rel=1e-12)
+    assert limit.dual == pytest.approx([2.0], rel=1e-12)
