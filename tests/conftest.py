@@ -13,13 +13,19 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:      # a job that a shell 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# kinds of tests that are left out unless `-m` names them, and where they are run
+ELSEWHERE = {"slow": "run by `.ci/run`", "exhaustive": "run by `make exhaustive`"}
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: many steps; left out where the compiler is off")
 
 
 def pytest_collection_modifyitems(config, items):
+    asked = config.getoption("-m") or ""
     for item in items:
         if not JIT and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="too many steps without the compiler"))
-        if item.get_closest_marker("exhaustive") and "exhaustive" not in (config.getoption("-m") or ""):
-            item.add_marker(pytest.mark.skip(reason="run by `make exhaustive`"))
+        for marker, where in ELSEWHERE.items():
+            if item.get_closest_marker(marker) and marker not in asked:
+                item.add_marker(pytest.mark.skip(reason=where))
