@@ -13,15 +13,21 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:      # a job that a shell 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# The first run of a fresh clone compiles the loop, for some tens of seconds. Of two workers one begins with a file
+# that runs, the other with files that only solve or start processes, and it finds the loop compiled.
+FIRST = ["pieces/test_methods.py", "solvers/test_exact.py", "engine/test_cache.py", "house/test_types.py",
+         "solvers/test_semidefinite.py", "fuzz/test_exact_separability.py", "checks/test_sizes.py", "solvers/test_margins.py"]
 # kinds of tests that are left out unless `-m` names them, and where they are run
 ELSEWHERE = {"slow": "run by `.ci/run`", "exhaustive": "run by `make exhaustive`"}
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "long: many steps; left out where the compiler is off")
+    config.addinivalue_line("markers", "long: left out where the compiler is off, where it takes long or adds nothing")
 
 
 def pytest_collection_modifyitems(config, items):
+    rank = {f"tests/{name}": i for i, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(FIRST)))
     asked = config.getoption("-m") or ""
     for item in items:
         if not JIT and item.get_closest_marker("long"):
