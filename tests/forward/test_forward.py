@@ -58,6 +58,14 @@ def test_every_method_equals_its_exact_run_within_its_estimate(name):
     assert trace.slack == pytest.approx(trace.log_t[:, None] - trace.w @ (y[:, None] * X).T, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("name", ["l1.5", "hypentropy", "adagrad"])
+def test_an_early_handover_is_within_its_estimate(name):
+    """After the thousand steps that an estimate asks for: few enough for a look without the compiler."""
+    A, b = X[:4], y[:4]
+    error, _ = against_an_exact_run(A, b, "exponential", METHODS[name], 1000, 3500)
+    assert error <= 1e-6
+
+
 @long
 @pytest.mark.parametrize("loss", ["exponential", "logistic", "sigmoid", "probit"])
 @pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 3), marks=pytest.mark.slow)], ids=str)
