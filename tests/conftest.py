@@ -13,10 +13,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:      # a job that a shell 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# The first run of a fresh clone compiles the loop, for some tens of seconds. Of two workers one begins with a file
-# that runs, the other with files that only solve or start processes, and it finds the loop compiled.
-FIRST = ["pieces/test_methods.py", "solvers/test_exact.py", "engine/test_cache.py", "house/test_types.py",
-         "solvers/test_semidefinite.py", "fuzz/test_exact_separability.py", "checks/test_sizes.py", "solvers/test_margins.py"]
+# The first run of a fresh clone compiles the loop, for some tens of seconds. One worker begins with the first of these
+# and does that; the others take what only solves, and find the loop compiled when they come to what runs.
+FIRST = ["pieces/test_methods.py", "solvers/test_exact.py", "house/test_types.py", "solvers/test_semidefinite.py",
+         "fuzz/test_exact_separability.py", "checks/test_sizes.py", "solvers/test_margins.py", "engine/test_cache.py"]
 # kinds of tests that are left out unless `-m` names them, and where they are run
 ELSEWHERE = {"slow": "run by `.ci/run`", "exhaustive": "run by `make exhaustive`"}
 
