@@ -8,7 +8,7 @@ fig1: .venv/ready
 	$(BIN)/python -m paper_figures.fig1
 
 test: .venv/ready
-	$(BIN)/pytest -q -n auto --dist loadfile
+	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 exhaustive: .venv/ready
 	$(BIN)/pytest -q -m exhaustive tests

@@ -13,13 +13,25 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:      # a job that a shell 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# The first run of a fresh clone compiles the loop, for some tens of seconds. One worker begins with the first of these
+# and does that; the others take what only solves, and find the loop compiled when they come to what runs.
+FIRST = ["pieces/test_methods.py", "solvers/test_exact.py", "house/test_types.py", "solvers/test_semidefinite.py",
+         "fuzz/test_exact_separability.py", "checks/test_sizes.py", "solvers/test_margins.py", "engine/test_cache.py"]
+# kinds of tests that are left out unless `-m` names them, and where they are run
+ELSEWHERE = {"slow": "run by `.ci/run`", "exhaustive": "run by `make exhaustive`"}
+
+
 def pytest_configure(config):
-    config.addinivalue_line("markers", "long: many steps; left out where the compiler is off")
+    config.addinivalue_line("markers", "long: left out where the compiler is off, where it takes long or adds nothing")
 
 
 def pytest_collection_modifyitems(config, items):
+    rank = {f"tests/{name}": i for i, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(FIRST)))
+    asked = config.getoption("-m") or ""
     for item in items:
         if not JIT and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="too many steps without the compiler"))
-        if item.get_closest_marker("exhaustive") and "exhaustive" not in (config.getoption("-m") or ""):
-            item.add_marker(pytest.mark.skip(reason="run by `make exhaustive`"))
+        for marker, where in ELSEWHERE.items():
+            if item.get_closest_marker(marker) and marker not in asked:
+                item.add_marker(pytest.mark.skip(reason=where))

@@ -91,16 +91,27 @@ def test_an_owner_with_fewer_numbers_than_its_pieces_read_is_refused(owner):
         dataclasses.replace(owner, params=np.empty(0))
 
 
-@pytest.mark.parametrize("owner", [o for o in OWNERS if isinstance(o, (fb.norms.Norm, fb.potentials.Potential))], ids=repr)
-def test_a_map_that_is_handed_too_few_numbers_behind_the_doors_says_so(owner):
-    """As from C, where nothing stands between: it reads none of them, and leaves its output alone."""
-    maps = [p for p in vars(owner).values() if isinstance(p, abi.Piece) and p.kind in ("MAP", "MAP_AT")]
-    assert maps
-    for piece in maps:
-        door, labels = _DOORS[piece.kind]
-        *given, out = np.ones((len(labels), owner.size or 4))
-        assert door(piece.address, np.empty(0), *given, out) == abi.SHORT, piece
-        assert (out == 1).all(), piece
+def reading(kinds, *owners):
+    """The pieces of these kinds that read params, by name."""
+    pieces = [value for owner in owners for value in vars(owner).values() if isinstance(value, abi.Piece)]
+    return {piece.__name__: piece for piece in pieces
+            if piece.signature in kinds and not piece.fits(np.empty(0), *(4, 9)[:2 if abi.DIRECTION in kinds else 1])}
+
+
+MAPS = reading((abi.MAP, abi.MAP_AT), *fb.norms.EXAMPLES, *fb.potentials.EXAMPLES)
+DIRECTIONS = reading((abi.DIRECTION,), *m.EXAMPLES)
+
+
+@pytest.mark.parametrize("piece", [*MAPS.values(), *DIRECTIONS.values()], ids=repr)
+def test_a_piece_that_is_handed_no_numbers_reads_none_and_says_so(piece):
+    """A host program in C may hand over what it likes. (The plain function, in which a read beyond an array raises.)"""
+    w, out = np.ones(4), np.full(4, np.nan)
+    if piece.signature == abi.DIRECTION:
+        status = piece.function(None, np.empty(0), 0, 0.0, w, w, np.zeros((9, 4)), out)
+    else:
+        status = piece.function(np.empty(0), *[w] * (len(piece.signature.args) - 2), out)
+    assert status == abi.SHORT
+    assert np.isnan(out).all()
 
 
 def test_what_reads_as_much_as_vectors_are_long_is_refused_when_it_meets_them():

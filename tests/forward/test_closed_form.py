@@ -127,6 +127,7 @@ def fifty_digits():
         yield
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("momentum", MOMENTUM)
 @pytest.mark.parametrize("D", [None, D3], ids=["I", "D"])
 def test_fifty_digits(momentum, D):

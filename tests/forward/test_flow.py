@@ -60,6 +60,7 @@ def signed(X, y, plus, minus, L):
                   lambda s: sum(a ** (1 - e) + b ** (1 - e) for a, b in both(s)) / (c * (e - 1)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpha", SIZES)
 @pytest.mark.parametrize("product", [False, True])
 def test_depth_2_from_any_start(alpha, product):
@@ -139,6 +140,7 @@ def test_what_takes_longer_than_float64_holds_is_told():
         plan.flow()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpha", [1e-3, 1e-8, 1e-12])
 def test_matrices_from_small_starts_are_right_or_say_so(alpha):
     """Commuting samples: W = U Uᵀ follows the entropy of its eigenvalues, whose projection is known."""

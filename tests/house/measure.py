@@ -13,6 +13,7 @@ import sys
 import tokenize
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,6 +134,7 @@ def imported(tree: ast.Module, known: set[str]) -> Iterator[str]:
                         if a.name.startswith("fastbias."))
 
 
+@cache
 def trees(package: Path = PACKAGE) -> dict[str, ast.Module]:
     """Every file of the package by its dotted name, parsed."""
     return {".".join(path.relative_to(package).with_suffix("").parts): ast.parse(path.read_text())
@@ -181,6 +183,7 @@ def numbers(files: list[File]) -> dict[str, float]:
             "any": 100 * typed[True] / max(1, typed.total())}
 
 
+@cache
 def by_folder(package: Path = PACKAGE) -> dict[str, list[File]]:
     """The files of each folder at the top of the package, and of the top itself, under "."."""
     out = defaultdict(list)

@@ -186,24 +186,13 @@ def python(code, **env):
                           env=os.environ | env).stdout
 
 
-def test_importing_loads_neither_cvxpy_nor_pyplot_nor_scipy_solvers():
-    out = python("import sys, fastbias; print([m for m in ('cvxpy', 'matplotlib', 'pandas', "
-                 "'xarray', 'tqdm', 'scipy.optimize', 'scipy.integrate') if m in sys.modules])")
-    assert out.strip() == "[]"
-
-
-def test_a_run_loads_neither_either():
-    out = python("import sys, fastbias as fb; p = fb.Plan([[1, 2]], [1], loss='squared', "
+def test_importing_loads_neither_cvxpy_nor_pyplot_nor_scipy_solvers_and_a_run_neither_either():
+    out = python("import sys, fastbias as fb; print([m for m in ('cvxpy', 'matplotlib', 'pandas', "
+                 "'xarray', 'tqdm', 'scipy.optimize', 'scipy.integrate') if m in sys.modules]); "
+                 "p = fb.Plan([[1, 2]], [1], loss='squared', "
                  "method=fb.methods.gradient_descent(.1)); p.run(5); p.limit(); "
                  "print([m for m in ('cvxpy', 'matplotlib') if m in sys.modules])")
-    assert out.strip() == "[]"
-
-
-def test_a_piece_at_a_prompt_needs_no_file():
-    out = python("import numpy as np, fastbias as fb\n"
-                 "@fb.piece(fb.abi.VALUE)\ndef f(params, x): return 3.0\n"
-                 "from fastbias.engine.call import call\nprint(call(f, np.empty(0), np.ones(2)))")
-    assert out.strip() == "3.0"
+    assert out.split("\n") == ["[]", "[]", ""]
 
 
 def test_every_public_name_has_a_docstring():

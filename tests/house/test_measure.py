@@ -7,7 +7,7 @@ from tests.house import measure
 
 GOALS = {"complexity": 20, "complexity p95": 10, "lines": 80, "parameters": 8, "wide": 0,
          "comments": 6, "any": 5}
-FOLDERS = measure.by_folder()
+FOLDERS = [".", *sorted(path.parent.name for path in measure.PACKAGE.glob("*/__init__.py"))]
 # Today's number where a folder is not at its goal yet: it may only be made better, and goes once
 # the goal is met.
 NOT_YET = {
@@ -22,9 +22,13 @@ NOT_YET = {
 def test_every_folder_keeps_to_the_goals(folder, goal):
     limit = NOT_YET.get(folder, {}).get(goal, 60 if (folder, goal) == ("engine", "lines")
                                         else GOALS[goal])
-    value = measure.numbers(FOLDERS[folder])[goal]
+    value = measure.numbers(measure.by_folder()[folder])[goal]
     good = value >= limit if goal == "comments" else value <= limit
     assert good, f"{folder}: {goal} {value:g}, goal {limit}"
+
+
+def test_every_folder_is_measured():
+    assert set(FOLDERS) == set(measure.by_folder())
 
 
 def test_the_top_of_the_package_is_small():
@@ -37,7 +41,7 @@ def test_no_file_grows_past_500_lines():
 
 
 def test_few_functions_are_copies():
-    same = measure.identical([file for files in FOLDERS.values() for file in files])
+    same = measure.identical([file for files in measure.by_folder().values() for file in files])
     assert sum(len(names) * (len(names) - 1) // 2 for names in same) <= 4, same
 
 

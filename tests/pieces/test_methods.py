@@ -458,7 +458,7 @@ def test_natural_gradient_in_the_spectral_entropy_equals_a_twin():
     trace = fb.run(A, targets, loss="squared", method=m.natural_gradient(fb.potentials.spectral_entropy(2), ETA),
                    steps=steps, record=np.arange(steps + 1))
     W = np.eye(2)
-    for row in trace.w[:300]:
+    for row in trace.w[:60]:
         assert np.abs(row - W).max() <= 1e-12 * np.abs(W).max()
         g = 2 * np.einsum("k,kij->ij", np.einsum("kij,ij->k", A, W) - targets, A)
         W = W - ETA * expm_frechet(np.real(logm(W)), g, compute_expm=False)

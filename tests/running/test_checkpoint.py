@@ -215,7 +215,8 @@ def resumed_equals_uninterrupted(path, name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["epochs", "simplex", "gd"])
+@pytest.mark.parametrize("name", ["epochs", pytest.param("simplex", marks=pytest.mark.slow),
+                                  pytest.param("gd", marks=pytest.mark.slow)])
 def test_kill_minus_nine_loses_no_bit(name, tmp_path):
     path = tmp_path / "p.npz"
     for after in (0.05, 0.021):

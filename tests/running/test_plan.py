@@ -29,6 +29,7 @@ def new(method=None, **options):
     return fb.Plan(X, y, loss="squared", method=method or METHODS[0], **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 @given(cuts=st.lists(st.integers(0, 60), min_size=1, max_size=5))
 def test_going_on_is_bitwise_one_long_run(method, cuts):

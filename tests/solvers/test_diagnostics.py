@@ -14,7 +14,7 @@ long = pytest.mark.long
 # --- diagnostics ---------------------------------------------------------------------------------------------------------
 
 @long
-@pytest.mark.parametrize("p", [1, 1.25, 1.5, 2, 3, np.inf])
+@pytest.mark.parametrize("p", [1, 1.5, np.inf, *(pytest.param(p, marks=pytest.mark.slow) for p in (1.25, 2, 3))])
 def test_diagnose_names_the_norm_of_each_steepest_descent(p):
     norm = N.lp(float(p))
     rule = fb.steps.loss_scaled(1 / norm.dual(X).max() ** 2)
@@ -131,7 +131,8 @@ def test_the_regularisation_path_is_optimal_and_ends_at_the_maximum_margin(norm,
     assert (Z @ path.w[-1]).min() / 3000 == pytest.approx(fb.max_margin(X, y, norm).margin, rel=2e-3)
 
 
-@pytest.mark.parametrize("loss", ["exponential", "logistic"])
+@long
+@pytest.mark.parametrize("loss", ["exponential", pytest.param("logistic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("norm", [N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic([1.0, 2.0, 3.0, 4.0]),
                                   N.spectral(2, 2), N.group([[0, 1], [2, 3]])], ids=repr)
 def test_the_regularisation_path_goes_far(norm, loss):

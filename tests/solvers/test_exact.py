@@ -108,8 +108,8 @@ def thin_margins(seeds):
 
 
 def test_thin_margins_are_as_good_as_rounding_allows():
-    worst, _, total = thin_margins(range(40))
-    assert total > 100
+    worst, _, total = thin_margins(range(10))
+    assert total > 20
     assert worst <= 1e-15
 
 

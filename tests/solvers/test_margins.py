@@ -46,13 +46,14 @@ def check(X, y):
     return worst
 
 
-@settings(max_examples=10)                                    # 1000 and 500 of them are exhaustive, below
+@settings(max_examples=5)                                     # 1000 and 500 of them are exhaustive, below
 @given(st.integers(0, 10**6))
 def test_certificates_on_random_problems(seed):
     check(*problem(seed))
 
 
-@settings(max_examples=10)
+@long
+@settings(max_examples=5)
 @given(st.integers(0, 10**6))
 def test_certificates_of_several_classes(seed):
     X, y = several(seed)
@@ -79,6 +80,7 @@ def scaled(seed, exponents=None):
     return X * units, np.where(X @ w > 0, 1.0, -1.0)
 
 
+@long
 @pytest.mark.parametrize("exponents", [(-6, -6, 0, 0), (-6, 0, 0, 0), (-3, 0, 0, 3)])
 @pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 12), marks=pytest.mark.exhaustive)], ids=str)
 def test_features_scaled_far_apart(exponents, seeds):
@@ -98,9 +100,11 @@ def certified(seeds):
     return counts
 
 
-def test_features_in_random_units():
-    for name, count in certified(range(20)).items():
-        assert count >= (18 if name in GRID else 20), name
+@long
+@pytest.mark.parametrize("seeds", [range(5), pytest.param(range(20), marks=pytest.mark.slow)], ids=len)
+def test_features_in_random_units(seeds):
+    for name, count in certified(seeds).items():
+        assert count >= (0.9 * len(seeds) if name in GRID else len(seeds)), name
 
 
 @pytest.mark.exhaustive
@@ -127,6 +131,7 @@ def test_samples_as_far_apart_as_float64_allows(small):
         assert limit.w == pytest.approx([small, 1.0], rel=1e-12, abs=0)
 
 
+@long
 @pytest.mark.parametrize("small", [1e-3, 1e-6, 1e-9, 1e-12])
 def test_margins_small_by_cancellation(small):
     """No units help here: float64 itself may not hold w and λ that prove 1e-10, and then the answer says so."""
@@ -222,6 +227,7 @@ def test_the_fourier_margin_against_the_program_in_complex_numbers():
         assert fb.max_margin(X, y, N.fourier(d)).margin == pytest.approx(1 / value, rel=1e-6)
 
 
+@long
 def test_large_problems_by_proximal_maps():
     """Where cone programs would take long: 30 × 30 matrices, hundreds of features."""
     rng = np.random.default_rng(0)
@@ -289,6 +295,7 @@ def test_where_no_theorem_of_section_3_speaks():
     assert sum("keep" in h.statement and h.holds is None for h in limit.hypotheses) == 2
 
 
+@pytest.mark.slow
 def test_linf_margins_of_many_classes_do_not_go_round_for_ever():
     from scipy.optimize import linprog
     rng = np.random.default_rng(1)

@@ -382,7 +382,7 @@ def test_the_limit_of_signed_diagonal_networks_minimises_q_alpha(alpha):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("alpha", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("alpha", [pytest.param(0.05, marks=pytest.mark.slow), 0.5, 2.0])
 def test_runs_end_at_q_alpha_up_to_a_gap_that_shrinks_like_the_step(alpha):
     rng = np.random.default_rng(3)
     X, y = rng.normal(size=(3, 6)), rng.normal(size=3)

@@ -62,6 +62,7 @@ def test_starts_that_symmetry_or_balance_keeps_away(case):
     assert balance(plan).holds is (False if zeros else None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [3, 5, 9, 13])
 def test_no_run_is_said_to_stay_where_rounding_sets_it_free(seed):
     """Random even samples, and a start whose symmetry a flow keeps, and sums of float64 do not."""

@@ -385,6 +385,7 @@ def test_the_flow_of_natural_gradient_is_that_of_mirror_descent():
     assert "Theorem 7" in str(fb.Plan(XK, YK, loss="cross_entropy", method=m.gradient_descent(0.01)).limit())
 
 
+@long
 @given(st.integers(0, 10**6))
 def test_constant_normalised_steps_keep_their_promise(seed):
     """A margin of at least γ − ηB²/2, as the refusal says."""

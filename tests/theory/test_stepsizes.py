@@ -13,6 +13,7 @@ long = pytest.mark.long
 
 # --- step sizes ----------------------------------------------------------------------------------------------------------
 
+@long
 def test_max_step_is_where_the_loss_stops_falling():
     """For the squared loss the bound is sharp: a hair under it the run comes in, a hair over it it flies off."""
     A, b = fb.data.random_regression(3, 5, rng=0)
