@@ -11,6 +11,8 @@ from fastbias.solvers import exact
 
 __all__ = ["Bounds"]
 
+EPS = float(np.finfo(float).eps)
+PLAIN, SURE = 1e-9, 1e-6     # relative errors of entries of plain sums, and of their norm, at most
 UNIT = 1e-12          # |‖w‖ − 1| that is not divided away: a division would round w once more
 
 
@@ -53,10 +55,19 @@ class Bounds:
         if 0 < total < np.inf:
             lam = lam if abs(total - 1.0) < UNIT else lam / total
             on = np.flatnonzero(lam > 0)
+            if self._surely_over(lam, on.size):
+                return
             pull = exact.careful(self.rows.take(on), lam[on], not self.exact)
             upper = self.norm.dual(pull) / fsum(lam[on])
             if 0 < upper < self.upper:
                 self.lam, self.upper = lam, upper
+
+    def _surely_over(self, lam: np.ndarray, terms: int) -> bool:
+        """Whether plain sums show, beyond their rounding, that λ lowers nothing: they are quick."""
+        pull = self.rows.pull(lam)
+        rounding = (terms + 4) * EPS * self.size
+        return bool(rounding < PLAIN * np.abs(pull).max()
+                    and self.norm.dual(pull) > (1 + SURE) * self.upper * lam.sum())
 
     def _offer_w(self, w: np.ndarray) -> None:
         if not (np.isfinite(w).all() and w.any()):
@@ -72,8 +83,11 @@ class Bounds:
         if not np.isfinite(w).all():
             return
         margins = self.rows.margins(w)
+        rounding = UNIT * self.size * float(np.abs(w).sum())
+        if margins.min() + rounding <= self.lower * self.norm(w):
+            return
         # only rows that can be the least one are summed with care
-        near = np.flatnonzero(margins <= margins.min() + UNIT * self.size * np.abs(w).sum())
+        near = np.flatnonzero(margins <= margins.min() + rounding)
         lower = float(exact.careful(self.rows.take(near).T, w, not self.exact).min()) / self.norm(w)
         if lower > self.lower:
             self.w, self.lower = w, lower

@@ -279,8 +279,12 @@ def careful(A: np.ndarray, x: np.ndarray, rough: bool = False) -> np.ndarray:
     """Σ_i A_ij x_i (d,) in extended precision, and exactly where the difference can be seen, unless
     ``rough``: exact sums are slow.
     """
-    found = np.asarray(x.astype(np.longdouble) @ A, float)
-    terms = float(np.linalg.norm(np.abs(x) @ np.abs(A)))
+    # (a long double takes twice the memory: a part at a time)
+    parts = np.array_split(np.arange(A.shape[1]), 1 + A.size // BLOCK)
+    wide = x.astype(np.longdouble)
+    found = np.concatenate([np.asarray(wide @ A[:, part], float) for part in parts])
+    terms = float(np.linalg.norm(np.concatenate([np.abs(x) @ np.abs(A[:, part])
+                                                 for part in parts])))
     error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * terms
     seen = error > SEEN * np.abs(found).max(initial=0.0)
     if rough or not seen:

@@ -23,6 +23,7 @@ from fastbias.solvers import exact, narrow, oracles
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.limit import CONIC, Limit
 from fastbias.solvers.margin_candidates import candidates
+from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.separability import (
     Separability,
     few,
@@ -42,7 +43,7 @@ START, JOINING = 3, 1    # rows for each feature: in the first working set, and 
 BLOCK = 2 ** 25       # numbers of these at most
 # margins whose digits are known, where samples were divided and where they were not
 FINE, FINEST = 1e-292, 1e-312
-MEASURED = 1000       # rows whose dual norms give the unit
+MEASURED = 100        # rows, of many, whose dual norms give the unit
 SLACK = 0.1           # of what is enough: what parts of it are solved to
 EPS = float(np.finfo(float).eps)
 # relative gaps of the search: what there is no use to go under, and what is as good as that
@@ -135,8 +136,7 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
 def _unit(rows: Rows, norm: Norm) -> int:
     """The power of two by which rows are divided, which is exact: so that duals are of size one."""
     power = int(np.frexp(rows.columns.max())[1])
-    longest = np.argsort(-rows.tops, kind="stable")[:MEASURED] if rows.count > MEASURED else \
-        np.arange(rows.count)
+    longest = np.arange(rows.count) if few(rows) else np.argsort(-rows.tops)[:MEASURED]
     unit = float(np.max(norm.dual(np.ldexp(rows.take(longest), -power))))
     if not 0 < unit < np.inf:
         raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
@@ -169,23 +169,35 @@ def _among_many(best: Bounds, enough: float) -> np.ndarray:
 def _on_part(best: Bounds, chosen: np.ndarray,
              enough: float) -> tuple[np.ndarray, float, np.ndarray]:
     """w (d,) of the largest least margin over some rows, that margin, and their λ (k,)."""
-    rows, norm = best.rows, best.norm
-    lam = best.lam[chosen] if best.lam.any() else np.ones(chosen.size)
-    # a rotation changes no ℓ2 margin: so many rows need no more coordinates
-    if norm.matrix is np.eye and chosen.size < rows.size:
-        with suppress(foreign.Unsolved):
-            part = Bounds(foreign.ask("factors of the products of samples",
-                                      "numpy.linalg.cholesky", rows.gram(chosen)), norm)
-            part.offer(lam @ part.Z, lam)
-            _solve(part, enough)
-            full = np.zeros(rows.count)
-            full[chosen] = part.lam
-            w = rows.pull(full)
-            return w / norm(w), part.lower, part.lam
+    rows, norm, lam = best.rows, best.norm, best.lam[chosen]
+    if norm.matrix is np.eye:
+        return _on_products(best, chosen, enough)
     part = Bounds(rows.take(chosen), norm)
-    part.offer(best.w, lam)
+    part.offer(best.w, lam if lam.any() else np.ones(chosen.size))
     _solve(part, enough)
     return part.w, part.lower, part.lam
+
+
+def _on_products(best: Bounds, chosen: np.ndarray,
+                 enough: float) -> tuple[np.ndarray, float, np.ndarray]:
+    """The same in ℓ2, where products of rows are all that counts."""
+    rows, norm, lam = best.rows, best.norm, best.lam[chosen]
+    G = rows.gram(chosen)
+    # a rotation changes no ℓ2 margin: so many rows need no more coordinates
+    few_rows = chosen.size < rows.size
+    part = Bounds(foreign.ask("factors of the products of samples", "numpy.linalg.cholesky", G)
+                  if few_rows else rows.take(chosen), norm)
+    scale = np.sqrt(np.diag(G))
+    mu = pivoted(G / scale / scale[:, None], 1.0 / scale, lam > 0)
+    if mu is not None:
+        mu = mu / scale
+        part.offer(mu @ part.Z, mu)
+        _sharpen(part)
+    _solve(part, enough)
+    full = np.zeros(rows.count)
+    full[chosen] = part.lam
+    w = rows.pull(full) if few_rows else part.w
+    return w / norm(w), part.lower, part.lam
 
 
 def _solve(best: Bounds, enough: float) -> None:
@@ -202,6 +214,8 @@ def _solve(best: Bounds, enough: float) -> None:
 
 def _search(best: Bounds, enough: float) -> None:
     """Offer what the solvers find, made exact on support vectors, until the gap is small enough."""
+    if best.gap <= enough:
+        return
     for _ in range(5):                                       # a better margin gives better units
         before = best.lower
         # the last where solvers fail

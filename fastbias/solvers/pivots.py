@@ -1,0 +1,47 @@
+"""A quadratic program in non-negative numbers, by exchanging many of them at once."""
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from fastbias.checks import foreign
+
+__all__ = ["pivoted"]
+
+PATIENCE = 3          # exchanges of all that are wrong, which may go round, before the last alone
+EXCHANGES = 500       # at most: some ten are usual
+OFF = 1e-11           # by which a slope may be under 0, relative to h
+RIDGE = 1e-15         # relative, for rows that depend on each other
+
+
+def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray) -> np.ndarray | None:
+    """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0; None where it was not found.
+
+    ``free`` (k,) guesses where μ > 0. Entries that are negative, or whose slope is, change places,
+    all at once while that makes them fewer, else the last of them alone, which ends (Júdice, Pires
+    1994; Murty 1974).
+    """
+    free = free.copy()
+    fewest, patience = len(G) + 1, PATIENCE
+    with suppress(foreign.Unsolved):
+        for _ in range(EXCHANGES):
+            on = np.flatnonzero(free)
+            mu = np.zeros(len(G))
+            if on.size:
+                A = G[np.ix_(on, on)]
+                A[np.diag_indices(on.size)] += RIDGE * np.trace(A) / on.size
+                mu[on] = foreign.ask("the weights of support vectors", "scipy.linalg.solve", A,
+                                     h[on], assume_a="pos")
+            wrong = (free & (mu < 0)) | (~free & (G @ mu < (1 - OFF) * h))
+            count = int(wrong.sum())
+            if count == 0:
+                return mu
+            if count < fewest:
+                fewest, patience = count, PATIENCE
+            else:
+                patience -= 1
+            if patience < 0:
+                wrong[:np.flatnonzero(wrong)[-1]] = False
+            free ^= wrong
+    return None
