@@ -40,21 +40,24 @@ PAGE = 4096                    # where code begins at the earliest
 
 
 @inner
-def _entries_fit(control, rows, N, d, space):
-    """Whether each entry of control is in its range; the flags, and FILLED of flags, may be
-    anything.
-
-    Afterwards no size made of them can overflow.
+def _sizes_fit(control, rows, N, d, space):
+    """Whether each entry of control that is a size is one that memory can have: afterwards none
+    that is made of them can overflow.
     """
     most_outputs = min(space // d, space // N)            # work holds K d and K N numbers, twice
-    return (control[DONE] >= 0
-            and control[ROW] >= 0
-            and 0 <= control[BATCH] <= N
+    return (0 <= control[BATCH] <= N
             and 0 <= control[ROWS] <= rows
             and 0 <= control[SCRATCH] <= space
             and 0 <= control[OUTPUTS] <= most_outputs and most_outputs > 0
+            and 0 <= control[FILLED] <= N * d)
+
+
+@inner
+def _entries_fit(control):
+    """Whether each other entry of control is in its range; the flags may be anything."""
+    return (control[DONE] >= 0
+            and control[ROW] >= 0
             and abs(float(control[SHIFT])) <= REACH
-            and 0 <= control[FILLED] <= N * d
             and 0 <= control[WEIGH] <= SQUARED
             and 0 <= control[BURST] <= MIRROR
             and 0 <= control[SEARCH] <= 2)
@@ -88,20 +91,27 @@ def _search_fits(control):
 
 
 @inner
+def _outputs_fit(control):
+    """Whether what there is for one output alone is asked of one: inner losses, Gram space, sparse
+    rows.
+    """
+    single = control[WEIGH] != 0 or control[GRAM] != 0 or control[FILLED] > 0
+    return control[OUTPUTS] <= 1 or not single
+
+
+@inner
 def _control_fits(control, rows, N, d, n, space):
     """Whether control goes with the sizes and with itself."""
-    if not _entries_fit(control, rows, N, d, space):
+    if not (_sizes_fit(control, rows, N, d, space) and _entries_fit(control)):
         return False
-    single, linear = control[OUTPUTS] <= 1, control[LINEAR] != 0
+    linear = control[LINEAR] != 0
     if linear and n != d * max(1, control[OUTPUTS]):      # w is u
         return False
-    if control[WEIGH] != 0 and not single:
+    if control[GRAM] != 0 and not d == N == n:
         return False
-    if control[GRAM] != 0 and not (d == N == n and single):
-        return False
-    if control[FILLED] > 0 and (linear or control[WEIGH] != 0 or not single):
-        return False  # sparse rows go by the piece of one output
-    return _burst_fits(control, rows) and _search_fits(control)
+    if control[FILLED] > 0 and (linear or control[WEIGH] != 0):
+        return False  # sparse rows go by a piece
+    return _outputs_fit(control) and _burst_fits(control, rows) and _search_fits(control)
 
 
 @inner
@@ -119,6 +129,16 @@ def _laid_out(X, packed, filled):
     for i in range(N + 1, N + 1 + 2 * filled, 2):
         fine &= 0 <= packed[i] < d
     return fine
+
+
+@inner
+def _filled_fits(X, control, packed):
+    """Whether X has as many entries that are not 0 as control says, and packed those, if any."""
+    filled = control[FILLED]
+    if filled == 0:
+        return True
+    laid = control[PACKED] == 0 or _laid_out(X, packed, filled)
+    return laid and np.count_nonzero(X) == filled
 
 
 @inner
@@ -174,13 +194,9 @@ def _buffers_fit(params, X, buffers):
             or buffers.packed.size < packed_room(N, d, coordinate, filled)
             or (coordinate and buffers.kept.size != eights(N))):
         return False
-    if not (_numbers_suffice(params, control[BURST])
-            and _order_fits(control, buffers.order, N, buffers.work)):
-        return False
-    if filled == 0:
-        return True
-    laid = control[PACKED] == 0 or _laid_out(X, buffers.packed, filled)
-    return laid and np.count_nonzero(X) == filled
+    return (_numbers_suffice(params, control[BURST])
+            and _order_fits(control, buffers.order, N, buffers.work)
+            and _filled_fits(X, control, buffers.packed))
 
 
 @inner
@@ -222,14 +238,14 @@ def _nowhere(pieces):
 @kernel
 def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
     """The number of the first argument that does not fit, or 0."""
-    (N, d), control = X.shape, buffers.control
+    control = buffers.control
     if _nowhere(pieces):
         return 1
-    if params.beta.size == 0 or params.gamma.size == 0 or params.rule.size == 0:
+    if min(params.beta.size, params.gamma.size, params.rule.size) == 0:
         return 2
-    if N == 0 or d == 0:
+    if X.size == 0:
         return 3
-    if y.size != N:
+    if y.size != X.shape[0]:
         return 4
     if not _buffers_fit(params, X, buffers):
         return 5

@@ -90,26 +90,46 @@ def _frozen(function: Callable[..., Any]) -> list[str]:
     """
     found, todo, modules = [], [function], []
     for f in todo:
-        names = list(_names(f.__code__))
-        values = [*(f.__globals__.get(name) for name in names), *map(_content, f.__closure__ or ())]
+        names, values = _taken(f)
         for value in values:
-            if isinstance(value, Dispatcher) and value.py_func not in todo:
-                todo.append(value.py_func)
-                found.append(_source(value.py_func) or _text(value.py_func))
-            elif isinstance(value, FunctionType) and value not in todo and not _installed(value):
-                todo.append(value)  # inlined or overloaded, or what makes a helper
-                found.append(_source(value) or _text(value))
-            elif isinstance(value, (int, float, complex, str, np.generic)):
-                found.append(repr(value))
+            helper = _helper(value)
+            if helper is not None and helper not in todo:
+                todo.append(helper)
+                found.append(_source(helper) or _text(helper))
             elif isinstance(value, tuple):
                 values.extend(value)
             elif isinstance(value, ModuleType) and (f, value) not in modules:
                 modules.append((f, value))
                 values.extend(vars(value).get(name) for name in names)
-            elif isinstance(value, np.ndarray):
-                content = blake2b(value.tobytes(), digest_size=SEAL).hexdigest()
-                found.append(f"{value.dtype} {value.shape} {content}")
+            else:
+                found.extend(_constant(value))
     return found
+
+
+def _taken(function: Callable[..., Any]) -> tuple[list[str], list[Any]]:
+    """The names that a function takes from elsewhere, and what stands there and in its closure."""
+    names = list(_names(function.__code__))
+    around = map(_content, function.__closure__ or ())
+    return names, [*(function.__globals__.get(name) for name in names), *around]
+
+
+def _helper(value: Any) -> Callable[..., Any] | None:
+    """The Python function of a compiled helper, or of one that is inlined or overloaded, or makes a
+    helper; None for all else.
+    """
+    if isinstance(value, Dispatcher):
+        return value.py_func
+    return value if isinstance(value, FunctionType) and not _installed(value) else None
+
+
+def _constant(value: Any) -> list[str]:
+    """What a number, text or array is, in one word; nothing of all else."""
+    if isinstance(value, (int, float, complex, str, np.generic)):
+        return [repr(value)]
+    if isinstance(value, np.ndarray):
+        content = blake2b(value.tobytes(), digest_size=SEAL).hexdigest()
+        return [f"{value.dtype} {value.shape} {content}"]
+    return []
 
 
 def _names(code: CodeType) -> Iterator[str]:

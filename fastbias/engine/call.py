@@ -137,6 +137,17 @@ def call(piece: Piece, params: np.ndarray, *args: Any, sizes: tuple[int, ...] | 
     if door is None or len(args) != len(labels):
         raise ValueError(f"{piece!r} must be called with the arguments of its signature, got "
                          f"{len(args)} beside params")
+    lengths = _lengths(piece, labels, args)
+    if not _agree(piece.kind, lengths) if sizes is None else tuple(lengths) != sizes:
+        wanted = "that go together" if sizes is None else f"of lengths {sizes}"
+        raise ValueError(f"{', '.join(labels)} of {piece!r} must be vectors {wanted}, got lengths "
+                         f"{tuple(lengths)}")
+    _reads(piece, params, lengths)
+    return door(piece.address, params, *args)
+
+
+def _lengths(piece: Piece, labels: tuple[str, ...], args: tuple[Any, ...]) -> list[int]:
+    """How long the vectors among a piece's arguments are; ValueError where one is none."""
     lengths = []                      # of vectors alone: numbers fit by themselves
     for label, x in zip(labels, args, strict=True):
         if label == "k" and not 0 <= x < LATEST:
@@ -149,12 +160,7 @@ def call(piece: Piece, params: np.ndarray, *args: Any, sizes: tuple[int, ...] | 
             raise ValueError(f"{label} of {piece!r} must be a C-contiguous vector of {dtype}, "
                              f"got {_shown(x)}")
         lengths.append(x.size)
-    if not _agree(piece.kind, lengths) if sizes is None else tuple(lengths) != sizes:
-        wanted = "that go together" if sizes is None else f"of lengths {sizes}"
-        raise ValueError(f"{', '.join(labels)} of {piece!r} must be vectors {wanted}, got lengths "
-                         f"{tuple(lengths)}")
-    _reads(piece, params, lengths)
-    return door(piece.address, params, *args)
+    return lengths
 
 
 def call_rows(piece: Piece, params: np.ndarray, at: np.ndarray, X: np.ndarray, out: np.ndarray,

@@ -47,6 +47,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.running import memory
+from fastbias.theory.base import quadratic
 
 __all__ = ["Gram", "gram"]
 
@@ -83,18 +84,16 @@ def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers,
 
 def _obstacle(problem: Problem) -> str | None:
     """What keeps the method from going through the span of the data, or None."""
-    method, g = problem.method, problem.method.geometry
-    if not problem.model.linear or problem.outputs > 1:
-        single = problem.outputs == 1
-        return f"the {problem.model.name} model" if single else f"the {problem.loss.name} loss"
-    if isinstance(g, Norm):
-        inner = g.matrix is not None and not method.unscaled
-    elif isinstance(g, Potential):
-        inner = g.quadratic and method.constraint is None
-    else:
-        inner = g is None and not method.decay
+    method = problem.method
+    if problem.outputs > 1:
+        return f"the {problem.loss.name} loss"
+    if not problem.model.linear:
+        return f"the {problem.model.name} model"
     if method.sampling.batch:
         return f"{method!r} in batches"
+    # what adds to −∇L, or takes its length away, leads out of the span or needs ‖w‖
+    bare = not method.decay and not method.unscaled and method.constraint is None
+    inner = quadratic(problem) and bare
     return None if inner and method.memoryless and method.as_made else f"{method!r}"
 
 
