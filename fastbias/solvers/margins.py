@@ -22,8 +22,8 @@ from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.solvers import exact, narrow, oracles
 from fastbias.solvers.limit import CONIC, Hypothesis, Limit
-from fastbias.solvers.margin_candidates import candidates, units
-from fastbias.solvers.programs import minimiser
+from fastbias.solvers.margin_candidates import candidates
+from fastbias.solvers.programs import minimiser, units
 from fastbias.solvers.separability import (
     Separability,
     labelled,
@@ -133,7 +133,7 @@ def _search(best: Bounds, enough: float) -> None:
     for _ in range(5):                                       # a better margin gives better units
         before = best.lower
         # the last where solvers fail
-        for pair in chain(candidates(best.Z, best.norm, before), [(best.w, best.lam)]):
+        for pair in chain(candidates(best.Z, best.norm, before, best.w), [(best.w, best.lam)]):
             best.offer(*pair)
             _sharpen(best)
             if best.gap <= enough:
