@@ -17,23 +17,19 @@ from fastbias.checks.sizes import row_lengths
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
 from fastbias.solvers.oracles import Oracle, oracle, polytope_near
-from fastbias.solvers.programs import Pair, convex, nearest_point, polytope
+from fastbias.solvers.powers import least_power
+from fastbias.solvers.programs import Pair, convex, nearest_point, polytope, units
 from fastbias.solvers.support import Half
 
-__all__ = ["candidates", "units"]
+__all__ = ["candidates"]
 
 ROUND = (1.01, 100)      # powers between which an ℓp ball is far enough from a polytope
 EVEN = 0.01              # columns within such a factor suit proximal steps, which know no units
 
 
-def units(Z: np.ndarray, margin: float) -> np.ndarray:
-    """Units s (d,) for the entries of w: what it takes to be felt in the margin, at most one."""
-    columns = np.abs(Z).max(axis=0)
-    return np.minimum(1.0, margin / np.where(columns > 0, columns, margin))
-
-
-def candidates(Z: np.ndarray, norm: Norm, margin: float) -> Iterator[Pair]:
-    """Solutions as good as those who know the norm can make them, for a margin of about this size.
+def candidates(Z: np.ndarray, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair]:
+    """Solutions as good as those who know the norm can make them, for a margin of about this size,
+    which this w has.
 
     The solvers' tolerances are absolute, so w is sought in `units` and Zw in units of the margin,
     which suits features that lie far apart; then in their own units, which suits margins that are
@@ -46,6 +42,8 @@ def candidates(Z: np.ndarray, norm: Norm, margin: float) -> Iterator[Pair]:
         found = iter([_quadratic(Z, norm.matrix(Z.shape[1]), margin)])
     elif kind is Oracle.POLYTOPE:
         found = (polytope(Z, str(norm.ball), *scale) for scale in _scales(Z, margin))
+    elif kind is Oracle.POWER:
+        found = _power(Z, norm, margin, w)
     elif kind is Oracle.SINGULAR:
         assert norm.shape is not None
         assert norm.resized is not None
@@ -60,15 +58,23 @@ def _scales(Z: np.ndarray, margin: float) -> list[tuple[np.ndarray, float]]:
     return [(units(Z, margin), margin), (ones, 1.0), (ones, margin)]
 
 
+def _power(Z: np.ndarray, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair | None]:
+    """By the interior-point method, and where that fails by programs of others."""
+    assert norm.power is not None
+    yield from least_power(Z, norm.power, w)
+    scales = _scales(Z, margin)
+    # a polytope, or nearly
+    if not ROUND[0] < norm.power < ROUND[1]:
+        ball = polytope_near(norm.power)
+        yield from (polytope(Z, ball, *scale) for scale in scales)
+    yield from _conic(Z, norm, scales)
+
+
 def _conic(Z: np.ndarray, norm: Norm,
            scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
     """By the norm's convex face, and by its proximal map where it has one."""
     cone: Iterator[Pair | None] = (convex(Z, norm, *scale) for scale in scales
                                    if norm.convex is not None)
-    # a polytope, or nearly
-    if norm.power is not None and not ROUND[0] < norm.power < ROUND[1]:
-        ball = polytope_near(norm.power)
-        cone = chain((polytope(Z, ball, *scale) for scale in scales), cone)
     if norm.shrink is None:
         return cone
     columns = np.abs(Z).max(axis=0)

@@ -219,7 +219,7 @@ def _search(best: Bounds, enough: float) -> None:
     for _ in range(5):                                       # a better margin gives better units
         before = best.lower
         # the last where solvers fail
-        for pair in chain(candidates(best.Z, best.norm, before), [(best.w, best.lam)]):
+        for pair in chain(candidates(best.Z, best.norm, before, best.w), [(best.w, best.lam)]):
             best.offer(*pair)
             _sharpen(best)
             if best.gap <= enough:

@@ -51,7 +51,8 @@ def oracle(norm: Norm) -> Oracle:
 
 def margin_accuracy(norm: Norm) -> float:
     """The relative duality gap at which a maximum margin in the norm counts as certified."""
-    return CERTIFIED if oracle(norm) in (Oracle.QUADRATIC, Oracle.POLYTOPE) else CONIC
+    exact = oracle(norm) in (Oracle.QUADRATIC, Oracle.POLYTOPE, Oracle.POWER)
+    return CERTIFIED if exact else CONIC
 
 
 def accuracy(norm: Norm) -> float:
@@ -63,8 +64,7 @@ def accuracy(norm: Norm) -> float:
 
 def has_margin(norm: Norm) -> bool:
     """Whether a maximum margin in the norm can be solved for."""
-    # (an ℓp norm is sought by its convex face, and only then made exact)
-    exact = oracle(norm) in (Oracle.QUADRATIC, Oracle.POLYTOPE)
+    exact = oracle(norm) in (Oracle.QUADRATIC, Oracle.POLYTOPE, Oracle.POWER)
     return exact or norm.convex is not None or norm.shrink is not None
 
 

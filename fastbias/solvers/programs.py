@@ -15,13 +15,19 @@ from fastbias.checks import foreign
 from fastbias.pieces.norms import Norm
 
 __all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",
-           "solve_tightly"]
+           "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
 # as tight as HiGHS takes; where it fails so, its own tolerances are tried
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 TOLERANCES = (1e-12, 1e-10, 1e-8)        # of cone programs, likewise
 CORRECTIONS = (1.0, 1e-5, 1e-9)          # sizes of the programs that better a program's answer
+
+
+def units(Z: np.ndarray, margin: float) -> np.ndarray:
+    """Units s (d,) for the entries of w: what it takes to be felt in the margin, at most one."""
+    columns = np.abs(Z).max(axis=0)
+    return np.minimum(1.0, margin / np.where(columns > 0, columns, margin))
 
 
 def nearest_point(Z: np.ndarray, h: np.ndarray) -> Pair | None:

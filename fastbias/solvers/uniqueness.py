@@ -9,8 +9,7 @@ import numpy as np
 from fastbias.solvers import oracles
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.limit import Hypothesis
-from fastbias.solvers.margin_candidates import units
-from fastbias.solvers.programs import minimiser
+from fastbias.solvers.programs import minimiser, units
 
 __all__ = ["uniqueness"]
 
