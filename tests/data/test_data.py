@@ -1,4 +1,5 @@
 """The user's own files, and the command line on them."""
+import dataclasses
 import os
 import re
 import subprocess
@@ -36,6 +37,15 @@ def test_csv_with_and_without_header(table):
     assert fb.data.read(table("7,8\n1,2\n3,4\n"), header=True).X.tolist() == [[1], [3]]
     assert fb.data.read(table("\ufeffa, b\n1e3, -2\n")).X.tolist() == [[1000]]
     assert fb.data.read(table('"x, 1",y\n"1",2\n')).features == ("x, 1",)
+
+
+def test_a_data_set_is_not_changed_in_place(table):
+    """A plan that took X and y from it keeps them: another y is another data set."""
+    d = fb.data.read(table(CSV))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        d.y = -d.y
+    assert dataclasses.replace(d, y=-d.y).y.tolist() == [-1, -2]
+    assert d.y.tolist() == [1, 2]
 
 
 def test_target_and_drop_by_name_or_index(table):

@@ -9,7 +9,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.engine import abi
-from fastbias.engine.call import call, call_rows
+from fastbias.engine.call import _DOORS, call, call_rows
 from tests.helpers import JIT, handed
 
 m = fb.methods
@@ -89,6 +89,18 @@ OWNERS = [fb.norms.l1, fb.norms.lp(3), fb.norms.quadratic([1, 2]), fb.norms.grou
 def test_an_owner_with_fewer_numbers_than_its_pieces_read_is_refused(owner):
     with pytest.raises(ValueError, match="params"):
         dataclasses.replace(owner, params=np.empty(0))
+
+
+@pytest.mark.parametrize("owner", [o for o in OWNERS if isinstance(o, (fb.norms.Norm, fb.potentials.Potential))], ids=repr)
+def test_a_map_that_is_handed_too_few_numbers_behind_the_doors_says_so(owner):
+    """As from C, where nothing stands between: it reads none of them, and leaves its output alone."""
+    maps = [p for p in vars(owner).values() if isinstance(p, abi.Piece) and p.kind in ("MAP", "MAP_AT")]
+    assert maps
+    for piece in maps:
+        door, labels = _DOORS[piece.kind]
+        *given, out = np.ones((len(labels), owner.size or 4))
+        assert door(piece.address, np.empty(0), *given, out) == abi.SHORT, piece
+        assert (out == 1).all(), piece
 
 
 def test_what_reads_as_much_as_vectors_are_long_is_refused_when_it_meets_them():

@@ -382,6 +382,15 @@ def test_what_would_be_a_silent_approximation_is_refused():
             fb.Plan(X, y, loss="logistic", method=m.gradient_descent(0.02, momentum)).fast_forward(20, max_steps=budget)
 
 
+def test_two_handovers_use_what_steps_are_admitted():
+    """After 1000 steps and after twice as many: 2000 are enough, one fewer is not."""
+    plan = fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.02))
+    with pytest.raises(LookupError, match="two handovers after 1000 exact steps"):
+        plan.fast_forward(20, max_steps=1999)
+    for budget in (2000, 3000):
+        assert f"{budget} exact steps" in plan.fast_forward(20, record=3, max_steps=budget).message
+
+
 def test_rows_are_whole_steps_from_where_the_plan_stands():
     plan = fb.Plan(X, y, loss="exponential", method=m.gradient_descent(0.02))
     trace = plan.fast_forward(5.0, record=[0.0, 0.1, 0.3, 0.8, 5.0], max_steps=3000)

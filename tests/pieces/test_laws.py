@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import fastbias as fb
 from fastbias.engine.call import call
 from fastbias.pieces.laws.base import _length
+from tests.helpers import naive
 
 EVERY = [x for module in (fb.norms, fb.potentials, fb.losses, fb.models, fb.steps, fb.methods) for x in module.EXAMPLES]
 
@@ -191,6 +192,16 @@ def test_ties_go_to_the_first_within_the_stated_tolerance():
     assert N.l1.direction([1, -3, 3]).tolist() == [0, -3, 0]
     assert N.l1.direction([1, 3 * (1 - 1e-13), 3]).tolist() == [0, 3 * (1 - 1e-13), 0]
     assert N.l1.direction([1, 3 * (1 - 1e-11), 3]).tolist() == [0, 0, 3]
+
+
+@pytest.mark.parametrize("p", [1.01, 1.5, 1.99])
+def test_the_metric_of_squared_lp_at_0_is_the_least_of_those_around(p):
+    """There ψ has no Hessian: along w = t e_i its inverse is the same for every t, and takes each other e_j to 0."""
+    psi, d = P.squared_lp(p), 4
+    around = [np.diag(naive.squared_lp_inverse_hessian(p)(t * e)) for e in np.eye(d) for t in (1.0, 0.1)]
+    out = np.full(d, np.nan)
+    assert call(psi.metric, psi.params, np.zeros(d), np.array([1.0, -2.0, 1e300, 0.0]), out) == 0
+    assert out.tolist() == np.min(around, axis=0).tolist()
 
 
 @pytest.mark.parametrize("d", [1, 2, 5, 8])

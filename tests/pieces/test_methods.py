@@ -338,10 +338,11 @@ def test_large_constrained_steps_still_meet_the_constraint():
     assert trace.w.sum(axis=1) == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize("start", [1 / 3, 1e-200, 1e200])    # off the constraint as well: the first update projects it
 @pytest.mark.parametrize("kick", [30.0, 36, 40, 50, 100, 1e3, 1e6, 1e12])
-def test_exponentiated_gradient_is_a_softmax_however_large_the_step(kick):
+def test_exponentiated_gradient_is_a_softmax_however_large_the_step(kick, start):
     method = m.mirror_descent("entropy", kick / 2, constraint=([[1, 1, 1]], [1]))
-    trace = fb.run([[1, -1, 0]], [1], loss="squared", method=method, start=[1 / 3] * 3, steps=1)
+    trace = fb.run([[1, -1, 0]], [1], loss="squared", method=method, start=[start] * 3, steps=1)
     wanted = np.exp(kick * np.array([0.0, -2.0, -1.0]))
     assert trace.w[-1] == pytest.approx(wanted / wanted.sum(), rel=1e-13, abs=1e-300)
 

@@ -159,10 +159,11 @@ def plan_for(model, loss="exponential", method=None, start=None, data=None):
 def test_deeper_networks_have_a_stationary_point_measured_in_a_run():
     for model in (fb.models.diagonal(3, signed=True), fb.models.convolutional(4)):
         plan = plan_for(model)
-        with pytest.raises(fb.NoTheorem, match=r"needs a run first"):
+        with pytest.raises(fb.NoTheorem, match=r"needs a run first") as told:
             plan.limit()
         trace = plan.run(300)
         limit = plan.limit()
+        assert limit.source == told.value.source == model.source
         assert limit.duality_gap == trace.kkt_residual()[-1] or np.isinf(limit.duality_gap)
         assert not limit.certified
         assert limit.norm is fb.norms.l2

@@ -9,6 +9,7 @@ from scipy.linalg import null_space
 
 import fastbias as fb
 from fastbias.theory import reach
+from tests.helpers.problems import holds
 
 m = fb.methods
 conv, diag = fb.models.convolutional(2), fb.models.diagonal(2)
@@ -267,6 +268,7 @@ def test_tiny_starts_have_certified_limits(scale):
     for found in (plan.limit(), fb.bregman_projection([x], [1.0], fb.potentials.hypentropy(2 * scale ** 2))):
         assert found.certified
         assert found.w == pytest.approx(exact, rel=1e-9)
+    assert holds(plan.limit(), "mirror flow in w") is True         # F'F'ᵀ = 2β cosh z at any β, though its square vanishes
     lopsided = plan_for([x], diag, np.concatenate([np.full(3, scale), np.full(3, -scale / 3)]), "squared",
                         m.gradient_descent(0.01), [1.0]).limit()
     assert lopsided.certified
