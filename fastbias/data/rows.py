@@ -125,11 +125,15 @@ class ClassRows(Rows):
 
     def dense(self) -> np.ndarray:
         """All rows (N (K − 1), K m); ValueError where they do not fit into memory."""
+        self.fit()
+        return self.take(np.arange(self.count))
+
+    def fit(self) -> None:
+        """Raise ValueError where all rows, dense, would not fit into memory."""
         if self.count * self.size > MOST:
             raise ValueError("labels must be so few that all pairs of them fit into memory, got "
                              f"{self.K} classes of {self.samples} samples, "
                              f"{self.count * self.size * 8 / 1e9:.3g} GB")
-        return self.take(np.arange(self.count))
 
     def _like(self, A: Matrix) -> Rows:
         return ClassRows(A, self.y, self.K)
@@ -154,7 +158,11 @@ class ClassRows(Rows):
 def signed(X: Matrix, y: np.ndarray, classes: int = 1) -> Rows:
     """The rows z with margins ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n, c ≠ y, for K > 1 classes."""
     if classes > 1:
-        return ClassRows(X, y, classes)
+        rows = ClassRows(X, y, classes)
+        # (most likely numbers, not labels)
+        if 2 * classes > rows.samples:
+            rows.fit()
+        return rows
     if isinstance(X, np.ndarray):
         return Rows(np.ascontiguousarray(y[:, None] * X))
     Z = X.copy()

@@ -16,7 +16,8 @@ RIDGE = 1e-15         # relative, for rows that depend on each other
 
 
 def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray) -> np.ndarray | None:
-    """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0; None where it was not found.
+    """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0; None where
+    it was not found.
 
     ``free`` (k,) guesses where μ > 0. Entries that are negative, or whose slope is, change places,
     all at once while that makes them fewer, else the last of them alone, which ends (Júdice, Pires

@@ -165,11 +165,13 @@ def _among_many(rows: Rows) -> Separability:
             lam[chosen] = told.dual
             return replace(told, dual=lam)
         w, ratios = told.w, exact.ratios(rows, told.w)
-        behind = np.setdiff1d(np.flatnonzero(ratios <= 0), chosen, assume_unique=True)
-        if not behind.size:
+        others = np.setdiff1d(np.arange(rows.count), chosen, assume_unique=True)
+        behind = int((ratios[others] <= 0).sum())
+        if not behind:
             return replace(told, residual=float(ratios.min()))
-        worst = behind[np.argsort(ratios[behind])[:JOINING * rows.size]]
-        chosen = np.union1d(chosen, worst)
+        # those that are nearly behind as well: they would be next
+        joining = min(max(2 * behind, rows.size), JOINING * rows.size)
+        chosen = np.union1d(chosen, others[np.argsort(ratios[others])[:joining]])
 
 
 def _independent(rows: Rows) -> Separability | None:

@@ -9,7 +9,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.engine import abi
-from fastbias.engine.call import call, call_rows
+from fastbias.engine.call import _DOORS, call, call_rows
 from tests.helpers import JIT, handed
 
 m = fb.methods
@@ -98,7 +98,7 @@ def reading(kinds, *owners):
             if piece.signature in kinds and not piece.fits(np.empty(0), *(4, 9)[:2 if abi.DIRECTION in kinds else 1])}
 
 
-MAPS = reading((abi.MAP, abi.MAP_AT), *fb.norms.EXAMPLES, *fb.potentials.EXAMPLES)
+MAPS = reading((abi.MAP, abi.MAP_AT), *fb.norms.EXAMPLES, *fb.potentials.EXAMPLES, *fb.models.EXAMPLES)
 DIRECTIONS = reading((abi.DIRECTION,), *m.EXAMPLES)
 
 
