@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.engine.abi import MAP, MAP_AT, kernel, piece
+from fastbias.engine.abi import MAP, MAP_AT, SHORT, kernel, piece
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Coordinates, Layers, Model
 from fastbias.pieces.potentials.factors import factors, kept_signs
@@ -66,6 +66,8 @@ def _power(x, k):
 
 @piece(MAP, needs=_two_halves)
 def _difference(params, u, out):
+    if params.size < 1:
+        return SHORT
     d, L = out.size, int(params[0])
     for j in range(d):
         out[j] = _power(u[j], L) - _power(u[d + j], L)
@@ -74,6 +76,8 @@ def _difference(params, u, out):
 
 @piece(MAP_AT, needs=_two_halves)
 def _difference_pullback(params, u, v, out):
+    if params.size < 1:
+        return SHORT
     d, L = v.size, int(params[0])
     for j in range(d):
         out[j] = L * _power(u[j], L - 1) * v[j]

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from fastbias import checks
-from fastbias.engine.abi import MAP, MAP_AT, kernel, piece
+from fastbias.engine.abi import MAP, MAP_AT, SHORT, kernel, piece
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Layers, Model
 from fastbias.pieces.potentials import Potential
@@ -73,6 +73,8 @@ def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
 
 @piece(MAP, needs=_two_factors)
 def _factors(params, u, out):
+    if params.size < 3:
+        return SHORT
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     out[:m * n] = 0.0
     _add_product(_part(u, 0, m, r), _transposed(u, m * r, n, r), _part(out, 0, m, n))
@@ -81,6 +83,8 @@ def _factors(params, u, out):
 
 @piece(MAP_AT, needs=_two_factors)
 def _factors_pullback(params, u, v, out):
+    if params.size < 3:
+        return SHORT
     m, n, r = int(params[0]), int(params[1]), int(params[2])
     M, U, V = _part(v, 0, m, n), _part(u, 0, m, r), _part(u, m * r, n, r)
     out[:(m + n) * r] = 0.0
@@ -91,6 +95,8 @@ def _factors_pullback(params, u, v, out):
 
 @piece(MAP, needs=_one_factor)
 def _square(params, u, out):
+    if params.size < 2:
+        return SHORT
     n, r = int(params[0]), int(params[1])
     out[:n * n] = 0.0
     _add_product(_part(u, 0, n, r), _transposed(u, 0, n, r), _part(out, 0, n, n))
@@ -99,6 +105,8 @@ def _square(params, u, out):
 
 @piece(MAP_AT, needs=_one_factor)
 def _square_pullback(params, u, v, out):
+    if params.size < 2:
+        return SHORT
     n, r = int(params[0]), int(params[1])
     M, U, pulled = _part(v, 0, n, n), _part(u, 0, n, r), _part(out, 0, n, r)
     # (M + Mᵀ) U in two products, eq. (18): M is symmetric only where all samples are
@@ -119,6 +127,8 @@ def _layer(L, k, i, d):
 
 @piece(MAP, needs=_chained)
 def _chain(params, u, out):
+    if params.size < 2:
+        return SHORT
     L, d = int(params[0]), out.size
     k = d if params[1] == 0 else int(params[1])
     back, fresh = np.ones(max(k, d)), np.empty(max(k, d))
@@ -135,6 +145,8 @@ def _chain(params, u, out):
 
 @piece(MAP_AT, needs=_chained)
 def _chain_pullback(params, u, v, out):
+    if params.size < 2:
+        return SHORT
     L, d = int(params[0]), v.size
     # params[1] is 0 where the width is that of the data, which the factory does not know
     k = d if params[1] == 0 else int(params[1])

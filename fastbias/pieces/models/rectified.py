@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.engine.abi import MAP, MAP_AT, piece
+from fastbias.engine.abi import MAP, MAP_AT, SHORT, piece
 from fastbias.pieces.models.base import Model
 from fastbias.pieces.recipe import recorded
 
@@ -18,6 +18,8 @@ def _units(params: np.ndarray, n: int, d: int, *_: int) -> bool:
 
 @piece(MAP, needs=_units)
 def _values(params, u, out):
+    if params.size < out.size:
+        return SHORT
     k = (u.size - 1) // 3
     for i in range(out.size):
         x, total = params[i], u[3 * k]
@@ -29,6 +31,8 @@ def _values(params, u, out):
 
 @piece(MAP_AT, needs=_units)
 def _values_pullback(params, u, v, out):
+    if params.size < v.size:
+        return SHORT
     k = (u.size - 1) // 3
     for h in range(3 * k + 1):
         out[h] = 0.0
