@@ -9,7 +9,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.engine import abi
-from fastbias.engine.call import _DOORS, call, call_rows
+from fastbias.engine.call import call, call_rows
 from tests.helpers import JIT, handed
 
 m = fb.methods
