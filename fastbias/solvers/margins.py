@@ -265,12 +265,32 @@ def _unique(best: Bounds, certified: bool) -> Hypothesis:
         return Hypothesis(statement, None, "the norm is not known to be strictly convex")
     if not certified:
         return Hypothesis(statement, None, "no maximiser is certified")
-    width = _width(*_optimal_face(best))
+    face = _optimal_face(best)
+    if _is_point(best, face[0]):
+        return Hypothesis(statement, True, "the equations of the support vectors have one solution")
+    width = _width(*face)
     if width is None:
         return Hypothesis(statement, None, "a linear program for the width of the optimal face "
                           "failed")
     return Hypothesis(statement, True if width < ONE else False if width > WIDE else None,
                       f"the optimal face is {width:.1e} wide along three random directions")
+
+
+def _is_point(best: Bounds, A: np.ndarray) -> bool:
+    """Whether the support vectors alone, whose rows are the first of −A, determine w.
+
+    On the optimal face Σ λ (margin − least margin) is the gap at most, and so is each of its terms;
+    in ℓ1 the sum of |w| is one as well, the last row.
+    """
+    on = best.lam > 0
+    rows = np.vstack([best.lam[on, None] * A[:on.size][on], A[on.size:]])
+    if len(rows) < A.shape[1]:
+        return False
+    with suppress(foreign.Unsolved):
+        least = foreign.ask("the width of the optimal face", "numpy.linalg.svd", rows,
+                            compute_uv=False).min(initial=np.inf)
+        return bool(len(rows) ** 0.5 * max(best.gap, NEARLY) <= ONE * least)
+    return False
 
 
 def _width(A: np.ndarray, b: np.ndarray, bounds: np.ndarray) -> float | None:
