@@ -192,12 +192,14 @@ def test_the_maximiser_of_a_polytope_need_not_be_unique():
 
 
 def test_of_failed_programs_nothing_is_concluded(monkeypatch):
-    best = margins.Bounds(np.array([[1.0, 0.5]]), N.l1)
-    best.offer(np.array([1.0, 0.0]), np.ones(1))
-    assert margins._unique(best, True).holds is True
-    assert margins._unique(best, False).holds is None
+    sharp, tied = (margins.Bounds(np.array([row]), N.l1) for row in ([1.0, 0.5], [1.0, 1.0]))
+    for best, unique in ((sharp, True), (tied, False)):
+        best.offer(np.array([1.0, 0.0]), np.ones(1))
+        assert margins._unique(best, True).holds is unique
+        assert margins._unique(best, False).holds is None
     monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: SimpleNamespace(status=4, x=None))
-    assert margins._unique(best, True).holds is None
+    assert margins._unique(tied, True).holds is None
+    assert margins._unique(sharp, True).holds is True           # which asks no program
 
 
 def test_the_fourier_margin_against_the_program_in_complex_numbers():
