@@ -57,9 +57,9 @@ ZERO = 1e-9           # entries of Σ λ z, relative to its terms or to the larg
 def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l2) -> Limit:
     """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, with its certificate.
 
-    ℓ2 and quadratic norms by non-negative least squares, ℓ1 and ℓ∞ by linear programming, the
-    others by their proximal map or their convex face, in units of the margin itself; ℓp and the
-    former polished on the support vectors that these find.
+    ℓ2 and quadratic norms by non-negative least squares, ℓ1 and ℓ∞ by linear programming, ℓp by an
+    interior-point method, all polished on the support vectors that these find; the others by their
+    proximal map or their convex face, in units of the margin itself.
 
     Parameters
     ----------

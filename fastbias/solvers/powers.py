@@ -23,6 +23,7 @@ __all__ = ["least_power"]
 FURTHER = 2.0            # factor between the larger exponents, p or q, of one problem and the next
 CURVE = 30               # Newton steps to a nearest point of the curve: rounding ends them sooner
 ROUGH, CLOSE = 1e-4, 1e-13      # relative errors at which a problem on the way, and the last, ends
+LOST = 1e-3              # the error at which a problem is given up
 NEWTONS, STUCK = 60, 8   # steps of a problem, and how many of them may better nothing
 SHORT = 1e-4             # part of a step under which rounding decides
 INSIDE = 0.99            # part of the way to the border of s, λ ≥ 0 that a step takes
@@ -40,8 +41,9 @@ def least_power(Z: np.ndarray, p: float, w: np.ndarray) -> Iterator[Pair]:
     lam = np.zeros(Z.shape[0])
     for power in _powers(p):
         problem = _Problem(Z, power, w)
-        state = problem.solved(problem.start(w, lam), CLOSE if power == p else ROUGH)
-        if not (Z @ (state.w * problem.unit)).min() > 0:
+        state, error = problem.solved(problem.start(w, lam), CLOSE if power == p else ROUGH)
+        # from there the next would be no nearer, and others have a better start
+        if not (error < LOST and (Z @ state.w).min() > 0):
             return
         w, lam = state.w * problem.unit, state.lam / problem.lengths
     yield w, np.where(state.lam > state.s, lam, 0.0)
@@ -104,8 +106,8 @@ class _Problem:
         even *= len(w) / float(even @ self.b)
         return _State(w, s, np.maximum(lam * (len(w) / total), SLACK * even) if total > 0 else even)
 
-    def solved(self, state: _State, enough: float) -> _State:
-        """The solution, or as near to it as rounding lets come."""
+    def solved(self, state: _State, enough: float) -> tuple[_State, float]:
+        """The solution, or as near to it as rounding lets come, and its relative error."""
         best, error, behind = state, np.inf, 0
         # where the equations fail there is no more to be had
         with suppress(foreign.Unsolved), foreign.guarded("the least Σ|w|^p"):
@@ -118,7 +120,7 @@ class _Problem:
                 if step is None:
                     break
                 state = step
-        return best
+        return best, error
 
 
 def _tangent(w: np.ndarray, g: np.ndarray, p: float,
@@ -128,10 +130,10 @@ def _tangent(w: np.ndarray, g: np.ndarray, p: float,
     Nearest in units ``near`` of w, and such of g that the curve is the same.
     """
     larger, tall = max(p, p / (p - 1.0)), near ** (p - 1.0)
-    w, g = w / near, g / tall
     # (at the solution no entry is larger, for it is shorter than the start)
     most = len(w) ** (1.0 / p), len(w) ** (1.0 - 1.0 / p)
-    x = np.clip(w, -most[0], most[0]) + np.clip(g, -most[1], most[1])
+    x = np.clip(w, -most[0], most[0]) / near + np.clip(g, -most[1], most[1]) / tall
+    w, g = w / near, g / tall
     v = _nearest(np.abs(x), larger)
     u, slope = v ** (larger - 1.0), (larger - 1.0) * v ** (larger - 2.0)
     a, b = slope / (1.0 + slope), 1.0 / (1.0 + slope)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (
 # as tight as HiGHS takes; where it fails so, its own tolerances are tried
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 TOLERANCES = (1e-12, 1e-10, 1e-8)        # of cone programs, likewise
+STEPS = 20               # of the simplex method, for each row and column: it needs one or two
 CORRECTIONS = (1.0, 1e-5, 1e-9)          # sizes of the programs that better a program's answer
 
 
@@ -62,13 +64,17 @@ def largest_least(Z: np.ndarray) -> Iterator[Pair]:
         yield np.asarray(w, float), found[1]
 
 
-def minimiser(c: np.ndarray, A: np.ndarray, b: np.ndarray,
+def minimiser(c: np.ndarray, A: Any, b: np.ndarray,
               bounds: Sequence[object] | np.ndarray) -> Pair | None:
-    """A minimiser of c·x subject to Ax ≤ b, and its multipliers, by the simplex method."""
+    """A minimiser of c·x subject to Ax ≤ b, and its multipliers, by the simplex method.
+
+    A may be sparse. Where so many steps do not do, the method goes round.
+    """
+    steps = {"maxiter": STEPS * (sum(A.shape) + STEPS)}
     for options in (TIGHT, {}):
         try:
             answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b,
-                                 bounds=bounds, method="highs-ds", options=options)
+                                 bounds=bounds, method="highs-ds", options=steps | options)
         except foreign.Unsolved:
             return None
         if answer.status == 0:
@@ -76,20 +82,23 @@ def minimiser(c: np.ndarray, A: np.ndarray, b: np.ndarray,
     return None
 
 
-def polytope(Z: np.ndarray, ball: str, s: np.ndarray, margin: float) -> Pair | None:
+def polytope(Z: Any, ball: str, s: np.ndarray, margin: float) -> Pair | None:
     """Min ‖w‖ subject to Zw ≥ 1 over a polytope's ball, for u = w/s, by linear programming.
 
-    Over the cube it is the largest least margin, whose w has the same direction.
+    Over the cube it is the largest least margin, whose w has the same direction. Z may be sparse.
     """
-    (N, d), rows = Z.shape, Z * (s / margin)
+    sparse: Any = foreign.library("scipy.sparse")
+    (N, d), dense = Z.shape, not sparse.issparse(Z)
+    rows = Z * (s / margin) if dense else (Z @ sparse.diags_array(s / margin)).tocsc()
+    beside = np.hstack if dense else partial(sparse.hstack, format="csc")
     # prices of size one, which the solver's tolerance suits
     s = s / s.max()
     if ball == "cross-polytope":
-        found = minimiser(np.append(s, s), np.hstack([-rows, rows]), -np.ones(N), (0, None))
+        found = minimiser(np.append(s, s), beside([-rows, rows]), -np.ones(N), (0, None))
         return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
     # the cube as bounds: as rows, HiGHS may go round for ever
     walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]
-    found = minimiser(np.append(np.zeros(d), -1.0), np.hstack([-rows, np.ones((N, 1))]),
+    found = minimiser(np.append(np.zeros(d), -1.0), beside([-rows, np.ones((N, 1))]),
                       np.zeros(N), [*walls, (None, None)])
     return None if found is None else (found[0][:d] * s, found[1])
 

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
+from fastbias.checks import foreign
 from fastbias.solvers import oracles
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.limit import Hypothesis
@@ -13,6 +15,7 @@ from fastbias.solvers.programs import minimiser, units
 
 __all__ = ["uniqueness"]
 
+NEARLY = 1e-14        # a gap that is as good as none
 ZERO = 1e-9           # entries of Σ λ z, relative to its terms or to the largest, that are rounding
 ONE, WIDE = 1e-6, 1e-4       # widths of the optimal face: it is a point, it is none, else who knows
 SLACK = 1e-12         # of rows of size one, for rounding
@@ -33,6 +36,9 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
         return Hypothesis(statement, None, "no maximiser is certified")
     for _ in range(ROUNDS):
         face = _optimal_face(best, best.rows.take(nearest))
+        if _is_point(face.A, best.lam[nearest], best.gap):
+            return Hypothesis(statement, True, "the equations of the support vectors have one "
+                              "solution")
         ends = _ends(face)
         if ends is None:
             return Hypothesis(statement, None, "a linear program for the width of the optimal face "
@@ -51,6 +57,23 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
     else:
         return Hypothesis(statement, None, f"by {nearest.size} rows {told}, but others bound it")
     return Hypothesis(statement, True if width < ONE else False if width > WIDE else None, told)
+
+
+def _is_point(A: np.ndarray, lam: np.ndarray, gap: float) -> bool:
+    """Whether the support vectors alone, whose rows are the first of −A, determine w.
+
+    On the optimal face Σ λ (margin − least margin) is the gap at most, and so is each of its terms;
+    in ℓ1 the sum of |w| is one as well, the last row.
+    """
+    on = lam > 0
+    rows = np.vstack([lam[on, None] * A[:on.size][on], A[on.size:]])
+    if len(rows) < A.shape[1]:
+        return False
+    with suppress(foreign.Unsolved):
+        least = foreign.ask("the width of the optimal face", "numpy.linalg.svd", rows,
+                            compute_uv=False).min(initial=np.inf)
+        return bool(len(rows) ** 0.5 * max(gap, NEARLY) <= ONE * least)
+    return False
 
 
 class _Face(NamedTuple):

@@ -208,12 +208,14 @@ def test_the_maximiser_of_a_polytope_need_not_be_unique():
 
 
 def test_of_failed_programs_nothing_is_concluded(monkeypatch):
-    best, every = margins.Bounds(np.array([[1.0, 0.5]]), N.l1), np.arange(1)
-    best.offer(np.array([1.0, 0.0]), np.ones(1))
-    assert uniqueness(best, True, every).holds is True
-    assert uniqueness(best, False, every).holds is None
+    sharp, tied = (margins.Bounds(np.array([row]), N.l1) for row in ([1.0, 0.5], [1.0, 1.0]))
+    for best, unique in ((sharp, True), (tied, False)):
+        best.offer(np.array([1.0, 0.0]), np.ones(1))
+        assert uniqueness(best, True, np.arange(1)).holds is unique
+        assert uniqueness(best, False, np.arange(1)).holds is None
     monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: SimpleNamespace(status=4, x=None))
-    assert uniqueness(best, True, every).holds is None
+    assert uniqueness(tied, True, np.arange(1)).holds is None
+    assert uniqueness(sharp, True, np.arange(1)).holds is True           # which asks no program
 
 
 def test_the_fourier_margin_against_the_program_in_complex_numbers():
