@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.forward import choice
+from tests.helpers.marks import slow
 from tests.helpers.problems import reached, separable
 
 m, N, P = fb.methods, fb.norms, fb.potentials
@@ -35,6 +36,9 @@ METHODS = {
 }
 
 
+FEW = ("gd", "nesterov", "power steps", "loss scaled", "l1.5", "hypentropy", "adagrad")    # one of each kind of motion
+
+
 def against_an_exact_run(A, b, loss, method, T, far, **options):
     """Largest error over rows up to t = far from T exact steps, and the estimate there."""
     plan = fb.Plan(A, b, loss=loss, method=method)
@@ -51,7 +55,7 @@ def against_an_exact_run(A, b, loss, method, T, far, **options):
 
 
 @long
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*FEW, *slow(*(name for name in METHODS if name not in FEW))])
 def test_every_method_equals_its_exact_run_within_its_estimate(name):
     error, trace = against_an_exact_run(X, y, "exponential", METHODS[name], 100_000, 1_000_000)
     assert error <= 1e-7 * max(1.0, float(np.abs(trace.w).max()) / 100)
@@ -68,7 +72,7 @@ def test_an_early_handover_is_within_its_estimate(name):
 
 @long
 @pytest.mark.parametrize("loss", ["exponential", "logistic", "sigmoid", "probit"])
-@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 3), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("seeds", [range(1), *slow(range(1, 3))], ids=str)
 def test_gradient_descent_is_followed_to_1e_9(loss, seeds):
     for seed in seeds:
         A, b = separable(12, 4, seed)

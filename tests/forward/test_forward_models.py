@@ -5,6 +5,7 @@ from scipy.integrate import solve_ivp
 
 import fastbias as fb
 from fastbias.forward import choice
+from tests.helpers.marks import slow
 from tests.helpers.problems import reached
 
 m, M = fb.methods, fb.models
@@ -22,6 +23,9 @@ KINDS = {                                  # the model, the shape of predictors,
     "deep linear": (M.deep_linear(3, width=2), (4,), np.array),
     "convolutional": (M.convolutional(3), (4,), np.array),
 }
+
+
+DEAR = ("deep linear", "convolutional")                       # whose exact runs take longest
 
 
 def problem(name, loss="exponential", seed=0, samples=8, scale=0.3, method=None):
@@ -55,7 +59,7 @@ def against_an_exact_run(plan, T, far):
 
 
 @long
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [*(name for name in KINDS if name not in DEAR), *slow(*DEAR)])
 def test_every_model_equals_its_exact_run_to_1e6_from_1e4(name):
     error, trace = against_an_exact_run(problem(name, LOSSES[len(name) % 2]), 10_000, 1_000_000)
     assert error <= 1e-7
@@ -162,7 +166,7 @@ def test_the_jacobian_is_the_derivative_of_the_rate(name):
 
 
 @long
-@pytest.mark.parametrize("name", ["diagonal, signed", "factorised", "deep linear", "symmetric"])
+@pytest.mark.parametrize("name", ["diagonal, signed", "symmetric", *slow("factorised", "deep linear")])
 def test_log_t_of_1e9_is_where_theory_says(name):
     """The margin over the largest one; over W ⪰ 0 with tr W ≤ 1 that is at most λ_max(Σ λ_n Z_n), for any λ."""
     plan = problem(name, "exponential", 3)

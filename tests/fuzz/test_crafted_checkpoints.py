@@ -8,6 +8,7 @@ import pytest
 
 import fastbias as fb
 from tests.fuzz.crafted import PLANS, children
+from tests.helpers.marks import slow
 
 SEED = int(os.environ.get("FASTBIAS_SEED", "0"))
 
@@ -20,8 +21,9 @@ def hold(seed, count):
 
 
 @pytest.mark.long
-def test_500_crafted_checkpoints():
-    hold(SEED, 500)
+@pytest.mark.parametrize("count", [50, *slow(500)])
+def test_crafted_checkpoints(count):
+    hold(SEED, count)
 
 
 def files(folder):

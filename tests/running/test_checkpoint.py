@@ -10,6 +10,7 @@ import pytest
 
 import fastbias as fb
 from tests.helpers import ROOT
+from tests.helpers.marks import slow
 
 m = fb.methods
 X, y = fb.data.random_regression(3, 4, rng=0, positive=True)
@@ -215,8 +216,7 @@ def resumed_equals_uninterrupted(path, name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["epochs", pytest.param("simplex", marks=pytest.mark.slow),
-                                  pytest.param("gd", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["epochs", *slow("simplex", "gd")])
 def test_kill_minus_nine_loses_no_bit(name, tmp_path):
     path = tmp_path / "p.npz"
     for after in (0.05, 0.021):

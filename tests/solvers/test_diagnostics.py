@@ -5,6 +5,7 @@ from scipy.optimize import minimize
 
 import fastbias as fb
 from fastbias.engine.call import call
+from tests.helpers.marks import slow
 from tests.helpers.problems import SIGNS, WIDE, XK, XM, YK, YM, X, Z, y
 
 m, N = fb.methods, fb.norms
@@ -14,7 +15,7 @@ long = pytest.mark.long
 # --- diagnostics ---------------------------------------------------------------------------------------------------------
 
 @long
-@pytest.mark.parametrize("p", [1, 1.5, np.inf, *(pytest.param(p, marks=pytest.mark.slow) for p in (1.25, 2, 3))])
+@pytest.mark.parametrize("p", [1, 1.5, np.inf, *slow(1.25, 2, 3)])
 def test_diagnose_names_the_norm_of_each_steepest_descent(p):
     norm = N.lp(float(p))
     rule = fb.steps.loss_scaled(1 / norm.dual(X).max() ** 2)
@@ -132,7 +133,7 @@ def test_the_regularisation_path_is_optimal_and_ends_at_the_maximum_margin(norm,
 
 
 @long
-@pytest.mark.parametrize("loss", ["exponential", pytest.param("logistic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("loss", ["exponential", *slow("logistic")])
 @pytest.mark.parametrize("norm", [N.l1, N.l2, N.linf, N.lp(1.5), N.lp(3), N.quadratic([1.0, 2.0, 3.0, 4.0]),
                                   N.spectral(2, 2), N.group([[0, 1], [2, 3]])], ids=repr)
 def test_the_regularisation_path_goes_far(norm, loss):

@@ -10,6 +10,7 @@ import fastbias as fb
 from fastbias.solvers import margins
 from fastbias.solvers.uniqueness import uniqueness
 from tests.helpers.certificates import norms_of, recomputed
+from tests.helpers.marks import slow
 from tests.helpers.problems import SOUDRY_X, SOUDRY_Y
 
 m, N = fb.methods, fb.norms
@@ -81,7 +82,7 @@ def scaled(seed, exponents=None):
 
 
 @long
-@pytest.mark.parametrize("exponents", [(-6, -6, 0, 0), (-6, 0, 0, 0), (-3, 0, 0, 3)])
+@pytest.mark.parametrize("exponents", [(-6, -6, 0, 0), *slow((-6, 0, 0, 0), (-3, 0, 0, 3))])
 @pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 12), marks=pytest.mark.exhaustive)], ids=str)
 def test_features_scaled_far_apart(exponents, seeds):
     for seed in seeds:
@@ -101,7 +102,7 @@ def certified(seeds):
 
 
 @long
-@pytest.mark.parametrize("seeds", [range(5), pytest.param(range(20), marks=pytest.mark.slow)], ids=len)
+@pytest.mark.parametrize("seeds", [range(5), *slow(range(20))], ids=len)
 def test_features_in_random_units(seeds):
     for name, count in certified(seeds).items():
         assert count >= (0.9 * len(seeds) if name in GRID else len(seeds)), name
@@ -132,7 +133,7 @@ def test_samples_as_far_apart_as_float64_allows(small):
 
 
 @long
-@pytest.mark.parametrize("small", [1e-3, 1e-6, 1e-9, 1e-12])
+@pytest.mark.parametrize("small", [1e-3, 1e-9, *slow(1e-6, 1e-12)])
 def test_margins_small_by_cancellation(small):
     """No units help here: float64 itself may not hold w and λ that prove 1e-10, and then the answer says so."""
     X, y = np.array([[1.0, 1.0], [-1.0, -1.0 + small]]), np.ones(2)

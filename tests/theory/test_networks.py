@@ -4,6 +4,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import fastbias as fb
+from tests.helpers.marks import slow
 
 m = fb.methods
 SCALED = m.gradient_descent(fb.steps.loss_scaled(0.005))
@@ -382,7 +383,7 @@ def test_the_limit_of_signed_diagonal_networks_minimises_q_alpha(alpha):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("alpha", [pytest.param(0.05, marks=pytest.mark.slow), 0.5, 2.0])
+@pytest.mark.parametrize("alpha", [*slow(0.05), 0.5, 2.0])
 def test_runs_end_at_q_alpha_up_to_a_gap_that_shrinks_like_the_step(alpha):
     rng = np.random.default_rng(3)
     X, y = rng.normal(size=(3, 6)), rng.normal(size=3)
