@@ -171,7 +171,8 @@ def _on_part(best: Bounds, chosen: np.ndarray,
     """w (d,) of the largest least margin over some rows, that margin, and their λ (k,)."""
     rows, norm, lam = best.rows, best.norm, best.lam[chosen]
     if norm.matrix is np.eye:
-        return _on_products(best, chosen, enough)
+        with suppress(foreign.Unsolved):
+            return _on_products(best, chosen, enough)
     part = Bounds(rows.take(chosen), norm)
     part.offer(best.w, lam if lam.any() else np.ones(chosen.size))
     _solve(part, enough)
@@ -184,11 +185,16 @@ def _on_products(best: Bounds, chosen: np.ndarray,
     rows, norm, lam = best.rows, best.norm, best.lam[chosen]
     G = rows.gram(chosen)
     # a rotation changes no ℓ2 margin: so many rows need no more coordinates
-    few_rows = chosen.size < rows.size
-    part = Bounds(foreign.ask("factors of the products of samples", "numpy.linalg.cholesky", G)
-                  if few_rows else rows.take(chosen), norm)
+    rotated = chosen.size < rows.size
+    if rotated:
+        L = foreign.ask("factors of the products of samples", "numpy.linalg.cholesky", G)
+        part, start = Bounds(L, norm), foreign.ask("a separator", "numpy.linalg.solve", L,
+                                                   rows.margins(best.w)[chosen])
+    else:
+        part, start = Bounds(rows.take(chosen), norm), best.w
+    part.offer(start, lam if lam.any() else np.ones(chosen.size))
     scale = np.sqrt(np.diag(G))
-    mu = pivoted(G / scale / scale[:, None], 1.0 / scale, lam > 0)
+    mu = pivoted(G / scale / scale[:, None], 1.0 / scale, lam > 0, rows.size)
     if mu is not None:
         mu = mu / scale
         part.offer(mu @ part.Z, mu)
@@ -196,7 +202,7 @@ def _on_products(best: Bounds, chosen: np.ndarray,
     _solve(part, enough)
     full = np.zeros(rows.count)
     full[chosen] = part.lam
-    w = rows.pull(full) if few_rows else part.w
+    w = rows.pull(full) if rotated else part.w
     return w / norm(w), part.lower, part.lam
 
 

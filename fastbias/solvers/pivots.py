@@ -15,13 +15,13 @@ OFF = 1e-11           # by which a slope may be under 0, relative to h
 RIDGE = 1e-15         # relative, for rows that depend on each other
 
 
-def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray) -> np.ndarray | None:
+def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int) -> np.ndarray | None:
     """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0; None where
     it was not found.
 
-    ``free`` (k,) guesses where μ > 0. Entries that are negative, or whose slope is, change places,
-    all at once while that makes them fewer, else the last of them alone, which ends (Júdice, Pires
-    1994; Murty 1974).
+    ``free`` (k,) guesses where μ > 0, ``rank`` is that of G at most. Entries that are negative, or
+    whose slope is, change places, all at once while that makes them fewer, else the last of them
+    alone, which ends (Júdice, Pires 1994; Murty 1974).
     """
     free = free.copy()
     fewest, patience = len(G) + 1, PATIENCE
@@ -44,5 +44,11 @@ def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray) -> np.ndarray | None
                 patience -= 1
             if patience < 0:
                 wrong[:np.flatnonzero(wrong)[-1]] = False
+            # more rows than that depend on each other: the worst come first
+            entering = np.flatnonzero(wrong & ~free)
+            room = max(rank - int((free & ~wrong).sum()), 1)
+            if entering.size > room:
+                lack = (h - G @ mu)[entering] / h[entering]
+                wrong[entering[np.argsort(-lack)[room:]]] = False
             free ^= wrong
     return None

@@ -1,0 +1,139 @@
+"""Many rows: a working set finds what all rows at once do, and its certificates speak of every row."""
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import fastbias as fb
+from fastbias.data.rows import Rows
+from fastbias.solvers import exact, margins, separability
+from fastbias.solvers.hinge import hinge
+from fastbias.solvers.pivots import pivoted
+
+N = fb.norms
+
+
+def thin(count, size, seed, push=0.0, wrong=0):
+    """Normal points, labelled by a random w; pushed apart, or with so many labels wrong."""
+    rng = np.random.default_rng(seed)
+    X, w = rng.normal(size=(count, size)), rng.normal(size=size)
+    y = np.where(X @ w > 0, 1.0, -1.0)
+    X += push * y[:, None] * w / np.linalg.norm(w)
+    y[rng.choice(count, wrong, replace=False)] *= -1
+    return X, y
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """All rows are looked at, however many they are."""
+    def switched():
+        for module in (separability, margins):
+            monkeypatch.setattr(module, "few", lambda rows: True)
+    return switched
+
+
+@pytest.mark.parametrize(("push", "wrong"), [(0.0, 0), (0.3, 0), (0.0, 40), (0.3, 1)])
+@pytest.mark.parametrize("seed", range(2))
+def test_separability_of_many(push, wrong, seed):
+    X, y = thin(3000, 12, seed, push, wrong)
+    told = fb.separability(X, y)
+    assert told.separable == (wrong == 0)
+    if told:
+        assert (y * (X @ told.w)).min() > 0
+    else:
+        # Gordan's λ, on rows that scipy's simplex method finds inseparable as well
+        on = np.flatnonzero(told.dual)
+        Z = (y[:, None] * X)[on]
+        assert (told.dual >= 0).all()
+        assert told.dual.sum() == pytest.approx(1)
+        assert np.abs(told.dual[on] @ Z).max() <= 1e-14 * (told.dual[on] @ np.abs(Z)).max()
+        from scipy.optimize import linprog
+        game = linprog([*np.zeros(12), -1.0], A_ub=np.column_stack([-Z, np.ones(on.size)]), b_ub=np.zeros(on.size),
+                       bounds=[(-1, 1)] * 12 + [(None, 1)])
+        assert game.fun >= -1e-9
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf", N.lp(1.5), N.lp(3.0), N.quadratic(np.arange(1.0, 11))], ids=repr)
+@pytest.mark.parametrize("push", [0.0, 0.3])
+def test_margins_of_many_are_those_of_all_at_once(norm, push, at_once):
+    X, y = thin(2500, 10, 0, push)
+    few = fb.max_margin(X, y, norm)
+    at_once()
+    every = fb.max_margin(X, y, norm)
+    assert few.certified
+    assert every.certified
+    assert few.margin == pytest.approx(every.margin, rel=1e-10)
+    assert few.dual.shape == (2500,)
+    norm, Z = few.norm, (y[:, None] * X).astype(np.longdouble)
+    lower, upper = float((Z @ few.w).min()) / norm(few.w), norm.dual(np.asarray(few.dual @ Z, float))
+    assert (few.dual >= 0).all()
+    assert few.dual.sum() == pytest.approx(1)
+    assert upper - lower <= 1e-10 * upper
+    assert few.hypotheses[0].holds is every.hypotheses[0].holds
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "linf", N.spectral(4, 9)], ids=repr)
+def test_classes_of_many_are_never_written_out(norm, monkeypatch):
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 4
+    X = rng.normal(size=(400, 9)) + 2.5 * rng.normal(size=(4, 9))[y]
+    small = fb.separability(X, y)
+    monkeypatch.setattr("fastbias.data.rows.ClassRows.dense", lambda self: pytest.fail("written out"))
+    limit = fb.max_margin(X, y, norm)
+    assert small.separable
+    assert limit.certified
+    scores = X @ limit.w.T
+    scores[np.arange(400), y], own = -np.inf, scores[np.arange(400), y].copy()
+    assert (own - scores.max(axis=1)).min() == pytest.approx(limit.margin, rel=1e-9)
+
+
+def test_sparse_rows_with_more_features_than_samples():
+    rng = np.random.default_rng(0)
+    A = sp.random_array((120, 900), density=0.02, rng=rng, format="csr", data_sampler=rng.normal)
+    A = A[np.flatnonzero(np.diff(A.indptr))]
+    y = np.where(rng.random(A.shape[0]) < 0.5, 1.0, -1.0)
+    for norm in ("l2", "l1"):
+        limit = fb.max_margin(A, y, norm)
+        assert limit.certified
+        assert limit.margin == pytest.approx(fb.max_margin(A.toarray(), y, norm).margin, rel=1e-10)
+
+
+def test_an_answer_within_rounding_is_decided_without_it():
+    """A row that a working set's w leaves at 1e-17: its sign is that of the exact product."""
+    X, y = thin(2500, 10, 0)
+    w = fb.separability(X, y).w
+    Z = y[:, None] * X
+    Z[7] -= (Z[7] @ w) / (w @ w) * w
+    ratios = exact.ratios(Rows(Z), w)
+    true = sum(Fraction(a) * Fraction(b) for a, b in zip(Z[7], w, strict=True))
+    assert (ratios[7] > 0) == (true > 0)
+    assert ((ratios > 0) == (Z @ w > 0))[np.arange(2500) != 7].all()
+
+
+@pytest.mark.parametrize("shape", [(300, 20), (15, 40)])
+def test_newton_separates_or_shows_why_not(shape):
+    rng = np.random.default_rng(0)
+    S = rng.normal(size=shape)
+    S /= np.linalg.norm(S, axis=1)[:, None]
+    w, lam = hinge(S)
+    if shape[0] < shape[1]:
+        assert (S @ w).min() > 0
+    else:
+        assert np.abs(lam @ S).max() <= 1e-12 * lam.sum()
+        assert lam == pytest.approx(np.maximum(0.0, 1 - S @ w), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_weights_of_a_quadratic_program_against_least_squares(seed):
+    from scipy.optimize import nnls
+    rng = np.random.default_rng(seed)
+    S = rng.normal(size=(40, 6 + 10 * (seed % 4)))
+    S *= np.sign(S @ rng.normal(size=S.shape[1]))[:, None]
+    h = rng.uniform(0.5, 2.0, 40)
+    mu = pivoted(S @ S.T, h, np.zeros(40, bool), S.shape[1])
+    assert (mu >= 0).all()
+    w = S.T @ mu
+    assert (S @ w >= h - 1e-9 * np.abs(S @ w).max()).all()
+    point = nnls(np.vstack([S.T, h]), [*np.zeros(S.shape[1]), 1.0])[0]
+    assert w / np.linalg.norm(w) == pytest.approx(point @ S / np.linalg.norm(point @ S), abs=1e-7)
