@@ -15,7 +15,7 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials.base import independent_rows
-from fastbias.solvers.oracles import Oracle, oracle, power_potential
+from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.programs import Pair
 
 __all__ = ["Half", "polished"]
@@ -23,7 +23,6 @@ __all__ = ["Half", "polished"]
 CUTS = (1e-3, 1e-5, 1e-7)      # of weights and margins: who may be a support vector
 VIOLATED = 1e-14         # by which a margin may fall short of one, relative to its terms
 NEGATIVE = 1e-12         # of a multiplier, relative to the largest, likewise
-SETTLED = 1e-13          # by which Newton's last step may still change w, relatively
 SMALL = 1e-9             # entries, relative to the largest, that may be what a vertex has as 0
 PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their terms
 
@@ -102,22 +101,8 @@ def _exact(S: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterato
         yield from vertex(S, w, lam)
 
 
-def _on_power(S: np.ndarray, p: float, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
-    """By Newton's method on Σ|w|^p/p from (w, λ); where that does not settle, from a projection."""
-    before = at = w
-    for found in _newton(S, p, w, lam):
-        before, at = at, found[0]
-        yield found
-    if np.abs(at - before).max() <= SETTLED * np.abs(at).max():
-        return
-    with suppress(ValueError, ArithmeticError, np.linalg.LinAlgError):
-        projected = power_potential(p).project(S, np.ones(S.shape[0]), np.zeros(S.shape[1]))
-        if np.abs(S @ projected[0] - 1.0).max() < CUTS[0]:
-            yield projected
-            yield from _newton(S, p, *projected)
-
-
-def _newton(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray) -> Iterator[Pair]:
+def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray) -> Iterator[Pair]:
+    """By Newton's method on Σ|w|^p/p, from (w, λ)."""
     margins = S @ v
     z = np.sign(v) * np.abs(v) ** (p - 1) / margins.mean() ** (p - 1)
     v, pull = v / margins.mean(), mu @ S
