@@ -99,6 +99,7 @@ class ClassRows(Rows):
 
     def pull(self, lam: np.ndarray) -> np.ndarray:
         """Σ λ_nc (e_y − e_c) ⊗ x_n (K m,)."""
+        # each λ pulls its sample's class up and the other one down
         weights = np.zeros((self.samples, self.K))
         weights[~self.own] = -lam
         weights[self.own] = -weights.sum(axis=1)
@@ -165,6 +166,7 @@ def signed(X: Matrix, y: np.ndarray, classes: int = 1) -> Rows:
         return rows
     if isinstance(X, np.ndarray):
         return Rows(np.ascontiguousarray(y[:, None] * X))
+    # (a product with a diagonal matrix would sort the entries anew)
     Z = X.copy()
     Z.data = Z.data * np.repeat(y, np.diff(Z.indptr))
     return Rows(Z)

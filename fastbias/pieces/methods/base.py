@@ -175,16 +175,20 @@ class Method:
         """
         made = self._origin
         # (what was put there by hand may be anything)
-        if not isinstance(made, Method) or made not in _MADE:
-            return False
+        return isinstance(made, Method) and made in _MADE and self._of(made) \
+            and self._momentum_counts(made)
+
+    def _of(self, made: Method) -> bool:
+        """Whether all but the step rule and momentum is what a factory made."""
         # closures and pieces count as the same only where they are the same object: no test of a
         # few points tells functions apart
-        if not all(_same(getattr(self, x.name), getattr(made, x.name)) for x in fields(self)
-                   if x.name not in ("rule", "beta", "gamma", "_origin")):
-            return False
+        same = all(_same(getattr(self, x.name), getattr(made, x.name)) for x in fields(self)
+                   if x.name not in ("rule", "beta", "gamma", "_origin"))
         # the weights of dual acceleration are made for its own steps 1/(B² L)
-        if self.averages == "all" and self.rule.rule is not made.rule.rule:
-            return False
+        return same and (self.averages != "all" or self.rule.rule is made.rule.rule)
+
+    def _momentum_counts(self, made: Method) -> bool:
+        """Whether the momentum is one that what is declared holds for."""
         # the decay stands beside the γ of the point where it is taken
         if self.decay and not np.array_equal(self.gamma, made.gamma):
             return False
