@@ -6,6 +6,7 @@ there is none (`fastbias.solvers.separability`).
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -21,9 +22,10 @@ from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.solvers import exact, narrow, oracles
-from fastbias.solvers.limit import CONIC, Hypothesis, Limit
+from fastbias.solvers.faces import NEARBY
+from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.margin_candidates import candidates, units
-from fastbias.solvers.programs import minimiser
+from fastbias.solvers.programs import Pair, minimiser
 from fastbias.solvers.separability import (
     Separability,
     labelled,
@@ -33,10 +35,11 @@ from fastbias.solvers.separability import (
 )
 from fastbias.solvers.support import polished
 
-__all__ = ["CONIC", "Bounds", "Separability", "labelled", "max_margin", "separability",
-           "separate", "separator", "widest"]
+__all__ = ["Bounds", "Separability", "labelled", "max_margin", "separability", "separate",
+           "separator", "settle", "widest"]
 
 EPS = float(np.finfo(float).eps)
+SETTLED = 0.1 * CERTIFIED    # sums that are not exact yet may be off by the rest
 # relative gaps of the search: what there is no use to go under, and what is as good as that
 ROUNDED, EXACT, NEARLY = 1e-12, 1e-13, 1e-14
 EXCHANGES = 30        # of support vectors, where exact algebra on those that solvers see fails
@@ -71,8 +74,8 @@ def max_margin(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l2) -> Limit
         sample (with classes: for each sample and each c ≠ y, samples first); ``duality_gap`` =
         (upper − lower)/upper, recomputed from w and λ alone, the sums without rounding (where
         features lie far apart, those of float64 lose what w and λ prove); ``certified``: it is at
-        most 1e-10 (1e-8 in norms that are no such program), else w is the best one known;
-        ``hypotheses`` say whether the maximiser is unique.
+        most 1e-10, else w is the best one known; ``hypotheses`` say whether the maximiser is
+        unique.
 
     Raises
     ------
@@ -103,42 +106,50 @@ def widest(Z: np.ndarray, shape: tuple[int, ...], norm: Norm, start: np.ndarray)
     unit = float(np.exp2(np.floor(np.log2(np.max(norm.dual(Z))))))
     if not 0 < unit < np.inf:
         raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
-    enough = oracles.margin_accuracy(norm)
     best = Bounds(Z / unit, norm)
     if not best.Z.any(axis=1).all():
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples "
                               "lie too far apart")
     best.offer(start, np.ones(Z.shape[0]))
     with np.errstate(all="ignore"):
-        # sums that are not exact yet may be off by the rest
-        _search(best, 0.1 * enough)
+        _search(best)
         best.prove()
-        if best.gap > enough:
+        if best.gap > CERTIFIED:
             for pair in narrow.solutions(best.Z, norm, best.lam):
                 best.offer(*pair)
-        if best.gap > enough:
-            _round(best, enough)
+        if best.gap > CERTIFIED:
+            _round(best)
         margin = float(np.ldexp(best.lower * unit, power))
     if not 0 < margin < np.inf:
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
                               f"{margin:.1e} there")
-    certified = best.gap <= enough
+    certified = best.gap <= CERTIFIED
     return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin",
                  "linear duality", (_unique(best, certified),), certified, best.gap, best.lam,
                  margin, norm)
 
 
-def _search(best: Bounds, enough: float) -> None:
-    """Offer what the solvers find, made exact on support vectors, until the gap is small enough."""
-    for _ in range(5):                                       # a better margin gives better units
+def _search(best: Bounds) -> None:
+    """Settle the margin by what the solvers find; a better one gives them better units."""
+    for _ in range(5):
         before = best.lower
-        # the last where solvers fail
-        for pair in chain(candidates(best.Z, best.norm, before), [(best.w, best.lam)]):
-            best.offer(*pair)
+        settle(best, candidates(best.Z, best.norm, before))
+        if best.gap <= SETTLED or best.lower < 2.0 * before:
+            return
+
+
+def settle(best: Bounds, found: Iterable[Pair]) -> None:
+    """Offer what is found, made exact on support vectors, until the gap is small enough."""
+    tried = np.inf
+    # what is best in the end is made exact where nothing was nearby, and where solvers fail
+    for pair in chain(found, [None]):
+        best.offer(*(pair or (best.w, best.lam)))
+        # proximal steps are many and quick: not each is worth more
+        near = tried if best.norm.shrink is None or pair is None else min(0.1 * tried, NEARBY)
+        if best.gap < near:
             _sharpen(best)
-            if best.gap <= enough:
-                return
-        if best.lower < 2.0 * before:
+            tried = best.gap
+        if best.gap <= SETTLED:
             return
 
 
@@ -156,7 +167,7 @@ def _sharpen(best: Bounds) -> None:
             return
 
 
-def _round(best: Bounds, enough: float) -> None:
+def _round(best: Bounds) -> None:
     """Offer float64 neighbours of w and λ: under cancellation rounding alone spoils a proof.
 
     Neighbours are multiples by numbers near one, rounded. What λ then leaves of entries of Σ λ z
@@ -177,7 +188,7 @@ def _round(best: Bounds, enough: float) -> None:
                 near[~on] = 0.0 if size == 0 else size * foreign.ask(
                     "the rest of λ", "scipy.optimize.nnls", others, -left / size)[0]
                 best.offer(w, near)
-        if best.gap <= enough:
+        if best.gap <= CERTIFIED:
             return
 
 
