@@ -18,7 +18,7 @@ from fastbias.pieces.norms.proximal import Shrink
 
 __all__ = ["NEARBY", "finished"]
 
-EPS = float(np.finfo(float).eps)
+ROUNDED = 1e-14       # errors, of equations of size one, that end where they no longer halve
 NEARBY = 1e-4         # a gap from which Newton's method finds the rest of the way
 STEPS = 8             # of it: a few do
 LARGEST = 1500        # unknowns up to which a step is a matter of a second
@@ -47,15 +47,14 @@ def finished(S: np.ndarray, b: np.ndarray, shrink: Shrink, w: np.ndarray,
                 error = np.concatenate([there - v, goal - rows @ v]).astype(float)
                 off.append(float(np.abs(error).max()))
                 # a step may end beyond an edge; the next one sees the other face
-                if not off[-1] < off[-3]:
+                ended = off[-1] <= ROUNDED and off[-1] > 0.5 * off[-2]
+                if ended or not off[-1] < off[-3]:
                     return
                 step = _solution(A, slope(np.eye(d)), error)
         except foreign.Unsolved:
             return
         v, nu = v + step[:d], nu + step[d:]
         yield np.asarray(size * v, float), np.asarray(nu / t, float) / lengths
-        if np.abs(step).max() <= 4 * EPS:
-            return
 
 
 def _solution(A: np.ndarray, D: np.ndarray, error: np.ndarray) -> np.ndarray:
