@@ -11,11 +11,11 @@ import numpy as np
 from fastbias import checks
 from fastbias.pieces.norms import Norm
 
-__all__ = ["CERTIFIED", "CONIC", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
+__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
 
 # A relative gap or residual at which an answer counts as certified: three digits over what exact
-# algebra on float64 leaves, and as many over what cone programs and proximal steps can reach.
-CERTIFIED, CONIC = 1e-10, 1e-8
+# algebra on float64 leaves.
+CERTIFIED = 1e-10
 PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
 
 
@@ -56,8 +56,7 @@ class Limit:
     hypotheses : tuple of Hypothesis
         Each hypothesis with True, False or None (cannot be checked) and the evidence.
     certified : bool
-        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10 (1e-8 for
-        margins in norms that are neither quadratic nor polytopes, and over semidefinite matrices).
+        Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
     dual : (N,)

@@ -7,8 +7,9 @@ a norm has …               oracle     its margin, and its minimum norm, by
 ``ball``                   POLYTOPE   linear programs, made exact at a vertex
 ``power``                  POWER      interior points; projections in the potential Σ|w|^p
 ``shape`` and ``resized``  SINGULAR   one of the two below, on matrices turned small
-``shrink``                 PROXIMAL   its proximal map, and its convex face where that fails
-``convex``                 CONIC      its convex face, a cone program
+``shrink``                 PROXIMAL   its proximal map, and its convex face where that fails, made
+                                      exact on the face of the ball
+``convex``                 CONIC      its convex face, as nearly as a cone solver comes
 none of these              NONE       no one: the norm can be run in, not solved for
 =========================  =========  =========================================================
 """
@@ -21,10 +22,9 @@ import numpy as np
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.solvers.limit import CERTIFIED, CONIC
 
-__all__ = ["Oracle", "accuracy", "demand_convex", "has_margin", "margin_accuracy", "oracle",
-           "polytope_near", "potential", "power_potential", "strictly_convex"]
+__all__ = ["Oracle", "demand_convex", "has_margin", "oracle", "polytope_near", "potential",
+           "power_potential", "strictly_convex"]
 
 
 class Oracle(Enum):
@@ -42,24 +42,11 @@ class Oracle(Enum):
 def oracle(norm: Norm) -> Oracle:
     """The first of the table whose field the norm has: the exact come before the general."""
     for kind in Oracle:
+        has = kind is not Oracle.NONE and getattr(norm, kind.value, None) is not None
         # (a norm that can be resized, and has no shape, is of no matrices here)
-        lacks = kind is Oracle.SINGULAR and norm.shape is None
-        if kind is not Oracle.NONE and not lacks and getattr(norm, kind.value) is not None:
+        if has and not (kind is Oracle.SINGULAR and norm.shape is None):
             return kind
     return Oracle.NONE
-
-
-def margin_accuracy(norm: Norm) -> float:
-    """The relative duality gap at which a maximum margin in the norm counts as certified."""
-    exact = oracle(norm) in (Oracle.QUADRATIC, Oracle.POLYTOPE, Oracle.POWER)
-    return CERTIFIED if exact else CONIC
-
-
-def accuracy(norm: Norm) -> float:
-    """The residual at which a minimum norm counts as certified."""
-    # projections, and the proximal map's own Newton steps, end at rounding; cone programs do not
-    exact = oracle(norm) in (Oracle.QUADRATIC, Oracle.POLYTOPE, Oracle.POWER)
-    return CERTIFIED if exact or norm.shrink is not None else CONIC
 
 
 def has_margin(norm: Norm) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,9 +23,11 @@ from fastbias.data.rows import signed
 from fastbias.pieces import norms
 from fastbias.pieces.norms.proximal import Shrink, Slope, least, quotients
 from fastbias.problem import zero_rows
-from fastbias.solvers.limit import PAPER, Hypothesis, Limit
-from fastbias.solvers.margins import CONIC, Bounds, Separability
+from fastbias.solvers.bounds import Bounds
+from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 from fastbias.solvers.programs import Pair, solve_tightly
+from fastbias.solvers.search import settle
+from fastbias.solvers.separability import Separability
 
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
 
@@ -56,8 +59,8 @@ def psd_margin(X: ArrayLike, y: ArrayLike) -> Limit:
     Limit
         ``kind`` "direction"; ``w`` (n, n) ⪰ 0 of trace 1; ``margin``; ``dual`` λ ≥ 0, Σλ = 1;
         ``duality_gap`` = (upper − lower)/upper, recomputed from W and λ alone; ``certified``: it is
-        at most 1e-8; ``hypotheses`` say whether the maximiser is unique (None where the certificate
-        does not tell).
+        at most 1e-10; ``hypotheses`` say whether the maximiser is unique (None where the
+        certificate does not tell).
 
     Raises
     ------
@@ -230,31 +233,31 @@ def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
     """The W ⪰ 0 of trace one with the largest least ⟨W, Z_n⟩ over rows Z; ``start`` separates."""
     # to divide by a power of two is exact
     unit = float(np.exp2(np.floor(np.log2(np.abs(Z).max()))))
-    best, shrink = Bounds(Z / unit, _Trace(n)), _shrink(n)
-    best.offer(start, np.ones(Z.shape[0]))
-    # digits to spare: exact sums may show a larger gap than those of float64
-    for attempt in (lambda: least(best.Z, np.ones(Z.shape[0]), shrink, equal=False),
-                    lambda: _game(best.Z, n)):
-        for W, lam in attempt():
-            if np.isfinite(W).all() and np.isfinite(lam).all():
-                best.offer(shrink(W, 0.0)[0], lam)
-            if best.gap <= 1e-3 * CONIC:
-                break
-        if best.gap <= 1e-2 * CONIC:
-            break
+    best, ones = _OnCone(Z / unit, _Trace(n)), np.ones(Z.shape[0])
+    best.offer(start, ones)
+    with np.errstate(all="ignore"):
+        settle(best, chain(least(best.Z, ones, best.norm.shrink, equal=False), _game(best.Z, n)))
     best.prove()
-    certified = best.gap <= CONIC
+    certified = best.gap <= CERTIFIED
     return Limit(best.w.reshape(n, n), "direction",
                  "maximum margin over positive semidefinite matrices", f"{PAPER}, Theorem 7",
                  (_unique(best, n, certified),), certified, best.gap, best.lam, best.lower * unit,
                  norms.nuclear(n, n))
 
 
+class _OnCone(Bounds):
+    """Bounds whose w are brought onto the cone: solvers end at its boundary, on either side."""
+
+    def _offer_w(self, w: np.ndarray) -> None:
+        if np.isfinite(w).all():
+            super()._offer_w(self.norm.shrink(w, 0.0)[0])
+
+
 class _Trace:
-    """What `Bounds` asks of a norm: tr W for W ⪰ 0, ∞ for others; and the largest ⟨G, W⟩."""
+    """What margins ask of a norm: tr W for W ⪰ 0, ∞ for others; the largest ⟨G, W⟩; `shrink`."""
 
     def __init__(self, n: int) -> None:
-        self.n = n
+        self.n, self.shrink = n, _shrink(n)
 
     def __call__(self, w: np.ndarray) -> float:
         values = foreign.ask("the eigenvalues of a matrix", "numpy.linalg.eigvalsh",

@@ -15,6 +15,7 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials.base import independent_rows
+from fastbias.solvers.faces import finished
 from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.programs import Pair
 
@@ -36,22 +37,22 @@ def polished(Z: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray,
     λ leaves, or the one most violated enters (the dual active-set method of Goldfarb and Idnani,
     1983, with every step solved afresh).
     """
-    smooth = oracle(norm) in (Oracle.QUADRATIC, Oracle.POWER)
+    smooth = oracle(norm) is not Oracle.POLYTOPE
     seen: set[bytes] = set()
     for support in _supports(Z, w, lam):
-        chosen, at = support, w
+        chosen, at, weights = support, w, lam
         for _ in range(1 + exchanges if smooth else 1):
             if not chosen.any() or chosen.tobytes() in seen:
                 break
             seen.add(chosen.tobytes())
             mu = np.zeros(Z.shape[0])
-            for v, part in _until_failure(_exact(Z[chosen], norm, at, lam[chosen])):
+            for v, part in _until_failure(_exact(Z[chosen], norm, at, weights[chosen])):
                 mu[chosen] = part
                 yield v, np.maximum(mu, 0.0)
                 at = v
             if at is w:                                       # nothing came of it
                 break
-            chosen = _exchanged(chosen, Z, at, mu)
+            chosen, weights = _exchanged(chosen, Z, at, mu), mu
 
 
 def _exchanged(chosen: np.ndarray, Z: np.ndarray, w: np.ndarray, mu: np.ndarray) -> np.ndarray:
@@ -99,6 +100,9 @@ def _exact(S: np.ndarray, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterato
     elif kind is Oracle.POLYTOPE:
         vertex = _on_cube if norm.ball == "cube" else _on_cross_polytope
         yield from vertex(S, w, lam)
+    elif norm.shrink is not None:
+        size = float((S @ w).mean())
+        yield from finished(S, np.ones(S.shape[0]), norm.shrink, w / size, lam / norm.dual(lam @ S))
 
 
 def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray) -> Iterator[Pair]:

@@ -16,7 +16,6 @@ from tests.helpers.problems import SOUDRY_X, SOUDRY_Y
 m, N = fb.methods, fb.norms
 long = pytest.mark.long
 X, y = SOUDRY_X, SOUDRY_Y
-SHARP = {"l1", "l2", "linf", "quadratic", "l1.5", "l3"}
 
 
 def problem(seed):
@@ -41,7 +40,7 @@ def check(X, y):
     worst = 0.0
     for norm in norms_of(X, y).values():
         found, gap = recomputed(X, y, norm)
-        assert gap <= (1e-10 if norm.name in SHARP else 1e-8), (norm, gap)
+        assert gap <= 1e-10, (norm, gap)
         assert found.certified
         worst = max(worst, gap)
     return worst
@@ -89,7 +88,8 @@ def test_features_scaled_far_apart(exponents, seeds):
         check(*scaled(seed, exponents))
 
 
-GRID = {"l1", "linf", "spectral", "nuclear", "fourier"}          # to first order a rounded λ costs its whole rounding here
+# to first order a rounded λ costs its whole rounding here; the first two find roundings that cancel
+GRID = {"l1": 0.95, "linf": 0.95, "nuclear": 0.9, "spectral": 0.75, "fourier": 0.75}
 
 
 def certified(seeds):
@@ -105,7 +105,7 @@ def certified(seeds):
 @pytest.mark.parametrize("seeds", [range(5), *slow(range(20))], ids=len)
 def test_features_in_random_units(seeds):
     for name, count in certified(seeds).items():
-        assert count >= (0.9 * len(seeds) if name in GRID else len(seeds)), name
+        assert count >= len(seeds) * GRID.get(name, 1), name
 
 
 @pytest.mark.exhaustive
@@ -113,8 +113,7 @@ def test_300_problems_with_features_in_random_units():
     counts = certified(range(300))
     print("certified of 300 problems with features in units 10^uniform(-6, 6):", counts)
     for name, count in counts.items():
-        assert count >= {"l1": 295, "linf": 290, "spectral": 280, "nuclear": 280, "group": 297,
-                         "fourier": 270}.get(name, 300), name
+        assert count >= 300 * GRID.get(name, 0.98 if name in ("l3", "group") else 1), name
 
 
 @pytest.mark.parametrize("small", [1e-6, 1e-8, 1e-9, 1e-16, 1e-100])
@@ -312,3 +311,38 @@ def test_linf_margins_of_many_classes_do_not_go_round_for_ever():
     told = linprog(np.append(np.zeros(250), -1.0), A_ub=np.hstack([-rows, np.ones((len(rows), 1))]),
                    b_ub=np.zeros(len(rows)), bounds=[(-1, 1)] * 250 + [(None, None)])
     assert found.margin == pytest.approx(-told.fun, rel=1e-7)
+
+
+def rows_of_classes(n, d, K, spread, seed):
+    rng = np.random.default_rng(seed)
+    centres, labels = rng.normal(size=(K, d)), np.arange(n) % K
+    return centres[labels] + spread * rng.normal(size=(n, d)), labels.astype(float)
+
+
+@pytest.mark.parametrize(("n", "d", "K", "spread"), [(120, 20, 5, 0.1), (150, 12, 10, 0.3)])
+def test_margins_of_many_classes_in_norms_of_matrices_are_exact(n, d, K, spread):
+    """Where the cone solver alone leaves gaps of 1e-6."""
+    for X, y in (rows_of_classes(n, d, K, spread, seed) for seed in range(2)):
+        for name, norm in norms_of(X, y).items():
+            if name in ("spectral", "nuclear", "group", "fourier"):
+                assert recomputed(X, y, norm)[0].certified, name
+
+
+def test_of_diagonal_matrices_the_margins_are_those_of_vectors():
+    """The singular values of a diagonal matrix are the sizes of its entries: ℓ1 and ℓ∞ margins."""
+    rng = np.random.default_rng(5)
+    for n in (3, 6):
+        x, teacher = rng.normal(size=(12, n)), rng.normal(size=n)
+        y = np.sign(x @ teacher)
+        X = np.array([np.diag(row) for row in x])
+        for norm, vectors in ((N.nuclear(n, n), N.l1), (N.spectral(n, n), N.linf)):
+            found, told = fb.max_margin(X, y, norm), fb.max_margin(x, y, vectors)
+            assert found.certified
+            assert found.margin == pytest.approx(told.margin, rel=2e-10)
+
+
+def test_of_one_sample_the_margin_is_its_dual_norm():
+    A = np.random.default_rng(6).normal(size=(4, 7))
+    sizes = np.linalg.svd(A)[1]
+    assert fb.max_margin(A[None], [1], N.nuclear(4, 7)).margin == pytest.approx(sizes[0], rel=1e-12)
+    assert fb.max_margin(A[None], [1], N.spectral(4, 7)).margin == pytest.approx(sizes.sum(), rel=1e-12)

@@ -44,13 +44,15 @@ class Norm:
     Oracle: how a maximum margin or a minimum norm is found; without any of these only runs are.
 
     convex : callable, optional
-        (cvxpy itself, its expression w) → its expression ‖w‖.
+        (cvxpy itself, its expression w) → its expression ‖w‖. Of a norm that brings no more than
+        this, answers are as good as the cone solver's: often not certified, and then told with
+        their gap.
     ball : "cross-polytope" or "cube", optional
         The unit ball, where it is a polytope that the linear programs of the oracles know.
     shrink : callable, optional
         The proximal map, (x (d,), t > 0) → (v, slope): v = argmin ½‖v − x‖₂² + t‖v‖, and slope,
         which takes rows (k, d) to their products with the derivative of v in x. It spares the
-        oracles the cone solver.
+        oracles the cone solver, and lets them end at rounding.
     shape : (int, int), optional
         The shape of the matrices that it is a norm of (kept flat, row after row).
     resized : callable, optional

@@ -116,7 +116,8 @@ def spectral(m: int, n: int) -> Norm:
     params, shape = _params(m, n)
     return Norm("spectral", _spectral_steepest, _sum_of_values, _largest_value, params,
                 size=shape[0] * shape[1],
-                convex=lambda cp, w: cp.sigma_max(cp.reshape(w, shape, order="C")), shape=shape,
+                convex=lambda cp, w: cp.sigma_max(cp.reshape(w, shape, order="C")),
+                shrink=_clip_values(m, n), shape=shape,
                 resized=spectral)
 
 
@@ -150,27 +151,49 @@ def nuclear(m: int, n: int) -> Norm:
 
 
 def _lower_values(m: int, n: int) -> Shrink:
-    """The proximal map of the nuclear norm: singular values lowered by t; its derivative by divided
-    differences.
-    """
-    k = min(m, n)
-
+    """The proximal map of the nuclear norm: singular values lowered by t."""
     def shrink(x: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:
         # in full: the derivative turns the null spaces, too, where m ≠ n
+        return _lowered(*np.linalg.svd(x.reshape(m, n)), t)
+    return shrink
+
+
+def _clip_values(m: int, n: int) -> Shrink:
+    """The proximal map of the spectral norm: the largest singular values lowered to one level, by t
+    in all.
+
+    That is x less its projection on the matrices of nuclear norm t (Moreau 1965).
+    """
+    def shrink(x: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:
         U, S, V = np.linalg.svd(x.reshape(m, n))
-        low = np.maximum(S - t, 0.0)
+        levels = (np.cumsum(S) - t) / np.arange(1, S.size + 1)
+        cut = max(int((levels < S).sum()), 1)
+        level = float(levels[cut - 1])
+        if level <= 0:
+            return np.zeros_like(x), np.zeros_like
+        low, inner = _lowered(U, S, V, level)
+        edge = (U[:, :cut] @ V[:cut]).ravel()             # what low loses as the level rises
 
         def slope(rows: np.ndarray) -> np.ndarray:
-            # as many as rows or columns, whichever are more
-            s = np.append(S, np.zeros(m + n - 2 * k))
-            even, odd = quotients(s[:m], s[:n], t), quotients(s[:m], -s[:n], t)
-            odd += quotients(s[:n], -s[:m], t).T                  # f(σ_i) + f(σ_j) over σ_i + σ_j
-            H = U.T @ rows.reshape(-1, m, n) @ V.T
-            D = H * (even + odd) / 2
-            D[:, :k, :k] += H[:, :k, :k].transpose(0, 2, 1) * (even - odd)[:k, :k] / 2
-            return np.asarray((U @ D @ V).reshape(rows.shape))
-        return np.asarray(((U[:, :k] * low) @ V[:k]).ravel()), slope
+            return np.asarray(rows - inner(rows) + np.outer(rows @ edge / cut, edge))
+        return np.asarray(x - low), slope
     return shrink
+
+
+def _lowered(U: np.ndarray, S: np.ndarray, V: np.ndarray, t: float) -> tuple[np.ndarray, Slope]:
+    """U max(S − t, 0) V, flat, and its derivative, by divided differences."""
+    m, n, k = U.shape[0], V.shape[0], S.size
+
+    def slope(rows: np.ndarray) -> np.ndarray:
+        # as many as rows or columns, whichever are more
+        s = np.append(S, np.zeros(m + n - 2 * k))
+        even, odd = quotients(s[:m], s[:n], t), quotients(s[:m], -s[:n], t)
+        odd += quotients(s[:n], -s[:m], t).T                  # f(σ_i) + f(σ_j) over σ_i + σ_j
+        H = U.T @ rows.reshape(-1, m, n) @ V.T
+        D = H * (even + odd) / 2
+        D[:, :k, :k] += H[:, :k, :k].transpose(0, 2, 1) * (even - odd)[:k, :k] / 2
+        return np.asarray((U @ D @ V).reshape(rows.shape))
+    return np.asarray(((U[:, :k] * np.maximum(S - t, 0.0)) @ V[:k]).ravel()), slope
 
 
 EXAMPLES: tuple[Norm, ...] = (spectral(2, 3), nuclear(3, 2))

@@ -22,6 +22,7 @@ Slope = Callable[[np.ndarray], np.ndarray]
 Shrink = Callable[[np.ndarray, float], tuple[np.ndarray, Slope]]
 EPS = float(np.finfo(float).eps)
 NEWTONS = 25          # Newton steps until t is thought too large
+JOINING = 10          # rows that may join those with multipliers in one of them
 
 
 def least(S: np.ndarray, b: np.ndarray, shrink: Shrink,
@@ -85,6 +86,9 @@ class _Problem:
             enough = 0.01 * min(float(np.linalg.norm(v - w)), 1.0) if newtons else 0.0
             if off <= max(enough, 2 * EPS * float(np.linalg.norm(w + t * (mu @ self.S)))):
                 return v, mu, newtons
+            # of many rows that w falls short of few have a say in the end: the worst join first
+            short = np.flatnonzero(free & (mu <= self.lowest))
+            free[short[np.argsort(-error[short])[JOINING:]]] = False
             rows = self.S[free]
             hessian = slope(rows) @ rows.T
             # φ is once differentiable and its Hessian may be singular: a ridge that goes with the

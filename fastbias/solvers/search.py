@@ -1,0 +1,113 @@
+"""A maximum margin of so few rows that solvers may see all of them, brought to a certificate."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain
+
+import numpy as np
+
+from fastbias.checks import foreign
+from fastbias.solvers import exact, narrow
+from fastbias.solvers.bounds import Bounds
+from fastbias.solvers.faces import NEARBY
+from fastbias.solvers.limit import CERTIFIED
+from fastbias.solvers.margin_candidates import candidates
+from fastbias.solvers.programs import Pair
+from fastbias.solvers.support import polished
+
+__all__ = ["settle", "sharpen", "solve"]
+
+EPS = float(np.finfo(float).eps)
+SETTLED = 0.1 * CERTIFIED    # sums that are not exact yet may be off by the rest
+# relative gaps of the search: what there is no use to go under, and what is as good as that
+ROUNDED, EXACT, NEARLY = 1e-12, 1e-13, 1e-14
+EXCHANGES = 30        # of support vectors, where exact algebra on those that solvers see fails
+NEIGHBOURS = 200      # roundings of w and λ that are tried; far fewer where exact sums are slow
+SUMMED = 1e4          # entries of Z from which they are
+ZERO = 1e-9           # entries of Σ λ z, relative to its terms or to the largest, that are rounding
+
+
+def solve(best: Bounds) -> None:
+    """Offer what solvers find, and what exact arithmetic and rounding make of it."""
+    _search(best)
+    best.prove()
+    if best.gap > CERTIFIED:
+        for pair in narrow.solutions(best.Z, best.norm, best.lam):
+            best.offer(*pair)
+    if best.gap > CERTIFIED:
+        _round(best)
+
+
+def _search(best: Bounds) -> None:
+    """Settle the margin by what the solvers find; a better one gives them better units."""
+    if best.gap <= SETTLED:
+        return
+    for _ in range(5):
+        before = best.lower
+        settle(best, candidates(best.Z, best.norm, before, best.w))
+        if best.gap <= SETTLED or best.lower < 2.0 * before:
+            return
+
+
+def settle(best: Bounds, found: Iterable[Pair]) -> None:
+    """Offer what is found, made exact on support vectors, until the gap is small enough."""
+    tried = np.inf
+    # what is best in the end is made exact where nothing was nearby, and where solvers fail
+    for pair in chain(found, [None]):
+        best.offer(*(pair or (best.w, best.lam)))
+        # proximal steps are many and quick: not each is worth more
+        near = tried if best.norm.shrink is None or pair is None else min(0.1 * tried, NEARBY)
+        if best.gap < near:
+            sharpen(best)
+            tried = best.gap
+        if best.gap <= SETTLED:
+            return
+
+
+def sharpen(best: Bounds) -> None:
+    """Offer the exact solutions on the support vectors, as better ones show better ones."""
+    for exchanges in (0, 0, 0, EXCHANGES):
+        gap = best.gap
+        for pair in polished(best.Z, best.norm, best.w, best.lam, exchanges):
+            best.offer(*pair)
+            if best.gap <= NEARLY:
+                return
+        # exchanges are slow, and for where the support was wrong: not for the last digit
+        stuck = 0.5 * gap < best.gap <= ROUNDED
+        if best.gap <= EXACT or (exchanges == 0 and stuck):
+            return
+
+
+def _round(best: Bounds) -> None:
+    """Offer float64 neighbours of w and λ: under cancellation rounding alone spoils a proof.
+
+    Neighbours are multiples by numbers near one, rounded. What λ then leaves of entries of Σ λ z
+    that ought to vanish (ℓ∞), or to be no larger than the margin (ℓ1), is cancelled by tiny weights
+    on samples that are no support vectors: tiny numbers lie densely.
+    """
+    Z, lam, w = best.Z, best.lam, best.w
+    on = lam > 0
+    others = Z[~on].T
+    for k in range(NEIGHBOURS if Z.size < SUMMED else NEIGHBOURS // 20):
+        factor = 1.0 + 8 * k * EPS
+        near = lam * factor
+        best.offer(w * factor, near)
+        if best.norm.ball is not None and others.size:
+            left = _left(best, w, exact.sums(Z[on], near[on]))
+            size = float(np.abs(left).max())
+            with suppress(foreign.Unsolved):
+                near[~on] = 0.0 if size == 0 else size * foreign.ask(
+                    "the rest of λ", "scipy.optimize.nnls", others, -left / size)[0]
+                best.offer(w, near)
+        if best.gap <= CERTIFIED:
+            return
+
+
+def _left(best: Bounds, w: np.ndarray, pull: np.ndarray) -> np.ndarray:
+    """What Σ λ z has too much of, entry by entry, for w to be a maximum over a polytope."""
+    if best.norm.ball == "cube":
+        inside = np.abs(w) < (1 - ZERO) * np.abs(w).max()
+        return np.where(inside, pull, 0.0)
+    allowed = np.where(w != 0, best.lower * np.sign(w), np.clip(pull, -best.lower, best.lower))
+    return np.asarray(pull - allowed)
