@@ -31,7 +31,8 @@ def solve_among_many(best: Bounds) -> np.ndarray:
     size = max(min(max(START * rows.size, FIRST), most), int(_tied(margins).sum()))
     chosen = np.sort(np.argpartition(margins, min(size, rows.count - 1))[:size])
     while True:
-        found = _by_products(best, chosen) if quick else None
+        # (of more rows than features, exchanges go round)
+        found = _by_products(best, chosen) if quick and chosen.size < rows.size else None
         w, lower, part = found or _on_part(best, chosen)
         lam = np.zeros(rows.count)
         lam[chosen] = part
