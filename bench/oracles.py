@@ -38,6 +38,7 @@ KINDS = {                                                  # pushed apart by, wr
     "thin": (0.0, 0.0), "apart": (1.0, 0.0), "flipped": (0.0, 0.01), "one flipped": (0.0, 1e-9)}
 MARGINS: dict[str, fb.norms.Norm | str] = {"l2": "l2", "l1": "l1", "linf": "linf", "l1.5": fb.norms.lp(1.5)}
 TASKS = ("separability", *MARGINS)
+HERE = Path(__file__).resolve().parent
 MARK = Path("/proc/self/clear_refs")                       # where Linux is told to forget a peak
 Cell = dict[str, Any]
 FIELDS = "task", "kind", "N", "d", "seconds", "wall", "gap", "certified", "MB"
