@@ -10,23 +10,25 @@ from fastbias.checks import foreign
 __all__ = ["pivoted"]
 
 PATIENCE = 3          # exchanges of all that are wrong, which may go round, before the last alone
-EXCHANGES = 500       # at most: some ten are usual
+EXCHANGES, WORK = 60, 2e10      # at most, or so many multiplications: some ten are usual
 OFF = 1e-11           # by which a slope may be under 0, relative to h
 RIDGE = 1e-15         # relative, for rows that depend on each other
 
 
-def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int) -> np.ndarray | None:
+def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int,
+            enough: int | None = None) -> np.ndarray | None:
     """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0; None where
     it was not found.
 
     ``free`` (k,) guesses where μ > 0, ``rank`` is that of G at most. Entries that are negative, or
     whose slope is, change places, all at once while that makes them fewer, else the last of them
-    alone, which ends (Júdice, Pires 1994; Murty 1974).
+    alone, which ends (Júdice, Pires 1994; Murty 1974). After ``enough`` exchanges, if fewer than
+    all, what is nearly the answer will do.
     """
     free = free.copy()
     fewest, patience = len(G) + 1, PATIENCE
     with suppress(foreign.Unsolved):
-        for _ in range(EXCHANGES):
+        for exchange in range(max(EXCHANGES, int(WORK / len(G) ** 3))):
             on = np.flatnonzero(free)
             mu = np.zeros(len(G))
             if on.size:
@@ -36,8 +38,8 @@ def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int) -> np.nda
                                      h[on], assume_a="pos")
             wrong = (free & (mu < 0)) | (~free & (G @ mu < (1 - OFF) * h))
             count = int(wrong.sum())
-            if count == 0:
-                return mu
+            if count == 0 or exchange == enough:
+                return np.maximum(mu, 0.0)
             if count < fewest:
                 fewest, patience = count, PATIENCE
             else:

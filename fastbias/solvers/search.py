@@ -16,7 +16,7 @@ from fastbias.solvers.margin_candidates import candidates
 from fastbias.solvers.programs import Pair
 from fastbias.solvers.support import polished
 
-__all__ = ["settle", "sharpen", "solve"]
+__all__ = ["SETTLED", "settle", "solve"]
 
 EPS = float(np.finfo(float).eps)
 SETTLED = 0.1 * CERTIFIED    # sums that are not exact yet may be off by the rest
@@ -59,13 +59,13 @@ def settle(best: Bounds, found: Iterable[Pair]) -> None:
         # proximal steps are many and quick: not each is worth more
         near = tried if best.norm.shrink is None or pair is None else min(0.1 * tried, NEARBY)
         if best.gap < near:
-            sharpen(best)
+            _sharpen(best)
             tried = best.gap
         if best.gap <= SETTLED:
             return
 
 
-def sharpen(best: Bounds) -> None:
+def _sharpen(best: Bounds) -> None:
     """Offer the exact solutions on the support vectors, as better ones show better ones."""
     for exchanges in (0, 0, 0, EXCHANGES):
         gap = best.gap

@@ -21,6 +21,7 @@ from fastbias.data.rows import Rows, signed
 from fastbias.problem import zero_rows
 from fastbias.solvers import exact, narrow
 from fastbias.solvers.hinge import hinge
+from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.programs import Pair, largest_least, nearest_point
 
 __all__ = ["Labelled", "Separability", "few", "labelled", "separability", "separate", "separator"]
@@ -28,7 +29,8 @@ __all__ = ["Labelled", "Separability", "few", "labelled", "separability", "separ
 EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
 FEW = 4               # rows for each feature up to which they are, too …
-BLOCK = 2 ** 23       # … while they are no more numbers than this, which is what a set begins with
+BLOCK = 2 ** 24       # … while they are no more numbers than this, which is what a set begins with
+HASTY = 3             # exchanges of weights in one of its rounds: any w that separates will do
 START, JOINING = 10, 4      # rows for each feature: in the first set, and that join it at most
 
 
@@ -154,24 +156,45 @@ def _among_many(rows: Rows) -> Separability:
     told = _independent(rows) if rows.count <= rows.size else None
     if told is not None:
         return told
-    size = min(rows.count, START * rows.size, max(BLOCK // rows.size, 1))
+    most = max(BLOCK // rows.size, 1)
+    size = min(rows.count, START * rows.size, most)
     chosen = np.sort(np.random.default_rng(0).choice(rows.count, size, replace=False))
-    w = None
+    w, lam = None, np.zeros(rows.count)
     while True:
-        told = _among_few(rows.take(chosen), w)
-        if told.w is None:
-            assert told.dual is not None
-            lam = np.zeros(rows.count)
-            lam[chosen] = told.dual
-            return replace(told, dual=lam)
-        w, ratios = told.w, exact.ratios(rows, told.w)
+        found = _nearest(rows, chosen, lam) if chosen.size < rows.size else None
+        if found is None:
+            told = _among_few(rows.take(chosen), w)
+            if told.w is None:
+                lam = np.zeros(rows.count)
+                lam[chosen] = told.dual
+                return replace(told, dual=lam)
+            found = told.w, lam
+        w, lam = found
+        ratios = exact.ratios(rows, w)
         others = np.setdiff1d(np.arange(rows.count), chosen, assume_unique=True)
         behind = int((ratios[others] <= 0).sum())
-        if not behind:
-            return replace(told, residual=float(ratios.min()))
+        if not behind and ratios.min() > 0:
+            return Separability(True, w, None, float(ratios.min()))
         # those that are nearly behind as well: they would be next
-        joining = min(max(2 * behind, rows.size), JOINING * rows.size)
-        chosen = np.union1d(chosen, others[np.argsort(ratios[others])[:joining]])
+        joining = min(max(2 * behind, rows.size), JOINING * rows.size, most)
+        # (what holds w is enough of those that were there)
+        kept = np.flatnonzero(lam) if chosen.size < rows.size else chosen
+        chosen = np.union1d(kept, others[np.argsort(ratios[others])[:joining]])
+
+
+def _nearest(rows: Rows, chosen: np.ndarray, lam: np.ndarray) -> Pair | None:
+    """The point nearest to 0 of the hull of a few rows, and its weights among all: of fewer rows
+    than features products are all that counts. ``lam`` is a guess of the weights.
+    """
+    lengths, G = rows.lengths[chosen], rows.gram(chosen)
+    G /= lengths
+    G /= lengths[:, None]
+    mu = pivoted(G, np.ones(chosen.size), lam[chosen] > 0, chosen.size, HASTY)
+    if mu is None:
+        return None
+    lam = np.zeros(rows.count)
+    lam[chosen] = mu / lengths
+    return rows.pull(lam), lam
 
 
 def _independent(rows: Rows) -> Separability | None:

@@ -6,74 +6,96 @@ from contextlib import suppress
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.data.rows import Rows
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.pivots import pivoted
-from fastbias.solvers.search import SETTLED, sharpen, solve
+from fastbias.solvers.search import SETTLED, solve
 
 __all__ = ["solve_among_many"]
 
 FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
 BLOCK = 2 ** 25       # numbers of these at most
+NEAR, TIED = 1.3, 1 + 1e-6      # margins, by the least one, that stay in it, or are as good as that
 ROUNDED = 1e-12       # by which a margin may fall short of the least, relatively
 
 
 def solve_among_many(best: Bounds) -> np.ndarray:
-    """By a working set: solve on the rows of least margin, and add those that this leaves behind.
+    """Solve on the rows of least margin, and add those that this leaves behind, until none is.
 
     λ is 0 on all others, so that the bounds over all rows are the proof. Returns the set.
     """
-    rows, most = best.rows, max(BLOCK // best.rows.size, 1)
-    first = np.argsort(rows.margins(best.w))
-    chosen = np.sort(first[:min(max(START * rows.size, FIRST), most)])
+    rows, most, quick = best.rows, max(BLOCK // best.rows.size, 1), best.norm.matrix is np.eye
+    margins = rows.margins(best.w)
+    # who started us may have stood on support vectors already
+    size = max(min(max(START * rows.size, FIRST), most), int(_tied(margins).sum()))
+    chosen = np.sort(np.argpartition(margins, min(size, rows.count - 1))[:size])
     while True:
-        w, lower, part = _on_part(best, chosen)
+        found = _by_products(best, chosen) if quick else None
+        w, lower, part = found or _on_part(best, chosen)
         lam = np.zeros(rows.count)
         lam[chosen] = part
         best.offer(w, lam)
         margins = rows.margins(w)
         behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * lower), chosen)
-        if best.gap <= SETTLED or not behind.size:
+        if best.gap <= SETTLED:
             break
-        joining = behind[np.argsort(margins[behind])[:min(JOINING * rows.size, most)]]
-        chosen = np.union1d(chosen, joining)
+        if behind.size:
+            joining = behind[np.argsort(margins[behind])[:min(JOINING * rows.size, most)]]
+            # (what holds w is enough of those that were there)
+            near = chosen[(part > 0) | (margins[chosen] < NEAR * lower)] if quick else chosen
+            chosen = np.union1d(near, joining)
+        elif quick:
+            quick = False                                      # the last digits
+        else:
+            break
     best.prove()
     return chosen
 
 
-def _on_part(best: Bounds, chosen: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+def _tied(margins: np.ndarray) -> np.ndarray:
+    """Whose margins (N,) are the least one, nearly."""
+    return np.asarray(margins <= TIED * margins.min())
+
+
+Found = tuple[np.ndarray, float, np.ndarray]
+
+
+def _on_part(best: Bounds, chosen: np.ndarray) -> Found:
     """w (d,) of the largest least margin over some rows, that margin, and their λ (k,)."""
     rows, norm, lam = best.rows, best.norm, best.lam[chosen]
-    if norm.matrix is np.eye:
-        with suppress(foreign.Unsolved):
-            return _on_products(best, chosen)
+    lam = lam if lam.any() else np.ones(chosen.size)
+    with suppress(foreign.Unsolved):
+        # a rotation changes no ℓ2 margin: so many rows need no more coordinates
+        if norm.matrix is np.eye and chosen.size < rows.size:
+            L = foreign.ask("factors of the products of samples", "numpy.linalg.cholesky",
+                            rows.gram(chosen))
+            part = Bounds(L, norm)
+            part.offer(foreign.ask("a separator", "numpy.linalg.solve", L,
+                                   rows.margins(best.w)[chosen]), lam)
+            solve(part)
+            return _pulled(rows, chosen, part.lam)
     part = Bounds(rows.take(chosen), norm)
-    part.offer(best.w, lam if lam.any() else np.ones(chosen.size))
+    part.offer(best.w, lam)
     solve(part)
     return part.w, part.lower, part.lam
 
 
-def _on_products(best: Bounds, chosen: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """The same in ℓ2, where products of rows are all that counts."""
-    rows, norm, lam = best.rows, best.norm, best.lam[chosen]
-    G = rows.gram(chosen)
-    # a rotation changes no ℓ2 margin: so many rows need no more coordinates
-    rotated = chosen.size < rows.size
-    if rotated:
-        L = foreign.ask("factors of the products of samples", "numpy.linalg.cholesky", G)
-        part, start = Bounds(L, norm), foreign.ask("a separator", "numpy.linalg.solve", L,
-                                                   rows.margins(best.w)[chosen])
-    else:
-        part, start = Bounds(rows.take(chosen), norm), best.w
-    part.offer(start, lam if lam.any() else np.ones(chosen.size))
+def _by_products(best: Bounds, chosen: np.ndarray) -> Found | None:
+    """The same in ℓ2 by the products of rows, which are all that counts; to rounding of these."""
+    G = best.rows.gram(chosen)
     scale = np.sqrt(np.diag(G))
-    mu = pivoted(G / scale / scale[:, None], 1.0 / scale, lam > 0, rows.size)
-    if mu is not None:
-        mu = mu / scale
-        part.offer(mu @ part.Z, mu)
-        sharpen(part)
-    solve(part)
-    full = np.zeros(rows.count)
-    full[chosen] = part.lam
-    w = rows.pull(full) if rotated else part.w
-    return w / norm(w), part.lower, part.lam
+    G /= scale
+    G /= scale[:, None]
+    guess = best.lam[chosen] > 0
+    guess = guess if guess.any() else _tied(best.rows.margins(best.w)[chosen])
+    mu = pivoted(G, 1.0 / scale, guess, best.rows.size)
+    return None if mu is None else _pulled(best.rows, chosen, mu / scale)
+
+
+def _pulled(rows: Rows, chosen: np.ndarray, mu: np.ndarray) -> Found:
+    lam = np.zeros(rows.count)
+    lam[chosen] = mu
+    w = rows.pull(lam)
+    w = w / float(np.linalg.norm(w))
+    return w, float(rows.margins(w)[chosen].min()), mu

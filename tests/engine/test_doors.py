@@ -1,5 +1,6 @@
 """Whoever reaches compiled code, by whatever public call, hands it what it may read and write, or is told in a sentence."""
 import dataclasses
+import inspect
 import subprocess
 import sys
 
@@ -94,8 +95,11 @@ def test_an_owner_with_fewer_numbers_than_its_pieces_read_is_refused(owner):
 def reading(kinds, *owners):
     """The pieces of these kinds that read params, by name."""
     pieces = [value for owner in owners for value in vars(owner).values() if isinstance(value, abi.Piece)]
-    return {piece.__name__: piece for piece in pieces
-            if piece.signature in kinds and not piece.fits(np.empty(0), *(4, 9)[:2 if abi.DIRECTION in kinds else 1])}
+
+    def lacking(piece):
+        sizes = len(inspect.signature(piece.needs).parameters) - 1 if callable(piece.needs) else 0
+        return not piece.fits(np.empty(0), *(4, 9 if piece.signature == abi.DIRECTION else 4)[:sizes])
+    return {piece.__name__: piece for piece in pieces if piece.signature in kinds and lacking(piece)}
 
 
 MAPS = reading((abi.MAP, abi.MAP_AT), *fb.norms.EXAMPLES, *fb.potentials.EXAMPLES, *fb.models.EXAMPLES)

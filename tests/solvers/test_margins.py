@@ -143,8 +143,8 @@ def test_margins_small_by_cancellation(small):
 
 @pytest.mark.parametrize("norm", norms_of(*scaled(0)).values(), ids=repr)
 def test_the_separator_is_the_answer_where_every_solver_fails(norm, monkeypatch):
-    monkeypatch.setattr("fastbias.solvers.margins.candidates", lambda *_: iter(()))
-    monkeypatch.setattr("fastbias.solvers.margins.polished", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.solvers.search.candidates", lambda *_: iter(()))
+    monkeypatch.setattr("fastbias.solvers.search.polished", lambda *_: iter(()))
     monkeypatch.setattr("fastbias.solvers.narrow.solutions", lambda *_: iter(()))
     found = fb.max_margin(*scaled(3), norm)
     assert found.margin > 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.pieces.potentials.base import independent_rows
-from fastbias.solvers import margins, powers, programs
+from fastbias.solvers import margins, powers, programs, uniqueness
 from tests.helpers.certificates import product
 
 N = fb.norms
@@ -162,9 +162,9 @@ def test_a_linear_program_without_steps_left_is_given_up(monkeypatch):
 @pytest.mark.parametrize("norm", [N.l1, N.linf], ids=["l1", "linf"])
 def test_support_vectors_say_that_a_maximiser_is_unique(norm, monkeypatch):
     """Where they do, the programs for the width of the face, asked all the same, see a point."""
-    points, told = 0, margins._is_point
+    points, told = 0, uniqueness._is_point
     seen = []
-    monkeypatch.setattr(margins, "_is_point", lambda *face: seen.append(told(*face)))
+    monkeypatch.setattr(uniqueness, "_is_point", lambda *face: seen.append(told(*face)))
     for seed in range(42):
         Z = data(seed)
         seen.clear()
