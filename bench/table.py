@@ -140,12 +140,12 @@ def write(rows: list[Row], out: Path) -> None:
         page.write_text(between(page.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
-def between(page: str, text: str) -> str:
-    """The page with what stands between its two marks replaced."""
-    new, count = re.subn(r"(<!-- table -->\n).*(<!-- end of table -->)", lambda match: match[1] + text + match[2], page,
+def between(page: str, text: str, mark: str = "table") -> str:
+    """The page with what stands between two marks replaced."""
+    new, count = re.subn(rf"(<!-- {mark} -->\n).*(<!-- end of {mark} -->)", lambda match: match[1] + text + match[2], page,
                          flags=re.S)
     if count != 1:
-        raise ValueError(f"the page must have the marks <!-- table --> … <!-- end of table --> once, got {count}")
+        raise ValueError(f"the page must have the marks <!-- {mark} --> … <!-- end of {mark} --> once, got {count}")
     return new
 
 

@@ -64,7 +64,7 @@ def machine() -> dict[str, str]:
     found = {"date": date.today().isoformat(), "CPU": _cpu(), "cores": str(os.cpu_count()),
              "system": f"{platform.system()} {platform.machine()}", "C compiler": _compiler(),
              "Python": platform.python_version()}
-    return found | {name: of(name.lower()) for name in ("numba", "llvmlite", "NumPy", "JAX")}
+    return found | {name: of(name.lower()) for name in ("numba", "llvmlite", "NumPy", "SciPy", "JAX", "scikit-learn")}
 
 
 def _cpu() -> str:

@@ -1,7 +1,7 @@
 """Who finds maximum margins, and in which order: candidates for w and λ.
 
 All speak of min ‖w‖ subject to Zw ≥ 1, whose solution has the direction of the maximum margin and λ
-among its multipliers. Nothing here is a proof: `fastbias.solvers.margins` makes that, from (w, λ)
+among its multipliers. Nothing here is a proof: `fastbias.solvers.bounds` makes that, from (w, λ)
 alone.
 """
 from __future__ import annotations

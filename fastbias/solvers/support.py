@@ -1,7 +1,7 @@
 """Exact algebra on support vectors: what a solver's answer becomes once it says who they are.
 
 Of min ‖w‖ subject to Zw ≥ 1, whose multipliers λ are 0 but on the support vectors. Nothing here is
-a proof: `fastbias.solvers.margins` makes that, from (w, λ) alone.
+a proof: `fastbias.solvers.bounds` makes that, from (w, λ) alone.
 """
 from __future__ import annotations
 

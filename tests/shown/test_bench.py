@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from bench import bench_methods, bench_models, peers, reference, table, timing
+from bench import bench_methods, bench_models, oracles, peers, reference, table, timing
 
 HERE = pathlib.Path(table.__file__).parent
 STEPS, TOLERANCE = 200, 1e-9
@@ -186,3 +186,55 @@ def test_jax_does_the_steps_of_numpy(method):
     problem = peers.Problem(20, 50)
     run, wanted = (make(method, problem, method.eta(problem)) for make in (peers.by_jax, peers.by_numpy))
     assert close(run(STEPS), wanted(STEPS))
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_data_of_oracles_are_what_they_are_called(kind):
+    X, y = oracles.data(kind, 1000, 6)
+    assert fb.separability(X, y).separable == ("flipped" not in kind)
+    if kind == "apart":
+        assert fb.max_margin(X, y).margin >= 1
+    plain, right = oracles.data("thin", 1000, 6)
+    assert (y != right).sum() == {"flipped": 10, "one flipped": 1}.get(kind, 0)
+    assert np.array_equal(X, plain) == (kind != "apart")
+
+
+@pytest.mark.parametrize("name", oracles.CONTENDERS)
+def test_contenders_come_near_the_certified_maximum_and_none_over_it(name):
+    pytest.importorskip("sklearn")
+    X, y = oracles.data("apart", 200, 5)
+    limit = fb.max_margin(X, y)
+    assert limit.certified
+    short = oracles.shortfall(X, y, 7.0 * oracles.CONTENDERS[name](X, y), limit.margin)
+    assert -1e-10 <= short < 1e-5
+    assert oracles.shortfall(X, y, -limit.w, limit.margin) >= 2.0 - 1e-10
+
+
+def test_a_curve_ends_with_the_first_size_beyond_patience(capsys):
+    options = oracles.parse(["--tasks", "l2", "--kinds", "thin,flipped", "--rows", "40,80", "--features", "", "--patience", "0"])
+    cells = list(oracles.growth(options))
+    assert [c["N"] for c in cells] == [40]                     # and no margin where nothing separates
+    assert cells[0]["certified"]
+    assert "40 × 50" in capsys.readouterr().out
+
+
+def test_tables_of_oracles_are_measured_and_written(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    shutil.copy(HERE / "README.md", tmp_path)
+    oracles.main(["--once", "--kinds", "apart", "--rows", "50", "--features", "", "--against", "40x3", "--rounds", "1",
+                  "--out", str(tmp_path)])
+    cells = oracles.read(tmp_path / "oracles.csv")
+    assert [c["task"] for c in cells] == [*oracles.TASKS, *oracles.CONTENDERS, *oracles.CONTENDERS]
+    assert all(c["certified"] for c in cells if c["task"] in oracles.TASKS)
+    assert oracles.markdown(cells) in (tmp_path / "README.md").read_text()
+    assert "machine was busy" in capsys.readouterr().out or not oracles.busy()
+
+
+def test_the_committed_tables_of_oracles_are_those_of_the_committed_numbers():
+    assert oracles.markdown(oracles.read(HERE / "oracles.csv")) in (HERE / "README.md").read_text()
+
+
+def test_an_unknown_oracle_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        oracles.parse(["--tasks", "l7"])
+    assert "must be among separability, l2, l1" in capsys.readouterr().err

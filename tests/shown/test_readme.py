@@ -36,6 +36,14 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
         assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin,
                                                            rel=3e-2)
         assert "best p" in shown
+        assert "far from every" not in shown
+        # the norms give visibly different answers, along those that the comment names
+        wanted = {"l1": (1, 0, 0), "l2": (2, 1, 1), "linf": (1, 1, 1)}
+        for norm, along in wanted.items():
+            w = fb.max_margin(names["X"], names["y"], norm).w
+            assert w / w[0] == pytest.approx(np.array(along) / along[0], abs=1e-9)
+            others = [np.array(v) for v in wanted.values() if v != along]
+            assert all(w @ v < 0.95 * np.linalg.norm(w) * np.linalg.norm(v) for v in others)
     if "fast_forward" in code:
         assert float(shown.split()[0]) < 1e-8
         assert "80001 exact steps" in shown
