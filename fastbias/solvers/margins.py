@@ -19,6 +19,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.solvers import oracles
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.limit import CERTIFIED, Limit
+from fastbias.solvers.progress import Tell, silent, told
 from fastbias.solvers.search import solve
 from fastbias.solvers.separability import (
     Separability,
@@ -39,7 +40,8 @@ FINE, FINEST = 1e-292, 1e-312
 MEASURED = 100        # rows, of many, whose dual norms give the unit
 
 
-def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l2) -> Limit:
+def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l2, *,
+               progress: bool = False) -> Limit:
     """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, with its certificate.
 
     ℓ2 and quadratic norms by least squares, ℓ1 and ℓ∞ by linear programming, ℓp by an
@@ -56,6 +58,8 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
         ⟨w_y − w_c, x⟩.
     norm : Norm or its name, default l2
         Of w; of all its entries, row after row, where w is a matrix.
+    progress : bool, default False
+        Show a tqdm bar of the rounds in which rows join those that decide, where rows are many.
 
     Returns
     -------
@@ -83,12 +87,13 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
     demand("norm", norm)
-    return replace(widest(data.rows, data.shape, norm, separator(data.rows, data.zeros)),
-                   classes=data.classes)
+    with told(progress, f"maximum {norm.name} margin") as tell:
+        start = separator(data.rows, data.zeros, tell)
+        return replace(widest(data.rows, data.shape, norm, start, tell), classes=data.classes)
 
 
 def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
-           start: np.ndarray) -> Limit:
+           start: np.ndarray, tell: Tell = silent) -> Limit:
     """The w of norm one with the largest least ⟨w, z⟩ over rows z; ``start`` is a `separator`."""
     if not oracles.has_margin(norm):
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
@@ -106,7 +111,7 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
             nearest = np.arange(rows.count)
         else:
             best.offer(start, np.zeros(rows.count))
-            nearest = solve_among_many(best)
+            nearest = solve_among_many(best, tell)
         margin = float(np.ldexp(best.lower, power))
         # of a smaller one, in these units, entries that underflowed may be a part
         certified = bool(best.gap <= CERTIFIED and best.lower > (FINE if power > 0 else FINEST))

@@ -23,6 +23,7 @@ from fastbias.solvers import exact, narrow
 from fastbias.solvers.hinge import hinge
 from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.programs import Pair, largest_least, nearest_point
+from fastbias.solvers.progress import Tell, silent, told
 
 __all__ = ["Labelled", "Separability", "few", "labelled", "separability", "separate", "separator"]
 
@@ -98,7 +99,8 @@ def labelled(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Labelled:
                     zero_rows(Rows(data)))
 
 
-def separability(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Separability:
+def separability(X: ArrayLike | checks.Sparse, y: ArrayLike, *,
+                 progress: bool = False) -> Separability:
     """Decide whether (X, y) is linearly separable through 0, with a certificate either way.
 
     Parameters
@@ -108,6 +110,8 @@ def separability(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Separability:
         Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more,
         sorted, are K classes. With classes, w is (K, d), and a sample's margins are ⟨w_y − w_c, x⟩
         for each c ≠ y, samples first.
+    progress : bool, default False
+        Show a tqdm bar of the rounds in which rows join those that decide, where rows are many.
 
     Returns
     -------
@@ -130,19 +134,20 @@ def separability(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Separability:
     array([0.5, 0.5])
     """
     data = labelled(X, y)
-    told = separate(data.rows)
-    return replace(told, w=None if told.w is None else told.w.reshape(data.shape),
+    with told(progress, "separability") as tell:
+        found = separate(data.rows, tell)
+    return replace(found, w=None if found.w is None else found.w.reshape(data.shape),
                    classes=data.classes, reason=data.zeros)
 
 
-def separate(rows: Rows | np.ndarray) -> Separability:
+def separate(rows: Rows | np.ndarray, tell: Tell = silent) -> Separability:
     """The same for the rows z (N, d) themselves."""
     rows = Rows.of(rows)
     zeros = rows.tops == 0
     # a point at the origin is on the wrong side of any w
     if zeros.any():
         return Separability(False, None, zeros / zeros.sum(), 0.0)
-    return _among_few(rows.dense()) if few(rows) else _among_many(rows)
+    return _among_few(rows.dense()) if few(rows) else _among_many(rows, tell)
 
 
 def few(rows: Rows) -> bool:
@@ -151,11 +156,11 @@ def few(rows: Rows) -> bool:
     return numbers <= SMALL or (rows.count <= FEW * rows.size and numbers <= BLOCK)
 
 
-def _among_many(rows: Rows) -> Separability:
+def _among_many(rows: Rows, tell: Tell) -> Separability:
     """By a working set of rows."""
-    told = _independent(rows) if rows.count <= rows.size else None
-    if told is not None:
-        return told
+    answer = _independent(rows) if rows.count <= rows.size else None
+    if answer is not None:
+        return answer
     most = max(BLOCK // rows.size, 1)
     size = min(rows.count, START * rows.size, most)
     chosen = np.sort(np.random.default_rng(0).choice(rows.count, size, replace=False))
@@ -163,16 +168,17 @@ def _among_many(rows: Rows) -> Separability:
     while True:
         found = _nearest(rows, chosen, lam) if chosen.size < rows.size else None
         if found is None:
-            told = _among_few(rows.take(chosen), w)
-            if told.w is None:
+            answer = _among_few(rows.take(chosen), w)
+            if answer.w is None:
                 lam = np.zeros(rows.count)
-                lam[chosen] = told.dual
-                return replace(told, dual=lam)
-            found = told.w, lam
+                lam[chosen] = answer.dual
+                return replace(answer, dual=lam)
+            found = answer.w, lam
         w, lam = found
         ratios = exact.ratios(rows, w)
         others = np.setdiff1d(np.arange(rows.count), chosen, assume_unique=True)
         behind = int((ratios[others] <= 0).sum())
+        tell(f"{chosen.size} rows, {behind} behind")
         if not behind and ratios.min() > 0:
             return Separability(True, w, None, float(ratios.min()))
         # those that are nearly behind as well: they would be next
@@ -308,10 +314,10 @@ def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
     return Separability(False, None, lam, best)
 
 
-def separator(rows: Rows | np.ndarray, why: str = "") -> np.ndarray:
+def separator(rows: Rows | np.ndarray, why: str = "", tell: Tell = silent) -> np.ndarray:
     """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none, and why."""
-    told = separate(rows)
-    if told.w is None:
+    found = separate(rows, tell)
+    if found.w is None:
         why = why or "fb.separability has the certificate that they are not"
         raise ValueError(f"X, y must be linearly separable to have a maximum margin; {why}")
-    return told.w
+    return found.w

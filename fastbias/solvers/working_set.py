@@ -9,18 +9,20 @@ from fastbias.checks import foreign
 from fastbias.data.rows import Rows
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.pivots import pivoted
+from fastbias.solvers.progress import Tell, silent
 from fastbias.solvers.search import SETTLED, solve
 
 __all__ = ["solve_among_many"]
 
 FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
+HASTY = 3             # exchanges of weights while many rows are left behind
 BLOCK = 2 ** 25       # numbers of these at most
 NEAR, TIED = 1.3, 1 + 1e-6      # margins, by the least one, that stay in it, or are as good as that
 ROUNDED = 1e-12       # by which a margin may fall short of the least, relatively
 
 
-def solve_among_many(best: Bounds) -> np.ndarray:
+def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
     """Solve on the rows of least margin, and add those that this leaves behind, until none is.
 
     λ is 0 on all others, so that the bounds over all rows are the proof. Returns the set.
@@ -30,23 +32,27 @@ def solve_among_many(best: Bounds) -> np.ndarray:
     # who started us may have stood on support vectors already
     size = max(min(max(START * rows.size, FIRST), most), int(_tied(margins).sum()))
     chosen = np.sort(np.argpartition(margins, min(size, rows.count - 1))[:size])
+    hasty = True
     while True:
         # (of more rows than features, exchanges go round)
-        found = _by_products(best, chosen) if quick and chosen.size < rows.size else None
+        found = _by_products(best, chosen, hasty) if quick and chosen.size < rows.size else None
         w, lower, part = found or _on_part(best, chosen)
         lam = np.zeros(rows.count)
         lam[chosen] = part
         best.offer(w, lam)
         margins = rows.margins(w)
         behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * lower), chosen)
+        tell(f"{chosen.size} rows, {behind.size} behind, gap {best.gap:.1e}")
         if best.gap <= SETTLED:
             break
         if behind.size:
             joining = behind[np.argsort(margins[behind])[:min(JOINING * rows.size, most)]]
             # (what holds w is enough of those that were there)
-            near = chosen[(part > 0) | (margins[chosen] < NEAR * lower)] if quick else chosen
+            near = chosen[(part > 0) | (margins[chosen] < NEAR * lower)] if found else chosen
             chosen = np.union1d(near, joining)
-        elif quick:
+        elif found and hasty:
+            hasty = False
+        elif found:
             quick = False                                      # the last digits
         else:
             break
@@ -82,15 +88,17 @@ def _on_part(best: Bounds, chosen: np.ndarray) -> Found:
     return part.w, part.lower, part.lam
 
 
-def _by_products(best: Bounds, chosen: np.ndarray) -> Found | None:
-    """The same in ℓ2 by the products of rows, which are all that counts; to rounding of these."""
+def _by_products(best: Bounds, chosen: np.ndarray, hasty: bool) -> Found | None:
+    """The same in ℓ2 by the products of rows, which are all that counts; to rounding of these, or
+    in a hurry not even to that.
+    """
     G = best.rows.gram(chosen)
     scale = np.sqrt(np.diag(G))
     G /= scale
     G /= scale[:, None]
     guess = best.lam[chosen] > 0
     guess = guess if guess.any() else _tied(best.rows.margins(best.w)[chosen])
-    mu = pivoted(G, 1.0 / scale, guess, best.rows.size)
+    mu = pivoted(G, 1.0 / scale, guess, best.rows.size, HASTY if hasty else None)
     return None if mu is None else _pulled(best.rows, chosen, mu / scale)
 
 

@@ -137,3 +137,16 @@ def test_weights_of_a_quadratic_program_against_least_squares(seed):
     assert (S @ w >= h - 1e-9 * np.abs(S @ w).max()).all()
     point = nnls(np.vstack([S.T, h]), [*np.zeros(S.shape[1]), 1.0])[0]
     assert w / np.linalg.norm(w) == pytest.approx(point @ S / np.linalg.norm(point @ S), abs=1e-7)
+
+
+def test_progress_is_shown_where_it_is_asked_for(capsys):
+    X, y = thin(2500, 10, 0)
+    fb.max_margin(X, y)
+    assert capsys.readouterr().err == ""
+    limit = fb.max_margin(X, y, progress=True)
+    assert "maximum l2 margin" in capsys.readouterr().err
+    assert limit.certified
+    fb.separability(X, y, progress=True)
+    assert "separability" in capsys.readouterr().err
+    with pytest.raises(TypeError, match="progress must be True or False"):
+        fb.separability(X, y, progress=1)
