@@ -27,6 +27,7 @@ from fastbias.solvers.separability import (
     labelled,
     separability,
     separate,
+    separated,
     separator,
 )
 from fastbias.solvers.uniqueness import uniqueness
@@ -88,13 +89,17 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
     norm.fits(data.shape)
     demand("norm", norm)
     with told(progress, f"maximum {norm.name} margin") as tell:
-        start = separator(data.rows, data.zeros, tell)
+        start = separated(data.rows, data.zeros, tell)
         return replace(widest(data.rows, data.shape, norm, start, tell), classes=data.classes)
 
 
 def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
-           start: np.ndarray, tell: Tell = silent) -> Limit:
-    """The w of norm one with the largest least ⟨w, z⟩ over rows z; ``start`` is a `separator`."""
+           start: np.ndarray | Separability, tell: Tell = silent) -> Limit:
+    """The w of norm one with the largest least ⟨w, z⟩ over rows z; ``start`` is a `separator`, or
+    what is known of it.
+    """
+    w, lam = (start, None) if isinstance(start, np.ndarray) else (start.w, start.weights)
+    assert w is not None
     if not oracles.has_margin(norm):
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
     rows = Rows.of(rows)
@@ -106,11 +111,11 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
                               "lie too far apart")
     with np.errstate(all="ignore"):
         if few(rows):
-            best.offer(start, np.ones(rows.count))
+            best.offer(w, np.ones(rows.count))
             solve(best)
             nearest = np.arange(rows.count)
         else:
-            best.offer(start, np.zeros(rows.count))
+            best.offer(w, np.zeros(rows.count) if lam is None else lam)
             nearest = solve_among_many(best, tell)
         margin = float(np.ldexp(best.lower, power))
         # of a smaller one, in these units, entries that underflowed may be a part

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,8 @@ from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.programs import Pair, largest_least, nearest_point
 from fastbias.solvers.progress import Tell, silent, told
 
-__all__ = ["Labelled", "Separability", "few", "labelled", "separability", "separate", "separator"]
+__all__ = ["Labelled", "Separability", "few", "labelled", "separability", "separate", "separated",
+           "separator"]
 
 EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
@@ -63,6 +64,8 @@ class Separability:
     residual: float
     classes: np.ndarray | None = None
     reason: str = ""
+    # of a separator that is the maximum margin of a few rows, nearly: their weights
+    weights: np.ndarray | None = field(default=None, repr=False)
 
     def __bool__(self) -> bool:
         return self.separable
@@ -173,14 +176,15 @@ def _among_many(rows: Rows, tell: Tell) -> Separability:
                 lam = np.zeros(rows.count)
                 lam[chosen] = answer.dual
                 return replace(answer, dual=lam)
-            found = answer.w, lam
+            found = answer.w, np.zeros(rows.count)
         w, lam = found
         ratios = exact.ratios(rows, w)
         others = np.setdiff1d(np.arange(rows.count), chosen, assume_unique=True)
         behind = int((ratios[others] <= 0).sum())
         tell(f"{chosen.size} rows, {behind} behind")
         if not behind and ratios.min() > 0:
-            return Separability(True, w, None, float(ratios.min()))
+            return Separability(True, w, None, float(ratios.min()),
+                                weights=lam if lam.any() else None)
         # those that are nearly behind as well: they would be next
         joining = min(max(2 * behind, rows.size), JOINING * rows.size, most)
         # (what holds w is enough of those that were there)
@@ -314,10 +318,17 @@ def _inseparable(Z: np.ndarray, lam: np.ndarray) -> Separability:
     return Separability(False, None, lam, best)
 
 
-def separator(rows: Rows | np.ndarray, why: str = "", tell: Tell = silent) -> np.ndarray:
+def separator(rows: Rows | np.ndarray, why: str = "") -> np.ndarray:
     """Some w (d,) with ⟨w, z⟩ > 0 for every row z; ValueError where there is none, and why."""
+    found = separated(rows, why).w
+    assert found is not None
+    return found
+
+
+def separated(rows: Rows | np.ndarray, why: str = "", tell: Tell = silent) -> Separability:
+    """The separability of rows z that are separable; ValueError where they are not, and why."""
     found = separate(rows, tell)
     if found.w is None:
         why = why or "fb.separability has the certificate that they are not"
         raise ValueError(f"X, y must be linearly separable to have a maximum margin; {why}")
-    return found.w
+    return found

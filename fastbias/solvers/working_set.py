@@ -18,7 +18,7 @@ FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
 HASTY = 3             # exchanges of weights while many rows are left behind
 BLOCK = 2 ** 25       # numbers of these at most
-NEAR, TIED = 1.3, 1 + 1e-6      # margins, by the least one, that stay in it, or are as good as that
+NEAR = 1.3            # margins, by the least one, of rows that stay in it
 ROUNDED = 1e-12       # by which a margin may fall short of the least, relatively
 
 
@@ -30,8 +30,8 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
     rows, most, quick = best.rows, max(BLOCK // best.rows.size, 1), best.norm.matrix is np.eye
     margins = rows.margins(best.w)
     # who started us may have stood on support vectors already
-    size = max(min(max(START * rows.size, FIRST), most), int(_tied(margins).sum()))
-    chosen = np.sort(np.argpartition(margins, min(size, rows.count - 1))[:size])
+    size = min(max(START * rows.size, FIRST), most, rows.count - 1)
+    chosen = np.union1d(np.flatnonzero(best.lam), np.argpartition(margins, size)[:size])
     hasty = True
     while True:
         # (of more rows than features, exchanges go round)
@@ -58,11 +58,6 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
             break
     best.prove()
     return chosen
-
-
-def _tied(margins: np.ndarray) -> np.ndarray:
-    """Whose margins (N,) are the least one, nearly."""
-    return np.asarray(margins <= TIED * margins.min())
 
 
 Found = tuple[np.ndarray, float, np.ndarray]
@@ -96,9 +91,7 @@ def _by_products(best: Bounds, chosen: np.ndarray, hasty: bool) -> Found | None:
     scale = np.sqrt(np.diag(G))
     G /= scale
     G /= scale[:, None]
-    guess = best.lam[chosen] > 0
-    guess = guess if guess.any() else _tied(best.rows.margins(best.w)[chosen])
-    mu = pivoted(G, 1.0 / scale, guess, best.rows.size, HASTY if hasty else None)
+    mu = pivoted(G, 1.0 / scale, best.lam[chosen] > 0, best.rows.size, HASTY if hasty else None)
     return None if mu is None else _pulled(best.rows, chosen, mu / scale)
 
 
