@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbias.checks import Sparse
 
-__all__ = ["ClassRows", "Rows", "signed"]
+__all__ = ["ClassRows", "Matrix", "Rows", "dense", "largest", "signed", "sizes"]
 
 Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
@@ -43,12 +43,16 @@ class Rows:
 
     def take(self, which: np.ndarray) -> np.ndarray:
         """The rows (k, d) of indices (k,), dense."""
-        return _dense(self.A[which])
+        return dense(self.A[which])
+
+    def part(self, which: np.ndarray) -> Rows:
+        """The rows of indices (k,), sparse where these are."""
+        return Rows(self.A[which])
 
     def gram(self, which: np.ndarray) -> np.ndarray:
         """⟨z_n, z_k⟩ (k, k) of rows of indices (k,)."""
         rows = self.A[which]
-        return _dense(rows @ rows.T)
+        return dense(rows @ rows.T)
 
     def dense(self) -> np.ndarray:
         """All rows (N, d); ValueError where they do not fit into memory."""
@@ -56,7 +60,11 @@ class Rows:
             raise ValueError(f"X must be so small that its {self.count} rows fit into memory with "
                              f"{self.size} entries each, got {self.count * self.size * 8 / 1e9:.3g}"
                              " GB")
-        return _dense(self.A)
+        return dense(self.A)
+
+    def matrix(self) -> Matrix:
+        """All rows, sparse where these are; ValueError where they do not fit into memory."""
+        return self.A if self.sparse else self.dense()
 
     def scaled(self, power: int) -> Rows:
         """The same times 2^power, which is exact."""
@@ -68,12 +76,12 @@ class Rows:
     @cached_property
     def tops(self) -> np.ndarray:
         """The largest |entry| of each row (N,)."""
-        return _largest(self.A, 1)
+        return largest(self.A, 1)
 
     @cached_property
     def columns(self) -> np.ndarray:
         """The largest |entry| of each column (d,)."""
-        return _largest(self.A, 0)
+        return largest(self.A, 0)
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -108,14 +116,18 @@ class ClassRows(Rows):
     def take(self, which: np.ndarray) -> np.ndarray:
         """The rows (k, K m) of indices (k,), dense."""
         sample, signs = self._pairs(which)
-        x = _dense(self.A[sample])
+        x = dense(self.A[sample])
         return np.asarray((signs[:, :, None] * x[:, None, :] + 0.0).reshape(which.size, -1))
+
+    def part(self, which: np.ndarray) -> Rows:
+        """The rows of indices (k,), dense."""
+        return Rows(self.take(which))
 
     def gram(self, which: np.ndarray) -> np.ndarray:
         """⟨z_n, z_k⟩ (k, k) of rows of indices (k,)."""
         sample, signs = self._pairs(which)
         x = self.A[sample]
-        return np.asarray(_dense(x @ x.T) * (signs @ signs.T))
+        return np.asarray(dense(x @ x.T) * (signs @ signs.T))
 
     def _pairs(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Whose rows these are, and e_y − e_c (k, K) of each."""
@@ -128,6 +140,10 @@ class ClassRows(Rows):
         """All rows (N (K − 1), K m); ValueError where they do not fit into memory."""
         self.fit()
         return self.take(np.arange(self.count))
+
+    def matrix(self) -> Matrix:
+        """All rows, dense."""
+        return self.dense()
 
     def fit(self) -> None:
         """Raise ValueError where all rows, dense, would not fit into memory."""
@@ -142,13 +158,13 @@ class ClassRows(Rows):
     @cached_property
     def tops(self) -> np.ndarray:
         """The largest |entry| of each row (N (K − 1),)."""
-        return np.repeat(_largest(self.A, 1), self.K - 1)
+        return np.repeat(largest(self.A, 1), self.K - 1)
 
     @cached_property
     def columns(self) -> np.ndarray:
         """The largest |entry| of each column (K m,)."""
         # each sample is in its own class's columns or, as another, in every other's
-        return np.tile(_largest(self.A, 0), self.K)
+        return np.tile(largest(self.A, 0), self.K)
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -172,7 +188,8 @@ def signed(X: Matrix, y: np.ndarray, classes: int = 1) -> Rows:
     return Rows(Z)
 
 
-def _dense(A: Matrix) -> np.ndarray:
+def dense(A: Matrix) -> np.ndarray:
+    """The matrix as an array."""
     return np.asarray(A if isinstance(A, np.ndarray) else A.toarray())
 
 
@@ -184,11 +201,17 @@ def _ldexp(A: Matrix, power: int) -> Matrix:
     return A
 
 
-def _largest(A: Matrix, axis: int) -> np.ndarray:
+def sizes(A: Matrix) -> Matrix:
+    """|A|, entry by entry."""
+    return np.abs(A) if isinstance(A, np.ndarray) else abs(A)
+
+
+def largest(A: Matrix, axis: int) -> np.ndarray:
+    """The largest |entry| of each row (axis 1) or of each column (axis 0)."""
     if isinstance(A, np.ndarray):
         # (two passes without a copy)
         return np.maximum(A.max(axis=axis, initial=0.0), -A.min(axis=axis, initial=0.0))
-    return _dense(abs(A).max(axis=axis)).ravel()
+    return dense(abs(A).max(axis=axis)).ravel()
 
 
 def _lengths(A: Matrix) -> np.ndarray:

@@ -57,7 +57,7 @@ class Bounds:
             on = np.flatnonzero(lam > 0)
             if self._surely_over(lam, on.size):
                 return
-            pull = exact.careful(self.rows.take(on), lam[on], not self.exact)
+            pull = exact.careful(self.rows.part(on).A, lam[on], not self.exact)
             upper = self.norm.dual(pull) / fsum(lam[on])
             if 0 < upper < self.upper:
                 self.lam, self.upper = lam, upper
@@ -88,6 +88,7 @@ class Bounds:
             return
         # only rows that can be the least one are summed with care
         near = np.flatnonzero(margins <= margins.min() + rounding)
-        lower = float(exact.careful(self.rows.take(near).T, w, not self.exact).min()) / self.norm(w)
+        least = exact.careful(self.rows.part(near).A.T, w, not self.exact).min()
+        lower = float(least) / self.norm(w)
         if lower > self.lower:
             self.w, self.lower = w, lower

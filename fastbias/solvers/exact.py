@@ -17,7 +17,7 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length
-from fastbias.data.rows import Rows
+from fastbias.data.rows import Matrix, Rows, dense, largest, sizes
 from fastbias.solvers.lattice import nearby
 
 __all__ = ["Basis", "Scaled", "careful", "decide", "ratios", "sums", "surrounded", "untangled"]
@@ -275,23 +275,27 @@ def sums(A: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.array([fsum(column) for column in np.vstack([products, errors]).T.tolist()])
 
 
-def careful(A: np.ndarray, x: np.ndarray, rough: bool = False) -> np.ndarray:
+def careful(A: Matrix, x: np.ndarray, rough: bool = False) -> np.ndarray:
     """Σ_i A_ij x_i (d,) in extended precision, and exactly where the difference can be seen, unless
-    ``rough``: exact sums are slow.
+    ``rough``: exact sums are slow. A may be sparse.
     """
     # (a long double takes twice the memory: a part at a time)
-    parts = np.array_split(np.arange(A.shape[1]), 1 + A.size // BLOCK)
+    parts = np.array_split(np.arange(A.shape[1]), 1 + A.shape[0] * A.shape[1] // BLOCK)
+    pieces = A if isinstance(A, np.ndarray) else A.tocsc()
     wide = x.astype(np.longdouble)
-    found = np.concatenate([np.asarray(wide @ A[:, part], float) for part in parts])
-    terms = float(np.linalg.norm(np.concatenate([np.abs(x) @ np.abs(A[:, part])
+    found = np.concatenate([np.asarray(pieces[:, part].T @ wide, float) for part in parts])
+    terms = float(np.linalg.norm(np.concatenate([sizes(pieces[:, part]).T @ np.abs(x)
                                                  for part in parts])))
     error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * terms
     seen = error > SEEN * np.abs(found).max(initial=0.0)
     if rough or not seen:
         return found
     # products are split in two: of numbers of size one that does not overflow
-    powers = [int(np.frexp(np.abs(v).max(initial=0.0))[1]) for v in (A, x)]
-    return np.ldexp(sums(np.ldexp(A, -powers[0]), np.ldexp(x, -powers[1])), sum(powers))
+    powers = [int(np.frexp(v)[1]) for v in (largest(A, 0).max(initial=0.0),
+                                            np.abs(x).max(initial=0.0))]
+    small = np.ldexp(x, -powers[1])
+    return np.ldexp(np.concatenate([sums(np.ldexp(dense(pieces[:, part]), -powers[0]), small)
+                                    for part in parts]), sum(powers))
 
 
 def decide(rows: Scaled, first: np.ndarray) -> tuple[np.ndarray | None, int, dict[int, Fraction]]:

@@ -14,8 +14,10 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
+from fastbias.data.rows import Matrix, dense
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
+from fastbias.solvers.boxes import largest_margin
 from fastbias.solvers.oracles import Oracle, oracle, polytope_near
 from fastbias.solvers.powers import least_power
 from fastbias.solvers.programs import Pair, convex, nearest_point, polytope, units
@@ -24,10 +26,11 @@ from fastbias.solvers.support import Half
 __all__ = ["candidates"]
 
 ROUND = (1.01, 100)      # powers between which an ℓp ball is far enough from a polytope
+LARGE = 5000             # numbers from which interior points are quicker than the simplex method
 EVEN = 0.01              # columns within such a factor suit proximal steps, which know no units
 
 
-def candidates(Z: np.ndarray, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair]:
+def candidates(Z: Matrix, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair]:
     """Solutions as good as those who know the norm can make them, for a margin of about this size,
     which this w has.
 
@@ -37,23 +40,33 @@ def candidates(Z: np.ndarray, norm: Norm, margin: float, w: np.ndarray) -> Itera
     """
     kind = oracle(norm)
     found: Iterator[Pair | None]
-    if kind is Oracle.QUADRATIC:
-        assert norm.matrix is not None
-        found = iter([_quadratic(Z, norm.matrix(Z.shape[1]), margin)])
-    elif kind is Oracle.POLYTOPE:
-        found = (polytope(Z, str(norm.ball), *scale) for scale in _scales(Z, margin))
-    elif kind is Oracle.POWER:
-        found = _power(Z, norm, margin, w)
-    elif kind is Oracle.SINGULAR:
-        assert norm.shape is not None
-        assert norm.resized is not None
-        found = _rotated(Z.reshape(-1, *norm.shape), norm.resized, margin)
+    if kind is Oracle.POLYTOPE:
+        ball, large = str(norm.ball), Z.shape[0] * Z.shape[1] > LARGE
+        programs = (polytope(Z, ball, *scale) for scale in _scales(Z, margin))
+        inside = largest_margin(Z, ball, w)
+        found = chain(inside, programs) if large else chain(programs, inside)
     else:
-        found = _conic(Z, norm, _scales(Z, margin))
+        found = _of_dense(dense(Z), norm, margin, w)
     yield from (pair for pair in found if pair is not None)
 
 
-def _scales(Z: np.ndarray, margin: float) -> list[tuple[np.ndarray, float]]:
+def _of_dense(Z: np.ndarray, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair | None]:
+    """The same of norms whose solvers take no sparse rows."""
+    kind = oracle(norm)
+    if kind is Oracle.QUADRATIC:
+        assert norm.matrix is not None
+        yield _quadratic(Z, norm.matrix(Z.shape[1]), margin)
+    elif kind is Oracle.POWER:
+        yield from _power(Z, norm, margin, w)
+    elif kind is Oracle.SINGULAR:
+        assert norm.shape is not None
+        assert norm.resized is not None
+        yield from _rotated(Z.reshape(-1, *norm.shape), norm.resized, margin)
+    else:
+        yield from _conic(Z, norm, _scales(Z, margin))
+
+
+def _scales(Z: Matrix, margin: float) -> list[tuple[np.ndarray, float]]:
     ones = np.ones(Z.shape[1])
     return [(units(Z, margin), margin), (ones, 1.0), (ones, margin)]
 

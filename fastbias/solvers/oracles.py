@@ -4,7 +4,7 @@
 a norm has …               oracle     its margin, and its minimum norm, by
 =========================  =========  =========================================================
 ``matrix``                 QUADRATIC  least squares, made exact on the support vectors
-``ball``                   POLYTOPE   linear programs, made exact at a vertex
+``ball``                   POLYTOPE   interior points, linear programs, made exact at a vertex
 ``power``                  POWER      interior points; projections in the potential Σ|w|^p
 ``shape`` and ``resized``  SINGULAR   one of the two below, on matrices turned small
 ``shrink``                 PROXIMAL   its proximal map, and its convex face where that fails, made

@@ -9,13 +9,13 @@ infinite slope at 0 for any p but 2.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
+from fastbias.solvers.interior import LOST, SHORT, Saddle, followed, reach
 from fastbias.solvers.programs import Pair, units
 
 __all__ = ["least_power"]
@@ -23,9 +23,6 @@ __all__ = ["least_power"]
 FURTHER = 2.0            # factor between the larger exponents, p or q, of one problem and the next
 CURVE = 30               # Newton steps to a nearest point of the curve: rounding ends them sooner
 ROUGH, CLOSE = 1e-4, 1e-13      # relative errors at which a problem on the way, and the last, ends
-LOST = 1e-3              # the error at which a problem is given up
-NEWTONS, STUCK = 60, 8   # steps of a problem, and how many of them may better nothing
-SHORT = 1e-4             # part of a step under which rounding decides
 INSIDE = 0.99            # part of the way to the border of s, λ ≥ 0 that a step takes
 STEEP = 1e-10            # least slope of a tangent that equations are made of, along either axis
 STEEPEST = 1e-12         # the factor between units that the axes may have
@@ -41,7 +38,8 @@ def least_power(Z: np.ndarray, p: float, w: np.ndarray) -> Iterator[Pair]:
     lam = np.zeros(Z.shape[0])
     for power in _powers(p):
         problem = _Problem(Z, power, w)
-        state, error = problem.solved(problem.start(w, lam), CLOSE if power == p else ROUGH)
+        state, error = followed(problem.start(w, lam), partial(_System, problem),
+                                CLOSE if power == p else ROUGH)
         # from there the next would be no nearer, and others have a better start
         if not (error < LOST and (Z @ state.w).min() > 0):
             return
@@ -71,11 +69,7 @@ class _State(NamedTuple):
 
     def reach(self, step: _State) -> float:
         """The part of a step, one at most, that keeps s and λ over 0."""
-        part = 1.0
-        for x, dx in ((self.s, step.s), (self.lam, step.lam)):
-            falls = dx < 0
-            part = min(part, float((-x[falls] / dx[falls]).min(initial=np.inf)))
-        return part
+        return reach([(self.s, step.s), (self.lam, step.lam)])
 
 
 class _Problem:
@@ -105,22 +99,6 @@ class _Problem:
         even, total = 1.0 / s, float(lam @ self.b)
         even *= len(w) / float(even @ self.b)
         return _State(w, s, np.maximum(lam * (len(w) / total), SLACK * even) if total > 0 else even)
-
-    def solved(self, state: _State, enough: float) -> tuple[_State, float]:
-        """The solution, or as near to it as rounding lets come, and its relative error."""
-        best, error, behind = state, np.inf, 0
-        # where the equations fail there is no more to be had
-        with suppress(foreign.Unsolved), foreign.guarded("the least Σ|w|^p"):
-            for _ in range(NEWTONS):
-                system = _System(self, state)
-                behind = 0 if system.error < error else behind + 1
-                if behind == 0:
-                    best, error = state, system.error
-                step = system.step() if error > enough and behind <= STUCK else None
-                if step is None:
-                    break
-                state = step
-        return best, error
 
 
 def _tangent(w: np.ndarray, g: np.ndarray, p: float,
@@ -156,7 +134,7 @@ def _nearest(x: np.ndarray, r: float) -> np.ndarray:
 
 
 class _System:
-    """The equations of a step at a state, factored: of d unknowns, or of N where these are fewer.
+    """The equations of a step at a state.
 
     a δw − b Sᵀδλ = off, Sδw − δs = −short, and sδλ + λδs = μ − λs.
     """
@@ -175,8 +153,8 @@ class _System:
 
     def step(self) -> _State | None:
         """The next state; None where rounding decides."""
-        self._factor()
         state, size = self.state, len(self.S)
+        self.saddle = Saddle(self.S, self.a, self.b, state.lam / state.s)
         aim = self._towards(state.lam * state.s)
         # as much of μ stays as the step to μ = 0 would leave, cubed; what that step bends counts
         ahead = state.moved(aim, state.reach(aim))
@@ -187,25 +165,7 @@ class _System:
         part = min(1.0, INSIDE * state.reach(step), 1.0 / max(leap, SHORT))
         return state.moved(step, part) if part > SHORT else None
 
-    def _factor(self) -> None:
-        held = self.state.lam / self.state.s
-        self.held, self.wide = held, self.S.shape[0] < self.S.shape[1]
-        self.root = np.sqrt(self.b / self.a) if self.wide else np.sqrt(self.b)
-        R = self.S * self.root
-        matrix = R @ R.T if self.wide else (R.T * held) @ R
-        matrix[np.diag_indices(len(matrix))] += 1.0 / held if self.wide else self.a
-        linalg: Any = foreign.library("scipy.linalg")
-        self.factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True)
-        self.solve = linalg.cho_solve
-
     def _towards(self, c: np.ndarray) -> _State:
         """The step with sδλ + λδs = −c."""
-        S, h = self.S, -c / self.state.lam - self.short
-        if self.wide:
-            lam = self.solve(self.factor, h - S @ (self.off / self.a))
-            w = (self.b * (lam @ S) + self.off) / self.a
-        else:
-            right = self.off / self.root + self.root * ((self.held * h) @ S)
-            w = self.root * self.solve(self.factor, right)
-            lam = self.held * (h - S @ w)
-        return _State(w, S @ w + self.short, lam)
+        w, lam = self.saddle.solve(self.off, -c / self.state.lam - self.short)
+        return _State(w, self.S @ w + self.short, lam)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.data.rows import Matrix, largest
 from fastbias.pieces.norms import Norm
 
 __all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",
@@ -26,9 +27,9 @@ STEPS = 20               # of the simplex method, for each row and column: it ne
 CORRECTIONS = (1.0, 1e-5, 1e-9)          # sizes of the programs that better a program's answer
 
 
-def units(Z: np.ndarray, margin: float) -> np.ndarray:
+def units(Z: Matrix, margin: float) -> np.ndarray:
     """Units s (d,) for the entries of w: what it takes to be felt in the margin, at most one."""
-    columns = np.abs(Z).max(axis=0)
+    columns = largest(Z, 0)
     return np.minimum(1.0, margin / np.where(columns > 0, columns, margin))
 
 

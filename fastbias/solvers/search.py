@@ -8,12 +8,15 @@ from itertools import chain
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.data.rows import Matrix
 from fastbias.solvers import exact, narrow
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.faces import NEARBY
 from fastbias.solvers.limit import CERTIFIED
 from fastbias.solvers.margin_candidates import candidates
+from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.programs import Pair
+from fastbias.solvers.separability import few
 from fastbias.solvers.support import polished
 
 __all__ = ["SETTLED", "settle", "solve"]
@@ -32,11 +35,19 @@ def solve(best: Bounds) -> None:
     """Offer what solvers find, and what exact arithmetic and rounding make of it."""
     _search(best)
     best.prove()
+    # what is left sees all rows dense
+    if best.gap > CERTIFIED and best.rows.sparse and not few(best.rows):
+        return
     if best.gap > CERTIFIED:
         for pair in narrow.solutions(best.Z, best.norm, best.lam):
             best.offer(*pair)
     if best.gap > CERTIFIED:
         _round(best)
+
+
+def _rows(best: Bounds) -> Matrix:
+    """All rows, dense where those who solve for the norm do not take them sparse."""
+    return best.rows.matrix() if oracle(best.norm) is Oracle.POLYTOPE else best.Z
 
 
 def _search(best: Bounds) -> None:
@@ -45,7 +56,7 @@ def _search(best: Bounds) -> None:
         return
     for _ in range(5):
         before = best.lower
-        settle(best, candidates(best.Z, best.norm, before, best.w))
+        settle(best, candidates(_rows(best), best.norm, before, best.w))
         if best.gap <= SETTLED or best.lower < 2.0 * before:
             return
 
@@ -69,7 +80,7 @@ def _sharpen(best: Bounds) -> None:
     """Offer the exact solutions on the support vectors, as better ones show better ones."""
     for exchanges in (0, 0, 0, EXCHANGES):
         gap = best.gap
-        for pair in polished(best.Z, best.norm, best.w, best.lam, exchanges):
+        for pair in polished(_rows(best), best.norm, best.w, best.lam, exchanges):
             best.offer(*pair)
             if best.gap <= NEARLY:
                 return

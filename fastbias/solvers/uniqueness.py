@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.data.rows import Matrix, dense, sizes
 from fastbias.solvers import oracles
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.limit import Hypothesis
@@ -35,10 +36,14 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
     if not certified:
         return Hypothesis(statement, None, "no maximiser is certified")
     for _ in range(ROUNDS):
-        face = _optimal_face(best, best.rows.take(nearest))
+        face = _optimal_face(best, best.rows.part(nearest).A)
         if _is_point(face.A, best.lam[nearest], best.gap):
             return Hypothesis(statement, True, "the equations of the support vectors have one "
                               "solution")
+        alone = _alone(face, best.lam[nearest]) if nearest.size == best.rows.count else 0.0
+        if alone > WIDE:
+            return Hypothesis(statement, False, "an entry that no support vector has may differ by "
+                              f"{alone:.1e}")
         ends = _ends(face)
         if ends is None:
             return Hypothesis(statement, None, "a linear program for the width of the optimal face "
@@ -62,26 +67,45 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
 def _is_point(A: np.ndarray, lam: np.ndarray, gap: float) -> bool:
     """Whether the support vectors alone, whose rows are the first of −A, determine w.
 
-    On the optimal face Σ λ (margin − least margin) is the gap at most, and so is each of its terms;
-    in ℓ1 the sum of |w| is one as well, the last row.
+    On the optimal face Σ λ (margin − least margin) is the gap at most, of terms that are not
+    negative; in ℓ1 the sum of |w| is one as well, the last row. So an entry differs between two w
+    by twice the gap times the largest entry of the inverse of these rows at most.
     """
     on = lam > 0
     rows = np.vstack([lam[on, None] * A[:on.size][on], A[on.size:]])
     if len(rows) < A.shape[1]:
         return False
+    if A.shape[1] == 0:
+        return True
     with suppress(foreign.Unsolved):
-        least = foreign.ask("the width of the optimal face", "numpy.linalg.svd", rows,
-                            compute_uv=False).min(initial=np.inf)
-        return bool(len(rows) ** 0.5 * max(gap, NEARLY) <= ONE * least)
+        what = "the width of the optimal face"
+        Q, R = foreign.ask(what, "numpy.linalg.qr", rows)
+        inverse = foreign.ask(what, "scipy.linalg.solve_triangular", R, Q.T)
+        return bool(2.0 * max(gap, NEARLY) * np.abs(inverse).max() <= ONE)
     return False
 
 
+def _alone(face: _Face, lam: np.ndarray) -> float:
+    """How far apart an entry may be between two points that differ in no other, at most: of those
+    that are 0 in all support vectors, which are among the first rows.
+    """
+    support = np.append(lam > 0, np.ones(len(face.A) - lam.size, bool))
+    slack, widest = np.maximum(face.b - face.A @ face.x, 0.0), 0.0
+    for j in np.flatnonzero(~face.A[support].any(axis=0)):
+        column, room = face.A[:, j], [face.x[j] - face.bounds[j, 0], face.bounds[j, 1] - face.x[j]]
+        for side, against in enumerate((column < 0, column > 0)):
+            room[side] = (slack[against] / np.abs(column[against])).min(initial=room[side])
+        widest = max(widest, float(sum(room)))
+    return widest
+
+
 class _Face(NamedTuple):
-    """Ax ≤ b within bounds (·, 2), and the w of a point x."""
+    """Ax ≤ b within bounds (·, 2), a point x of it, and the w of any."""
 
     A: np.ndarray
     b: np.ndarray
     bounds: np.ndarray
+    x: np.ndarray
     point: Callable[[np.ndarray], np.ndarray]
 
 
@@ -99,7 +123,7 @@ def _ends(face: _Face) -> list[tuple[np.ndarray, np.ndarray]] | None:
     return found
 
 
-def _optimal_face(best: Bounds, Z: np.ndarray) -> _Face:
+def _optimal_face(best: Bounds, Z: Matrix) -> _Face:
     """The optimal face of a polytope's norm, over rows Z.
 
     By complementary slackness with any optimal λ, the face lies where Σ λ z allows it: in ℓ1 only
@@ -108,19 +132,21 @@ def _optimal_face(best: Bounds, Z: np.ndarray) -> _Face:
     """
     pull, on = best.rows.pull(best.lam), np.flatnonzero(best.lam)
     s = units(Z, best.lower)
-    rows = Z * (s / best.lower)
     if best.norm.ball == "cube":
-        free = np.abs(pull) <= ZERO * (best.lam[on] @ np.abs(best.rows.take(on)))
+        free = np.abs(pull) <= ZERO * (sizes(best.rows.part(on).A).T @ best.lam[on])
         b = Z[:, ~free] @ np.sign(pull[~free]) / best.lower - 1.0
         walls = np.column_stack([-1.0 / s[free], 1.0 / s[free]])
-        return _Face(-rows[:, free], b, walls, lambda x: _filled(np.sign(pull), free, s[free] * x))
+        rows = dense(Z[:, free]) * (s[free] / best.lower)
+        return _Face(-rows, b, walls, best.w[free] / s[free],
+                     lambda x: _filled(np.sign(pull), free, s[free] * x))
     # (the gap says how far λ may be from an optimal one)
     free = np.abs(pull) >= (1 - ZERO - 1e3 * best.gap) * np.abs(pull).max()
     signs = np.sign(pull[free])
-    A = np.vstack([-rows[:, free] * signs, s[free]])
+    A = np.vstack([dense(Z[:, free]) * (-signs * s[free] / best.lower), s[free]])
     b = np.append(np.full(Z.shape[0], -1.0), 1.0)
     walls = np.column_stack([np.zeros(free.sum()), 1.0 / s[free]])
-    return _Face(A, b, walls, lambda x: _filled(np.zeros_like(pull), free, s[free] * signs * x))
+    return _Face(A, b, walls, np.abs(best.w[free]) / s[free],
+                 lambda x: _filled(np.zeros_like(pull), free, s[free] * signs * x))
 
 
 def _filled(w: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.data.rows import Rows
 from fastbias.solvers.bounds import Bounds
+from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.progress import Tell, silent
 from fastbias.solvers.search import SETTLED, solve
@@ -17,7 +18,8 @@ __all__ = ["solve_among_many"]
 FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
 HASTY = 3             # exchanges of weights while many rows are left behind
-BLOCK = 2 ** 25       # numbers of these at most
+BLOCK = 2 ** 25       # numbers of these at most, if dense
+SQUARE = 5000         # sparse rows of which a square matrix of so many is all that is dense
 NEAR = 1.3            # margins, by the least one, of rows that stay in it
 ROUNDED = 1e-12       # by which a margin may fall short of the least, relatively
 
@@ -28,6 +30,8 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
     λ is 0 on all others, so that the bounds over all rows are the proof. Returns the set.
     """
     rows, most, quick = best.rows, max(BLOCK // best.rows.size, 1), best.norm.matrix is np.eye
+    if _part(best, np.zeros(1, int)).sparse:
+        most = max(SQUARE, most)
     margins = rows.margins(best.w)
     # who started us may have stood on support vectors already
     size = min(max(START * rows.size, FIRST), most, rows.count - 1)
@@ -60,6 +64,12 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
     return chosen
 
 
+def _part(best: Bounds, chosen: np.ndarray) -> Rows:
+    """Some rows, dense where those who solve for the norm do not take them sparse."""
+    stays = oracle(best.norm) is Oracle.POLYTOPE
+    return best.rows.part(chosen) if stays else Rows(best.rows.take(chosen))
+
+
 Found = tuple[np.ndarray, float, np.ndarray]
 
 
@@ -77,7 +87,7 @@ def _on_part(best: Bounds, chosen: np.ndarray) -> Found:
                                    rows.margins(best.w)[chosen]), lam)
             solve(part)
             return _pulled(rows, chosen, part.lam)
-    part = Bounds(rows.take(chosen), norm)
+    part = Bounds(_part(best, chosen), norm)
     part.offer(best.w, lam)
     solve(part)
     return part.w, part.lower, part.lam
