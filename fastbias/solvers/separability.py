@@ -32,7 +32,7 @@ EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
 FEW = 4               # rows for each feature up to which they are, too …
 BLOCK = 2 ** 24       # … while they are no more numbers than this, which is what a set begins with
-HASTY = 3             # exchanges of weights in one of its rounds: any w that separates will do
+HASTY, HURRIED = 3, 30      # exchanges of weights in one of its first rounds: any separator will do
 START, JOINING = 10, 4      # rows for each feature: in the first set, and that join it at most
 
 
@@ -168,8 +168,12 @@ def _among_many(rows: Rows, tell: Tell) -> Separability:
     size = min(rows.count, START * rows.size, most)
     chosen = np.sort(np.random.default_rng(0).choice(rows.count, size, replace=False))
     w, lam = None, np.zeros(rows.count)
+    rounds = 0
     while True:
-        found = _nearest(rows, chosen, lam) if chosen.size < rows.size else None
+        # (what is done in a hurry might go round for ever: after some rounds no row is let go)
+        rounds += 1
+        hurried = chosen.size < rows.size and rounds < HURRIED
+        found = _nearest(rows, chosen, lam) if hurried else None
         if found is None:
             answer = _among_few(rows.take(chosen), w)
             if answer.w is None:
@@ -188,7 +192,7 @@ def _among_many(rows: Rows, tell: Tell) -> Separability:
         # those that are nearly behind as well: they would be next
         joining = min(max(2 * behind, rows.size), JOINING * rows.size, most)
         # (what holds w is enough of those that were there)
-        kept = np.flatnonzero(lam) if chosen.size < rows.size else chosen
+        kept = np.flatnonzero(lam) if hurried and lam.any() else chosen
         chosen = np.union1d(kept, others[np.argsort(ratios[others])[:joining]])
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
 
 import numpy as np
 
@@ -17,7 +18,7 @@ __all__ = ["solve_among_many"]
 
 FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
-HASTY = 3             # exchanges of weights while many rows are left behind
+HASTY, HURRIED = 3, 30      # exchanges of weights in each of the first rounds, of at most so many
 BLOCK = 2 ** 25       # numbers of these at most, if dense
 SQUARE = 5000         # sparse rows of which a square matrix of so many is all that is dense
 NEAR = 1.3            # margins, by the least one, of rows that stay in it
@@ -37,7 +38,9 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
     size = min(max(START * rows.size, FIRST), most, rows.count - 1)
     chosen = np.union1d(np.flatnonzero(best.lam), np.argpartition(margins, size)[:size])
     hasty = True
-    while True:
+    for rounds in count():
+        # (what is done in a hurry might go round for ever)
+        hasty = hasty and rounds < HURRIED
         # (of more rows than features, exchanges go round)
         found = _by_products(best, chosen, hasty) if quick and chosen.size < rows.size else None
         w, lower, part = found or _on_part(best, chosen)
