@@ -16,7 +16,9 @@ from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
 from fastbias.solvers.limit import Hypothesis
-from fastbias.solvers.margins import labelled, separator, widest
+from fastbias.solvers.margins import Separability, labelled, widest
+from fastbias.solvers.progress import Tell, told
+from fastbias.solvers.separability import separated
 
 __all__ = ["Diagnosis", "diagnose", "ill_scaled"]
 
@@ -94,7 +96,8 @@ class Diagnosis:
                           *checks.mapping(self.classes)])
 
 
-def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike) -> Diagnosis:
+def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
+             progress: bool = False) -> Diagnosis:
     """Say which norm's margin a direction maximises; or that several share it, or none is near.
 
     Parameters
@@ -106,6 +109,8 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike) -> Diagno
         The direction; its length does not matter. With classes, what all rows share changes no
         prediction but counts in the norm: take it out (w − w.mean(0)) where a method left it in
         from its start.
+    progress : bool, default False
+        Show a tqdm bar of the norms that are tried, and of the rounds of each where rows are many.
 
     Returns
     -------
@@ -131,11 +136,19 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike) -> Diagno
     if not given.any():
         raise ValueError("w must not be 0 to have a direction")
     # of size one: powers of it stay within float64
-    maxima = _Maxima(rows, shape, given / np.abs(given).max(), separator(rows, data.zeros))
-    listed = [norms.lp(float(p)) for p in POWERS]
-    if len(shape) == 2:
-        listed += [norms.spectral(*shape), norms.nuclear(*shape)]
-    found = {norm.name: maxima(norm) for norm in listed}
+    with told(progress, "diagnose") as tell:
+        start = separated(rows, data.zeros, tell)
+        maxima = _Maxima(rows, shape, given / np.abs(given).max(), start, tell)
+        listed = [norms.lp(float(p)) for p in POWERS]
+        if len(shape) == 2:
+            listed += [norms.spectral(*shape), norms.nuclear(*shape)]
+        found = {norm.name: maxima(norm) for norm in listed}
+        return _diagnosed(maxima, found, data.classes)
+
+
+def _diagnosed(maxima: _Maxima, found: dict[str, tuple[float, float]],
+               classes: np.ndarray) -> Diagnosis:
+    """What the fractions and gaps of the listed norms say."""
     fractions = {name: fraction for name, (fraction, _) in found.items()}
     gaps = {name: gap for name, (_, gap) in found.items()}
     best = max(found, key=lambda name: fractions[name])
@@ -145,21 +158,23 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike) -> Diagno
                  if fraction >= most - SAME - (gaps[name] + gaps[best]) * abs(most))
     p, fraction, p_range = _best_power(maxima, fractions)
     near = max(most, fraction) >= NEAR
-    return Diagnosis(fractions, ties[0], p, fraction, gaps, ties, p_range, near, data.classes)
+    return Diagnosis(fractions, ties[0], p, fraction, gaps, ties, p_range, near, classes)
 
 
 class _Maxima:
     """What fraction of a norm's maximum margin over rows z the direction w has."""
 
     def __init__(self, rows: Rows, shape: tuple[int, ...], w: np.ndarray,
-                 start: np.ndarray) -> None:
-        self.rows, self.shape, self.w, self.start = rows, shape, w, start
+                 start: Separability, tell: Tell) -> None:
+        self.rows, self.shape, self.w, self.start, self.tell = rows, shape, w, start, tell
         self.margins = rows.margins(w)
         self.least = float(self.margins.min())
 
     def __call__(self, norm: Norm) -> tuple[float, float]:
         """The fraction, and the duality gap of the maximum."""
-        found = widest(self.rows, self.shape, norm, self.start)
+        self.tell(norm.name)
+        found = widest(self.rows, self.shape, norm, self.start,
+                       lambda text: self.tell(f"{norm.name}: {text}"))
         return self.least / norm(self.w) / found.margin, found.duality_gap
 
     def stationarity(self, p: float) -> tuple[float, float]:

@@ -45,10 +45,10 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
                progress: bool = False) -> Limit:
     """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, with its certificate.
 
-    ℓ2 and quadratic norms by least squares, ℓ1 and ℓ∞ by linear programming, ℓp by an
-    interior-point method, all polished on the support vectors that these find; the others by their
-    proximal map or their convex face, in units of the margin itself. Of many rows, on those few
-    that decide; what w and λ prove is computed over all.
+    ℓ2 and quadratic norms by least squares, ℓ1, ℓ∞ and ℓp by interior points (small ones of the
+    first two by linear programming), all polished on the support vectors that these find; the
+    others by their proximal map or their convex face, in units of the margin itself. Of many rows,
+    on those few that decide; what w and λ prove is computed over all.
 
     Parameters
     ----------

@@ -148,5 +148,7 @@ def test_progress_is_shown_where_it_is_asked_for(capsys):
     assert limit.certified
     fb.separability(X, y, progress=True)
     assert "separability" in capsys.readouterr().err
+    assert fb.diagnose(X[:200], y[:200], limit.w, progress=True).fractions
+    assert "diagnose" in capsys.readouterr().err
     with pytest.raises(TypeError, match="progress must be True or False"):
         fb.separability(X, y, progress=1)
