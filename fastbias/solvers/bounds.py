@@ -83,7 +83,7 @@ class Bounds:
         if not np.isfinite(w).all():
             return
         margins = self.rows.margins(w)
-        rounding = UNIT * self.size * float(np.abs(w).sum())
+        rounding = max(UNIT, (w.size + 4) * EPS) * self.size * float(np.abs(w).sum())
         if margins.min() + rounding <= self.lower * self.norm(w):
             return
         # only rows that can be the least one are summed with care
