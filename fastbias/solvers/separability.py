@@ -200,22 +200,25 @@ def _nearest(rows: Rows, chosen: np.ndarray, lam: np.ndarray) -> Pair | None:
     """The point nearest to 0 of the hull of a few rows, and its weights among all: of fewer rows
     than features products are all that counts. ``lam`` is a guess of the weights.
     """
-    lengths, G = rows.lengths[chosen], rows.gram(chosen)
-    G /= lengths
-    G /= lengths[:, None]
-    mu = pivoted(G, np.ones(chosen.size), lam[chosen] > 0, chosen.size, HASTY)
-    if mu is None:
-        return None
-    lam = np.zeros(rows.count)
-    lam[chosen] = mu / lengths
-    return rows.pull(lam), lam
+    # (of a size whose products leave float64 nothing comes)
+    with np.errstate(all="ignore"):
+        lengths, G = rows.lengths[chosen], rows.gram(chosen)
+        G /= lengths
+        G /= lengths[:, None]
+        mu = pivoted(G, np.ones(chosen.size), lam[chosen] > 0, chosen.size, HASTY)
+        if mu is None:
+            return None
+        lam = np.zeros(rows.count)
+        lam[chosen] = mu / lengths
+        w = rows.pull(lam)
+    return (w, lam) if np.isfinite(w).all() else None
 
 
 def _independent(rows: Rows) -> Separability | None:
     """A w with all margins one, where rows are no more than features and do not depend on each
     other.
     """
-    with suppress(foreign.Unsolved):
+    with suppress(foreign.Unsolved), np.errstate(all="ignore"):
         w = rows.pull(foreign.ask("a separator of independent samples", "scipy.linalg.solve",
                                   rows.gram(np.arange(rows.count)),
                                   np.ones(rows.count), assume_a="pos"))
