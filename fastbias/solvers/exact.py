@@ -168,7 +168,7 @@ def ratios(rows: Rows, w: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         bound = (rows.size + 4) * EPS * rows.lengths * length(w)
         found = rows.margins(w) / bound
-        doubtful = np.flatnonzero(~(np.abs(found) > 1.0) | ~(bound > TINY))
+        doubtful = np.flatnonzero(~(np.abs(found) > 1.0) | ~(bound > TINY) | (rows.lengths < SMALL))
     for part in np.array_split(doubtful, 1 + doubtful.size * rows.size // BLOCK):
         if part.size:
             found[part] = Scaled(rows.take(part)).ratios(w)

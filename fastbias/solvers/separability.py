@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ SMALL = 20_000        # numbers up to which all rows are looked at at once
 FEW = 4               # rows for each feature up to which they are, too …
 BLOCK = 2 ** 24       # … while they are no more numbers than this, which is what a set begins with
 HASTY = 3             # exchanges of weights in one of its rounds: any w that separates will do
+DROPPING = 50         # rounds in which rows may leave it: thereafter it only grows
 START, JOINING = 10, 4      # rows for each feature: in the first set, and that join it at most
 
 
@@ -160,48 +162,54 @@ def _among_many(rows: Rows) -> Separability:
     size = min(rows.count, START * rows.size, most)
     chosen = np.sort(np.random.default_rng(0).choice(rows.count, size, replace=False))
     w, lam = None, np.zeros(rows.count)
-    while True:
+    for k in count():
         found = _nearest(rows, chosen, lam) if chosen.size < rows.size else None
-        if found is None:
+        ratios = None if found is None else exact.ratios(rows, found[0])
+        # a w that leaves rows of its own behind was hasty, or there is none for them
+        hasty = ratios is not None and ratios[chosen].min() > 0
+        if found is None or ratios is None or not hasty:
             told = _among_few(rows.take(chosen), w)
             if told.w is None:
                 lam = np.zeros(rows.count)
                 lam[chosen] = told.dual
                 return replace(told, dual=lam)
-            found = told.w, lam
+            found, ratios = (told.w, lam), exact.ratios(rows, told.w)
         w, lam = found
-        ratios = exact.ratios(rows, w)
         others = np.setdiff1d(np.arange(rows.count), chosen, assume_unique=True)
         behind = int((ratios[others] <= 0).sum())
         if not behind and ratios.min() > 0:
             return Separability(True, w, None, float(ratios.min()))
         # those that are nearly behind as well: they would be next
         joining = min(max(2 * behind, rows.size), JOINING * rows.size, most)
-        # (what holds w is enough of those that were there)
-        kept = np.flatnonzero(lam) if chosen.size < rows.size else chosen
+        # (what holds w is enough of those that were there; a set that only grows ends)
+        kept = np.flatnonzero(lam) if hasty and k < DROPPING else chosen
         chosen = np.union1d(kept, others[np.argsort(ratios[others])[:joining]])
+    raise AssertionError("a count has no end")
 
 
 def _nearest(rows: Rows, chosen: np.ndarray, lam: np.ndarray) -> Pair | None:
     """The point nearest to 0 of the hull of a few rows, and its weights among all: of fewer rows
     than features products are all that counts. ``lam`` is a guess of the weights.
     """
-    lengths, G = rows.lengths[chosen], rows.gram(chosen)
-    G /= lengths
-    G /= lengths[:, None]
-    mu = pivoted(G, np.ones(chosen.size), lam[chosen] > 0, chosen.size, HASTY)
-    if mu is None:
-        return None
-    lam = np.zeros(rows.count)
-    lam[chosen] = mu / lengths
-    return rows.pull(lam), lam
+    # (of a size whose products leave float64 nothing comes)
+    with np.errstate(all="ignore"):
+        lengths, G = rows.lengths[chosen], rows.gram(chosen)
+        G /= lengths
+        G /= lengths[:, None]
+        mu = pivoted(G, np.ones(chosen.size), lam[chosen] > 0, chosen.size, HASTY)
+        if mu is None:
+            return None
+        lam = np.zeros(rows.count)
+        lam[chosen] = mu / lengths
+        w = rows.pull(lam)
+    return (w, lam) if np.isfinite(w).all() else None
 
 
 def _independent(rows: Rows) -> Separability | None:
     """A w with all margins one, where rows are no more than features and do not depend on each
     other.
     """
-    with suppress(foreign.Unsolved):
+    with suppress(foreign.Unsolved), np.errstate(all="ignore"):
         w = rows.pull(foreign.ask("a separator of independent samples", "scipy.linalg.solve",
                                   rows.gram(np.arange(rows.count)),
                                   np.ones(rows.count), assume_a="pos"))
