@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -162,7 +161,9 @@ def _among_many(rows: Rows) -> Separability:
     size = min(rows.count, START * rows.size, most)
     chosen = np.sort(np.random.default_rng(0).choice(rows.count, size, replace=False))
     w, lam = None, np.zeros(rows.count)
-    for k in count():
+    rounds = 0
+    while True:
+        rounds += 1
         found = _nearest(rows, chosen, lam) if chosen.size < rows.size else None
         ratios = None if found is None else exact.ratios(rows, found[0])
         # a w that leaves rows of its own behind was hasty, or there is none for them
@@ -182,9 +183,8 @@ def _among_many(rows: Rows) -> Separability:
         # those that are nearly behind as well: they would be next
         joining = min(max(2 * behind, rows.size), JOINING * rows.size, most)
         # (what holds w is enough of those that were there; a set that only grows ends)
-        kept = np.flatnonzero(lam) if hasty and k < DROPPING else chosen
+        kept = np.flatnonzero(lam) if hasty and rounds < DROPPING else chosen
         chosen = np.union1d(kept, others[np.argsort(ratios[others])[:joining]])
-    raise AssertionError("a count has no end")
 
 
 def _nearest(rows: Rows, chosen: np.ndarray, lam: np.ndarray) -> Pair | None:
