@@ -46,6 +46,8 @@ def hinge(S: np.ndarray, w: np.ndarray | None = None) -> Pair | None:
             if np.array_equal(on, margins < 1) and abs(step - 1) < SETTLED:
                 break
     lam = np.maximum(0.0, 1 - margins)
+    # (weights of rounding alone would make a proof from λ a large one)
+    lam[lam < SETTLED * lam.max()] = 0.0
     return w, lam
 
 

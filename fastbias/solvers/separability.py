@@ -32,7 +32,7 @@ EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
 FEW = 4               # rows for each feature up to which they are, too …
 BLOCK = 2 ** 24       # … while they are no more numbers than this, which is what a set begins with
-HASTY, HURRIED = 3, 30      # exchanges of weights in one of its first rounds: any separator will do
+HASTY, HURRIED = 3, 20      # exchanges of weights in one of its first rounds: any separator will do
 START, JOINING = 10, 4      # rows for each feature: in the first set, and that join it at most
 
 
@@ -189,6 +189,8 @@ def _among_many(rows: Rows, tell: Tell) -> Separability:
         if not behind and ratios.min() > 0:
             return Separability(True, w, None, float(ratios.min()),
                                 weights=lam if lam.any() else None)
+        # (of all rows nothing more is learned in a hurry)
+        rounds = rounds if others.size else HURRIED
         # those that are nearly behind as well: they would be next
         joining = min(max(2 * behind, rows.size), JOINING * rows.size, most)
         # (what holds w is enough of those that were there)

@@ -152,3 +152,27 @@ def test_progress_is_shown_where_it_is_asked_for(capsys):
     assert "diagnose" in capsys.readouterr().err
     with pytest.raises(TypeError, match="progress must be True or False"):
         fb.separability(X, y, progress=1)
+
+
+@pytest.fixture
+def never_at_once(monkeypatch):
+    """A working set is made, however few the rows are."""
+    for module in (separability, margins):
+        monkeypatch.setattr(module, "few", lambda rows: False)
+
+
+def test_fewer_rows_than_features_that_are_inseparable(never_at_once):
+    """One sample with both labels, among more features than samples: rounds once had no end."""
+    X = np.random.default_rng(0).normal(size=(30, 50))
+    X[4], y = X[3], np.where(np.arange(30) % 2, 1.0, -1.0)
+    told = fb.separability(X, y)
+    assert not told.separable
+    assert np.flatnonzero(told.dual).tolist() == [3, 4]
+    assert told.dual[3] == told.dual[4] == 0.5
+
+
+@pytest.mark.parametrize("size", [1e160, 1e300, 1e-160, 1e-300])
+def test_sizes_whose_squares_leave_float64(size, never_at_once):
+    X = np.random.default_rng(0).normal(size=(30, 50)) * size
+    y = np.where(np.arange(30) % 2, 1.0, -1.0)
+    assert (y * (X / size @ fb.separability(X, y).w) > 0).all()
