@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
+from time import process_time
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from fastbias.solvers import exact
 __all__ = ["solutions", "spread"]
 
 LARGEST = 40           # features up to which the simplex method is quick in fractions
-ENTRIES = 20_000       # of Z, likewise for the equations of support vectors
+ENTRIES = 20_000       # of Z, likewise for the equations of support vectors …
+PATIENCE = 3.0         # … and seconds for them: where features lie far apart fractions are long
 Row = list[Fraction]
 Solution = tuple[np.ndarray, np.ndarray]
 
@@ -120,10 +122,11 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, support: list[int]) -> Iterator[Sol
         return
     rows = [[Fraction(v) for v in row] for row in Z.tolist()]
     metric = [[Fraction(v) for v in row] for row in D.tolist()]
+    until = process_time() + PATIENCE
     seen: set[frozenset[int]] = set()                          # a guess that comes back ends it
     held: list[int] = []
     lam: Row = []
-    while support and frozenset(support) not in seen:
+    while support and frozenset(support) not in seen and process_time() < until:
         seen.add(frozenset(support))
         found = _on_support(metric, [rows[n] for n in support])
         if found is None:                                      # they depend on each other

@@ -37,13 +37,13 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
     # who started us may have stood on support vectors already
     size = min(max(START * rows.size, FIRST), most, rows.count - 1)
     chosen = np.union1d(np.flatnonzero(best.lam), np.argpartition(margins, size)[:size])
-    hasty = True
+    hasty, rotated = True, best.norm.matrix is np.eye
     for rounds in count():
         # (what is done in a hurry might go round for ever)
         hasty = hasty and rounds < HURRIED
         # (of more rows than features, exchanges go round)
         found = _by_products(best, chosen, hasty) if quick and chosen.size < rows.size else None
-        w, lower, part = found or _on_part(best, chosen)
+        w, lower, part = found or _on_part(best, chosen, rotated)
         lam = np.zeros(rows.count)
         lam[chosen] = part
         best.offer(w, lam)
@@ -60,7 +60,9 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
         elif found and hasty:
             hasty = False
         elif found:
-            quick = False                                      # the last digits
+            quick = False                                      # the last digits …
+        elif rotated and chosen.size < rows.size and chosen.size <= most:
+            rotated = False                                    # … which factors may have lost
         else:
             break
     best.prove()
@@ -76,13 +78,15 @@ def _part(best: Bounds, chosen: np.ndarray) -> Rows:
 Found = tuple[np.ndarray, float, np.ndarray]
 
 
-def _on_part(best: Bounds, chosen: np.ndarray) -> Found:
-    """w (d,) of the largest least margin over some rows, that margin, and their λ (k,)."""
+def _on_part(best: Bounds, chosen: np.ndarray, rotated: bool) -> Found:
+    """w (d,) of the largest least margin over some rows, that margin, and their λ (k,); by the
+    factors of their products where they may be ``rotated``.
+    """
     rows, norm, lam = best.rows, best.norm, best.lam[chosen]
     lam = lam if lam.any() else np.ones(chosen.size)
     with suppress(foreign.Unsolved):
         # a rotation changes no ℓ2 margin: so many rows need no more coordinates
-        if norm.matrix is np.eye and chosen.size < rows.size:
+        if rotated and chosen.size < rows.size:
             L = foreign.ask("factors of the products of samples", "numpy.linalg.cholesky",
                             rows.gram(chosen))
             part = Bounds(L, norm)
