@@ -243,7 +243,9 @@ def separated(some: dict[str, Any], told: Any, cone: bool) -> str | None:
     y = _float(some["y"])
     Z = rows(X, y, X.shape[1:] if len(lam) == len(y) else (len(lam) // len(y) + 1, X.shape[1]))
     left, terms = np.abs(lam @ Z), np.abs(lam) @ np.abs(Z)
-    worst = max((float(a / b) for a, b in zip(left, terms, strict=True) if b), default=0.0)
+    # (no λ is nearer to the one that was proved than float64's least number)
+    grain = np.abs(Z).sum(axis=0) * Fraction(5e-324)
+    worst = max((float((a - g) / b) for a, g, b in zip(left, grain, terms, strict=True) if b), default=0.0)
     if min(lam) < 0 or worst > 1e-9 * len(lam) ** 0.5:
         return f"λ leaves {worst} of Σ λ z, least λ {float(min(lam))}"
     return None

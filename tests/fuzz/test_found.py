@@ -205,3 +205,13 @@ def test_a_minimum_norm_is_proved_by_exact_sums():
     gap = float(1 - proved / sum(map(Fraction, map(abs, limit.w))))
     assert limit.duality_gap >= 0.999 * gap
     assert limit.certified == (limit.duality_gap <= 1e-10)
+
+
+def test_weights_as_small_as_float64_allows_are_a_certificate():
+    """λ = 1e-320 has three digits: what they leave is not held against the answer, and more is."""
+    X, y = [[1e-320], [0.8789316162590632], [0.12954489793516855]], [0.0, 1.0, 2.0]
+    told = fb.separability(X, y)
+    assert not told.separable
+    assert oracles.separated({"X": X, "y": y}, told, False) is None
+    spoilt = dataclasses.replace(told, dual=told.dual + np.array([0, 0, 0, 1e-318, 0, 0]))
+    assert "leaves" in oracles.separated({"X": X, "y": y}, spoilt, False)
