@@ -284,8 +284,7 @@ def careful(A: Matrix, x: np.ndarray, rough: bool = False) -> np.ndarray:
     pieces = A if isinstance(A, np.ndarray) else A.tocsc()
     wide = x.astype(np.longdouble)
     found = np.concatenate([np.asarray(pieces[:, part].T @ wide, float) for part in parts])
-    terms = float(np.linalg.norm(np.concatenate([sizes(pieces[:, part]).T @ np.abs(x)
-                                                 for part in parts])))
+    terms = length(np.concatenate([sizes(pieces[:, part]).T @ np.abs(x) for part in parts]))
     error = np.finfo(np.longdouble).eps * len(x) ** 0.5 * terms
     seen = error > SEEN * np.abs(found).max(initial=0.0)
     if rough or not seen:

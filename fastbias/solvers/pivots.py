@@ -10,7 +10,8 @@ from fastbias.checks import foreign
 __all__ = ["pivoted"]
 
 PATIENCE = 3          # exchanges of all that are wrong, which may go round, before the last alone
-EXCHANGES, WORK = 60, 2e10      # at most, or so many multiplications: some ten are usual
+# at most so many, of few rows more: some ten are usual, but rounding may go round
+EXCHANGES, EACH, WORK = 60, 20, 2e10
 OFF = 1e-11           # by which a slope may be under 0, relative to h
 RIDGE = 1e-15         # relative, for rows that depend on each other
 
@@ -28,7 +29,8 @@ def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int,
     free = free.copy()
     fewest, patience = len(G) + 1, PATIENCE
     with suppress(foreign.Unsolved):
-        for exchange in range(max(EXCHANGES, int(WORK / len(G) ** 3))):
+        most = max(EXCHANGES, min(EACH * len(G), int(WORK / len(G) ** 3)))
+        for exchange in range(most):
             on = np.flatnonzero(free)
             mu = np.zeros(len(G))
             if on.size:

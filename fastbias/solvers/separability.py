@@ -56,6 +56,8 @@ class Separability:
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     reason : str
         Which rows of X are all zeros, where some are.
+    weights : (N,), optional
+        λ ≥ 0 with w = Σ λ_n z_n, where w is nearly the ℓ2 margin of few of many rows.
     """
 
     separable: bool
@@ -64,7 +66,6 @@ class Separability:
     residual: float
     classes: np.ndarray | None = None
     reason: str = ""
-    # of a separator that is the maximum margin of a few rows, nearly: their weights
     weights: np.ndarray | None = field(default=None, repr=False)
 
     def __bool__(self) -> bool:

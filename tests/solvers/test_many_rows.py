@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 import fastbias as fb
 from fastbias.data.rows import Rows
-from fastbias.solvers import exact, margins, separability
+from fastbias.solvers import exact, margins, separability, working_set
 from fastbias.solvers.hinge import hinge
 from fastbias.solvers.pivots import pivoted
 
@@ -176,3 +176,26 @@ def test_sizes_whose_squares_leave_float64(size, never_at_once):
     X = np.random.default_rng(0).normal(size=(30, 50)) * size
     y = np.where(np.arange(30) % 2, 1.0, -1.0)
     assert (y * (X / size @ fb.separability(X, y).w) > 0).all()
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf", N.lp(1.5)], ids=repr)
+def test_a_set_that_begins_too_small_grows(norm, monkeypatch):
+    X, y = thin(2500, 10, 1)
+    every = fb.max_margin(X, y, norm)
+    for name, value in (("FIRST", 1), ("START", 1)):
+        monkeypatch.setattr(working_set, name, value)
+    rounds = []
+    w = fb.separability(X, y).w
+    limit = margins.widest(y[:, None] * X, (10,), every.norm, w, rounds.append)
+    assert len(rounds) > 1
+    assert limit.certified
+    assert limit.margin == pytest.approx(every.margin, rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e200])
+def test_sums_that_cancel_beyond_long_doubles(size):
+    A = np.array([[1e30, 3.0], [1.0, -1.0], [-1e30, 1e25]]) * size
+    x = np.array([1.0, 2.0 ** -40, 1.0])
+    true = [sum(Fraction(a) * Fraction(b) for a, b in zip(column, x, strict=True)) for column in A.T]
+    assert exact.careful(A, x).tolist() == [float(t) for t in true]
+    assert exact.careful(sp.csr_array(A), x).tolist() == [float(t) for t in true]
