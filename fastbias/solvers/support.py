@@ -14,9 +14,9 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
 from fastbias.data.rows import Matrix, dense, largest, sizes
-from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials.base import independent_rows
 from fastbias.solvers.faces import finished
+from fastbias.solvers.free import Free, Gauge
 from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.programs import Pair
 
@@ -30,7 +30,7 @@ SINGULAR = 1e-10         # pivots, relative to the largest, of equations that ma
 PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their terms
 
 
-def polished(Z: Matrix, norm: Norm, w: np.ndarray, lam: np.ndarray,
+def polished(Z: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray,
              exchanges: int) -> Iterator[Pair]:
     """Better solutions, one after the other: the exact ones if the support vectors were those that
     (w, λ) suggest. Z may be sparse where the norm's ball is a polytope.
@@ -88,7 +88,7 @@ def _supports(Z: Matrix, w: np.ndarray, lam: np.ndarray) -> Iterator[np.ndarray]
     yield from (margins <= least + cut * abs(least) for cut in reversed(CUTS))
 
 
-def _exact(S: Matrix, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
+def _exact(S: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
     """argmin ‖w‖ with Sw = 1, and its multipliers: the answer if S is the support vectors."""
     kind = oracle(norm)
     if kind is Oracle.POLYTOPE:
@@ -98,15 +98,21 @@ def _exact(S: Matrix, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterator[Pa
     S = dense(S)
     if kind is Oracle.QUADRATIC:
         assert norm.matrix is not None
-        half = Half(norm.matrix(S.shape[1]))
+        half, inside = Half(norm.matrix(S.shape[1])), _inside(norm, S.shape[1])
         zeros = np.zeros(S.shape[1]), np.zeros(S.shape[0])
-        yield from _refined(S, *zeros, lambda v: half.product(v), lambda v: half)
+        yield from _refined(S, *zeros, lambda v: inside * half.product(v), lambda v: half)
     elif kind is Oracle.POWER:
         assert norm.power is not None
         yield from _on_power(S, norm.power, w, lam)
     elif norm.shrink is not None:
         size = float((S @ w).mean())
         yield from finished(S, np.ones(S.shape[0]), norm.shrink, w / size, lam / norm.dual(lam @ S))
+
+
+def _inside(norm: Gauge, d: int) -> np.ndarray:
+    """1 (d,) for entries of w that the norm counts, 0 for free ones."""
+    free = norm.free if isinstance(norm, Free) else 0
+    return np.append(np.ones(d - free), np.zeros(free))
 
 
 def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray) -> Iterator[Pair]:
