@@ -27,7 +27,8 @@ class Rows:
     """
 
     def __init__(self, A: Matrix, free: int = 0, y: np.ndarray | None = None) -> None:
-        self.A, self.free, self.y = A, free, y
+        self.A, self.free = A, free
+        self.y = np.empty(0) if y is None else y
         self.count, self.size = map(int, A.shape)
 
     @classmethod
@@ -77,7 +78,7 @@ class Rows:
 
     def freed(self) -> Rows | None:
         """The same with free columns, where labels are known."""
-        if self.free or self.y is None:
+        if self.free or not self.y.size:
             return None
         return Rows(_beside(self.A, self.y), 1, self.y)
 
@@ -94,13 +95,13 @@ class Rows:
         return self.A if self.sparse else self.dense()
 
     def scaled(self, power: int) -> Rows:
-        """The same times 2^power, which is exact; free columns stay, as what is free has no unit."""
+        """The same times 2^power, which is exact; free columns stay: what is free has no unit."""
         return self if power == 0 else Rows(_ldexp(self.A, power, self.bound), self.free, self.y)
 
     def shifted(self, by: np.ndarray) -> Rows:
         """Dense ones with free columns, of samples x + by."""
-        y = self.A[:, self.bound:]
-        return Rows(np.hstack([self.A[:, :self.bound] + y * by, y]), self.free, self.y)
+        y = self.loose(slice(None))
+        return Rows(np.hstack([dense(self.A)[:, :self.bound] + y * by, y]), self.free, self.y)
 
     @cached_property
     def tops(self) -> np.ndarray:
@@ -239,10 +240,10 @@ def signed(X: Matrix, y: np.ndarray, classes: int = 1, intercept: bool = False) 
             rows.fit()
         return rows
     if isinstance(X, np.ndarray):
-        Z = np.empty((X.shape[0], X.shape[1] + intercept))
-        np.multiply(y[:, None], X, out=Z[:, :X.shape[1]])
-        Z[:, X.shape[1]:] = y[:, None]
-        return Rows(Z, int(intercept), y)
+        A = np.empty((X.shape[0], X.shape[1] + intercept))
+        np.multiply(y[:, None], X, out=A[:, :X.shape[1]])
+        A[:, X.shape[1]:] = y[:, None]
+        return Rows(A, int(intercept), y)
     # (a product with a diagonal matrix would sort the entries anew)
     Z = X.copy()
     Z.data = Z.data * np.repeat(y, np.diff(Z.indptr))

@@ -20,8 +20,8 @@ from fastbias.data.rows import Rows
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import Shrink, Slope
 
-__all__ = ["Balance", "Free", "Gauge", "balanced", "best_intercept", "centre", "euclidean", "freely",
-           "least_of", "moved", "with_intercept"]
+__all__ = ["Balance", "Free", "Gauge", "balanced", "best_intercept", "centre", "euclidean",
+           "free_columns", "freely", "least_of", "moved", "with_intercept"]
 
 EPS = float(np.finfo(float).eps)
 LIGHT = 1e-4          # length that solvers give b, in units in which rows have a size of one: what
@@ -79,6 +79,11 @@ Gauge = Norm | Free
 def freely(norm: Norm, free: int) -> Gauge:
     """The norm as solvers see it where so many last entries are free."""
     return Free(norm, free) if free else norm
+
+
+def free_columns(norm: Gauge) -> int:
+    """How many of the last entries are free."""
+    return norm.free if isinstance(norm, Free) else 0
 
 
 def euclidean(norm: Gauge) -> bool:

@@ -132,8 +132,8 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
 def told_intercept(b: float | np.ndarray) -> list[str]:
     """The line that says b; none without one."""
     if np.ndim(b) == 0:
-        return [f"intercept b = {float(b):.9g}"] if b else []
-    return [f"intercepts b = {np.array2string(np.asarray(b), precision=8, threshold=12)}"]
+        return [f"intercept b = {float(b)!r}"] if b else []
+    return [f"intercepts b = {np.array2string(np.asarray(b), precision=12, threshold=12)}"]
 
 
 def _listed(hypotheses: tuple[Hypothesis, ...]) -> list[str]:

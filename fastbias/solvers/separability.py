@@ -114,8 +114,8 @@ def labelled(X: ArrayLike | checks.Sparse, y: ArrayLike, *, intercept: bool = Fa
     where = "" if several else " for X (N, m, n), as classes want X (N, d)"
     y, classes = checks.labels("y", y, data.shape[0], signs=None if several else True, where=where)
     if free and (y == y[0]).all():
-        raise ValueError("labels must have two values or more for an intercept, as of one alone the "
-                         f"margin is infinite, got {checks.short(classes[classes == y[0]])}")
+        raise ValueError("labels must have two values or more for an intercept, as the margin of "
+                         f"one alone is infinite, got all {classes[int(y[0] > 0)]}")
     K = classes.size if classes.size > 2 else 1
     # (zeros are few in what is sparse, and stay)
     c = centre(data) if free and isinstance(data, np.ndarray) else np.zeros(data.shape[1])
