@@ -127,7 +127,7 @@ def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray,
     def hessian(v: np.ndarray) -> Half:
         # (p < 2: the curvature at 0 is infinite, so entries count as at least so large)
         curved = (p - 1) * np.maximum(np.abs(v), 1e-16 * size) ** (p - 2)
-        return Half(np.where(inside, curved, LIGHT ** 2 * size ** (p - 2)))
+        return Half(np.where(inside, curved, LIGHT ** 2 * np.power(size, p - 2)))
     yield from _refined(S, v, mu, lambda v: inside * np.sign(v) * np.abs(v) ** (p - 1), hessian)
 
 
