@@ -10,9 +10,10 @@ their span is looked at anew (facial reduction: Borwein, Wolkowicz 1981).
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,8 @@ NOTHING = 1e-11       # of a mean of rows of length one: what is left of it is r
 NEAR = 1e-8           # margins under the largest one by so much are guessed to be 0
 JOINING = 2           # rows for each feature that join those that decide, at a time
 EXACT = 4e6           # numbers of rows up to which all of them are taken as whole numbers
-MULTIPLES = 40        # lengths next to one that are tried until rounding leaves margins over 0
+# lengths next to one that are tried until rounding leaves margins over 0
+MULTIPLES, TRIES, WIDE = 40, 1000, 1e-12
 Weights = dict[int, Fraction]
 
 
@@ -104,10 +106,10 @@ def cone(rows: Rows | np.ndarray) -> Cone:
     lam[~some] = lam[some].max() or 1.0
     dual = (lam / counts)[place]
     total = float(dual.sum())
-    basis = _basis(found, data)
-    whole, direction = _direction(found, data)
-    return Cone(strict[place], direction, dual / total if total else dual, basis, True, "", whole,
-                found)
+    strict = strict[place]
+    whole, direction = _direction(found, data, strict)
+    return Cone(strict, direction, dual / total if total else dual, _basis(found, data), True, "",
+                whole, found)
 
 
 def reduced(rows: Rows) -> np.ndarray:
@@ -142,23 +144,29 @@ def _basis(found: Division, rows: Rows) -> np.ndarray:
                                   B.T)[0])
 
 
-def _direction(found: Division, rows: Rows) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _direction(found: Division, rows: Rows,
+               strict: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The u ∈ C in whole numbers, and rounded, of length one."""
     if found.t is None:
         return None, None
     u, columns = found.span.lifted(found.t), found.rows.columns
     u = u * np.array([1 << int(columns.max() - c) for c in columns], object)
+    u = _whole_again(u // gcd(*u), rows)
+    over = exact.Scaled(rows.take(np.flatnonzero(strict)))
+    near = _multiples(u)
+    first = next(near)
+    # (of the others none may do, where margins are smaller than rounding)
+    return u, first if over.least(first) > 0 else next((w for w in near if over.least(w) > 0), first)
+
+
+def _multiples(u: np.ndarray) -> Iterator[np.ndarray]:
+    """Multiples of a u of whole numbers of a length next to one, each rounded in its own way."""
     largest = max(map(abs, u))
-    near = np.array([v / largest for v in u])
-    strict = exact.Scaled(found.rows.Z[found.strict])
-    near = near / length(near)
-    # of lengths that are one, up to rounding, the first that keeps every margin over 0
-    for step in range(MULTIPLES):
-        if strict.least(near * (1.0 + EPS * step)) > 0:
-            near = near * (1.0 + EPS * step)
-            break
-    full = _whole_again(near, rows)
-    return _whole_again(u, rows), full / length(full) if isinstance(rows, ClassRows) else full
+    size = length(np.array([v / largest for v in u]))
+    tries = np.random.default_rng(0).random(TRIES) * WIDE
+    for by in (0.0, *(EPS * np.arange(1, MULTIPLES)), *tries):
+        factor = Fraction((1.0 + by) / size)
+        yield np.array([v * factor.numerator / (largest * factor.denominator) for v in u])
 
 
 def divided(rows: exact.Scaled) -> Division:
