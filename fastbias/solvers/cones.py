@@ -24,7 +24,7 @@ from fastbias.data.rows import ClassRows, Rows
 from fastbias.solvers import exact
 from fastbias.solvers.quotients import Span, Whole, spanned
 
-__all__ = ["Cone", "conic", "cone"]
+__all__ = ["Cone", "cone", "conic", "reduced", "signs"]
 
 EPS = float(np.finfo(float).eps)
 SETTLED = 1e-13       # slopes so near to 0, by the length of the goal, are rounding
@@ -249,9 +249,10 @@ def _proved(rows: exact.Scaled, others: np.ndarray, lam: np.ndarray) -> Division
 
 def integers(rows: exact.Scaled, which: np.ndarray) -> np.ndarray:
     """Rows in whole numbers, each times a power of two of its own."""
-    if rows.floats.size > EXACT:
-        raise ArithmeticError(f"{len(rows.floats)} samples of {rows.floats.shape[1]} features are "
-                              "too many numbers for exact arithmetic")
+    features = rows.floats.shape[1]
+    if which.size * features > EXACT:
+        raise ArithmeticError(f"{which.size} samples of {features} features are too many numbers "
+                              "for exact arithmetic")
     return np.array([rows.integer(n)[0] for n in which.tolist()], object)
 
 
@@ -334,3 +335,61 @@ def _rounded(rows: exact.Scaled, lam: Mapping[int, Fraction]) -> np.ndarray:
     for n, v in own.items():
         found[n] = max(float(v / largest), 5e-324)
     return found
+
+
+def signs(found: Division | None, G: np.ndarray) -> list[str]:
+    """What each of ⟨u, g⟩, for rows g (J, d) of floats in the units of `reduced` rows, is over C.
+
+    "finite" where it is 0 for every u ∈ C, which is where g ∈ S; "+inf" or "-inf" where it keeps
+    that sign but is not always 0; "undetermined" where it has both signs. By Farkas' lemma it is
+    never under 0 where g is Σ μ z, of rows that are not strict with any μ, of the others with μ ≥ 0.
+    """
+    if found is None:
+        return ["undetermined" if g.any() else "finite" for g in G]
+    columns = found.rows.columns
+    powers = np.array([1 << int(columns.max() - c) for c in columns], object)
+    return [_sign(found, numerators(g) * powers) for g in G]
+
+
+def _sign(found: Division, g: np.ndarray) -> str:
+    rest = found.span.quotient(g[None])[0]
+    if not rest.any():
+        return "finite"
+    # (where no row is strict C is a linear space)
+    at = 0 if found.t is None else int(rest @ found.t)
+    if found.modulo is None or at == 0 or _crosses(found.modulo, rest if at > 0 else -rest,
+                                                   found.t):
+        return "undetermined"
+    return "+inf" if at > 0 else "-inf"
+
+
+def _crosses(rows: exact.Scaled, g: np.ndarray, t: np.ndarray) -> bool:
+    """Whether some u with ⟨u, z⟩ ≥ 0 for all rows has ⟨u, g⟩ < 0, where t has all of these over 0.
+    """
+    g = g // gcd(*g)
+    largest = max(map(abs, g))
+    goal = np.array([v / largest for v in g]) / rows.tops
+    size, even = length(goal), rows.floats / rows.tops
+    lengths = np.linalg.norm(even, axis=1)
+    mu, left = conic(even / lengths[:, None], goal / size)
+    if length(left) > NOTHING:
+        # between t and what is left there are some with all rows over 0
+        most = max(map(abs, t))
+        part = 0.5 * float(left @ left) * size / (int(g @ t) / (most * largest))
+        u = np.array([part * (v / most) for v in t]) - left / rows.tops
+        if int(numerators(u) @ g) < 0 and positive(rows, u):
+            return True
+    some = np.flatnonzero(mu)
+    if rows.faithful and largest < 2**53:
+        opposite = np.vstack([rows.floats[some], -goal * rows.tops])
+        weights = np.append(mu[some] / lengths[some], 1.0 / size)
+        if exact.surrounded(opposite, weights) is not None:
+            return False
+    # what a few rows show is shown, but for the other answer it takes all
+    every = np.arange(len(rows.floats))
+    for which in (some, every) if some.size else (every,):
+        found, _, _ = exact.decide(Whole(np.vstack([integers(rows, which), -g])),
+                                   np.arange(which.size, -1, -1))
+        if found is None:
+            return False
+    return True
