@@ -22,7 +22,7 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length
 from fastbias.data.rows import ClassRows, Rows
 from fastbias.solvers import exact
-from fastbias.solvers.quotients import Span, Whole, spanned
+from fastbias.solvers.quotients import Span, Whole, numerators, spanned
 
 __all__ = ["Cone", "cone", "conic", "reduced", "signs"]
 
@@ -265,7 +265,7 @@ def separating(rows: exact.Scaled) -> tuple[np.ndarray | None, Weights]:
     mu, left = conic(even, np.append(np.zeros(len(rows.tops)), 1.0))
     t = -left[:-1] / rows.tops
     if t.any() and positive(rows, t):
-        return numerators(t), {}
+        return numerators(t)[0], {}
     heavy = np.argsort(-mu)[:len(rows.tops) + 1]
     found, _, weights = exact.decide(rows, np.append(heavy[mu[heavy] > 0], 0))
     return found, {n: v / Fraction(2) ** rows.integer(n)[2] for n, v in weights.items()}
@@ -275,13 +275,6 @@ def positive(rows: exact.Scaled, t: np.ndarray) -> bool:
     """Whether ⟨t, z⟩ > 0 for all rows, for a t in their units."""
     w = rows.original(t)
     return bool(np.isfinite(w).all() and w.any() and rows.least(w) > 0)
-
-
-def numerators(x: np.ndarray) -> np.ndarray:
-    """Whole numbers in the ratios of floats."""
-    parts = [v.as_integer_ratio() for v in x.tolist()]
-    most = max(bottom for _, bottom in parts)
-    return np.array([top * (most // bottom) for top, bottom in parts], object)
 
 
 def _face_by_face(rows: exact.Scaled) -> Division:
@@ -348,7 +341,7 @@ def signs(found: Division | None, G: np.ndarray) -> list[str]:
         return ["undetermined" if g.any() else "finite" for g in G]
     columns = found.rows.columns
     powers = np.array([1 << int(columns.max() - c) for c in columns], object)
-    return [_sign(found, numerators(g) * powers) for g in G]
+    return [_sign(found, numerators(g)[0] * powers) for g in G]
 
 
 def _sign(found: Division, g: np.ndarray) -> str:
@@ -377,7 +370,7 @@ def _crosses(rows: exact.Scaled, g: np.ndarray, t: np.ndarray) -> bool:
         most = max(map(abs, t))
         part = 0.5 * float(left @ left) * size / (int(g @ t) / (most * largest))
         u = np.array([part * (v / most) for v in t]) - left / rows.tops
-        if int(numerators(u) @ g) < 0 and positive(rows, u):
+        if int(numerators(u)[0] @ g) < 0 and positive(rows, u):
             return True
     some = np.flatnonzero(mu)
     if rows.faithful and largest < 2**53:

@@ -13,7 +13,7 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.solvers import exact
 
-__all__ = ["Span", "Whole", "spanned"]
+__all__ = ["Span", "Whole", "numerators", "spanned"]
 
 PRIME = 2**31 - 1     # rows that are independent modulo a prime are independent
 SAMPLED = 8           # rows for each feature among which independent ones are looked for first
@@ -171,3 +171,10 @@ class Whole(exact.Scaled):
     def integer(self, n: int) -> tuple[np.ndarray, int, int]:
         """The row in whole numbers, its size, a power of two, and 0."""
         return self.whole[n], self.sizes[n], 0
+
+
+def numerators(x: np.ndarray) -> tuple[np.ndarray, int]:
+    """Floats (k,) as whole numbers over one denominator."""
+    parts = [v.as_integer_ratio() for v in x.tolist()]
+    most = max((bottom for _, bottom in parts), default=1)
+    return np.array([top * (most // bottom) for top, bottom in parts], object), most
