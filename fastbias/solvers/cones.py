@@ -70,6 +70,11 @@ class Cone:
     whole: np.ndarray | None = None
     division: Division | None = field(default=None, repr=False)
 
+    @property
+    def pivots(self) -> list[int]:
+        """Columns of `reduced` rows that are independent on S."""
+        return [] if self.division is None else self.division.span.pivots
+
 
 class Division(NamedTuple):
     """Strict rows and others, of rows (N, d), all distinct and none of them 0."""

@@ -37,8 +37,8 @@ class Fit(NamedTuple):
 
     point: np.ndarray            # v (d,), 0 in the columns that were left out
     log_likelihood: float
-    error: float                 # ‖v − v̄‖_H at most: in standard errors, where weights are counts
-    root: np.ndarray             # R (r, d) with H⁻¹ = RᵀR: lengths of its columns are those errors
+    error: float                 # ‖v − v̄‖_H at most, for weights of which the largest is one
+    root: np.ndarray             # R (r, d) with H⁻¹ = RᵀR: columns as long as standard errors
 
 
 class Likelihood:
@@ -167,7 +167,7 @@ class Likelihood:
         point[self.pivots] = self.columns.point(v)
         T = np.array([[v / self.columns.bottom for v in row] for row in self.columns.top])
         lengths[:, self.pivots] = root @ T.reshape(root.shape).T
-        return Fit(point, -float(losses.sum()) * self.unit, error, lengths)
+        return Fit(point, -float(losses.sum()) * self.unit, error, lengths / self.unit**0.5)
 
 
 class _Columns(NamedTuple):

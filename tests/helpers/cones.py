@@ -26,7 +26,7 @@ def in_cone(rows, goal):
     """Whether a goal is Σ μ z with μ ≥ 0: then some independent rows do it."""
     if not any(goal):
         return True
-    for k in range(1, len(goal) + 1):
+    for k in range(1, rank(rows) + 1):
         for some in combinations(rows, k):
             mu = solved(some, goal)
             if mu is not None and min(mu) >= 0:
