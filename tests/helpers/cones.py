@@ -1,4 +1,6 @@
-"""Cones in fractions, the slow and obvious way: Carathéodory's theorem, one set of rows after another."""
+"""Cones in fractions, two slow and obvious ways: one set of rows after another (Carathéodory), and a tableau with
+Bland's rule.
+"""
 from fractions import Fraction
 from itertools import combinations
 
@@ -10,28 +12,41 @@ def fractions(Z):
 def solved(rows, goal):
     """The coefficients with which independent rows combine to a goal; None where they are dependent or do not."""
     A = [[row[j] for row in rows] + [goal[j]] for j in range(len(goal))]
-    k, top = len(rows), 0
+    k = len(rows)
     for j in range(k):
-        pivot = next((i for i in range(top, len(A)) if A[i][j]), None)
+        pivot = next((i for i in range(j, len(A)) if A[i][j]), None)
         if pivot is None:
             return None
-        A[top], A[pivot] = A[pivot], A[top]
-        A[top] = [v / A[top][j] for v in A[top]]
-        A = [row if i == top else [a - row[j] * b for a, b in zip(row, A[top], strict=True)] for i, row in enumerate(A)]
-        top += 1
-    return None if any(row[-1] for row in A[top:]) else [A[i][-1] for i in range(k)]
+        A[j], A[pivot] = A[pivot], A[j]
+        A[j] = [v / A[j][j] for v in A[j]]
+        A = [row if i == j or not row[j] else [a - row[j] * b for a, b in zip(row, A[j], strict=True)]
+             for i, row in enumerate(A)]
+    return None if any(row[-1] for row in A[k:]) else [A[i][-1] for i in range(k)]
+
+
+def combined(rows, goal):
+    """Whether a goal is Σ μ z with μ ≥ 0: then some independent rows do it."""
+    found = (solved(some, goal) for k in range(1, rank(rows) + 1) for some in combinations(rows, k))
+    return not any(goal) or any(mu is not None and min(mu) >= 0 for mu in found)
 
 
 def in_cone(rows, goal):
-    """Whether a goal is Σ μ z with μ ≥ 0: then some independent rows do it."""
-    if not any(goal):
-        return True
-    for k in range(1, rank(rows) + 1):
-        for some in combinations(rows, k):
-            mu = solved(some, goal)
-            if mu is not None and min(mu) >= 0:
-                return True
-    return False
+    """The same by the simplex method: the least Σ a with Σ μ z + a = goal, signs turned so that goal ≥ 0."""
+    D, N = len(goal), len(rows)
+    T = [[(1 if goal[j] >= 0 else -1) * v for v in [*(row[j] for row in rows), goal[j]]] for j in range(D)]
+    basis, costs = [N + j for j in range(D)], [-sum(row[n] for row in T) for n in range(N + 1)]
+    while True:
+        entering = next((n for n in range(N) if costs[n] < 0), None)
+        if entering is None:
+            return costs[-1] == 0
+        out = min((i for i in range(D) if T[i][entering] > 0),
+                  key=lambda i: (T[i][-1] / T[i][entering], basis[i]))
+        T[out] = [v / T[out][entering] for v in T[out]]
+        for i, row in enumerate(T):
+            if i != out and row[entering]:
+                T[i] = [a - row[entering] * b if b else a for a, b in zip(row, T[out], strict=True)]
+        costs = [a - costs[entering] * b if b else a for a, b in zip(costs, T[out], strict=True)]
+        basis[out] = entering
 
 
 def rank(rows):
