@@ -133,7 +133,7 @@ class Likelihood:
         it says nothing.
         """
         r = len(root)
-        # by how much rounding may have changed the columns of unit length, of which R is the inverse
+        # by how much rounding may have changed columns of length one, of which R is the inverse
         if not len(self.A) * r**1.5 * EPS * float(np.linalg.norm(root * units)) < UNSAFE:
             return np.inf
         most = float((np.abs(root) @ np.asarray(noise, float)).sum())
@@ -223,7 +223,7 @@ def _turned(rows: exact.Scaled, top: np.ndarray, bottom: int) -> _Columns:
         power = least - power
         over, under = 1 << max(power, 0), bottom << max(-power, 0)
         high = [int(v) * over / under for v in values]
-        low = [float((Fraction(int(v) * over, under) - Fraction(h)))
+        low = [float(Fraction(int(v) * over, under) - Fraction(h))
                for v, h in zip(values, high, strict=True)]
         wide[n] = np.array(high, np.longdouble) + np.array(low)
     return _Columns(wide, top, bottom)

@@ -32,7 +32,7 @@ MIRRORED = {"+inf": "-inf", "-inf": "+inf"}
 
 
 class Pairs(dict[tuple[Any, Any], dict[str, Any]]):
-    """What is known of W_b − W_a for pairs (a, b) of classes, a before b; (b, a) is told from it."""
+    """What is known of W_b − W_a for pairs (a, b) of classes, a before b, and so for (b, a)."""
 
     def __missing__(self, pair: tuple[Any, Any]) -> dict[str, Any]:
         a, b = pair
@@ -183,7 +183,8 @@ def _names(names: Sequence[str] | None, d: int) -> list[str]:
     if given is None or not all(isinstance(name, str) for name in given):
         raise TypeError(f"names must be a list of strings, got {checks.short(names)}")
     if len(given) != d:
-        raise ValueError(f"names must have one entry for each of {d} columns of X, got {len(given)}")
+        raise ValueError(f"names must have one entry for each of {d} columns of X, got "
+                         f"{len(given)}")
     twice = next((name for i, name in enumerate([INTERCEPT, *given])
                   if name in [INTERCEPT, *given][:i]), None)
     if twice is not None:
@@ -280,7 +281,8 @@ class _Problem:
             finite[key] = self._named(np.where(known, G @ fit.point, np.nan))
             errors[key] = self._named(np.where(known, lengths((fit.root @ G.T).T), np.nan))
         if self.K == 1:
-            return (*(next(iter(known.values())) for known in (told, finite, errors)), Pairs())
+            own = labels[0], labels[0]
+            return told[own], finite[own], errors[own], Pairs()
         agreed = {name: {known[name] for known in told.values()} for name in self.names}
         return ({name: kinds.pop() if len(kinds) == 1 else "undetermined"
                  for name, kinds in agreed.items()}, finite, errors, told)

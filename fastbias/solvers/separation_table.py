@@ -25,9 +25,9 @@ def text(found: Separation) -> str:
     head, foot = _head(found), _foot(found)
     table = [_headings(found), *_cut(_rows(found), MOST - len(head) - len(foot) - 1)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  " + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width
-                                                          in zip(row[1:], widths[1:], strict=True))])
-             for row in table]
+    sides = [str.ljust, *[str.rjust] * (len(widths) - 1)]
+    lines = ["  " + "  ".join(side(cell, width) for side, cell, width
+                              in zip(sides, row, widths, strict=True)) for row in table]
     return "\n".join([*head, *map(str.rstrip, lines), *foot])
 
 
@@ -106,7 +106,7 @@ def _next(found: Separation, kinds: set[str]) -> list[str]:
     if found.kind == "overlap":
         return ["next: the maximum-likelihood fit exists"
                 + (" and is the only one" if kinds == {"finite"} else f"; {where}")]
-    lines = ["next: penalise (Firth, ridge), use a prior or exact inference, or drop what separates"]
+    lines = ["next: penalise (Firth, ridge), use a prior, exact inference, or drop what separates"]
     if found.kind == "complete":
         lines.append("      fb.max_margin says where gradient descent goes")
     elif "finite" in kinds:
