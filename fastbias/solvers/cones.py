@@ -14,8 +14,8 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length
 from fastbias.data.rows import ClassRows, Rows
 from fastbias.solvers import exact
-from fastbias.solvers.quotients import Whole, numerators
-from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, integers, positive
+from fastbias.solvers.quotients import Whole, integers, numerators
+from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, positive
 
 __all__ = ["Cone", "cone", "reduced", "signs"]
 
