@@ -17,7 +17,7 @@ from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
 from fastbias.pieces.models import Model
 from fastbias.pieces.models.base import Start
-from fastbias.problem import Problem, Reached, make
+from fastbias.problem import Problem, Reached, gather, make
 from fastbias.running import checkpoint as disk
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
@@ -92,8 +92,10 @@ class Plan:
 
     def __init__(self, X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method,
                  model: Model | str = models.linear, start: ArrayLike | Start | None = None,
-                 gram: bool | None = None) -> None:
-        self.course = Course(make(X, y, loss, method, model, start), gram)
+                 gram: bool | None = None, weights: ArrayLike | None = None,
+                 intercept: bool = False) -> None:
+        data = gather(X, y, loss, weights=weights, intercept=intercept)
+        self.course = Course(make(data, method, model, start), gram)
 
     @property
     def problem(self) -> Problem:
