@@ -230,7 +230,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     pieces : abi.Pieces
         Thirteen addresses: loss, model, step rule, sampler, method, geometry.
     params : abi.Params
-        Eight float64 vectors that go with them.
+        Eight float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
     X, y : (N, d), (N,) float64, C-contiguous
         Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output
         after output, and y are classes 0 … K−1.
@@ -297,7 +297,9 @@ def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: A
         return 1
     if not all(map(_callable, pieces)):
         return 1
-    if not _arrays(params, (_VECTOR,) * len(Params._fields)):
+    # (weights may be left out)
+    if not _arrays(params, (_VECTOR,) * len(params if isinstance(params, tuple) else ())) \
+            or not len(Params._fields) - 1 <= len(params) <= len(Params._fields):
         return 2
     if not _plain(X, 2):
         return 3
