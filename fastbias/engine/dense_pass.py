@@ -39,7 +39,7 @@ from fastbias.engine.simd import (
 from fastbias.engine.weighing import NONE, pushed
 
 __all__ = ["add", "add_two", "by_piece", "factors", "margins", "moved", "pack", "unscaled",
-           "weighed", "weights"]
+           "weighed", "weights", "worth"]
 
 # losses with twins; 0: known by its pieces alone
 EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3
@@ -87,6 +87,47 @@ def weights(loss, y, lift, factor, p, k0, es):
         return y * exp(z, k0), z
     e = exp(smaller(500.0, z), k0)    # 1/(1 + e^m), also where e^m is beyond all numbers
     return factor * (e / fma(e, es, 1.0)), z
+
+
+@inner
+def worth(loss, data, p):
+    """Log L at predictions p of a loss that is weighed inside, for samples with weights."""
+    N, tall, y = data.N, eights(data.N), targets(data)
+    top, total = 0.0 if loss == SQUARED else -np.inf, 0.0
+    # of residuals, or exponents: all terms are counted in that of the largest
+    for n in range(N):
+        z = abs(y[n] - p[n]) if loss == SQUARED else y[tall + n] - y[n] * p[n]
+        if np.isnan(z):
+            return z
+        top = max(top, z)
+    if loss == SQUARED:
+        if top == 0.0 or top == np.inf:
+            return np.log(top)
+        for n in range(N):
+            total += y[2 * tall + n] * ((y[n] - p[n]) / top) ** 2
+        return 2.0 * np.log(top) + np.log(total)
+    if not np.isfinite(top):
+        return top
+    if loss == LOGISTIC:
+        return _logistic_worth(y, p, N, top)
+    for n in range(N):
+        total += np.exp(y[tall + n] - y[n] * p[n] - top)
+    return top + np.log(total)
+
+
+@inner
+def _logistic_worth(y, p, N, top):
+    """Log Σ c log(1 + e^−m), of margins of −top at least."""
+    tall, total = eights(N), 0.0
+    far = top < -36.0                 # to second order, which is all of float64 there
+    for n in range(N):
+        z = -y[n] * p[n]
+        if far:
+            size = np.exp(z - top) * (1.0 - 0.5 * np.exp(z))
+        else:
+            size = max(z, 0.0) + np.log1p(np.exp(-abs(z)))
+        total += y[2 * tall + n] * size
+    return top + np.log(total) if far else np.log(total)
 
 
 @inner
