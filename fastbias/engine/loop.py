@@ -174,7 +174,7 @@ def _laid(X, y, c, buffers):
 
 @pasted
 def _without_weights(params):
-    """The numbers of the pieces alone: the weights are laid out, and each array costs to hand on."""
+    """The numbers of the pieces alone: weights are laid out, and each array costs to hand on."""
     p = params
     return Params(p.loss, p.model, p.rule, p.sample, p.method, p.geometry, p.beta, p.gamma, 0)
 
