@@ -11,7 +11,8 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length, misfits, ratio, row_lengths, worst
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Unreachable, demand_symmetric, reachable
+from fastbias.problem import demand_symmetric
+from fastbias.solvers.equations import Unreachable, reachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 
 __all__ = ["bregman_projection", "feasibility", "relative"]

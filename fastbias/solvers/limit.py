@@ -72,6 +72,8 @@ class Limit:
         has one.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    intercept : float, or (K,) array for classes
+        b, added to each prediction; 0.0 without.
     """
 
     w: np.ndarray
@@ -87,6 +89,7 @@ class Limit:
     rates: tuple[Rate, ...] = ()
     offset: np.ndarray | None = None
     classes: np.ndarray | None = None
+    intercept: float | np.ndarray = 0.0
 
     def __str__(self) -> str:
         proof = "certified" if self.certified else "NOT certified"

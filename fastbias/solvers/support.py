@@ -13,9 +13,9 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
+from fastbias.checks.spans import independent_rows
 from fastbias.data.rows import Matrix, dense, largest, sizes
 from fastbias.pieces.norms import Norm
-from fastbias.pieces.potentials.base import independent_rows
 from fastbias.solvers.faces import finished
 from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.programs import Pair
