@@ -24,6 +24,7 @@ BLOCK = 2 ** 22       # numbers of rows that are made dense at a time
 # squares of what rows of length one add to others: no less is independence beyond doubt, no more
 # is dependence
 SURE, NONE = 1e-8, 1e-12
+FULL = 0.1            # part of the rows that a column is in, from which its products are made dense
 RIDGE = 1e-15         # relative, of products that rounding has made indefinite
 
 
@@ -74,10 +75,12 @@ def products(A: Any, between: np.ndarray | None = None) -> np.ndarray:
     """A diag(between) Aᵀ (k, k), dense, for A (k, d) dense or sparse; AAᵀ without ``between``."""
     if isinstance(A, np.ndarray):
         return np.asarray((A if between is None else A * between) @ A.T)
-    if between is None:
-        return np.asarray((A @ A.T).toarray())
-    diagonal = foreign.library("scipy.sparse").diags_array(between)
-    return np.asarray(((A @ diagonal) @ A.T).toarray())
+    A, diagonal = A.tocsr(), foreign.library("scipy.sparse").diags_array
+    # (what columns with entries in most rows add is quicker dense)
+    full = np.bincount(A.indices, minlength=A.shape[1]) > FULL * A.shape[0]
+    found = products(A[:, full].toarray(), None if between is None else between[full])
+    A, weights = A[:, ~full], None if between is None else between[~full]
+    return np.asarray(found + ((A if weights is None else A @ diagonal(weights)) @ A.T).toarray())
 
 
 def shortest(A: Matrix, c: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

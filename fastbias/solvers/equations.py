@@ -1,14 +1,16 @@
-"""Whether equations Xw = y have a solution, X dense or sparse."""
+"""Whether equations Xw = y have a solution, X dense or sparse, and how many sparse ones may be."""
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import divided, misfits, row_lengths, worst
-from fastbias.checks.spans import SMALL, independent_rows, shortest
+from fastbias.checks.spans import SMALL, SQUARE, independent_rows, shortest
 from fastbias.data.rows import Matrix
 
-__all__ = ["Unreachable", "reachable"]
+__all__ = ["Unreachable", "demand_few", "reachable", "stacked"]
 
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
 EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
@@ -81,3 +83,19 @@ def _spread(X: Matrix, y: np.ndarray, what: str) -> bool:
         raise Unreachable(f"y must be reachable by {what}, but rows that depend on others are off by "
                           f"{off:.3g} of their own terms")
     return True
+
+
+def demand_few(X: Matrix) -> None:
+    """Raise ValueError where sparse X has too many rows and columns for dense factors of either."""
+    if min(X.shape) > SQUARE:
+        raise ValueError(f"X must have at most {SQUARE} rows or {SQUARE} columns where it is "
+                         f"sparse, got shape {X.shape}: leave out rows that others imply, or "
+                         "features that few rows have")
+
+
+def stacked(rows: list[Any]) -> Matrix:
+    """Rows under rows, sparse where the first are."""
+    if isinstance(rows[0], np.ndarray):
+        return np.vstack(rows)
+    found: Matrix = foreign.library("scipy.sparse").vstack(rows, format="csr")
+    return found

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import divided, length, ratio, row_lengths, worst
-from fastbias.checks.spans import SMALL, SQUARE, independent_rows
+from fastbias.checks.spans import SMALL, independent_rows
 from fastbias.data.rows import Matrix, Rows, largest
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
@@ -21,7 +21,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
 from fastbias.solvers import exact, intercepts, oracles
 from fastbias.solvers.bregman import feasibility
-from fastbias.solvers.equations import reachable
+from fastbias.solvers.equations import demand_few, reachable
 from fastbias.solvers.faces import NEARBY, finished
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.oracles import Oracle
@@ -116,10 +116,7 @@ def _demand_rows(X: Matrix, norm: Norm) -> None:
     if oracles.oracle(norm) not in (Oracle.QUADRATIC, Oracle.POLYTOPE, Oracle.POWER):
         raise TypeError(f"X must be dense for the minimum {norm.name} norm, whose solvers see whole "
                         f"matrices, got a sparse {type(X).__name__}: call .toarray() first")
-    if min(X.shape) > SQUARE:
-        raise ValueError(f"X must have at most {SQUARE} rows or {SQUARE} columns where it is "
-                         f"sparse, got shape {X.shape}: leave out rows that others say, or "
-                         "features that are rare")
+    demand_few(X)
 
 
 class _Found(NamedTuple):
