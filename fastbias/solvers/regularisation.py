@@ -15,7 +15,8 @@ from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.norms import Norm
-from fastbias.problem import Data, Unreachable, gather
+from fastbias.problem import Data, gather
+from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.margins import separate, widest
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
 from fastbias.solvers.oracles import demand_convex
