@@ -22,6 +22,7 @@ RANK = 1e-9           # relative sizes of what QR leaves of rows that are taken 
 BITS = 40             # of a span in floats: what is smaller is rounding
 EXACT = 4e6           # numbers of rows up to which they are taken as whole numbers
 SIMPLE = 1000         # denominators of columns that are made of others, tried first
+LARGE = 2             # entries of a basis up to which its columns stay as they are
 LIMIT = 2e8           # multiplications of 64-bit numbers in one span: some ten seconds
 
 
@@ -94,12 +95,29 @@ class Span:
         self.det = abs(pivot)
         return True
 
-    def echelon(self) -> np.ndarray:
-        """A basis of the span (r, d), rounded once."""
-        rows = np.zeros((self.rank, self.rank + len(self.free)))
-        rows[:, self.pivots] = np.eye(self.rank)
-        rows[:, self.free] = [[int(v) / self.det for v in row] for row in self.top]
-        return rows
+    def basis(self, powers: np.ndarray) -> np.ndarray:
+        """A basis of the span (r, d), rounded once, for columns in units of 2^powers: none of its
+        entries is far over one, so that it is far from dependent.
+        """
+        pivots, free = list(self.pivots), list(self.free)
+        R = [[Fraction(int(v), self.det) * Fraction(2) ** int(powers[f] - powers[p])
+              for f, v in zip(free, row, strict=True)]
+             for p, row in zip(pivots, self.top, strict=True)]
+        while True:
+            size, i, j = max(((abs(v), i, j) for i, row in enumerate(R)
+                              for j, v in enumerate(row)), default=(Fraction(0), 0, 0))
+            if size <= LARGE:
+                break
+            # the two columns change places, which makes the determinant of the pivots larger
+            pivot = [(Fraction(1) if k == j else v) / R[i][j] for k, v in enumerate(R[i])]
+            R = [pivot if m == i else [(Fraction(0) if k == j else v) - row[j] * w
+                                       for k, (v, w) in enumerate(zip(row, pivot, strict=True))]
+                 for m, row in enumerate(R)]
+            pivots[i], free[j] = free[j], pivots[i]
+        found = np.zeros((self.rank, len(pivots) + len(free)))
+        found[:, pivots] = np.eye(self.rank)
+        found[:, free] = np.array([[float(v) for v in row] for row in R]).reshape(self.rank, -1)
+        return found
 
     @classmethod
     def all(cls, size: int) -> Span:
