@@ -80,8 +80,8 @@ def _spread(X: Matrix, y: np.ndarray, what: str) -> bool:
     off = worst(misfits(rows, goal, w))
     if off > EACH or worst(np.abs(rows @ w - goal)) > SOLVED * max(float(np.abs(goal).max()),
                                                                    float(np.linalg.norm(w)), TINY):
-        raise Unreachable(f"y must be reachable by {what}, but rows that depend on others are off by "
-                          f"{off:.3g} of their own terms")
+        raise Unreachable(f"y must be reachable by {what}, but rows that depend on others are off "
+                          f"by {off:.3g} of their own terms")
     return True
 
 

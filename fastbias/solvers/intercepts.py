@@ -1,8 +1,9 @@
 """A free number b beside ⟨w, x_n⟩ in equations: how it is taken out, found again, and proved.
 
-With one equation subtracted from the others b is gone, and sparse rows stay sparse. Of the
-multipliers ν that others have, that one has −Σ; what rounding leaves of the sum is taken from
-entries that can hold it, so that it is 0 without rounding.
+Half of the equations less the other half, on average, and so on within each half, are orthonormal
+combinations of them that know no b (Haar 1910); few rows are in most of them, so that sparse rows
+stay sparse. What multipliers ν these give the rows sums to 0 but for rounding. That is taken from
+entries that can hold it, so that the sum is 0 without rounding.
 """
 from __future__ import annotations
 
@@ -23,31 +24,45 @@ TRIES = 200           # of which each takes off seven bits or more
 
 
 class Differences:
-    """Equations Xw + b = y with one of them subtracted from the others."""
+    """Combinations of the equations Xw + b = y in which there is no b."""
 
     def __init__(self, X: Matrix, y: np.ndarray) -> None:
-        self.origin, self.size = _origin(X), len(y)
-        self.others = np.delete(np.arange(self.size), self.origin)
+        self.halves, origin = _halves(len(y)), 0
         if isinstance(X, np.ndarray):
-            self.rows: Matrix = X[self.others] - X[self.origin]
-        else:
-            sparse: Any = foreign.library("scipy.sparse")
-            ones = sparse.csr_array(np.ones((self.size - 1, 1)))
-            self.rows = (X[self.others] - ones @ X[[self.origin]]).tocsr()
-        self.goal = y[self.others] - y[self.origin]
+            # what all rows have in common is no part of these: seen from one of them it is small
+            origin = _origin(X)
+            X = X - X[origin]
+        rows = self.halves @ X
+        self.rows: Matrix = rows if isinstance(X, np.ndarray) else rows.tocsr()
+        self.goal = np.asarray(self.halves @ (y - y[origin]))
 
     def multipliers(self, nu: np.ndarray) -> np.ndarray:
-        """ν (N,) of the equations as they were, for those of the differences."""
-        whole = np.zeros(self.size)
-        whole[self.others] = nu
-        whole[self.origin] = -fsum(nu) if np.isfinite(nu).all() else np.nan
-        return balanced(whole)
+        """ν (N,) of the equations as they were, for those of the combinations."""
+        return balanced(np.asarray(self.halves.T @ nu))
 
 
-def _origin(X: Matrix) -> int:
-    """Which row the others are seen from: that of fewest entries, or the one next to the mean."""
-    if not isinstance(X, np.ndarray):
-        return int(np.argmin(np.diff(X.indptr)))
+def _halves(N: int) -> Any:
+    """The combinations (N − 1, N), sparse, orthonormal, and each of sum 0."""
+    rows, columns, values, groups = [], [], [], [(0, N)]
+    for row in range(N - 1):
+        # (groups of one row have no halves)
+        low, high = groups[row]
+        middle = (low + high) // 2
+        left, right = middle - low, high - middle
+        groups += [part for part in ((low, middle), (middle, high)) if part[1] - part[0] > 1]
+        sizes = np.sqrt(np.array([right / left, left / right]) / (left + right))
+        rows.append(np.full(high - low, row))
+        columns.append(np.arange(low, high))
+        values.append(np.repeat([1.0, -1.0] * sizes, [left, right]))
+    if N == 1:
+        return foreign.library("scipy.sparse").csr_array((0, 1))
+    where = np.concatenate(rows), np.concatenate(columns)
+    return foreign.library("scipy.sparse").csr_array((np.concatenate(values), where),
+                                                     shape=(N - 1, N))
+
+
+def _origin(X: np.ndarray) -> int:
+    """The row next to the mean."""
     unit = largest(X, 0)
     apart = (X - X.mean(axis=0)) / np.where(unit > 0, unit, 1.0)
     return int(np.argmin(np.einsum("ij,ij->i", apart, apart)))

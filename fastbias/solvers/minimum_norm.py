@@ -33,7 +33,7 @@ __all__ = ["minimum_norm", "of_size_one"]
 ROUNDED = 1e-9        # by which ‖Xᵀν‖⋆, scaled to one, may be over one and yet be it
 DEPENDENT = 1e-12     # squared singular values of rows of length one that depend on each other
 LARGE = 5000          # numbers from which interior points are quicker than the simplex method
-STEPS = 20            # of the simplex method, for each row and column: it needs one or two
+STEPS = 20            # of the simplex method, for each row: it needs one to three
 
 
 def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l1, *,
@@ -114,8 +114,8 @@ def _demand_rows(X: Matrix, norm: Norm) -> None:
     if isinstance(X, np.ndarray):
         return
     if oracles.oracle(norm) not in (Oracle.QUADRATIC, Oracle.POLYTOPE, Oracle.POWER):
-        raise TypeError(f"X must be dense for the minimum {norm.name} norm, whose solvers see whole "
-                        f"matrices, got a sparse {type(X).__name__}: call .toarray() first")
+        raise TypeError(f"X must be dense for the minimum {norm.name} norm, whose solvers see all "
+                        f"of it, got a sparse {type(X).__name__}: call .toarray() first")
     demand_few(X)
 
 
@@ -258,7 +258,7 @@ def _linear_program(X: Matrix, y: np.ndarray, norm: Norm, ball: str) -> Iterator
         unit = float(np.abs(y).max()) or 1.0
         y = y / unit
     N, d = X.shape
-    steps = {"maxiter": STEPS * (N + d + STEPS)}
+    steps = {"maxiter": STEPS * (N + STEPS)}
     ask = partial(foreign.ask, what, solver, method="highs-ds", options=steps)
     sparse: Any = None if isinstance(X, np.ndarray) else foreign.library("scipy.sparse")
     beside = np.hstack if sparse is None else partial(sparse.hstack, format="csc")

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.spans import products, shortest
-from fastbias.data.rows import Matrix
+from fastbias.data.rows import Matrix, dense
 from fastbias.solvers.interior import LOST, SHORT, followed, reach
 from fastbias.solvers.programs import Pair
 
@@ -98,8 +98,8 @@ class _Problem:
                                                for name in names if name != "x"))
                 for names in sides}
         # ν goes with x in ℓ1, with the prices in ℓ∞, as τ does not
-        mine = {**dict.fromkeys(sides[0], part[sides[0]]), **dict.fromkeys(sides[1], part[sides[1]])}
-        mine["nu"], mine["tau"] = part[sides[self.cube]], part[sides[0]]
+        mine = {name: part[names] for names in sides for name in names}
+        mine |= {"nu": part[sides[self.cube]], "tau": part[sides[0]]}
         return _State(**{name: getattr(state, name) + mine[name] * getattr(step, name)
                          for name in _State._fields}), min(part.values())
 
@@ -108,7 +108,7 @@ class _System:
     """The equations of a step at a state.
 
     u δα + α δu = −c₁ and v δβ + β δv = −c₂ make δy = off + D δx, D = α/u + β/v. In ℓ1 S δy is what
-    is short of b and δx = Sᵀδν; in ℓ∞ Sᵀδν − δy is what is left of y, and S δx − b δτ what is short.
+    is short of b and δx = Sᵀδν; in ℓ∞ Sᵀδν − δy is what is left of y, S δx − b δτ what is short.
     """
 
     def __init__(self, problem: _Problem, state: _State) -> None:
@@ -186,28 +186,21 @@ def _on_vertex(problem: _Problem, state: _State) -> Pair | None:
     up, down, S, b = state.alpha > state.u, state.beta > state.v, problem.S, problem.b
     sign = np.where(up, 1.0, np.where(down, -1.0, 0.0))
     free = (sign == 0) if problem.cube else (sign != 0)
-    A: Any = S[:, free].T
-    if problem.cube:
-        A = (np.vstack([A, -b]) if isinstance(S, np.ndarray)
-             else foreign.library("scipy.sparse").vstack([A, -b[None]], format="csr"))
-    if not 0 < A.shape[0] <= len(b):
+    # as many columns as rows at most, so that it is no larger than the equations of a step
+    if not free.any() or free.sum() + problem.cube > len(b):
         return None
-    want = np.append(np.zeros(int(free.sum())), -1.0) if problem.cube else sign[free]
-    goal = -(S @ sign) if problem.cube else b
+    B = dense(S[:, free])
+    want = np.append(np.zeros(B.shape[1]), -1.0) if problem.cube else sign[free]
+    B = np.column_stack([B, -b]) if problem.cube else B
     with suppress(foreign.Unsolved), foreign.guarded("the vertex of a minimum norm"):
-        nu = shortest(A, want, state.nu)[0]
-        # the least squares solution of Aᵀz = goal has the multipliers of the shortest v with
-        # Av = A goal
-        z, v = np.zeros(A.shape[0]), goal
-        for _ in range(2):
-            more = shortest(A, A @ v, np.zeros(len(b)))[1]
-            z = z + more
-            v = goal - A.T @ z
-        if not problem.cube:
-            w = np.zeros(S.shape[1])
-            w[free] = z
-            return w, nu
-        x = sign.copy()
-        x[free] = z[:-1]
-        return x / z[-1], nu
+        linalg = foreign.library("scipy.linalg")
+        Q, R = linalg.qr(B, mode="economic")
+        z, nu, goal = np.zeros(len(R)), state.nu, -(S @ sign) if problem.cube else b
+        for _ in range(1 + REFINED):
+            z = z + linalg.solve_triangular(R, Q.T @ (goal - B @ z))
+            nu = nu + Q @ linalg.solve_triangular(R, want - B.T @ nu, trans=1)
+        # (what is on walls is there in ℓ∞, and 0 in ℓ1)
+        w = sign.copy() if problem.cube else np.zeros(S.shape[1])
+        w[free] = z[:-1] if problem.cube else z
+        return (w / z[-1] if problem.cube else w), nu
     return None
