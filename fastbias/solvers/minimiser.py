@@ -57,6 +57,8 @@ def minimise(data: Data, basis: np.ndarray | None = None, decay: float = 0.0) ->
     ArithmeticError
         Where no curvature is left in float64 (the minimiser may be infinitely far).
     """
+    if basis is not None and not basis.size:
+        return Minimiser(np.zeros(data.size), 0.0, np.zeros(data.size), True)
     task = _Task.of(data, basis, decay)
     at = task.at(np.zeros(task.frame.shape[1]))
     for _ in range(STEPS):

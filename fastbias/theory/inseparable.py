@@ -9,23 +9,22 @@ has no strict rows where the data overlap: then it comes to rest.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
-from fastbias.checks.foreign import ask
 from fastbias.data.rows import Rows, signed
 from fastbias.pieces import norms
 from fastbias.problem import Data, Problem, radius, zero_rows
+from fastbias.solvers.cones import Cone, cone
 from fastbias.solvers.diagnose import ill_scaled
-from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem, Rate
+from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem, Rate
 from fastbias.solvers.margins import Separability, separate, separator, widest
 from fastbias.solvers.minimiser import Minimiser, minimise
 from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
 
-__all__ = ["INSEPARABLE", "Apart", "apart", "inseparable", "resting"]
+__all__ = ["INSEPARABLE", "inseparable", "lift", "others", "resting"]
 
 JI = "Ji, Telgarsky (2019)"
 
@@ -74,49 +73,14 @@ they are separable in part, and the sentence for all others.
 """
 
 
-class Apart(NamedTuple):
-    """Data that are not separable, taken apart."""
-
-    strict: np.ndarray         # (M,) bool: the rows that some u with Zu ≥ 0 makes strict
-    basis: np.ndarray          # (size, r), orthonormal: of the span S of the others
-    dual: np.ndarray           # λ > 0 on all the others, 0 on strict ones, with Σ λ z = 0
-    residual: float            # of that sum, relative to its terms
-    certified: bool
-
-    @property
-    def overlap(self) -> bool:
-        """Whether no row can be made strict."""
-        return not self.strict.any()
-
-
-def apart(rows: Rows) -> Apart:
-    """Take rows apart; the colleague's."""
-    Z = rows.dense()
-    N, d = Z.shape
-    even = Z / np.maximum(np.linalg.norm(Z, axis=1), 1e-300)[:, None]
-    lp = ask("the strict rows", "scipy.optimize.linprog", np.append(np.zeros(d), -np.ones(N)),
-             A_ub=np.hstack([-even, np.eye(N)]), b_ub=np.zeros(N),
-             bounds=[(None, None)] * d + [(0, 1)] * N, method="highs")
-    strict = lp.x[d:] > 0.5
-    _, sizes, V = np.linalg.svd(even[~strict], full_matrices=False)
-    basis = V[sizes > 1e-10 * sizes[0]].T
-    k = int((~strict).sum())
-    lp = ask("Stiemke", "scipy.optimize.linprog", np.ones(k), A_eq=Z[~strict].T,
-             b_eq=np.zeros(d), bounds=[(1, None)] * k, method="highs")
-    dual = np.zeros(N)
-    dual[~strict] = lp.x / lp.x.sum()
-    left = np.abs(dual @ Z) / np.maximum(dual @ np.abs(Z), 1e-300)
-    return Apart(strict, basis, dual, float(left.max()), bool(left.max() <= CERTIFIED))
-
-
 def inseparable(problem: Problem, flow: bool, rows: list[Hypothesis], told: Separability) -> Limit:
     """The limit that a row of INSEPARABLE names, with its hypotheses checked; NoTheorem with
     Gordan's certificate where none does.
     """
     if not any(row.covers(problem, flow) for row in INSEPARABLE[:-1]):
         raise _refused(problem, INSEPARABLE[-1], rows, told)
-    parts = apart(problem.rows)
-    wanted = Rest if parts.overlap else Ray
+    parts = cone(problem.rows)
+    wanted = Rest if _overlap(parts) else Ray
     row = next(row for row in INSEPARABLE
                if isinstance(row, wanted | Refusal) and row.covers(problem, flow))
     if isinstance(row, Refusal):
@@ -125,18 +89,23 @@ def inseparable(problem: Problem, flow: bool, rows: list[Hypothesis], told: Sepa
     rows += row.hypotheses(problem)
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows), told.dual)
-    return (_point if parts.overlap else _ray)(problem, row, parts, rows)
+    return (_point if _overlap(parts) else _ray)(problem, row, parts, rows)
 
 
-def _how(parts: Apart) -> Hypothesis:
+def _overlap(parts: Cone) -> bool:
+    """Whether no row can be made strict."""
+    return not parts.strict.any()
+
+
+def _how(parts: Cone) -> Hypothesis:
     """How the data are not separable, and what proves it."""
-    others = f"λ > 0 on {(~parts.strict).sum()} rows with Σ λ z = 0, residual {parts.residual:.0e}"
-    if parts.overlap:
+    proof = "proved without rounding" if parts.proved else parts.reason
+    if _overlap(parts):
         return Hypothesis("the data overlap: no u has ⟨u, z_n⟩ ≥ 0 for all n but 0 throughout",
-                          shown(parts.certified), f"{others} (λ in .dual)")
+                          shown(parts.proved), f"Σ λ z = 0 with λ > 0 on all rows (in .dual), {proof}")
     return Hypothesis(f"{parts.strict.sum()} of {parts.strict.size} rows can be made strict by some "
-                      "u with ⟨u, z_n⟩ ≥ 0 for all n, the others by none", shown(parts.certified),
-                      f"such a u; {others}")
+                      "u with ⟨u, z_n⟩ ≥ 0 for all n, the others by none", shown(parts.proved),
+                      f"such a u, and Σ λ z = 0 with λ > 0 on the others, {proof}")
 
 
 def _refused(problem: Problem, row: Row, rows: list[Hypothesis], told: Separability) -> NoTheorem:
@@ -171,7 +140,7 @@ def with_intercept(problem: Problem) -> str:
             "last weight on ones" if free else "")
 
 
-def resting(problem: Problem, parts: Apart) -> tuple[np.ndarray, Minimiser]:
+def resting(problem: Problem, parts: Cone) -> tuple[np.ndarray, Minimiser]:
     """Where a run on data that overlap comes to rest (size,), and the minimiser on the span that
     proves it.
     """
@@ -195,7 +164,7 @@ def lift(problem: Problem, basis: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.solve((basis.T @ moves).T, moves.T).T)
 
 
-def others(problem: Problem, parts: Apart) -> Data:
+def others(problem: Problem, parts: Cone) -> Data:
     """The samples that no direction makes strict."""
     keep = ~parts.strict
     return Data(problem.X[keep], problem.y[keep], problem.loss, problem.shape)
@@ -209,14 +178,14 @@ def _sure(found: Minimiser, what: str) -> Hypothesis:
                       f"distance from it: {far:.1e}")
 
 
-def _point(problem: Problem, row: Row, parts: Apart, rows: list[Hypothesis]) -> Limit:
+def _point(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Limit:
     w, found = resting(problem, parts)
     rows = [*rows, _sure(found, "L on the span of the data"), _falls(rows), *ill_scaled(problem)]
     name = row.name
     if parts.basis.shape[1] == problem.size:
         name = "overlap: the minimiser of L, from any start"
     return Limit(w.reshape(problem.shape), "point", name, row.source, tuple(rows),
-                 found.certified and parts.certified, found.residual, parts.dual)
+                 found.certified and parts.proved, found.residual, parts.dual)
 
 
 def _falls(rows: list[Hypothesis]) -> Hypothesis:
@@ -227,7 +196,7 @@ def _falls(rows: list[Hypothesis]) -> Hypothesis:
                       "and Ση = ∞" if proved else "seen only in a run: trace.log_loss")
 
 
-def _ray(problem: Problem, row: Row, parts: Apart, rows: list[Hypothesis]) -> Limit:
+def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Limit:
     finite = minimise(others(problem, parts), parts.basis)
     strict, half = _across(problem, parts)
     found = widest(Rows(strict), (problem.size,), norms.l2, separator(Rows(strict)))
@@ -240,13 +209,13 @@ def _ray(problem: Problem, row: Row, parts: Apart, rows: list[Hypothesis]) -> Li
                          "parts across S"),
             _falls(rows[:4]), *ill_scaled(problem, found.margin)]
     return Limit(w.reshape(problem.shape), "ray", row.name, row.source, tuple(rows),
-                 found.certified and finite.certified and parts.certified,
+                 found.certified and finite.certified and parts.proved,
                  max(found.duality_gap, finite.residual), lam, found.margin, flat_norm(problem),
                  _rates(problem, found, strict if half is None else strict @ half.T),
                  finite.w.reshape(problem.shape), span=parts.basis)
 
 
-def _across(problem: Problem, parts: Apart) -> tuple[np.ndarray, np.ndarray | None]:
+def _across(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | None]:
     """The strict rows' parts orthogonal to S, in coordinates Lᵀw in which the method is gradient
     descent, and L (None: it is so already).
     """
