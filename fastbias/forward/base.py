@@ -82,8 +82,7 @@ class Field:
         """
         N = len(self.Z)
         s = np.log(float(here.t))
-        x = np.concatenate([self.clock(s) - self.Z @ self.problem.predictor(here.u),
-                            self.own(here)])
+        x = np.concatenate([self.clock(s) - self.margins(here.u), self.own(here)])
         if rows.size == 0:
             return np.empty((0, N)), np.empty((0, here.u.size))
         # first as sharply as asked; far out, where w is large and only its digits count, 1e-12
@@ -102,6 +101,14 @@ class Field:
                                                    loose * self.scales(states[-1]))])
         slack = (rows - self.clock(rows))[:, None] + states[:, :N]
         return slack, np.array([self.u(state[N:]) for state in states]).reshape(rows.size, -1)
+
+    def margins(self, u: np.ndarray) -> np.ndarray:
+        """The margins (N,) of the rows at parameters u."""
+        return np.asarray(self.Z @ self.problem.predictor(u))
+
+    def missed(self, here: Reached) -> float:
+        """How far from the field a run stands there, its largest entry: where it lies on one."""
+        return 0.0
 
     def own(self, here: Reached) -> np.ndarray:
         """The method's own variables."""

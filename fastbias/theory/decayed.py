@@ -29,14 +29,15 @@ def balanced(problem: Problem, flow: bool, theorem: str, source: str) -> Limit:
     decay = problem.method.decay
     if problem.loss.quadratic:
         w, residual, dual, certified = _ridge(problem)
+        far = float(np.linalg.norm(problem.slope(w) - decay * w)) / decay
     else:
         found = minimise(problem, decay=decay)
         w, residual, certified = found.w, found.residual, found.certified
         dual = problem.loss.push(problem.predictions(w), problem.y)
-    # ∇ changes by at least λ‖w − w'‖ from w' to w
-    far = np.linalg.norm(problem.slope(w) - decay * w) / decay
+        far = float(np.linalg.norm(found.errors))
     rows = [Hypothesis("L(w) + ½λ‖w‖² is strictly convex", True,
-                       f"λ = {decay:g}, so that ‖w − w∞‖ ≤ ‖∇‖/λ, here {far:.1e}"),
+                       f"λ = {decay:g}, so that ‖w − w∞‖ ≤ ‖∇‖/λ; the minimiser is within "
+                       f"{far:.1e} of .w"),
             *_moved(problem, flow), *ill_scaled(problem)]
     return Limit(w.reshape(problem.shape), "point", theorem, source, tuple(rows), certified,
                  residual, dual)

@@ -216,7 +216,8 @@ def small_steps(problem: Problem) -> Hypothesis:
     """
     rule = problem.rule
     # none of these lowers L at each step by a theorem
-    unseen = momentum(problem) or problem.method.sampling.batch or rule.search
+    unseen = momentum(problem) or problem.method.sampling.batch or rule.search \
+        or (problem.method.decay and rule_of(problem) in SMALL)
     if unseen or pace(problem) is None:
         holds, told = None, f"{rule!r}; seen only in a run"
     else:
