@@ -51,14 +51,13 @@ class Linear(Field):
         """Z D⁻¹ Zᵀ (N, N)."""
         return self.Z @ self.moves.T
 
-    @cached_property
-    def second(self) -> np.ndarray:
-        """What order 2 takes from the pushes (N, N): e^{−s} r times this, times p."""
-        return self.kappa * self.gram
+    def growth(self, s: float, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """How fast margins grow (N,) in log time, to first order."""
+        return np.asarray(self.gram @ p)
 
     def drift(self, s: float, x: np.ndarray, p: np.ndarray,
               r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        weights = p * (1.0 - np.exp(-s) * r * (self.second @ p)) if s < LATE else p
+        weights = p * (1.0 - self.kappa * np.exp(-s) * r * self.growth(s, p, r)) if s < LATE else p
         dw = weights @ self.moves
         return self.Z @ dw, dw
 

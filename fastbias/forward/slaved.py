@@ -4,11 +4,11 @@ With S the span of the rows that no direction makes strict, w = a + v: a grows a
 separable data, pushed by the strict rows alone. v contracts within S, at a speed that does not
 shrink, to the point where all pushes balance, which the strict rows move less and less from v̄:
 
-    v = v̄ + δ,   δ = H⁻¹ f + O(1/t²),   f = Σ q_n z_n over strict rows, q_n = −ℓ'(m_n) = O(1/t),
+    v = v̄ + δ,   G(v̄ + δ) + f = δ̇/η,   f = Σ q_n z_n over strict rows, q_n = −ℓ'(m_n) = O(1/t),
 
-H the curvature at v̄ of the other rows' loss. So v is slaved to a once it has contracted, and stands
-in no equation of its own: all that δ does to a is to change the strict rows' margins by ⟨z_n, δ⟩,
-which is of second order.
+G the others' pull, so that δ = H⁻¹ f + O(1/t²) with H their curvature at v̄, and δ̇ follows from how
+q falls. So v is slaved to a once it has contracted, and has no equation of its own: all that δ does
+to a is to change the strict rows' margins by ⟨z_n, δ⟩.
 """
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ from functools import cached_property
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.forward.base import LATE
 from fastbias.forward.fields import Linear
-from fastbias.problem import Reached
+from fastbias.problem import Data, Reached
 from fastbias.solvers.cones import Cone
 from fastbias.solvers.minimiser import Minimiser, curvature, minimise
+from fastbias.theory.asymptotes import metric
 from fastbias.theory.inseparable import lift, others
 
 __all__ = ["Slaved"]
+
+CHORDS = 50           # steps with a fixed H to the balance, each a factor of the size of δ nearer
+SLIGHT = 1e-9         # changes of margins whose squares are rounding
+ROUNDING = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +68,7 @@ class Slaved(Linear):
     @cached_property
     def finite(self) -> Minimiser:
         """v̄."""
-        assert self.parts is not None
-        return minimise(others(self.problem, self.parts), self.basis)
+        return minimise(self.others, self.basis)
 
     @cached_property
     def rest(self) -> np.ndarray:
@@ -73,8 +78,7 @@ class Slaved(Linear):
     @cached_property
     def yielding(self) -> np.ndarray:
         """H⁻¹ (r, r), in the coordinates of B."""
-        assert self.parts is not None
-        H = self.basis.T @ curvature(others(self.problem, self.parts), self.finite.w) @ self.basis
+        H = self.basis.T @ curvature(self.others, self.finite.w) @ self.basis
         return np.asarray(foreign.ask("the curvature of the samples that overlap",
                                       "scipy.linalg.inv", H))
 
@@ -84,9 +88,43 @@ class Slaved(Linear):
         return np.asarray(self.strict @ self.lifted)
 
     @cached_property
-    def second(self) -> np.ndarray:
-        return np.asarray(self.kappa * self.gram
-                          + self.inner @ self.yielding @ self.inner.T / self.eta)
+    def others(self) -> Data:
+        """The samples that are not strict."""
+        assert self.parts is not None
+        return others(self.problem, self.parts)
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """(BᵀD⁻¹B)⁻¹ = EᵀDE (r, r): what a move in S weighs."""
+        D = metric(self.problem)
+        return np.asarray(self.lifted.T @ (self.lifted if D is None else D @ self.lifted))
+
+    def settling(self, s: float, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """Bᵀ dδ/ds (r,), to first order: pushes q = e^{−s} p/η fall as margins grow."""
+        q = np.exp(-s) * p / self.eta
+        return np.asarray(-self.yielding @ ((r * q * (self.gram @ p)) @ self.inner))
+
+    def growth(self, s: float, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        return np.asarray(self.gram @ p + self.inner @ self.settling(s, p, r))
+
+    def sway(self, s: float, slack: np.ndarray) -> np.ndarray:
+        """Bᵀδ (r,) at slacks (N',) of strict rows at δ = 0."""
+        p, r = super().pushes(s, slack)
+        y = self.yielding @ (p @ self.inner) * (np.exp(-s) / self.eta)
+        size = float(np.abs(self.inner @ y).max(initial=0.0))
+        # what is left out is of the square of that
+        for _ in range(CHORDS if size > SLIGHT else 0):
+            p, r = super().pushes(s, slack - self.inner @ y)
+            pull = self.lifted.T @ self.others.slope(self.rest + self.lifted @ y)
+            drift = self.weight @ self.settling(s, p, r) - p @ self.inner
+            step = self.yielding @ (pull - np.exp(-s) / self.eta * drift)
+            y = y + step
+            if not float(np.abs(self.inner @ step).max(initial=0.0)) > ROUNDING:
+                break
+        return np.asarray(y)
+
+    def pushes(self, c: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return super().pushes(c, v - self.inner @ self.sway(c, v) if c < LATE else v)
 
     def margins(self, u: np.ndarray) -> np.ndarray:
         return np.asarray(self.Z @ u + self.strict @ self.rest)
@@ -94,21 +132,16 @@ class Slaved(Linear):
     def own(self, here: Reached) -> np.ndarray:
         return np.asarray(here.u - self.lifted @ (self.basis.T @ here.u))
 
-    def swayed(self, s: np.ndarray, slack: np.ndarray) -> np.ndarray:
-        """Bᵀδ (K, r) at log t = s (K,), for slacks (K, N') of strict rows."""
-        p = np.array([self.pushes(float(c), v)[0] for c, v in zip(s, slack, strict=True)])
-        return np.asarray(np.exp(-s)[:, None] * (p @ self.inner @ self.yielding.T) / self.eta)
-
     def missed(self, here: Reached) -> float:
-        s = np.array([np.log(float(here.t))])
-        off = self.basis.T @ (here.u - self.finite.w) \
-            - self.swayed(s, (s - self.margins(here.u))[None])[0]
+        s = float(np.log(float(here.t)))
+        off = self.basis.T @ (here.u - self.finite.w) - self.sway(s, s - self.margins(here.u))
         return float(np.abs(self.lifted @ off).max(initial=0.0))
 
     def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
         assert self.parts is not None
         slack, a = super().follow(here, rows, rtol)
-        sway = self.swayed(rows, slack)
+        sway = np.array([self.sway(float(s), v) for s, v in zip(rows, slack, strict=True)])
+        sway = sway.reshape(rows.size, self.basis.shape[1])
         whole = np.empty((rows.size, self.parts.strict.size))
         whole[:, self.parts.strict] = slack - sway @ self.inner.T
         finite = self.rest + sway @ self.lifted.T
