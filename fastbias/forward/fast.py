@@ -36,6 +36,7 @@ SOLVER = 50.0         # what an integration may be wrong by, in units of its own
 # log time after a handover within which what the field leaves out has shown itself
 SOON = 8.0
 COARSE = 1e-2         # relative errors beyond which nothing is said of a run that comes to rest
+LARGE = 700.0         # exp of more is beyond float64
 LEAST = 1_000         # exact steps, over 1 − β, under which no estimate is given
 SOURCE = "fast-forward"
 LAST = 2.0 ** 63      # the t that no longer fits int64
@@ -130,23 +131,26 @@ def _to_rest(problem: Problem, here: Reached, runner: Runner, rows: np.ndarray,
     rtol, budget = asked
     bowl = Bowl.of(replace(problem, reached=here), problem.rule(0), parts)
     limit, run, there = here.t + budget, runner(), here
-    goal = max(here.t, min(BEGIN, limit))
     while True:
-        there = run(goal) if goal > there.t else there
-        later = rows[rows > np.log(max(there.t, 1))]
+        later = rows[np.exp(np.minimum(rows, LARGE)) > there.t + 0.5]
         slid = bowl.slide(there, later)
-        worst = float((slid.error / np.maximum(np.abs(slid.w).max(axis=1, initial=0.0), 1.0))
-                      .max(initial=0.0))
-        if worst <= rtol or goal >= limit:
+        size = np.maximum(np.abs(slid.w).max(axis=1, initial=0.0), 1.0)
+        worst = float((slid.error / size).max(initial=0.0))
+        if worst <= rtol or there.t >= limit:
             break
-        goal = min(4 * goal, limit)
+        try:
+            there = run(min(max(2 * there.t, here.t + LEAST), limit))
+        except NoTheorem:
+            # its state repeats: nothing new is to be seen of it
+            break
     if not worst <= COARSE:
         raise NoTheorem(f"after {there.t} steps the run is still so far from where it comes to "
                         "rest that nothing bounds the error; the slowest part of it takes "
                         f"{1.0 / bowl.slowest:.2g} steps to fall by a factor e: ask for more "
                         f"max_steps than {budget}", SOURCE)
-    run, exact = runner(), rows[rows <= np.log(max(there.t, 1))]
-    begun = np.array([run(round(float(np.exp(x)))).u for x in exact]).reshape(exact.size, -1)
+    run, exact = runner(), rows[:rows.size - later.size]
+    begun = np.array([run(round(float(np.exp(x)))).u for x in exact]).reshape(exact.size,
+                                                                             bowl.w.size)
     u, s = np.vstack([begun, slid.w]), np.concatenate([exact, later])
     estimate = np.concatenate([_rounding(np.abs(begun).max(axis=1, initial=0.0), exact, (0.5, 1.0)),
                                slid.error])

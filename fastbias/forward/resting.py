@@ -128,7 +128,7 @@ class Bowl:
             logs = np.where(np.abs(self.eta * values) < 0.5, np.log1p(-self.eta * values),
                             np.log(np.abs(factors)))
             sizes = np.exp(np.where(steps[:, None] > 0, steps[:, None] * logs, 0.0))
-        odd = (np.fmod(steps, 2.0) == 1.0)[:, None]
+        odd = (np.where(steps < 2.0**53, steps, 0.0) % 2.0 == 1.0)[:, None]
         return np.where(odd & (factors < 0), -sizes, sizes)
 
     def _curved(self, size: float, steps: np.ndarray) -> np.ndarray:

@@ -29,6 +29,8 @@ from fastbias.theory.inseparable import lift, others
 __all__ = ["Slaved"]
 
 CHORDS = 50           # steps with a fixed H to the balance, each a factor of the size of δ nearer
+NEAR = 1e-2           # from where the finite part settles, within which it is followed
+WIDE = 0.5            # changes of margins up to which the balance is solved for
 SLIGHT = 1e-9         # changes of margins whose squares are rounding
 ROUNDING = 1e-15
 
@@ -112,8 +114,8 @@ class Slaved(Linear):
         p, r = super().pushes(s, slack)
         y = self.yielding @ (p @ self.inner) * (np.exp(-s) / self.eta)
         size = float(np.abs(self.inner @ y).max(initial=0.0))
-        # what is left out is of the square of that
-        for _ in range(CHORDS if size > SLIGHT else 0):
+        # what is left out is of the square of that (trial states may be far from any balance)
+        for _ in range(CHORDS if SLIGHT < size < WIDE else 0):
             p, r = super().pushes(s, slack - self.inner @ y)
             pull = self.lifted.T @ self.others.slope(self.rest + self.lifted @ y)
             drift = self.weight @ self.settling(s, p, r) - p @ self.inner
@@ -134,8 +136,22 @@ class Slaved(Linear):
 
     def missed(self, here: Reached) -> float:
         s = float(np.log(float(here.t)))
-        off = self.basis.T @ (here.u - self.finite.w) - self.sway(s, s - self.margins(here.u))
+        off, y = self.basis.T @ (here.u - self.finite.w), self.sway(s, s - self.margins(here.u))
+        # (a push so large that it does not yet sway the other samples a little)
+        off = off - y if np.abs(self.inner @ y).max(initial=0.0) < WIDE else off
         return float(np.abs(self.lifted @ off).max(initial=0.0))
+
+    def doubt(self, here: Reached) -> str | None:
+        missed = self.missed(here)
+        if missed <= NEAR:
+            return None
+        B = self.basis
+        H = B.T @ curvature(self.others, self.finite.w) @ B
+        slow = foreign.ask("how fast the finite part settles", "scipy.linalg.eigh", H, self.weight,
+                           eigvals_only=True)
+        return (f"the part of w within the span of the samples that overlap is still {missed:.1g} "
+                f"from where it settles (the slowest of it takes {1.0 / (self.eta * slow[0]):.1e} "
+                "steps to fall by a factor e)")
 
     def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
         assert self.parts is not None
