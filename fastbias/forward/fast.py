@@ -37,6 +37,7 @@ SOLVER = 50.0         # what an integration may be wrong by, in units of its own
 SOON = 8.0
 COARSE = 1e-2         # relative errors beyond which nothing is said of a run that comes to rest
 LARGE = 700.0         # exp of more is beyond float64
+FIRST = 16            # exact steps of a run that comes to rest: it may do so soon
 LEAST = 1_000         # exact steps, over 1 − β, under which no estimate is given
 SOURCE = "fast-forward"
 LAST = 2.0 ** 63      # the t that no longer fits int64
@@ -139,7 +140,7 @@ def _to_rest(problem: Problem, here: Reached, runner: Runner, rows: np.ndarray,
         if worst <= rtol or there.t >= limit:
             break
         try:
-            there = run(min(max(2 * there.t, here.t + LEAST), limit))
+            there = run(min(max(2 * there.t - here.t, here.t + FIRST), limit))
         except NoTheorem:
             # its state repeats: nothing new is to be seen of it
             break

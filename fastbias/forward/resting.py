@@ -84,6 +84,10 @@ class Bowl:
             raise NoTheorem("the loss is so flat in some direction where the run comes to rest "
                             "that float64 does not tell how fast it does: features whose sizes "
                             "are alike would help", SOURCE)
+        if self.rank and not self.eta * values[-1] < 2.0:
+            raise NoTheorem(f"the steps are so long (ηλ = {self.eta * values[-1]:.3g}, λ the "
+                            "largest curvature at the minimiser, and it must be under 2) that the "
+                            "run swings away from where it would come to rest", SOURCE)
         return values, V
 
     @cached_property
@@ -117,7 +121,7 @@ class Bowl:
         error = stretch * (self._curved(size, steps) + doubt * size)
         known = 2.0 * float(self.least.errors.max(initial=0.0))
         # an exact run rounds each step alike where it hardly moves, and forgets it as it contracts
-        memory = min(float(here.t), 1.0 / max(self.slowest, EPS))
+        memory = np.minimum(here.t + steps, 1.0 / max(self.slowest, EPS))
         rounding = EPS * np.abs(w).max(axis=1, initial=0.0) * (16.0 + memory)
         return Slid(w, error + known + rounding)
 

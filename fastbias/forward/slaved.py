@@ -150,8 +150,8 @@ class Slaved(Linear):
         slow = foreign.ask("how fast the finite part settles", "scipy.linalg.eigh", H, self.weight,
                            eigvals_only=True)
         return (f"the part of w within the span of the samples that overlap is still {missed:.1g} "
-                f"from where it settles (the slowest of it takes {1.0 / (self.eta * slow[0]):.1e} "
-                "steps to fall by a factor e)")
+                "from where it settles: others still push it, and the slowest of it takes "
+                f"{1.0 / (self.eta * slow[0]):.1e} steps to fall by a factor e")
 
     def follow(self, here: Reached, rows: np.ndarray, rtol: float) -> tuple[np.ndarray, np.ndarray]:
         assert self.parts is not None

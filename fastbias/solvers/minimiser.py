@@ -27,6 +27,7 @@ POLISH = 4            # steps more, once rounding is all that is left
 SHORTEST = 1e-12      # part of a step under which the search along it gives up
 FALL = 1e-4           # of what the slope promises (Armijo)
 FLAT = 1e-11          # the least eigenvalue of H, its diagonal one, that rounding leaves as it is
+SURE = 1e-8           # of w, where features are of size one: the distance that may be left
 EPS = float(np.finfo(float).eps)
 
 
@@ -36,7 +37,7 @@ class Minimiser(NamedTuple):
     w: np.ndarray
     residual: float          # the gradient's largest entry, relative to the terms of its sum
     errors: np.ndarray       # (size,) bounds on |w_j − w*_j|; infinite where none is known
-    certified: bool          # both are at most 1e-10, in units in which features are of size one
+    certified: bool          # they are at most 1e-10, and 1e-8 of w where features are of size one
 
 
 def minimise(data: Data, basis: np.ndarray | None = None, decay: float = 0.0) -> Minimiser:
@@ -188,7 +189,7 @@ class _Task:
             far = float(np.linalg.norm(back @ at.g) + np.linalg.norm(np.abs(back) @ rounding))
             errors = np.minimum(errors, far / self.decay)
         units = np.maximum(data.rows.columns, 1e-300)
-        certain = float((errors * units).max(initial=0.0)) <= CERTIFIED \
+        certain = float((errors * units).max(initial=0.0)) <= SURE \
             * max(1.0, float(np.abs(w * units).max(initial=0.0)))
         return Minimiser(w, residual, errors, bool(residual <= CERTIFIED and certain))
 

@@ -27,6 +27,7 @@ from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, show
 __all__ = ["INSEPARABLE", "inseparable", "lift", "others", "resting"]
 
 JI = "Ji, Telgarsky (2019)"
+ROUNDED = 1e-12       # of a bound on steps, relatively
 
 
 def _shrinks(problem: Problem) -> bool:
@@ -46,7 +47,7 @@ def _as_stated(problem: Problem) -> list[Hypothesis]:
     with np.errstate(over="ignore"):
         most = float(np.exp(-problem.log_loss(u)) / 2.0 / radius(problem, flat_norm(problem)) ** 2)
     eta, begun = problem.rule(0), "the start" if t == 0 else f"t = {t}"
-    return [Hypothesis("the theorem's steps are these: η ≤ 1/(2B²L(w))", shown(eta <= most),
+    return [Hypothesis("the theorem's steps are these: η ≤ 1/(2B²L(w))", shown(eta <= most * (1.0 + ROUNDED)),
                        f"η = {eta:.6g}; from {begun} on 1/(2B²L) = {most:.6g}")]
 
 
