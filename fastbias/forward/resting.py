@@ -1,9 +1,9 @@
 """Runs that come to rest where a convex loss is least: data that overlap, and weight decay.
 
 Near the minimiser w∞ the error e = w − w∞ obeys e⁺ = (1 − ηA)e + R, A the curvature there (in
-coordinates in which the method is gradient descent), and |ℓ'''| ≤ ℓ'' bounds what is not linear:
-with B the longest row and ρ = B‖e‖, ‖R‖ ≤ ½ηB e^ρ ⟨e, Ae⟩. Distances fall, ‖e‖² − ‖e⁺‖² ≥
-η(2 − ηΛ)⟨e, Ae⟩ (1 − e^{−ρ})/ρ, Λ ≤ e^ρ λ_max(A), so that all R together are at most
+coordinates in which the method is gradient descent), and the loss's steepness bounds what is not
+linear: with B the longest row (times it) and ρ = B‖e‖, ‖R‖ ≤ ½ηB e^ρ ⟨e, Ae⟩. Distances fall,
+‖e‖² − ‖e⁺‖² ≥ η(2 − ηΛ)⟨e, Ae⟩ (1 − e^{−ρ})/ρ, Λ ≤ e^ρ λ_max(A), so that all R together are at most
 ½B e^ρ ρ/(1 − e^{−ρ}) ‖e‖²/(2 − ηΛ), and the error itself dies at a rate that is known.
 """
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastbias.solvers.cones import Cone
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.minimiser import Minimiser, curvature, minimise
 from fastbias.theory.asymptotes import flat, metric, plain, rule_of
-from fastbias.theory.base import gradient, named
+from fastbias.theory.base import gradient
 from fastbias.theory.inseparable import resting
 from fastbias.theory.stepsizes import max_step, small_steps
 
@@ -37,7 +37,8 @@ def settles(problem: Problem) -> bool:
     """
     fixed = rule_of(problem) == "constant" and problem.rule.params.size == 1
     return problem.model.linear and problem.method.as_made and flat(problem) and plain(problem) \
-        and fixed and named(problem, "exponential", "logistic", "cross_entropy") \
+        and fixed and problem.loss.steepness is not None \
+        and (problem.loss.classes or problem.loss.ratio is not None) \
         and (not problem.method.decay or gradient(problem))
 
 
@@ -92,9 +93,11 @@ class Bowl:
 
     @cached_property
     def longest(self) -> float:
-        """B, the longest row, twice it for classes: their rivals may lie on either side."""
+        """B, the longest row, as often as the loss is steep."""
         rows = np.linalg.solve(self.half, self.problem.Z.T)
-        return float(np.linalg.norm(rows, axis=0).max()) * (2.0 if self.problem.outputs > 1 else 1)
+        steep = self.problem.loss.steepness
+        assert steep is not None
+        return steep * float(np.linalg.norm(rows, axis=0).max())
 
     @property
     def slowest(self) -> float:

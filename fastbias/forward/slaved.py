@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from fastbias.checks import foreign
-from fastbias.forward.base import LATE
+from fastbias.forward.base import LATE, Field
 from fastbias.forward.fields import Linear
 from fastbias.problem import Data, Reached
 from fastbias.solvers.cones import Cone
@@ -26,7 +26,7 @@ from fastbias.solvers.minimiser import Minimiser, curvature, minimise
 from fastbias.theory.asymptotes import metric
 from fastbias.theory.inseparable import lift, others
 
-__all__ = ["Slaved"]
+__all__ = ["Field"]
 
 CHORDS = 50           # steps with a fixed H to the balance, each a factor of the size of δ nearer
 NEAR = 1e-2           # from where the finite part settles, within which it is followed

@@ -1,8 +1,8 @@
 """The minimiser of a convex loss of margins: Newton's method, and how far from it an answer can be.
 
 Exponential and logistic losses change their curvature by no more than they are curved, |ℓ'''| ≤ ℓ''
-(cross-entropy: by the range of its margins). With H the curvature at w, δ = ‖∇‖ in its inverse and
-M the largest ‖z_n‖ there, the minimiser is within ν = −log(1 − Mδ)/M of w in the norm of H, so that
+(`Loss.steepness`). With H the curvature at w, δ = ‖∇‖ in its inverse and M the largest ‖z_n‖ there,
+the minimiser is within ν = −log(1 − Mδ)/M of w in the norm of H, so that
 |w_j − w*_j| ≤ ν √(H⁻¹)_jj (after Bach 2010): that is recomputed from w alone, and the units of
 features do not matter. With ½λ‖w‖² beside the loss, ‖w − w*‖ ≤ ‖∇‖/λ as well.
 """
@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbias.checks import foreign
-from fastbias.pieces import losses
 from fastbias.problem import Data
 from fastbias.solvers import exact
 from fastbias.solvers.limit import CERTIFIED
@@ -127,9 +126,7 @@ class _Task:
         # powers of two round nothing
         units = np.exp2(np.frexp(np.abs(Z).max(axis=0, initial=0.0))[1])
         frame = np.eye(data.size) if basis is None else basis
-        known = any(data.loss is x for x in (losses.exponential, losses.logistic))
-        # two rivals of one sample may lie on either side
-        steep = 1.0 if known else 2.0 if data.loss is losses.cross_entropy else np.inf
+        steep = np.inf if data.loss.steepness is None else data.loss.steepness
         return cls(data, frame / units, Z / units, decay, steep)
 
     def value(self, y: np.ndarray) -> float:
@@ -158,8 +155,8 @@ class _Task:
         # a direction of no curvature in float64 is not followed, nor is anything proved along it
         kept = values > FLAT
         root = (U[:, kept] / np.sqrt(values[kept])) / units[:, None]
-        return _At(y, g, root, self.steep * float(np.sqrt(((self.Z @ root) ** 2).sum(axis=1).max())),
-                   bool(kept.all()))
+        longest = float(np.sqrt(((self.Z @ root) ** 2).sum(axis=1).max()))
+        return _At(y, g, root, self.steep * longest, bool(kept.all()))
 
     def search(self, at: _At, step: np.ndarray) -> _At | None:
         """A point along a step that is lower enough; None where none is."""

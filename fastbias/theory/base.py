@@ -17,9 +17,9 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
-__all__ = ["Direction", "Point", "Ray", "Refusal", "Rest", "Row", "accepted", "another_tail", "covering",
-           "disproved", "flowing", "gradient", "momentum", "named", "quadratic", "shown",
-           "steepest", "tailed"]
+__all__ = ["Direction", "Point", "Ray", "Refusal", "Rest", "Row", "accepted", "another_tail",
+           "covering", "disproved", "flowing", "gradient", "momentum", "named", "quadratic",
+           "shown", "steepest", "tailed"]
 
 
 @dataclass(frozen=True)

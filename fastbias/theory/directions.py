@@ -379,7 +379,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
     rates, offset = row.rates(problem), None
     # a loss that may leave samples on their wrong side has no asymptote to speak of yet
     if row.asymptote is not None and not _may_be_wrong(problem, rows):
-        told, offset, rates = row.asymptote(problem, found)
-        rows += told
+        known, offset, rates = row.asymptote(problem, found)
+        rows += known
     return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,
                  found.duality_gap, found.dual, found.margin, norm, rates, offset)

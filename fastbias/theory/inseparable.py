@@ -1,5 +1,5 @@
-"""Strictly monotone losses on data that are not separable: a point where the samples overlap, and on
-data that are separable in part a direction beside a finite part.
+"""Strictly monotone losses on data that are not separable: a point where the samples overlap, and
+on data that are separable in part a direction beside a finite part.
 
 Some samples can be made strict: a direction u with ⟨u, z_m⟩ ≥ 0 for all rows has ⟨u, z_n⟩ > 0 for
 them. S is the span of the others, on which their loss has a unique minimiser v̄. The run's part in S
@@ -47,7 +47,8 @@ def _as_stated(problem: Problem) -> list[Hypothesis]:
     with np.errstate(over="ignore"):
         most = float(np.exp(-problem.log_loss(u)) / 2.0 / radius(problem, flat_norm(problem)) ** 2)
     eta, begun = problem.rule(0), "the start" if t == 0 else f"t = {t}"
-    return [Hypothesis("the theorem's steps are these: η ≤ 1/(2B²L(w))", shown(eta <= most * (1.0 + ROUNDED)),
+    within = bool(eta <= most * (1.0 + ROUNDED))
+    return [Hypothesis("the theorem's steps are these: η ≤ 1/(2B²L(w))", shown(within),
                        f"η = {eta:.6g}; from {begun} on 1/(2B²L) = {most:.6g}")]
 
 
@@ -102,8 +103,9 @@ def _how(parts: Cone) -> Hypothesis:
     """How the data are not separable, and what proves it."""
     proof = "proved without rounding" if parts.proved else parts.reason
     if _overlap(parts):
-        return Hypothesis("the data overlap: no u has ⟨u, z_n⟩ ≥ 0 for all n but 0 throughout",
-                          shown(parts.proved), f"Σ λ z = 0 with λ > 0 on all rows (in .dual), {proof}")
+        return Hypothesis("the data overlap: no u has ⟨u, z_n⟩ ≥ 0 for all n, but for 0 throughout",
+                          shown(parts.proved),
+                          f"Σ λ z = 0 with λ > 0 on all rows (in .dual), {proof}")
     return Hypothesis(f"{parts.strict.sum()} of {parts.strict.size} rows can be made strict by some "
                       "u with ⟨u, z_n⟩ ≥ 0 for all n, the others by none", shown(parts.proved),
                       f"such a u, and Σ λ z = 0 with λ > 0 on the others, {proof}")
@@ -128,7 +130,7 @@ def _refused(problem: Problem, row: Row, rows: list[Hypothesis], told: Separabil
 def with_intercept(problem: Problem) -> str:
     """What is to be said where a column of ones would make the data separable; "" where not."""
     X = problem.X
-    constant = bool((X == X[0]).all(axis=0).any())
+    constant = bool((np.ptp(X, axis=0) == 0).any())
     if constant or len(problem.sample) > 1:
         return ""
     # ones as long as the other features, which changes no answer

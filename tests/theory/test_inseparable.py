@@ -108,7 +108,7 @@ def test_a_ray_is_what_scipy_makes_of_its_parts(seed, loss):
     assert np.abs(slope_of(loss, inner @ limit.offset) @ inner).max() < 1e-12
     # the margin, from the point of a hull nearest to 0
     across = X[k:] - X[k:] @ B @ B.T
-    lam, short = nnls(np.vstack([across.T, np.ones(len(across))]), np.append(np.zeros(4), 1.0))
+    short = nnls(np.vstack([across.T, np.ones(len(across))]), np.append(np.zeros(4), 1.0))[1]
     assert limit.margin ** 2 == pytest.approx(short ** 2 / (1 - short ** 2), rel=1e-9)
     assert (across @ limit.w).min() == pytest.approx(limit.margin, rel=1e-12)
     assert np.abs(inner @ limit.w).max() < 1e-13
