@@ -103,7 +103,7 @@ def _how(parts: Cone) -> Hypothesis:
     """How the data are not separable, and what proves it."""
     proof = "proved without rounding" if parts.proved else parts.reason
     if _overlap(parts):
-        return Hypothesis("the data overlap: no u has ⟨u, z_n⟩ ≥ 0 for all n, but for 0 throughout",
+        return Hypothesis("the data overlap: no u has ⟨u, z_n⟩ ≥ 0 for all n, one of them > 0",
                           shown(parts.proved),
                           f"Σ λ z = 0 with λ > 0 on all rows (in .dual), {proof}")
     return Hypothesis(f"{parts.strict.sum()} of {parts.strict.size} rows can be made strict by some "
