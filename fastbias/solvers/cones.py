@@ -1,19 +1,12 @@
-"""Which rows some u makes strict that is on the right side of all: the cone C = {u : ⟨u, z_n⟩ ≥ 0
-for all n}, with proof.
-
-A row is strict if some u ∈ C has ⟨u, z_n⟩ > 0. One u is positive on all strict rows at once and 0
-on the others, and one λ > 0 on all the others has Σ λ_n z_n = 0 (Stiemke; Goldman, Tucker 1956): it
-keeps every u ∈ C at 0 on them. S is the span of the others. Least squares guess which rows are
-which; rounding bounds on λ and whole numbers modulo S prove it. Where they do not, exact arithmetic
-decides face by face: rows that surround 0 are not strict, and of the others what is left modulo
-their span is looked at anew (facial reduction: Borwein, Wolkowicz 1981).
+"""The cone C = {u : ⟨u, z_n⟩ ≥ 0 for all n} of rows z: its strict rows, the span of the others, and
+the signs of coefficients over it, each with its certificate.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NamedTuple
+from math import gcd
 
 import numpy as np
 
@@ -21,18 +14,14 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length
 from fastbias.data.rows import ClassRows, Rows
 from fastbias.solvers import exact
-from fastbias.solvers.quotients import Span, Whole, spanned
+from fastbias.solvers.quotients import Whole, numerators
+from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, integers, positive
 
-__all__ = ["Cone", "conic", "cone"]
+__all__ = ["Cone", "cone", "reduced", "signs"]
 
 EPS = float(np.finfo(float).eps)
-SETTLED = 1e-13       # slopes so near to 0, by the length of the goal, are rounding
-NOTHING = 1e-11       # of a mean of rows of length one: what is left of it is rounding
-NEAR = 1e-8           # margins under the largest one by so much are guessed to be 0
-JOINING = 2           # rows for each feature that join those that decide, at a time
-EXACT = 4e6           # numbers of rows up to which all of them are taken as whole numbers
-MULTIPLES = 40        # lengths next to one that are tried until rounding leaves margins over 0
-Weights = dict[int, Fraction]
+# lengths next to one that are tried until rounding leaves margins over 0
+MULTIPLES, TRIES, WIDE = 40, 1000, 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,16 +57,10 @@ class Cone:
     whole: np.ndarray | None = None
     division: Division | None = field(default=None, repr=False)
 
-
-class Division(NamedTuple):
-    """Strict rows and others, of rows (N, d), all distinct and none of them 0."""
-
-    rows: exact.Scaled
-    strict: np.ndarray                # (N,) of bool
-    lam: np.ndarray                   # (N,) for `rows.Z`, over 0 on the others
-    span: Span                        # of the others, in the units of `rows`
-    modulo: exact.Scaled | None       # strict rows modulo the span
-    t: np.ndarray | None              # in whole numbers, with ⟨t, ·⟩ > 0 on all of these
+    @property
+    def pivots(self) -> list[int]:
+        """Columns of `reduced` rows that are independent on S."""
+        return [] if self.division is None else self.division.span.pivots
 
 
 def cone(rows: Rows | np.ndarray) -> Cone:
@@ -104,15 +87,14 @@ def cone(rows: Rows | np.ndarray) -> Cone:
     lam[~some] = lam[some].max() or 1.0
     dual = (lam / counts)[place]
     total = float(dual.sum())
-    basis = _basis(found, data)
-    whole, direction = _direction(found, data)
-    return Cone(strict[place], direction, dual / total if total else dual, basis, True, "", whole,
-                found)
+    strict = strict[place]
+    whole, direction = _direction(found, data, strict)
+    return Cone(strict, direction, dual / total if total else dual, _basis(found, data),
+                not found.doubt, found.doubt, whole, found)
 
 
 def reduced(rows: Rows) -> np.ndarray:
-    """The rows (M, D), dense; of classes without the weights of the first, as all may share them.
-    """
+    """The rows (M, D), dense; of classes without the weights of the first: all may share them."""
     if isinstance(rows, ClassRows):
         return rows.dense()[:, rows.features:]
     return rows.dense()
@@ -142,187 +124,83 @@ def _basis(found: Division, rows: Rows) -> np.ndarray:
                                   B.T)[0])
 
 
-def _direction(found: Division, rows: Rows) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _direction(found: Division, rows: Rows,
+               strict: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The u ∈ C in whole numbers, and rounded, of length one."""
     if found.t is None:
         return None, None
     u, columns = found.span.lifted(found.t), found.rows.columns
     u = u * np.array([1 << int(columns.max() - c) for c in columns], object)
+    u = _whole_again(u // gcd(*u), rows)
+    over = exact.Scaled(rows.take(np.flatnonzero(strict)))
+    # (none may do, where margins are smaller than rounding)
+    nearest = next(_multiples(u))
+    return u, next((near for near in _multiples(u) if over.least(near) > 0), nearest)
+
+
+def _multiples(u: np.ndarray) -> Iterator[np.ndarray]:
+    """Multiples of a u of whole numbers of a length next to one, each rounded in its own way."""
     largest = max(map(abs, u))
-    near = np.array([v / largest for v in u])
-    strict = exact.Scaled(found.rows.Z[found.strict])
-    near = near / length(near)
-    # of lengths that are one, up to rounding, the first that keeps every margin over 0
-    for step in range(MULTIPLES):
-        if strict.least(near * (1.0 + EPS * step)) > 0:
-            near = near * (1.0 + EPS * step)
-            break
-    full = _whole_again(near, rows)
-    return _whole_again(u, rows), full / length(full) if isinstance(rows, ClassRows) else full
+    size = length(np.array([v / largest for v in u]))
+    tries = np.random.default_rng(0).random(TRIES) * WIDE
+    for by in (0.0, *(EPS * np.arange(1, MULTIPLES)), *tries):
+        factor = Fraction((1.0 + by) / size)
+        yield np.array([v * factor.numerator / (largest * factor.denominator) for v in u])
 
 
-def divided(rows: exact.Scaled) -> Division:
-    """Which rows are strict, proved."""
-    flat = exact.untangled(rows.floats) if rows.faithful else rows.floats
-    lengths = np.linalg.norm(flat, axis=1)
-    others, lam = _guessed(flat / lengths[:, None])
-    return _proved(rows, others, lam / lengths[others]) or _face_by_face(rows)
+def signs(found: Division | None, G: np.ndarray) -> list[str]:
+    """What each of ⟨u, g⟩, for rows g (J, d) of floats in the units of `reduced` rows, is over C.
 
-
-def _guessed(E: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows, of length one, that no w makes strict, by least squares; and their λ > 0.
-
-    A w ∈ C nearest to the sum of rows is that sum and more of some of them (Moreau 1962): where it
-    is 0 they all surround 0, else rows with ⟨w, z⟩ > 0 are strict, and fewer features are left.
+    "finite" where it is 0 for every u ∈ C, which is where g ∈ S; "+inf" or "-inf" where it keeps
+    that sign but is not always 0; "undetermined" where it has both signs. By Farkas' lemma it is
+    never under 0 where g is Σ μ z, with μ ≥ 0 on strict rows and any μ on the others.
     """
-    others = np.arange(len(E))
-    while others.size:
-        rows = E[others]
-        mu, left = conic(rows, -rows.mean(axis=0))
-        margins = -(rows @ left)
-        if length(left) <= NOTHING:
-            return others, mu + 1.0 / others.size
-        strict = margins > NEAR * margins.max()
-        if not strict.any():
-            return others, mu + 1.0 / others.size
-        others = others[~strict]
-    return others, np.zeros(0)
+    if found is None:
+        return ["undetermined" if g.any() else "finite" for g in G]
+    columns = found.rows.columns
+    powers = np.array([1 << int(columns.max() - c) for c in columns], object)
+    return [_sign(found, numerators(g)[0] * powers) for g in G]
 
 
-def conic(S: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The μ ≥ 0 (N,) with the least ‖goal − Σ μ s‖₂, and what is left: ⟨left, s⟩ ≤ 0 for all s.
-
-    Of many rows, on those few that decide.
-    """
-    N, d = S.shape
-    mu, left, best = np.zeros(N), goal, np.inf
-    most, off = JOINING * d + 20, SETTLED * length(goal)
-    while True:
-        slopes = S @ left
-        behind = np.flatnonzero((slopes > off) & (mu == 0))
-        if not behind.size or not length(left) < best:
-            return mu, left
-        best = length(left)
-        chosen = np.union1d(np.flatnonzero(mu), behind[np.argsort(-slopes[behind])[:most]])
-        new = np.zeros(N)
-        new[chosen] = foreign.ask("the nearest point of a cone", "scipy.optimize.nnls",
-                                  S[chosen].T, goal, maxiter=30 * chosen.size + 300)[0]
-        rest = goal - new[chosen] @ S[chosen]
-        if not length(rest) < best:
-            return mu, left
-        mu, left = new, rest
+def _sign(found: Division, g: np.ndarray) -> str:
+    rest = found.span.quotient(g[None])[0]
+    if not rest.any():
+        return "finite"
+    # where no row is strict C is a linear space
+    if found.modulo is None or found.t is None:
+        return "undetermined"
+    at = int(rest @ found.t)
+    if at == 0 or _crosses(found.modulo, rest if at > 0 else -rest, found.t):
+        return "undetermined"
+    return "+inf" if at > 0 else "-inf"
 
 
-def _proved(rows: exact.Scaled, others: np.ndarray, lam: np.ndarray) -> Division | None:
-    """The guess, if it is proved: by λ > 0 on ``others``, and by a u > 0 on all but these."""
-    count = len(rows.floats)
-    span, weights = spanned(rows, others), np.zeros(count)
-    if others.size:
-        # (other columns are combinations of the pivots: where these balance all do)
-        inside = exact.surrounded(rows.floats[np.ix_(others, span.pivots)], lam) \
-            if rows.faithful else None
-        if inside is None or not (inside > 0).all():
-            return None
-        weights[others] = inside
-        weights = rows.weights(weights)
-    strict = np.ones(count, bool)
-    strict[others] = False
-    if not strict.any():
-        return Division(rows, strict, weights, span, None, None)
-    modulo = rows
-    if span.rank:
-        rest = span.quotient(integers(rows, np.flatnonzero(strict)))
-        if not rest.any(axis=1).all():
-            return None
-        modulo = Whole(rest)
-    t, _ = separating(modulo)
-    return None if t is None else Division(rows, strict, weights, span, modulo, t)
-
-
-def integers(rows: exact.Scaled, which: np.ndarray) -> np.ndarray:
-    """Rows in whole numbers, each times a power of two of its own."""
-    if rows.floats.size > EXACT:
-        raise ArithmeticError(f"{len(rows.floats)} samples of {rows.floats.shape[1]} features are "
-                              "too many numbers for exact arithmetic")
-    return np.array([rows.integer(n)[0] for n in which.tolist()], object)
-
-
-def separating(rows: exact.Scaled) -> tuple[np.ndarray | None, Weights]:
-    """A t of whole numbers, for the units of ``rows``, with ⟨t, z⟩ > 0 for all; or λ ≥ 0 of some
-    with Σ λ z = 0, as each is in whole numbers.
-    """
-    even = rows.floats / rows.tops
-    even = np.column_stack([even / np.linalg.norm(even, axis=1)[:, None], np.ones(len(even))])
-    mu, left = conic(even, np.append(np.zeros(len(rows.tops)), 1.0))
-    t = -left[:-1] / rows.tops
-    if t.any() and positive(rows, t):
-        return numerators(t), {}
-    heavy = np.argsort(-mu)[:len(rows.tops) + 1]
-    found, _, weights = exact.decide(rows, np.append(heavy[mu[heavy] > 0], 0))
-    return found, {n: v / Fraction(2) ** rows.integer(n)[2] for n, v in weights.items()}
-
-
-def positive(rows: exact.Scaled, t: np.ndarray) -> bool:
-    """Whether ⟨t, z⟩ > 0 for all rows, for a t in their units."""
-    w = rows.original(t)
-    return bool(np.isfinite(w).all() and w.any() and rows.least(w) > 0)
-
-
-def numerators(x: np.ndarray) -> np.ndarray:
-    """Whole numbers in the ratios of floats."""
-    parts = [v.as_integer_ratio() for v in x.tolist()]
-    most = max(bottom for _, bottom in parts)
-    return np.array([top * (most // bottom) for top, bottom in parts], object)
-
-
-def _face_by_face(rows: exact.Scaled) -> Division:
-    """The same in exact arithmetic alone."""
-    count, d = rows.floats.shape
-    A = integers(rows, np.arange(count))
-    inside, span, lam = np.zeros(count, bool), Span(d), Weights()
-    while True:
-        others = np.flatnonzero(~inside)
-        rest = span.quotient(A[others])
-        within = others[~rest.any(axis=1)]
-        if within.size:
-            lam = _joined(A, span, lam, dict.fromkeys(within.tolist(), Fraction(1)))
-            inside[within] = True
-            others, rest = others[rest.any(axis=1)], rest[rest.any(axis=1)]
-        modulo = t = None
-        if others.size:
-            modulo = Whole(rest)
-            t, weights = separating(modulo)
-        if t is not None or not others.size:
-            return Division(rows, ~inside, _rounded(rows, lam), span, modulo, t)
-        # (in the quotient they are without what they share)
-        shares = {n: next(int(a) // int(b) for a, b in zip(rest[n], modulo.whole[n], strict=True)
-                          if b) for n in weights}
-        lam = _joined(A, span, lam, {int(others[n]): v / shares[n] for n, v in weights.items()})
-        for n in weights:
-            inside[others[n]] = True
-            span.add(int(others[n]), A[others[n]], rows.columns)
-
-
-def _joined(A: np.ndarray, span: Span, lam: Weights, new: Weights) -> Weights:
-    """λ > 0 of rows with Σ λ z = 0 and others beside them, whose sum, weighed, lies in the span.
-
-    What that sum is of the rows that made the span is taken from them, and enough of λ added.
-    """
-    found = dict(new)
-    if lam:
-        total = sum((A[n] * v for n, v in new.items()), np.full(A.shape[1], Fraction(0)))
-        for n, v in zip(span.names, span.combination(total), strict=True):
-            found[n] = found.get(n, Fraction(0)) - Fraction(v) / span.det
-        factor = max([Fraction(1), *(-2 * v / lam[n] for n, v in found.items() if n in lam)])
-        for n, v in lam.items():
-            found[n] = found.get(n, Fraction(0)) + factor * v
-    return found
-
-
-def _rounded(rows: exact.Scaled, lam: Mapping[int, Fraction]) -> np.ndarray:
-    """λ of rows in whole numbers as λ (N,) for `rows.Z`."""
-    own = {n: v * Fraction(2) ** rows.integer(n)[2] for n, v in lam.items()}
-    largest, found = max(own.values(), default=Fraction(1)), np.zeros(len(rows.floats))
-    for n, v in own.items():
-        found[n] = max(float(v / largest), 5e-324)
-    return found
+def _crosses(rows: exact.Scaled, g: np.ndarray, t: np.ndarray) -> bool:
+    """Whether some u with ⟨u, z⟩ ≥ 0 for all rows has ⟨u, g⟩ < 0, though t has all over 0."""
+    g = g // gcd(*g)
+    largest = max(map(abs, g))
+    goal = np.array([v / largest for v in g]) / rows.tops
+    size, even = length(goal), rows.floats / rows.tops
+    lengths = np.linalg.norm(even, axis=1)
+    mu, left = conic(even / lengths[:, None], goal / size)
+    if length(left) > NOTHING:
+        # between t and what is left there are some with all rows over 0
+        most = max(map(abs, t))
+        part = 0.5 * float(left @ left) * size / (int(g @ t) / (most * largest))
+        u = np.array([part * (v / most) for v in t]) - left / rows.tops
+        if int(numerators(u)[0] @ g) < 0 and positive(rows, u):
+            return True
+    some = np.flatnonzero(mu)
+    if rows.faithful and largest < 2**53:
+        opposite = np.vstack([rows.floats[some], -goal * rows.tops])
+        weights = np.append(mu[some] / lengths[some], 1.0 / size)
+        if exact.surrounded(opposite, weights) is not None:
+            return False
+    # what a few rows show is shown, but for the other answer it takes all
+    every = np.arange(len(rows.floats))
+    for which in (some, every) if some.size else (every,):
+        found, _, _ = exact.decide(Whole(np.vstack([integers(rows, which), -g])),
+                                   np.arange(which.size, -1, -1))
+        if found is None:
+            return False
+    return True

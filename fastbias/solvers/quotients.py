@@ -13,11 +13,12 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.solvers import exact
 
-__all__ = ["Span", "Whole", "spanned"]
+__all__ = ["Span", "Whole", "numerators", "spanned"]
 
 PRIME = 2**31 - 1     # rows that are independent modulo a prime are independent
 SAMPLED = 8           # rows for each feature among which independent ones are looked for first
 RANK = 1e-9           # relative sizes of what QR leaves of rows that are taken as dependent
+BITS = 40             # of a span in floats: what is smaller is rounding
 LIMIT = 1e9           # multiplications of 64-bit numbers in one span: some ten seconds
 
 
@@ -25,12 +26,14 @@ class Span:
     """The span of rows of whole numbers (d,): all (s, sR) with R = ``top``/``det``.
 
     ``pivots`` are the columns of s, ``free`` those of sR. The rows [det I, top] of the echelon form
-    are ``made`` of the rows named ``names``.
+    are, if ``tracked``, ``made`` of the rows named ``names``.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, tracked: bool = False) -> None:
+        self.tracked = tracked
         self.pivots: list[int] = []
-        self.free, self.names, self.det, self.work = list(range(size)), [0][:0], 1, 0.0
+        self.names: list[int] = []
+        self.free, self.det, self.work = list(range(size)), 1, 0.0
         self.top, self.made = np.zeros((0, size), object), np.zeros((0, 0), object)
 
     @property
@@ -74,18 +77,36 @@ class Span:
         # the largest entry, in the units of the features, so that R is of size one
         at = max(np.flatnonzero(rest).tolist(),
                  key=lambda j: abs(rest[j]).bit_length() + int(powers[self.free[j]]))
-        pivot, r = int(rest[at]), self.rank
-        old = np.hstack([self.top, self.made, np.zeros((r, 1), object)])
-        new = np.concatenate([rest, -self.combination(z), np.array([self.det], object)])
+        pivot, k = int(rest[at]), len(self.free)
+        old, new = self.top, rest
+        if self.tracked:
+            old = np.hstack([old, self.made, np.zeros((self.rank, 1), object)])
+            new = np.concatenate([new, -self.combination(z), np.array([self.det], object)])
         old = np.vstack([(old * pivot - np.multiply.outer(self.top[:, at], new)) // self.det, new])
         if pivot < 0:
             old = -old
-        k = len(self.free)
         self.top, self.made = np.delete(old[:, :k], at, axis=1), old[:, k:]
         self.pivots.append(self.free.pop(at))
         self.names.append(name)
         self.det = abs(pivot)
         return True
+
+    @classmethod
+    def rough(cls, S: np.ndarray) -> Span:
+        """The span of rows of floats, of which rounding may hide some and invent others."""
+        span = cls(S.shape[1])
+        lengths = np.linalg.norm(S, axis=1)
+        R, order = foreign.ask("the span of samples", "scipy.linalg.qr", S / lengths[:, None],
+                               mode="r", pivoting=True)
+        sizes = np.abs(np.diag(R))
+        r = int((sizes > RANK * sizes.max(initial=0.0)).sum())
+        span.pivots, span.free = order[:r].tolist(), order[r:].tolist()
+        top = foreign.ask("the span of samples", "scipy.linalg.solve_triangular", R[:r, :r],
+                          R[:r, r:])
+        span.det = 1 << BITS
+        span.top = np.array([[round(v * span.det) for v in row] for row in top.tolist()],
+                            object).reshape(r, -1)
+        return span
 
     def echelon(self) -> np.ndarray:
         """A basis of the span (r, d), rounded once."""
@@ -171,3 +192,10 @@ class Whole(exact.Scaled):
     def integer(self, n: int) -> tuple[np.ndarray, int, int]:
         """The row in whole numbers, its size, a power of two, and 0."""
         return self.whole[n], self.sizes[n], 0
+
+
+def numerators(x: np.ndarray) -> tuple[np.ndarray, int]:
+    """Floats (k,) as whole numbers over one denominator."""
+    parts = [v.as_integer_ratio() for v in x.tolist()]
+    most = max((bottom for _, bottom in parts), default=1)
+    return np.array([top * (most // bottom) for top, bottom in parts], object), most
