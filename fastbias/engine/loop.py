@@ -39,23 +39,24 @@ from fastbias.engine.abi import (
     UNSCALED,
     VALUE,
     WATCH,
-    WEIGH,
     Geometry,
     Status,
     eights,
+    inside,
     room,
 )
 from fastbias.engine.arguments import bad_argument
-from fastbias.engine.batch_pass import batch_gather, batch_margins, drawn_fit
+from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
 from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
-from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed
+from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
-from fastbias.engine.layout import Data, Scratch, scratch
+from fastbias.engine.layout import Data, Scratch, sample_weights, scratch
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
 from fastbias.engine.sparse_pass import lay_out, pass_over, products
+from fastbias.engine.weighing import NONE, how, pushed, valued
 
 __all__ = ["gradient"]
 
@@ -155,15 +156,17 @@ def _calls(pieces, params):
 
 
 @pasted
-def _laid(X, y, buffers):
+def _laid(X, y, c, buffers):
     """The data as the passes read them, laid out by whoever comes first."""
     (N, d), control = X.shape, buffers.control
-    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y)
+    begin = N + 1 + 2 * control[FILLED] if control[FILLED] > 0 else eights(N) * (eights(d) + 2)
+    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, how(c),
+                begin)
     if control[PACKED] == 0:
         if control[FILLED] > 0:
-            lay_out(X, data.packed)
+            lay_out(X, c, data.packed)
         else:
-            pack(X, data, control[BURST] == COORDINATE)
+            pack(X, c, data, inside(control), control[BURST] == COORDINATE)
         control[PACKED] = 1
     return data
 
@@ -179,7 +182,7 @@ def _room_of(data, buffers):
         return s
     # w is at and v is g: nothing is copied from one to the other
     return Scratch(s.p, s.q, s.at, s.g, s.at, s.g, s.move, s.new, s.extra, s.batch, s.along,
-                   s.trial)
+                   s.trial, s.one, s.drawn)
 
 
 @inner
@@ -215,13 +218,26 @@ def _elsewhere(run, k):
 
 
 @pasted
+def _worth(run, p):
+    """Log L at predictions p."""
+    calls, loss, data, scratch = run.calls, run.params.loss, run.data, run.scratch
+    inner_loss, seen = inside(run.buffers.control), view(p, 0, data.outputs * data.N)
+    if data.weighed == NONE:
+        return calls.log_loss(loss, seen, data.y)
+    if inner_loss != 0:
+        return worth(inner_loss, data, p)
+    return valued(calls.log_loss, loss, data.weighed, sample_weights(data, 0, data.N),
+                  scratch.one, seen, data.y)
+
+
+@pasted
 def _log_loss(run, k, until):
     """Log L at u, by a pass of its own, and a status."""
     calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return calls.log_loss(params.loss, view(buffers.kept, 0, data.N), data.y), OK
+        return _worth(run, buffers.kept), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -230,7 +246,7 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return calls.log_loss(params.loss, view(scratch.p, 0, data.outputs * data.N), data.y), OK
+    return _worth(run, scratch.p), OK
 
 
 @pasted
@@ -246,7 +262,12 @@ def _batch(run, w, v, k):
     if not drawn_fit(order, drawn, batch, data.N):
         return np.nan, POISONED
     batch_margins(run.X, data.y, order, drawn, w, p, y)
-    s = calls.slope(params.loss, p, y, q)
+    if data.weighed == NONE:
+        s = calls.slope(params.loss, p, y, q)
+    else:
+        c = view(scratch.drawn, 0, batch)
+        batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
+        s = pushed(calls.slope, params.loss, data.weighed, c, scratch.one, p, y, q)
     batch_gather(run.X, order, drawn, q, v)
     return s, OK
 
@@ -257,16 +278,16 @@ def _whole(run):
     loss, slope, data, scratch = run.params.loss, run.calls.slope, run.data, run.scratch
     p, q, w, v, control = scratch.p, scratch.q, scratch.w, scratch.v, run.buffers.control
     k0, s = REACH, np.nan
-    if control[WEIGH] != 0 and abs(control[SHIFT]) < REACH:
-        k0 = weighed(control[WEIGH], data, w, p, v, float(control[SHIFT]), control)
+    if inside(control) != 0 and abs(control[SHIFT]) < REACH:
+        k0 = weighed(inside(control), data, w, p, v, float(control[SHIFT]), control)
         if np.isnan(k0):
             return np.nan, HURRIED
         control[SHIFT] = int(k0)
         s = -k0 * LOG2
     if control[FILLED] > 0:
-        s = pass_over(slope, loss, data, w, p, q, v, control)
+        s = pass_over(slope, loss, data, w, p, q, v, scratch.one, control)
     elif abs(k0) >= REACH:
-        s = by_piece(slope, loss, data, w, p, q, v, control)
+        s = by_piece(slope, loss, data, w, p, q, v, scratch.one, control)
     return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
 
 
@@ -306,8 +327,8 @@ def _searched(run):
         return np.nan
     size = data.outputs * data.N
     return search(calls.slope, params.loss, view(scratch.p, 0, size),
-                  view(scratch.along, 0, size), data.y, view(scratch.trial, 0, size),
-                  view(scratch.q, 0, size))
+                  view(scratch.along, 0, size), data, view(scratch.trial, 0, size),
+                  view(scratch.q, 0, size), scratch.one)
 
 
 @pasted
@@ -340,8 +361,7 @@ def _update(run, records, k, due, log_loss):
     passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
-            p = view(scratch.p, 0, run.data.outputs * run.data.N)
-            log_loss = calls.log_loss(params.loss, p, run.data.y)
+            log_loss = _worth(run, scratch.p)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -373,15 +393,14 @@ def _burst(run, records, k, due, stop_at, until):
     elif control[ROW] < records.steps.size:
         end = min(end, records.steps[control[ROW]])
     asked = Asked(params.loss, params.geometry, calls.slope, calls.geometry.steepest,
-                  calls.geometry.inverse_link)
+                  calls.geometry.inverse_link, scratch.one)
     done, status = burst(asked, params, data, buffers, scratch, k, end - k)
     if due and (done > 0 or status != OK):
         if done == 0:                                     # p is that of a trial which failed
             _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
-        p = view(scratch.p, 0, data.outputs * data.N)
-        _note(records, control, calls.log_loss(params.loss, p, data.y))
+        _note(records, control, _worth(run, scratch.p))
     return done, HURRIED if done == 0 and status == OK else status
 
 
@@ -407,7 +426,7 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):
     if bad != 0:
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
-    data, control = _laid(X, y, buffers), buffers.control
+    data, control = _laid(X, y, params.weights, buffers), buffers.control
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
     run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
     k, status = control[DONE], OK
