@@ -87,7 +87,7 @@ def curvature(data: Data, w: np.ndarray) -> np.ndarray:
 
 def _pushes(data: Data, w: np.ndarray) -> np.ndarray:
     """−∂L/∂p (K N,) at the predictions p of w."""
-    return data.loss.push(data.predictions(w), data.y)
+    return data.loss.push(data.predictions(w), data.y, data.weights)
 
 
 def _bends(data: Data, w: np.ndarray) -> np.ndarray:
@@ -96,12 +96,12 @@ def _bends(data: Data, w: np.ndarray) -> np.ndarray:
     if not data.loss.classes:
         assert data.loss.ratio is not None
         return np.asarray(np.abs(push) * data.loss.ratio(data.y * p))
-    # −∂L/∂p is −P_c for the others, and what they add up to for the own class
-    K = data.outputs
+    # −∂L/∂p is −P_c for the others, and what they add up to for the own class, each times c_n
+    K, c = data.outputs, 1.0 if data.weights is None else data.weights
     own = data.y.astype(int) == np.arange(K)[:, None]
-    P = np.where(own, 0.0, -push.reshape(K, -1))
+    P = np.where(own, 0.0, -push.reshape(K, -1) / c)
     P = np.where(own, 1.0 - P.sum(axis=0), P)
-    return np.asarray(np.eye(K)[:, :, None] * P - P[:, None] * P[None])
+    return np.asarray((np.eye(K)[:, :, None] * P - P[:, None] * P[None]) * c)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ class _Task:
         if not np.isfinite(p).all():
             return np.inf
         with np.errstate(over="ignore"):
-            return float(np.exp(self.data.loss.log(p, self.data.y)) + 0.5 * self.decay * (w @ w))
+            return float(np.exp(self.data.log(p)) + 0.5 * self.decay * (w @ w))
 
     def at(self, y: np.ndarray) -> _At:
         """Gradient and curvature at y."""

@@ -33,7 +33,7 @@ def balanced(problem: Problem, flow: bool, theorem: str, source: str) -> Limit:
     else:
         found = minimise(problem, decay=decay)
         w, residual, certified = found.w, found.residual, found.certified
-        dual = problem.loss.push(problem.predictions(w), problem.y)
+        dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)
         far = float(np.linalg.norm(found.errors))
     rows = [Hypothesis("L(w) + ½λ‖w‖² is strictly convex", True,
                        f"λ = {decay:g}, so that ‖w − w∞‖ ≤ ‖∇‖/λ; the minimiser is within "

@@ -170,7 +170,8 @@ def lift(problem: Problem, basis: np.ndarray) -> np.ndarray:
 def others(problem: Problem, parts: Cone) -> Data:
     """The samples that no direction makes strict."""
     keep = ~parts.strict
-    return Data(problem.X[keep], problem.y[keep], problem.loss, problem.shape)
+    weights = None if problem.weights is None else problem.weights[keep]
+    return Data(problem.X[keep], problem.y[keep], problem.loss, problem.shape, weights=weights)
 
 
 def _sure(found: Minimiser, what: str) -> Hypothesis:
