@@ -45,6 +45,11 @@ class Field:
         """Whether the loss falls like exp(−m²/2)."""
         return self.problem.loss.tail == "gaussian"
 
+    @cached_property
+    def logs(self) -> np.ndarray:
+        """The logarithms of the rows' weights (N,)."""
+        return self.problem.log_weights
+
     def clock(self, s: np.ndarray) -> np.ndarray:
         """The clock c at log t = s, in which margins grow linearly: s, or √(2s) for a Gaussian
         tail; s − a log(1 + e^s).
@@ -72,7 +77,8 @@ class Field:
         here = float(self.clock(np.array(s)))
         m = here - v
         lead = 0.5 * v * (2.0 * here - v) if self.gaussian else v
-        return self.eta * np.exp(np.minimum(lead + loss.excess(m), EXPONENT)), loss.ratio(m)
+        return self.eta * np.exp(np.minimum(lead + loss.excess(m) + self.logs, EXPONENT)), \
+            loss.ratio(m)
 
     # the method's own part ------------------------------------------------------------------------
 
@@ -149,7 +155,8 @@ class Field:
         """
         loss = self.problem.loss
         if (loss.convex and self.problem.model.linear) or \
-                self.problem.log_loss(here.u) < loss.log(np.zeros(1), self.problem.y[:1]):
+                self.problem.log_loss(here.u) < loss.log(np.zeros(1), self.problem.y[:1]) \
+                + self.logs.min():
             return None
         return (f"the loss is not yet under that of a single sample of margin 0: {loss.name} needs "
                 "log L < log ℓ(0), from where on it is sure to go to 0, or samples may stay wrong "

@@ -24,6 +24,7 @@ from fastbias.problem import Problem, Reached
 from fastbias.solvers.cones import Cone, cone
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.margins import Separability, separate
+from fastbias.theory.base import weighed
 from fastbias.trace import Trace
 from fastbias.trace.rows import counted
 
@@ -97,11 +98,11 @@ def _closed_form(problem: Problem, here: Reached, rows: np.ndarray) -> Trace:
     why = closed_form.covers(problem)
     if why is not None:
         raise NoTheorem(why, SOURCE)
-    trace = closed_form.at(problem, here.u, here.move, here.t, rows)
+    trace = closed_form.at(weighed(problem), here.u, here.move, here.t, rows)
     # (margins may be beyond float64 where iterates are not)
     with np.errstate(all="ignore"):
         slack = trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T
-        return replace(trace, slack=slack)
+        return replace(trace, slack=slack, problem=problem)
 
 
 def _field(problem: Problem, end: float, told: Separability | None, parts: Cone | None) -> Field:
@@ -298,7 +299,7 @@ def _trace(field: Field, run: Callable[[int], Reached], exact: np.ndarray, found
     """Join the exact rows with the later ones."""
     problem, (later, slack, u, estimate) = field.problem, found
     s = np.concatenate([exact, later])
-    log_loss = [problem.loss.log(problem.y * (x - row), problem.y)
+    log_loss = [problem.log(problem.y * (x - row))
                 for x, row in zip(later, slack, strict=True)]
     if exact.size:
         before = [run(round(float(np.exp(x)))) for x in exact]

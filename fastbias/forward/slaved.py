@@ -52,6 +52,11 @@ class Slaved(Linear):
         return np.asarray(self.problem.Z[self.parts.strict])
 
     @cached_property
+    def logs(self) -> np.ndarray:
+        assert self.parts is not None
+        return self.problem.log_weights[self.parts.strict]
+
+    @cached_property
     def basis(self) -> np.ndarray:
         """B (d, r)."""
         assert self.parts is not None

@@ -104,7 +104,7 @@ class Support(NamedTuple):
     half: np.ndarray | None   # L, D = LLᵀ; None for the identity
     hat: np.ndarray           # ŵ
     rows: np.ndarray          # (k, n), each once
-    often: np.ndarray         # how often each stands in the data
+    often: np.ndarray         # how often each stands in the data, as it is weighed
     rank: int
     spread: int               # the rank of all data
     # with ŵ = Σ α z; where it is not unique, one whose least entry is largest
@@ -135,14 +135,16 @@ def _support(problem: Problem, found: Limit) -> Support | None:
     margins = problem.Z @ (found.w.ravel() / found.margin)
     near = margins <= margins.min() * (1 + TIE)
     # a sample that stands twice pulls twice, yet counts once for the rank
-    rows, count = np.unique(Z[near], axis=0, return_counts=True)
+    weights = np.exp(problem.log_weights.repeat(len(Z) // problem.y.size))[near]
+    rows, place = np.unique(Z[near], axis=0, return_inverse=True)
+    count = np.bincount(place.ravel(), weights)
     rank = int(np.linalg.matrix_rank(rows, 1e-9 * np.linalg.norm(rows, 2)))
     # independent support vectors have one α; of dependent ones that is taken which shows best that
     # all can be positive
     alpha = np.linalg.lstsq(rows.T, hat, rcond=None)[0] if rank == len(rows) \
         else _largest_weights(rows, hat)
     # from w(0) = 0 equal margins stay equal only if the sum of the support vectors points along ŵ
-    total = Z[near].sum(axis=0)
+    total = weights @ Z[near]
     across = total - hat * ((total @ hat) / (hat @ hat))
     return Support(half, hat, rows, count, rank,
                    int(np.linalg.matrix_rank(Z, 1e-9 * np.linalg.norm(Z, 2))), alpha,
@@ -203,7 +205,9 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
         return [told], None, (*slow, *loss)
     offset, along = _offset(problem, at, eta)
     told = Hypothesis(STATEMENT, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}; "
-                                       "the point is .offset")
+                                       "the point is .offset" + (
+                                           "" if problem.weights is None else ", that of the "
+                                           "weights, as no direction is"))
     # w̃ along ŵ: then it is faster than 1/log t
     return [told], offset, loss if along else (*slow, *loss)
 

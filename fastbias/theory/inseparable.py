@@ -106,8 +106,8 @@ def _how(parts: Cone) -> Hypothesis:
         return Hypothesis("the data overlap: no u has ⟨u, z_n⟩ ≥ 0 for all n, one of them > 0",
                           shown(parts.proved),
                           f"Σ λ z = 0 with λ > 0 on all rows (in .dual), {proof}")
-    return Hypothesis(f"{parts.strict.sum()} of {parts.strict.size} rows can be made strict by some "
-                      "u with ⟨u, z_n⟩ ≥ 0 for all n, the others by none", shown(parts.proved),
+    return Hypothesis(f"{parts.strict.sum()} of {parts.strict.size} rows can be made strict by "
+                      "some u with ⟨u, z_n⟩ ≥ 0 for all n, the others by none", shown(parts.proved),
                       f"such a u, and Σ λ z = 0 with λ > 0 on the others, {proof}")
 
 
@@ -174,17 +174,19 @@ def others(problem: Problem, parts: Cone) -> Data:
     return Data(problem.X[keep], problem.y[keep], problem.loss, problem.shape, weights=weights)
 
 
-def _sure(found: Minimiser, what: str) -> Hypothesis:
+def _sure(problem: Problem, found: Minimiser, what: str) -> Hypothesis:
     """That a minimiser is known, and how well."""
     far = float(np.linalg.norm(found.errors))
+    weighed = "" if problem.weights is None else "; it is that of the weights, as no direction is"
     return Hypothesis(f"{what} has a unique minimiser", shown(bool(far < np.inf)),
                       f"‖∇‖ is {found.residual:.0e} of its terms, and the curvature bounds the "
-                      f"distance from it: {far:.1e}")
+                      f"distance from it: {far:.1e}{weighed}")
 
 
 def _point(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Limit:
     w, found = resting(problem, parts)
-    rows = [*rows, _sure(found, "L on the span of the data"), _falls(rows), *ill_scaled(problem)]
+    rows = [*rows, _sure(problem, found, "L on the span of the data"), _falls(rows),
+            *ill_scaled(problem)]
     name = row.name
     if parts.basis.shape[1] == problem.size:
         name = "overlap: the minimiser of L, from any start"
@@ -207,7 +209,7 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Lim
     w = found.w if half is None else np.linalg.solve(half.T, found.w)
     lam = np.zeros(parts.strict.size)
     lam[parts.strict] = found.dual
-    rows = [*rows, _sure(finite, "the loss of the others on their span S"),
+    rows = [*rows, _sure(problem, finite, "the loss of the others on their span S"),
             found.hypotheses[0]._replace(
                 evidence=f"{found.hypotheses[0].evidence}; the margin is that of the strict rows' "
                          "parts across S"),
@@ -236,7 +238,7 @@ def _across(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | Non
 
 def _rates(problem: Problem, found: Limit, strict: np.ndarray) -> tuple[Rate, ...]:
     """Across S the run is one on separable data; in S what the strict rows still push is 1/t."""
-    free = replace(problem, X=strict, y=np.ones(len(strict)))
+    free = replace(problem, X=strict, y=np.ones(len(strict)), weights=None)
     rates = asymptote(free, found)[2] if not of_a_flow(problem) else ()
     kept = tuple(rate for rate in rates if rate.quantity in ("direction", "angle", "1 - cos"))
     return (*kept, Rate("finite gap", "t", -1.0)) if pace(problem) == 0.0 else kept

@@ -26,6 +26,7 @@ from fastbias.theory.base import (
     named,
     quadratic,
     shown,
+    weighed,
 )
 from fastbias.theory.stepsizes import max_step
 
@@ -197,6 +198,7 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
               "Freund, Nesterov 2018)")
     assert curvature is not None
     # cosh″ ≥ 1, so that smoothness relative to ½‖w‖² is enough
+    problem = weighed(problem)
     if psi is potentials.cosh and method.constraint is None:
         step = 1.0 / (curvature * max(problem.spread * problem.spread, 1e-300))
         return step, f"∇²ψ ⪰ I: {source}"
@@ -221,6 +223,7 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     if not named(problem, "squared") or problem.method.sampling.batch \
         or problem.method.constraint is not None:
         return None
+    problem = weighed(problem)
     # of all targets that can be met the nearest: these data are realisable by construction
     reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
     try:

@@ -14,7 +14,7 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
-from fastbias.theory.base import gradient, momentum, named, shown, steepest
+from fastbias.theory.base import gradient, momentum, named, shown, steepest, weighed
 
 __all__ = ["MaxStep", "longest_sample", "max_step", "small_steps"]
 
@@ -93,7 +93,7 @@ def _with_decay(problem: Problem, u: np.ndarray) -> MaxStep:
     decay, told = problem.method.decay, "the descent lemma: η < 2/Λ, Λ = "
     with np.errstate(over="ignore"):
         if problem.loss.curvature is not None:
-            size = problem.loss.curvature * float(np.float64(problem.spread) ** 2) + decay
+            size = problem.loss.curvature * float(np.float64(weighed(problem).spread) ** 2) + decay
             told += "sup ℓ'' σ(X)² + λ"
         else:
             level = np.exp(problem.log_loss(u)) + 0.5 * decay * float(u @ u)
@@ -105,7 +105,7 @@ def _with_decay(problem: Problem, u: np.ndarray) -> MaxStep:
 
 def _descent_lemma(problem: Problem, curvature: float) -> MaxStep:
     """η < 2/Λ for a loss of at most this curvature, and what becomes of it with momentum."""
-    method, in_flat = problem.method, flat(problem)
+    problem, method, in_flat = weighed(problem), problem.method, flat(problem)
     # lengths are squared in a unit of their own, as X may be of size 1e±200
     unit = _unit(problem.X)
     curvature = curvature * (_largest_curvature(problem, unit) if in_flat
