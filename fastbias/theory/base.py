@@ -174,8 +174,8 @@ def steepest(problem: Problem) -> bool:
 
 
 def weighed(problem: Problem) -> Problem:
-    """The same without weights, rows and targets times √c: of one curvature Σ c_n ℓ'' x_n x_nᵀ where
-    ℓ'' is one, and of one L where it is squared.
+    """The same without weights, rows and targets times √c: of the same curvature where ℓ'' is one,
+    and of the same L where ℓ is squared.
     """
     if problem.weights is None:
         return problem

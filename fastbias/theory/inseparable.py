@@ -24,7 +24,7 @@ from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
 
-__all__ = ["INSEPARABLE", "inseparable", "lift", "others", "resting"]
+__all__ = ["INSEPARABLE", "deciding", "inseparable", "lift", "others", "resting"]
 
 JI = "Ji, Telgarsky (2019)"
 ROUNDED = 1e-12       # of a bound on steps, relatively
@@ -82,9 +82,7 @@ def inseparable(problem: Problem, flow: bool, rows: list[Hypothesis], told: Sepa
     if not any(row.covers(problem, flow) for row in INSEPARABLE[:-1]):
         raise _refused(problem, INSEPARABLE[-1], rows, told)
     parts = cone(problem.rows)
-    wanted = Rest if _overlap(parts) else Ray
-    row = next(row for row in INSEPARABLE
-               if isinstance(row, wanted | Refusal) and row.covers(problem, flow))
+    row = deciding(problem, flow, parts)
     if isinstance(row, Refusal):
         raise _refused(problem, row, rows, told)
     rows = [row for row in rows if row.holds] + [_how(parts)]
@@ -92,6 +90,13 @@ def inseparable(problem: Problem, flow: bool, rows: list[Hypothesis], told: Sepa
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows), told.dual)
     return (_point if _overlap(parts) else _ray)(problem, row, parts, rows)
+
+
+def deciding(problem: Problem, flow: bool, parts: Cone) -> Row:
+    """The row of INSEPARABLE that speaks of a problem whose data are taken apart."""
+    wanted = Rest if _overlap(parts) else Ray
+    return next(row for row in INSEPARABLE
+                if isinstance(row, wanted | Refusal) and row.covers(problem, flow))
 
 
 def _overlap(parts: Cone) -> bool:
