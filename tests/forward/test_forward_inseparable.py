@@ -115,3 +115,16 @@ def test_what_no_field_follows_off_separable_data_is_refused(method):
         with pytest.raises(fb.NoTheorem, match="off separable data only gradient descent") as told:
             plan_of(rows, method=method).fast_forward(50.0)
         assert np.abs(told.value.dual @ rows).max() < 1e-12
+
+
+def test_flows_off_separable_data():
+    plan = plan_of(OVERLAP)
+    assert plan.flow().gap(plan.limit(flow=True))[-1] < 1e-12
+    X, _ = planted(0)
+    with pytest.raises(ArithmeticError, match="never comes to rest: 6 of 21 rows"):
+        plan_of(X).flow()
+    limit = plan_of(X).limit(flow=True)
+    # at time ηt it is where steps of η are at t, and Π_S w − v̄ falls like 1/t
+    gaps = [plan_of(X).flow(time).finite_gap(limit)[-1] for time in (1e3, 1e4)]
+    assert gaps[0] / gaps[1] == pytest.approx(10, rel=0.05)
+    assert gaps[0] == pytest.approx(plan_of(X).run(100_000, record=[100_000]).finite_gap(limit)[-1], rel=1e-3)
