@@ -122,7 +122,8 @@ def markdown(every: list[Entry]) -> Iterator[str]:
         f"- **{HOLDS}**: theory names the limit before the run, certified, and the run ends "
         f"within the tolerance. For points at rest, and finite parts, that is {sci(REST)}, for "
         f"directions {TIMES} × the rate that the row names, at most {LOOSE:.0%} of the maximum "
-        f"margin; the maximisers of other norms lack {rivals():.1%} or more of it (ℓ1 … ℓ∞, on the same data). \"gap\" "
+        f"margin; the maximisers of other norms lack {rivals():.1%} or more of it (ℓ1 … ℓ∞, on the "
+        "same data). \"gap\" "
         "is the distance of unit directions.",
         f"- **{OPEN}**: the run itself decides the limit (AdaGrad's G, one of many stationary "
         "points), and that fits; or theory names none, and no two runs were seen to differ by "
