@@ -92,6 +92,17 @@ class Data:
         """The logarithms of the weights (N,), zeros where there are none."""
         return np.zeros(len(self.y)) if self.weights is None else np.log(self.weights)
 
+    @cached_property
+    def even(self) -> tuple[np.ndarray, np.ndarray]:
+        """√c_n x_n (N, d) and √c_n y_n (N,): data whose plain sums of squares are those of
+        weighed ones.
+        """
+        if self.weights is None:
+            return self.X, self.y
+        root = np.sqrt(self.weights)
+        with np.errstate(over="ignore"):
+            return root[:, None] * self.X, root * self.y
+
     def log(self, p: np.ndarray) -> float:
         """Return log L at predictions p (K N,), as the samples are weighed."""
         return self.loss.log(p, self.y, self.weights)
@@ -133,11 +144,12 @@ class Data:
 
     @cached_property
     def spread(self) -> float:
-        """The largest singular value of X."""
+        """The largest singular value of X, of √c_n x_n where samples have weights."""
         # LAPACK squares entries: they are brought to size one first
-        largest = float(np.abs(self.X).max()) or 1.0
+        rows = self.even[0]
+        largest = float(np.abs(rows).max()) or 1.0
         return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm",
-                                 self.X / largest, 2)) * largest
+                                 rows / largest, 2)) * largest
 
 
 @dataclass(frozen=True, eq=False)

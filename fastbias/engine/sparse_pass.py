@@ -10,7 +10,7 @@ from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
 from fastbias.engine.layout import sample_weights
 from fastbias.engine.simd import view
-from fastbias.engine.weighing import pushed
+from fastbias.engine.weighing import NONE, pushed
 
 __all__ = ["lay_out", "pass_over", "products"]
 
@@ -57,8 +57,10 @@ def pass_over(slope, params, data, w, p, q, g, one, control):
     if not products(data, w, p, control):
         return np.nan
     N, packed = data.N, data.packed
-    s = pushed(slope, params, data.weighed, sample_weights(data, 0, N), one, view(p, 0, N), data.y,
-               view(q, 0, N))
+    s = slope(params, view(p, 0, N), data.y, view(q, 0, N))
+    if data.weighed != NONE:
+        s = pushed(slope, params, data.weighed, sample_weights(data, 0, N), one, view(p, 0, N),
+                   data.y, view(q, 0, N), s)
     for j in range(data.d):           # every entry: which ones the rows miss is not known
         g[j] = 0.0
     for n in range(N):

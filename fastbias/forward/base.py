@@ -69,7 +69,9 @@ class Field:
         return (0.5 * c * c, c) if self.gaussian else (c, 1.0)
 
     def pushes(self, c: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return p = η_t t (−ℓ'(m)) and r = −d log(−ℓ')/dm (N,) at slacks v."""
+        """Return p = η_t t c (−ℓ'(m)), c the weights of the samples, and r = −d log(−ℓ')/dm (N,)
+        at slacks v.
+        """
         s, _ = self.time(c)
         loss = self.problem.loss
         assert loss.excess is not None
@@ -153,10 +155,9 @@ class Field:
 
         Once it is under that of one sample of margin 0, no margin can fall back to 0 along a flow.
         """
-        loss = self.problem.loss
-        if (loss.convex and self.problem.model.linear) or \
-                self.problem.log_loss(here.u) < loss.log(np.zeros(1), self.problem.y[:1]) \
-                + self.logs.min():
+        loss, lightest = self.problem.loss, float(self.problem.log_weights.min())
+        if (loss.convex and self.problem.model.linear) or self.problem.log_loss(here.u) \
+                < loss.log(np.zeros(1), self.problem.y[:1]) + lightest:
             return None
         return (f"the loss is not yet under that of a single sample of margin 0: {loss.name} needs "
                 "log L < log ℓ(0), from where on it is sure to go to 0, or samples may stay wrong "

@@ -24,7 +24,6 @@ from fastbias.problem import Problem, Reached
 from fastbias.solvers.cones import Cone, cone
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.margins import Separability, separate
-from fastbias.theory.base import weighed
 from fastbias.trace import Trace
 from fastbias.trace.rows import counted
 
@@ -98,11 +97,11 @@ def _closed_form(problem: Problem, here: Reached, rows: np.ndarray) -> Trace:
     why = closed_form.covers(problem)
     if why is not None:
         raise NoTheorem(why, SOURCE)
-    trace = closed_form.at(weighed(problem), here.u, here.move, here.t, rows)
+    trace = closed_form.at(problem, here.u, here.move, here.t, rows)
     # (margins may be beyond float64 where iterates are not)
     with np.errstate(all="ignore"):
         slack = trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T
-        return replace(trace, slack=slack, problem=problem)
+        return replace(trace, slack=slack)
 
 
 def _field(problem: Problem, end: float, told: Separability | None, parts: Cone | None) -> Field:

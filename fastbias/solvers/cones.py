@@ -14,8 +14,8 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length
 from fastbias.data.rows import ClassRows, Rows
 from fastbias.solvers import exact
-from fastbias.solvers.quotients import Whole, numerators
-from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, integers, positive
+from fastbias.solvers.quotients import Whole, integers, numerators
+from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, positive
 
 __all__ = ["Cone", "cone", "reduced", "signs"]
 
@@ -115,9 +115,7 @@ def _basis(found: Division, rows: Rows) -> np.ndarray:
         return np.zeros((rows.size, 0))
     if not span.free and not isinstance(rows, ClassRows):
         return np.eye(rows.size)
-    echelon = span.echelon()
-    powers = np.where(echelon != 0, np.frexp(echelon)[1] + columns, -10**6).max(axis=1)
-    B = np.ldexp(echelon, columns - powers[:, None])
+    B = span.basis(columns)
     if isinstance(rows, ClassRows):
         B = np.hstack([-B.reshape(len(B), rows.K - 1, -1).sum(axis=1), B])
     return np.asarray(foreign.ask("a basis of the span of samples that overlap", "numpy.linalg.qr",

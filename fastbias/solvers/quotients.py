@@ -6,20 +6,24 @@ a time, and every division is without remainder (Edmonds 1967, Bareiss 1968).
 """
 from __future__ import annotations
 
-from math import gcd
+from fractions import Fraction
+from math import gcd, lcm
 
 import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.solvers import exact
 
-__all__ = ["Span", "Whole", "numerators", "spanned"]
+__all__ = ["Span", "Whole", "integers", "numerators", "primitive", "spanned"]
 
 PRIME = 2**31 - 1     # rows that are independent modulo a prime are independent
 SAMPLED = 8           # rows for each feature among which independent ones are looked for first
 RANK = 1e-9           # relative sizes of what QR leaves of rows that are taken as dependent
 BITS = 40             # of a span in floats: what is smaller is rounding
-LIMIT = 1e9           # multiplications of 64-bit numbers in one span: some ten seconds
+EXACT = 4e6           # numbers of rows up to which they are taken as whole numbers
+SIMPLE = 1000         # denominators of columns that are made of others, tried first
+LARGE = 2             # entries of a basis up to which its columns stay as they are
+LIMIT = 2e8           # multiplications of 64-bit numbers in one span: some ten seconds
 
 
 class Span:
@@ -91,36 +95,51 @@ class Span:
         self.det = abs(pivot)
         return True
 
-    @classmethod
-    def rough(cls, S: np.ndarray) -> Span:
-        """The span of rows of floats, of which rounding may hide some and invent others."""
-        span = cls(S.shape[1])
-        lengths = np.linalg.norm(S, axis=1)
-        R, order = foreign.ask("the span of samples", "scipy.linalg.qr", S / lengths[:, None],
-                               mode="r", pivoting=True)
-        sizes = np.abs(np.diag(R))
-        r = int((sizes > RANK * sizes.max(initial=0.0)).sum())
-        span.pivots, span.free = order[:r].tolist(), order[r:].tolist()
-        top = foreign.ask("the span of samples", "scipy.linalg.solve_triangular", R[:r, :r],
-                          R[:r, r:])
-        span.det = 1 << BITS
-        span.top = np.array([[round(v * span.det) for v in row] for row in top.tolist()],
-                            object).reshape(r, -1)
-        return span
-
-    def echelon(self) -> np.ndarray:
-        """A basis of the span (r, d), rounded once."""
-        rows = np.zeros((self.rank, self.rank + len(self.free)))
-        rows[:, self.pivots] = np.eye(self.rank)
-        rows[:, self.free] = [[int(v) / self.det for v in row] for row in self.top]
-        return rows
+    def basis(self, powers: np.ndarray) -> np.ndarray:
+        """A basis of the span (r, d), rounded once, for columns in units of 2^powers: none of its
+        entries is far over one, so that it is far from dependent.
+        """
+        pivots, free = list(self.pivots), list(self.free)
+        R = [[Fraction(int(v), self.det) * Fraction(2) ** int(powers[f] - powers[p])
+              for f, v in zip(free, row, strict=True)]
+             for p, row in zip(pivots, self.top, strict=True)]
+        while True:
+            size, i, j = max(((abs(v), i, j) for i, row in enumerate(R)
+                              for j, v in enumerate(row)), default=(Fraction(0), 0, 0))
+            if size <= LARGE:
+                break
+            # the two columns change places, which makes the determinant of the pivots larger
+            pivot = [(Fraction(1) if k == j else v) / R[i][j] for k, v in enumerate(R[i])]
+            R = [pivot if m == i else [(Fraction(0) if k == j else v) - row[j] * w
+                                       for k, (v, w) in enumerate(zip(row, pivot, strict=True))]
+                 for m, row in enumerate(R)]
+            pivots[i], free[j] = free[j], pivots[i]
+        found = np.zeros((self.rank, len(pivots) + len(free)))
+        found[:, pivots] = np.eye(self.rank)
+        found[:, free] = np.array([[float(v) for v in row] for row in R]).reshape(self.rank, -1)
+        return found
 
     @classmethod
     def all(cls, size: int) -> Span:
         """The whole space."""
-        span = cls(size)
-        span.pivots, span.free, span.top = span.free, [], np.zeros((size, 0), object)
+        return cls.of(list(range(size)), [], [[] for _ in range(size)])
+
+    @classmethod
+    def of(cls, pivots: list[int], free: list[int], R: list[list[Fraction]]) -> Span:
+        """The span that is known already, which then grows no more."""
+        span = cls(len(pivots) + len(free))
+        span.pivots, span.free = pivots, free
+        span.det = lcm(*(v.denominator for row in R for v in row))
+        span.top = np.array([[int(v * span.det) for v in row] for row in R],
+                            object).reshape(len(pivots), len(free))
         return span
+
+    @classmethod
+    def rough(cls, S: np.ndarray) -> Span:
+        """The span of rows of floats, of which rounding may hide some and invent others."""
+        pivots, free, R = _echelon(S)
+        return cls.of(pivots, free, [[Fraction(round(v * 2**BITS), 2**BITS) for v in row]
+                                     for row in R.tolist()])
 
 
 def spanned(rows: exact.Scaled, which: np.ndarray) -> Span:
@@ -133,17 +152,39 @@ def spanned(rows: exact.Scaled, which: np.ndarray) -> Span:
     if which.size > SAMPLED * size:
         some = np.random.default_rng(0).choice(which, SAMPLED * size, replace=False)
     likely = some[_independent(rows.floats[some])]
-    if likely.size == size and _regular(np.array([rows.integer(int(n))[0] for n in likely])):
+    A = integers(rows, likely)
+    if likely.size == size and _regular(A):
         return Span.all(size)
-    for n in likely.tolist():
-        span.add(n, rows.integer(n)[0], rows.columns)
-    A = np.array([rows.integer(int(n))[0] for n in which.tolist()])
+    every = integers(rows, which)
+    simple = _simple(rows, which, every, A)
+    if simple is not None:
+        return simple
+    for n, z in zip(likely.tolist(), A, strict=True):
+        span.add(n, z, rows.columns)
+    A = every
     while True:
         outside = np.flatnonzero(span.quotient(A).any(axis=1))
         if not outside.size:
             return span
-        n = int(which[outside[0]])
-        span.add(n, rows.integer(n)[0], rows.columns)
+        span.add(int(which[outside[0]]), A[outside[0]], rows.columns)
+
+
+def primitive(rows: exact.Scaled, n: int) -> tuple[np.ndarray, Fraction]:
+    """A row, in the units of all, as whole numbers (d,) without a common factor, and what it was
+    multiplied by.
+    """
+    z, _, power = rows.integer(n)
+    shared = gcd(*z)
+    return z // shared, Fraction(2) ** power / shared
+
+
+def integers(rows: exact.Scaled, which: np.ndarray) -> np.ndarray:
+    """Rows as whole numbers, each without a common factor."""
+    features = rows.floats.shape[1]
+    if which.size * features > EXACT:
+        raise ArithmeticError(f"{which.size} samples of {features} features are too many numbers "
+                              "for exact arithmetic")
+    return np.array([primitive(rows, n)[0] for n in which.tolist()], object).reshape(-1, features)
 
 
 def _independent(S: np.ndarray) -> np.ndarray:
@@ -156,6 +197,40 @@ def _independent(S: np.ndarray) -> np.ndarray:
         return np.arange(0)
     sizes = np.abs(np.diag(R))
     return np.asarray(order[:int((sizes > RANK * sizes.max(initial=0.0)).sum())])
+
+
+def _echelon(S: np.ndarray) -> tuple[list[int], list[int], np.ndarray]:
+    """Independent columns of rows of floats, others, and R (r, d − r) by which these are made."""
+    triangle, order = foreign.ask("the span of samples", "scipy.linalg.qr",
+                                  S / np.linalg.norm(S, axis=1)[:, None], mode="r", pivoting=True)
+    sizes = np.abs(np.diag(triangle))
+    r = int((sizes > RANK * sizes.max(initial=0.0)).sum())
+    R = foreign.ask("the span of samples", "scipy.linalg.solve_triangular", triangle[:r, :r],
+                    triangle[:r, r:])
+    return order[:r].tolist(), order[r:].tolist(), R
+
+
+def _simple(rows: exact.Scaled, which: np.ndarray, every: np.ndarray,
+            likely: np.ndarray) -> Span | None:
+    """The span where columns are small fractions of others, copies or sums, say: guessed, and
+    proved on all rows.
+    """
+    try:
+        pivots, free, R = _echelon(rows.floats[which])
+    except foreign.Unsolved:
+        return None
+    # in the units of the features, where fractions are small
+    powers = np.subtract.outer(rows.columns[pivots], rows.columns[free])
+    plain = np.ldexp(R, -powers)
+    if len(likely) != len(pivots) or not np.isfinite(plain).all():
+        return None
+    parts = [[Fraction(v).limit_denominator(SIMPLE) for v in row] for row in plain.tolist()]
+    span = Span.of(pivots, free, [[v * Fraction(2) ** power for v, power
+                                   in zip(row, line, strict=True)]
+                                  for row, line in zip(parts, powers.tolist(), strict=True)])
+    if span.quotient(every).any() or not _regular(likely[:, pivots]):
+        return None
+    return span
 
 
 def _regular(A: np.ndarray) -> bool:

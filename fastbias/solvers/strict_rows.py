@@ -18,15 +18,14 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length
 from fastbias.solvers import exact
-from fastbias.solvers.quotients import Span, Whole, numerators, spanned
+from fastbias.solvers.quotients import Span, Whole, integers, numerators, primitive, spanned
 
-__all__ = ["NOTHING", "Division", "conic", "divided", "integers", "positive"]
+__all__ = ["NOTHING", "Division", "conic", "divided", "positive"]
 
 SETTLED = 1e-13       # slopes so near to 0, by the length of the goal, are rounding
 NOTHING = 1e-11       # of a mean of rows of length one: what is left of it is rounding
 NEAR = 1e-8           # margins under the largest one by so much are guessed to be 0
 JOINING = 2           # rows for each feature that join those that decide, at a time
-EXACT = 4e6           # numbers of rows up to which all of them are taken as whole numbers
 Weights = dict[int, Fraction]
 
 
@@ -124,15 +123,6 @@ def _proved(rows: exact.Scaled, others: np.ndarray, lam: np.ndarray) -> Division
     return None if t is None else Division(rows, strict, weights, span, modulo, t)
 
 
-def integers(rows: exact.Scaled, which: np.ndarray) -> np.ndarray:
-    """Rows in whole numbers, each times a power of two of its own."""
-    features = rows.floats.shape[1]
-    if which.size * features > EXACT:
-        raise ArithmeticError(f"{which.size} samples of {features} features are too many numbers "
-                              "for exact arithmetic")
-    return np.array([rows.integer(n)[0] for n in which.tolist()], object)
-
-
 def separating(rows: exact.Scaled) -> tuple[np.ndarray | None, Weights]:
     """A t of whole numbers, for the units of ``rows``, with ⟨t, z⟩ > 0 for all; or λ ≥ 0 of some
     with Σ λ z = 0, as each is in whole numbers.
@@ -200,7 +190,7 @@ def _joined(A: np.ndarray, span: Span, lam: Weights, new: Weights) -> Weights:
 
 def _rounded(rows: exact.Scaled, lam: Mapping[int, Fraction]) -> np.ndarray:
     """λ of rows in whole numbers as λ (N,) for `rows.Z`."""
-    own = {n: v * Fraction(2) ** rows.integer(n)[2] for n, v in lam.items()}
+    own = {n: v * primitive(rows, n)[1] for n, v in lam.items()}
     largest, found = max(own.values(), default=Fraction(1)), np.zeros(len(rows.floats))
     for n, v in own.items():
         found[n] = max(float(v / largest), 5e-324)

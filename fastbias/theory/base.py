@@ -4,7 +4,7 @@ may be believed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
 __all__ = ["Direction", "Point", "Ray", "Refusal", "Rest", "Row", "accepted", "another_tail",
            "covering", "disproved", "flowing", "gradient", "momentum", "named", "quadratic",
-           "shown", "steepest", "tailed", "weighed"]
+           "shown", "steepest", "tailed"]
 
 
 @dataclass(frozen=True)
@@ -171,16 +171,6 @@ def steepest(problem: Problem) -> bool:
     """Whether each move is of steepest descent in a norm, for the last gradient alone."""
     method = problem.method
     return method.steepest and isinstance(method.geometry, Norm) and not method.averages
-
-
-def weighed(problem: Problem) -> Problem:
-    """The same without weights, rows and targets times √c: of the same curvature where ℓ'' is one,
-    and of the same L where ℓ is squared.
-    """
-    if problem.weights is None:
-        return problem
-    root = np.sqrt(problem.weights)
-    return replace(problem, X=problem.X * root[:, None], y=problem.y * root, weights=None)
 
 
 def flowing(problem: Problem) -> bool:

@@ -9,7 +9,7 @@ from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.minimiser import minimise
 from fastbias.theory.asked import endless
-from fastbias.theory.base import gradient, momentum, shown, weighed
+from fastbias.theory.base import gradient, momentum, shown
 from fastbias.theory.stepsizes import small_steps
 
 __all__ = ["balanced", "solved"]
@@ -45,8 +45,7 @@ def balanced(problem: Problem, flow: bool, theorem: str, source: str) -> Limit:
 
 def _ridge(problem: Problem) -> tuple[np.ndarray, float, np.ndarray, bool]:
     """Ridge regression: ∇ = 2 Xᵀ(Xw − y) + λw is 0; its w, residual, dual, and whether certain."""
-    equal, decay = weighed(problem), problem.method.decay
-    X, y = equal.X, equal.y
+    (X, y), decay = problem.even, problem.method.decay
     # as a least-squares problem with d more rows, which keeps the digits that XᵀX would square away
     root = np.sqrt(decay / 2.0)
     d = X.shape[1]

@@ -14,7 +14,7 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
-from fastbias.theory.base import gradient, momentum, named, shown, steepest, weighed
+from fastbias.theory.base import gradient, momentum, named, shown, steepest
 
 __all__ = ["MaxStep", "longest_sample", "max_step", "small_steps"]
 
@@ -93,7 +93,7 @@ def _with_decay(problem: Problem, u: np.ndarray) -> MaxStep:
     decay, told = problem.method.decay, "the descent lemma: η < 2/Λ, Λ = "
     with np.errstate(over="ignore"):
         if problem.loss.curvature is not None:
-            size = problem.loss.curvature * float(np.float64(weighed(problem).spread) ** 2) + decay
+            size = problem.loss.curvature * float(np.float64(problem.spread) ** 2) + decay
             told += "sup ℓ'' σ(X)² + λ"
         else:
             level = np.exp(problem.log_loss(u)) + 0.5 * decay * float(u @ u)
@@ -105,9 +105,9 @@ def _with_decay(problem: Problem, u: np.ndarray) -> MaxStep:
 
 def _descent_lemma(problem: Problem, curvature: float) -> MaxStep:
     """η < 2/Λ for a loss of at most this curvature, and what becomes of it with momentum."""
-    problem, method, in_flat = weighed(problem), problem.method, flat(problem)
+    method, in_flat = problem.method, flat(problem)
     # lengths are squared in a unit of their own, as X may be of size 1e±200
-    unit = _unit(problem.X)
+    unit = _unit(problem.even[0])
     curvature = curvature * (_largest_curvature(problem, unit) if in_flat
                              else _sum_of_duals(problem, unit))
     # β = γ = 0 gives 2/Λ back
@@ -178,11 +178,12 @@ def longest_sample(problem: Problem, G: np.ndarray) -> float:
 
 def _largest_curvature(problem: Problem, unit: float) -> float:
     """λ_max(D⁻¹XᵀX) for a geometry ½wᵀDw, X in this unit; for K classes its bound λ_max(D⁻¹)
-    σ_max(X)².
+    σ_max(X)². Of samples with weights X is √c_n x_n.
     """
     g, K = problem.method.geometry, problem.outputs
-    spread = float(np.linalg.norm(problem.X / unit, 2))
-    rows = problem.X / unit if K == 1 else np.eye(problem.size)
+    X = problem.even[0] / unit
+    spread = float(np.linalg.norm(X, 2))
+    rows = X if K == 1 else np.eye(problem.size)
     if isinstance(g, Potential):
         solved = np.array([g.solve(problem.start, row) for row in rows])
     elif isinstance(g, Norm):
@@ -198,7 +199,7 @@ def _sum_of_duals(problem: Problem, unit: float) -> float:
     """Σ_n ‖x_n‖⋆² in the method's norm; for classes ½ Σ_n max over pairs of ‖(e_b − e_c) ⊗ x_n‖⋆²,
     with sup ℓ'' = ½.
     """
-    g, K, X = problem.method.geometry, problem.outputs, problem.X / unit
+    g, K, X = problem.method.geometry, problem.outputs, problem.even[0] / unit
     assert isinstance(g, Norm)
     if K == 1:
         return float((g.dual(X) ** 2).sum())
