@@ -27,6 +27,7 @@ VIOLATED = 1e-14         # by which a margin may fall short of one, relative to 
 NEGATIVE = 1e-12         # of a multiplier, relative to the largest, likewise
 SMALL = 1e-9             # entries, relative to the largest, that may be what a vertex has as 0
 SINGULAR = 1e-10         # pivots, relative to the largest, of equations that may have no solution
+FLAT = 1e-16             # of the largest gradient of Σ|w|^p, what rounding leaves of the others
 PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their terms
 
 
@@ -111,14 +112,18 @@ def _exact(S: Matrix, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterator[Pa
 
 def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray) -> Iterator[Pair]:
     """By Newton's method on Σ|w|^p/p, from (w, λ)."""
+    # (of an entry that no support vector has, a step would only take a part away)
+    v = np.where(S.any(axis=0), v, 0.0)
     margins = S @ v
     z = np.sign(v) * np.abs(v) ** (p - 1) / margins.mean() ** (p - 1)
     v, pull = v / margins.mean(), mu @ S
     mu = mu * float(z @ pull / max(pull @ pull, 1e-300))  # the multipliers of Σ|w|^p/p itself
     size = float(np.abs(v).max())
-    # (p < 2: the curvature at 0 is infinite, so entries count as at least so large)
+    # the curvature at 0 is infinite (p < 2), or so small that it makes steps of rounding: entries
+    # count as at least so large, for p > 2 as those whose gradient is rounding
+    least = size * (FLAT if p < 2 else FLAT ** (1 / (p - 1)))
     yield from _refined(S, v, mu, lambda v: np.sign(v) * np.abs(v) ** (p - 1), lambda v: Half(
-        (p - 1) * np.maximum(np.abs(v), 1e-16 * size) ** (p - 2)))
+        (p - 1) * np.maximum(np.abs(v), least) ** (p - 2)))
 
 
 def _on_cross_polytope(S: Matrix, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
