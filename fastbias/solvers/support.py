@@ -32,9 +32,10 @@ PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their 
 
 
 def polished(Z: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray,
-             exchanges: int) -> Iterator[Pair]:
+             exchanges: int, known: bool = False) -> Iterator[Pair]:
     """Better solutions, one after the other: the exact ones if the support vectors were those that
-    (w, λ) suggest. Z may be sparse where the norm's ball is a polytope.
+    (w, λ) suggest, or those with λ > 0 where they are ``known``. Z may be sparse where the norm's
+    ball is a polytope.
 
     Where the norm has a smooth power, so many wrong support vectors are exchanged: one of negative
     λ leaves, or the one most violated enters (the dual active-set method of Goldfarb and Idnani,
@@ -42,7 +43,7 @@ def polished(Z: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray,
     """
     smooth = oracle(norm) is not Oracle.POLYTOPE
     seen: set[bytes] = set()
-    for support in _supports(Z, w, lam):
+    for support in [lam > 0] if known else _supports(Z, w, lam):
         chosen, at, weights = support, w, lam
         for _ in range(1 + exchanges if smooth else 1):
             if not chosen.any() or chosen.tobytes() in seen:
