@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from fastbias.solvers.free import Gauge, free_columns, freely
 from fastbias.solvers.oracles import Oracle, oracle, polytope_near
 from fastbias.solvers.powers import least_power
 from fastbias.solvers.programs import Pair, convex, nearest_point, polytope, units
-from fastbias.solvers.support import Half
+from fastbias.solvers.support import ROUNDS, Half, polished
 
 __all__ = ["candidates"]
 
@@ -60,13 +60,21 @@ def _of_dense(Z: np.ndarray, norm: Gauge, margin: float, w: np.ndarray,
     kind = oracle(norm)
     if kind is Oracle.QUADRATIC:
         assert norm.matrix is not None
-        yield _quadratic(Z, norm.matrix(Z.shape[1]), margin)
+        near = _quadratic(Z, norm.matrix(Z.shape[1]), margin)
+        # intercepts had a length there: too small a one for a margin to show, but w is another
+        yield _last(polished(Z, norm, *near, 0)) if near and free_columns(norm) else None
+        yield near
     elif kind is Oracle.POWER:
         yield from _power(Z, norm, margin, w)
     elif kind is Oracle.SINGULAR:
         yield from _rotated(Z, norm, margin, near)
     else:
         yield from _conic(Z, norm, _scales(Z, margin), near)
+
+
+def _last(pairs: Iterator[Pair]) -> Pair | None:
+    """The last of the few that one guess of the support vectors leads to."""
+    return next(reversed(list(islice(pairs, ROUNDS))), None)
 
 
 def _scales(Z: Matrix, margin: float) -> list[tuple[np.ndarray, float]]:

@@ -20,7 +20,7 @@ from fastbias.solvers.free import LIGHT, Gauge, free_columns
 from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.programs import Pair
 
-__all__ = ["Half", "polished"]
+__all__ = ["ROUNDS", "Half", "polished"]
 
 CUTS = (1e-3, 1e-5, 1e-7)      # of weights and margins: who may be a support vector
 VIOLATED = 1e-14         # by which a margin may fall short of one, relative to its terms
@@ -28,6 +28,7 @@ NEGATIVE = 1e-12         # of a multiplier, relative to the largest, likewise
 SMALL = 1e-9             # entries, relative to the largest, that may be what a vertex has as 0
 SINGULAR = 1e-10         # pivots, relative to the largest, of equations that may have no solution
 FLAT = 1e-16             # of the largest gradient of Σ|w|^p, what rounding leaves of the others
+ROUNDS = 6               # of Newton's method, on one guess of the support vectors
 PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their terms
 
 
@@ -133,7 +134,7 @@ def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray,
 
     def hessian(v: np.ndarray) -> Half:
         curved = (p - 1) * np.maximum(np.abs(v), least) ** (p - 2)
-        return Half(np.where(inside, curved, LIGHT ** 2 * size ** (p - 2)))
+        return Half(np.where(inside, curved, LIGHT ** 2 * np.power(size, p - 2)))
     yield from _refined(S, v, mu, lambda v: inside * np.sign(v) * np.abs(v) ** (p - 1), hessian)
 
 
@@ -205,7 +206,7 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray,
     b = (1.0 / lengths[rows]).astype(np.longdouble)
     half, w, mu = None, w.astype(np.longdouble), (lam * lengths)[rows].astype(np.longdouble)
     with np.errstate(all="ignore"):
-        for _ in range(6):
+        for _ in range(ROUNDS):
             f, g = mu @ A - gradient(w), b - A @ w
             new = hessian(np.asarray(w, float))
             # a quadratic's curvature stays: so do its factors
