@@ -25,6 +25,7 @@ EPS = float(np.finfo(float).eps)
 SETTLED = 0.1 * CERTIFIED    # sums that are not exact yet may be off by the rest
 # relative gaps of the search: what there is no use to go under, and what is as good as that
 ROUNDED, EXACT, NEARLY = 1e-12, 1e-13, 1e-14
+BEHIND = 1e-9         # by which margins may differ from those of support vectors, relatively
 EXCHANGES = 30        # of support vectors, where exact algebra on those that solvers see fails
 NEIGHBOURS = 200      # roundings of w and λ that are tried; far fewer where exact sums are slow
 SUMMED = 1e4          # entries of Z from which they are
@@ -60,6 +61,12 @@ def _exchange(best: Bounds, near: Pair) -> None:
     put in their place, where a norm's exchanges are quick.
     """
     if oracle(best.norm) not in (Oracle.POWER, Oracle.QUADRATIC):
+        return
+    (w, lam), margins = near, best.rows.margins(near[0])
+    size, upper = float(lam @ margins), float(best.norm.dual(best.rows.pull(lam)))
+    # the answer of fewer rows, that is, and in this norm; one at a time, for more would not end
+    same = abs(size - upper * best.norm(w)) <= BEHIND * size
+    if not same or (margins < (1 - BEHIND) * size / lam.sum()).sum() > EXCHANGES:
         return
     _offer(best, polished(best.Z, best.norm, *near, EXCHANGES), EXACT)
 

@@ -20,7 +20,6 @@ __all__ = ["solve_among_many"]
 
 FIRST = 500           # rows in the first working set, at least
 START, JOINING = 3, 1    # rows for each feature: in the first working set, and that join it at most
-AFEW = 15             # rows behind an answer, which is near the one with them as well
 HASTY, HURRIED = 3, 30      # exchanges of weights in each of the first rounds, of at most so many
 BLOCK = 2 ** 25       # numbers of these at most, if dense
 SQUARE = 5000         # sparse rows of which a square matrix of so many is all that is dense
@@ -38,7 +37,8 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
         most = max(SQUARE, most)
     margins = rows.margins(best.w)
     # who started us may have stood on support vectors already
-    size = min(max(START * rows.size, FIRST), most, rows.count - 1)
+    start = JOINING if best.lam.any() else START
+    size = min(max(start * rows.size, FIRST), most, rows.count - 1)
     chosen = np.union1d(np.flatnonzero(best.lam), np.argpartition(margins, size)[:size])
     hasty, rotated = True, quick
     last: Pair | None = (best.w, best.lam) if best.lam.any() else None
@@ -53,7 +53,7 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
         best.offer(w, lam)
         margins = rows.margins(w)
         behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * lower), chosen)
-        last = (w, lam) if behind.size <= AFEW else None
+        last = w, lam
         tell(f"{chosen.size} rows, {behind.size} behind, gap {best.gap:.1e}")
         if best.gap <= SETTLED:
             break
