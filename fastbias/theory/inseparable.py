@@ -2,9 +2,9 @@
 on data that are separable in part a direction beside a finite part.
 
 Some samples can be made strict: a direction u with ⟨u, z_m⟩ ≥ 0 for all rows has ⟨u, z_n⟩ > 0 for
-them. S is the span of the others, on which their loss has a unique minimiser v̄. The run's part in S
-tends to v̄, its part across grows for ever, towards the maximum margin of the strict rows there. It
-has no strict rows where the data overlap: then it comes to rest.
+them. S is the span of the others, on which their loss has a unique minimiser v̄. The run's part in
+S tends to v̄, its part across grows for ever, towards the maximum margin of the strict rows there.
+Where the data overlap none is strict, and the run comes to rest.
 """
 from __future__ import annotations
 
