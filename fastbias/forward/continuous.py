@@ -14,8 +14,9 @@ from fastbias.engine.abi import Piece, Status
 from fastbias.engine.call import call
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, reachable
+from fastbias.problem import Problem
 from fastbias.solvers.cones import cone
+from fastbias.solvers.equations import reachable
 from fastbias.solvers.margins import separate
 from fastbias.trace import Trace
 

@@ -78,7 +78,7 @@ class Limit:
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     intercept : float, or (K,) with K > 2 classes
-        b of a margin with an intercept; 0.0 without.
+        b, added to each prediction; 0.0 without.
     support : (k,) of int, or None
         Of a margin, the samples that have weight in `dual` (with classes, against any other class):
         its support vectors. Weights under 1e-9 of the largest are rounding.

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastbias.problem import Problem
-from fastbias.solvers.limit import Limit
+from fastbias.solvers.limit import Hypothesis, Limit
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
@@ -49,7 +49,20 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         accepted(problem)
         ask = network if not problem.model.linear or problem.method.decay else (
             direction if problem.loss.kind == "monotone" else point)
-        return replace(ask(problem, flow), classes=problem.classes)
+        found = replace(ask(problem, flow), classes=problem.classes)
+    return _with_intercept(problem, found) if problem.intercept else found
+
+
+def _with_intercept(problem: Problem, found: Limit) -> Limit:
+    """A limit that says what its last weight is: an intercept that the geometry sees."""
+    free = ("with a free one the limit is another: fb.max_margin(..., intercept=True)"
+            if problem.loss.kind == "monotone"
+            else "with a free one it is another: fb.minimum_norm(..., intercept=True)")
+    row = Hypothesis("the intercept b is penalised: a weight on ones, inside the method's geometry",
+                     True, free)
+    last = np.array(found.w[..., -1])
+    return replace(found, intercept=last if last.ndim else float(last),
+                   hypotheses=(*found.hypotheses, row))
 
 
 def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
