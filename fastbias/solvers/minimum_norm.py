@@ -333,17 +333,20 @@ def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> Pair:
     return np.asarray(w.value) * scale, nu if nu @ goal >= 0 else -nu
 
 
-def of_size_one(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """X and y brought to size one, and what w there must be multiplied by.
+def of_size_one(X: Any, y: np.ndarray) -> tuple[Any, np.ndarray, float]:
+    """X, dense or sparse, and y brought to size one, and what w there must be multiplied by.
 
     ValueError where that is beyond float64.
     """
-    largest = float(np.abs(X).max()) or 1.0
-    rows = X / largest
-    spread, height = float(np.linalg.norm(rows, 2)) or 1.0, length(y) or 1.0
+    top = float(largest(X, 1).max()) or 1.0
+    rows = X / top
+    # (of sparse rows as if they were orthogonal: it is a unit, no more)
+    spread = float(np.linalg.norm(rows, 2) if isinstance(X, np.ndarray)
+                   else row_lengths(rows).max()) or 1.0
+    height = length(y) or 1.0
     with np.errstate(all="ignore"):
-        scale = float(np.float64(height) / spread / largest)
+        scale = float(np.float64(height) / spread / top)
     if not 0 < scale < np.inf or not height < np.inf:
         raise ValueError("y must be of a size at which w = y/x fits into float64, "
-                         f"got |y| up to {np.abs(y).max():.3g} and |x| up to {largest:.3g}")
+                         f"got |y| up to {np.abs(y).max():.3g} and |x| up to {top:.3g}")
     return rows / spread, y / height, scale
