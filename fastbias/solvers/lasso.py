@@ -13,7 +13,7 @@ from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import worst
 from fastbias.checks.spans import SMALL
-from fastbias.data.rows import Matrix, dense, largest
+from fastbias.data.rows import dense, largest
 from fastbias.pieces import norms
 from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
@@ -85,14 +85,15 @@ def l1_path(X: ArrayLike | checks.Sparse, y: ArrayLike,
     Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4.
     (scikit-learn's objective is ‖Xw − y‖²/2N + α‖w‖₁, so λ = 2Nα.)
     """
-    X = checks.matrix("X", X) if hasattr(X, "tocsr") else checks.array("X", X, "an (N, d)", dims=2)
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
+    A: Any = (checks.matrix("X", X) if hasattr(X, "tocsr")
+              else checks.array("X", X, "an (N, d)", dims=2))
+    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
     # X and y of size one: w and λ are in other units there
-    rows, goal, scale = of_size_one(X, y)
-    top = _highest(X, y)
-    grid = _lambdas(lambdas, top, X.shape[1])
+    rows, goal, scale = of_size_one(A, y)
+    top = _highest(A, y)
+    grid = _lambdas(lambdas, top, A.shape[1])
     if not top > 0:
-        return RegularisationPath(grid, np.zeros((grid.size, X.shape[1])), np.zeros(grid.size))
+        return RegularisationPath(grid, np.zeros((grid.size, A.shape[1])), np.zeros(grid.size))
     if grid[-1] < SEEN * top:
         raise ValueError(f"lambdas must be at least 1e-14 of λ_max = {top:.6g}, where rounding "
                          f"hides what they say, got {grid[-1]:.3g}; the end of the path is "
@@ -105,7 +106,7 @@ def l1_path(X: ArrayLike | checks.Sparse, y: ArrayLike,
                               np.array([left for _, left in found]) / highest)
 
 
-def _highest(X: Matrix, y: np.ndarray) -> float:
+def _highest(X: Any, y: np.ndarray) -> float:
     """λ_max = 2‖Xᵀy‖_∞, over which ŵ(λ) is 0."""
     size, unit = float(largest(X, 1).max()) or 1.0, np.abs(y).max() or 1.0
     with np.errstate(all="ignore"):
@@ -172,11 +173,12 @@ class _ActiveSet:
     if harder than λ (Osborne, Presnell, Turlach 2000).
     """
 
-    def __init__(self, X: Matrix, y: np.ndarray) -> None:
+    def __init__(self, X: Any, y: np.ndarray) -> None:
         self.X, self.y = X, y
-        self.columns: Any = X if isinstance(X, np.ndarray) else X.tocsc()
+        self.columns = X if isinstance(X, np.ndarray) else X.tocsc()
         self.chosen, self.signs, self.v = np.empty(0, int), np.empty(0), np.empty(0)
-        self.A, self.L = np.empty((len(y), 0)), np.empty((0, 0))
+        self.A: np.ndarray = np.empty((len(y), 0))
+        self.L: np.ndarray = np.empty((0, 0))
         self.triangular = foreign.library("scipy.linalg").solve_triangular
 
     def __call__(self, weight: float) -> tuple[np.ndarray, float]:
@@ -213,7 +215,8 @@ class _ActiveSet:
 
     def _join(self, j: int, sign: float) -> None:
         x = dense(self.columns[:, [j]])
-        along = self.triangular(self.L, self.A.T @ x, lower=True) if self.v.size else np.zeros((0, 1))
+        along = (self.triangular(self.L, self.A.T @ x, lower=True) if self.v.size
+                 else np.zeros((0, 1)))
         rest = float(np.sum(x * x)) - float(np.sum(along * along))
         if not rest > SEEN * float(np.sum(x * x)):
             raise foreign.Unsolved("the path's linear equations are singular")
@@ -229,7 +232,7 @@ class _ActiveSet:
         self.L = np.linalg.cholesky(self.A.T @ self.A)
 
 
-def _violation(X: Matrix, y: np.ndarray, weight: float, w: np.ndarray) -> float:
+def _violation(X: Any, y: np.ndarray, weight: float, w: np.ndarray) -> float:
     """The largest violation of the optimality conditions of ‖Xw − y‖² + λ‖w‖₁."""
     pull = 2.0 * X.T @ (y - X @ w)
     return worst(np.abs(pull) - weight, np.abs(pull - weight * np.sign(w))[w != 0])

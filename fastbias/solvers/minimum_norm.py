@@ -84,19 +84,19 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
     >>> print(limit.w.round(12) + 0.0, round(limit.intercept, 12) + 0.0)
     [1. 0.] 0.0
     """
-    X = checks.matrix("X", X)
-    shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
+    A: Any = checks.matrix("X", X)
+    shape = A.shape[1:]
+    A = A.reshape(A.shape[0], -1) if A.ndim > 2 else A
+    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
     demand("norm", norm)
-    _demand_rows(X, norm)
+    _demand_rows(A, norm)
     # of size one, exactly: solvers square what they get
     down, up = (int(np.floor(np.log2(x))) if x else 0
-                for x in (float(largest(X, 1).max()), float(np.abs(y).max())))
-    problem = _Equations(Rows(X), y, norm, checks.flag("intercept", intercept))
-    found, told = _found(problem, Rows(X).scaled(-down), np.ldexp(y, -up), (down, up))
+                for x in (float(largest(A, 1).max()), float(np.abs(y).max())))
+    problem = _Equations(Rows(A), y, norm, checks.flag("intercept", intercept))
+    found, told = _found(problem, Rows(A).scaled(-down), np.ldexp(y, -up), (down, up))
     if not found.w.size:
         raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
     size = problem.dual(found.nu)
