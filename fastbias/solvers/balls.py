@@ -190,13 +190,13 @@ class Ball(Gap):
         Far out it is much shorter than c, and would be lost in a solver's tolerance.
         """
         with suppress(foreign.Unsolved), foreign.guarded("a step along the regularisation path"):
-            H = self.objective.curvature(u, g)
+            values, U = np.linalg.eigh(self.objective.curvature(u, g))
+            # negative eigenvalues are left out; but what the ball does not hold must not run away
+            values = np.abs(values) if self.objective.free else np.maximum(values, 0.0)
+            R = np.sqrt(values)[:, None] * U.T
             if self.round:
-                return _step_in_ball(H, g, u, c, self.objective.free)
-            values, U = np.linalg.eigh(H)
-            # its negative eigenvalues are left out
-            R = np.sqrt(np.maximum(values, 0.0))[:, None] * U.T
-            size = float(np.sqrt(max(float(values[-1]), 0.0)))
+                return _step_in_ball(R.T @ R, g, u, c, self.objective.free)
+            size = float(np.sqrt(values.max()))
             unit = min(c, 1.0 / size) if size > 0 else c
             self.root.value, self.slope.value = R * unit, g * unit
             self.at.value, self.unit.value = u / c, unit / c
@@ -206,7 +206,7 @@ class Ball(Gap):
 
 
 def _step_in_ball(H: np.ndarray, g: np.ndarray, u: np.ndarray, c: float, free: int) -> np.ndarray:
-    """The δ with the least ½δᵀHδ − gᵀδ, H's negative eigenvalues left out, and ‖w + δ_w‖₂ ≤ c.
+    """The δ with the least ½δᵀHδ − gᵀδ, H ⪰ 0, and ‖w + δ_w‖₂ ≤ c.
 
     What is free is where it is best for the rest: (A + μ)δ = r − μw with A and r what is left of H
     and g, and μ ≥ 0 such that w + δ has length c, or 0 (Moré, Sorensen 1983).

@@ -73,42 +73,42 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
     [0.5  0.25]
     """
     psi: Potential = checks.one_of("potential", potential, potentials, Potential)
-    X = checks.matrix("X", X)
-    shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    if psi.size not in (None, X.shape[1]):
+    A: Any = checks.matrix("X", X)
+    shape = A.shape[1:]
+    A = A.reshape(A.shape[0], -1) if A.ndim > 2 else A
+    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
+    if psi.size not in (None, A.shape[1]):
         raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got "
-                         f"{X.shape[1]}")
-    X, y = (X, y) if constraint is None else _further(X, y, constraint)
-    if not isinstance(X, np.ndarray):
-        demand_few(X)
+                         f"{A.shape[1]}")
+    A, y = (A, y) if constraint is None else _further(A, y, constraint)
+    if not isinstance(A, np.ndarray):
+        demand_few(A)
         if psi.symmetric:
             raise TypeError(f"X must be dense for the {psi.name} potential, which is of matrices, "
-                            f"got a sparse {type(X).__name__}: call .toarray() first")
-    demand_symmetric(X, psi.symmetric)
-    w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
+                            f"got a sparse {type(A).__name__}: call .toarray() first")
+    demand_symmetric(A, psi.symmetric)
+    w0 = psi.start(A.shape[1]) if w0 is None else checks.point("w0", w0, A.shape[1], shape)
     try:
         z0 = psi.to_dual(w0)
     except ValueError:
         raise ValueError(f"w0 must lie inside the domain of the {psi.name} potential, got "
                          f"{checks.short(w0)}") from None
-    reachable(X, y)
+    reachable(A, y)
     if not np.isfinite(z0).all():
         raise ValueError(f"w0 must have a finite gradient of the {psi.name} potential, got "
                          f"{checks.short(w0)}")
-    w, nu = psi.project(X, y, z0)
+    w, nu = psi.project(A, y, z0)
     if not np.isfinite(w).all():
         raise foreign.Unsolved(f"the projection in the {psi.name} potential could not be found: "
                                "what Newton's method on its dual came to is not finite")
-    gap = _residual(X, y, psi, z0, w, nu)
+    gap = _residual(A, y, psi, z0, w, nu)
     certified = gap <= CERTIFIED
     told = Hypothesis(INSIDE, True if certified else None, f"residuals at most {gap:.1e}")
     found = _Found(w, nu, gap, certified, told)
     if np.isfinite(psi.lower):
-        found = _bounded_below(X, y, psi, z0, found)
+        found = _bounded_below(A, y, psi, z0, found)
     if psi.symmetric:
-        found = _semidefinite(X, y, psi, found)
+        found = _semidefinite(A, y, psi, found)
     return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
                  (found.told,), found.certified, found.gap, found.nu)
 
