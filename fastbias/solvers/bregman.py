@@ -12,6 +12,7 @@ from fastbias.checks.sizes import length, misfits, ratio, row_lengths, worst
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Unreachable, demand_symmetric, reachable
+from fastbias.solvers.cones import solve_cone
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
@@ -227,7 +228,7 @@ def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
         program = cp.Problem(cp.Maximize(lowest),
                              [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
                               lowest <= 1])
-        program.solve(cp.CLARABEL)
+        solve_cone(program)
     if program.status in ("infeasible", "infeasible_inaccurate"):
         raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite "
                           f"program says {program.status}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,7 @@ from fastbias.pieces.laws import demand
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Data, Unreachable, gather
+from fastbias.solvers.cones import solve_cone
 from fastbias.solvers.margins import separate, widest
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
 from fastbias.solvers.oracles import demand_convex
@@ -136,7 +138,7 @@ class _Lasso:
     """Min ‖Xw − y‖² + λ‖w‖₁ for X and y of size one, at one λ after another."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
-        cp = self.cp = foreign.library("cvxpy")
+        cp: Any = foreign.library("cvxpy")
         self.X, self.y, self.rough = X, y, np.zeros(X.shape[1])
         self.w, self.weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)
         # one program with a parameter: cvxpy takes longer to compile than to solve it
@@ -147,7 +149,7 @@ class _Lasso:
         """W and its violation; where the solver fails, from the w of the λ before."""
         with suppress(foreign.Unsolved), foreign.guarded("the convex program of the path"):
             self.weight.value = weight
-            self.program.solve(self.cp.CLARABEL)
+            solve_cone(self.program)
             if self.w.value is not None and np.isfinite(self.w.value).all():
                 self.rough = np.asarray(self.w.value)
         w = _polish(self.X, self.y, weight, self.rough)
