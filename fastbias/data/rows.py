@@ -100,6 +100,7 @@ class Rows:
 
     def shifted(self, by: np.ndarray) -> Rows:
         """Dense ones with free columns, of samples x + by."""
+        # (free columns hold the signs of samples)
         y = self.loose(slice(None))
         return Rows(np.hstack([dense(self.A)[:, :self.bound] + y * by, y]), self.free, self.y)
 
@@ -133,6 +134,7 @@ class ClassRows(Rows):
     def margins(self, w: np.ndarray) -> np.ndarray:
         """⟨w_y − w_c, x_n⟩ (N (K − 1),) for w (K m,), and b_y − b_c more where b (K,) follows."""
         scores = np.asarray(self.A @ w[:self.bound].reshape(self.K, -1).T)
+        # (ones are never written beside X)
         if self.free:
             scores = scores + w[self.bound:]
         return np.asarray((scores[self.own][:, None] - scores)[~self.own])
@@ -225,6 +227,7 @@ class ClassRows(Rows):
     def lengths(self) -> np.ndarray:
         """‖z_n‖₂ (N (K − 1),)."""
         lengths = _lengths(self.A)
+        # a row has its sample twice, and so its one
         lengths = np.hypot(lengths, 1.0) if self.free else lengths
         return np.repeat(lengths * 2.0 ** 0.5, self.K - 1)
 
@@ -240,6 +243,7 @@ def signed(X: Matrix, y: np.ndarray, classes: int = 1, intercept: bool = False) 
             rows.fit()
         return rows
     if isinstance(X, np.ndarray):
+        # (in place: of many rows a copy more would be felt)
         A = np.empty((X.shape[0], X.shape[1] + intercept))
         np.multiply(y[:, None], X, out=A[:, :X.shape[1]])
         A[:, X.shape[1]:] = y[:, None]
@@ -260,6 +264,7 @@ def _beside(A: Matrix, y: np.ndarray) -> Matrix:
 
 def _ends(loose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rows of free entries are over 0, and where under it; 1 and 0 for a single column."""
+    # two classes share one column, whose sign says which
     if loose.shape[1] == 1:
         own = (loose[:, 0] > 0).astype(int)
         return own, 1 - own
