@@ -33,7 +33,7 @@ def _clarabel() -> Any:
     names: Any = foreign.library("cvxpy.settings")
     clarabel, sparse = foreign.library("clarabel"), foreign.library("scipy.sparse")
 
-    class Patient(module.CLARABEL):                       # type: ignore[misc]
+    class Patient(module.CLARABEL):
         until = float("inf")
 
         def name(self) -> str:
