@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 import fastbias as fb
+from fastbias.data import rows as rows_module
 from fastbias.data.rows import Rows
 from fastbias.solvers import exact, margins, search, separability, working_set
 from fastbias.solvers.hinge import hinge
@@ -237,3 +238,19 @@ def test_exchanges_lead_from_the_answer_of_fewer_rows_to_that_of_all(monkeypatch
     search.solve(best, (part.w, lam))
     assert best.gap <= 1e-12
     np.testing.assert_allclose(best.w, whole.w, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "classes"])
+def test_rows_that_decide_and_are_too_many_for_memory_are_refused(form, monkeypatch):
+    """A working set that grew to the size of w is written out, where there is room."""
+    if form == "classes":
+        rng = np.random.default_rng(1)
+        X, W = rng.normal(size=(2000, 6)), rng.normal(size=(4, 6))
+        X, y = X, (X @ W.T).argmax(1)
+    else:
+        X, y = thin(3000, 20, 1)
+        X = sp.csr_array(X) if form == "sparse" else X
+    fb.max_margin(X, y, N.lp(3.0))
+    monkeypatch.setattr(rows_module, "MOST", 1000)
+    with pytest.raises(ValueError, match=r"X must be so small that the \d+ rows that decide fit into memory"):
+        fb.max_margin(X, y, N.lp(3.0))
