@@ -14,6 +14,7 @@ from fastbias.data.rows import Matrix
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import demand_symmetric
+from fastbias.solvers.cone_programs import solve_cone
 from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 
@@ -251,7 +252,7 @@ def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
         program = cp.Problem(cp.Maximize(lowest),
                              [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
                               lowest <= 1])
-        program.solve(cp.CLARABEL)
+        solve_cone(program)
     if program.status in ("infeasible", "infeasible_inaccurate"):
         raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite "
                           f"program says {program.status}")

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from time import process_time
 from typing import Any
 
 import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.data.rows import Matrix, largest
+from fastbias.solvers.cone_programs import PATIENCE, solve_cone
 from fastbias.solvers.free import Gauge
 
 __all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",
@@ -71,7 +73,7 @@ def minimiser(c: np.ndarray, A: Any, b: np.ndarray,
 
     A may be sparse. Where so many steps do not do, the method goes round.
     """
-    steps = {"maxiter": STEPS * (sum(A.shape) + STEPS)}
+    steps = {"maxiter": STEPS * (sum(A.shape) + STEPS), "time_limit": PATIENCE}
     for options in (TIGHT, {}):
         try:
             answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b,
@@ -123,16 +125,12 @@ def convex(Z: np.ndarray, norm: Gauge, s: np.ndarray, margin: float) -> Pair | N
 
 
 def solve_tightly(program: Any) -> bool:
-    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer.
-
-    Afresh each time: a warm start would keep the scaling that suited the first values of the
-    parameters.
-    """
-    cp: Any = foreign.library("cvxpy")
+    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer."""
+    until = process_time() + PATIENCE
     for tolerance in TOLERANCES:
         with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
-            program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance,
-                          tol_gap_rel=tolerance, tol_feas=tolerance)
+            solve_cone(program, until, tol_gap_abs=tolerance, tol_gap_rel=tolerance,
+                       tol_feas=tolerance)
             solved = program.status in ("optimal", "optimal_inaccurate")
             if solved and all(v.value is not None and np.isfinite(v.value).all()
                               for v in program.variables()):
