@@ -13,8 +13,8 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
+from fastbias.checks.spans import independent_rows
 from fastbias.data.rows import Matrix, dense, largest, sizes
-from fastbias.pieces.potentials.base import independent_rows
 from fastbias.solvers.faces import finished
 from fastbias.solvers.free import LIGHT, Gauge, free_columns
 from fastbias.solvers.oracles import Oracle, oracle

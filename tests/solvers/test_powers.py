@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias.pieces.potentials.base import independent_rows
+from fastbias.checks.spans import independent_rows
 from fastbias.solvers import margins, powers, programs, support, uniqueness
 from tests.helpers.certificates import product
 
