@@ -156,7 +156,7 @@ class ClassRows(Rows):
         return np.append(pull, weights.sum(axis=0)) if self.free else pull
 
     def take(self, which: np.ndarray) -> np.ndarray:
-        """The rows (k, K m) of indices (k,), dense; ValueError where they do not fit into memory."""
+        """The rows (k, K m) of indices (k,), dense; ValueError where they do not fit."""
         self._fitting(which.size)
         sample, signs = self._pairs(which)
         x = dense(self.A[sample])

@@ -14,7 +14,7 @@ from fastbias.data.rows import Matrix
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import demand_symmetric
-from fastbias.solvers.cone_programs import solve_cone
+from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 

@@ -15,7 +15,7 @@ from fastbias.checks.sizes import worst
 from fastbias.checks.spans import SMALL
 from fastbias.data.rows import dense, largest
 from fastbias.pieces import norms
-from fastbias.solvers.cone_programs import solve_cone
+from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
 

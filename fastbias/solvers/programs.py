@@ -15,7 +15,7 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.data.rows import Matrix, largest
-from fastbias.solvers.cone_programs import PATIENCE, solve_cone
+from fastbias.solvers.conic_programs import PATIENCE, solve_cone
 from fastbias.solvers.free import Gauge
 
 __all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",

@@ -10,7 +10,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.checks import foreign
-from fastbias.solvers import cone_programs, programs
+from fastbias.solvers import conic_programs, programs
 
 N = fb.norms
 
@@ -25,7 +25,7 @@ def nuclear(size, seed=0):
 
 def test_a_cone_program_is_what_cvxpy_solves():
     program, other = nuclear(4), nuclear(4)
-    cone_programs.solve_cone(program)
+    conic_programs.solve_cone(program)
     other.solve("CLARABEL")
     assert program.status == other.status == "optimal"
     assert program.value == pytest.approx(other.value, rel=1e-6)
@@ -35,14 +35,14 @@ def test_a_cone_program_is_what_cvxpy_solves():
 def test_a_cone_program_ends_when_its_time_is_over(monkeypatch):
     program = nuclear(4)
     with pytest.raises(foreign.Unsolved, match="in time"):
-        cone_programs.solve_cone(program, until=time.process_time())
+        conic_programs.solve_cone(program, until=time.process_time())
     monkeypatch.setattr(programs, "PATIENCE", -1.0)
     assert not programs.solve_tightly(program)
     monkeypatch.setattr(programs, "PATIENCE", 60.0)
     assert programs.solve_tightly(program)                                  # and nothing of that stays behind
 
 
-def test_where_cone_programs_have_no_time_the_next_candidate_is_tried(monkeypatch):
+def test_where_conic_programs_have_no_time_the_next_candidate_is_tried(monkeypatch):
     rng = np.random.default_rng(2)
     X, w = rng.normal(size=(40, 3, 3)), rng.normal(size=(3, 3))
     y = np.sign(np.tensordot(X, w, 2))
@@ -62,14 +62,14 @@ def test_ctrl_c_ends_a_cone_program_between_two_steps(monkeypatch):
         if len(asked) == 3:                                                 # first where it begins, then at each step
             os.kill(os.getpid(), signal.SIGINT)
         return 0.0
-    monkeypatch.setattr(cone_programs, "process_time", clock)
+    monkeypatch.setattr(conic_programs, "process_time", clock)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        cone_programs.solve_cone(nuclear(6))
+        conic_programs.solve_cone(nuclear(6))
     assert len(asked) <= 5
     assert signal.getsignal(signal.SIGINT) is before
     monkeypatch.undo()
-    cone_programs.solve_cone(nuclear(6))
+    conic_programs.solve_cone(nuclear(6))
 
 
 SLOW = """
