@@ -27,10 +27,11 @@ from fastbias.running.sweep import Sweep, sweep
 from fastbias.solvers import relu
 from fastbias.solvers.bregman import bregman_projection
 from fastbias.solvers.diagnose import diagnose
+from fastbias.solvers.lasso import l1_path
 from fastbias.solvers.limit import Limit, NoTheorem
 from fastbias.solvers.margins import max_margin, separability
 from fastbias.solvers.minimum_norm import minimum_norm
-from fastbias.solvers.regularisation import l1_path, regularisation_path
+from fastbias.solvers.regularisation import regularisation_path
 from fastbias.solvers.semidefinite import psd_margin, psd_separability
 from fastbias.solvers.separation import separation
 from fastbias.trace import RunStopped, Trace

@@ -112,15 +112,15 @@ class Trace:
         Returns
         -------
         (K,) float64
-            ‖w − w∞‖₂ for a point; for a direction, the distance of the ℓ2-unit directions (NaN
-            where w = 0).
+            ‖w − w∞‖₂ for a point; for a direction or a ray, the distance of the ℓ2-unit directions
+            (NaN where w = 0).
 
         Raises
         ------
         ValueError
             Where the limit has another shape than the predictor.
         """
-        direction = getattr(limit, "kind", "point") == "direction"
+        direction = getattr(limit, "kind", "point") in ("direction", "ray")
         goal = checks.array("limit", getattr(limit, "w", limit),
                             "an array of the predictor's shape", dims=(1, 2))
         if goal.shape != self.w.shape[1:]:
@@ -133,6 +133,41 @@ class Trace:
         # far out a distance may itself be beyond float64, and infinite is right
         with np.errstate(over="ignore"):
             return lengths(w - goal)
+
+    def finite_gap(self, limit: Limit) -> np.ndarray:
+        """Distance of the finite part from that of a ray at each row, ‖Π_S w − v̄‖₂ (K,).
+
+        Parameters
+        ----------
+        limit : Limit of kind "ray"
+            What ``plan.limit()`` returns on data that are separable in part: S is spanned by
+            ``limit.span``, and v̄ is ``limit.offset``.
+
+        Raises
+        ------
+        TypeError
+            Where the limit is of another kind, which has no finite part.
+        ValueError
+            Where it has another shape than the predictor.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> gd = fb.methods.gradient_descent(0.1)
+        >>> plan = fb.Plan([[1, 0], [0, 1], [0, -1]], [1, 1, 1], loss="logistic", method=gd,
+        ...                start=[0, 1])
+        >>> print(plan.run(100, record=[0, 100]).finite_gap(plan.limit()).round(6))
+        [1.       0.006213]
+        """
+        if not isinstance(limit, Limit) or limit.kind != "ray":
+            kind = f"of kind {limit.kind!r}" if isinstance(limit, Limit) else checks.short(limit)
+            raise TypeError(f"limit must be a Limit of kind 'ray', got {kind}")
+        assert limit.span is not None
+        assert limit.offset is not None
+        if limit.w.shape != self.w.shape[1:]:
+            raise ValueError(f"limit must have the predictor's shape {self.w.shape[1:]}, got "
+                             f"{limit.w.shape}")
+        return lengths((self._flat - limit.offset.ravel()) @ limit.span)
 
     def margin(self, norm: Norm | str = norms.l2) -> np.ndarray:
         """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm; NaN where w = 0.
@@ -183,7 +218,8 @@ class Trace:
         tuple of Series
             For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 −
             margin/γ), "norm" (‖w‖ in the limit's norm), "log loss", "log t L" (of t L(t)); for a
-            point: "distance" and "log loss". ``fitted`` is the slope of log value (of the value
+            ray: the first three, "finite gap", "norm" and "log loss"; for a point: "distance" and
+            "log loss". ``fitted`` is the slope of log value (of the value
             itself where that is a logarithm) against the logarithm of the clock over the last two
             decades of t, or, where t has left int64, over the last decade of log t.
         """
