@@ -75,7 +75,7 @@ def cone(rows: Rows | np.ndarray) -> Cone:
     --------
     >>> import numpy as np
     >>> found = cone(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
-    >>> found.strict.tolist(), found.direction.tolist(), found.basis.ravel().tolist()
+    >>> found.strict.tolist(), found.direction.tolist(), abs(found.basis).ravel().tolist()
     ([True, False, False], [1.0, 0.0], [0.0, 1.0])
     """
     data = Rows.of(rows)
@@ -181,6 +181,7 @@ class _Over:
     def __init__(self, found: Division, first: np.ndarray | None) -> None:
         self.span, self.rows, self.doubt = found.span, found.modulo, ""
         self.inside = [] if found.t is None else [found.t]
+        self.near: list[np.ndarray] = []                   # the same, rounded
         self.until = process_time() + PATIENCE
         if found.modulo is not None:
             self.even = found.modulo.floats / found.modulo.tops
@@ -199,28 +200,34 @@ class _Over:
         if not self.inside:
             return "undetermined"
         g = g // gcd(*g)
-        known = [int(g @ u) for u in self.inside]
-        if not min(known) <= 0 <= max(known):
-            way = 1 if known[0] > 0 else -1
-            if process_time() > self.until:
-                self.doubt = "signs that would take too long are left undetermined"
-                return "undetermined"
-            try:
-                other = self._crossing(way * g)
-            except ArithmeticError as doubt:
-                self.doubt = str(doubt)
-                return "undetermined"
-            if other is None:
-                return "+inf" if way > 0 else "-inf"
-            self.inside.append(other)
+        at = int(g @ self.inside[0])
+        if at == 0 or self._known(g if at > 0 else -g):
+            return "undetermined"
+        if process_time() > self.until:
+            self.doubt = "signs that would take too long are left undetermined"
+            return "undetermined"
+        try:
+            other = self._crossing(g if at > 0 else -g)
+        except ArithmeticError as doubt:
+            self.doubt = str(doubt)
+            return "undetermined"
+        if other is None:
+            return "+inf" if at > 0 else "-inf"
+        self.inside.append(other)
         return "undetermined"
+
+    def _known(self, g: np.ndarray) -> bool:
+        """Whether some u that was found inside has ⟨u, g⟩ ≤ 0."""
+        while len(self.near) < len(self.inside):
+            self.near.append(_rounded(self.inside[len(self.near)]))
+        least = int(np.argmin(np.array(self.near) @ _rounded(g)))
+        return int(g @ self.inside[least]) <= 0
 
     def _crossing(self, g: np.ndarray) -> np.ndarray | None:
         """Some u inside, in whole numbers, with ⟨u, g⟩ < 0, though the first has it over 0."""
         rows = self.rows
         assert rows is not None
-        largest = max(map(abs, g))
-        goal = np.array([v / largest for v in g]) / rows.tops
+        goal = _rounded(g) / rows.tops
         goal = goal / length(goal)
         for part in self.parts:
             mu, left = conic(self.even[part], goal)
@@ -290,6 +297,12 @@ class _Over:
         tops, bottom = numerators(step)
         # half of what would take it to ⟨u, g⟩ = 0
         share = float(Fraction(int(tops @ g) * most, 2 * bottom * int(t @ g)))
-        u = np.array([share * (v / most) for v in t]) - step
+        u = share * _rounded(t) - step
         whole = numerators(u)[0]
         return whole if int(whole @ g) < 0 and positive(rows, u) else None
+
+
+def _rounded(u: np.ndarray) -> np.ndarray:
+    """Whole numbers over the largest of them."""
+    largest = max(map(abs, u))
+    return np.array([v / largest for v in u])

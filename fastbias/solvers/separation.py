@@ -151,8 +151,7 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
     Examples
     --------
     >>> import fastbias as fb
-    >>> X, y = [[1, 0], [2, 1], [3, 1], [3, 0], [4, 1]], [0, 0, 0, 1, 1]
-    >>> found = fb.separation(X, y, names=["dose", "sex"])
+    >>> found = fb.separation([[1], [2], [3], [3], [4]], [0, 0, 0, 1, 1], names=["dose"])
     >>> found.kind, found.strict.tolist(), found.coefficients["dose"]
     ('quasi', [True, True, False, False, True], '+inf')
     """

@@ -378,20 +378,20 @@ def test_what_is_not_proved_says_so(monkeypatch):
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
-    (dict(names=["a"]), ValueError, "names must have one entry for each column of X, got 1 entries for 2 columns"),
-    (dict(names="ab"), TypeError, "names must be a list of strings, got 'ab'"),
-    (dict(names=5), TypeError, "names must be a list of strings, got 5"),
-    (dict(names=["a", 1]), TypeError, "names must be a list of strings, got 1 in it"),
-    (dict(names=["a", "a"]), ValueError, "names must be different, and not '(intercept)', got 'a' twice"),
-    (dict(names=["(intercept)", "a"]), ValueError, "got '(intercept)'"),
-    (dict(weights=[1, -1, 1]), ValueError, "weights must be >= 0"),
-    (dict(weights=[0, 0, 0]), ValueError, "weights must have an entry > 0"),
-    (dict(weights=[1, 1]), ValueError, "weights must have one entry for each row of X"),
-    (dict(intercept=1), TypeError, "intercept must be True or False, got 1"),
-    (dict(y=[3, 3, 3]), ValueError, "labels must be −1 or \\+1 where they are all the same"),
-    (dict(X=np.ones((3, 2, 2))), ValueError, r"X must be an \(N, d\) array, got shape \(3, 2, 2\)"),
+    ({"names": ["a"]}, ValueError, "names must have one entry for each column of X, got 1 entries for 2 columns"),
+    ({"names": "ab"}, TypeError, "names must be a list of strings, got 'ab'"),
+    ({"names": 5}, TypeError, "names must be a list of strings, got 5"),
+    ({"names": ["a", 1]}, TypeError, "names must be a list of strings, got 1 in it"),
+    ({"names": ["a", "a"]}, ValueError, "names must be different, and not '(intercept)', got 'a' twice"),
+    ({"names": ["(intercept)", "a"]}, ValueError, "got '(intercept)'"),
+    ({"weights": [1, -1, 1]}, ValueError, "weights must be >= 0"),
+    ({"weights": [0, 0, 0]}, ValueError, "weights must have an entry > 0"),
+    ({"weights": [1, 1]}, ValueError, "weights must have one entry for each row of X"),
+    ({"intercept": 1}, TypeError, "intercept must be True or False, got 1"),
+    ({"y": [3, 3, 3]}, ValueError, "labels must be −1 or \\+1 where they are all the same"),
+    ({"X": np.ones((3, 2, 2))}, ValueError, r"X must be an \(N, d\) array, got shape \(3, 2, 2\)"),
 ])
 def test_bad_input(arguments, error, message):
-    given = dict(X=[[1, 2], [3, 4], [5, 7]], y=[0, 1, 0]) | arguments
+    given = {"X": [[1, 2], [3, 4], [5, 7]], "y": [0, 1, 0]} | arguments
     with pytest.raises(error, match=message.replace("(intercept)", r"\(intercept\)")):
         fb.separation(**given)
