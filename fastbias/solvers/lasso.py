@@ -214,17 +214,26 @@ class _ActiveSet:
         self._leave(turns[parts <= parts.min()])
         return False
 
-    def _join(self, j: int, sign: float) -> None:
+    def _join(self, j: int, sign: float, at: float = 0.0) -> None:
+        """Feature j joins, with an entry of that sign and size."""
         x = dense(self.columns[:, [j]])
         along = (self.triangular(self.L, self.A.T @ x, lower=True) if self.v.size
                  else np.zeros((0, 1)))
         rest = float(np.sum(x * x)) - float(np.sum(along * along))
         if not rest > SEEN * float(np.sum(x * x)):
-            raise foreign.Unsolved("the path's linear equations are singular")
+            # the others combine to it: ‖w‖₁ falls as it takes their place, until one is 0
+            move = -sign * self.triangular(self.L, along, lower=True, trans=1)[:, 0]
+            turns = np.flatnonzero(self.v * move < 0)
+            if at or not turns.size:
+                raise foreign.Unsolved("the path's linear equations are singular")
+            parts = self.v[turns] / -move[turns]
+            self.v = self.v + float(parts.min()) * move
+            self._leave(turns[parts <= parts.min()])
+            return self._join(j, sign, float(parts.min()))
         self.L = np.block([[self.L, np.zeros_like(along)], [along.T, np.sqrt(rest)]])
         self.A = np.hstack([self.A, x])
         self.chosen, self.signs = np.append(self.chosen, j), np.append(self.signs, sign)
-        self.v = np.append(self.v, 0.0)
+        self.v = np.append(self.v, sign * at)
 
     def _leave(self, which: np.ndarray) -> None:
         self.chosen, self.signs, self.v = (np.delete(x, which)
