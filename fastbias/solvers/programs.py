@@ -18,7 +18,7 @@ from fastbias.data.rows import Matrix, largest
 from fastbias.solvers.conic_programs import PATIENCE, solve_cone
 from fastbias.solvers.free import Gauge
 
-__all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",
+__all__ = ["Pair", "convex", "largest_least", "limits", "minimiser", "nearest_point", "polytope",
            "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
@@ -67,13 +67,18 @@ def largest_least(Z: np.ndarray) -> Iterator[Pair]:
         yield np.asarray(w, float), found[1]
 
 
+def limits(size: int) -> dict[str, float]:
+    """When HiGHS ends, on a program of so many rows and columns: after some steps, or seconds."""
+    return {"maxiter": STEPS * (size + STEPS), "time_limit": PATIENCE}
+
+
 def minimiser(c: np.ndarray, A: Any, b: np.ndarray,
               bounds: Sequence[object] | np.ndarray) -> Pair | None:
     """A minimiser of c·x subject to Ax ≤ b, and its multipliers, by the simplex method.
 
     A may be sparse. Where so many steps do not do, the method goes round.
     """
-    steps = {"maxiter": STEPS * (sum(A.shape) + STEPS), "time_limit": PATIENCE}
+    steps = limits(sum(A.shape))
     for options in (TIGHT, {}):
         try:
             answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b,
