@@ -68,7 +68,7 @@ def largest_least(Z: np.ndarray) -> Iterator[Pair]:
 
 
 def limits(size: int) -> dict[str, float]:
-    """When HiGHS ends, on a program of so many rows and columns: after so many steps, or seconds."""
+    """When HiGHS ends, on a program of so many rows and columns: after some steps, or seconds."""
     return {"maxiter": STEPS * (size + STEPS), "time_limit": PATIENCE}
 
 
