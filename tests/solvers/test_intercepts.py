@@ -141,7 +141,7 @@ def test_classes(seed):
             assert limit.margin == pytest.approx(by_linprog(X, y, ball), rel=1e-6)
 
 
-def test_classes_in_norms_of_matrices_against_cone_programs():
+def test_classes_in_norms_of_matrices_against_conic_programs():
     cp = pytest.importorskip("cvxpy")
     X, y = problem(0, 3)
     for norm, face in ((N.l2, cp.norm), (N.spectral(3, X.shape[1]), cp.sigma_max), (N.nuclear(3, X.shape[1]), cp.normNuc)):
