@@ -212,7 +212,7 @@ def zero_rows(X: np.ndarray | Rows) -> str:
     return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
 
 
-def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None, *,
+def gather(X: Any, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None, *,
            weights: ArrayLike | None = None, intercept: bool = False,
            sparse: bool = False) -> Data:
     """Check and convert data and loss; ``known`` is what the labels of other data were called.
