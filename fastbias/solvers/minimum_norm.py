@@ -33,6 +33,7 @@ __all__ = ["minimum_norm", "of_size_one"]
 ROUNDED = 1e-9        # by which ‖Xᵀν‖⋆, scaled to one, may be over one and yet be it
 DEPENDENT = 1e-12     # squared singular values of rows of length one that depend on each other
 LARGE = 5000          # numbers from which interior points are quicker than the simplex method
+PATIENCE = 120.0      # seconds for a linear program, where interior points failed
 STEPS = 20            # of the simplex method, for each row: it needs one to three
 
 
@@ -258,8 +259,8 @@ def _linear_program(X: Matrix, y: np.ndarray, norm: Norm, ball: str) -> Iterator
         unit = float(np.abs(y).max()) or 1.0
         y = y / unit
     N, d = X.shape
-    steps = {"maxiter": STEPS * (N + STEPS)}
-    ask = partial(foreign.ask, what, solver, method="highs-ds", options=steps)
+    limits = {"maxiter": STEPS * (N + STEPS), "time_limit": PATIENCE}
+    ask = partial(foreign.ask, what, solver, method="highs-ds", options=limits)
     sparse: Any = None if isinstance(X, np.ndarray) else foreign.library("scipy.sparse")
     beside = np.hstack if sparse is None else partial(sparse.hstack, format="csc")
     if ball == "cross-polytope":
