@@ -21,7 +21,7 @@ from fastbias.checks.sizes import length, lengths, misfits, worst
 from fastbias.data.rows import Rows, signed
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
-from fastbias.pieces import losses, models
+from fastbias.pieces import losses, methods, models
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.losses.base import log_beyond
 from fastbias.pieces.methods import Method
@@ -91,6 +91,17 @@ class Data:
         """The logarithms of the weights (N,), zeros where there are none."""
         return np.zeros(len(self.y)) if self.weights is None else np.log(self.weights)
 
+    @cached_property
+    def even(self) -> tuple[np.ndarray, np.ndarray]:
+        """√c_n x_n (N, d) and √c_n y_n (N,): data whose plain sums of squares are those of
+        weighed ones.
+        """
+        if self.weights is None:
+            return self.X, self.y
+        root = np.sqrt(self.weights)
+        with np.errstate(over="ignore"):
+            return root[:, None] * self.X, root * self.y
+
     def log(self, p: np.ndarray) -> float:
         """Return log L at predictions p (K N,), as the samples are weighed."""
         return self.loss.log(p, self.y, self.weights)
@@ -132,11 +143,12 @@ class Data:
 
     @cached_property
     def spread(self) -> float:
-        """The largest singular value of X."""
+        """The largest singular value of X, of √c_n x_n where samples have weights."""
         # LAPACK squares entries: they are brought to size one first
-        largest = float(np.abs(self.X).max()) or 1.0
+        rows = self.even[0]
+        largest = float(np.abs(rows).max()) or 1.0
         return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm",
-                                 self.X / largest, 2)) * largest
+                                 rows / largest, 2)) * largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,8 +266,9 @@ def make(data: Data, method: Method, model: Model | str,
          start: ArrayLike | Start | None) -> Problem:
     """Check what is to be done with data; raises ValueError or TypeError with one sentence."""
     if not isinstance(method, Method):
+        hint = checks.meant(method, methods) if isinstance(method, str) else ""
         raise TypeError("method must come from fb.methods, such as "
-                        f"fb.methods.gradient_descent(0.1), got {checks.short(method)}")
+                        f"fb.methods.gradient_descent(0.1), got {checks.short(method)}{hint}")
     model = _model(model)
     _shaped(data, method, model)
     # from here on the method's geometry is that of predictors of this shape
@@ -294,6 +307,9 @@ def _shaped(data: Data, method: Method, model: Model) -> None:
     if own and not model.linear:
         raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the "
                          f"predictor, got {model!r}")
+    if data.intercept and model.shape is not None and len(model.shape) > 1:
+        raise ValueError(f"intercept must be False for the {model.name} model, whose predictor is "
+                         f"a matrix {model.shape} with no place for one")
     if model.shape is not None and data.shape not in (model.shape, (model.length,)):
         raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} "
                          f"model, got {data.shape}")

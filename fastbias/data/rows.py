@@ -50,8 +50,15 @@ class Rows:
         return np.asarray(self.A.T @ lam)
 
     def take(self, which: np.ndarray) -> np.ndarray:
-        """The rows (k, d) of indices (k,), dense."""
+        """The rows (k, d) of indices (k,), dense; ValueError where they do not fit into memory."""
+        self._fitting(which.size)
         return dense(self.A[which])
+
+    def _fitting(self, count: int) -> None:
+        if count * self.size > MOST:
+            raise ValueError(f"X must be so small that the {count} rows that decide fit into memory"
+                             f" with {self.size} entries each, got "
+                             f"{count * self.size * 8 / 1e9:.3g} GB")
 
     def part(self, which: np.ndarray) -> Rows:
         """The rows of indices (k,), sparse where these are."""
@@ -100,6 +107,7 @@ class Rows:
 
     def shifted(self, by: np.ndarray) -> Rows:
         """Dense ones with free columns, of samples x + by."""
+        # (free columns hold the signs of samples)
         y = self.loose(slice(None))
         return Rows(np.hstack([dense(self.A)[:, :self.bound] + y * by, y]), self.free, self.y)
 
@@ -133,6 +141,7 @@ class ClassRows(Rows):
     def margins(self, w: np.ndarray) -> np.ndarray:
         """⟨w_y − w_c, x_n⟩ (N (K − 1),) for w (K m,), and b_y − b_c more where b (K,) follows."""
         scores = np.asarray(self.A @ w[:self.bound].reshape(self.K, -1).T)
+        # (ones are never written beside X)
         if self.free:
             scores = scores + w[self.bound:]
         return np.asarray((scores[self.own][:, None] - scores)[~self.own])
@@ -147,7 +156,8 @@ class ClassRows(Rows):
         return np.append(pull, weights.sum(axis=0)) if self.free else pull
 
     def take(self, which: np.ndarray) -> np.ndarray:
-        """The rows (k, K m) of indices (k,), dense."""
+        """The rows (k, K m) of indices (k,), dense; ValueError where they do not fit."""
+        self._fitting(which.size)
         sample, signs = self._pairs(which)
         x = dense(self.A[sample])
         z = np.asarray((signs[:, :, None] * x[:, None, :] + 0.0).reshape(which.size, -1))
@@ -225,6 +235,7 @@ class ClassRows(Rows):
     def lengths(self) -> np.ndarray:
         """‖z_n‖₂ (N (K − 1),)."""
         lengths = _lengths(self.A)
+        # a row has its sample twice, and so its one
         lengths = np.hypot(lengths, 1.0) if self.free else lengths
         return np.repeat(lengths * 2.0 ** 0.5, self.K - 1)
 
@@ -240,6 +251,7 @@ def signed(X: Matrix, y: np.ndarray, classes: int = 1, intercept: bool = False) 
             rows.fit()
         return rows
     if isinstance(X, np.ndarray):
+        # (in place: of many rows a copy more would be felt)
         A = np.empty((X.shape[0], X.shape[1] + intercept))
         np.multiply(y[:, None], X, out=A[:, :X.shape[1]])
         A[:, X.shape[1]:] = y[:, None]
@@ -260,6 +272,7 @@ def _beside(A: Matrix, y: np.ndarray) -> Matrix:
 
 def _ends(loose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rows of free entries are over 0, and where under it; 1 and 0 for a single column."""
+    # two classes share one column, whose sign says which
     if loose.shape[1] == 1:
         own = (loose[:, 0] > 0).astype(int)
         return own, 1 - own

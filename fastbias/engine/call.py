@@ -36,7 +36,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.arguments import PAGE, bad_argument
 from fastbias.engine.compiled import JIT, kernel, pointer
 from fastbias.engine.loop import _descend
-from fastbias.engine.weighing import Weigher, how, pushed, valued
+from fastbias.engine.weighing import WILD, how, pushed, valued
 
 __all__ = ["call", "call_rows", "call_weighed", "descend"]
 
@@ -78,12 +78,14 @@ def _call_log_loss(address, params, p, y):
 
 @kernel
 def _weighed_slope(address, params, c, one, p, y, q):
-    return pushed(_as_slope(address), params, Weigher(how(c), c, one), p, y, q)
+    slope = _as_slope(address)
+    room = one if how(c) == WILD else one[:0]
+    return pushed(slope, params, c, room, p, y, q, slope(params, p, y, q))
 
 
 @kernel
 def _weighed_log_loss(address, params, c, one, p, y):
-    return valued(_as_log_loss(address), params, Weigher(how(c), c, one), p, y)
+    return valued(_as_log_loss(address), params, how(c), c, one, p, y)
 
 
 @kernel
@@ -230,7 +232,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     pieces : abi.Pieces
         Thirteen addresses: loss, model, step rule, sampler, method, geometry.
     params : abi.Params
-        Eight float64 vectors that go with them.
+        Eight float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
     X, y : (N, d), (N,) float64, C-contiguous
         Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output
         after output, and y are classes 0 … K−1.
@@ -297,7 +299,9 @@ def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: A
         return 1
     if not all(map(_callable, pieces)):
         return 1
-    if not _arrays(params, (_VECTOR,) * len(Params._fields)):
+    # (weights may be left out)
+    if not any(_arrays(params, (_VECTOR,) * n) for n in (len(Params._fields) - 1,
+                                                         len(Params._fields))):
         return 2
     if not _plain(X, 2):
         return 3

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastbias.engine.abi import HURRY, eights
 from fastbias.engine.compiled import inner
-from fastbias.engine.layout import columns, targets
+from fastbias.engine.layout import alone, columns, sample_weights, targets
 from fastbias.engine.simd import (
     absolute,
     exp,
@@ -36,9 +36,10 @@ from fastbias.engine.simd import (
     totals8,
     view,
 )
+from fastbias.engine.weighing import NONE, WILD, pushed
 
-__all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "unscaled", "weighed",
-           "weights"]
+__all__ = ["add", "add_two", "by_piece", "factors", "margins", "moved", "pack", "unscaled",
+           "weighed", "weights", "worth"]
 
 # losses with twins; 0: known by its pieces alone
 EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3
@@ -60,19 +61,85 @@ def unscaled(k0):
 
 
 @inner
-def weights(loss, y, lift, p, k0, es):
+def factors(loss, weighed, tall):
+    """Where in `targets`, vectors of so many numbers, the factors begin that `weights` gives to
+    slopes.
+    """
+    # (of scalars alone: to hand on a tuple of arrays costs as much as some vectors of samples)
+    inlined()
+    if loss == SQUARED:
+        return tall
+    return 3 * tall if loss == LOGISTIC and weighed != NONE else 0
+
+
+@inner
+def weights(loss, y, lift, factor, p, k0, es):
     """q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0.
 
-    Padding has y = 0 and lift = NEVER, else 0.
+    With c the samples' weights, or 1: lift is log c for the exponential loss, 0 for the logistic
+    one, and NEVER for padding, which has y = 0; factor is 2 c of squares and c y of the others.
     """
     if loss == SQUARED:
-        return 2.0 * (y - p), lift
+        return factor * (y - p), lift
     # (the second where they cannot be compared: NaN stays)
     z = larger(NEVER, fma(negative(y), p, lift))
     if loss == EXPONENTIAL:
         return y * exp(z, k0), z
     e = exp(smaller(500.0, z), k0)    # 1/(1 + e^m), also where e^m is beyond all numbers
-    return y * (e / fma(e, es, 1.0)), z
+    return factor * (e / fma(e, es, 1.0)), z
+
+
+@inner
+def worth(loss, data, p):
+    """Log L at predictions p of a loss that is weighed inside, for samples with weights."""
+    N, tall, y = data.N, eights(data.N), targets(data)
+    if loss == SQUARED:
+        return _squared_worth(y, p, N)
+    top, total = -np.inf, 0.0
+    # of exponents: all terms are counted in that of the largest
+    for n in range(N):
+        z = y[tall + n] - y[n] * p[n]
+        if np.isnan(z):
+            return z
+        top = max(top, z)
+    if not np.isfinite(top):
+        return top
+    if loss == LOGISTIC:
+        return _logistic_worth(y, p, N, top)
+    for n in range(N):
+        total += np.exp(y[tall + n] - y[n] * p[n] - top)
+    return top + np.log(total)
+
+
+@inner
+def _squared_worth(y, p, N):
+    """Log Σ c (y − p)², the residuals scaled."""
+    tall, top, total = eights(N), 0.0, 0.0
+    for n in range(N):
+        r = abs(y[n] - p[n])
+        if np.isnan(r):
+            return r
+        top = max(top, r)
+    if top == 0.0 or top == np.inf:
+        return np.log(top)
+    for n in range(N):
+        total += y[2 * tall + n] * ((y[n] - p[n]) / top) ** 2
+    return 2.0 * np.log(top) + np.log(total)
+
+
+@inner
+def _logistic_worth(y, p, N, top):
+    """Log Σ c log(1 + e^−m), of margins of −top at least."""
+    tall, total = eights(N), 0.0
+    far = top < -36.0                 # to second order, which is all of float64 there
+    for n in range(N):
+        z = -y[n] * p[n]
+        if far:
+            size = np.exp(z - top) * (1.0 - 0.5 * np.exp(z))
+        else:
+            size = max(z, 0.0) + np.log1p(np.exp(-abs(z)))
+        total += y[2 * tall + n] * size
+    return top + np.log(total) if far else np.log(total)
 
 
 @inner
@@ -184,13 +251,14 @@ def weighed(loss, data, w, p, g, k0, control):
     inlined()
     N, X, y = data.N, data.packed, targets(data)
     width, tall = eights(data.d), eights(N)
+    at = factors(loss, data.weighed, tall)
     es, far = unscaled(k0), N * width > NEAR and width <= 128
     while True:
         z, n = splat8(NEVER), 0
         while n < N:
             m = _products(X, n * width, width, w, 0)
             store(p, n, m)
-            e, bound = weights(loss, load8(y, n), load8(y, tall + n), m, k0, es)
+            e, bound = weights(loss, load8(y, n), load8(y, tall + n), load8(y, at + n), m, k0, es)
             z = larger(bound, z)
             if data.coefficients:
                 store(g, n, e)
@@ -198,7 +266,8 @@ def weighed(loss, data, w, p, g, k0, control):
                 i = n + 8
                 m = _products(X, i * width, width, w, 0)
                 store(p, i, m)
-                f, bound = weights(loss, load8(y, i), load8(y, tall + i), m, k0, es)
+                f, bound = weights(loss, load8(y, i), load8(y, tall + i), load8(y, at + i), m, k0,
+                                   es)
                 z = larger(bound, z)
                 add_two(X, n * width, width, n == 0, far, e, f, g)
                 n = i
@@ -236,6 +305,9 @@ def by_piece(slope, params, data, w, p, q, g, control):
                     return np.nan
         size = (outputs - 1) * N + end - b
         at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
+        if data.weighed != NONE:
+            at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
+                        view(p, b, size), view(y, b, end - b), view(q, b, size), at)
         store(q, b + size, splat8(0.0))
         factor = 1.0
         if b == 0:
@@ -264,8 +336,10 @@ def by_piece(slope, params, data, w, p, q, g, control):
 
 
 @inner
-def pack(X, data, transposed):
-    """Lay X, its targets and, if wanted, its transpose out in data.packed: padded with zeros."""
+def pack(X, c, data, loss, transposed):
+    """Lay X, its targets and weights for a loss that is weighed inside and, if wanted, its
+    transpose out in data.packed: padded with zeros.
+    """
     N, d = X.shape
     packed, y, width = data.packed, targets(data), eights(d)
     for i in range(packed.size):
@@ -275,10 +349,25 @@ def pack(X, data, transposed):
         for j in range(d):
             packed[o + (j - j % 8) * 8 + j % 8] = X[n, j]
         y[n] = data.y[n]
-    for n in range(N, eights(N)):
-        y[eights(N) + n] = NEVER
+    _beside(c, data, loss, y)
     if transposed:
         turned = columns(data)
         for n in range(N):
             for j in range(d):
                 turned[j * eights(N) + n] = X[n, j]
+
+
+@inner
+def _beside(c, data, loss, y):
+    """What `weights` wants beside the targets y, and pieces: the weights c (N,), or (0,)."""
+    N, tall = data.N, eights(data.N)
+    for n in range(N, tall):
+        y[tall + n] = 2.0 if loss == SQUARED else NEVER
+    for n in range(N):
+        own = c[n] if data.weighed != NONE else 1.0
+        if loss == SQUARED:
+            y[tall + n] = 2.0 * own
+        elif loss == EXPONENTIAL:
+            y[tall + n] = np.log(own)
+        if data.weighed != NONE:
+            y[2 * tall + n], y[3 * tall + n] = own, own * y[n]

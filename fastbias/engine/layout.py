@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from fastbias.engine.abi import eights, lengths, padded
 from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
+from fastbias.engine.weighing import NONE
 
-__all__ = ["Data", "Scratch", "columns", "scratch", "targets"]
+__all__ = ["Data", "Scratch", "alone", "columns", "sample_weights", "scratch", "targets"]
 
 
 class Data(NamedTuple):
@@ -25,13 +26,17 @@ class Data(NamedTuple):
     coefficients: Any  # whether X is a Gram matrix: then u moves along q itself, not along Xᵀq
     packed: Any  # `fastbias.engine.dense_pass.pack` or `fastbias.engine.sparse_pass.lay_out` of X
     y: Any             # (N,) as pieces read it
+    weighed: Any       # how samples are weighed, as `fastbias.engine.weighing.how` says
+    # where in packed their weights (N,) stand, if they have any
+    begin: Any
 
 
 class Scratch(NamedTuple):
     """``Buffers.work`` in vectors; K is ``data.outputs``."""
 
     p: Any      # (K N,)  predictions
-    q: Any      # (K N,)  −∂L/∂p, up to the factor e^s
+    # (K N,)  −∂L/∂p, up to the factor e^s; behind it, where samples have weights, `alone`
+    q: Any
     w: Any      # (K d,)  the predictor; of a linear model it is `at`
     v: Any      # (K d,)  Xᵀq; of a linear model it is `g`
     at: Any     # (n,)    where the gradient is taken
@@ -39,7 +44,8 @@ class Scratch(NamedTuple):
     move: Any   # (n,)    what the method makes of it
     new: Any    # (n,)    the parameters after the update
     extra: Any  # (2 n + control[SCRATCH],)  the method's own
-    batch: Any  # (control[BATCH],)  targets of the samples that were drawn
+    # (control[BATCH],)  targets of the samples that were drawn; behind them their weights, if any
+    batch: Any
     along: Any  # (K N,)  of line searches: predictions of the move
     trial: Any  # (K N,)  and of a point that is tried
 
@@ -67,12 +73,36 @@ def scratch(work, N, d, n, control):
 
 @inner
 def targets(data):
-    """Of packed data: y, padded with zeros, and behind it 0, padded with what gives padding no
-    weight.
+    """Of packed data: y, padded with zeros, and behind it what `fastbias.engine.dense_pass.weights`
+    wants beside it.
     """
     inlined()
     tall = eights(data.N)
-    return view(data.packed, tall * eights(data.d), 2 * tall)
+    return view(data.packed, tall * eights(data.d), _beside(data.weighed) * tall)
+
+
+@inner
+def _beside(weighed):
+    """How many vectors of N numbers stand beside X: the third holds weights, if there are any."""
+    inlined()
+    return 2 if weighed == NONE else 4
+
+
+@inner
+def alone(data, q, least):
+    """Of ``Scratch.q``: (2 K,) for what one sample is asked and says, where samples are weighed as
+    ``least`` says, or more carefully; else (0,).
+    """
+    inlined()
+    size = 2 * data.outputs if data.weighed >= least else 0
+    return view(q, padded(data.outputs * data.N), size)
+
+
+@inner
+def sample_weights(data, start, size):
+    """The weights of ``size`` samples from one on; not to be read where there are none."""
+    inlined()
+    return view(data.packed, data.begin + start, size)
 
 
 @inner
@@ -80,4 +110,4 @@ def columns(data):
     """Of packed data with a transpose: X column after column, each padded with zeros."""
     inlined()
     tall = eights(data.N)
-    return view(data.packed, tall * (eights(data.d) + 2), data.d * tall)
+    return view(data.packed, tall * (eights(data.d) + _beside(data.weighed)), data.d * tall)

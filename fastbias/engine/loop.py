@@ -39,23 +39,25 @@ from fastbias.engine.abi import (
     UNSCALED,
     VALUE,
     WATCH,
-    WEIGH,
     Geometry,
+    Params,
     Status,
     eights,
+    inside,
     room,
 )
 from fastbias.engine.arguments import bad_argument
-from fastbias.engine.batch_pass import batch_gather, batch_margins, drawn_fit
+from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
 from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
-from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed
+from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
-from fastbias.engine.layout import Data, Scratch, scratch
+from fastbias.engine.layout import Data, Scratch, alone, sample_weights, scratch
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
 from fastbias.engine.sparse_pass import lay_out, pass_over, products
+from fastbias.engine.weighing import NONE, PLAIN, WILD, how, pushed, valued
 
 __all__ = ["gradient"]
 
@@ -155,17 +157,26 @@ def _calls(pieces, params):
 
 
 @pasted
-def _laid(X, y, buffers):
+def _laid(X, y, c, buffers):
     """The data as the passes read them, laid out by whoever comes first."""
     (N, d), control = X.shape, buffers.control
-    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y)
+    begin = N + 1 + 2 * control[FILLED] if control[FILLED] > 0 else eights(N) * (eights(d) + 2)
+    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, how(c),
+                begin)
     if control[PACKED] == 0:
         if control[FILLED] > 0:
-            lay_out(X, data.packed)
+            lay_out(X, c, data.packed)
         else:
-            pack(X, data, control[BURST] == COORDINATE)
+            pack(X, c, data, inside(control), control[BURST] == COORDINATE)
         control[PACKED] = 1
     return data
+
+
+@pasted
+def _without_weights(params):
+    """The numbers of the pieces alone: weights are laid out, and each array costs to hand on."""
+    p = params
+    return Params(p.loss, p.model, p.rule, p.sample, p.method, p.geometry, p.beta, p.gamma, 0)
 
 
 @pasted
@@ -214,6 +225,24 @@ def _elsewhere(run, k):
     return bursts or control[BATCH] > 0 or _entry(run.params.gamma, k) != 0.0
 
 
+@inner
+def _weighed_worth(log_loss, loss, data, p, q, control):
+    """Log L at predictions p, of samples with weights."""
+    if inside(control) != 0:
+        return worth(inside(control), data, p)
+    return valued(log_loss, loss, data.weighed, sample_weights(data, 0, data.N),
+                  alone(data, q, PLAIN), view(p, 0, data.outputs * data.N), data.y)
+
+
+# (whoever asks hands over arrays alone: a tuple of them is taken apart and counted at every step)
+@pasted
+def _worth(log_loss, loss, data, p, q, control):
+    """Log L at predictions p."""
+    if data.weighed == NONE:
+        return log_loss(loss, view(p, 0, data.outputs * data.N), data.y)
+    return _weighed_worth(log_loss, loss, data, p, q, control)
+
+
 @pasted
 def _log_loss(run, k, until):
     """Log L at u, by a pass of its own, and a status."""
@@ -221,7 +250,7 @@ def _log_loss(run, k, until):
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return calls.log_loss(params.loss, view(buffers.kept, 0, data.N), data.y), OK
+        return _worth(calls.log_loss, params.loss, data, buffers.kept, scratch.q, control), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -230,7 +259,7 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return calls.log_loss(params.loss, view(scratch.p, 0, data.outputs * data.N), data.y), OK
+    return _worth(calls.log_loss, params.loss, data, scratch.p, scratch.q, control), OK
 
 
 @pasted
@@ -247,6 +276,10 @@ def _batch(run, w, v, k):
         return np.nan, POISONED
     batch_margins(run.X, data.y, order, drawn, w, p, y)
     s = calls.slope(params.loss, p, y, q)
+    if data.weighed != NONE:
+        c = view(scratch.batch, batch, batch)
+        batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
+        s = pushed(calls.slope, params.loss, c, alone(data, scratch.q, WILD), p, y, q, s)
     batch_gather(run.X, order, drawn, q, v)
     return s, OK
 
@@ -257,8 +290,8 @@ def _whole(run):
     loss, slope, data, scratch = run.params.loss, run.calls.slope, run.data, run.scratch
     p, q, w, v, control = scratch.p, scratch.q, scratch.w, scratch.v, run.buffers.control
     k0, s = REACH, np.nan
-    if control[WEIGH] != 0 and abs(control[SHIFT]) < REACH:
-        k0 = weighed(control[WEIGH], data, w, p, v, float(control[SHIFT]), control)
+    if inside(control) != 0 and abs(control[SHIFT]) < REACH:
+        k0 = weighed(inside(control), data, w, p, v, float(control[SHIFT]), control)
         if np.isnan(k0):
             return np.nan, HURRIED
         control[SHIFT] = int(k0)
@@ -306,8 +339,8 @@ def _searched(run):
         return np.nan
     size = data.outputs * data.N
     return search(calls.slope, params.loss, view(scratch.p, 0, size),
-                  view(scratch.along, 0, size), data.y, view(scratch.trial, 0, size),
-                  view(scratch.q, 0, size))
+                  view(scratch.along, 0, size), data, view(scratch.trial, 0, size),
+                  scratch.q)
 
 
 @pasted
@@ -340,8 +373,7 @@ def _update(run, records, k, due, log_loss):
     passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
-            p = view(scratch.p, 0, run.data.outputs * run.data.N)
-            log_loss = calls.log_loss(params.loss, p, run.data.y)
+            log_loss = _worth(calls.log_loss, params.loss, run.data, scratch.p, scratch.q, control)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -380,8 +412,8 @@ def _burst(run, records, k, due, stop_at, until):
             _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
-        p = view(scratch.p, 0, data.outputs * data.N)
-        _note(records, control, calls.log_loss(params.loss, p, data.y))
+        _note(records, control, _worth(calls.log_loss, params.loss, data, scratch.p, scratch.q,
+                                       control))
     return done, HURRIED if done == 0 and status == OK else status
 
 
@@ -407,7 +439,8 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):
     if bad != 0:
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
-    data, control = _laid(X, y, buffers), buffers.control
+    data, control = _laid(X, y, params.weights, buffers), buffers.control
+    params = _without_weights(params)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
     run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
     k, status = control[DONE], OK

@@ -51,6 +51,14 @@ class Plan:
         Whether to run on N coefficients of the samples instead of the d parameters
         (`fastbias.running.gram`): the same iterates to rounding, for gradient descent and quadratic
         geometries. None: where it pays and the data allow it.
+    weights : (N,) array-like, optional, keyword-only
+        c ≥ 0 of the objective L = Σ c_n ℓ_n: counts, or weights of any size, in the log domain. A
+        zero drops the row: the run is what it would be without it. Batches draw rows uniformly,
+        and weigh them.
+    intercept : bool, default False, keyword-only
+        Append a weight on a column of ones, which is inside the method's norm or potential (both
+        of size d + 1, where their size is fixed): what people do with gradient methods. ``w`` then
+        has d + 1 entries, the last of which is the intercept.
 
     Attributes
     ----------
@@ -300,7 +308,10 @@ class Plan:
         inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; it is integrated in s = log t with slacks s −
         m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits. On homogeneous
         models w = F(u) it is the field of gradient descent on u, with momentum or not; then log t =
-        10⁹ costs seconds. The plan itself stays where it stands; the exact steps are done on a
+        10⁹ costs seconds. Gradient descent on data that overlap, and with weight decay on a linear
+        model, comes to rest; then what is left of the error contracts as is known there. On data
+        that are separable in part (`Limit.kind` "ray") the finite part follows the part that grows.
+        The plan itself stays where it stands; the exact steps are done on a
         copy.
 
         Parameters
@@ -328,8 +339,8 @@ class Plan:
         ------
         NoTheorem
             A ``LookupError`` that says why where the method, loss or model has no such field, the
-            data are not separable, the loss is not on its way to 0 after max_steps, or the
-            integration fails.
+            loss is not on its way to 0 (or, off separable data, the finite part not near where it
+            settles) after max_steps, or the integration fails.
         RunStopped
             Where the exact steps cannot go on.
         ValueError, TypeError
@@ -405,12 +416,13 @@ class Plan:
 
 def run(X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
         model: Model | str = models.linear, start: ArrayLike | Start | None = None,
-        gram: bool | None = None, **options: Any) -> Trace:
+        gram: bool | None = None, weights: ArrayLike | None = None, intercept: bool = False,
+        **options: Any) -> Trace:
     """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)``.
 
     Parameters
     ----------
-    X, y, loss, method, model, start, gram
+    X, y, loss, method, model, start, gram, weights, intercept
         As for `Plan`.
     steps : int ≥ 0
         How many updates.
@@ -435,5 +447,6 @@ def run(X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method, steps: 
     >>> print(trace.w[-1].round(9))
     [0.6 0.8]
     """
-    plan = Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram)
+    plan = Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram,
+                weights=weights, intercept=intercept)
     return plan.run(steps, **options)

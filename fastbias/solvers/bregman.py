@@ -14,15 +14,16 @@ from fastbias.data.rows import Matrix
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import demand_symmetric
+from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
+from fastbias.solvers.programs import limits
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
 
 NEARBY = 1e-8         # relative change of w that rounding and ∇ψ's own errors cannot be told from
 SINGULAR = 1e-9       # eigenvalues so small, relative to the largest, may be on the cone's boundary
 INTERIOR = 1e-7       # least eigenvalue of some solution: more than the cone program's own error
-STEPS = 20            # of the simplex method, for each row and column: it needs one or two
 ON, INFEASIBLE = 0.5, 2      # HiGHS: t is 0 or 1 but for rounding; its status for no solution
 
 
@@ -227,13 +228,12 @@ def _interior(X: Matrix, y: np.ndarray, psi: Potential) -> np.ndarray:
     block = np.block if isinstance(X, np.ndarray) else partial(sparse.block_array, format="csc")
     eye = np.eye(d) if isinstance(X, np.ndarray) else sparse.eye_array(d)
     nothing = np.zeros if isinstance(X, np.ndarray) else sparse.csr_array
-    steps = {"maxiter": STEPS * (N + 3 * d + STEPS)}
     answer = foreign.ask("the linear program for an interior solution", "scipy.optimize.linprog",
                          np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
                          A_ub=block([[-eye, eye, nothing((d, 1))]]), b_ub=np.zeros(d),
                          A_eq=block([[rows, nothing((N, d)), -shift[:, None]]]),
                          b_eq=np.zeros(N), bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)],
-                         method="highs-ds", options=steps)
+                         method="highs-ds", options=limits(N + 3 * d))
     if answer.status == INFEASIBLE:
         raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential "
                           f"(w >= {psi.lower:g}), but a linear program shows there is none")
@@ -251,7 +251,7 @@ def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
         program = cp.Problem(cp.Maximize(lowest),
                              [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
                               lowest <= 1])
-        program.solve(cp.CLARABEL)
+        solve_cone(program)
     if program.status in ("infeasible", "infeasible_inaccurate"):
         raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite "
                           f"program says {program.status}")

@@ -15,6 +15,7 @@ from fastbias.checks.sizes import worst
 from fastbias.checks.spans import SMALL
 from fastbias.data.rows import dense, largest
 from fastbias.pieces import norms
+from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
 
@@ -134,7 +135,7 @@ class _Lasso:
     """Min ‖Xw − y‖² + λ‖w‖₁ for X and y of size one, at one λ after another."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
-        cp = self.cp = foreign.library("cvxpy")
+        cp: Any = foreign.library("cvxpy")
         self.X, self.y, self.rough = X, y, np.zeros(X.shape[1])
         self.w, self.weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)
         # one program with a parameter: cvxpy takes longer to compile than to solve it
@@ -145,7 +146,7 @@ class _Lasso:
         """W and its violation; where the solver fails, from the w of the λ before."""
         with suppress(foreign.Unsolved), foreign.guarded("the convex program of the path"):
             self.weight.value = weight
-            self.program.solve(self.cp.CLARABEL)
+            solve_cone(self.program)
             if self.w.value is not None and np.isfinite(self.w.value).all():
                 self.rough = np.asarray(self.w.value)
         w = _polish(self.X, self.y, weight, self.rough)

@@ -26,15 +26,13 @@ from fastbias.solvers.faces import NEARBY, finished
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.oracles import Oracle
 from fastbias.solvers.polytopes import least_on_polytope
-from fastbias.solvers.programs import Pair, solve_tightly
+from fastbias.solvers.programs import Pair, limits, solve_tightly
 
 __all__ = ["minimum_norm", "of_size_one"]
 
 ROUNDED = 1e-9        # by which ‖Xᵀν‖⋆, scaled to one, may be over one and yet be it
 DEPENDENT = 1e-12     # squared singular values of rows of length one that depend on each other
 LARGE = 5000          # numbers from which interior points are quicker than the simplex method
-PATIENCE = 120.0      # seconds for a linear program, where interior points failed
-STEPS = 20            # of the simplex method, for each row: it needs one to three
 
 
 def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l1, *,
@@ -259,8 +257,7 @@ def _linear_program(X: Matrix, y: np.ndarray, norm: Norm, ball: str) -> Iterator
         unit = float(np.abs(y).max()) or 1.0
         y = y / unit
     N, d = X.shape
-    limits = {"maxiter": STEPS * (N + STEPS), "time_limit": PATIENCE}
-    ask = partial(foreign.ask, what, solver, method="highs-ds", options=limits)
+    ask = partial(foreign.ask, what, solver, method="highs-ds", options=limits(N))
     sparse: Any = None if isinstance(X, np.ndarray) else foreign.library("scipy.sparse")
     beside = np.hstack if sparse is None else partial(sparse.hstack, format="csc")
     if ball == "cross-polytope":
