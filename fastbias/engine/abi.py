@@ -222,8 +222,8 @@ class Slot(enum.IntEnum):
     OUTPUTS = 11   # K, the predictions that a sample has; 0 counts as 1
     PACKED = 12    # flag: ``packed`` is filled
     SHIFT = 13     # the power of two that the weights of a monotone loss are multiplied by
-    # the loss that a pass weighs inside, as `fastbias.engine.dense_pass` numbers them; 0: by its
-    # piece; 4 more where samples have weights of their own
+    # the loss that a pass weighs inside, numbered as in `fastbias.engine.dense_pass` (0: by its
+    # piece), and 4 more where samples have weights
     WEIGH = 14
     # how the method goes in bursts, as `fastbias.engine.fused` numbers them; 0: it does not
     BURST = 15
@@ -237,18 +237,6 @@ class Slot(enum.IntEnum):
  SHIFT, WEIGH, BURST, GRAM, FILLED) = map(int, Slot)
 CONTROL = len(Slot)
 WEIGHTED = 4                          # what WEIGH has more where samples have weights
-
-
-@kernel
-def inside(control):
-    """The loss that a pass weighs inside; 0: none."""
-    return control[WEIGH] % WEIGHTED
-
-
-@kernel
-def weighted(control):
-    """Whether samples have weights of their own."""
-    return control[WEIGH] // WEIGHTED == 1
 
 
 class Records(NamedTuple):
@@ -277,7 +265,7 @@ def lengths(N, d, n, control):
     K = max(1, control[OUTPUTS])
     searched = K * N if control[SEARCH] != 0 else 0
     slopes, drawn = K * N, control[BATCH]
-    if weighted(control):
+    if control[WEIGH] // WEIGHTED == 1:
         slopes, drawn = padded(K * N) + 2 * K, 2 * drawn
     return (K * N, slopes, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], drawn, searched,
             searched)
@@ -298,8 +286,8 @@ def room(N, d, n, control):
 def packed_room(N, d, columns, filled=0, weighing=False):
     """How long ``Buffers.packed`` must be for (N, d) data.
 
-    ``columns``: with the transpose too (control[BURST] = 5). ``filled`` is control[FILLED].
-    ``weighing``: samples have weights of their own (control[WEIGH] ≥ 4).
+    ``columns``: with the transpose too (control[BURST] = 5). ``filled`` is control[FILLED],
+    ``weighing`` control[WEIGH] ≥ 4.
     """
     if filled > 0:
         return N + 1 + 2 * filled + (N if weighing else 0)
