@@ -20,7 +20,7 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
 from fastbias.data.rows import Rows, signed
 from fastbias.engine.abi import Piece
-from fastbias.engine.call import call
+from fastbias.engine.call import call, call_weighed
 from fastbias.pieces import losses, models
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.losses.base import log_beyond
@@ -52,6 +52,10 @@ class Data:
     shape: tuple[int, ...]
     # what the labels −1, +1 or 0 … K−1 were called, sorted
     classes: np.ndarray | None = field(default=None, kw_only=True)
+    # c (N,), all > 0, of L = Σ c_n ℓ_n; None where all are 1
+    weights: np.ndarray | None = field(default=None, kw_only=True)
+    # whether the last feature is 1 for each sample, and its weight an intercept
+    intercept: bool = field(default=False, kw_only=True)
 
     @property
     def size(self) -> int:
@@ -83,10 +87,19 @@ class Data:
         """The same as an array (M, size)."""
         return self.rows.dense()
 
+    @property
+    def log_weights(self) -> np.ndarray:
+        """The logarithms of the weights (N,), zeros where there are none."""
+        return np.zeros(len(self.y)) if self.weights is None else np.log(self.weights)
+
+    def log(self, p: np.ndarray) -> float:
+        """Return log L at predictions p (K N,), as the samples are weighed."""
+        return self.loss.log(p, self.y, self.weights)
+
     def pull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
         """Return s and g (size,) with −∇L(w) = e^s g."""
         with np.errstate(over="ignore", invalid="ignore"):
-            s, q = self.loss.scaled(self.predictions(w), self.y)
+            s, q = self.loss.scaled(self.predictions(w), self.y, self.weights)
             return s, np.asarray((q.reshape(self.outputs, -1) @ self.X).ravel())
 
     def slope(self, w: np.ndarray) -> np.ndarray:
@@ -153,12 +166,13 @@ class Problem(Data):
             w = self.predictor(u)
             p = self.predictions(w)
         if np.isfinite(p).all() or not np.isfinite(w).all():
-            return float(call(self.loss.log_loss, self.loss.params, p, self.y))
+            return float(call_weighed(self.loss.log_loss, self.loss.params, self.weights, p,
+                                      self.y))
         # powers of two are taken out of w and X, and put back in log space
         _, powers = np.frexp([np.abs(w).max(), np.abs(self.X).max()])
         rows = np.ldexp(self.X, -powers[1])
         p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
-        return log_beyond(self.loss, p, self.y, int(powers.sum()))
+        return log_beyond(self.loss, p, self.y, int(powers.sum()), self.weights)
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
@@ -187,33 +201,55 @@ def zero_rows(X: np.ndarray | Rows) -> str:
     return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
 
 
-def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None) -> Data:
+def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None, *,
+           weights: ArrayLike | None = None, intercept: bool = False) -> Data:
     """Check and convert data and loss; ``known`` is what the labels of other data were called.
 
+    Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
     X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
-    shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1)
     loss = checks.one_of("loss", loss, losses, Loss)
-    if loss.classes and len(shape) > 1:
-        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
-                         f"{(X.shape[0], *shape)}")
+    if loss.classes and X.ndim > 2:
+        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {X.shape}")
+    if checks.flag("intercept", intercept):
+        X = _with_ones(X)
+    shape, y = X.shape[1:], _targets(y, len(X), loss)
+    if weights is not None:
+        weights = checks.weights("weights", weights, len(X))
+        seen = weights > 0
+        # (a copy only where one is left out)
+        X, y, weights = (X, y, weights) if seen.all() else (X[seen], y[seen], weights[seen])
+    data = Data(X.reshape(len(X), -1), y, loss, shape, weights=weights, intercept=bool(intercept))
+    if loss.kind != "monotone":
+        return data
+    y, names = checks.labels("y", y, where=f" for the {loss.name} loss",
+                             signs=not loss.classes, known=known)
+    return replace(data, y=y, classes=names, shape=(names.size, *shape) if loss.classes else shape)
+
+
+def _targets(y: ArrayLike, samples: int, loss: Loss) -> np.ndarray:
+    """Targets as numbers, or labels as they are, one a sample."""
     if loss.kind == "monotone":
-        y, names = checks.labels("y", y, X.shape[0], where=f" for the {loss.name} loss",
-                                 signs=not loss.classes, known=known)
-        return Data(X, y, loss, (names.size, *shape) if loss.classes else shape, classes=names)
-    y = checks.array("y", y, "an (N,) array", dims=1)
-    if y.size != X.shape[0]:
-        raise ValueError(f"y must have one entry for each row of X, got {y.size} entries for "
-                         f"{X.shape[0]} rows")
-    return Data(X, y, loss, shape)
+        return checks.named_values("y", y, samples)
+    found = checks.array("y", y, "an (N,) array", dims=1)
+    if found.size != samples:
+        raise ValueError(f"y must have one entry for each row of X, got {found.size} entries for "
+                         f"{samples} rows")
+    return found
 
 
-def make(X: ArrayLike, y: ArrayLike, loss: Loss | str, method: Method, model: Model | str,
+def _with_ones(X: np.ndarray) -> np.ndarray:
+    """X (N, d) with a last column of ones."""
+    if X.ndim > 2:
+        raise ValueError("intercept must be False for samples that are matrices, whose predictors "
+                         f"have no place for one, got X of shape {X.shape}")
+    return np.hstack([X, np.ones((len(X), 1))])
+
+
+def make(data: Data, method: Method, model: Model | str,
          start: ArrayLike | Start | None) -> Problem:
-    """Check and convert what the user gave; raises ValueError or TypeError with one sentence."""
-    data = gather(X, y, loss)
+    """Check what is to be done with data; raises ValueError or TypeError with one sentence."""
     if not isinstance(method, Method):
         raise TypeError("method must come from fb.methods, such as "
                         f"fb.methods.gradient_descent(0.1), got {checks.short(method)}")
@@ -228,7 +264,8 @@ def make(X: ArrayLike, y: ArrayLike, loss: Loss | str, method: Method, model: Mo
         raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} "
                          "model beyond float64")
     problem = Problem(data.X, data.y, data.loss, data.shape, method, model, u,
-                      _rule(data, method, model), classes=data.classes)
+                      _rule(data, method, model), classes=data.classes, weights=data.weights,
+                      intercept=data.intercept)
     # (at 0 it is finite for every loss there is, and the question costs a pass over the data)
     if u.any() and not problem.log_loss(u) < np.inf:
         raise ValueError(f"start must have a {data.loss.name} loss whose logarithm is finite, got "

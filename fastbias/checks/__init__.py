@@ -23,7 +23,7 @@ Seed = int | np.integer | np.random.Generator | None
 
 __all__ = ["Sparse", "array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
            "generator", "labels", "mapping", "matrix", "name", "named", "named_values", "number",
-           "one_of", "path", "point", "positive_definite", "shape", "short", "steps",
+           "one_of", "path", "point", "positive_definite", "shape", "short", "steps", "weights",
            "whole"]
 
 # bytes
@@ -380,6 +380,20 @@ def _named(value: object) -> str:
 def _listed(y: np.ndarray) -> str:
     values = np.unique(y)
     return "{" + ", ".join(map(_named, values[:4].tolist())) + (", …}" if values.size > 4 else "}")
+
+
+def weights(label: str, value: object, length: int) -> np.ndarray:
+    """Weights (N,) of samples, finite and >= 0, not all of them 0."""
+    wanted = "an (N,) array of numbers >= 0"
+    c = array(label, value, wanted, dims=1)
+    if c.size != length:
+        raise ValueError(f"{label} must have one entry for each row of X, got {c.size} entries for "
+                         f"{length} rows")
+    if (c < 0).any():
+        raise ValueError(f"{label} must be >= 0, got {c.min():g} at index {int(c.argmin())}")
+    if not c.any():
+        raise ValueError(f"{label} must have an entry > 0, got zeros alone")
+    return c
 
 
 def equations(label: str, value: object) -> tuple[np.ndarray, np.ndarray]:

@@ -91,8 +91,8 @@ MESSAGES: dict[int, str] = {
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
     -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
-    -2: "argument 2 is bad: params must be 8 vectors as long as their pieces read, rule, beta and "
-        "gamma not empty",
+    -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta and "
+        "gamma not empty, weights (N,) and > 0 where control says that there are some",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
     -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
         "0 … K−1",
@@ -169,7 +169,7 @@ class Pieces(NamedTuple):
 
 class Params(NamedTuple):
     """The numbers that go with the pieces; beta and gamma hold one entry a step, and the last goes
-    on.
+    on. The weights of the samples are (N,) where ``control[WEIGH]`` says so, else (0,).
     """
 
     loss: Any
@@ -180,6 +180,7 @@ class Params(NamedTuple):
     geometry: Any
     beta: Any
     gamma: Any
+    weights: Any = np.empty(0)
 
 
 class Buffers(NamedTuple):
@@ -222,7 +223,7 @@ class Slot(enum.IntEnum):
     PACKED = 12    # flag: ``packed`` is filled
     SHIFT = 13     # the power of two that the weights of a monotone loss are multiplied by
     # the loss that a pass weighs inside, as `fastbias.engine.dense_pass` numbers them; 0: by its
-    # piece
+    # piece; 4 more where samples have weights of their own
     WEIGH = 14
     # how the method goes in bursts, as `fastbias.engine.fused` numbers them; 0: it does not
     BURST = 15
@@ -235,6 +236,19 @@ class Slot(enum.IntEnum):
 (DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED,
  SHIFT, WEIGH, BURST, GRAM, FILLED) = map(int, Slot)
 CONTROL = len(Slot)
+WEIGHTED = 4                          # what WEIGH has more where samples have weights
+
+
+@kernel
+def inside(control):
+    """The loss that a pass weighs inside; 0: none."""
+    return control[WEIGH] % WEIGHTED
+
+
+@kernel
+def weighted(control):
+    """Whether samples have weights of their own."""
+    return control[WEIGH] >= WEIGHTED
 
 
 class Records(NamedTuple):
@@ -262,8 +276,9 @@ def lengths(N, d, n, control):
     """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order."""
     K = max(1, control[OUTPUTS])
     searched = K * N if control[SEARCH] != 0 else 0
+    one, drawn = (2 * K, control[BATCH]) if weighted(control) else (0, 0)
     return (K * N, K * N, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], control[BATCH],
-            searched, searched)
+            searched, searched, one, drawn)
 
 
 @kernel
@@ -278,15 +293,16 @@ def room(N, d, n, control):
 
 
 @kernel
-def packed_room(N, d, columns, filled=0):
+def packed_room(N, d, columns, filled=0, weighing=False):
     """How long ``Buffers.packed`` must be for (N, d) data.
 
     ``columns``: with the transpose too (control[BURST] = 5). ``filled`` is control[FILLED].
+    ``weighing``: samples have weights of their own (control[WEIGH] ≥ 4).
     """
     if filled > 0:
         return N + 1 + 2 * filled
     tall = eights(N)
-    return (eights(d) + 2) * tall + (d * tall if columns else 0)
+    return (eights(d) + (3 if weighing else 2)) * tall + (d * tall if columns else 0)
 
 
 class Piece:

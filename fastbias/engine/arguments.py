@@ -25,9 +25,12 @@ from fastbias.engine.abi import (
     SEARCH,
     SHIFT,
     WEIGH,
+    WEIGHTED,
     eights,
+    inside,
     packed_room,
     room,
+    weighted,
 )
 from fastbias.engine.compiled import JIT, inner, kernel
 from fastbias.engine.dense_pass import REACH, SQUARED
@@ -58,7 +61,7 @@ def _entries_fit(control):
     return (control[DONE] >= 0
             and control[ROW] >= 0
             and abs(float(control[SHIFT])) <= REACH
-            and 0 <= control[WEIGH] <= SQUARED
+            and 0 <= control[WEIGH] <= WEIGHTED + SQUARED
             and 0 <= control[BURST] <= MIRROR
             and 0 <= control[SEARCH] <= 2)
 
@@ -76,7 +79,7 @@ def _burst_fits(control, rows):
     # the others have no way without a weighed loss
     by_piece = burst in (GRADIENT, STEEPEST, MIRROR)
     stateful = burst in (ADAGRAD, ENTROPY, MIRROR)        # they keep a second row
-    return (by_piece or (control[WEIGH] != 0 and single)) and (not stateful or rows >= 2)
+    return (by_piece or (inside(control) != 0 and single)) and (not stateful or rows >= 2)
 
 
 @inner
@@ -95,7 +98,7 @@ def _outputs_fit(control):
     """Whether what there is for one output alone is asked of one: inner losses, Gram space, sparse
     rows.
     """
-    single = control[WEIGH] != 0 or control[GRAM] != 0 or control[FILLED] > 0
+    single = inside(control) != 0 or control[GRAM] != 0 or control[FILLED] > 0
     return control[OUTPUTS] <= 1 or not single
 
 
@@ -109,7 +112,7 @@ def _control_fits(control, rows, N, d, n, space):
         return False
     if control[GRAM] != 0 and not d == N == n:
         return False
-    if control[FILLED] > 0 and (linear or control[WEIGH] != 0):
+    if control[FILLED] > 0 and (linear or inside(control) != 0):
         return False  # sparse rows go by a piece
     return _outputs_fit(control) and _burst_fits(control, rows) and _search_fits(control)
 
@@ -191,12 +194,21 @@ def _buffers_fit(params, X, buffers):
         return False
     coordinate, filled = control[BURST] == COORDINATE, control[FILLED]
     if (buffers.work.size < room(N, d, n, control)
-            or buffers.packed.size < packed_room(N, d, coordinate, filled)
+            or buffers.packed.size < packed_room(N, d, coordinate, filled, weighted(control))
             or (coordinate and buffers.kept.size != eights(N))):
         return False
     return (_numbers_suffice(params, control[BURST])
             and _order_fits(control, buffers.order, N, buffers.work)
             and _filled_fits(X, control, buffers.packed))
+
+
+@inner
+def _weights_fit(c, N, asked):
+    """Whether there are weights > 0 of N samples where they are asked for, else none."""
+    fine = c.size == (N if asked else 0)
+    for n in range(c.size):
+        fine &= 0.0 < c[n] < np.inf
+    return fine
 
 
 @inner
@@ -249,6 +261,8 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
         return 4
     if not _buffers_fit(params, X, buffers):
         return 5
+    if not _weights_fit(params.weights, y.size, weighted(control)):
+        return 2
     if not _labels_fit(y, control[OUTPUTS]):
         return 4
     if not _records_fit(records, control, buffers.u.size):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from fastbias.engine.compiled import cached, inner
 
-__all__ = ["batch_gather", "batch_margins", "drawn_fit"]
+__all__ = ["batch_gather", "batch_margins", "batch_weights", "drawn_fit"]
 
 # Sums may be reordered into vectors; NaN and infinity keep their meaning (no nnan, no ninf).
 _sums = cached(fastmath={"reassoc", "contract", "nsz"})
@@ -37,6 +37,13 @@ def batch_gather(X, order, count, q, g):
         for c in range(g.size // d):
             for j in range(d):
                 g[c * d + j] += q[c * batch + i] * X[n, j]
+
+
+@inner
+def batch_weights(c, order, count, drawn):
+    """drawn ← the weights of the drawn samples, as `batch_margins` has their targets."""
+    for i in range(drawn.size):
+        drawn[i] = c[order[i] if i < count else order[0]]
 
 
 @inner

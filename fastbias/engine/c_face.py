@@ -18,6 +18,7 @@ from fastbias.engine.abi import (
     Records,
     eights,
     packed_room,
+    weighted,
 )
 from fastbias.engine.arguments import ENTRIES
 from fastbias.engine.compiled import callback, inner
@@ -79,10 +80,10 @@ def _rows_fit(K, n, steps, rows_u, rows_log_loss):
 
 @inner
 def _slices(p, begins):
-    """The vectors of Params, which stand end to end."""
+    """The vectors of Params, which stand end to end, and behind them the weights, if any."""
     b = begins
     return Params(p[b[0]:b[1]], p[b[1]:b[2]], p[b[2]:b[3]], p[b[3]:b[4]], p[b[4]:b[5]],
-                  p[b[5]:b[6]], p[b[6]:b[7]], p[b[7]:b[8]])
+                  p[b[5]:b[6]], p[b[6]:b[7]], p[b[7]:b[8]], p[b[8]:])
 
 
 def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work,
@@ -110,10 +111,11 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     a = carray(pieces, (13,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
-        _slices(carray(params, (begins[8],)), begins), carray(X, (N, d)), carray(y, (N,)),
+        _slices(carray(params, (begins[8] + (N if weighted(about) else 0),)), begins),
+        carray(X, (N, d)), carray(y, (N,)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
                 carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
-                carray(packed, (packed_room(N, d, coordinate, filled),)),
+                carray(packed, (packed_room(N, d, coordinate, filled, weighted(about)),)),
                 carray(kept, (eights(N) if coordinate else 0,))),
         Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))),
         stop_at, until)

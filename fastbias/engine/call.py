@@ -36,8 +36,9 @@ from fastbias.engine.abi import (
 from fastbias.engine.arguments import PAGE, bad_argument
 from fastbias.engine.compiled import JIT, kernel, pointer
 from fastbias.engine.loop import _descend
+from fastbias.engine.weighing import Weigher, how, pushed, valued
 
-__all__ = ["call", "call_rows", "descend"]
+__all__ = ["call", "call_rows", "call_weighed", "descend"]
 
 _as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
 _as_slope, _as_log_loss = pointer(SLOPE), pointer(LOG_LOSS)
@@ -73,6 +74,16 @@ def _call_slope(address, params, p, y, q):
 @kernel
 def _call_log_loss(address, params, p, y):
     return _as_log_loss(address)(params, p, y)
+
+
+@kernel
+def _weighed_slope(address, params, c, one, p, y, q):
+    return pushed(_as_slope(address), params, Weigher(how(c), c, one), p, y, q)
+
+
+@kernel
+def _weighed_log_loss(address, params, c, one, p, y):
+    return valued(_as_log_loss(address), params, Weigher(how(c), c, one), p, y)
 
 
 @kernel
@@ -146,6 +157,24 @@ def call(piece: Piece, params: np.ndarray, *args: Any, sizes: tuple[int, ...] | 
     return door(piece.address, params, *args)
 
 
+def call_weighed(piece: Piece, params: np.ndarray, c: np.ndarray | None, *args: Any) -> Any:
+    """Call a SLOPE or LOG_LOSS piece of samples with weights c (N,), > 0: what it says of Σ c_n
+    ℓ_n; None: as `call`.
+    """
+    if c is None:
+        return call(piece, params, *args)
+    lengths = _lengths(piece, ("p", "y", "q")[:len(args)], args)
+    if not (_agree(piece.kind, lengths) and _plain(c, 1) and c.size == lengths[1]):
+        raise ValueError(f"p, y and weights of {piece!r} must be vectors that go together, got "
+                         f"lengths {tuple(lengths)} and {_shown(c)}")
+    # each sample is asked about alone as well
+    outputs = lengths[0] // lengths[1]
+    _reads(piece, params, lengths)
+    _reads(piece, params, [outputs, 1, outputs][:len(args)])
+    door = _weighed_slope if piece.kind == "SLOPE" else _weighed_log_loss
+    return door(piece.address, params, c, np.empty(2 * outputs), *args)
+
+
 def _lengths(piece: Piece, labels: tuple[str, ...], args: tuple[Any, ...]) -> list[int]:
     """How long the vectors among a piece's arguments are; ValueError where one is none."""
     lengths = []                      # of vectors alone: numbers fit by themselves
@@ -201,7 +230,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     pieces : abi.Pieces
         Thirteen addresses: loss, model, step rule, sampler, method, geometry.
     params : abi.Params
-        Eight float64 vectors that go with them.
+        Eight float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
     X, y : (N, d), (N,) float64, C-contiguous
         Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output
         after output, and y are classes 0 … K−1.
@@ -268,7 +297,9 @@ def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: A
         return 1
     if not all(map(_callable, pieces)):
         return 1
-    if not _arrays(params, (_VECTOR,) * len(Params._fields)):
+    # (weights may be left out)
+    if not _arrays(params, (_VECTOR,) * len(params if isinstance(params, tuple) else ())) \
+            or not len(Params._fields) - 1 <= len(params) <= len(Params._fields):
         return 2
     if not _plain(X, 2):
         return 3

@@ -36,8 +36,9 @@ from fastbias.engine.simd import (
     totals8,
     view,
 )
+from fastbias.engine.weighing import NONE, part, pushed
 
-__all__ = ["add", "add_two", "by_piece", "margins", "moved", "pack", "unscaled", "weighed",
+__all__ = ["add", "add_two", "by_piece", "margins", "moved", "own", "pack", "unscaled", "weighed",
            "weights"]
 
 # losses with twins; 0: known by its pieces alone
@@ -60,19 +61,30 @@ def unscaled(k0):
 
 
 @inner
-def weights(loss, y, lift, p, k0, es):
+def own(loss, data):
+    """Where in `targets` the factors begin that `weights` gives to slopes."""
+    inlined()
+    tall = eights(data.N)
+    if loss == SQUARED:
+        return tall
+    return 2 * tall if loss == LOGISTIC and data.weigher.how != NONE else 0
+
+
+@inner
+def weights(loss, y, lift, factor, p, k0, es):
     """q = −∂ℓ/∂p of vectors of samples, times 2^k0, and −m; es is 2^−k0.
 
-    Padding has y = 0 and lift = NEVER, else 0.
+    With c the samples' weights, or 1: lift is log c for the exponential loss, 0 for the logistic
+    one, and NEVER for padding, which has y = 0; factor is 2 c of squares and c y of the others.
     """
     if loss == SQUARED:
-        return 2.0 * (y - p), lift
+        return factor * (y - p), lift
     # (the second where they cannot be compared: NaN stays)
     z = larger(NEVER, fma(negative(y), p, lift))
     if loss == EXPONENTIAL:
         return y * exp(z, k0), z
     e = exp(smaller(500.0, z), k0)    # 1/(1 + e^m), also where e^m is beyond all numbers
-    return y * (e / fma(e, es, 1.0)), z
+    return factor * (e / fma(e, es, 1.0)), z
 
 
 @inner
@@ -183,14 +195,14 @@ def weighed(loss, data, w, p, g, k0, control):
     """
     inlined()
     N, X, y = data.N, data.packed, targets(data)
-    width, tall = eights(data.d), eights(N)
+    width, tall, at = eights(data.d), eights(N), own(loss, data)
     es, far = unscaled(k0), N * width > NEAR and width <= 128
     while True:
         z, n = splat8(NEVER), 0
         while n < N:
             m = _products(X, n * width, width, w, 0)
             store(p, n, m)
-            e, bound = weights(loss, load8(y, n), load8(y, tall + n), m, k0, es)
+            e, bound = weights(loss, load8(y, n), load8(y, tall + n), load8(y, at + n), m, k0, es)
             z = larger(bound, z)
             if data.coefficients:
                 store(g, n, e)
@@ -198,7 +210,8 @@ def weighed(loss, data, w, p, g, k0, control):
                 i = n + 8
                 m = _products(X, i * width, width, w, 0)
                 store(p, i, m)
-                f, bound = weights(loss, load8(y, i), load8(y, tall + i), m, k0, es)
+                f, bound = weights(loss, load8(y, i), load8(y, tall + i), load8(y, at + i), m, k0,
+                                   es)
                 z = larger(bound, z)
                 add_two(X, n * width, width, n == 0, far, e, f, g)
                 n = i
@@ -235,7 +248,8 @@ def by_piece(slope, params, data, w, p, q, g, control):
                 if control[HURRY] != 0:
                     return np.nan
         size = (outputs - 1) * N + end - b
-        at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
+        at = pushed(slope, params, part(data.weigher, b, end - b), view(p, b, size),
+                    view(y, b, end - b), view(q, b, size))
         store(q, b + size, splat8(0.0))
         factor = 1.0
         if b == 0:
@@ -264,8 +278,10 @@ def by_piece(slope, params, data, w, p, q, g, control):
 
 
 @inner
-def pack(X, data, transposed):
-    """Lay X, its targets and, if wanted, its transpose out in data.packed: padded with zeros."""
+def pack(X, data, loss, transposed):
+    """Lay X, its targets for a loss that is weighed inside and, if wanted, its transpose out in
+    data.packed: padded with zeros.
+    """
     N, d = X.shape
     packed, y, width = data.packed, targets(data), eights(d)
     for i in range(packed.size):
@@ -275,10 +291,25 @@ def pack(X, data, transposed):
         for j in range(d):
             packed[o + (j - j % 8) * 8 + j % 8] = X[n, j]
         y[n] = data.y[n]
-    for n in range(N, eights(N)):
-        y[eights(N) + n] = NEVER
+    _factors(data, loss, y)
     if transposed:
         turned = columns(data)
         for n in range(N):
             for j in range(d):
                 turned[j * eights(N) + n] = X[n, j]
+
+
+@inner
+def _factors(data, loss, y):
+    """What `weights` wants beside the targets y."""
+    N, tall, weigher = data.N, eights(data.N), data.weigher
+    for n in range(N, tall):
+        y[tall + n] = 2.0 if loss == SQUARED else NEVER
+    for n in range(N):
+        c = weigher.c[n] if weigher.how != NONE else 1.0
+        if loss == SQUARED:
+            y[tall + n] = 2.0 * c
+        elif loss == EXPONENTIAL:
+            y[tall + n] = np.log(c)
+        if weigher.how != NONE:
+            y[2 * tall + n] = c * data.y[n]

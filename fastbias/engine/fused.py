@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias.engine.abi import BURST, HURRY, SHIFT, WEIGH, Status, eights
+from fastbias.engine.abi import BURST, HURRY, SHIFT, Status, eights, inside
 from fastbias.engine.compiled import inner, pasted
 from fastbias.engine.dense_pass import (
     NEVER,
@@ -24,6 +24,7 @@ from fastbias.engine.dense_pass import (
     by_piece,
     margins,
     moved,
+    own,
     unscaled,
     weighed,
     weights,
@@ -167,15 +168,17 @@ def _gathered(numbers, data, trial, k0, es, control):
     """
     inlined()
     N, X, y, loss = data.N, data.packed, targets(data), numbers.loss
-    width, tall, p, g = eights(data.d), eights(N), trial.p, trial.g
+    width, tall, p, g, at = eights(data.d), eights(N), trial.p, trial.g, own(loss, data)
     while True:
         z, n, top = splat8(NEVER), 0, splat8(0.0)
         while n < N:
-            e, bound = weights(loss, load8(y, n), load8(y, tall + n), load8(p, n), k0, es)
+            e, bound = weights(loss, load8(y, n), load8(y, tall + n), load8(y, at + n),
+                               load8(p, n), k0, es)
             z = larger(bound, z)
             if n + 8 < N:
                 i = n + 8
-                f, bound = weights(loss, load8(y, i), load8(y, tall + i), load8(p, i), k0, es)
+                f, bound = weights(loss, load8(y, i), load8(y, tall + i), load8(y, at + i),
+                                   load8(p, i), k0, es)
                 z = larger(bound, z)
                 top = add_two(X, n * width, width, n == 0, False, e, f, g)
                 n = i
@@ -274,16 +277,16 @@ def _finite(a, size):
 @pasted
 def _numbers(params, control):
     """The numbers of a burst, from those of the run."""
-    loss, method = control[WEIGH], control[BURST]
-    eta, beta, gamma, own, average = params.rule[0], params.beta[0], params.gamma[0], 0.0, False
+    loss, method = inside(control), control[BURST]
+    eta, beta, gamma, one, average = params.rule[0], params.beta[0], params.gamma[0], 0.0, False
     if method == ADAGRAD:
-        own = params.method[0]
+        one = params.method[0]
     elif method == POWER:
-        own = params.geometry[1]
+        one = params.geometry[1]
     elif method == COORDINATE:
-        own, average = params.method[0], params.method[1] != 0.0
+        one, average = params.method[0], params.method[1] != 0.0
         eta *= params.method[2]                           # its shrinkage
-    return Numbers(loss, method, eta, beta, gamma, beta != 0.0 or gamma != 0.0, own, average)
+    return Numbers(loss, method, eta, beta, gamma, beta != 0.0 or gamma != 0.0, one, average)
 
 
 @pasted

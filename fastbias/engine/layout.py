@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from fastbias.engine.abi import eights, lengths, padded
 from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
+from fastbias.engine.weighing import NONE
 
 __all__ = ["Data", "Scratch", "columns", "scratch", "targets"]
 
@@ -25,6 +26,7 @@ class Data(NamedTuple):
     coefficients: Any  # whether X is a Gram matrix: then u moves along q itself, not along Xᵀq
     packed: Any  # `fastbias.engine.dense_pass.pack` or `fastbias.engine.sparse_pass.lay_out` of X
     y: Any             # (N,) as pieces read it
+    weigher: Any       # `fastbias.engine.weighing.Weigher`
 
 
 class Scratch(NamedTuple):
@@ -42,6 +44,8 @@ class Scratch(NamedTuple):
     batch: Any  # (control[BATCH],)  targets of the samples that were drawn
     along: Any  # (K N,)  of line searches: predictions of the move
     trial: Any  # (K N,)  and of a point that is tried
+    one: Any    # (2 K,)  of weights: what one sample is asked and says
+    drawn: Any  # (control[BATCH],)  the weights of the samples that were drawn
 
 
 @inner
@@ -62,17 +66,25 @@ def scratch(work, N, d, n, control):
     return Scratch(_cut(work, sizes, 0), _cut(work, sizes, 1), _cut(work, sizes, 2),
                    _cut(work, sizes, 3), _cut(work, sizes, 4), _cut(work, sizes, 5),
                    _cut(work, sizes, 6), _cut(work, sizes, 7), _cut(work, sizes, 8),
-                   _cut(work, sizes, 9), _cut(work, sizes, 10), _cut(work, sizes, 11))
+                   _cut(work, sizes, 9), _cut(work, sizes, 10), _cut(work, sizes, 11),
+                   _cut(work, sizes, 12), _cut(work, sizes, 13))
 
 
 @inner
 def targets(data):
-    """Of packed data: y, padded with zeros, and behind it 0, padded with what gives padding no
-    weight.
+    """Of packed data: y, padded with zeros, and behind it what `fastbias.engine.dense_pass.weights`
+    wants beside it.
     """
     inlined()
     tall = eights(data.N)
-    return view(data.packed, tall * eights(data.d), 2 * tall)
+    return view(data.packed, tall * eights(data.d), _beside(data) * tall)
+
+
+@inner
+def _beside(data):
+    """How many vectors of N numbers stand beside X."""
+    inlined()
+    return 2 if data.weigher.how == NONE else 3
 
 
 @inner
@@ -80,4 +92,4 @@ def columns(data):
     """Of packed data with a transpose: X column after column, each padded with zeros."""
     inlined()
     tall = eights(data.N)
-    return view(data.packed, tall * (eights(data.d) + 2), data.d * tall)
+    return view(data.packed, tall * (eights(data.d) + _beside(data)), data.d * tall)

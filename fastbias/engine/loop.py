@@ -39,14 +39,14 @@ from fastbias.engine.abi import (
     UNSCALED,
     VALUE,
     WATCH,
-    WEIGH,
     Geometry,
     Status,
     eights,
+    inside,
     room,
 )
 from fastbias.engine.arguments import bad_argument
-from fastbias.engine.batch_pass import batch_gather, batch_margins, drawn_fit
+from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
 from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
 from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed
 from fastbias.engine.fused import REFRESH, Asked, burst
@@ -56,6 +56,7 @@ from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
 from fastbias.engine.sparse_pass import lay_out, pass_over, products
+from fastbias.engine.weighing import NONE, Weigher, how, pushed, valued
 
 __all__ = ["gradient"]
 
@@ -155,31 +156,32 @@ def _calls(pieces, params):
 
 
 @pasted
-def _laid(X, y, buffers):
+def _laid(X, y, c, buffers, scratch):
     """The data as the passes read them, laid out by whoever comes first."""
     (N, d), control = X.shape, buffers.control
-    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y)
+    weigher = Weigher(how(c), c, scratch.one)
+    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, weigher)
     if control[PACKED] == 0:
         if control[FILLED] > 0:
             lay_out(X, data.packed)
         else:
-            pack(X, data, control[BURST] == COORDINATE)
+            pack(X, data, inside(control), control[BURST] == COORDINATE)
         control[PACKED] = 1
     return data
 
 
 @pasted
-def _room_of(data, buffers):
+def _room_of(X, buffers):
     """The run's scratch, all of it zero: what pads a vector must be a number: it meets zeros."""
-    work, control, n = buffers.work, buffers.control, buffers.u.size
-    for i in range(room(data.N, data.d, n, control)):
+    (N, d), work, control, n = X.shape, buffers.work, buffers.control, buffers.u.size
+    for i in range(room(N, d, n, control)):
         work[i] = 0.0
-    s = scratch(work, data.N, data.d, n, control)
+    s = scratch(work, N, d, n, control)
     if control[LINEAR] == 0:
         return s
     # w is at and v is g: nothing is copied from one to the other
     return Scratch(s.p, s.q, s.at, s.g, s.at, s.g, s.move, s.new, s.extra, s.batch, s.along,
-                   s.trial)
+                   s.trial, s.one, s.drawn)
 
 
 @inner
@@ -221,7 +223,8 @@ def _log_loss(run, k, until):
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return calls.log_loss(params.loss, view(buffers.kept, 0, data.N), data.y), OK
+        return valued(calls.log_loss, params.loss, data.weigher, view(buffers.kept, 0, data.N),
+                      data.y), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -230,7 +233,8 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return calls.log_loss(params.loss, view(scratch.p, 0, data.outputs * data.N), data.y), OK
+    return valued(calls.log_loss, params.loss, data.weigher,
+                  view(scratch.p, 0, data.outputs * data.N), data.y), OK
 
 
 @pasted
@@ -246,7 +250,11 @@ def _batch(run, w, v, k):
     if not drawn_fit(order, drawn, batch, data.N):
         return np.nan, POISONED
     batch_margins(run.X, data.y, order, drawn, w, p, y)
-    s = calls.slope(params.loss, p, y, q)
+    weigher = data.weigher
+    if weigher.how != NONE:
+        weigher = Weigher(weigher.how, view(scratch.drawn, 0, batch), weigher.one)
+        batch_weights(data.weigher.c, order, drawn, weigher.c)
+    s = pushed(calls.slope, params.loss, weigher, p, y, q)
     batch_gather(run.X, order, drawn, q, v)
     return s, OK
 
@@ -257,8 +265,8 @@ def _whole(run):
     loss, slope, data, scratch = run.params.loss, run.calls.slope, run.data, run.scratch
     p, q, w, v, control = scratch.p, scratch.q, scratch.w, scratch.v, run.buffers.control
     k0, s = REACH, np.nan
-    if control[WEIGH] != 0 and abs(control[SHIFT]) < REACH:
-        k0 = weighed(control[WEIGH], data, w, p, v, float(control[SHIFT]), control)
+    if inside(control) != 0 and abs(control[SHIFT]) < REACH:
+        k0 = weighed(inside(control), data, w, p, v, float(control[SHIFT]), control)
         if np.isnan(k0):
             return np.nan, HURRIED
         control[SHIFT] = int(k0)
@@ -306,7 +314,7 @@ def _searched(run):
         return np.nan
     size = data.outputs * data.N
     return search(calls.slope, params.loss, view(scratch.p, 0, size),
-                  view(scratch.along, 0, size), data.y, view(scratch.trial, 0, size),
+                  view(scratch.along, 0, size), data, view(scratch.trial, 0, size),
                   view(scratch.q, 0, size))
 
 
@@ -341,7 +349,7 @@ def _update(run, records, k, due, log_loss):
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
             p = view(scratch.p, 0, run.data.outputs * run.data.N)
-            log_loss = calls.log_loss(params.loss, p, run.data.y)
+            log_loss = valued(calls.log_loss, params.loss, run.data.weigher, p, run.data.y)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -381,7 +389,7 @@ def _burst(run, records, k, due, stop_at, until):
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
         p = view(scratch.p, 0, data.outputs * data.N)
-        _note(records, control, calls.log_loss(params.loss, p, data.y))
+        _note(records, control, valued(calls.log_loss, params.loss, data.weigher, p, data.y))
     return done, HURRIED if done == 0 and status == OK else status
 
 
@@ -407,9 +415,10 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):
     if bad != 0:
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
-    data, control = _laid(X, y, buffers), buffers.control
+    scratch, control = _room_of(X, buffers), buffers.control
+    data = _laid(X, y, params.weights, buffers, scratch)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
-    run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
+    run = Run(_calls(pieces, params), params, X, data, buffers, scratch, longest)
     k, status = control[DONE], OK
     while status == OK:
         due, log_loss = _due(records, buffers.u, control, k), np.nan

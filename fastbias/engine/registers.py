@@ -4,7 +4,7 @@ to the last.
 from __future__ import annotations
 
 from fastbias.engine.compiled import inner
-from fastbias.engine.dense_pass import REACH, SQUARED, moved, unscaled, weights
+from fastbias.engine.dense_pass import REACH, SQUARED, moved, own, unscaled, weights
 from fastbias.engine.layout import targets
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, adagrad, power, radical
 from fastbias.engine.simd import (
@@ -53,11 +53,11 @@ def _columns4(data, room):
 
 
 @inner
-def _weighed4(loss, target, lift, p, k0, es):
+def _weighed4(loss, target, lift, factor, p, k0, es):
     """The weights of a tiny problem's predictions, and the k0 and 2^−k0 that they are at."""
     inlined()
     while True:
-        e, z = weights(loss, target, lift, p, k0, es)
+        e, z = weights(loss, target, lift, factor, p, k0, es)
         if loss == SQUARED:
             return e, k0, es
         k1 = moved(loss, largest(z), k0)
@@ -112,7 +112,7 @@ def tiny_burst(numbers, data, trial, k0, count):
     steady()
     N, d, X, y, gamma = data.N, data.d, data.packed, targets(data), numbers.gamma
     x0, x1, x2, x3 = load4(X, 0), load4(X, 8), load4(X, 16), load4(X, 24)
-    target, lift = load4(y, 0), load4(y, 8)
+    target, lift, factor = load4(y, 0), load4(y, 8), load4(y, own(numbers.loss, data))
     c0, c1, c2, c3 = _columns4(data, trial.at)
     W, S, lanes = load4(trial.w, 0), load4(trial.s, 0), count4()
     es = unscaled(k0)
@@ -121,7 +121,7 @@ def tiny_burst(numbers, data, trial, k0, count):
         p = fma(c0, splat4(lane(at, 0)), c1 * splat4(lane(at, 1)))
         if d > 2:
             p = p + fma(c2, splat4(lane(at, 2)), c3 * splat4(lane(at, 3)))
-        e, k0, es = _weighed4(numbers.loss, target, lift, p, k0, es)
+        e, k0, es = _weighed4(numbers.loss, target, lift, factor, p, k0, es)
         if abs(k0) >= REACH:
             return k0
         g = x0 * splat4(lane(e, 0))

@@ -9,6 +9,7 @@ from fastbias.engine.abi import FILLED, HURRY
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
 from fastbias.engine.simd import view
+from fastbias.engine.weighing import pushed
 
 __all__ = ["lay_out", "pass_over", "products"]
 
@@ -51,7 +52,7 @@ def pass_over(slope, params, data, w, p, q, g, control):
     if not products(data, w, p, control):
         return np.nan
     N, packed = data.N, data.packed
-    s = slope(params, view(p, 0, N), data.y, view(q, 0, N))
+    s = pushed(slope, params, data.weigher, view(p, 0, N), data.y, view(q, 0, N))
     for j in range(data.d):           # every entry: which ones the rows miss is not known
         g[j] = 0.0
     for n in range(N):

@@ -20,17 +20,22 @@ from fastbias.engine.abi import (
     UNSCALED,
     WATCH,
     WEIGH,
+    WEIGHTED,
     Buffers,
     Params,
     Pieces,
     eights,
+    inside,
     known,
     misfit,
     packed_room,
     room,
+    weighted,
 )
+from fastbias.engine.dense_pass import EXPONENTIAL
 from fastbias.engine.driver import aligned
 from fastbias.engine.fused import BY_PIECE, COORDINATE
+from fastbias.engine.weighing import MILD
 from fastbias.problem import Problem
 
 __all__ = ["assemble"]
@@ -46,7 +51,8 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, rule.rule, sampling.piece,
               method.direction, method.advance, *maps)
     params = Params(loss.params, model.params, rule.params, sampling.params, method.params,
-                    geometry, method.beta, method.gamma)
+                    geometry, method.beta, method.gamma,
+                    np.empty(0) if problem.weights is None else problem.weights.copy())
     state = _state(problem)
     control = _control(problem, len(state))
     sizes = (N, d, n, problem.outputs, len(state), 2 * n + method.scratch, sampling.batch)
@@ -61,7 +67,8 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
         u=problem.start.copy(), state=state, mark=np.zeros((len(state) + 1, n)), control=control,
         order=np.full(2 * N + 1 if sampling.batch else 0, -1),
         work=aligned(room(N, d, n, control)),
-        packed=aligned(packed_room(N, d, kept > 0, control[FILLED])), kept=np.zeros(kept))
+        packed=aligned(packed_room(N, d, kept > 0, control[FILLED], weighted(control))),
+        kept=np.zeros(kept))
     return Pieces(*(p.address for p in pieces)), params, buffers
 
 
@@ -86,12 +93,23 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, linear, batch
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, rows, method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search * (1 if linear else 2), problem.outputs
-    control[WEIGH] = known(loss.params, loss.slope, loss.log_loss) if single else 0
+    control[WEIGH] = _inside(problem) if single else 0
     # models of matrices see a few entries each sample; rows of the linear model go in bursts, dense
     if not linear and single:
         filled = int(np.count_nonzero(problem.X))
         if 0 < SPARSE * filled <= problem.X.size:
             control[FILLED], control[WEIGH] = filled, 0
+    if problem.weights is not None:
+        control[WEIGH] += WEIGHTED
     if linear and not batch and rule.fixed:
-        control[BURST] = method.burst if control[WEIGH] else BY_PIECE.get(method.burst, 0)
+        control[BURST] = method.burst if inside(control) else BY_PIECE.get(method.burst, 0)
     return control
+
+
+def _inside(problem: Problem) -> int:
+    """The loss that a pass weighs inside, as `fastbias.engine.dense_pass` numbers them, or 0."""
+    loss, c = problem.loss, problem.weights
+    number = known(loss.params, loss.slope, loss.log_loss)
+    # an exponential has a weight of any size in its exponent, the others as a factor
+    mild = c is None or bool(((c >= 1.0 / MILD) & (c <= MILD)).all())
+    return number if mild or number == EXPONENTIAL else 0

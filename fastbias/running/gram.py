@@ -37,11 +37,13 @@ from fastbias.engine.abi import (
     packed_room,
     padded,
     room,
+    weighted,
 )
 from fastbias.engine.dense_pass import margins, pack
 from fastbias.engine.driver import Driver, aligned
 from fastbias.engine.fused import GRADIENT
 from fastbias.engine.layout import Data
+from fastbias.engine.weighing import NONE, Weigher
 from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -157,8 +159,8 @@ def _multiply(X, back, packed, control, K):
     """K ← X backᵀ, made symmetric."""
     N, d = X.shape
     w, p = np.zeros(padded(d)), np.zeros(padded(N))
-    data = Data(N, d, 1, False, packed, p)
-    pack(X, data, False)
+    data = Data(N, d, 1, False, packed, p, Weigher(NONE, p, p))
+    pack(X, data, 0, False)
     for n in range(N):
         for j in range(d):
             w[j] = back[n, j]
@@ -221,7 +223,8 @@ class Gram(Driver):
         buffers = Buffers(u=np.zeros(N), state=np.zeros((1, N)), mark=np.zeros((2, N)),
                           control=about, order=np.empty(0, np.int64),
                           work=aligned(room(N, N, N, about)),
-                          packed=aligned(packed_room(N, N, False)), kept=np.empty(0))
+                          packed=aligned(packed_room(N, N, False, 0, weighted(about))),
+                          kept=np.empty(0))
         pieces = pieces._replace(
             direction=PLAIN.direction.address, advance=PLAIN.advance.address,
             **{name: piece.address for name, piece in zip(Pieces._fields[8:], maps, strict=True)})

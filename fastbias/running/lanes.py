@@ -26,6 +26,7 @@ from fastbias.engine.abi import (
     SHIFT,
     WATCH,
     WEIGH,
+    WEIGHTED,
     Records,
     Status,
 )
@@ -130,7 +131,8 @@ def _burst(loss, momentum, X, y, lanes, views, count):
                 p = none
                 for j in range(d):
                     p = fma(load8(at, 8 * j), X[n, j], p)
-                q, bound = weights(loss, splat8(y[n]), none, p, k0, es)
+                q, bound = weights(loss, splat8(y[n]), none, splat8(2.0 if loss == SQUARED else y[n]), p,
+                                   k0, es)
                 z = larger(bound, z)
             if loss == SQUARED:
                 break
@@ -283,7 +285,9 @@ def _abreast(log_loss, loss, data, lanes, records, k, row, stop):
 def common(plan: Any) -> Hashable | None:
     """What runs must have in common to share a vector; None for a plan that has no place in one."""
     control, X = plan.buffers.control, plan.problem.X
-    if (control[BURST] != GRADIENT or control[WEIGH] == 0 or control[WATCH] == 0 or X.size > TINY
+    # (weights would be one more vector, for all runs: those that have any go alone)
+    if (control[BURST] != GRADIENT or not 0 < control[WEIGH] < WEIGHTED or control[WATCH] == 0
+            or X.size > TINY
             or X.shape[1] >= LEAST                        # from there on Gram space may be chosen
             or plan.buffers.state.shape[0] > 1 or abs(control[SHIFT]) >= REACH):
         return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastbias.checks import files
-from fastbias.engine.abi import BURST, DONE, HURRY, LATEST, PACKED, ROW, SHIFT, WEIGH, Buffers
+from fastbias.engine.abi import BURST, DONE, HURRY, LATEST, PACKED, ROW, SHIFT, Buffers, inside
 from fastbias.engine.dense_pass import EXPONENTIAL, LOGISTIC, REACH, STRIDE
 
 __all__ = ["NAMES", "restore", "snapshot"]
@@ -67,7 +67,7 @@ def _can_be(slot: int, value: int, own: np.ndarray) -> bool:
     """Whether a run whose control began as ``own`` can have come to this entry."""
     if slot in (DONE, ROW):
         return 0 <= value < LATEST
-    if slot == SHIFT and own[WEIGH] in (EXPONENTIAL, LOGISTIC):
+    if slot == SHIFT and inside(own) in (EXPONENTIAL, LOGISTIC):
         return abs(value) <= REACH and value % int(STRIDE) == 0
     if slot == SHIFT:
         return value == 0

@@ -17,7 +17,7 @@ from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
 from fastbias.pieces.models import Model
 from fastbias.pieces.models.base import Start
-from fastbias.problem import Problem, Reached, make
+from fastbias.problem import Problem, Reached, gather, make
 from fastbias.running import checkpoint as disk
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
@@ -51,6 +51,14 @@ class Plan:
         Whether to run on N coefficients of the samples instead of the d parameters
         (`fastbias.running.gram`): the same iterates to rounding, for gradient descent and quadratic
         geometries. None: where it pays and the data allow it.
+    weights : (N,) array-like, optional, keyword-only
+        c ≥ 0 of the objective L = Σ c_n ℓ_n: counts, or weights of any size, in the log domain. A
+        zero drops the row: the run is what it would be without it. Batches draw rows uniformly,
+        and weigh them.
+    intercept : bool, default False, keyword-only
+        Append a weight on a column of ones, which is inside the method's norm or potential (both
+        of size d + 1, where their size is fixed): what people do with gradient methods. ``w`` then
+        has d + 1 entries, the last of which is the intercept.
 
     Attributes
     ----------
@@ -92,8 +100,10 @@ class Plan:
 
     def __init__(self, X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method,
                  model: Model | str = models.linear, start: ArrayLike | Start | None = None,
-                 gram: bool | None = None) -> None:
-        self.course = Course(make(X, y, loss, method, model, start), gram)
+                 gram: bool | None = None, weights: ArrayLike | None = None,
+                 intercept: bool = False) -> None:
+        data = gather(X, y, loss, weights=weights, intercept=intercept)
+        self.course = Course(make(data, method, model, start), gram)
 
     @property
     def problem(self) -> Problem:
@@ -403,12 +413,13 @@ class Plan:
 
 def run(X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
         model: Model | str = models.linear, start: ArrayLike | Start | None = None,
-        gram: bool | None = None, **options: Any) -> Trace:
+        gram: bool | None = None, weights: ArrayLike | None = None, intercept: bool = False,
+        **options: Any) -> Trace:
     """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)``.
 
     Parameters
     ----------
-    X, y, loss, method, model, start, gram
+    X, y, loss, method, model, start, gram, weights, intercept
         As for `Plan`.
     steps : int ≥ 0
         How many updates.
@@ -433,5 +444,6 @@ def run(X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method, steps: 
     >>> print(trace.w[-1].round(9))
     [0.6 0.8]
     """
-    plan = Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram)
+    plan = Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram,
+                weights=weights, intercept=intercept)
     return plan.run(steps, **options)

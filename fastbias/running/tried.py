@@ -15,7 +15,7 @@ from fastbias.pieces.laws.potentials import dual
 from fastbias.pieces.methods import Method
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, make
+from fastbias.problem import Problem, gather, make
 from fastbias.running.buffers import assemble
 
 # the step of a trial: short enough for any method, long enough for moves to keep ten digits
@@ -210,7 +210,8 @@ def _tried(method: Method, rng: np.random.Generator, size: int) -> Problem:
     start = None if method.constraint is not None else rng.normal(size=shape)
     if isinstance(g, Potential) and start is not None:
         start = g.to_primal(dual(g, rng, start.size))
-    return make(X, rng.choice([-1.0, 1.0], len(X)), "logistic", method, "linear", start)
+    data = gather(X, rng.choice([-1.0, 1.0], len(X)), "logistic")
+    return make(data, method, "linear", start)
 
 
 def _updates(problem: Problem) -> Iterator[tuple[int, np.ndarray]]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import LOG_LOSS, SLOPE, Piece, expect
-from fastbias.engine.call import call
+from fastbias.engine.call import call_weighed
 
 __all__ = ["Loss", "log_beyond"]
 
@@ -90,25 +90,30 @@ class Loss:
         expect("Loss", self.params, slope=(self.slope, SLOPE),
                log_loss=(self.log_loss, LOG_LOSS))
 
-    def log(self, p: ArrayLike, y: ArrayLike) -> float:
-        """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,)."""
-        return float(call(self.log_loss, self.params, *self._pair(p, y, finite=True)))
+    def log(self, p: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> float:
+        """Return log L at predictions p (N,), or (K N,) for K classes, for targets y (N,).
 
-    def scaled(self, p: ArrayLike, y: ArrayLike) -> tuple[float, np.ndarray]:
+        With weights c (N,), all >= 0, L = Σ c_n ℓ_n.
+        """
+        p, y = self._pair(p, y, finite=True)
+        return float(call_weighed(self.log_loss, self.params, _weights(weights, y), p, y))
+
+    def scaled(self, p: ArrayLike, y: ArrayLike,
+               weights: ArrayLike | None = None) -> tuple[float, np.ndarray]:
         """Return s and q (of the shape of p) with −∂L/∂p = e^s q, which keeps its digits where e^s
         is 0 in float64.
 
-        For p and y as `log` takes them; where p is not finite q need not be.
+        For p, y and weights as `log` takes them; where p is not finite q need not be.
         """
         p, y = self._pair(p, y, finite=False)
         q = np.empty_like(p)
-        return float(call(self.slope, self.params, p, y, q)), q
+        return float(call_weighed(self.slope, self.params, _weights(weights, y), p, y, q)), q
 
-    def push(self, p: ArrayLike, y: ArrayLike) -> np.ndarray:
-        """Return −∂L/∂p (of the shape of p), the scale multiplied in; for p and y as `log` takes
-        them.
+    def push(self, p: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
+        """Return −∂L/∂p (of the shape of p), the scale multiplied in; for p, y and weights as `log`
+        takes them.
         """
-        s, q = self.scaled(p, y)
+        s, q = self.scaled(p, y, weights)
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(np.exp(s) * q)
 
@@ -136,7 +141,13 @@ class Loss:
         return f"<loss {self.name}>"
 
 
-def log_beyond(loss: Loss, p: np.ndarray, y: np.ndarray, k: int) -> float:
+def _weights(weights: ArrayLike | None, y: np.ndarray) -> np.ndarray | None:
+    """Weights of the samples, checked."""
+    return None if weights is None else checks.weights("weights", weights, y.size)
+
+
+def log_beyond(loss: Loss, p: np.ndarray, y: np.ndarray, k: int,
+               weights: np.ndarray | None = None) -> float:
     """Return log L at the predictions 2^k p, some of which are beyond float64; infinity where log L
     is, too.
 
@@ -146,8 +157,8 @@ def log_beyond(loss: Loss, p: np.ndarray, y: np.ndarray, k: int) -> float:
     size = int(np.frexp(np.abs(p).max())[1])
     less = k + size - 1000                                     # how many powers of two are left out
     near, goal = np.ldexp(p, 1000 - size), np.ldexp(y, -less) if loss.kind == "root" else y
-    logs = [float(call(loss.log_loss, loss.params, np.ldexp(near, -j), np.ldexp(goal, -j)
-                       if loss.kind == "root" else y))
+    logs = [float(call_weighed(loss.log_loss, loss.params, weights, np.ldexp(near, -j),
+                               np.ldexp(goal, -j) if loss.kind == "root" else y))
             for j in (0, 64)]
     degree = (logs[0] - logs[1]) / (64 * math.log(2.0))
     if not abs(degree) < 9 or abs(degree - round(degree)) > 1e-6:
