@@ -10,20 +10,23 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed, wait
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.engine.abi import Records, Status
+from fastbias.running import checkpoint as disk
 from fastbias.running import lanes
-from fastbias.running.course import FATAL, Course
+from fastbias.running.course import FATAL
+from fastbias.running.crew import hand_out
 from fastbias.running.plan import Plan
+from fastbias.running.store import Store
+from fastbias.running.tasks import Ended, Post, Task
 from fastbias.trace import RunStopped, Trace
 from fastbias.trace.rows import planned
 
@@ -32,10 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "sweep"]
 
-PATIENCE = 1.0        # seconds that Ctrl-C waits for tasks to see it, which look after each chunk
-
 Point = dict[str, Any]
-Made = list[tuple[Plan, Exception | None]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,7 +104,8 @@ class Sweep(Sequence[Trace | None]):
 def sweep(plans: Callable[..., Plan] | Iterable[Plan],
           grid: Mapping[str, Iterable[object]] | Iterable[Mapping[str, object]] | None = None, *,
           steps: float, record: ArrayLike | None = None, until: float | None = None,
-          executor: Executor | None = None, progress: bool = False) -> Sweep:
+          executor: Executor | None = None, progress: bool = False,
+          store: str | os.PathLike[str] | None = None, retry_failed: bool = False) -> Sweep:
     """Run many plans, each point of a grid one; a run that fails is kept, and the others go on.
 
     Gradient descents with constant steps and momentum on one linear problem (squared, exponential
@@ -126,22 +127,33 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan],
         As for `Plan.run`; with ``until`` no vectors are shared.
     executor : concurrent.futures.Executor, optional
         Where to run; default: threads, one a core. It is not shut down. Other processes are sent
-        plans as checkpoints, so the factory may be anything; pieces of the user's own cannot be
-        sent.
+        plans, so the factory may be anything; data of 16 kB or more go to each of them once, pieces
+        of the user's own as the plain functions that they were made of.
     progress : bool, default False
         Show a tqdm bar of the runs that have ended.
+    store : path, optional
+        A folder (made where it is missing) that keeps what each run came to as soon as it ends. The
+        sweep called again, with whatever executor or points, reads what is there and does what is
+        missing, with the same bits; so neither Ctrl-C nor a crash costs more than what was under
+        way. Runs count as the same where data, pieces, numbers, seeds (give methods that draw an
+        ``rng``), where the plan stood, steps, rows and ``until`` are. A damaged file is done again,
+        with a warning.
+    retry_failed : bool, default False
+        Do runs again whose failure was kept.
 
     Returns
     -------
     Sweep
         A sequence of traces in grid order, with ``.points, .shape, .plans, .failures`` and
-        ``.to_pandas()``. On Ctrl-C what waits is dropped and KeyboardInterrupt raised; plans that
-        were given stand, with their traces, where they came to.
+        ``.to_pandas()``. On Ctrl-C what waits is dropped and KeyboardInterrupt raised, within a
+        second; plans that were given stand, with their traces, where they came to.
 
     Raises
     ------
     ValueError, TypeError
         Where an argument is bad. What a factory or a run raises goes to ``.failures``.
+    OSError
+        Where the store cannot be written.
 
     Examples
     --------
@@ -163,14 +175,17 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan],
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise TypeError("executor must be a concurrent.futures.Executor, got "
                         f"{checks.short(executor)}")
+    kept = None if store is None else Store(store, checks.flag("retry_failed", retry_failed))
     makers, points, shape = _points(plans, grid)
     made, failures = _made(makers)
     result = Sweep(points, shape, made, [None] * len(points), failures)
-    tasks = _tasks(made, steps, record, until)
     bar = _bar(len(points), len(failures)) if progress else None
+    intake = _Intake(result, kept, bar)
+    # before the first of them is done: a bad `record` must not end a sweep in the middle
+    tasks = list(intake.tasks(steps, record, until))
     pool = ThreadPoolExecutor(os.cpu_count()) if executor is None else executor
     try:
-        _run(pool, tasks, until, result, bar)
+        hand_out(pool, iter(tasks), intake.take)
     finally:
         if bar is not None:
             bar.close()
@@ -180,34 +195,6 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan],
     for i in sorted(failures):
         failures[i] = failures.pop(i)
     return result
-
-
-def _run(pool: Executor, tasks: list[_Task], until: float | None, result: Sweep, bar: Any) -> None:
-    """Hand out all tasks, and enter each as it ends."""
-    halt: list[bool] = []
-    waiting: dict[Future[Made], _Task] = {}
-    try:
-        for task in tasks:
-            waiting[pool.submit(_work, task, until, halt)] = task
-        for future in as_completed(waiting):
-            _collect(future, waiting[future], result)
-            if bar is not None:
-                bar.update(len(waiting[future].members))
-    except BaseException:
-        # which threads see, and go on to their next look at Python
-        halt.append(True)
-        wait([future for future in waiting if not future.cancel()], PATIENCE)
-        raise
-
-
-class _Task(NamedTuple):
-    """What one worker does in one go: up to eight plans in lanes of a vector, or a single one."""
-
-    members: list[int]
-    plans: list[Plan]
-    rows: np.ndarray
-    stop: int
-    together: bool
 
 
 def _listed(some: object) -> list[Any]:
@@ -282,98 +269,87 @@ def _made(makers: list[Callable[[], object]]) -> tuple[list[Plan | None], dict[i
     return made, failures
 
 
-def _tasks(made: list[Plan | None], steps: int, record: ArrayLike | None,
-           until: float | None) -> list[_Task]:
-    """Plans that share a vector in groups of eight, all others alone; in order of their first."""
-    rows: dict[int, np.ndarray] = {}
-    groups: dict[Hashable, list[int]] = {}
-    for i, plan in enumerate(made):
-        if plan is not None:
+class _Intake:
+    """What is done with plans whose runs ended: entered into the result, kept in the store."""
+
+    def __init__(self, result: Sweep, store: Store | None, bar: Any) -> None:
+        self.result, self.store, self.bar = result, store, bar
+        self.keys: dict[int, str] = {}
+
+    def tasks(self, steps: int, record: ArrayLike | None, until: float | None) -> Iterator[Task]:
+        """What is to be done: plans that share a vector in groups of eight, all others alone; in
+        order of their first. Runs that were kept are entered at once.
+        """
+        made, post = self.result.plans, Post()
+        rows: dict[int, np.ndarray] = {}
+        groups: dict[Hashable, Task] = {}
+        for i, plan in enumerate(made):
+            if plan is None:
+                continue
             # those that begin at the same step write down the same ones
             if plan.t not in rows:
-                entries = len(made) * (plan.problem.start.size + 1)
                 rows[plan.t] = planned(record, plan.t, checks.whole("steps", plan.t + steps),
-                                       entries)
+                                       len(made) * (plan.problem.start.size + 1))
             shared = _shared(plan, until)
-            groups.setdefault(i if shared is None else shared, []).append(i)
-    # eight to a vector, and what is left of a group in one of its own
-    some = [(members[j:j + lanes.WIDTH], not isinstance(shared, int))
-            for shared, members in groups.items() for j in range(0, len(members), lanes.WIDTH)]
-    return [_task([i for i in members if made[i] is not None], made, steps, rows, together)
-            for members, together in some]
+            one = Task([i], [plan], rows[plan.t], plan.t + steps, until, shared is not None, post)
+            if self.found(one):
+                continue
+            task = groups.setdefault(i if shared is None else shared, one)
+            if task is not one:
+                task.members.append(i)
+                task.plans.append(plan)
+        for task in groups.values():
+            # eight to a vector, and what is left of a group in one of its own
+            for j in range(0, len(task.members), lanes.WIDTH):
+                yield replace(task, members=task.members[j:j + lanes.WIDTH],
+                              plans=task.plans[j:j + lanes.WIDTH])
+
+    def found(self, task: Task) -> bool:
+        """Whether the run of a task for one plan was kept; then it is entered."""
+        if self.store is None:
+            return False
+        (i,), (plan,) = task.members, task.plans
+        self.keys[i] = self.store.key(task, plan)
+        kept, failure = self.store.find(self.keys[i], plan)
+        if kept:
+            self.enter(i, plan, failure)
+        return kept
+
+    def take(self, task: Task, answer: list[Ended] | Exception) -> None:
+        """Enter what a task came to."""
+        if isinstance(answer, Exception):
+            self.result.failures.update(dict.fromkeys(task.members, answer))
+            self.count(len(task.members))
+            return
+        for i, plan, run in zip(task.members, task.plans, answer, strict=True):
+            # so that who gave the plan sees where it stands
+            if run.standing is not None:
+                disk.resume(plan.course, *run.standing)
+            # (a run that Ctrl-C cut short is not over)
+            if self.store is not None and (task.over(plan) or run.failure is not None):
+                self.store.keep(self.keys[i], run.standing or disk.standing(plan.course),
+                                run.failure)
+            self.enter(i, plan, run.failure)
+
+    def enter(self, i: int, plan: Plan, failure: Exception | None) -> None:
+        """Note the trace of a run, and its failure."""
+        self.result.traces[i] = trace = plan.trace
+        if failure is not None:
+            self.result.failures[i] = failure
+        elif trace is not None and trace.status in FATAL:
+            self.result.failures[i] = RunStopped(trace.message, trace)
+        self.count(1)
+
+    def count(self, runs: int) -> None:
+        """Show that runs have ended."""
+        if self.bar is not None:
+            self.bar.update(runs)
 
 
 def _shared(plan: Plan, until: float | None) -> Hashable | None:
     """What plans must have in common to share a vector with this one; None where it goes alone."""
     alone = until is not None or plan.course.busy or plan.course.over
     return None if alone else lanes.common(plan)
-
-
-def _task(members: list[int], made: list[Plan | None], steps: int, rows: dict[int, np.ndarray],
-          together: bool) -> _Task:
-    """One go: all its plans stand at the same step."""
-    plans = [plan for plan in (made[i] for i in members) if plan is not None]
-    return _Task(members, plans, rows[plans[0].t], plans[0].t + steps, together)
-
-
-def _work(task: _Task, until: float | None, halt: list[bool]) -> Made:
-    """Run the plans of a task, in any thread or process; where they stand, and what was raised."""
-    # numpy's own settings are each thread's: a pool's are not those of who called
-    # a run says for itself where its numbers cease to be finite
-    with np.errstate(all="ignore"):
-        if not task.together:
-            return [(plan, _alone(plan, task, until, halt)) for plan in task.plans]
-        ends = lanes.run(task.plans, task.rows, task.stop, halt)
-        return [(plan, _ended(plan.course, task, *end, halt))
-                for plan, end in zip(task.plans, ends, strict=True)]
-
-
-def _alone(plan: Plan, task: _Task, until: float | None, halt: list[bool]) -> Exception | None:
-    def look(plan: Plan) -> None:
-        if halt:
-            raise StopIteration
-    try:
-        plan.run(task.stop - plan.t, record=task.rows, until=until, callback=look, strict=False)
-    except Exception as error:
-        return error
-    return None
-
-
-def _ended(course: Course, task: _Task, records: Records, end: int,
-           halt: list[bool]) -> Exception | None:
-    """After its time in a lane: go on in the ordinary loop if need be, and keep the trace."""
-    try:
-        course.status = Status(max(end, 0))
-        if end == lanes.APART:
-            course.finish(records, task.stop, halt)
-        message = None
-        if halt and course.status == Status.OK and course.t < task.stop:
-            message = f"interrupted at step {course.t}"
-        # the rows to write down are those of all lanes: a trace has its own
-        own = records._replace(steps=records.steps.copy())
-        course.trace = course.traced(own, course.status, message)
-    except Exception as error:
-        return error
-    return None
-
-
-def _collect(future: Future[Made], task: _Task, result: Sweep) -> None:
-    """Enter what a task came to."""
-    try:
-        ended = future.result()
-    except Exception as error:
-        # the executor's own: it could not send, or lost a worker
-        result.failures.update(dict.fromkeys(task.members, error))
-        return
-    for i, plan, (other, failure) in zip(task.members, task.plans, ended, strict=True):
-        # so that who gave the plan sees where it stands
-        if other is not plan:                             # it comes back from another process
-            plan.course = other.course
-        result.traces[i] = trace = plan.trace
-        if failure is not None:
-            result.failures[i] = failure
-        elif trace is not None and trace.status in FATAL:
-            result.failures[i] = RunStopped(trace.message, trace)
 
 
 def _bar(total: int, done: int) -> Any:

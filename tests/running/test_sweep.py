@@ -278,11 +278,10 @@ def test_processes_give_the_same_bits_and_bring_the_plans_back():
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         got = fb.sweep(make, GRID, steps=3000, executor=pool)
     assert list(wanted.failures) == [12]
-    assert list(got.failures) == [0, 1, 2, 12]
+    assert list(got.failures) == [12]
     assert str(got.failures[12]) == str(wanted.failures[12])
     assert got.failures[12].trace is got[12]
-    assert "cannot be sent to another process: run it in threads" in str(got.failures[0])
-    for i in range(3, 15):
+    for i in range(15):
         assert same(got[i], wanted[i])
         if i != 12:
             assert same(got.plans[i].run(100), wanted.plans[i].run(100))

@@ -14,12 +14,13 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length, row_lengths
 from fastbias.engine.abi import MAP, MAP_AT, VALUE, Piece, expect
 from fastbias.engine.call import call
+from fastbias.pieces.recipe import Portable
 
 __all__ = ["Potential"]
 
 
 @dataclass(frozen=True, eq=False)
-class Potential:
+class Potential(Portable):
     """A strictly convex potential ψ: its link, inverse link, inverse Hessian, value, and convex
     face.
 
