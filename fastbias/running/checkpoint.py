@@ -33,7 +33,7 @@ from fastbias.trace import Trace
 if TYPE_CHECKING:
     from fastbias.running.plan import Plan
 
-__all__ = ["FATAL", "FORMAT", "PARTS", "Arrays", "Record", "asked", "check", "dumps", "kept",
+__all__ = ["FORMAT", "PARTS", "Arrays", "Record", "asked", "check", "dumps", "kept",
            "loads", "made", "own", "parts", "read", "remade", "resume", "standing", "write"]
 
 FORMAT = 3            # one higher whenever files of before would be misread

@@ -22,11 +22,13 @@ import numpy as np
 from fastbias import checks
 from fastbias.checks import files
 from fastbias.engine import cache
-from fastbias.engine.abi import HURRY, KNOWN, PACKED, ROW
+from fastbias.engine.abi import HURRY, KNOWN, PACKED, ROW, Status
 from fastbias.engine.compiled import JIT
 from fastbias.running import checkpoint as disk
+from fastbias.running.course import FATAL
 from fastbias.running.plan import Plan
 from fastbias.running.tasks import Post, Task, digest
+from fastbias.running.template import Band, Rows
 
 __all__ = ["Store"]
 
@@ -96,6 +98,37 @@ class Store:
         return digest([np.frombuffer(text.encode() + known, np.uint8), task.rows,
                        *(a for _, a in sorted(here.items()))]).hex()
 
+    def band_key(self, band: Band) -> str:
+        """The name of what the runs of a band come to."""
+        whole = Task([], [band.template], band.rows, band.stop, None, True, self.post)
+        key = self.key(whole, band.template).encode()
+        return digest([np.frombuffer(key, np.uint8), *band.runs]).hex()
+
+    def find_band(self, key: str, band: Band) -> Rows | None:
+        """What the runs of a band came to, if that was kept."""
+        kept = self._read(key)
+        if kept is None:
+            return None
+        L, d = band.runs.u.shape
+        K = band.rows.size
+        try:
+            with files.untrusted(f"store must hold what a sweep wrote, got {key}"):
+                sizes = {"u": ("f8", (L, K, d)), "log_loss": ("f8", (L, K)),
+                         **dict.fromkeys(("filled", "t", "status"), ("i8", (L,)))}
+                files.expect(kept[0], sizes)
+                rows = Rows(**kept[0])
+                if not band.over(rows) or not ((rows.filled >= 1) & (rows.filled <= K)
+                                               & np.isin(rows.status, list(Status))).all():
+                    raise ValueError("it must hold runs that have ended")
+        except ValueError as error:
+            self._spoilt(error)
+            return None
+        return None if self.retry and np.isin(rows.status, FATAL).any() else rows
+
+    def keep_band(self, key: str, rows: Rows) -> None:
+        """Write what the runs of a band came to."""
+        self._write(key, rows._asdict(), {})
+
     def find(self, key: str, plan: Plan) -> tuple[bool, Exception | None]:
         """Let a plan stand where its run came to; whether that was kept, and its failure."""
         kept = self._read(key)
@@ -110,7 +143,7 @@ class Store:
         except ValueError as error:
             self._spoilt(error)
             return False, None
-        stopped = course.trace is not None and course.status in disk.FATAL
+        stopped = course.trace is not None and course.status in FATAL
         if self.retry and (failure is not None or stopped):
             return False, None
         plan.course = course
@@ -121,9 +154,12 @@ class Store:
         """Write what a run came to."""
         arrays, about = standing
         told = None if failure is None else [type(failure).__name__, str(failure)]
+        self._write(key, arrays, about | {"failure": told})
+
+    def _write(self, key: str, arrays: disk.Arrays, about: disk.Record) -> None:
         path = self._path(key)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        files.write(path, disk.dumps(arrays, about | {"key": key, "failure": told}))
+        files.write(path, disk.dumps(arrays, about | {"key": key}))
 
     def _path(self, key: str) -> str:
         return os.path.join(self.folder, key[:2], key[2:] + ".npz")
