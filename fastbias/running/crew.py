@@ -15,7 +15,6 @@ __all__ = ["hand_out"]
 
 PATIENCE = 0.8        # seconds that Ctrl-C waits for tasks to see it, which look after each chunk
 AHEAD = 4             # tasks for each worker, one of which it works at
-BOUNCES = 50          # of a worker that still lacks an array, until it is sent once more
 
 Taken = Callable[[Any, Any], None]
 
@@ -50,8 +49,7 @@ class _Crew:
         self.pool, self.tasks, self.halt = pool, tasks, halt
         self.waiting: dict[Future[Any], Any] = {}
         self.again: deque[Any] = deque()
-        # workers that an array is under way to, and how often they have asked since
-        self.promised: dict[Missing, int] = {}
+        self.promised: set[Missing] = set()               # who lacks an array that is under way
         self.most = AHEAD * _workers(pool)
 
     def ended(self) -> Iterator[tuple[Any, Any]]:
@@ -62,14 +60,12 @@ class _Crew:
                 return
             for future in wait(self.waiting, return_when=FIRST_COMPLETED).done:
                 task, answer = self.waiting.pop(future), _answer(future)
+                # it is there by now, or came to somebody else
+                self.promised.discard(getattr(task, "meant", None))
                 if isinstance(answer, Missing):
                     self._send_again(task, answer)
                     continue
-                if isinstance(answer, Answer):
-                    self.promised = {asked: n for asked, n in self.promised.items()
-                                     if asked.worker != answer.worker}
-                    answer = answer.runs
-                yield task, answer
+                yield task, answer.runs if isinstance(answer, Answer) else answer
 
     def _fill(self) -> Iterator[tuple[Any, Any]]:
         """Hand out as many as may wait; those that cannot be, with why."""
@@ -84,9 +80,10 @@ class _Crew:
 
     def _send_again(self, task: Any, asked: Missing) -> None:
         """A task that came to a worker without an array: with it, unless it is under way there."""
-        bounces = self.promised.get(asked, BOUNCES)
-        task.full = bounces >= BOUNCES
-        self.promised[asked] = 0 if task.full else bounces + 1
+        task.full = asked not in self.promised
+        task.meant = asked if task.full else None
+        if task.full:
+            self.promised.add(asked)
         self.again.append(task)
 
     def stopped(self) -> Iterator[tuple[Any, Any]]:

@@ -146,7 +146,7 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan] | Plan,
         As for `Plan.run`; with ``until`` no vectors are shared.
     executor : concurrent.futures.Executor, optional
         Where to run; default: threads, one a core. It is not shut down. Other processes are sent
-        plans, so the factory may be anything; data of 16 kB or more go to each of them once, pieces
+        plans, so the factory may be anything; data of 4 kB or more go to each of them once, pieces
         of the user's own as the plain functions that they were made of.
     progress : bool, default False
         Show a tqdm bar of the runs that have ended.

@@ -25,7 +25,7 @@ from fastbias.running.plan import Plan
 
 __all__ = ["Answer", "Ended", "Missing", "Post", "Task", "digest"]
 
-LARGE = 1 << 14       # bytes from which an array is sent once
+LARGE = 1 << 12       # bytes from which an array is sent once
 HELD = 1 << 30        # bytes of such arrays that a worker keeps
 
 
@@ -97,6 +97,7 @@ class Task:
     together: bool
     post: Post
     full: bool = field(default=False)         # whether to send every array along
+    meant: Missing | None = field(default=None)   # and to whom, who lacked which
 
     def __call__(self, halt: list[bool]) -> list[Ended]:
         """Run them; how each ended."""
