@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
+from fastbias.checks.sizes import length, lengths, misfits, worst
 from fastbias.data.rows import Rows, signed
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
@@ -31,12 +31,11 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
 
-__all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "zero_rows"]
+__all__ = ["Data", "Problem", "gather", "make", "zero_rows"]
 
 
 TIED = 1e-9           # margins so near to the least, relatively, are support vectors
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
-EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
 MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
 TINY = 1e-300         # to divide by instead of 0
 
@@ -96,6 +95,17 @@ class Data:
         """The logarithms of the weights (N,), zeros where there are none."""
         return np.zeros(len(self.y)) if self.weights is None else np.log(self.weights)
 
+    @cached_property
+    def even(self) -> tuple[np.ndarray, np.ndarray]:
+        """√c_n x_n (N, d) and √c_n y_n (N,): data whose plain sums of squares are those of
+        weighed ones.
+        """
+        if self.weights is None:
+            return self.X, self.y
+        root = np.sqrt(self.weights)
+        with np.errstate(over="ignore"):
+            return root[:, None] * self.X, root * self.y
+
     def log(self, p: np.ndarray) -> float:
         """Return log L at predictions p (K N,), as the samples are weighed."""
         return self.loss.log(p, self.y, self.weights)
@@ -137,11 +147,12 @@ class Data:
 
     @cached_property
     def spread(self) -> float:
-        """The largest singular value of X."""
+        """The largest singular value of X, of √c_n x_n where samples have weights."""
         # LAPACK squares entries: they are brought to size one first
-        largest = float(np.abs(self.X).max()) or 1.0
+        rows = self.even[0]
+        largest = float(np.abs(rows).max()) or 1.0
         return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm",
-                                 self.X / largest, 2)) * largest
+                                 rows / largest, 2)) * largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,25 +217,29 @@ def zero_rows(X: np.ndarray | Rows) -> str:
 
 
 def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None, *,
-           weights: ArrayLike | None = None, intercept: bool = False) -> Data:
+           weights: ArrayLike | None = None, intercept: bool = False,
+           sparse: bool = False) -> Data:
     """Check and convert data and loss; ``known`` is what the labels of other data were called.
 
-    Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1.
+    Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1. X may be
+    sparse where that is said, and stays so.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    X = checks.matrix("X", X) if sparse else checks.array("X", X, "an (N, d) or (N, m, n)",
+                                                          dims=(2, 3))
     loss = checks.one_of("loss", loss, losses, Loss)
     if loss.classes and X.ndim > 2:
         raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {X.shape}")
     if checks.flag("intercept", intercept):
         X = _with_ones(X)
-    shape, y = X.shape[1:], _targets(y, len(X), loss)
+    shape, y = X.shape[1:], _targets(y, X.shape[0], loss)
     if weights is not None:
-        weights = checks.weights("weights", weights, len(X))
+        weights = checks.weights("weights", weights, X.shape[0])
         seen = weights > 0
         # (a copy only where one is left out)
         X, y, weights = (X, y, weights) if seen.all() else (X[seen], y[seen], weights[seen])
-    data = Data(X.reshape(len(X), -1), y, loss, shape, weights=weights, intercept=bool(intercept))
+    X = X.reshape(len(X), -1) if X.ndim > 2 else X
+    data = Data(X, y, loss, shape, weights=weights, intercept=bool(intercept))
     if loss.kind != "monotone":
         return data
     y, names = checks.labels("y", y, where=f" for the {loss.name} loss",
@@ -473,45 +488,3 @@ def _inside(psi: Potential, w: np.ndarray) -> bool:
     except ValueError:
         return False
     return True
-
-
-class Unreachable(ValueError):  # noqa: N818 (it names the event)
-    """No point of the closed domain satisfies the equations."""
-
-
-def reachable(X: np.ndarray, y: np.ndarray) -> None:
-    """Raise `Unreachable` where Xw = y has no solution.
-
-    That is where least-squares solutions leave over `SOLVED`, with rows of length one, as the
-    columns are and with columns of length one, too; and where other ones, in which each row is
-    weighed by the terms of its own sum, leave over `EACH` of these in some row: so none can hide
-    behind a huge one.
-    """
-    columns, what, solver = row_lengths(X.T), "X w = y", "numpy.linalg.lstsq"
-    for even in (np.ones_like(columns), np.exp2(np.floor(np.log2(columns)))):
-        with np.errstate(all="ignore"):
-            rows = X / even
-            scale = row_lengths(rows)
-            rows, goal = rows / scale[:, None], y / scale
-            unit = float(np.abs(goal).max()) or 1.0
-            goal = goal / unit
-        w = foreign.ask(what, solver, rows, goal, rcond=None)[0]
-        misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()),
-                                                      float(np.linalg.norm(w)), TINY)
-        if misfit <= SOLVED:
-            break
-    else:
-        raise Unreachable("y must be reachable by X w, but the least-squares residual is "
-                          f"{misfit:.3g}, relatively")
-    # the weights depend on w, which depends on them: a few rounds, of which the best one counts
-    least = worst(misfits(rows, goal, w))
-    for _ in range(5):
-        if least > EACH:
-            terms = np.maximum(np.maximum(np.abs(goal), np.abs(rows) @ np.abs(w)), TINY)
-            columns = row_lengths((rows / terms[:, None]).T)
-            w = foreign.ask(what, solver, rows / terms[:, None] / columns, goal / terms,
-                            rcond=None)[0] / columns
-            least = min(least, worst(misfits(rows, goal, w)))
-    if least > EACH:
-        raise Unreachable("y must be reachable by X w, but whatever w is, some row is off by "
-                          f"{least:.3g} of its own terms")

@@ -1,4 +1,4 @@
-"""A sweep on a cluster of processes, kept in a folder: ``python docs/examples/cluster.py [FOLDER]``.
+"""A sweep on a cluster of processes, kept in a folder: ``python docs/examples/cluster.py [RUNS]``.
 
 Run it twice: the second time everything is read from the folder. Needs ``pip install
 'fastbias[cluster]'``. For machines of your own replace the line with ``LocalCluster`` by

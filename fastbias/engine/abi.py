@@ -276,9 +276,9 @@ def lengths(N, d, n, control):
     """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order."""
     K = max(1, control[OUTPUTS])
     searched = K * N if control[SEARCH] != 0 else 0
-    one, drawn = (2 * K, control[BATCH]) if weighted(control) else (0, 0)
-    return (K * N, K * N, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], control[BATCH],
-            searched, searched, one, drawn)
+    asked = control[BATCH] + (control[BATCH] + 2 * K if weighted(control) else 0)
+    return (K * N, K * N, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], asked, searched,
+            searched)
 
 
 @kernel
@@ -300,9 +300,9 @@ def packed_room(N, d, columns, filled=0, weighing=False):
     ``weighing``: samples have weights of their own (control[WEIGH] ≥ 4).
     """
     if filled > 0:
-        return N + 1 + 2 * filled
+        return N + 1 + 2 * filled + (N if weighing else 0)
     tall = eights(N)
-    return (eights(d) + (3 if weighing else 2)) * tall + (d * tall if columns else 0)
+    return (eights(d) + (4 if weighing else 2)) * tall + (d * tall if columns else 0)
 
 
 class Piece:

@@ -40,6 +40,7 @@ from fastbias.engine.abi import (
     VALUE,
     WATCH,
     Geometry,
+    Params,
     Status,
     eights,
     inside,
@@ -48,15 +49,15 @@ from fastbias.engine.abi import (
 from fastbias.engine.arguments import bad_argument
 from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
 from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
-from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed
+from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
-from fastbias.engine.layout import Data, Scratch, scratch
+from fastbias.engine.layout import Data, Scratch, sample_weights, scratch
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
 from fastbias.engine.sparse_pass import lay_out, pass_over, products
-from fastbias.engine.weighing import NONE, Weigher, how, pushed, valued
+from fastbias.engine.weighing import NONE, how, pushed, valued
 
 __all__ = ["gradient"]
 
@@ -156,32 +157,40 @@ def _calls(pieces, params):
 
 
 @pasted
-def _laid(X, y, c, buffers, scratch):
+def _laid(X, y, c, buffers):
     """The data as the passes read them, laid out by whoever comes first."""
     (N, d), control = X.shape, buffers.control
-    weigher = Weigher(how(c), c, scratch.one)
-    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, weigher)
+    begin = N + 1 + 2 * control[FILLED] if control[FILLED] > 0 else eights(N) * (eights(d) + 2)
+    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, how(c),
+                begin)
     if control[PACKED] == 0:
         if control[FILLED] > 0:
-            lay_out(X, data.packed)
+            lay_out(X, c, data.packed)
         else:
-            pack(X, data, inside(control), control[BURST] == COORDINATE)
+            pack(X, c, data, inside(control), control[BURST] == COORDINATE)
         control[PACKED] = 1
     return data
 
 
 @pasted
-def _room_of(X, buffers):
+def _without_weights(params):
+    """The numbers of the pieces alone: weights are laid out, and each array costs to hand on."""
+    p = params
+    return Params(p.loss, p.model, p.rule, p.sample, p.method, p.geometry, p.beta, p.gamma, 0)
+
+
+@pasted
+def _room_of(data, buffers):
     """The run's scratch, all of it zero: what pads a vector must be a number: it meets zeros."""
-    (N, d), work, control, n = X.shape, buffers.work, buffers.control, buffers.u.size
-    for i in range(room(N, d, n, control)):
+    work, control, n = buffers.work, buffers.control, buffers.u.size
+    for i in range(room(data.N, data.d, n, control)):
         work[i] = 0.0
-    s = scratch(work, N, d, n, control)
+    s = scratch(work, data.N, data.d, n, control)
     if control[LINEAR] == 0:
         return s
     # w is at and v is g: nothing is copied from one to the other
     return Scratch(s.p, s.q, s.at, s.g, s.at, s.g, s.move, s.new, s.extra, s.batch, s.along,
-                   s.trial, s.one, s.drawn)
+                   s.trial)
 
 
 @inner
@@ -216,6 +225,25 @@ def _elsewhere(run, k):
     return bursts or control[BATCH] > 0 or _entry(run.params.gamma, k) != 0.0
 
 
+@inner
+def _weighed_worth(log_loss, loss, data, p, batch, control):
+    """Log L at predictions p, of samples with weights."""
+    if inside(control) != 0:
+        return worth(inside(control), data, p)
+    one = view(batch, 2 * control[BATCH], 2 * data.outputs)
+    return valued(log_loss, loss, data.weighed, sample_weights(data, 0, data.N), one,
+                  view(p, 0, data.outputs * data.N), data.y)
+
+
+# (whoever asks hands over arrays alone: a tuple of them is taken apart and counted at every step)
+@pasted
+def _worth(log_loss, loss, data, p, batch, control):
+    """Log L at predictions p."""
+    if data.weighed == NONE:
+        return log_loss(loss, view(p, 0, data.outputs * data.N), data.y)
+    return _weighed_worth(log_loss, loss, data, p, batch, control)
+
+
 @pasted
 def _log_loss(run, k, until):
     """Log L at u, by a pass of its own, and a status."""
@@ -223,8 +251,7 @@ def _log_loss(run, k, until):
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return valued(calls.log_loss, params.loss, data.weigher, view(buffers.kept, 0, data.N),
-                      data.y), OK
+        return _worth(calls.log_loss, params.loss, data, buffers.kept, scratch.batch, control), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -233,8 +260,18 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return valued(calls.log_loss, params.loss, data.weigher,
-                  view(scratch.p, 0, data.outputs * data.N), data.y), OK
+    return _worth(calls.log_loss, params.loss, data, scratch.p, scratch.batch, control), OK
+
+
+@inner
+def _weighed_batch(slope, loss, data, order, drawn, asked, p, q, s):
+    """What slope has said of drawn samples, whose targets stand in ``asked``, as they are
+    weighed.
+    """
+    batch = p.size // data.outputs
+    c, one = view(asked, batch, batch), view(asked, 2 * batch, 2 * data.outputs)
+    batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
+    return pushed(slope, loss, data.weighed, c, one, p, view(asked, 0, batch), q, s)
 
 
 @pasted
@@ -250,11 +287,9 @@ def _batch(run, w, v, k):
     if not drawn_fit(order, drawn, batch, data.N):
         return np.nan, POISONED
     batch_margins(run.X, data.y, order, drawn, w, p, y)
-    weigher = data.weigher
-    if weigher.how != NONE:
-        weigher = Weigher(weigher.how, view(scratch.drawn, 0, batch), weigher.one)
-        batch_weights(data.weigher.c, order, drawn, weigher.c)
-    s = pushed(calls.slope, params.loss, weigher, p, y, q)
+    s = calls.slope(params.loss, p, y, q)
+    if data.weighed != NONE:
+        s = _weighed_batch(calls.slope, params.loss, data, order, drawn, scratch.batch, p, q, s)
     batch_gather(run.X, order, drawn, q, v)
     return s, OK
 
@@ -272,9 +307,9 @@ def _whole(run):
         control[SHIFT] = int(k0)
         s = -k0 * LOG2
     if control[FILLED] > 0:
-        s = pass_over(slope, loss, data, w, p, q, v, control)
+        s = pass_over(slope, loss, data, w, p, q, v, scratch.batch, control)
     elif abs(k0) >= REACH:
-        s = by_piece(slope, loss, data, w, p, q, v, control)
+        s = by_piece(slope, loss, data, w, p, q, v, scratch.batch, control)
     return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
 
 
@@ -315,7 +350,7 @@ def _searched(run):
     size = data.outputs * data.N
     return search(calls.slope, params.loss, view(scratch.p, 0, size),
                   view(scratch.along, 0, size), data, view(scratch.trial, 0, size),
-                  view(scratch.q, 0, size))
+                  view(scratch.q, 0, size), view(scratch.batch, 0, 2 * data.outputs))
 
 
 @pasted
@@ -348,8 +383,8 @@ def _update(run, records, k, due, log_loss):
     passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
-            p = view(scratch.p, 0, run.data.outputs * run.data.N)
-            log_loss = valued(calls.log_loss, params.loss, run.data.weigher, p, run.data.y)
+            log_loss = _worth(calls.log_loss, params.loss, run.data, scratch.p, scratch.batch,
+                              control)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -381,15 +416,15 @@ def _burst(run, records, k, due, stop_at, until):
     elif control[ROW] < records.steps.size:
         end = min(end, records.steps[control[ROW]])
     asked = Asked(params.loss, params.geometry, calls.slope, calls.geometry.steepest,
-                  calls.geometry.inverse_link)
+                  calls.geometry.inverse_link, scratch.batch)
     done, status = burst(asked, params, data, buffers, scratch, k, end - k)
     if due and (done > 0 or status != OK):
         if done == 0:                                     # p is that of a trial which failed
             _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
-        p = view(scratch.p, 0, data.outputs * data.N)
-        _note(records, control, valued(calls.log_loss, params.loss, data.weigher, p, data.y))
+        _note(records, control, _worth(calls.log_loss, params.loss, data, scratch.p,
+                                       scratch.batch, control))
     return done, HURRIED if done == 0 and status == OK else status
 
 
@@ -415,10 +450,10 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):
     if bad != 0:
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
-    scratch, control = _room_of(X, buffers), buffers.control
-    data = _laid(X, y, params.weights, buffers, scratch)
+    data, control = _laid(X, y, params.weights, buffers), buffers.control
+    params = _without_weights(params)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
-    run = Run(_calls(pieces, params), params, X, data, buffers, scratch, longest)
+    run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
     k, status = control[DONE], OK
     while status == OK:
         due, log_loss = _due(records, buffers.u, control, k), np.nan

@@ -8,8 +8,9 @@ import numpy as np
 from fastbias.engine.abi import FILLED, HURRY
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
+from fastbias.engine.layout import sample_weights
 from fastbias.engine.simd import view
-from fastbias.engine.weighing import pushed
+from fastbias.engine.weighing import NONE, pushed
 
 __all__ = ["lay_out", "pass_over", "products"]
 
@@ -17,8 +18,10 @@ __all__ = ["lay_out", "pass_over", "products"]
 
 
 @inner
-def lay_out(X, packed):
-    """Write the entries of X that are not 0 into packed, which has room for them."""
+def lay_out(X, c, packed):
+    """Write the entries of X that are not 0 into packed, which has room for them, and behind them
+    the weights c (N,), or (0,), of the samples.
+    """
     N, d = X.shape
     o = N + 1
     for n in range(N):
@@ -28,6 +31,8 @@ def lay_out(X, packed):
                 packed[o], packed[o + 1] = j, X[n, j]
                 o += 2
     packed[N] = o
+    for n in range(c.size):
+        packed[o + n] = c[n]
 
 
 @inner
@@ -45,14 +50,17 @@ def products(data, w, p, control):
 
 
 @inner
-def pass_over(slope, params, data, w, p, q, g, control):
+def pass_over(slope, params, data, w, p, q, g, one, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
     """
     if not products(data, w, p, control):
         return np.nan
     N, packed = data.N, data.packed
-    s = pushed(slope, params, data.weigher, view(p, 0, N), data.y, view(q, 0, N))
+    s = slope(params, view(p, 0, N), data.y, view(q, 0, N))
+    if data.weighed != NONE:
+        s = pushed(slope, params, data.weighed, sample_weights(data, 0, N), one, view(p, 0, N),
+                   data.y, view(q, 0, N), s)
     for j in range(data.d):           # every entry: which ones the rows miss is not known
         g[j] = 0.0
     for n in range(N):

@@ -227,6 +227,8 @@ def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, 
     """The dtypes and axes of all arrays but those of the run, for `files.expect`."""
     wanted: dict[str, tuple[str, tuple[str | int, ...]]] = {
         "X": ("f8", ("N", math.prod(shape))), "y": ("f8", ("N",)), "start": ("f8", ("n",))}
+    if "weights" in arrays:
+        wanted["weights"] = "f8", ("N",)
     if "trace_t" in arrays:
         wanted |= {"trace_t": ("i8", ("K",)), "trace_u": ("f8", ("K", "n")),
                    "trace_log_loss": ("f8", ("K",))}
@@ -242,7 +244,7 @@ def _check_record(about: Record, traced: bool) -> None:
     names = {"format", "status", "shape", "settings", "gram", *PARTS}
     names |= {"message", "ended"} if traced else set()
     # (which files of earlier versions have not)
-    names |= {"classes"} & set(about)
+    names |= {"classes", "intercept"} & set(about)
     if set(about) != names:
         raise ValueError(f"its record must have the entries {', '.join(sorted(names))}, got "
                          f"{checks.short(sorted(about))}")
@@ -252,6 +254,7 @@ def _check_record(about: Record, traced: bool) -> None:
             ("message", lambda x: isinstance(x, str), "a text"),
             ("gram", lambda x: x is None or isinstance(x, bool), "true, false or null"),
             ("classes", _are_names, "null or the names of labels"),
+            ("intercept", lambda x: isinstance(x, bool), "true or false"),
             ("shape", _is_shape, "that of a sample")):
         if name in about and not fits(about[name]):
             raise ValueError(f"{name} must be {what}, got {checks.short(about[name])}")
@@ -290,8 +293,12 @@ def asked(plan: Plan) -> tuple[Arrays, Record]:
     problem = plan.problem
     about, arrays = parts(problem)
     classes = None if problem.classes is None else problem.classes.tolist()
-    about |= {"shape": list(problem.sample), "settings": _settings(plan.course), "classes": classes}
-    return arrays | {"X": problem.X, "y": problem.y, "start": problem.start}, about
+    about |= {"shape": list(problem.sample), "settings": _settings(plan.course),
+              "classes": classes, "intercept": problem.intercept}
+    arrays |= {"X": problem.X, "y": problem.y, "start": problem.start}
+    if problem.weights is not None:
+        arrays["weights"] = problem.weights
+    return arrays, about
 
 
 def standing(course: Course) -> tuple[Arrays, Record]:
@@ -314,7 +321,10 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
     # then it may be those that do not fit, and say so
     sure = any(piece is not None for piece in given.values())
     with nullcontext() if sure else files.untrusted(SENTENCE):
-        plan = cls(X, arrays["y"], start=arrays["start"], **pieces)
+        if intercept := about.get("intercept", False):
+            X = _without_ones(X)
+        plan = cls(X, arrays["y"], start=arrays["start"], weights=_weights(arrays),
+                   intercept=intercept, **pieces)
     # names and numbers of all pieces: those given again must be those that ran
     course = plan.course
     if _settings(course) != about["settings"]:
@@ -337,6 +347,21 @@ def resume(course: Course, arrays: Arrays, about: Record) -> None:
                      {TRACE[0]: ("i8", ("K",)), TRACE[1]: ("f8", ("K", course.problem.start.size)),
                       TRACE[2]: ("f8", ("K",))})
         course.trace = _trace(course, arrays, Status(about["ended"]), about["message"])
+
+
+def _without_ones(X: np.ndarray) -> np.ndarray:
+    """X without the column of an intercept, which is made again."""
+    if X.ndim > 2 or X.shape[1] < 2 or not (X[:, -1] == 1).all():
+        raise ValueError("X must end with a column of ones for an intercept")
+    return X[:, :-1]
+
+
+def _weights(arrays: Arrays) -> np.ndarray | None:
+    """The weights, all > 0: those of 0 are left out before a plan is saved."""
+    c = arrays.get("weights")
+    if c is not None and not (c > 0).all():
+        raise ValueError("weights must be > 0")
+    return c
 
 
 def _rename(course: Course, classes: list[Any] | None) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import process_time
 
 import numpy as np
@@ -15,10 +15,12 @@ from fastbias.data.rows import Rows
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
+from fastbias.solvers.conditions import Conditions
+from fastbias.solvers.free import moved
 from fastbias.solvers.limit import Hypothesis
 from fastbias.solvers.margins import Separability, labelled, widest
 from fastbias.solvers.progress import Tell, told
-from fastbias.solvers.separability import separated
+from fastbias.solvers.separability import Labelled, few, separated
 
 __all__ = ["Diagnosis", "diagnose", "ill_scaled"]
 
@@ -33,6 +35,7 @@ UNLIKE = 100          # columns whose lengths differ by less are no reason to wa
 FAR = 1 / 400         # the smallest x = 1/p that is tried beside 0: in float64 ℓ400 is all but ℓ∞
 SMALL = 2_000         # entries of Z up to which five times as fine a grid costs nothing
 PATIENCE = 3.0        # seconds for a search by maximum margins, of at most so many
+MIDDLE = 0.5          # 1/p of ℓ2
 TRIES, FINE = 10, 60  # … and for one by optimality conditions, which are quick
 
 
@@ -97,7 +100,7 @@ class Diagnosis:
 
 
 def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
-             progress: bool = False) -> Diagnosis:
+             intercept: ArrayLike | None = None, progress: bool = False) -> Diagnosis:
     """Say which norm's margin a direction maximises; or that several share it, or none is near.
 
     Parameters
@@ -109,6 +112,9 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
         The direction; its length does not matter. With classes, what all rows share changes no
         prediction but counts in the norm: take it out (w − w.mean(0)) where a method left it in
         from its start.
+    intercept : float, or (K,) with K > 2 classes, optional
+        The b beside w, 0.0 too: then margins are those of (w, b), and are held against the largest
+        of any w and any b. None: there is no intercept.
     progress : bool, default False
         Show a tqdm bar of the norms that are tried, and of the rounds of each where rows are many.
 
@@ -121,7 +127,8 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     Raises
     ------
     ValueError, TypeError
-        Where the data are not separable, w is 0, or an argument is bad.
+        Where the data are not separable, w is 0, all labels are the same and there is an intercept,
+        or an argument is bad.
 
     Examples
     --------
@@ -130,20 +137,35 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     >>> round(found.fractions["l2"], 9), round(found.fractions["linf"], 9)
     (1.0, 1.0)
     """
-    data = labelled(X, y)
+    data = labelled(X, y, intercept=intercept is not None)
     rows, shape = data.rows, data.shape
-    given = checks.point("w", w, rows.size, shape)
+    given = checks.point("w", w, rows.bound, shape)
     if not given.any():
         raise ValueError("w must not be 0 to have a direction")
     # of size one: powers of it stay within float64
+    size = float(np.abs(given).max())
+    given = np.append(given / size, _beside(intercept, given, data) / size)
     with told(progress, "diagnose") as tell:
         start = separated(rows, data.zeros, tell)
-        maxima = _Maxima(rows, shape, given / np.abs(given).max(), start, tell)
-        listed = [norms.lp(float(p)) for p in POWERS]
+        maxima = _Maxima(rows, shape, given, start, tell)
+        listed = {norms.lp(float(p)): 1 / p for p in POWERS}
         if len(shape) == 2:
-            listed += [norms.spectral(*shape), norms.nuclear(*shape)]
-        found = {norm.name: maxima(norm) for norm in listed}
+            listed |= {norms.spectral(*shape): MIDDLE, norms.nuclear(*shape): MIDDLE}
+        # outwards from ℓ2, as each begins with the nearest of those before it
+        outwards = sorted(listed.items(), key=lambda item: abs(item[1] - MIDDLE))
+        answers = {norm.name: maxima(norm, x) for norm, x in outwards}
+        found = {norm.name: answers[norm.name] for norm in listed}
         return _diagnosed(maxima, found, data.classes)
+
+
+def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.ndarray:
+    """The intercepts given beside w, for samples as they are centred; none where there is none."""
+    free = data.rows.free
+    if free == 0:
+        return np.zeros(0)
+    b = (np.array([checks.number("intercept", intercept)]) if free == 1 else
+         checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
+    return moved(w.reshape(free, -1), b, -data.centre)[0]
 
 
 def _diagnosed(maxima: _Maxima, found: dict[str, tuple[float, float]],
@@ -167,36 +189,28 @@ class _Maxima:
     def __init__(self, rows: Rows, shape: tuple[int, ...], w: np.ndarray,
                  start: Separability, tell: Tell) -> None:
         self.rows, self.shape, self.w, self.start, self.tell = rows, shape, w, start, tell
+        self.bound = w[:rows.bound]
         self.margins = rows.margins(w)
         self.least = float(self.margins.min())
+        self.known: dict[float, Separability] = {}
 
-    def __call__(self, norm: Norm) -> tuple[float, float]:
-        """The fraction, and the duality gap of the maximum."""
-        self.tell(norm.name)
-        found = widest(self.rows, self.shape, norm, self.start,
-                       lambda text: self.tell(f"{norm.name}: {text}"))
-        return self.least / norm(self.w) / found.margin, found.duality_gap
-
-    def stationarity(self, p: float) -> tuple[float, float]:
-        """How far w is from being the ℓp maximum, 1 < p < ∞, and a fraction that it has at least.
-
-        By non-negative least squares, ∇‖w‖_p = Σ μ_n z_n with μ_n (m_n − m) = 0: any μ ≥ 0 bounds
-        the maximum from above by ‖Σ μ_n z_n‖_q/Σ μ_n. Rows far from being support vectors are left
-        out: their μ is 0.
+    def __call__(self, norm: Norm, x: float) -> tuple[float, float]:
+        """The fraction, and the duality gap of the maximum, of an ℓp with 1/p = x or one that is
+        something like it.
         """
-        rows = np.argsort(self.margins)[:3 * self.w.size + 20]
-        Z, slack = self.rows.take(rows) / self.least, self.margins[rows] / self.least - 1.0
-        q, size = p / (p - 1.0), norms.lp(p)(self.w)
-        pull = np.sign(self.w) * (np.abs(self.w) / size) ** (p - 1.0)
-        try:
-            mu, off = foreign.ask("the optimality conditions of a margin", "scipy.optimize.nnls",
-                                  np.vstack([Z.T, np.diag(slack)]),
-                                  np.append(pull, np.zeros(rows.size)))
-        except foreign.Unsolved:
-            return np.inf, -np.inf
-        # margins are in units of the least
-        upper = norms.lp(q)(mu @ Z) if mu.any() else np.inf
-        return float(off), float(mu.sum()) / (size * upper) if upper > 0 else -np.inf
+        self.tell(norm.name)
+        found = widest(self.rows, self.shape, norm, self._start(x),
+                       lambda text: self.tell(f"{norm.name}: {text}"))
+        if norm.shape is None:
+            whole = np.append(found.w, np.zeros(self.rows.free) + found.intercept)
+            self.known[x] = replace(self.start, w=whole, weights=found.dual)
+        return self.least / norm(self.bound) / found.margin, found.duality_gap
+
+    def _start(self, x: float) -> Separability:
+        """Where to begin: of many rows, with the support vectors of the nearest p that is known."""
+        if few(self.rows) or not self.known:
+            return self.start
+        return self.known[min(self.known, key=lambda other: abs(other - x))]
 
 
 def _best_power(maxima: _Maxima,
@@ -228,10 +242,11 @@ def _by_conditions(maxima: _Maxima, known: dict[float, float]) -> dict[float, fl
     fine = 5 if maxima.rows.count * maxima.rows.size <= SMALL else 1
     grid = np.unique(np.concatenate([np.geomspace(FAR, 0.05, 8 * fine),
                                      np.linspace(0.05, 0.995, 40 * fine)]))
+    conditions = Conditions(maxima.rows, maxima.w, maxima.margins)
     off = {0.0: END, 1.0: END}
 
     def left(x: float) -> float:
-        off[x], low = maxima.stationarity(1 / x)
+        off[x], low = conditions(1 / x)
         known[x] = max(known.get(x, -np.inf), low)
         return off[x]
     told = np.array([left(float(x)) for x in grid])
@@ -263,7 +278,7 @@ def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[f
 
     def lost(x: float) -> float:
         if process_time() < until:
-            found[x] = maxima(norms.lp(1 / x if x < 1 else 1.0))[0]
+            found[x] = maxima(norms.lp(1 / x if x < 1 else 1.0), x)[0]
         return -found.get(x, -np.inf)
     _lowest(lost, max(low, FAR), high, TRIES)
     return found

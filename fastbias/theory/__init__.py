@@ -4,7 +4,7 @@ solved to a certificate.
 A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the
 evidence, the dual variable, and residuals that are recomputed from (w, ν) alone. Where the paper
 shows that no characterisation exists, `NoTheorem` names the example. A new theorem is one row of
-``ROOT``, ``MARGIN`` or ``NETWORK``.
+``ROOT``, ``MARGIN``, ``INSEPARABLE`` or ``NETWORK``.
 """
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from dataclasses import replace
 import numpy as np
 
 from fastbias.problem import Problem
-from fastbias.solvers.limit import Limit
+from fastbias.solvers.limit import Hypothesis, Limit
 from fastbias.theory import stepsizes
-from fastbias.theory.base import Direction, Point, Refusal, Row, accepted
+from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
+from fastbias.theory.inseparable import INSEPARABLE
 from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.points import ROOT, point
 from fastbias.theory.stepsizes import MaxStep
 
-__all__ = ["MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Refusal", "Row", "limit",
-           "max_step"]
+__all__ = ["INSEPARABLE", "MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Ray",
+           "Refusal", "Rest", "Row", "limit", "max_step"]
 
 
 def limit(problem: Problem, flow: bool = False) -> Limit:
@@ -48,7 +49,20 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         accepted(problem)
         ask = network if not problem.model.linear or problem.method.decay else (
             direction if problem.loss.kind == "monotone" else point)
-        return replace(ask(problem, flow), classes=problem.classes)
+        found = replace(ask(problem, flow), classes=problem.classes)
+    return _with_intercept(problem, found) if problem.intercept else found
+
+
+def _with_intercept(problem: Problem, found: Limit) -> Limit:
+    """A limit that says what its last weight is: an intercept that the geometry sees."""
+    free = ("with a free one the limit is another: fb.max_margin(..., intercept=True)"
+            if problem.loss.kind == "monotone"
+            else "with a free one it is another: fb.minimum_norm(..., intercept=True)")
+    row = Hypothesis("the intercept b is penalised: a weight on ones, inside the method's geometry",
+                     True, free)
+    last = np.array(found.w[..., -1])
+    return replace(found, intercept=last if last.ndim else float(last),
+                   hypotheses=(*found.hypotheses, row))
 
 
 def max_step(problem: Problem, u: np.ndarray) -> MaxStep:

@@ -10,8 +10,9 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.potentials.factors import factors
-from fastbias.problem import Problem, Unreachable, symmetric
+from fastbias.problem import Problem, symmetric
 from fastbias.solvers.bregman import bregman_projection, feasibility
+from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.theory.base import Point, momentum, shown
 
@@ -61,6 +62,7 @@ def vanishing(problem: Problem, flow: bool, mirrored: bool) -> Hypothesis:
     u, t = (problem.start, 0) if flow else problem.now
     log_loss, least = problem.log_loss(u), loss.log(np.zeros(2), np.zeros(1)) if loss.classes \
         else loss.log(np.zeros(1), np.ones(1))
+    least += float(problem.log_weights.min())
     seen = f"log L = {log_loss:.3g} at t = {t}, and that of one sample of margin 0 is {least:.3g}"
     if not log_loss < least:
         return Hypothesis(statement, None,

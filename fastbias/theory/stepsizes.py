@@ -14,7 +14,7 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
-from fastbias.theory.base import momentum, named, shown, steepest
+from fastbias.theory.base import gradient, momentum, named, shown, steepest
 
 __all__ = ["MaxStep", "longest_sample", "max_step", "small_steps"]
 
@@ -45,6 +45,8 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
         float64.
     """
     exponential = named(problem, "exponential")
+    if _decays(problem):
+        return _with_decay(problem, u)
     if _plain(problem):
         # AdaGrad has a bound of its own, which also asks that samples be short in its metric
         if problem.method.measured is not None and exponential and _begins_small(problem):
@@ -77,11 +79,35 @@ def _on_level_set(problem: Problem, u: np.ndarray) -> MaxStep:
                      "Theorem 5: η ≤ 1/(B² L(w))", f"{PAPER}, Theorem 5 (with min for its max)")
 
 
+def _decays(problem: Problem) -> bool:
+    """Whether it is gradient descent with weight decay, of a loss whose curvature is known."""
+    known = problem.loss.curvature is not None or named(problem, "exponential")
+    return bool(problem.method.decay) and known and gradient(problem) and problem.model.linear \
+        and not momentum(problem) and not problem.method.sampling.batch
+
+
+def _with_decay(problem: Problem, u: np.ndarray) -> MaxStep:
+    """η < 2/Λ for L(w) + ½λ‖w‖², of at most the curvature Λ; of the exponential loss on the level
+    set of u.
+    """
+    decay, told = problem.method.decay, "the descent lemma: η < 2/Λ, Λ = "
+    with np.errstate(over="ignore"):
+        if problem.loss.curvature is not None:
+            size = problem.loss.curvature * float(np.float64(problem.spread) ** 2) + decay
+            told += "sup ℓ'' σ(X)² + λ"
+        else:
+            level = np.exp(problem.log_loss(u)) + 0.5 * decay * float(u @ u)
+            size = float(np.float64(radius(problem)) ** 2 * level) + decay
+            told += "B²(L(w) + ½λ‖w‖²) + λ on the level set of w"
+    return _admitted(float(np.log(2.0) - np.log(size)), told, "Nesterov (2018), §1.2.3",
+                     strict=True)
+
+
 def _descent_lemma(problem: Problem, curvature: float) -> MaxStep:
     """η < 2/Λ for a loss of at most this curvature, and what becomes of it with momentum."""
     method, in_flat = problem.method, flat(problem)
     # lengths are squared in a unit of their own, as X may be of size 1e±200
-    unit = _unit(problem.X)
+    unit = _unit(problem.even[0])
     curvature = curvature * (_largest_curvature(problem, unit) if in_flat
                              else _sum_of_duals(problem, unit))
     # β = γ = 0 gives 2/Λ back
@@ -152,11 +178,12 @@ def longest_sample(problem: Problem, G: np.ndarray) -> float:
 
 def _largest_curvature(problem: Problem, unit: float) -> float:
     """λ_max(D⁻¹XᵀX) for a geometry ½wᵀDw, X in this unit; for K classes its bound λ_max(D⁻¹)
-    σ_max(X)².
+    σ_max(X)². Of samples with weights X is √c_n x_n.
     """
     g, K = problem.method.geometry, problem.outputs
-    spread = float(np.linalg.norm(problem.X / unit, 2))
-    rows = problem.X / unit if K == 1 else np.eye(problem.size)
+    X = problem.even[0] / unit
+    spread = float(np.linalg.norm(X, 2))
+    rows = X if K == 1 else np.eye(problem.size)
     if isinstance(g, Potential):
         solved = np.array([g.solve(problem.start, row) for row in rows])
     elif isinstance(g, Norm):
@@ -172,7 +199,7 @@ def _sum_of_duals(problem: Problem, unit: float) -> float:
     """Σ_n ‖x_n‖⋆² in the method's norm; for classes ½ Σ_n max over pairs of ‖(e_b − e_c) ⊗ x_n‖⋆²,
     with sup ℓ'' = ½.
     """
-    g, K, X = problem.method.geometry, problem.outputs, problem.X / unit
+    g, K, X = problem.method.geometry, problem.outputs, problem.even[0] / unit
     assert isinstance(g, Norm)
     if K == 1:
         return float((g.dual(X) ** 2).sum())
@@ -190,7 +217,8 @@ def small_steps(problem: Problem) -> Hypothesis:
     """
     rule = problem.rule
     # none of these lowers L at each step by a theorem
-    unseen = momentum(problem) or problem.method.sampling.batch or rule.search
+    unseen = momentum(problem) or problem.method.sampling.batch or rule.search \
+        or (problem.method.decay and rule_of(problem) in SMALL)
     if unseen or pace(problem) is None:
         holds, told = None, f"{rule!r}; seen only in a run"
     else:

@@ -93,6 +93,14 @@ class Trace:
         """The labels as they were given, sorted: −1 and +1, or the classes; None for numbers."""
         return None if self.problem is None else self.problem.classes
 
+    @property
+    def intercept(self) -> np.ndarray:
+        """The weights of the column of ones at each row, (K,), or (K, C) for C classes; zeros where
+        the run had none.
+        """
+        last = self.w[..., -1]
+        return np.array(last) if self._data("an intercept").intercept else np.zeros_like(last)
+
     def gap(self, limit: Limit | ArrayLike) -> np.ndarray:
         """Distance to a limit at each row.
 
@@ -104,15 +112,15 @@ class Trace:
         Returns
         -------
         (K,) float64
-            ‖w − w∞‖₂ for a point; for a direction, the distance of the ℓ2-unit directions (NaN
-            where w = 0).
+            ‖w − w∞‖₂ for a point; for a direction or a ray, the distance of the ℓ2-unit directions
+            (NaN where w = 0).
 
         Raises
         ------
         ValueError
             Where the limit has another shape than the predictor.
         """
-        direction = getattr(limit, "kind", "point") == "direction"
+        direction = getattr(limit, "kind", "point") in ("direction", "ray")
         goal = checks.array("limit", getattr(limit, "w", limit),
                             "an array of the predictor's shape", dims=(1, 2))
         if goal.shape != self.w.shape[1:]:
@@ -125,6 +133,41 @@ class Trace:
         # far out a distance may itself be beyond float64, and infinite is right
         with np.errstate(over="ignore"):
             return lengths(w - goal)
+
+    def finite_gap(self, limit: Limit) -> np.ndarray:
+        """Distance of the finite part from that of a ray at each row, ‖Π_S w − v̄‖₂ (K,).
+
+        Parameters
+        ----------
+        limit : Limit of kind "ray"
+            What ``plan.limit()`` returns on data that are separable in part: S is spanned by
+            ``limit.span``, and v̄ is ``limit.offset``.
+
+        Raises
+        ------
+        TypeError
+            Where the limit is of another kind, which has no finite part.
+        ValueError
+            Where it has another shape than the predictor.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> gd = fb.methods.gradient_descent(0.1)
+        >>> plan = fb.Plan([[1, 0], [0, 1], [0, -1]], [1, 1, 1], loss="logistic", method=gd,
+        ...                start=[0, 1])
+        >>> print(plan.run(100, record=[0, 100]).finite_gap(plan.limit()).round(6))
+        [1.       0.006213]
+        """
+        if not isinstance(limit, Limit) or limit.kind != "ray":
+            kind = f"of kind {limit.kind!r}" if isinstance(limit, Limit) else checks.short(limit)
+            raise TypeError(f"limit must be a Limit of kind 'ray', got {kind}")
+        assert limit.span is not None
+        assert limit.offset is not None
+        if limit.w.shape != self.w.shape[1:]:
+            raise ValueError(f"limit must have the predictor's shape {self.w.shape[1:]}, got "
+                             f"{limit.w.shape}")
+        return lengths((self._flat - limit.offset.ravel()) @ limit.span)
 
     def margin(self, norm: Norm | str = norms.l2) -> np.ndarray:
         """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm; NaN where w = 0.
@@ -175,7 +218,8 @@ class Trace:
         tuple of Series
             For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 −
             margin/γ), "norm" (‖w‖ in the limit's norm), "log loss", "log t L" (of t L(t)); for a
-            point: "distance" and "log loss". ``fitted`` is the slope of log value (of the value
+            ray: the first three, "finite gap", "norm" and "log loss"; for a point: "distance" and
+            "log loss". ``fitted`` is the slope of log value (of the value
             itself where that is a logarithm) against the logarithm of the clock over the last two
             decades of t, or, where t has left int64, over the last decade of log t.
         """
@@ -238,20 +282,24 @@ class Trace:
         size = int(np.prod(self.w.shape[1:]))
         return np.array([np.ravel(model.invariant(model.split(row, size))) for row in self.u])
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike) -> Evaluation:
+    def evaluate(self, X: ArrayLike, y: ArrayLike, *,
+                 weights: ArrayLike | None = None) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.
 
         Parameters
         ----------
         X : (N, d) or (N, m, n), y : (N,)
-            As for the `Plan`: features of the same shape, labels called as there.
+            As for the `Plan`: features of the same shape (those of an intercept are appended
+            here, too), labels called as there.
+        weights : (N,), optional
+            Of these samples, not of those of the run, >= 0.
 
         Returns
         -------
         Evaluation
             ``log_loss`` (K,): log of the sum over these samples; ``error`` (K,): for labels and
             classes the fraction that is on the wrong side (or on the boundary), for other targets
-            the root mean square of w·x − y.
+            the root mean square of w·x − y. With weights all three are weighted.
 
         Raises
         ------
@@ -260,15 +308,16 @@ class Trace:
         """
         # by the names of labels: the others may lack some class, and their order is not ours
         data = self._data("an evaluation")
-        other = gather(X, y, data.loss, data.classes)
+        other = gather(X, y, data.loss, data.classes, weights=weights, intercept=data.intercept)
         if other.shape != data.shape:
             raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
         predictions = [other.predictions(row.ravel()) for row in self.w]
-        log_loss = [other.loss.log(p, other.y) for p in predictions]
+        log_loss = [other.log(p) for p in predictions]
         if other.loss.kind == "root":
-            error = [_root_mean_square(p - other.y) for p in predictions]
+            error = [_root_mean_square(p - other.y, other.weights) for p in predictions]
         else:
-            error = [float((other.least(row.ravel()) <= 0).mean()) for row in self.w]
+            error = [float(np.average(other.least(row.ravel()) <= 0, weights=_even(other.weights)))
+                     for row in self.w]
         return Evaluation(np.array(log_loss), np.array(error))
 
     @classmethod
@@ -411,10 +460,17 @@ def _guessed(X: ArrayLike, y: ArrayLike, rows: np.ndarray) -> str:
     return "logistic" if two else "squared"
 
 
-def _root_mean_square(x: np.ndarray) -> float:
+def _even(weights: np.ndarray | None) -> np.ndarray | None:
+    """The weights, brought to size one."""
+    return None if weights is None else weights / weights.max()
+
+
+def _root_mean_square(x: np.ndarray, weights: np.ndarray | None = None) -> float:
     """√mean(x²), brought to size one before it is squared."""
     size = float(np.abs(x).max())
-    return size * float(np.sqrt(np.mean((x / size) ** 2))) if 0 < size < np.inf else size
+    if not 0 < size < np.inf:
+        return size
+    return size * float(np.sqrt(np.average((x / size) ** 2, weights=_even(weights))))
 
 
 class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)
