@@ -32,6 +32,7 @@ def hand_out(pool: Executor, tasks: Iterator[Any], take: Taken) -> None:
     except BaseException:
         # which threads see, and go on to their next look at Python
         halt.append(True)
+        # (of these some have ended: a store keeps them)
         for task, answer in crew.stopped():
             take(task, answer)
         raise

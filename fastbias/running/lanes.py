@@ -366,6 +366,7 @@ def _laid(values: np.ndarray, groups: int) -> np.ndarray:
     """Values (L, k) of runs as groups of eight lanes have them, (groups, 8 k), in whole vectors."""
     L, k = values.shape
     memory = aligned(groups * 8 * k).reshape(groups, k, 8)
+    # lanes that nobody runs in meet zeros, which no weight of theirs makes infinite
     padded = np.zeros((groups * 8, k))
     padded[:L] = values
     memory[:] = padded.reshape(groups, 8, k).transpose(0, 2, 1)

@@ -87,6 +87,7 @@ class Store:
         asked, about = disk.asked(plan)
         here, stands = disk.standing(plan.course)
         here = {name: a for name, a in here.items() if not name.startswith("trace_")}
+        # what a run before left there, and no run reads
         here["control"][PASSING] = 0
         # pieces by what they do and their numbers: a recipe also tells a seed that nothing draws by
         arrays = {name: a for name, a in asked.items() if not name.startswith("array")}

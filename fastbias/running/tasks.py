@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import socket
 import weakref
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -40,7 +42,12 @@ class Answer(NamedTuple):
     """What another process made of a task."""
 
     worker: tuple[str, int]
-    runs: list[Ended]
+    packed: bytes
+
+    @property
+    def runs(self) -> list[Ended]:
+        """How the runs ended."""
+        return _unpacked(self.packed)
 
 
 class Missing(NamedTuple):
@@ -144,57 +151,64 @@ class Task:
 
     def __reduce__(self) -> tuple[Callable[..., Sent], tuple[Any, ...]]:
         """Pickle the task as what another process needs, which makes a `Sent` of it."""
-        return Sent, (self.rows, self.stop, self.until, self.together,
-                      [self._packed(plan) for plan in self.plans])
+        along: dict[bytes, np.ndarray] = {}
+        plans = [self._parts(plan, along) for plan in self.plans]
+        return Sent, (_packed((self.rows, self.stop, self.until, self.together, plans)), along)
 
-    def _packed(self, plan: Plan) -> Packed:
+    def _parts(self, plan: Plan, along: dict[bytes, np.ndarray]) -> Parts:
         arrays, about = disk.asked(plan)
         here, stands = disk.standing(plan.course)
         # (the rows of a run before are of no use there)
         here = {name: a for name, a in here.items() if not name.startswith("trace_")}
         stands = {name: stands[name] for name in ("status", "gram")}
         own = {part: getattr(plan.problem, part) for part in disk.own(about)}
-        plain, known, along = self.post.parcel(arrays, self.full)
-        return Packed(plain | here, known, along, about | stands | {"format": disk.FORMAT}, own)
+        plain, known, large = self.post.parcel(arrays, self.full)
+        along |= large
+        return Parts(plain | here, known, about | stands | {"format": disk.FORMAT}, own)
 
 
-class Packed(NamedTuple):
+class Parts(NamedTuple):
     """A plan on its way."""
 
     arrays: disk.Arrays
     known: dict[str, bytes]            # digests of the arrays that a worker keeps
-    along: dict[bytes, np.ndarray]     # those that were sent along
     about: disk.Record
     own: dict[str, Any]                # pieces of the user's own
+
+
+def _packed(thing: object) -> bytes:
+    """A thing on its way: most of a run's memory is zeros, and of its record words."""
+    return zlib.compress(pickle.dumps(thing), 1)
+
+
+def _unpacked(raw: bytes) -> Any:
+    return pickle.loads(zlib.decompress(raw))
 
 
 @dataclass(eq=False)
 class Sent:
     """A `Task` in another process."""
 
-    rows: np.ndarray
-    stop: int
-    until: float | None
-    together: bool
-    packed: list[Packed]
+    packed: bytes
+    along: dict[bytes, np.ndarray]     # large arrays that were sent with it
 
     def __call__(self, halt: list[bool]) -> Answer | Missing:
         """Make the plans again and run them; or say which array is missing."""
+        # threads of one process share what it keeps, and machines may have equal numbers
         worker = socket.gethostname(), os.getpid()
-        for one in self.packed:
-            _HELD.update(one.along)
+        rows, stop, until, together, parts = _unpacked(self.packed)
+        _HELD.update(self.along)
         plans = []
-        for one in self.packed:
+        for one in parts:
             for key in one.known.values():
                 if key not in _HELD:
                     return Missing(worker, key)
             held = {name: _HELD[key] for name, key in one.known.items()}
             plans.append(disk.made(Plan, one.arrays | held, one.about, **one.own))
         _forget()
-        task = Task([], plans, self.rows, self.stop, self.until, self.together, Post())
-        runs = task(halt)
-        return Answer(worker, [Ended(run.failure, disk.standing(plan.course))
-                               for run, plan in zip(runs, plans, strict=True)])
+        runs = Task([], plans, rows, stop, until, together, Post())(halt)
+        return Answer(worker, _packed([Ended(run.failure, disk.standing(plan.course))
+                                       for run, plan in zip(runs, plans, strict=True)]))
 
 
 _HELD: dict[bytes, np.ndarray] = {}

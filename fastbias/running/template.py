@@ -123,6 +123,7 @@ class Band:
         records, course = lanes.place(plan, ends, i), plan.course
         course.finish(records, self.stop, halt)
         row = int(course.buffers.control[ROW])
+        # where it ended is a row, too: there is room, as the last one asked for is its stop
         if row == 0 or records.steps[row - 1] != course.t:
             records.u[row], row = course.buffers.u, row + 1
             records.log_loss[row - 1] = course.problem.log_loss(course.buffers.u)
@@ -173,6 +174,7 @@ def _column(plan: Plan, name: str, values: list[Any]) -> tuple[np.ndarray, np.nd
         found = np.array(values, dtype=float).reshape(len(values), *shape)
     except (TypeError, ValueError):
         return None
+    # (which NumPy would take for numbers, and a plan does not)
     if any(isinstance(value, (bool, str, bytes)) for value in values):
         return None
     flat = found.reshape(len(values), -1)
@@ -190,6 +192,7 @@ def _column(plan: Plan, name: str, values: list[Any]) -> tuple[np.ndarray, np.nd
 def bands(table: Table, which: np.ndarray, rows: np.ndarray, stop: int) -> Iterator[Band]:
     """The runs of some points in bands, those with momentum apart from those without."""
     runs = table.runs(which)
+    # one with momentum beside one without would round it in another way
     moving = (runs.numbers[:, 1:] != 0).any(axis=1)
     for some in (np.flatnonzero(~moving), np.flatnonzero(moving)):
         if some.size:
