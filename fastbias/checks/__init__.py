@@ -5,7 +5,6 @@ Everything past these functions is a finite, C-contiguous float64 array, a float
 """
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 import operator
@@ -17,14 +16,16 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from fastbias.checks.meant import meant, named, nearest
+
 T = TypeVar("T")
 Seed = int | np.integer | np.random.Generator | None
 """What random numbers are drawn from: `generator` takes it."""
 
 __all__ = ["Sparse", "array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
-           "generator", "labels", "mapping", "matrix", "name", "named", "named_values", "number",
-           "one_of", "path", "point", "positive_definite", "shape", "short", "steps", "weights",
-           "whole"]
+           "generator", "labels", "mapping", "matrix", "meant", "name", "named", "named_values",
+           "number", "one_of", "path", "point", "positive_definite", "shape", "short", "steps",
+           "weights", "whole"]
 
 # bytes
 MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -459,23 +460,19 @@ def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) ->
     if not isinstance(value, str):
         raise TypeError(f"{label} must be one of {', '.join(names)}, got {short(value)}")
     if value not in names:
-        near = difflib.get_close_matches(value, names, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"{label} must be one of {', '.join(names)}, got {value!r}{hint}")
+        raise ValueError(f"{label} must be one of {', '.join(names)}, got {value!r}"
+                         f"{nearest(value, names)}")
     return value
-
-
-def named(module: ModuleType, kind: type) -> dict[str, Any]:
-    """The ready-made pieces of a module that need no parameters, by name."""
-    ready: list[Any] = [x for x in vars(module).values() if isinstance(x, kind)]
-    return {x.name: x for x in sorted(ready, key=lambda x: str(x.name))}
 
 
 def one_of(label: str, value: object, module: ModuleType, kind: type[T]) -> T:
     """A piece of a module's kind, or the name of a ready-made one."""
     if isinstance(value, str):
         known: dict[str, T] = named(module, kind)
-        return known[name(label, value, known)]
+        if value not in known:
+            raise ValueError(f"{label} must be one of {', '.join(known)}, got {short(value)}"
+                             f"{meant(value, module, known)}")
+        return known[value]
     if not isinstance(value, kind):
         raise TypeError(f"{label} must be one of fb.{module.__name__.rpartition('.')[2]} or its "
                         f"name, got {short(value)}")

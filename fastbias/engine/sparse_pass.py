@@ -8,9 +8,9 @@ import numpy as np
 from fastbias.engine.abi import FILLED, HURRY
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
-from fastbias.engine.layout import sample_weights
+from fastbias.engine.layout import alone, sample_weights
 from fastbias.engine.simd import view
-from fastbias.engine.weighing import NONE, pushed
+from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["lay_out", "pass_over", "products"]
 
@@ -50,7 +50,7 @@ def products(data, w, p, control):
 
 
 @inner
-def pass_over(slope, params, data, w, p, q, g, one, control):
+def pass_over(slope, params, data, w, p, q, g, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
     """
@@ -59,7 +59,7 @@ def pass_over(slope, params, data, w, p, q, g, one, control):
     N, packed = data.N, data.packed
     s = slope(params, view(p, 0, N), data.y, view(q, 0, N))
     if data.weighed != NONE:
-        s = pushed(slope, params, data.weighed, sample_weights(data, 0, N), one, view(p, 0, N),
+        s = pushed(slope, params, sample_weights(data, 0, N), alone(data, q, WILD), view(p, 0, N),
                    data.y, view(q, 0, N), s)
     for j in range(data.d):           # every entry: which ones the rows miss is not known
         g[j] = 0.0
