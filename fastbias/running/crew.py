@@ -60,13 +60,15 @@ class _Crew:
             if not self.waiting:
                 return
             for future in wait(self.waiting, return_when=FIRST_COMPLETED).done:
-                task, answer = self.waiting.pop(future), _answer(future)
+                task, answer = self.waiting[future], _answer(future)
                 # it is there by now, or came to somebody else
                 self.promised.discard(getattr(task, "meant", None))
                 if isinstance(answer, Missing):
                     self._send_again(task, answer)
-                    continue
-                yield task, answer.runs if isinstance(answer, Answer) else answer
+                else:
+                    yield task, answer.runs if isinstance(answer, Answer) else answer
+                # only now: Ctrl-C while it is taken in must not lose it
+                del self.waiting[future]
 
     def _fill(self) -> Iterator[tuple[Any, Any]]:
         """Hand out as many as may wait; those that cannot be, with why."""

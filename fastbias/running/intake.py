@@ -81,8 +81,9 @@ class Intake:
             # so that who gave the plan sees where it stands
             if run.standing is not None:
                 disk.resume(plan.course, *run.standing)
-            # (a run that Ctrl-C cut short is not over)
-            if self.store is not None and (task.over(plan) or run.failure is not None):
+            # (one that Ctrl-C cut short is not over, and one that it interrupted here has no key)
+            over = task.over(plan) or run.failure is not None
+            if self.store is not None and over and i in self.keys:
                 self.store.keep(self.keys[i], run.standing or disk.standing(plan.course),
                                 run.failure)
             self.enter(i, plan, run.failure)
@@ -220,8 +221,9 @@ class OfTemplate(Intake):
         if not isinstance(answer, Rows):
             super().take(task, answer)
             return
-        if self.store is not None and task.over(answer):
-            self.store.keep_band(self.keys[int(task.members[0])], answer)
+        key = self.keys.get(int(task.members[0]))
+        if self.store is not None and key is not None and task.over(answer):
+            self.store.keep_band(key, answer)
         self._enter(task, answer)
 
     def ended(self) -> Results:

@@ -137,7 +137,7 @@ def test_any_byte_that_changed_is_noticed_and_the_run_done_again(tmp_path):
     wanted = fb.sweep(factory, {"step_size": [0.1]}, steps=50, store=tmp_path / "s")
     path, = kept(tmp_path / "s")
     raw = path.read_bytes()
-    for at in range(0, len(raw), 97):
+    for at in range(0, len(raw), 331):
         path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1:])
         with pytest.warns(RuntimeWarning, match="a file of the store is damaged, and its run is done again"):
             assert_same(fb.sweep(factory, {"step_size": [0.1]}, steps=50, store=tmp_path / "s"), wanted)
@@ -219,6 +219,21 @@ def test_ctrl_c_keeps_what_had_ended(tmp_path):
                  executor=Slow(2))
     assert time.monotonic() - when[0] < 3                  # of a machine that is busy
     assert len(kept(tmp_path / "s")) == 2
+
+
+def test_ctrl_c_while_an_outcome_is_taken_in_does_not_lose_it(tmp_path, monkeypatch):
+    true, interrupted = stores.Store.keep, []
+
+    def keep(self, *args):
+        if len(interrupted) == 0:
+            interrupted.append(args)
+            raise KeyboardInterrupt
+        true(self, *args)
+    monkeypatch.setattr(stores.Store, "keep", keep)
+    with pytest.raises(KeyboardInterrupt):
+        fb.sweep(factory, GRID, steps=STEPS, store=tmp_path / "s", executor=ThreadPoolExecutor(1))
+    assert len(interrupted) == 1
+    assert f"{interrupted[0][0][2:]}.npz" in {path.name for path in kept(tmp_path / "s")}
 
 
 class Slow(ThreadPoolExecutor):
