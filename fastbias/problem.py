@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -75,6 +75,10 @@ class Data:
         """Return the predictions (K N,) of w, output after output; ±∞ or NaN beyond float64."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray((w.reshape(self.outputs, -1) @ self.X.T).ravel())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # without what was computed of it since
+        return {x.name: vars(self)[x.name] for x in fields(self)}
 
     @cached_property
     def rows(self) -> Rows:

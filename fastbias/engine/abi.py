@@ -54,7 +54,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from fastbias.engine import cache
+from fastbias.engine import cache, travel
 from fastbias.engine.compiled import JIT, callback, kernel
 
 __all__ = [
@@ -350,6 +350,13 @@ class Piece:
             return bool(self.needs(params, *sizes))
         except (IndexError, ValueError, ArithmeticError):     # too short to be asked, or NaN
             return False
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Pickle it by its name, or by its plain function (`fastbias.engine.travel`)."""
+        return travel.reduced(self, self.kind)
+
+    def __deepcopy__(self, memo: object) -> Piece:
+        return self                                       # of one that never changes
 
     def __repr__(self) -> str:
         return f"<piece {self.__name__}>"

@@ -1,18 +1,22 @@
-"""How a piece was made: each factory's product remembers the call, so that a checkpoint can make it
-again.
+"""How a piece was made: each factory's product remembers the call, so that a checkpoint, or another
+process, can make it again.
 """
 from __future__ import annotations
 
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import fields
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-__all__ = ["Seed", "is_recorded", "recorded"]
+from fastbias.engine import travel
+
+__all__ = ["Portable", "Seed", "is_recorded", "recorded"]
 
 Seed = int | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | None
 """What draws: a whole number, something of NumPy's that draws, or None for the system."""
@@ -45,7 +49,10 @@ def recorded(factory: Callable[P, T]) -> Callable[P, T]:
                 call.arguments["rng"] = int(np.random.default_rng(rng).integers(2 ** 53))
         made = factory(*call.args, **call.kwargs)
         if not hasattr(made, "recipe"):
-            object.__setattr__(made, "recipe", (factory.__name__, dict(call.arguments)))
+            # (what a method that is changed by hand was made of is asked as well)
+            for thing in filter(None, (made, getattr(made, "_origin", None))):
+                object.__setattr__(thing, "recipe", (factory.__name__, dict(call.arguments)))
+                object.__setattr__(thing, "_maker", make)
         return made
     _FACTORIES.add(make)
     return make
@@ -59,6 +66,37 @@ def is_recorded(thing: Any) -> bool:
     one.
     """
     return isinstance(thing, FunctionType) and thing in _FACTORIES
+
+
+class Portable:
+    """What pickles and copies as it was made: a piece that stands in the package by its name, a
+    product of a factory by its recipe, anything else by its fields, functions by their code.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """How to make it again."""
+        shelf = ".".join(type(self).__module__.split(".")[:3])
+        home = vars(sys.modules[shelf])
+        name = next((name for name in home.get("__all__", ()) if home[name] is self), None)
+        if name is not None:
+            return _ready, (shelf, name)
+        return _again, (travel.dumps(self._call()),)
+
+    def _call(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The call that makes it again."""
+        if hasattr(self, "_maker"):
+            return self._maker, self.recipe[1]  # type: ignore[attr-defined]
+        return type(self), {x.name: getattr(self, x.name)
+                            for x in fields(self)}  # type: ignore[arg-type]
+
+
+def _ready(shelf: str, name: str) -> Any:
+    return vars(sys.modules[shelf])[name]
+
+
+def _again(raw: bytes) -> Any:
+    call, arguments = travel.loads(raw)
+    return call(**arguments)
 
 
 def _own(value: Any) -> Any:

@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.engine.abi import RULE, Piece, expect, piece
 from fastbias.engine.call import call
-from fastbias.pieces.recipe import recorded
+from fastbias.pieces.recipe import Portable, recorded
 
 __all__ = ["StepRule", "bounded", "constant", "line_search", "loss_scaled", "power", "sequence"]
 
 
 @dataclass(frozen=True, eq=False)
-class StepRule:
+class StepRule(Portable):
     """A step rule: its name, its compiled piece (``abi.RULE``), its numbers, and what the loop must
     know of it.
 

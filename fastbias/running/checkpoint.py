@@ -33,12 +33,13 @@ from fastbias.trace import Trace
 if TYPE_CHECKING:
     from fastbias.running.plan import Plan
 
-__all__ = ["PARTS", "check", "dumps", "kept", "loads", "made", "own", "parts", "read", "remade",
-           "write"]
+__all__ = ["FORMAT", "PARTS", "Arrays", "Record", "asked", "check", "dumps", "kept",
+           "loads", "made", "own", "parts", "read", "remade", "resume", "standing", "write"]
 
 FORMAT = 3            # one higher whenever files of before would be misread
 PARTS = ("loss", "method", "model")
 GRAM = (*("gram_" + name for name in memory.NAMES[:-1]), "gram_rest")
+TRACE = ("trace_t", "trace_u", "trace_log_loss")
 SIZES, MOST = ("d", "m", "n", "rank", "width"), 1 << 20
 """Arguments of factories that are lengths: of at most the parameters of a run, or harmless."""
 SHELVES: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in
@@ -282,17 +283,30 @@ def kept(plan: Plan) -> tuple[Arrays, Record]:
 
     Where it stands between two of its chunks: a run that goes on in another thread waits.
     """
-    course, problem = plan.course, plan.problem
+    demanded, about = asked(plan)
+    arrays, stands = standing(plan.course)
+    return demanded | arrays, about | stands
+
+
+def asked(plan: Plan) -> tuple[Arrays, Record]:
+    """Of `kept`, what is asked of a plan: its data, pieces and start."""
+    problem = plan.problem
     about, arrays = parts(problem)
-    with course.turns.pause():
-        arrays |= memory.snapshot(course.buffers) | course.driver.snapshot()
-        status, trace, gram = course.status, course.trace, course.gram
     classes = None if problem.classes is None else problem.classes.tolist()
-    about |= {"status": int(status), "shape": problem.sample, "settings": _settings(course),
-              "gram": gram, "classes": classes, "intercept": problem.intercept}
+    about |= {"shape": list(problem.sample), "settings": _settings(plan.course),
+              "classes": classes, "intercept": problem.intercept}
     arrays |= {"X": problem.X, "y": problem.y, "start": problem.start}
     if problem.weights is not None:
         arrays["weights"] = problem.weights
+    return arrays, about
+
+
+def standing(course: Course) -> tuple[Arrays, Record]:
+    """Of `kept`, where a run stands, and the rows of its last trace; `resume` takes it."""
+    with course.turns.pause():
+        arrays = memory.snapshot(course.buffers) | course.driver.snapshot()
+        status, trace, gram = course.status, course.trace, course.gram
+    about: Record = {"status": int(status), "gram": gram}
     if trace is not None:
         about |= {"message": trace.message, "ended": int(trace.status)}
         arrays |= {"trace_t": trace.t, "trace_u": trace.u, "trace_log_loss": trace.log_loss}
@@ -318,13 +332,21 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
                          "their parameters differ")
     with files.untrusted(SENTENCE):
         _rename(course, about.get("classes"))
-        course.status, course.gram = Status(about["status"]), about["gram"]
-        memory.restore(course.buffers, arrays, ended=course.status in FATAL)
-        if "gram_u" in arrays:
-            course.settle(arrays)
-        if "trace_t" in arrays:
-            course.trace = _trace(course, arrays, Status(about["ended"]), about["message"])
+        resume(course, arrays, about)
     return plan
+
+
+def resume(course: Course, arrays: Arrays, about: Record) -> None:
+    """Let a run stand where `standing` saw one of the same problem; ValueError where none can."""
+    course.status, course.gram = Status(about["status"]), about["gram"]
+    memory.restore(course.buffers, arrays, ended=course.status in FATAL)
+    if "gram_u" in arrays:
+        course.settle(arrays)
+    if "trace_t" in arrays:
+        files.expect({name: arrays[name] for name in TRACE},
+                     {TRACE[0]: ("i8", ("K",)), TRACE[1]: ("f8", ("K", course.problem.start.size)),
+                      TRACE[2]: ("f8", ("K",))})
+        course.trace = _trace(course, arrays, Status(about["ended"]), about["message"])
 
 
 def _without_ones(X: np.ndarray) -> np.ndarray:

@@ -22,10 +22,35 @@ from fastbias.running.gram import gram as in_gram_space
 from fastbias.running.interruptions import Busy, Store, Turns, terminable
 from fastbias.trace import Trace
 
-__all__ = ["FATAL", "Course"]
+__all__ = ["FATAL", "Course", "told", "written"]
 
 # a run that ended so does not go on
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
+
+
+def told(status: Status, t: int) -> str:
+    """How a run that came to t updates ended, in words."""
+    if status == Status.OK:
+        return f"{MESSAGES[status]}, t = {t}"
+    if status in FATAL:
+        return f"{MESSAGES[status]} in the update from step {t} to {t + 1}"
+    return f"{MESSAGES[status]}, at step {t}"
+
+
+def written(problem: Problem, t: np.ndarray, u: np.ndarray, log_loss: np.ndarray, status: Status,
+            message: str) -> Trace:
+    """The trace of rows that a run wrote down."""
+    w = problem.predictor(u)
+    # predictions may leave float64 where parameters do not
+    beyond = ~(log_loss < np.inf)
+    if beyond.any():
+        log_loss = log_loss.copy()
+        log_loss[beyond] = [problem.log_loss(row) for row in u[beyond]]
+    # a trace is finite, unless nothing else is there to be shown
+    finite = np.isfinite(w).all(axis=1) & (log_loss < np.inf)
+    if not finite.all() and finite.any():
+        t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]
+    return Trace(t, u, w.reshape(t.size, *problem.shape), log_loss, status, message, problem)
 
 
 class Course:
@@ -196,25 +221,7 @@ class Course:
         if K == 0 or t[-1] != self.t:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
-        w = self.problem.predictor(u)
-        # predictions may leave float64 where parameters do not
-        beyond = ~(log_loss < np.inf)
-        if beyond.any():
-            log_loss = log_loss.copy()
-            log_loss[beyond] = [self.problem.log_loss(row) for row in u[beyond]]
-        # a trace is finite, unless nothing else is there to be shown
-        finite = np.isfinite(w).all(axis=1) & (log_loss < np.inf)
-        if not finite.all() and finite.any():
-            t, u, w, log_loss = t[finite], u[finite], w[finite], log_loss[finite]
-        return Trace(t, u, w.reshape(t.size, *self.problem.shape), log_loss, status,
-                     message or self._message(status), self.problem)
-
-    def _message(self, status: Status) -> str:
-        if status == Status.OK:
-            return f"{MESSAGES[status]}, t = {self.t}"
-        if status in FATAL:
-            return f"{MESSAGES[status]} in the update from step {self.t} to {self.t + 1}"
-        return f"{MESSAGES[status]}, at step {self.t}"
+        return written(self.problem, t, u, log_loss, status, message or told(status, self.t))
 
     def reached(self) -> Reached:
         """Where it stands, as the theory asks."""

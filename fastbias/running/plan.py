@@ -240,14 +240,12 @@ class Plan:
         """
         disk.write(path, *disk.kept(self))
 
-    def __reduce__(self) -> tuple[Callable[[bytes], Plan], tuple[bytes]]:
-        """Pickle a plan as its checkpoint; TypeError where a piece is the user's own."""
-        # as a checkpoint: the addresses of compiled pieces mean nothing in another process
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[bytes, dict[str, Any]]]:
+        """Pickle a plan as its checkpoint, with the pieces of the user's own beside it."""
+        # (the addresses of compiled pieces mean nothing in another process)
         kept, about = disk.kept(self)
-        for own in disk.own(about).values():
-            raise TypeError(f"a plan with a piece of your own, {own}, cannot be sent to another "
-                            "process: run it in threads")
-        return type(self)._unpickled, (disk.dumps(kept, about),)
+        own = {part: getattr(self.problem, part) for part in disk.own(about)}
+        return type(self)._unpickled, (disk.dumps(kept, about), own)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, loss: Loss | str | None = None,
@@ -280,8 +278,8 @@ class Plan:
         return disk.made(cls, *disk.read(path), loss=loss, method=method, model=model)
 
     @classmethod
-    def _unpickled(cls, raw: bytes) -> Plan:
-        return disk.made(cls, *disk.loads(io.BytesIO(raw)))
+    def _unpickled(cls, raw: bytes, own: dict[str, Any]) -> Plan:
+        return disk.made(cls, *disk.loads(io.BytesIO(raw)), **own)
 
     def limit(self, flow: bool = False) -> Limit:
         """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.

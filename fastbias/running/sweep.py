@@ -7,36 +7,31 @@ nor on what else is in the sweep.
 """
 from __future__ import annotations
 
-import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.engine.abi import Records, Status
-from fastbias.running import lanes
-from fastbias.running.course import FATAL, Course
+from fastbias.running import tables
+from fastbias.running.crew import hand_out
+from fastbias.running.intake import Intake, OfPlans, OfTemplate
 from fastbias.running.plan import Plan
-from fastbias.trace import RunStopped, Trace
-from fastbias.trace.rows import planned
+from fastbias.running.points import Grid, Point, listed, points
+from fastbias.running.store import Store
+from fastbias.solvers.limit import Limit
+from fastbias.trace import Trace
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
 
 __all__ = ["Sweep", "sweep"]
-
-PATIENCE = 1.0        # seconds that Ctrl-C waits for tasks to see it, which look after each chunk
-
-Point = dict[str, Any]
-Made = list[tuple[Plan, Exception | None]]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep(Sequence[Trace | None]):
@@ -59,11 +54,11 @@ class Sweep(Sequence[Trace | None]):
         executor raised.
     """
 
-    points: list[Point]
+    points: Sequence[Point]
     shape: tuple[int, ...]
-    plans: list[Plan | None]
-    traces: list[Trace | None] = field(default_factory=list)
-    failures: dict[int, Exception] = field(default_factory=dict)
+    plans: Sequence[Plan | None]
+    traces: Sequence[Trace | None] = field(default_factory=list)
+    failures: MutableMapping[int, Exception] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -71,40 +66,62 @@ class Sweep(Sequence[Trace | None]):
     def __getitem__(self, i: int | slice) -> Any:
         return self.traces[i]
 
-    def to_pandas(self) -> pandas.DataFrame:
+    def to_pandas(self, *functions: str | Callable[[Trace, Limit | None], Any]
+                  ) -> pandas.DataFrame:
         """Return one row a run: its point, then status, t, log_loss (the last of each) and error.
 
-        Where a run has no trace, t is −1, log_loss NaN. A name of the grid that is one of these
-        gets ``param_`` before it.
-        """
-        import pandas
-        rows = []
-        for i, (point, trace) in enumerate(zip(self.points, self.traces, strict=True)):
-            end = {"status": self._status(i),
-                   "t": -1 if trace is None else int(trace.t[-1]),
-                   "log_loss": np.nan if trace is None else float(trace.log_loss[-1]),
-                   "error": str(self.failures.get(i, ""))}
-            rows.append({f"param_{name}" if name in end else name: value
-                         for name, value in point.items()} | end)
-        return pandas.DataFrame(rows, index=pandas.RangeIndex(len(rows), name="run"))
+        Where a run has no trace, t is −1, log_loss NaN. A name of the grid that is one of the
+        others gets ``param_`` before it.
 
-    def _status(self, i: int) -> str:
-        error, trace = self.failures.get(i), self.traces[i]
-        # a run that stopped has a status; what was raised else has only its name
-        return (type(error).__name__ if trace is None or not isinstance(error, RunStopped | None)
-                else trace.status.name)
+        Parameters
+        ----------
+        *functions : callable or str
+            Further columns, each called by its name: functions of (trace, limit), the limit being
+            None where no theorem speaks, or one of "w", "margin" (the last, in the limit's norm,
+            else in ℓ2) and "gap" (the last distance to the limit). Arrays make a column an entry:
+            w0, w1, … Limits are solved once for each problem: data, loss, method with its numbers,
+            and start.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where a function is none, two have one name, or one returns other shapes for other runs.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> plan = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.gradient_descent(0.01))
+        >>> def ratio(trace, limit):
+        ...     return trace.w[-1, 0] / trace.w[-1, 1]
+        >>> sweep = fb.sweep(plan, {"step_size": [0.01, 0.02]}, steps=1000)
+        >>> sweep.to_pandas("gap", ratio)[["step_size", "gap", "ratio"]].round(6).values.tolist()
+        [[0.01, 0.0, 0.75], [0.02, 0.0, 0.75]]
+        """
+        return tables.table(self, functions)
+
+    def to_xarray(self, *functions: str | Callable[[Trace, Limit | None], Any]) -> xarray.Dataset:
+        """Return the same as a Dataset, over the axes of the grid, or over "run" where there is
+        none; arrays have further dimensions, such as w_0.
+        """
+        return tables.frame(self, functions)
+
+    @property
+    def axes(self) -> dict[str, list[Any]] | None:
+        """The values of the grid by name; None where points were given one by one."""
+        return self.points.axes if isinstance(self.points, Grid) and self.points.axes else None
 
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.shape)) if len(self.shape) > 1 else str(len(self))
-        ends = Counter(self._status(i) for i in range(len(self)))
+        ends = Counter(tables.ends(self)["status"].tolist())
         told = ", ".join(f"{count} {name}" for name, count in sorted(ends.items()))
         return f"<Sweep of {size} runs: {told}>"
 
 
-def sweep(plans: Callable[..., Plan] | Iterable[Plan],
+def sweep(plans: Callable[..., Plan] | Iterable[Plan] | Plan,
           grid: Mapping[str, Iterable[object]] | Iterable[Mapping[str, object]] | None = None, *,
           steps: float, record: ArrayLike | None = None, until: float | None = None,
-          executor: Executor | None = None, progress: bool = False) -> Sweep:
+          executor: Executor | None = None, progress: bool = False,
+          store: str | os.PathLike[str] | None = None, retry_failed: bool = False) -> Sweep:
     """Run many plans, each point of a grid one; a run that fails is kept, and the others go on.
 
     Gradient descents with constant steps and momentum on one linear problem (squared, exponential
@@ -114,34 +131,48 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan],
 
     Parameters
     ----------
-    plans : callable or iterable of Plan
-        A factory ``f(**point) -> Plan``, called once for each point, here and in order; or the
-        plans themselves.
+    plans : callable, iterable of Plan, or Plan
+        A factory ``f(**point) -> Plan``, called once for each point, here and in order; the plans
+        themselves; or one plan at its start, the template of all: then the grid names some of
+        step_size, momentum, start, y and seed (the method's ``rng``), no plan is made for runs that
+        share a vector, and ``.plans`` makes each when it is asked for, at its start. A million
+        runs of 10⁴ updates at (1, 2) take some 50 s of one core and memory for the rows asked for.
     grid : mapping of names to sequences, or iterable of mappings
-        The points: all combinations, the last name fastest; or one by one. Goes with a factory, and
-        only with one.
+        The points: all combinations, the last name fastest; or one by one. Goes with a factory or
+        a template, and only with one.
     steps : int ≥ 0
         How many updates each plan does, from where it stands.
     record, until : optional
         As for `Plan.run`; with ``until`` no vectors are shared.
     executor : concurrent.futures.Executor, optional
         Where to run; default: threads, one a core. It is not shut down. Other processes are sent
-        plans as checkpoints, so the factory may be anything; pieces of the user's own cannot be
-        sent.
+        plans, so the factory may be anything; data of 4 kB or more go to each of them once, pieces
+        of the user's own as the plain functions that they were made of.
     progress : bool, default False
         Show a tqdm bar of the runs that have ended.
+    store : path, optional
+        A folder (made where it is missing) that keeps what each run came to as soon as it ends. The
+        sweep called again, with whatever executor or points, reads what is there and does what is
+        missing, with the same bits; so neither Ctrl-C nor a crash costs more than what was under
+        way. Runs count as the same where data, pieces, numbers, seeds (give methods that draw an
+        ``rng``), where the plan stood, steps, rows and ``until`` are. A damaged file is done again,
+        with a warning.
+    retry_failed : bool, default False
+        Do runs again whose failure was kept.
 
     Returns
     -------
     Sweep
         A sequence of traces in grid order, with ``.points, .shape, .plans, .failures`` and
-        ``.to_pandas()``. On Ctrl-C what waits is dropped and KeyboardInterrupt raised; plans that
-        were given stand, with their traces, where they came to.
+        ``.to_pandas()``. On Ctrl-C what waits is dropped and KeyboardInterrupt raised, within a
+        second; plans that were given stand, with their traces, where they came to.
 
     Raises
     ------
     ValueError, TypeError
         Where an argument is bad. What a factory or a run raises goes to ``.failures``.
+    OSError
+        Where the store cannot be written.
 
     Examples
     --------
@@ -163,72 +194,39 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan],
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise TypeError("executor must be a concurrent.futures.Executor, got "
                         f"{checks.short(executor)}")
-    makers, points, shape = _points(plans, grid)
-    made, failures = _made(makers)
-    result = Sweep(points, shape, made, [None] * len(points), failures)
-    tasks = _tasks(made, steps, record, until)
-    bar = _bar(len(points), len(failures)) if progress else None
+    kept = None if store is None else Store(store, checks.flag("retry_failed", retry_failed))
+    bar = _bar() if progress else None
+    if isinstance(plans, Plan) and grid is not None:
+        intake: Intake = OfTemplate(plans, grid, kept, bar)
+    else:
+        intake = OfPlans(*_made(*_makers(plans, grid)), kept, bar)
+    # before the first of them is done: a bad `record` must not end a sweep in the middle
+    tasks = intake.tasks(steps, record, until)
     pool = ThreadPoolExecutor(os.cpu_count()) if executor is None else executor
     try:
-        _run(pool, tasks, until, result, bar)
+        hand_out(pool, tasks, intake.take)
     finally:
         if bar is not None:
             bar.close()
         if executor is None:
             pool.shutdown()
-    # in the order of the runs, not of their ends
-    for i in sorted(failures):
-        failures[i] = failures.pop(i)
-    return result
+    return Sweep(*intake.ended())
 
 
-def _run(pool: Executor, tasks: list[_Task], until: float | None, result: Sweep, bar: Any) -> None:
-    """Hand out all tasks, and enter each as it ends."""
-    halt: list[bool] = []
-    waiting: dict[Future[Made], _Task] = {}
-    try:
-        for task in tasks:
-            waiting[pool.submit(_work, task, until, halt)] = task
-        for future in as_completed(waiting):
-            _collect(future, waiting[future], result)
-            if bar is not None:
-                bar.update(len(waiting[future].members))
-    except BaseException:
-        # which threads see, and go on to their next look at Python
-        halt.append(True)
-        wait([future for future in waiting if not future.cancel()], PATIENCE)
-        raise
-
-
-class _Task(NamedTuple):
-    """What one worker does in one go: up to eight plans in lanes of a vector, or a single one."""
-
-    members: list[int]
-    plans: list[Plan]
-    rows: np.ndarray
-    stop: int
-    together: bool
-
-
-def _listed(some: object) -> list[Any]:
-    """What an iterable yields; anything else, such as an array without axes, alone."""
-    return list(some) if isinstance(some, Iterable) and getattr(some, "ndim", 1) > 0 else [some]
-
-
-def _points(plans: object,
-            grid: object) -> tuple[list[Callable[[], object]], list[Point], tuple[int, ...]]:
+def _makers(plans: object,
+            grid: object) -> tuple[list[Callable[[], object]], Sequence[Point], tuple[int, ...]]:
     """How to make each plan, its point, and the shape of it all."""
     if not callable(plans):
-        given = _listed(plans)
+        given = listed(plans)
         if not isinstance(plans, Iterable) or not all(isinstance(plan, Plan) for plan in given):
-            raise TypeError("plans must be a factory f(**point) -> Plan or an iterable of plans, "
-                            f"got {checks.short(plans)}")
+            raise TypeError("plans must be a factory f(**point) -> Plan, an iterable of plans, or "
+                            f"one plan with a grid, got {checks.short(plans)}")
         if grid is not None:
             raise TypeError("grid must be left out where plans are given, got "
                             f"{checks.short(grid)}")
         return [partial(_itself, plan) for plan in given], [{} for _ in given], (len(given),)
-    points, shape = _grid(grid) if isinstance(grid, Mapping) else _one_by_one(grid)
-    return [partial(_at, plans, point) for point in points], points, shape
+    found, shape = points(grid)
+    return [partial(_at, plans, point) for point in found], found, shape
 
 
 def _at(factory: Callable[..., object], point: Point) -> object:
@@ -240,30 +238,10 @@ def _itself(plan: Plan) -> Plan:
     return plan
 
 
-def _grid(grid: Mapping[str, Any]) -> tuple[list[Point], tuple[int, ...]]:
-    """All combinations of the values of a grid, the last name fastest, and how many of each."""
-    for name, values in grid.items():
-        # (an array without axes has the method, and cannot be gone through)
-        listable = hasattr(values, "__iter__") and getattr(values, "ndim", 1) > 0
-        if isinstance(values, str | bytes | Mapping) or not listable:
-            raise TypeError("grid must map each name to a sequence of values, got "
-                            f"{checks.short(values)} for {name!r}")
-    axes = [list(values) for values in grid.values()]
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*axes)]
-    return points, tuple(len(axis) for axis in axes)
-
-
-def _one_by_one(grid: object) -> tuple[list[Point], tuple[int, ...]]:
-    """Points that were given as such."""
-    listed = _listed(grid)
-    if not all(isinstance(point, Mapping) for point in listed):
-        raise TypeError("grid must be a mapping of names to sequences, or an iterable of "
-                        f"mappings, where plans is a factory, got {checks.short(grid)}")
-    return [dict(point) for point in listed], (len(listed),)
-
-
-def _made(makers: list[Callable[[], object]]) -> tuple[list[Plan | None], dict[int, Exception]]:
-    """The plans, None where there is none, and what was raised instead."""
+def _made(makers: list[Callable[[], object]], found: Sequence[Point],
+          shape: tuple[int, ...]) -> tuple[Sequence[Point], tuple[int, ...], list[Plan | None],
+                                           dict[int, Exception]]:
+    """The points, their shape, the plans, None where there is none, and what was raised instead."""
     made: list[Plan | None] = [None] * len(makers)
     failures: dict[int, Exception] = {}
     seen: dict[int, int] = {}
@@ -279,103 +257,9 @@ def _made(makers: list[Callable[[], object]]) -> tuple[list[Plan | None], dict[i
             made[i] = plan
         except Exception as error:                        # a point may well be a bad one
             failures[i] = error
-    return made, failures
+    return found, shape, made, failures
 
 
-def _tasks(made: list[Plan | None], steps: int, record: ArrayLike | None,
-           until: float | None) -> list[_Task]:
-    """Plans that share a vector in groups of eight, all others alone; in order of their first."""
-    rows: dict[int, np.ndarray] = {}
-    groups: dict[Hashable, list[int]] = {}
-    for i, plan in enumerate(made):
-        if plan is not None:
-            # those that begin at the same step write down the same ones
-            if plan.t not in rows:
-                entries = len(made) * (plan.problem.start.size + 1)
-                rows[plan.t] = planned(record, plan.t, checks.whole("steps", plan.t + steps),
-                                       entries)
-            shared = _shared(plan, until)
-            groups.setdefault(i if shared is None else shared, []).append(i)
-    # eight to a vector, and what is left of a group in one of its own
-    some = [(members[j:j + lanes.WIDTH], not isinstance(shared, int))
-            for shared, members in groups.items() for j in range(0, len(members), lanes.WIDTH)]
-    return [_task([i for i in members if made[i] is not None], made, steps, rows, together)
-            for members, together in some]
-
-
-def _shared(plan: Plan, until: float | None) -> Hashable | None:
-    """What plans must have in common to share a vector with this one; None where it goes alone."""
-    alone = until is not None or plan.course.busy or plan.course.over
-    return None if alone else lanes.common(plan)
-
-
-def _task(members: list[int], made: list[Plan | None], steps: int, rows: dict[int, np.ndarray],
-          together: bool) -> _Task:
-    """One go: all its plans stand at the same step."""
-    plans = [plan for plan in (made[i] for i in members) if plan is not None]
-    return _Task(members, plans, rows[plans[0].t], plans[0].t + steps, together)
-
-
-def _work(task: _Task, until: float | None, halt: list[bool]) -> Made:
-    """Run the plans of a task, in any thread or process; where they stand, and what was raised."""
-    # numpy's own settings are each thread's: a pool's are not those of who called
-    # a run says for itself where its numbers cease to be finite
-    with np.errstate(all="ignore"):
-        if not task.together:
-            return [(plan, _alone(plan, task, until, halt)) for plan in task.plans]
-        ends = lanes.run(task.plans, task.rows, task.stop, halt)
-        return [(plan, _ended(plan.course, task, *end, halt))
-                for plan, end in zip(task.plans, ends, strict=True)]
-
-
-def _alone(plan: Plan, task: _Task, until: float | None, halt: list[bool]) -> Exception | None:
-    def look(plan: Plan) -> None:
-        if halt:
-            raise StopIteration
-    try:
-        plan.run(task.stop - plan.t, record=task.rows, until=until, callback=look, strict=False)
-    except Exception as error:
-        return error
-    return None
-
-
-def _ended(course: Course, task: _Task, records: Records, end: int,
-           halt: list[bool]) -> Exception | None:
-    """After its time in a lane: go on in the ordinary loop if need be, and keep the trace."""
-    try:
-        course.status = Status(max(end, 0))
-        if end == lanes.APART:
-            course.finish(records, task.stop, halt)
-        message = None
-        if halt and course.status == Status.OK and course.t < task.stop:
-            message = f"interrupted at step {course.t}"
-        # the rows to write down are those of all lanes: a trace has its own
-        own = records._replace(steps=records.steps.copy())
-        course.trace = course.traced(own, course.status, message)
-    except Exception as error:
-        return error
-    return None
-
-
-def _collect(future: Future[Made], task: _Task, result: Sweep) -> None:
-    """Enter what a task came to."""
-    try:
-        ended = future.result()
-    except Exception as error:
-        # the executor's own: it could not send, or lost a worker
-        result.failures.update(dict.fromkeys(task.members, error))
-        return
-    for i, plan, (other, failure) in zip(task.members, task.plans, ended, strict=True):
-        # so that who gave the plan sees where it stands
-        if other is not plan:                             # it comes back from another process
-            plan.course = other.course
-        result.traces[i] = trace = plan.trace
-        if failure is not None:
-            result.failures[i] = failure
-        elif trace is not None and trace.status in FATAL:
-            result.failures[i] = RunStopped(trace.message, trace)
-
-
-def _bar(total: int, done: int) -> Any:
+def _bar() -> Any:
     from tqdm.auto import tqdm
-    return tqdm(total=total, initial=done, unit="run")
+    return tqdm(unit="run")

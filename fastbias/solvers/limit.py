@@ -141,6 +141,9 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
         super().__init__("\n".join([f"{reason} [{source}]", *_listed(hypotheses)]))
         self.reason, self.source, self.hypotheses, self.dual = reason, source, hypotheses, dual
 
+    def __reduce__(self) -> tuple[type[NoTheorem], tuple[object, ...]]:
+        return type(self), (self.reason, self.source, self.hypotheses, self.dual)
+
 
 def told_intercept(b: float | np.ndarray) -> list[str]:
     """The line that says b; none without one."""

@@ -489,3 +489,6 @@ class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)
     def __init__(self, message: str, trace: Trace) -> None:
         super().__init__(message)
         self.trace, self.status = trace, trace.status
+
+    def __reduce__(self) -> tuple[type[RunStopped], tuple[str, Trace]]:
+        return type(self), (str(self), self.trace)

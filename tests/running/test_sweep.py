@@ -84,7 +84,7 @@ def test_which_plans_share_a_vector():
     assert lanes.common(factory(0.1)) == lanes.common(factory(0.3, start=[1, 2], X=X.tolist()))
     assert lanes.common(factory(0.1, 0.5)) == lanes.common(factory(0.3, 0.0, 0.2)) != lanes.common(factory(0.1))
     assert lanes.common(factory(0.1)) != lanes.common(factory(0.1, loss="logistic"))
-    assert lanes.common(factory(0.1)) != lanes.common(factory(0.1, y=-y))
+    assert lanes.common(factory(0.1)) == lanes.common(factory(0.1, y=-y))    # targets are each lane's own
     assert lanes.common(factory(0.1)) != lanes.common(factory(0.1, X=2 * X))
     assert lanes.common(factory(0.1, X=big, y=np.ones(5))) is None
     assert lanes.common(factory(fb.steps.bounded(0.1))) is None
@@ -278,11 +278,10 @@ def test_processes_give_the_same_bits_and_bring_the_plans_back():
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         got = fb.sweep(make, GRID, steps=3000, executor=pool)
     assert list(wanted.failures) == [12]
-    assert list(got.failures) == [0, 1, 2, 12]
+    assert list(got.failures) == [12]
     assert str(got.failures[12]) == str(wanted.failures[12])
     assert got.failures[12].trace is got[12]
-    assert "cannot be sent to another process: run it in threads" in str(got.failures[0])
-    for i in range(3, 15):
+    for i in range(15):
         assert same(got[i], wanted[i])
         if i != 12:
             assert same(got.plans[i].run(100), wanted.plans[i].run(100))
@@ -353,7 +352,7 @@ def test_names_of_the_grid_that_clash_and_empty_grids():
     ((factory, {"step_size": 0.1}), {}, TypeError, "grid must map each name to a sequence of values, got 0.1 for 'step_s"),
     ((factory, {"loss": "squared"}), {}, TypeError, "sequence of values, got 'squared'"),
     ((factory, {"step_size": np.array(0.1)}), {}, TypeError, "sequence of values"),
-    ((factory(0.1),), {}, TypeError, r"plans must be a factory f\(\*\*point\) -> Plan or an iterable of plans, got <Plan"),
+    ((factory(0.1),), {}, TypeError, r"plans must be a factory f\(\*\*point\) -> Plan, an iterable of plans, or one plan with a grid, got <Plan"),
     (([factory(0.1), 3],), {}, TypeError, "plans must be a factory"),
     (([factory(0.1)], {"step_size": [1]}), {}, TypeError, "grid must be left out where plans are given"),
     ((factory, {"step_size": [0.1]}), {"steps": 1.5}, ValueError, "steps must be a whole number"),

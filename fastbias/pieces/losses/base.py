@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.engine.abi import LOG_LOSS, SLOPE, Piece, expect
 from fastbias.engine.call import call_weighed
+from fastbias.pieces.recipe import Portable
 
 __all__ = ["Loss", "log_beyond"]
 
 
 @dataclass(frozen=True, eq=False)
-class Loss:
+class Loss(Portable):
     """A loss and what the theory needs to know of it.
 
     Parameters

@@ -3,7 +3,6 @@ itself.
 """
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
@@ -19,7 +18,7 @@ from fastbias.pieces import steps
 from fastbias.pieces.methods.sampling import Sampling
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.pieces.recipe import recorded
+from fastbias.pieces.recipe import Portable, recorded
 
 __all__ = ["Method", "gradient", "inside", "maker", "primal"]
 
@@ -28,7 +27,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
-class Method:
+class Method(Portable):
     """A method: its compiled pieces, step rule, momentum, geometry, and what it declares of itself.
 
     The first four make a run. What stands under "theory" is declared by the functions of this
@@ -208,8 +207,22 @@ class Method:
         if self.as_made:
             _original(made)
         if hasattr(self, "recipe"):                          # (a method changed by hand has none)
-            object.__setattr__(made, "recipe", self.recipe)
+            for label in ("recipe", "_maker"):
+                object.__setattr__(made, label, getattr(self, label))
+            object.__setattr__(made, "_fitted", shape)
         return made
+
+    def _call(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        origin = self._origin
+        if hasattr(self, "_fitted"):
+            maker, arguments = super()._call()
+            return _fitted, {"maker": maker, "arguments": arguments, "shape": self._fitted}
+        if hasattr(self, "_maker") or origin is None or not hasattr(origin, "_maker"):
+            return super()._call()
+        # one that was changed by hand: what it was made of, and what is not as that has it
+        return _changed, {"made": origin, "changes": {
+            x.name: getattr(self, x.name) for x in fields(self)
+            if x.name != "_origin" and not _same(getattr(self, x.name), getattr(origin, x.name))}}
 
     @property
     def burst(self) -> int:
@@ -327,13 +340,24 @@ def inside(geometry, params, step, beta, move, u, state, work, u_new):
     return geometry.metric(geometry.params, u_new, move, work[:u.size])
 
 
+def _fitted(maker: Callable[..., Method], arguments: dict[str, Any],
+            shape: tuple[int, ...]) -> Method:
+    """What a factory makes, for predictors of a shape."""
+    return maker(**arguments).on(shape)
+
+
+def _changed(made: Method, changes: dict[str, Any]) -> Method:
+    """A method that was changed by hand."""
+    return replace(made, **changes)
+
+
 _MADE: WeakSet[Method] = WeakSet()
 """What the factories made, so that nobody else's origin counts."""
 
 
 def _original(made: Method) -> Method:
     """The method, with a copy as its origin: what is written into its arrays makes it another."""
-    origin = copy.copy(made)
+    origin = replace(made)
     for label in ("params", "beta", "gamma"):
         object.__setattr__(origin, label, getattr(made, label).copy())
     if made.constraint is not None:

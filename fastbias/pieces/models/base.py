@@ -16,7 +16,7 @@ from fastbias.engine.abi import MAP, MAP_AT, Piece, expect, piece
 from fastbias.engine.call import call, call_rows
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.pieces.recipe import Seed
+from fastbias.pieces.recipe import Portable, Seed
 
 __all__ = ["Coordinates", "Layers", "Model", "Start", "linear"]
 
@@ -36,7 +36,7 @@ class Coordinates(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Portable):
     """A parameterisation w = F(u) of the linear predictor; u is kept flat, layer after layer.
 
     The first three make a run, with ``size`` where u is not as long as w; the others are what the
@@ -296,7 +296,7 @@ class Model:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class Start(Portable):
     """A start that waits for the length of predictors: `of` gives u(0) (n,)."""
 
     model: Model

@@ -13,6 +13,7 @@ from fastbias import checks
 from fastbias.engine.abi import MAP, VALUE, Piece, expect
 from fastbias.engine.call import call
 from fastbias.pieces.norms.proximal import Shrink
+from fastbias.pieces.recipe import Portable
 
 __all__ = ["TIE_TOL", "Norm"]
 
@@ -20,7 +21,7 @@ TIE_TOL = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Norm:
+class Norm(Portable):
     """A norm: its steepest direction, its dual, its value, and its convex face.
 
     Parameters

@@ -15,6 +15,7 @@ from fastbias.checks.sizes import divided, length, row_lengths
 from fastbias.checks.spans import SMALL, independent_rows, products, shortest
 from fastbias.engine.abi import MAP, MAP_AT, VALUE, Piece, expect
 from fastbias.engine.call import call
+from fastbias.pieces.recipe import Portable
 
 __all__ = ["Potential"]
 
@@ -23,7 +24,7 @@ RIDGES = 1e-14, 1e-11, 1e-8       # of Newton's matrices, whose diagonal is one
 
 
 @dataclass(frozen=True, eq=False)
-class Potential:
+class Potential(Portable):
     """A strictly convex potential ψ: its link, inverse link, inverse Hessian, value, and convex
     face.
 
