@@ -240,3 +240,10 @@ def test_what_an_intercept_of_the_plan_is_is_said():
     assert "as a free one" in row.statement
     assert limit.intercept == pytest.approx(fb.separation(QUASI[:, :2], flipped).finite["(intercept)"], abs=1e-9)
     assert "λ‖w‖²" in told(QUASI[:, :2], ANSWERS, m.gradient_descent(0.01, weight_decay=0.1))[1].evidence
+
+
+def test_where_classes_clash_is_said_by_sample_and_class():
+    X, y = [[1, 2], [1, 2], [3, 1], [0, 1.0]], ["a", "b", "c", "c"]
+    plan = fb.Plan(X, y, loss="cross_entropy", method=fb.methods.adam(0.1))
+    with pytest.raises(fb.NoTheorem, match="at 0 against b"):
+        plan.limit()
