@@ -91,8 +91,8 @@ MESSAGES: dict[int, str] = {
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
     -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
-    -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta and "
-        "gamma not empty, weights (N,) and > 0 where control says that there are some",
+    -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta, "
+        "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
     -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
         "0 … K−1",
@@ -168,9 +168,7 @@ class Pieces(NamedTuple):
 
 
 class Params(NamedTuple):
-    """The numbers that go with the pieces; beta and gamma hold one entry a step, and the last goes
-    on. The weights of the samples are (N,) where ``control[WEIGH]`` says so, else (0,).
-    """
+    """The numbers that go with the pieces; the last of beta and gamma, one a step, goes on."""
 
     loss: Any
     model: Any
@@ -180,7 +178,7 @@ class Params(NamedTuple):
     geometry: Any
     beta: Any
     gamma: Any
-    weights: Any = np.empty(0)
+    weights: Any = np.empty(0)  # (N,) where ``control[WEIGH]`` says so
 
 
 class Buffers(NamedTuple):
@@ -273,9 +271,7 @@ def lengths(N, d, n, control):
 
 @kernel
 def room(N, d, n, control):
-    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and what control says of the
-    method.
-    """
+    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and this control."""
     total = 0
     for size in lengths(N, d, n, control):
         total += padded(size)
@@ -284,10 +280,8 @@ def room(N, d, n, control):
 
 @kernel
 def packed_room(N, d, columns, filled=0, weighing=False):
-    """How long ``Buffers.packed`` must be for (N, d) data.
-
-    ``columns``: with the transpose too (control[BURST] = 5). ``filled`` is control[FILLED],
-    ``weighing`` control[WEIGH] ≥ 4.
+    """How long ``Buffers.packed`` must be for (N, d) data; ``columns`` is control[BURST] = 5,
+    ``filled`` control[FILLED], ``weighing`` control[WEIGH] ≥ 4.
     """
     if filled > 0:
         return N + 1 + 2 * filled + (N if weighing else 0)

@@ -4,15 +4,21 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.problem import Problem
+from fastbias.solvers import exact
 from fastbias.solvers.bregman import relative
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
-from fastbias.solvers.minimiser import minimise
+from fastbias.solvers.minimiser import Minimiser, minimise, sure
 from fastbias.theory.asked import endless
 from fastbias.theory.base import gradient, momentum, shown
 from fastbias.theory.stepsizes import small_steps
 
 __all__ = ["balanced", "solved"]
+
+EPS = float(np.finfo(float).eps)
+ROUNDED = 4.0 * EPS   # of what a gradient adds up, relatively, that rounding may be
+# how often the least singular value must be over its rounding, and what that costs at most
+KNOWN, SAFE = 100.0, 1.25
 
 
 def solved(problem: Problem) -> bool:
@@ -27,32 +33,41 @@ def solved(problem: Problem) -> bool:
 def balanced(problem: Problem, flow: bool, theorem: str, source: str) -> Limit:
     """Where the decay and the loss balance, λw = −∇L(w)."""
     decay = problem.method.decay
-    if problem.loss.quadratic:
-        w, residual, dual, certified = _ridge(problem)
-        far = float(np.linalg.norm(problem.slope(w) - decay * w)) / decay
-    else:
-        found = minimise(problem, decay=decay)
-        w, residual, certified = found.w, found.residual, found.certified
-        dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)
-        far = float(np.linalg.norm(found.errors))
+    found = _ridge(problem) if problem.loss.quadratic else minimise(problem, decay=decay)
+    w, far = found.w, float(np.linalg.norm(found.errors))
+    dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)
     rows = [Hypothesis("L(w) + ½λ‖w‖² is strictly convex", True,
                        f"λ = {decay:g}, so that ‖w − w∞‖ ≤ ‖∇‖/λ; the minimiser is within "
                        f"{far:.1e} of .w"),
             *_moved(problem, flow), *ill_scaled(problem)]
-    return Limit(w.reshape(problem.shape), "point", theorem, source, tuple(rows), certified,
-                 residual, dual)
+    return Limit(w.reshape(problem.shape), "point", theorem, source, tuple(rows), found.certified,
+                 found.residual, dual)
 
 
-def _ridge(problem: Problem) -> tuple[np.ndarray, float, np.ndarray, bool]:
-    """Ridge regression: ∇ = 2 Xᵀ(Xw − y) + λw is 0; its w, residual, dual, and whether certain."""
-    (X, y), decay = problem.even, problem.method.decay
-    # as a least-squares problem with d more rows, which keeps the digits that XᵀX would square away
-    root = np.sqrt(decay / 2.0)
-    d = X.shape[1]
-    w = np.linalg.lstsq(np.vstack([X, root * np.eye(d)]), np.append(y, np.zeros(d)), rcond=None)[0]
-    residual = 2.0 * (y - X @ w)
-    gap = relative(X.T @ residual - decay * w, X.T @ y, decay * w)
-    return w, gap, residual, gap <= CERTIFIED
+def _ridge(problem: Problem) -> Minimiser:
+    """Ridge regression: ∇ = 2 XᵀC(Xw − y) + λw is 0, C the weights.
+
+    The curvature H is the same everywhere, so that w is H⁻¹∇ from the minimiser.
+    """
+    (X, y), decay, d = problem.even, problem.method.decay, problem.size
+    # as a least-squares problem with d more rows, which keeps the digits that XᵀX would square
+    # away, in columns of size one, which keep those of features that are small beside others
+    A = np.vstack([X, np.sqrt(decay / 2.0) * np.eye(d)])
+    units = np.exp2(np.frexp(np.abs(A).max(axis=0))[1])
+    w = np.linalg.lstsq(A / units, np.append(y, np.zeros(d)), rcond=None)[0] / units
+    off = exact.careful(np.vstack([problem.X.T, problem.y]), np.append(-w, 1.0))
+    push = 2.0 * off if problem.weights is None else 2.0 * problem.weights * off
+    g = exact.careful(np.vstack([problem.X, np.eye(d)]), np.append(push, -decay * w))
+    rounding = ROUNDED * (np.abs(push) @ np.abs(problem.X) + decay * np.abs(w))
+    gap = relative(g, X.T @ y, decay * w)
+    _, sizes, V = np.linalg.svd(A / units, full_matrices=False)
+    errors = np.full(d, float(np.linalg.norm(g) + np.linalg.norm(rounding)) / decay)
+    if sizes[-1] > KNOWN * len(A) * EPS * sizes[0]:
+        # H = 2 AᵀA, of which R is the root of the inverse
+        R = V.T / sizes / units[:, None] / np.sqrt(2.0)
+        short = float(np.linalg.norm(R.T @ g) + np.linalg.norm(np.abs(R.T) @ rounding))
+        errors = np.minimum(errors, SAFE * short * np.linalg.norm(R, axis=1))
+    return Minimiser(w, gap, errors, gap <= CERTIFIED and sure(problem, w, errors))
 
 
 def _moved(problem: Problem, flow: bool) -> list[Hypothesis]:
