@@ -289,7 +289,7 @@ def packed_room(N, d, columns, filled=0, weighing=False):
     return (eights(d) + (4 if weighing else 2)) * tall + (d * tall if columns else 0)
 
 
-class Piece:
+class Piece(travel.Carried):
     """A compiled function of fixed signature with a C address; made by `piece`, compiled when first
     asked for.
     """
@@ -344,13 +344,6 @@ class Piece:
             return bool(self.needs(params, *sizes))
         except (IndexError, ValueError, ArithmeticError):     # too short to be asked, or NaN
             return False
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Pickle it by its name, or by its plain function (`fastbias.engine.travel`)."""
-        return travel.reduced(self, self.kind)
-
-    def __deepcopy__(self, memo: object) -> Piece:
-        return self                                       # of one that never changes
 
     def __repr__(self) -> str:
         return f"<piece {self.__name__}>"

@@ -14,7 +14,7 @@ from typing import Any
 
 from numba import cloudpickle
 
-__all__ = ["dumps", "loads", "reduced"]
+__all__ = ["Carried", "dumps", "loads"]
 
 PACKAGE = __package__.partition(".")[0]
 
@@ -32,19 +32,29 @@ def loads(raw: bytes) -> Any:
     return cloudpickle.loads(raw)
 
 
-def reduced(piece: Any, kind: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """What ``__reduce__`` says of a piece whose signature has the name ``kind``."""
-    function = piece.function
-    home, name = function.__module__, function.__qualname__
-    try:
-        known = home.startswith(PACKAGE + ".") and attrgetter(name)(sys.modules[home]) is piece
-    except (AttributeError, KeyError):
-        known = False
-    if known:
-        return _named, (home, name)
-    raw = dumps((function, kind, piece.needs))
-    _ARRIVED[raw] = piece
-    return _made, (type(piece), raw)
+class Carried:
+    """What pickles by its name, or by its plain function; a copy of it is itself."""
+
+    function: Any
+    kind: str
+    needs: Any
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """How to have it again."""
+        home, name = self.function.__module__, self.function.__qualname__
+        try:
+            known = home.startswith(PACKAGE + ".") \
+                and attrgetter(name)(sys.modules[home]) is self
+        except (AttributeError, KeyError):
+            known = False
+        if known:
+            return _named, (home, name)
+        raw = dumps((self.function, self.kind, self.needs))
+        _ARRIVED[raw] = self
+        return _made, (type(self), raw)
+
+    def __deepcopy__(self, memo: object) -> Carried:
+        return self                                       # of one that never changes
 
 
 def _named(home: str, name: str) -> Any:

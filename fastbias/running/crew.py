@@ -59,7 +59,9 @@ class _Crew:
             yield from self._fill()
             if not self.waiting:
                 return
-            for future in wait(self.waiting, return_when=FIRST_COMPLETED).done:
+            done = wait(self.waiting, return_when=FIRST_COMPLETED).done
+            # in the order they were handed out: what comes back is a set, in no order
+            for future in [future for future in self.waiting if future in done]:
                 task, answer = self.waiting[future], _answer(future)
                 # it is there by now, or came to somebody else
                 self.promised.discard(getattr(task, "meant", None))

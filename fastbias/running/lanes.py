@@ -1,9 +1,9 @@
-"""Eight tiny runs in the lanes of one vector: gradient descents on the same data, each with its own
-numbers and start.
+"""Eight tiny runs in the lanes of one vector: gradient descents on the same X, each with its own
+numbers, targets and start; and many such groups of eight, one after the other.
 
 A tiny problem is bound by latency: one update waits for the one before, and the vector units idle.
-Here lane i of every vector belongs to run i, so that eight runs (each with its own η, β, γ, u and
-shift k0, see `fastbias.engine.dense_pass`) cost about as much as one. Nothing crosses lanes: a
+Here lane i of every vector belongs to run i, so that eight runs (each with its own η, β, γ, y, u
+and shift k0, see `fastbias.engine.dense_pass`) cost about as much as one. Nothing crosses lanes: a
 run's bits do not depend on its neighbours, nor on where the work was cut.
 
 A run ends for itself: with STALLED where its state repeats (as in `fastbias.engine.loop`), or,

@@ -46,8 +46,19 @@ class Grid(Sequence[Point]):
         if isinstance(i, slice):
             return [self[j] for j in range(*i.indices(len(self)))]
         i = range(len(self))[i]
+        # (of a grid without names the one point is empty)
         at = np.unravel_index(i, self.shape) if self.shape else ()
         return {name: values[j] for (name, values), j in zip(self.axes.items(), at, strict=True)}
+
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        size = " × ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        return f"<{len(self)} points: {size}>"
 
 
 def listed(some: object) -> list[Any]:

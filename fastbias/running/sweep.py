@@ -39,17 +39,18 @@ class Sweep(Sequence[Trace | None]):
 
     Parameters
     ----------
-    points : list of dict
+    points : sequence of dict
         The arguments of each run, in order; empty where plans were given.
     shape : tuple of int
         The lengths of the grid's sequences, (n,) for any other n runs: ``np.reshape(x,
         sweep.shape)`` lays out one x a run.
-    plans : list of Plan or None
-        The plans where they stand, to go on with; None where the factory failed.
-    traces : list of Trace or None
+    plans : sequence of Plan or None
+        The plans where they stand, to go on with; None where the factory failed. Of a template:
+        made when they are asked for, at their start.
+    traces : sequence of Trace or None
         None where a run did not begin. Of a run that could not go on, everything up to its last
         finite iterate.
-    failures : dict of int to Exception
+    failures : mapping of int to Exception
         What went wrong, by run: `RunStopped` with its trace, or whatever the factory or the
         executor raised.
     """
@@ -135,8 +136,10 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan] | Plan,
         A factory ``f(**point) -> Plan``, called once for each point, here and in order; the plans
         themselves; or one plan at its start, the template of all: then the grid names some of
         step_size, momentum, start, y and seed (the method's ``rng``), no plan is made for runs that
-        share a vector, and ``.plans`` makes each when it is asked for, at its start. A million
-        runs of 10⁴ updates at (1, 2) take some 50 s of one core and memory for the rows asked for.
+        share a vector (gradient descent on a mapping of numbers; other methods make one when a
+        run's turn comes, and drop it), and ``.plans`` makes each when it is asked for, at its
+        start. A million runs of 10⁴ updates at (1, 2) take some 50 s of one core, and memory for
+        the rows asked for.
     grid : mapping of names to sequences, or iterable of mappings
         The points: all combinations, the last name fastest; or one by one. Goes with a factory or
         a template, and only with one.

@@ -215,13 +215,13 @@ class Workers(Executor):
 
     def __init__(self, count, monkeypatch):
         self.held, self.monkeypatch, self.turn = [{} for _ in range(count)], monkeypatch, 0
-        self.sent, self.large, self._max_workers = 0, 0, count
+        self.sent, self.large, self._max_workers, self.chance = 0, 0, count, np.random.default_rng(0)
 
     def submit(self, function, /, *args):
         raw = pickle.dumps((function, args))
         self.sent += len(raw)
         self.large += len(raw) > 160_000
-        self.turn = (self.turn + 1) % len(self.held)
+        self.turn = int(self.chance.integers(len(self.held)))   # whoever is free
         self.monkeypatch.setattr(tasks, "_HELD", self.held[self.turn])
         self.monkeypatch.setattr(tasks.os, "getpid", lambda me=self.turn: me)
         future = Future()
@@ -244,7 +244,7 @@ def test_data_go_to_each_worker_once(monkeypatch, workers):
     pool = Workers(workers, monkeypatch)
     got = fb.sweep(make, grid, steps=3, executor=pool)
     each = big.nbytes + goal.nbytes
-    # whoever lacks them asks, and may be overtaken by another: here by turns, as badly as can be
+    # (what was meant for one may come to another, who has it: then it is sent once more)
     assert workers <= pool.large <= 2 * workers
     assert pool.sent < pool.large * each + 40 * 12_000
     wanted = fb.sweep(make, grid, steps=3)

@@ -146,6 +146,18 @@ def test_what_does_not_go_in_lanes_is_the_bits_of_its_plan(method, grid, tmp_pat
     assert_same(sweep, one_by_one)
 
 
+def test_points_are_made_when_they_are_asked_for_and_equal_a_list_of_them():
+    points = fb.sweep(template(), {"momentum": [0, 0.5], "step_size": [0.1, 0.2, 0.3]}, steps=0).points
+    wanted = [{"momentum": b, "step_size": a} for b in (0, 0.5) for a in (0.1, 0.2, 0.3)]
+    assert points == wanted
+    assert points[-1] == wanted[-1]
+    assert points[1:3] == wanted[1:3]
+    assert points != wanted[1:]
+    assert repr(points) == "<6 points: 2 momentum × 3 step_size>"
+    with pytest.raises(IndexError):
+        points[6]
+
+
 def test_until_ends_each_run_for_itself():
     sweep = fb.sweep(template(), {"step_size": [0.1, 0.3]}, steps=STEPS, until=0.0)
     for trace, eta in zip(sweep, (0.1, 0.3), strict=True):
