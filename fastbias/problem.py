@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
-from fastbias.data.rows import Rows, signed
+from fastbias.data.rows import Matrix, Rows, largest, ldexp, lengthened, signed
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
 from fastbias.pieces import losses, models
@@ -43,9 +43,12 @@ TINY = 1e-300         # to divide by instead of 0
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite."""
+    """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite.
 
-    X: np.ndarray
+    X is an array or, never made dense as a whole, a CSR matrix of `scipy.sparse`.
+    """
+
+    X: Matrix
     y: np.ndarray
     loss: Loss
     # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
@@ -122,8 +125,9 @@ class Data:
 
     def off_cone(self, w: np.ndarray, limit: np.ndarray) -> float:
         """Return how far −∇L(w)/‖∇L(w)‖₂ is from the cone of a limit's support vectors."""
-        margins = self.Z @ limit.ravel()
-        support = self.Z[margins <= margins.min() + TIED * abs(margins.min())]
+        margins = self.rows.margins(limit.ravel())
+        near = margins <= margins.min() + TIED * abs(margins.min())
+        support = self.rows.take(np.flatnonzero(near))
         g = self.pull(w.ravel())[1]
         size = length(g)
         if not 0 < size < np.inf:
@@ -169,8 +173,8 @@ class Problem(Data):
             return float(call_weighed(self.loss.log_loss, self.loss.params, self.weights, p,
                                       self.y))
         # powers of two are taken out of w and X, and put back in log space
-        _, powers = np.frexp([np.abs(w).max(), np.abs(self.X).max()])
-        rows = np.ldexp(self.X, -powers[1])
+        _, powers = np.frexp([np.abs(w).max(), largest(self.X, 0).max()])
+        rows = ldexp(self.X, -powers[1])
         p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
         return log_beyond(self.loss, p, self.y, int(powers.sum()), self.weights)
 

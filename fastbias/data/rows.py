@@ -68,7 +68,7 @@ class Rows:
 
     def scaled(self, power: int) -> Rows:
         """The same times 2^power, which is exact."""
-        return self if power == 0 else self._like(_ldexp(self.A, power))
+        return self if power == 0 else self._like(ldexp(self.A, power))
 
     def _like(self, A: Matrix) -> Rows:
         return Rows(A)
@@ -193,7 +193,7 @@ def dense(A: Matrix) -> np.ndarray:
     return np.asarray(A if isinstance(A, np.ndarray) else A.toarray())
 
 
-def _ldexp(A: Matrix, power: int) -> Matrix:
+def ldexp(A: Matrix, power: int) -> Matrix:
     if isinstance(A, np.ndarray):
         return np.ldexp(A, power)
     A = A.copy()

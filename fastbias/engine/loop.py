@@ -55,7 +55,13 @@ from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
-from fastbias.engine.sparse_pass import lay_out, pass_over, products
+from fastbias.engine.sparse_pass import (
+    drawn_gather,
+    drawn_products,
+    lay_out,
+    pass_over,
+    products,
+)
 from fastbias.engine.weighing import NONE, Weigher, how, pushed, valued
 
 __all__ = ["gradient"]
@@ -91,7 +97,7 @@ class Run(NamedTuple):
 
     calls: Any    # Calls
     params: Any   # Params
-    X: Any        # (N, d)
+    X: Any        # (N, d), or (0, d) where data has its rows
     data: Any     # Data
     buffers: Any  # Buffers
     scratch: Any  # Scratch
@@ -158,22 +164,22 @@ def _calls(pieces, params):
 @pasted
 def _laid(X, y, c, buffers, scratch):
     """The data as the passes read them, laid out by whoever comes first."""
-    (N, d), control = X.shape, buffers.control
+    N, d, control = y.size, X.shape[1], buffers.control
     weigher = Weigher(how(c), c, scratch.one)
     data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, weigher)
     if control[PACKED] == 0:
-        if control[FILLED] > 0:
-            lay_out(X, data.packed)
-        else:
+        if control[FILLED] == 0:
             pack(X, data, inside(control), control[BURST] == COORDINATE)
+        elif X.shape[0] > 0:          # (else it holds them already)
+            lay_out(X, control[FILLED], data.packed)
         control[PACKED] = 1
     return data
 
 
 @pasted
-def _room_of(X, buffers):
+def _room_of(N, d, buffers):
     """The run's scratch, all of it zero: what pads a vector must be a number: it meets zeros."""
-    (N, d), work, control, n = X.shape, buffers.work, buffers.control, buffers.u.size
+    work, control, n = buffers.work, buffers.control, buffers.u.size
     for i in range(room(N, d, n, control)):
         work[i] = 0.0
     s = scratch(work, N, d, n, control)
@@ -249,13 +255,20 @@ def _batch(run, w, v, k):
     drawn = calls.sample(params.sample, k, order)
     if not drawn_fit(order, drawn, batch, data.N):
         return np.nan, POISONED
-    batch_margins(run.X, data.y, order, drawn, w, p, y)
+    filled = run.buffers.control[FILLED] > 0
+    if filled:
+        drawn_products(data, order, drawn, w, p, y)
+    else:
+        batch_margins(run.X, data.y, order, drawn, w, p, y)
     weigher = data.weigher
     if weigher.how != NONE:
         weigher = Weigher(weigher.how, view(scratch.drawn, 0, batch), weigher.one)
         batch_weights(data.weigher.c, order, drawn, weigher.c)
     s = pushed(calls.slope, params.loss, weigher, p, y, q)
-    batch_gather(run.X, order, drawn, q, v)
+    if filled:
+        drawn_gather(data, order, drawn, q, v)
+    else:
+        batch_gather(run.X, order, drawn, q, v)
     return s, OK
 
 
@@ -415,7 +428,7 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):
     if bad != 0:
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
-    scratch, control = _room_of(X, buffers), buffers.control
+    scratch, control = _room_of(y.size, X.shape[1], buffers), buffers.control
     data = _laid(X, y, params.weights, buffers, scratch)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
     run = Run(_calls(pieces, params), params, X, data, buffers, scratch, longest)

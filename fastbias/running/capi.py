@@ -41,7 +41,8 @@ typedef int64_t (*fastbias_descend)(
     double *params,           /* the numbers of the pieces, eight vectors end to end */
     int64_t *sizes,           /* (8) their lengths: loss, model, rule, sample, method, geometry,
                                  beta, gamma */
-    double *X, int64_t N, int64_t d,      /* (N, d) data, row by row */
+    double *X, int64_t N, int64_t d,      /* (N, d) data, row by row; NULL where packed holds the
+                                             rows of a sparse matrix (control[17] > 0) */
     double *y,                /* (N) targets */
     double *u, int64_t n,     /* (n) parameters, moved in place */
     double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
