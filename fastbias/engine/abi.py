@@ -301,9 +301,9 @@ def packed_room(N, d, columns, filled=0, weighing=False):
     ``weighing``: samples have weights of their own (control[WEIGH] ≥ 4).
     """
     if filled > 0:
-        return N + 1 + filled + (filled + 1) // 2
+        return N + 1 + filled + (filled + 1) // 2 + (N if weighing else 0)
     tall = eights(N)
-    return (eights(d) + (3 if weighing else 2)) * tall + (d * tall if columns else 0)
+    return (eights(d) + (4 if weighing else 2)) * tall + (d * tall if columns else 0)
 
 
 class Piece:

@@ -36,7 +36,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.arguments import PAGE, bad_argument
 from fastbias.engine.compiled import JIT, kernel, pointer
 from fastbias.engine.loop import _descend
-from fastbias.engine.weighing import Weigher, how, pushed, valued
+from fastbias.engine.weighing import how, pushed, valued
 
 __all__ = ["call", "call_rows", "call_weighed", "descend"]
 
@@ -78,12 +78,12 @@ def _call_log_loss(address, params, p, y):
 
 @kernel
 def _weighed_slope(address, params, c, one, p, y, q):
-    return pushed(_as_slope(address), params, Weigher(how(c), c, one), p, y, q)
+    return pushed(_as_slope(address), params, how(c), c, one, p, y, q)
 
 
 @kernel
 def _weighed_log_loss(address, params, c, one, p, y):
-    return valued(_as_log_loss(address), params, Weigher(how(c), c, one), p, y)
+    return valued(_as_log_loss(address), params, how(c), c, one, p, y)
 
 
 @kernel

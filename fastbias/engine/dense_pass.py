@@ -17,7 +17,7 @@ import numpy as np
 
 from fastbias.engine.abi import HURRY, eights
 from fastbias.engine.compiled import inner
-from fastbias.engine.layout import columns, targets
+from fastbias.engine.layout import columns, sample_weights, targets
 from fastbias.engine.simd import (
     absolute,
     exp,
@@ -36,10 +36,10 @@ from fastbias.engine.simd import (
     totals8,
     view,
 )
-from fastbias.engine.weighing import NONE, part, pushed
+from fastbias.engine.weighing import NONE, pushed
 
-__all__ = ["add", "add_two", "by_piece", "margins", "moved", "own", "pack", "unscaled", "weighed",
-           "weights"]
+__all__ = ["add", "add_two", "by_piece", "factors", "margins", "moved", "pack", "unscaled",
+           "weighed", "weights"]
 
 # losses with twins; 0: known by its pieces alone
 EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3
@@ -61,13 +61,15 @@ def unscaled(k0):
 
 
 @inner
-def own(loss, data):
-    """Where in `targets` the factors begin that `weights` gives to slopes."""
+def factors(loss, weighed, tall):
+    """Where in `targets`, vectors of so many numbers, the factors begin that `weights` gives to
+    slopes.
+    """
+    # (of scalars alone: to hand on a tuple of arrays costs as much as some vectors of samples)
     inlined()
-    tall = eights(data.N)
     if loss == SQUARED:
         return tall
-    return 2 * tall if loss == LOGISTIC and data.weigher.how != NONE else 0
+    return 3 * tall if loss == LOGISTIC and weighed != NONE else 0
 
 
 @inner
@@ -195,7 +197,8 @@ def weighed(loss, data, w, p, g, k0, control):
     """
     inlined()
     N, X, y = data.N, data.packed, targets(data)
-    width, tall, at = eights(data.d), eights(N), own(loss, data)
+    width, tall = eights(data.d), eights(N)
+    at = factors(loss, data.weighed, tall)
     es, far = unscaled(k0), N * width > NEAR and width <= 128
     while True:
         z, n = splat8(NEVER), 0
@@ -229,7 +232,7 @@ def weighed(loss, data, w, p, g, k0, control):
 
 
 @inner
-def by_piece(slope, params, data, w, p, q, g, control):
+def by_piece(slope, params, data, w, p, q, g, one, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
     """
@@ -248,8 +251,11 @@ def by_piece(slope, params, data, w, p, q, g, control):
                 if control[HURRY] != 0:
                     return np.nan
         size = (outputs - 1) * N + end - b
-        at = pushed(slope, params, part(data.weigher, b, end - b), view(p, b, size),
-                    view(y, b, end - b), view(q, b, size))
+        if data.weighed == NONE:
+            at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
+        else:
+            at = pushed(slope, params, data.weighed, sample_weights(data, b, end - b), one,
+                        view(p, b, size), view(y, b, end - b), view(q, b, size))
         store(q, b + size, splat8(0.0))
         factor = 1.0
         if b == 0:
@@ -278,9 +284,9 @@ def by_piece(slope, params, data, w, p, q, g, control):
 
 
 @inner
-def pack(X, data, loss, transposed):
-    """Lay X, its targets for a loss that is weighed inside and, if wanted, its transpose out in
-    data.packed: padded with zeros.
+def pack(X, c, data, loss, transposed):
+    """Lay X, its targets and weights for a loss that is weighed inside and, if wanted, its
+    transpose out in data.packed: padded with zeros.
     """
     N, d = X.shape
     packed, y, width = data.packed, targets(data), eights(d)
@@ -291,7 +297,7 @@ def pack(X, data, loss, transposed):
         for j in range(d):
             packed[o + (j - j % 8) * 8 + j % 8] = X[n, j]
         y[n] = data.y[n]
-    _factors(data, loss, y)
+    _beside(c, data, loss, y)
     if transposed:
         turned = columns(data)
         for n in range(N):
@@ -300,16 +306,16 @@ def pack(X, data, loss, transposed):
 
 
 @inner
-def _factors(data, loss, y):
-    """What `weights` wants beside the targets y."""
-    N, tall, weigher = data.N, eights(data.N), data.weigher
+def _beside(c, data, loss, y):
+    """What `weights` wants beside the targets y, and pieces: the weights c (N,), or (0,)."""
+    N, tall = data.N, eights(data.N)
     for n in range(N, tall):
         y[tall + n] = 2.0 if loss == SQUARED else NEVER
     for n in range(N):
-        c = weigher.c[n] if weigher.how != NONE else 1.0
+        own = c[n] if data.weighed != NONE else 1.0
         if loss == SQUARED:
-            y[tall + n] = 2.0 * c
+            y[tall + n] = 2.0 * own
         elif loss == EXPONENTIAL:
-            y[tall + n] = np.log(c)
-        if weigher.how != NONE:
-            y[2 * tall + n] = c * data.y[n]
+            y[tall + n] = np.log(own)
+        if data.weighed != NONE:
+            y[2 * tall + n], y[3 * tall + n] = own, own * y[n]

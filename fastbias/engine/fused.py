@@ -22,9 +22,9 @@ from fastbias.engine.dense_pass import (
     add,
     add_two,
     by_piece,
+    factors,
     margins,
     moved,
-    own,
     unscaled,
     weighed,
     weights,
@@ -85,6 +85,7 @@ class Asked(NamedTuple):
     slope: Any         # SLOPE
     steepest: Any      # MAP
     inverse_link: Any  # MAP
+    one: Any           # (2 K,)  scratch of weights: what one sample is asked and says
 
 
 @inner
@@ -168,7 +169,8 @@ def _gathered(numbers, data, trial, k0, es, control):
     """
     inlined()
     N, X, y, loss = data.N, data.packed, targets(data), numbers.loss
-    width, tall, p, g, at = eights(data.d), eights(N), trial.p, trial.g, own(loss, data)
+    width, tall, p, g = eights(data.d), eights(N), trial.p, trial.g
+    at = factors(loss, data.weighed, tall)
     while True:
         z, n, top = splat8(NEVER), 0, splat8(0.0)
         while n < N:
@@ -244,7 +246,8 @@ def _handed(asked, numbers, data, trial, k0, control, count):
                 return k0, OK
             scale = unscaled(k0)
         else:
-            scale = by_piece(asked.slope, asked.loss, data, place, trial.p, trial.q, g, control)
+            scale = by_piece(asked.slope, asked.loss, data, place, trial.p, trial.q, g, asked.one,
+                             control)
             if control[HURRY] != 0:
                 return np.nan, OK
             scale = np.exp(scale) if scale != 0.0 else 1.0

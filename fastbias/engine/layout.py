@@ -14,7 +14,7 @@ from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
 from fastbias.engine.weighing import NONE
 
-__all__ = ["Data", "Scratch", "columns", "scratch", "targets"]
+__all__ = ["Data", "Scratch", "columns", "sample_weights", "scratch", "targets"]
 
 
 class Data(NamedTuple):
@@ -26,7 +26,9 @@ class Data(NamedTuple):
     coefficients: Any  # whether X is a Gram matrix: then u moves along q itself, not along Xᵀq
     packed: Any  # `fastbias.engine.dense_pass.pack` or `fastbias.engine.sparse_pass.lay_out` of X
     y: Any             # (N,) as pieces read it
-    weigher: Any       # `fastbias.engine.weighing.Weigher`
+    weighed: Any       # how samples are weighed, as `fastbias.engine.weighing.how` says
+    # where in packed their weights (N,) stand, if they have any
+    begin: Any
 
 
 class Scratch(NamedTuple):
@@ -77,14 +79,21 @@ def targets(data):
     """
     inlined()
     tall = eights(data.N)
-    return view(data.packed, tall * eights(data.d), _beside(data) * tall)
+    return view(data.packed, tall * eights(data.d), _beside(data.weighed) * tall)
 
 
 @inner
-def _beside(data):
-    """How many vectors of N numbers stand beside X."""
+def _beside(weighed):
+    """How many vectors of N numbers stand beside X: the third holds weights, if there are any."""
     inlined()
-    return 2 if data.weigher.how == NONE else 3
+    return 2 if weighed == NONE else 4
+
+
+@inner
+def sample_weights(data, start, size):
+    """The weights of ``size`` samples from one on; not to be read where there are none."""
+    inlined()
+    return view(data.packed, data.begin + start, size)
 
 
 @inner
@@ -92,4 +101,4 @@ def columns(data):
     """Of packed data with a transpose: X column after column, each padded with zeros."""
     inlined()
     tall = eights(data.N)
-    return view(data.packed, tall * (eights(data.d) + _beside(data)), data.d * tall)
+    return view(data.packed, tall * (eights(data.d) + _beside(data.weighed)), data.d * tall)

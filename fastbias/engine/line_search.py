@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.engine.compiled import inner, kernel
+from fastbias.engine.layout import sample_weights
 from fastbias.engine.simd import view
 from fastbias.engine.sparse_pass import products
 from fastbias.engine.weighing import NONE, pushed
@@ -12,11 +13,11 @@ __all__ = ["quartic", "search"]
 
 
 @inner
-def _fall(slope, loss, p, dp, step, data, trial, q):
+def _fall(slope, loss, p, dp, step, data, trial, q, one):
     """−dL/dτ of L(p + τ dp) at τ = step, up to a positive factor."""
     for i in range(p.size):
         trial[i] = p[i] + step * dp[i]
-    pushed(slope, loss, data.weigher, trial, data.y, q)
+    pushed(slope, loss, data.weighed, sample_weights(data, 0, data.N), one, trial, data.y, q)
     total, size, push = 0.0, 0.0, 0.0
     for i in range(p.size):
         total += q[i] * dp[i]
@@ -29,7 +30,7 @@ def _fall(slope, loss, p, dp, step, data, trial, q):
 
 
 @inner
-def search(slope, loss, p, dp, data, trial, q):
+def search(slope, loss, p, dp, data, trial, q, one):
     """The first minimiser τ ≥ 0 of L(p + τ dp), to the last digits.
 
     A sign change of the slope is bracketed and halved. Infinity where the loss falls for ever, 0
@@ -38,23 +39,23 @@ def search(slope, loss, p, dp, data, trial, q):
     largest = 0.0
     for i in range(p.size):
         largest = max(largest, abs(dp[i]))
-    if largest == 0.0 or not _fall(slope, loss, p, dp, 0.0, data, trial, q) > 0.0:
+    if largest == 0.0 or not _fall(slope, loss, p, dp, 0.0, data, trial, q, one) > 0.0:
         return 0.0
     high = 1.0 / largest
-    at_high = _fall(slope, loss, p, dp, high, data, trial, q)
+    at_high = _fall(slope, loss, p, dp, high, data, trial, q, one)
     while at_high > 0.0:  # the minimiser lies in (high/2, high] after one of these loops
         if high * largest > 1e250:
             return np.inf
         high *= 2.0
-        at_high = _fall(slope, loss, p, dp, high, data, trial, q)
+        at_high = _fall(slope, loss, p, dp, high, data, trial, q, one)
     low = 0.5 * high
-    at_low = _fall(slope, loss, p, dp, low, data, trial, q)
+    at_low = _fall(slope, loss, p, dp, low, data, trial, q, one)
     for _ in range(1000):
         if at_low > 0.0:
             break
         high, at_high = low, at_low
         low *= 0.5
-        at_low = _fall(slope, loss, p, dp, low, data, trial, q)
+        at_low = _fall(slope, loss, p, dp, low, data, trial, q, one)
     side = 0
     for k in range(200):  # false position (Illinois), with halving as its safeguard
         if high - low <= 2.3e-16 * high:
@@ -65,7 +66,7 @@ def search(slope, loss, p, dp, data, trial, q):
             middle = 0.5 * (low + high)
             if not low < middle < high:
                 break
-        at = _fall(slope, loss, p, dp, middle, data, trial, q)
+        at = _fall(slope, loss, p, dp, middle, data, trial, q, one)
         if at > 0.0:
             low, at_low = middle, at
             at_high = 0.5 * at_high if side == 1 else at_high
@@ -131,7 +132,7 @@ def quartic(forward, model, data, u, scratch, control):
     """
     move, at, w = scratch.move, scratch.at, scratch.w
     p, plus, curved = scratch.p, scratch.along, scratch.trial
-    n, d, y, weigher = u.size, data.d, data.y, data.weigher
+    n, d, y, each = u.size, data.d, data.y, sample_weights(data, 0, data.N)
     largest, size = 0.0, 0.0
     for j in range(n):
         largest, size = max(largest, abs(move[j])), max(size, abs(u[j]))
@@ -152,14 +153,14 @@ def quartic(forward, model, data, u, scratch, control):
         return np.nan
     top, most = 0.0, 0.0  # squares of residuals alone may leave the numbers, and so may weights
     for n in range(data.N):
-        most = max(most, weigher.c[n] if weigher.how != NONE else 1.0)
+        most = max(most, each[n] if data.weighed != NONE else 1.0)
         top = max(top, max(abs(p[n] - y[n]), max(abs(plus[n] - p[n]), abs(curved[n]))))
     if top == 0.0:
         return 0.0
     c1 = c2 = c3 = c4 = 0.0
     for n in range(data.N):
         r, p1, p2 = (p[n] - y[n]) / top, (plus[n] - p[n] - curved[n]) / top, curved[n] / top
-        weight = weigher.c[n] / most if weigher.how != NONE else 1.0
+        weight = each[n] / most if data.weighed != NONE else 1.0
         c1 += weight * (2.0 * r * p1)
         c2 += weight * (p1 * p1 + 2.0 * r * p2)
         c3 += weight * (2.0 * p1 * p2)

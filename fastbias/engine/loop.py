@@ -43,6 +43,7 @@ from fastbias.engine.abi import (
     Status,
     eights,
     inside,
+    packed_room,
     room,
 )
 from fastbias.engine.arguments import bad_argument
@@ -50,7 +51,7 @@ from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weight
 from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
 from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed
 from fastbias.engine.fused import REFRESH, Asked, burst
-from fastbias.engine.layout import Data, Scratch, scratch
+from fastbias.engine.layout import Data, Scratch, sample_weights, scratch
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
@@ -62,7 +63,7 @@ from fastbias.engine.sparse_pass import (
     pass_over,
     products,
 )
-from fastbias.engine.weighing import NONE, Weigher, how, pushed, valued
+from fastbias.engine.weighing import NONE, how, pushed, valued
 
 __all__ = ["gradient"]
 
@@ -162,27 +163,29 @@ def _calls(pieces, params):
 
 
 @pasted
-def _laid(X, y, c, buffers, scratch):
+def _laid(X, y, c, buffers):
     """The data as the passes read them, laid out by whoever comes first."""
     N, d, control = y.size, X.shape[1], buffers.control
-    weigher = Weigher(how(c), c, scratch.one)
-    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, weigher)
+    filled = control[FILLED]
+    # (weights stand behind all else)
+    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, how(c),
+                packed_room(N, d, False, filled))
     if control[PACKED] == 0:
-        if control[FILLED] == 0:
-            pack(X, data, inside(control), control[BURST] == COORDINATE)
-        elif X.shape[0] > 0:          # (else it holds them already)
-            lay_out(X, control[FILLED], data.packed)
+        if filled > 0:
+            lay_out(X, c, filled, data)
+        else:
+            pack(X, c, data, inside(control), control[BURST] == COORDINATE)
         control[PACKED] = 1
     return data
 
 
 @pasted
-def _room_of(N, d, buffers):
+def _room_of(data, buffers):
     """The run's scratch, all of it zero: what pads a vector must be a number: it meets zeros."""
     work, control, n = buffers.work, buffers.control, buffers.u.size
-    for i in range(room(N, d, n, control)):
+    for i in range(room(data.N, data.d, n, control)):
         work[i] = 0.0
-    s = scratch(work, N, d, n, control)
+    s = scratch(work, data.N, data.d, n, control)
     if control[LINEAR] == 0:
         return s
     # w is at and v is g: nothing is copied from one to the other
@@ -223,14 +226,21 @@ def _elsewhere(run, k):
 
 
 @pasted
+def _worth(run, p):
+    """Log L at predictions p."""
+    data = run.data
+    return valued(run.calls.log_loss, run.params.loss, data.weighed,
+                  sample_weights(data, 0, data.N), run.scratch.one, p, data.y)
+
+
+@pasted
 def _log_loss(run, k, until):
     """Log L at u, by a pass of its own, and a status."""
     calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return valued(calls.log_loss, params.loss, data.weigher, view(buffers.kept, 0, data.N),
-                      data.y), OK
+        return _worth(run, view(buffers.kept, 0, data.N)), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -239,8 +249,7 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return valued(calls.log_loss, params.loss, data.weigher,
-                  view(scratch.p, 0, data.outputs * data.N), data.y), OK
+    return _worth(run, view(scratch.p, 0, data.outputs * data.N)), OK
 
 
 @pasted
@@ -260,11 +269,10 @@ def _batch(run, w, v, k):
         drawn_products(data, order, drawn, w, p, y)
     else:
         batch_margins(run.X, data.y, order, drawn, w, p, y)
-    weigher = data.weigher
-    if weigher.how != NONE:
-        weigher = Weigher(weigher.how, view(scratch.drawn, 0, batch), weigher.one)
-        batch_weights(data.weigher.c, order, drawn, weigher.c)
-    s = pushed(calls.slope, params.loss, weigher, p, y, q)
+    c = view(scratch.drawn, 0, batch)
+    if data.weighed != NONE:
+        batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
+    s = pushed(calls.slope, params.loss, data.weighed, c, scratch.one, p, y, q)
     if filled:
         drawn_gather(data, order, drawn, q, v)
     else:
@@ -285,9 +293,9 @@ def _whole(run):
         control[SHIFT] = int(k0)
         s = -k0 * LOG2
     if control[FILLED] > 0:
-        s = pass_over(slope, loss, data, w, p, q, v, control)
+        s = pass_over(slope, loss, data, w, p, q, v, scratch.one, control)
     elif abs(k0) >= REACH:
-        s = by_piece(slope, loss, data, w, p, q, v, control)
+        s = by_piece(slope, loss, data, w, p, q, v, scratch.one, control)
     return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
 
 
@@ -328,7 +336,7 @@ def _searched(run):
     size = data.outputs * data.N
     return search(calls.slope, params.loss, view(scratch.p, 0, size),
                   view(scratch.along, 0, size), data, view(scratch.trial, 0, size),
-                  view(scratch.q, 0, size))
+                  view(scratch.q, 0, size), scratch.one)
 
 
 @pasted
@@ -362,7 +370,7 @@ def _update(run, records, k, due, log_loss):
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
             p = view(scratch.p, 0, run.data.outputs * run.data.N)
-            log_loss = valued(calls.log_loss, params.loss, run.data.weigher, p, run.data.y)
+            log_loss = _worth(run, p)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -394,7 +402,7 @@ def _burst(run, records, k, due, stop_at, until):
     elif control[ROW] < records.steps.size:
         end = min(end, records.steps[control[ROW]])
     asked = Asked(params.loss, params.geometry, calls.slope, calls.geometry.steepest,
-                  calls.geometry.inverse_link)
+                  calls.geometry.inverse_link, scratch.one)
     done, status = burst(asked, params, data, buffers, scratch, k, end - k)
     if due and (done > 0 or status != OK):
         if done == 0:                                     # p is that of a trial which failed
@@ -402,7 +410,7 @@ def _burst(run, records, k, due, stop_at, until):
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
         p = view(scratch.p, 0, data.outputs * data.N)
-        _note(records, control, valued(calls.log_loss, params.loss, data.weigher, p, data.y))
+        _note(records, control, _worth(run, p))
     return done, HURRIED if done == 0 and status == OK else status
 
 
@@ -428,10 +436,9 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):
     if bad != 0:
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
-    scratch, control = _room_of(y.size, X.shape[1], buffers), buffers.control
-    data = _laid(X, y, params.weights, buffers, scratch)
+    data, control = _laid(X, y, params.weights, buffers), buffers.control
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
-    run = Run(_calls(pieces, params), params, X, data, buffers, scratch, longest)
+    run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
     k, status = control[DONE], OK
     while status == OK:
         due, log_loss = _due(records, buffers.u, control, k), np.nan

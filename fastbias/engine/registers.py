@@ -4,7 +4,7 @@ to the last.
 from __future__ import annotations
 
 from fastbias.engine.compiled import inner
-from fastbias.engine.dense_pass import REACH, SQUARED, moved, own, unscaled, weights
+from fastbias.engine.dense_pass import REACH, SQUARED, factors, moved, unscaled, weights
 from fastbias.engine.layout import targets
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, adagrad, power, radical
 from fastbias.engine.simd import (
@@ -112,7 +112,8 @@ def tiny_burst(numbers, data, trial, k0, count):
     steady()
     N, d, X, y, gamma = data.N, data.d, data.packed, targets(data), numbers.gamma
     x0, x1, x2, x3 = load4(X, 0), load4(X, 8), load4(X, 16), load4(X, 24)
-    target, lift, factor = load4(y, 0), load4(y, 8), load4(y, own(numbers.loss, data))
+    own = factors(numbers.loss, data.weighed, 8)
+    target, lift, factor = load4(y, 0), load4(y, 8), load4(y, own)
     c0, c1, c2, c3 = _columns4(data, trial.at)
     W, S, lanes = load4(trial.w, 0), load4(trial.s, 0), count4()
     es = unscaled(k0)

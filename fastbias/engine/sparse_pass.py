@@ -12,9 +12,10 @@ import numpy as np
 from fastbias.engine.abi import FILLED, HURRY
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
+from fastbias.engine.layout import sample_weights
 from fastbias.engine.scattered import gathered, place, put, scattered
 from fastbias.engine.simd import fma, inlined, load8, splat8, total, view
-from fastbias.engine.weighing import part, pushed
+from fastbias.engine.weighing import pushed
 
 __all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "pass_over",
            "products"]
@@ -36,18 +37,22 @@ def fill(packed: np.ndarray, indptr: np.ndarray, columns: np.ndarray,
 
 
 @inner
-def lay_out(X, filled, packed):
-    """Write the entries of X that are not 0, so many, into packed, which has room for them."""
-    N, d = X.shape
+def lay_out(X, c, filled, data):
+    """Write the entries of X that are not 0, so many, into data.packed, unless X is (0, d) and they
+    stand there; and behind them the weights c (N,), or (0,), of the samples.
+    """
+    N, packed = data.N, data.packed
     base, o = N + 1 + filled, 0
-    for n in range(N):
+    for n in range(X.shape[0]):
         packed[n] = o
-        for j in range(d):
+        for j in range(data.d):
             if X[n, j] != 0.0:
                 packed[N + 1 + o] = X[n, j]
                 put(packed, base, o, j)
                 o += 1
-    packed[N] = o
+    packed[N] = filled
+    for n in range(c.size):
+        packed[data.begin + n] = c[n]
 
 
 @inner
@@ -131,7 +136,7 @@ def products(data, w, p, control):
 
 
 @inner
-def pass_over(slope, params, data, w, p, q, g, control):
+def pass_over(slope, params, data, w, p, q, g, one, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
     """
@@ -145,8 +150,8 @@ def pass_over(slope, params, data, w, p, q, g, control):
         if control[HURRY] != 0:
             return np.nan
         size = (outputs - 1) * N + end - b
-        at = pushed(slope, params, part(data.weigher, b, end - b), view(p, b, size),
-                    view(y, b, end - b), view(q, b, size))
+        at = pushed(slope, params, data.weighed, sample_weights(data, b, end - b), one,
+                    view(p, b, size), view(y, b, end - b), view(q, b, size))
         factor = 1.0
         if b == 0:
             s = at

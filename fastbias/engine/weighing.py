@@ -7,26 +7,16 @@ in the log domain: a sample whose term vanished beside the others' may be the on
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from fastbias.engine.compiled import inner
 from fastbias.engine.simd import view
 
-__all__ = ["MILD", "NONE", "PLAIN", "WILD", "Weigher", "how", "part", "pushed", "valued"]
+__all__ = ["MILD", "NONE", "PLAIN", "WILD", "how", "pushed", "valued"]
 
 # weights in 2^±100 leave room beside the windows of `fastbias.engine.dense_pass`
 MILD = 2.0 ** 100
 NONE, PLAIN, WILD = 0, 1, 2   # no weights; one multiply each; sample by sample, in the log domain
-
-
-class Weigher(NamedTuple):
-    """The weights of the samples that a piece is asked about."""
-
-    how: Any   # NONE, PLAIN or WILD
-    c: Any     # (N,)  weights > 0; not read where there are none
-    one: Any   # (2 K,)  scratch: predictions and slopes of one sample of K outputs
 
 
 @inner
@@ -41,75 +31,72 @@ def how(c):
 
 
 @inner
-def part(weigher, begin, size):
-    """The weigher of ``size`` samples from one on."""
-    return Weigher(weigher.how, view(weigher.c, begin, size), weigher.one)
-
-
-@inner
-def _predictions(weigher, p, n, N):
-    """The predictions (K,) of sample n."""
+def _predictions(p, n, N, one):
+    """The predictions (K,) of sample n; ``one`` (2 K,) is scratch."""
     K = p.size // N
     if K == 1:
         return view(p, n, 1)
     for k in range(K):
-        weigher.one[k] = p[k * N + n]
-    return view(weigher.one, 0, K)
+        one[k] = p[k * N + n]
+    return view(one, 0, K)
 
 
 @inner
-def valued(log_loss, params, weigher, p, y):
-    """Log Σ c_n ℓ_n at predictions p (K N,)."""
-    if weigher.how == NONE:
+def valued(log_loss, params, weighed, c, one, p, y):
+    """Log Σ c_n ℓ_n at predictions p (K N,), weighed as `how` says; ``one`` (2 K,) is scratch."""
+    if weighed == NONE:
         return log_loss(params, p, y)
     N, largest, total = y.size, -np.inf, 0.0
     for n in range(N):
-        x = np.log(weigher.c[n]) + log_loss(params, _predictions(weigher, p, n, N), view(y, n, 1))
+        x, factor = log_loss(params, _predictions(p, n, N, one), view(y, n, 1)), c[n]
+        if weighed == WILD:
+            x, factor = x + np.log(c[n]), 1.0
         if x > largest:
-            total = total * np.exp(largest - x) + 1.0
+            total = total * np.exp(largest - x) + factor
             largest = x
         elif np.isnan(x):
             return x
         elif largest > -np.inf:
-            total += np.exp(x - largest)
+            total += factor * np.exp(x - largest)
     return largest + np.log(total) if np.isfinite(largest) else largest
 
 
 @inner
-def pushed(slope, params, weigher, p, y, q):
-    """As the slope of a loss, of Σ c_n ℓ_n: s, and q with −∂L/∂p = e^s q."""
-    if weigher.how == NONE:
-        return slope(params, p, y, q)
-    if weigher.how == WILD:
-        return _apart(slope, params, weigher, p, y, q)
+def pushed(slope, params, weighed, c, one, p, y, q):
+    """As the slope of a loss, of Σ c_n ℓ_n: s, and q with −∂L/∂p = e^s q; ``one`` (2 K,) is
+    scratch.
+    """
+    if weighed == WILD:
+        return _apart(slope, params, c, one, p, y, q)
     s, N = slope(params, p, y, q), y.size
-    for k in range(p.size // N):
-        for n in range(N):
-            q[k * N + n] *= weigher.c[n]
+    if weighed == PLAIN:
+        for k in range(p.size // N):
+            for n in range(N):
+                q[k * N + n] *= c[n]
     return s
 
 
 @inner
-def _scale(slope, params, weigher, p, y, n):
+def _scale(slope, params, c, one, p, y, n):
     """The logarithm of sample n's largest slope, weighed, and that slope; the slopes in ``one``."""
     K = p.size // y.size
-    q = view(weigher.one, K, K)
-    s = slope(params, _predictions(weigher, p, n, y.size), view(y, n, 1), q)
+    q = view(one, K, K)
+    s = slope(params, _predictions(p, n, y.size, one), view(y, n, 1), q)
     top = 0.0
     for k in range(K):
         if not np.isfinite(q[k]):
             return np.nan, q[k]
         top = max(top, abs(q[k]))
-    return s + np.log(weigher.c[n]) + np.log(top), top
+    return s + np.log(c[n]) + np.log(top), top
 
 
 @inner
-def _apart(slope, params, weigher, p, y, q):
+def _apart(slope, params, c, one, p, y, q):
     """As `pushed`, sample by sample: first for the scale, then for what each has beside it."""
     N, s, still = y.size, -np.inf, True
     K = p.size // N
     for n in range(N):
-        x, top = _scale(slope, params, weigher, p, y, n)
+        x, top = _scale(slope, params, c, one, p, y, n)
         still &= top == 0.0
         if x > s:
             s = x
@@ -117,7 +104,7 @@ def _apart(slope, params, weigher, p, y, q):
     if s == -np.inf and not still:
         return slope(params, p, y, q)
     for n in range(N):
-        x, top = _scale(slope, params, weigher, p, y, n)
+        x, top = _scale(slope, params, c, one, p, y, n)
         for k in range(K):
-            q[k * N + n] = weigher.one[K + k] / top * np.exp(x - s) if top != 0.0 else 0.0
+            q[k * N + n] = one[K + k] / top * np.exp(x - s) if top != 0.0 else 0.0
     return 0.0 if still else s

@@ -43,7 +43,7 @@ from fastbias.engine.dense_pass import margins, pack
 from fastbias.engine.driver import Driver, aligned
 from fastbias.engine.fused import GRADIENT
 from fastbias.engine.layout import Data
-from fastbias.engine.weighing import NONE, Weigher
+from fastbias.engine.weighing import NONE
 from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -159,8 +159,8 @@ def _multiply(X, back, packed, control, K):
     """K ← X backᵀ, made symmetric."""
     N, d = X.shape
     w, p = np.zeros(padded(d)), np.zeros(padded(N))
-    data = Data(N, d, 1, False, packed, p, Weigher(NONE, p, p))
-    pack(X, data, 0, False)
+    data = Data(N, d, 1, False, packed, p, NONE, 0)
+    pack(X, p[:0], data, 0, False)
     for n in range(N):
         for j in range(d):
             w[j] = back[n, j]
