@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
-from fastbias.data.rows import Matrix, Rows, largest, ldexp, lengthened, signed
+from fastbias.data.rows import Matrix, Rows, blocks, dense, largest, ldexp, signed
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
 from fastbias.pieces import losses, models
@@ -69,6 +69,11 @@ class Data:
     def sample(self) -> tuple[int, ...]:
         """The shape of one sample: (d,) or (m, n)."""
         return self.shape[1:] if self.loss.classes else self.shape
+
+    @property
+    def sparse(self) -> bool:
+        """Whether X is of `scipy.sparse`."""
+        return not isinstance(self.X, np.ndarray)
 
     @property
     def outputs(self) -> int:
@@ -139,9 +144,13 @@ class Data:
     def spread(self) -> float:
         """The largest singular value of X."""
         # LAPACK squares entries: they are brought to size one first
-        largest = float(np.abs(self.X).max()) or 1.0
-        return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm",
-                                 self.X / largest, 2)) * largest
+        top, what = float(largest(self.X, 0).max()) or 1.0, "the largest singular value of X"
+        if self.sparse and min(self.X.shape) > 1:
+            begin = np.ones(min(self.X.shape))            # or ARPACK would draw its own
+            found = foreign.ask(what, "scipy.sparse.linalg.svds", self.X * (1.0 / top), k=1,
+                                v0=begin, return_singular_vectors=False)
+            return float(found[0]) * top
+        return float(foreign.ask(what, "numpy.linalg.norm", dense(self.X) / top, 2)) * top
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,19 +221,22 @@ def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | Non
     Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    X = checks.matrix("X", X)
     loss = checks.one_of("loss", loss, losses, Loss)
     if loss.classes and X.ndim > 2:
         raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {X.shape}")
     if checks.flag("intercept", intercept):
         X = _with_ones(X)
-    shape, y = X.shape[1:], _targets(y, len(X), loss)
+    samples, shape = X.shape[0], X.shape[1:]
+    y = _targets(y, samples, loss)
     if weights is not None:
-        weights = checks.weights("weights", weights, len(X))
+        weights = checks.weights("weights", weights, samples)
         seen = weights > 0
         # (a copy only where one is left out)
         X, y, weights = (X, y, weights) if seen.all() else (X[seen], y[seen], weights[seen])
-    data = Data(X.reshape(len(X), -1), y, loss, shape, weights=weights, intercept=bool(intercept))
+    if isinstance(X, np.ndarray):
+        X = X.reshape(len(X), -1)
+    data = Data(X, y, loss, shape, weights=weights, intercept=bool(intercept))
     if loss.kind != "monotone":
         return data
     y, names = checks.labels("y", y, where=f" for the {loss.name} loss",
@@ -243,12 +255,16 @@ def _targets(y: ArrayLike, samples: int, loss: Loss) -> np.ndarray:
     return found
 
 
-def _with_ones(X: np.ndarray) -> np.ndarray:
+def _with_ones(X: Matrix) -> Matrix:
     """X (N, d) with a last column of ones."""
     if X.ndim > 2:
         raise ValueError("intercept must be False for samples that are matrices, whose predictors "
                          f"have no place for one, got X of shape {X.shape}")
-    return np.hstack([X, np.ones((len(X), 1))])
+    ones = np.ones((X.shape[0], 1))
+    if isinstance(X, np.ndarray):
+        return np.hstack([X, ones])
+    joined: Matrix = foreign.library("scipy.sparse").hstack([X, ones], format="csr")
+    return joined
 
 
 def make(data: Data, method: Method, model: Model | str,
@@ -302,7 +318,7 @@ def _shaped(data: Data, method: Method, model: Model) -> None:
 
 def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
     """Raise ValueError where sizes of the method or its geometry do not fit data and model."""
-    samples = len(data.X)
+    samples = data.X.shape[0]
     geometry: Any = method.geometry       # a norm, a potential, a metric, or none
     if method.sampling.batch > samples:
         raise ValueError(f"batch must be at most the number of samples {samples}, got "
@@ -322,10 +338,10 @@ def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
     demand_symmetric(data.X, getattr(geometry, "symmetric", 0))
 
 
-def demand_symmetric(X: np.ndarray, n: int) -> None:
+def demand_symmetric(X: Matrix, n: int) -> None:
     """Raise ValueError unless the rows of X are symmetric n × n matrices; of no matrices for 0."""
     # (a model of other parameters has rows of another size)
-    if n and (X.shape[1] != n * n or not symmetric(X, n)):
+    if n and (X.shape[1] != n * n or not all(symmetric(rows, n) for rows in blocks(X))):
         raise ValueError(f"X must hold symmetric {n} × {n} matrices for predictors that are "
                          "symmetric, got others: (X + Xᵀ)/2 gives the same predictions")
 
@@ -375,9 +391,10 @@ def radius(data: Data, geometry: object = None) -> float:
     """B = max ‖z‖⋆ over the rows z, in the dual of a norm (ℓ2 for anything else)."""
     dual = geometry.dual if isinstance(geometry, Norm) else lengths
     # lengths are squared: not before they are of size one
-    largest = float(np.abs(data.Z).max())
-    unit = float(np.exp2(np.floor(np.log2(largest)))) if 0 < largest < np.inf else 1.0
-    return float(np.max(dual(data.Z / unit))) * unit
+    rows = data.rows if data.outputs == 1 and data.sparse else Rows(data.Z)
+    top = float(rows.tops.max())
+    unit = float(np.exp2(np.floor(np.log2(top)))) if 0 < top < np.inf else 1.0
+    return max(float(np.max(dual(some / unit))) for some in blocks(rows.A)) * unit
 
 
 def _start(start: ArrayLike | Start | None, n: int, data: Data, method: Method,

@@ -41,6 +41,7 @@ class Sparse(Protocol):
     dtype: np.dtype
     ndim: int
     data: np.ndarray
+    indices: np.ndarray
     indptr: np.ndarray
     T: Sparse
 
@@ -184,7 +185,7 @@ def matrix(label: str, value: object) -> Any:
     if given.dtype.kind not in "buif":
         raise TypeError(f"{label} must be {wanted} of real numbers, got dtype {given.dtype}")
     with np.errstate(all="ignore"):
-        found = given.tocsr(copy=True).astype(np.float64)
+        found = given.tocsr().astype(np.float64, copy=True)
         found.sum_duplicates()
     if not np.isfinite(found.data).all():
         raise ValueError(f"{label} must be finite, got {_first_beyond(found.data)}")

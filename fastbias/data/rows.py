@@ -4,16 +4,18 @@ which are kept as the samples that they are made of.
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 
 from fastbias.checks import Sparse
 
-__all__ = ["ClassRows", "Matrix", "Rows", "dense", "largest", "signed", "sizes"]
+__all__ = ["ClassRows", "Matrix", "Rows", "blocks", "dense", "largest", "ldexp", "signed", "sizes"]
 
 Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
+BLOCK = 2 ** 20       # and of those that are made dense for a look at them
 
 
 class Rows:
@@ -193,7 +195,18 @@ def dense(A: Matrix) -> np.ndarray:
     return np.asarray(A if isinstance(A, np.ndarray) else A.toarray())
 
 
+def blocks(A: Matrix) -> Iterator[np.ndarray]:
+    """The rows, dense, a few at a time: never all of a sparse matrix."""
+    if isinstance(A, np.ndarray):
+        yield A
+        return
+    size = max(1, BLOCK // A.shape[1])
+    for n in range(0, A.shape[0], size):
+        yield dense(A[n:n + size])
+
+
 def ldexp(A: Matrix, power: int) -> Matrix:
+    """A times 2^power, which is exact."""
     if isinstance(A, np.ndarray):
         return np.ldexp(A, power)
     A = A.copy()

@@ -14,9 +14,10 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.engine.abi import DONE, MESSAGES, ROW, Buffers, Records, Status
-from fastbias.engine.driver import Driver, aligned
+from fastbias.engine.driver import Driver
+from fastbias.engine.shared import aligned
 from fastbias.problem import Problem, Reached
-from fastbias.running.buffers import assemble
+from fastbias.running.buffers import assemble, handed
 from fastbias.running.gram import Gram
 from fastbias.running.gram import gram as in_gram_space
 from fastbias.running.interruptions import Busy, Store, Turns, terminable
@@ -55,7 +56,8 @@ class Course:
         self.status = Status.OK
         self.trace: Trace | None = None
         self.turns = Turns()
-        self.driver = Driver(self.pieces, self.params, problem.X, problem.y, self.buffers)
+        self.driver = Driver(self.pieces, self.params, handed(problem.X), problem.y,
+                             self.buffers)
         self.gram = checks.choice("gram", gram)
         if gram:
             self.settle()
@@ -178,7 +180,7 @@ class Course:
             driver.restore(kept)
         # (a driver of the parameters stays: it knows the pace)
         if driver is not None or isinstance(self.driver, Gram):
-            self.driver = driver or Driver(self.pieces, self.params, self.problem.X,
+            self.driver = driver or Driver(self.pieces, self.params, handed(self.problem.X),
                                            self.problem.y, self.buffers)
         self.gram = isinstance(driver, Gram)
 

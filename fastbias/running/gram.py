@@ -40,9 +40,10 @@ from fastbias.engine.abi import (
     weighted,
 )
 from fastbias.engine.dense_pass import margins, pack
-from fastbias.engine.driver import Driver, aligned
+from fastbias.engine.driver import Driver
 from fastbias.engine.fused import GRADIENT
 from fastbias.engine.layout import Data
+from fastbias.engine.shared import aligned, laid
 from fastbias.engine.weighing import NONE
 from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
@@ -87,6 +88,8 @@ def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers,
 def _obstacle(problem: Problem) -> str | None:
     """What keeps the method from going through the span of the data, or None."""
     method = problem.method
+    if problem.sparse:
+        return "sparse data"
     if problem.outputs > 1:
         return f"the {problem.loss.name} loss"
     if not problem.model.linear:
