@@ -39,7 +39,7 @@ from fastbias.engine.simd import (
 from fastbias.engine.weighing import NONE, pushed
 
 __all__ = ["add", "add_two", "by_piece", "factors", "margins", "moved", "pack", "unscaled",
-           "weighed", "weights"]
+           "weighed", "weights", "worth"]
 
 # losses with twins; 0: known by its pieces alone
 EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3
@@ -87,6 +87,47 @@ def weights(loss, y, lift, factor, p, k0, es):
         return y * exp(z, k0), z
     e = exp(smaller(500.0, z), k0)    # 1/(1 + e^m), also where e^m is beyond all numbers
     return factor * (e / fma(e, es, 1.0)), z
+
+
+@inner
+def worth(loss, data, p):
+    """Log L at predictions p of a loss that is weighed inside, for samples with weights."""
+    N, tall, y = data.N, eights(data.N), targets(data)
+    top, total = 0.0 if loss == SQUARED else -np.inf, 0.0
+    # of residuals, or exponents: all terms are counted in that of the largest
+    for n in range(N):
+        z = abs(y[n] - p[n]) if loss == SQUARED else y[tall + n] - y[n] * p[n]
+        if np.isnan(z):
+            return z
+        top = max(top, z)
+    if loss == SQUARED:
+        if top == 0.0 or top == np.inf:
+            return np.log(top)
+        for n in range(N):
+            total += y[2 * tall + n] * ((y[n] - p[n]) / top) ** 2
+        return 2.0 * np.log(top) + np.log(total)
+    if not np.isfinite(top):
+        return top
+    if loss == LOGISTIC:
+        return _logistic_worth(y, p, N, top)
+    for n in range(N):
+        total += np.exp(y[tall + n] - y[n] * p[n] - top)
+    return top + np.log(total)
+
+
+@inner
+def _logistic_worth(y, p, N, top):
+    """Log Σ c log(1 + e^−m), of margins of −top at least."""
+    tall, total = eights(N), 0.0
+    far = top < -36.0                 # to second order, which is all of float64 there
+    for n in range(N):
+        z = -y[n] * p[n]
+        if far:
+            size = np.exp(z - top) * (1.0 - 0.5 * np.exp(z))
+        else:
+            size = max(z, 0.0) + np.log1p(np.exp(-abs(z)))
+        total += y[2 * tall + n] * size
+    return top + np.log(total) if far else np.log(total)
 
 
 @inner
@@ -288,34 +329,35 @@ def pack(X, c, data, loss, transposed):
     """Lay X, its targets and weights for a loss that is weighed inside and, if wanted, its
     transpose out in data.packed: padded with zeros.
     """
-    N, d = X.shape
-    packed, y, width = data.packed, targets(data), eights(d)
-    for i in range(packed.size):
-        packed[i] = 0.0
-    for n in range(N):
-        o = (n - n % 8) * width + n % 8 * 8
-        for j in range(d):
+    (N, d), packed, width, tall = X.shape, data.packed, eights(data.d), eights(data.N)
+    # each number once, and never another one first: somebody may read the same layout already
+    for n in range(tall):
+        o, filled = (n - n % 8) * width + n % 8 * 8, d if n < N else 0
+        for j in range(filled):
             packed[o + (j - j % 8) * 8 + j % 8] = X[n, j]
-        y[n] = data.y[n]
-    _beside(c, data, loss, y)
+        for j in range(filled, width):
+            packed[o + (j - j % 8) * 8 + j % 8] = 0.0
+    _beside(c, data, loss, targets(data))
     if transposed:
         turned = columns(data)
-        for n in range(N):
+        for n in range(tall):
             for j in range(d):
-                turned[j * eights(N) + n] = X[n, j]
+                turned[j * tall + n] = X[n, j] if n < N else 0.0
 
 
 @inner
 def _beside(c, data, loss, y):
-    """What `weights` wants beside the targets y, and pieces: the weights c (N,), or (0,)."""
+    """The targets y, and what `weights` wants beside them, and pieces: the weights c (N,), or (0,).
+    """
     N, tall = data.N, eights(data.N)
-    for n in range(N, tall):
-        y[tall + n] = 2.0 if loss == SQUARED else NEVER
-    for n in range(N):
-        own = c[n] if data.weighed != NONE else 1.0
+    for n in range(tall):
+        own = 1.0 if data.weighed == NONE else c[n] if n < N else 0.0
+        y[n] = data.y[n] if n < N else 0.0
         if loss == SQUARED:
-            y[tall + n] = 2.0 * own
-        elif loss == EXPONENTIAL:
-            y[tall + n] = np.log(own)
+            y[tall + n] = 2.0 * own if n < N else 2.0
+        elif n >= N:
+            y[tall + n] = NEVER
+        else:
+            y[tall + n] = np.log(own) if loss == EXPONENTIAL else 0.0
         if data.weighed != NONE:
             y[2 * tall + n], y[3 * tall + n] = own, own * y[n]

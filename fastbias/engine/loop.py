@@ -49,7 +49,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.arguments import bad_argument
 from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
 from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
-from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed
+from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
 from fastbias.engine.layout import Data, Scratch, sample_weights, scratch
 from fastbias.engine.line_search import quartic, search
@@ -228,9 +228,14 @@ def _elsewhere(run, k):
 @pasted
 def _worth(run, p):
     """Log L at predictions p."""
-    data = run.data
-    return valued(run.calls.log_loss, run.params.loss, data.weighed,
-                  sample_weights(data, 0, data.N), run.scratch.one, p, data.y)
+    calls, loss, data, scratch = run.calls, run.params.loss, run.data, run.scratch
+    inner_loss, seen = inside(run.buffers.control), view(p, 0, data.outputs * data.N)
+    if data.weighed == NONE:
+        return calls.log_loss(loss, seen, data.y)
+    if inner_loss != 0:
+        return worth(inner_loss, data, p)
+    return valued(calls.log_loss, loss, data.weighed, sample_weights(data, 0, data.N),
+                  scratch.one, seen, data.y)
 
 
 @pasted
@@ -240,7 +245,7 @@ def _log_loss(run, k, until):
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return _worth(run, view(buffers.kept, 0, data.N)), OK
+        return _worth(run, buffers.kept), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -249,7 +254,7 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return _worth(run, view(scratch.p, 0, data.outputs * data.N)), OK
+    return _worth(run, scratch.p), OK
 
 
 @pasted
@@ -269,10 +274,12 @@ def _batch(run, w, v, k):
         drawn_products(data, order, drawn, w, p, y)
     else:
         batch_margins(run.X, data.y, order, drawn, w, p, y)
-    c = view(scratch.drawn, 0, batch)
-    if data.weighed != NONE:
+    if data.weighed == NONE:
+        s = calls.slope(params.loss, p, y, q)
+    else:
+        c = view(scratch.drawn, 0, batch)
         batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
-    s = pushed(calls.slope, params.loss, data.weighed, c, scratch.one, p, y, q)
+        s = pushed(calls.slope, params.loss, data.weighed, c, scratch.one, p, y, q)
     if filled:
         drawn_gather(data, order, drawn, q, v)
     else:
@@ -369,8 +376,7 @@ def _update(run, records, k, due, log_loss):
     passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
-            p = view(scratch.p, 0, run.data.outputs * run.data.N)
-            log_loss = _worth(run, p)
+            log_loss = _worth(run, scratch.p)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -409,8 +415,7 @@ def _burst(run, records, k, due, stop_at, until):
             _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
-        p = view(scratch.p, 0, data.outputs * data.N)
-        _note(records, control, _worth(run, p))
+        _note(records, control, _worth(run, scratch.p))
     return done, HURRIED if done == 0 and status == OK else status
 
 

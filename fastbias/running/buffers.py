@@ -126,7 +126,7 @@ def _state(problem: Problem) -> np.ndarray:
 
 def _control(problem: Problem, rows: int) -> np.ndarray:
     """What the loop is told of the problem: the entries of `fastbias.engine.abi.Slot`."""
-    method, loss, rule = problem.method, problem.loss, problem.rule
+    method, rule = problem.method, problem.rule
     linear, single, batch = problem.model.linear, problem.outputs == 1, method.sampling.batch
     control = np.zeros(CONTROL, np.int64)
     # where numbers change or are drawn, a state that comes again need not go on as it did

@@ -132,8 +132,8 @@ def _burst(loss, momentum, X, y, lanes, views, count):
                 p = none
                 for j in range(d):
                     p = fma(load8(at, 8 * j), X[n, j], p)
-                q, bound = weights(loss, splat8(y[n]), none, splat8(2.0 if loss == SQUARED else y[n]), p,
-                                   k0, es)
+                factor = splat8(2.0 if loss == SQUARED else y[n])
+                q, bound = weights(loss, splat8(y[n]), none, factor, p, k0, es)
                 z = larger(bound, z)
             if loss == SQUARED:
                 break
