@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
+from fastbias.data.held import held
 from fastbias.data.rows import Matrix, Rows, blocks, dense, largest, ldexp, signed
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
@@ -38,6 +39,7 @@ TIED = 1e-9           # margins so near to the least, relatively, are support ve
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
 EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
 MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
+DENSE = 1 << 24       # numbers of sparse data that may be made dense, where theory asks: 128 MB
 TINY = 1e-300         # to divide by instead of 0
 
 
@@ -76,6 +78,17 @@ class Data:
         return not isinstance(self.X, np.ndarray)
 
     @property
+    def small(self) -> bool:
+        """Whether X is dense, or so small that it may be made so."""
+        return not self.sparse or math.prod(self.X.shape) <= DENSE
+
+    def demand_small(self, why: str) -> None:
+        """Raise ValueError unless X is dense, or so small that it may be made so."""
+        if not self.small:
+            raise ValueError(f"X must be dense, or sparse with N d <= {DENSE}, where {why}, got "
+                             f"shape {self.X.shape}")
+
+    @property
     def outputs(self) -> int:
         """K, the predictions that each sample has."""
         return self.size // self.X.shape[1]
@@ -92,7 +105,8 @@ class Data:
 
     @cached_property
     def Z(self) -> np.ndarray:
-        """The same as an array (M, size)."""
+        """The same as an array (M, size); ValueError where they are sparse, and large."""
+        self.demand_small("all rows of it are asked for at once")
         return self.rows.dense()
 
     @property
@@ -163,6 +177,11 @@ class Problem(Data):
     rule: StepRule
     reached: Reached | None = None  # where a run stands, for limits that are measured
 
+    def whole(self, why: str) -> Problem:
+        """The same with X dense; ValueError where it is sparse, and too large for that."""
+        self.demand_small(why)
+        return replace(self, X=dense(self.X)) if self.sparse else self
+
     @property
     def now(self) -> tuple[np.ndarray, int]:
         """The parameters u (n,) where a run stands, and its t; before any the start, and 0."""
@@ -221,7 +240,7 @@ def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | Non
     Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    X = checks.matrix("X", X)
+    X = checks.matrix("X", X, mapped=True)
     loss = checks.one_of("loss", loss, losses, Loss)
     if loss.classes and X.ndim > 2:
         raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {X.shape}")
@@ -236,7 +255,7 @@ def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | Non
         X, y, weights = (X, y, weights) if seen.all() else (X[seen], y[seen], weights[seen])
     if isinstance(X, np.ndarray):
         X = X.reshape(len(X), -1)
-    data = Data(X, y, loss, shape, weights=weights, intercept=bool(intercept))
+    data = Data(held(X), y, loss, shape, weights=weights, intercept=bool(intercept))
     if loss.kind != "monotone":
         return data
     y, names = checks.labels("y", y, where=f" for the {loss.name} loss",

@@ -30,6 +30,8 @@ __all__ = ["Sparse", "array", "choice", "equations", "fields", "filename", "fits
 MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
           if hasattr(os, "sysconf") else 2**40)     # (Windows has no sysconf: as good as no bound)
 SHOWN = 60                # characters of a value in a message: a sentence stays one line
+COLUMNS = (1 << 31) - 1   # of sparse data: places are 32-bit numbers
+LOOKED = 1 << 20          # entries of a mapped file that are looked at in one go
 COUNTABLE = 1 << 62       # twice such a number still fits into int64, so sums of two do not wrap
 SYMMETRIC = 1e-12         # relative: products such as AᵀDA are no more symmetric than rounding
 
@@ -172,10 +174,21 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
     return out
 
 
-def matrix(label: str, value: object) -> Any:
+def matrix(label: str, value: object, *, mapped: bool = False) -> Any:
     """Data (N, d) or (N, m, n) as `array` has them; sparse ones (N, d) of `scipy.sparse`, in any
-    format, as its CSR of finite float64, with no entry twice.
+    format, as its CSR of finite float64, with no entry twice (entries that are 0 are kept).
+
+    ``mapped``: a file of float64 that is mapped to be read (``np.memmap(..., mode="r")``) stays
+    where it is, as an array that cannot be written to.
     """
+    if mapped and isinstance(value, np.memmap) and _stays(value):
+        rows = np.asarray(value)
+        for n in range(0, len(rows), max(1, len(rows) * LOOKED // rows.size)):
+            some = rows[n:n + max(1, len(rows) * LOOKED // rows.size)]
+            if not np.isfinite(some).all():
+                raise ValueError(f"{label} must be finite, got {_first_beyond(some)} in the rows "
+                                 f"from {n} on")
+        return rows
     wanted = "an (N, d) or (N, m, n) array, or a sparse (N, d) matrix"
     if not (hasattr(value, "tocsr") and type(value).__module__.startswith("scipy.sparse")):
         return array(label, value, "an (N, d) or (N, m, n)", dims=(2, 3))
@@ -184,12 +197,21 @@ def matrix(label: str, value: object) -> Any:
         raise ValueError(f"{label} must be {wanted}, got shape {given.shape}")
     if given.dtype.kind not in "buif":
         raise TypeError(f"{label} must be {wanted} of real numbers, got dtype {given.dtype}")
+    if given.shape[1] > COLUMNS:
+        raise ValueError(f"{label} must have under 2^31 columns where it is sparse, got "
+                         f"{given.shape[1]}")
     with np.errstate(all="ignore"):
         found = given.tocsr().astype(np.float64, copy=True)
         found.sum_duplicates()
     if not np.isfinite(found.data).all():
         raise ValueError(f"{label} must be finite, got {_first_beyond(found.data)}")
     return found
+
+
+def _stays(value: np.memmap) -> bool:
+    """Whether a mapped file can be worked with as it is."""
+    return (value.mode == "r" and value.dtype == np.float64 and value.flags.c_contiguous
+            and value.ndim in (2, 3) and value.size > 0)
 
 
 def _first_beyond(x: np.ndarray) -> str:

@@ -41,9 +41,9 @@ from fastbias.engine.fused import BY_PIECE, COORDINATE
 from fastbias.engine.shared import aligned, laid
 from fastbias.engine.sparse_pass import fill
 from fastbias.engine.weighing import MILD
-from fastbias.problem import Problem
+from fastbias.problem import Data, Problem
 
-__all__ = ["assemble", "handed"]
+__all__ = ["assemble", "handed", "layout"]
 
 SHARED = 1 << 13  # numbers in a layout from which it is worth while to look for one like it
 SPARSE = 16       # X is kept sparse, for models, where at most one entry in so many is not 0
@@ -91,25 +91,33 @@ def handed(X: Matrix) -> np.ndarray:
     return np.asarray(lent)
 
 
-def _packed(problem: Problem, control: np.ndarray) -> np.ndarray:
-    """Room for what is laid out of the data, shared with all plans that want the same; of sparse X
-    it is there already.
+def layout(X: Matrix, data: Data, control: np.ndarray) -> np.ndarray:
+    """Room for what is laid out of X, or of a Gram matrix in its place, and beside it of targets
+    and weights: shared with all runs that want the same.
     """
-    (N, d), X = problem.X.shape, problem.X
+    N, d = X.shape
     size = packed_room(N, d, control[BURST] == COORDINATE, control[FILLED], weighted(control))
     if size < SHARED:
-        packed = aligned(size)
-    else:
-        c = b"" if problem.weights is None else problem.weights.tobytes()
-        # (sparse rows stand there without targets)
-        about = blake2b((b"" if control[FILLED] else problem.y.tobytes()) + c).digest()
-        packed = laid(X, (about, int(control[WEIGH]), int(control[FILLED])), size)
+        return aligned(size)
+    beside = [np.empty(0) if data.weights is None else data.weights]
+    if not control[FILLED]:           # (sparse rows stand without targets)
+        beside.append(data.y)
+    about = blake2b(b"".join(part.tobytes() for part in beside)).digest()
+    return laid(X, (about, int(control[WEIGH]), int(control[FILLED])), size)
+
+
+def _packed(problem: Problem, control: np.ndarray) -> np.ndarray:
+    """The layout of a problem's data; of sparse X it is filled already."""
+    X, packed = problem.X, layout(problem.X, problem, control)
+    N = X.shape[0]
     if isinstance(X, np.ndarray) or packed[N] != 0:
         return packed
-    if X.data.size:                   # and X is what stands there: nothing is kept twice
-        X.indices, X.data = fill(packed, X.indptr, X.indices, X.data)
-    else:                             # the loop wants an entry: one that is 0
+    if not X.data.size:               # the loop wants an entry: one that is 0
         fill(packed, np.minimum(np.arange(N + 1), 1), np.zeros(1, int), np.zeros(1))
+        return packed
+    columns, entries = fill(packed, X.indptr, X.indices, X.data)
+    if X.indptr.dtype == columns.dtype:                   # nothing is kept twice
+        X.indices, X.data = columns, entries
     return packed
 
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.checks import files
+from fastbias.checks import files, foreign
+from fastbias.data.rows import Matrix
 from fastbias.engine.abi import Status
 from fastbias.pieces import losses, methods, models, norms, potentials, recipe, steps
 from fastbias.problem import Problem
@@ -210,7 +211,7 @@ def check(arrays: Arrays, about: Record) -> None:
             raise ValueError(f"it must hold an array named {name!r}")
         for name in wanted:
             # (where a run ended its loss may be infinite)
-            if name not in ("trace_t", "trace_log_loss") and not np.isfinite(arrays[name]).all():
+            if name not in ("trace_t", "trace_log_loss", "trace_least") and not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} must be finite")
 
 
@@ -225,10 +226,17 @@ def _references(about: Record) -> list[int]:
 def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, Any]:
     """The dtypes and axes of all arrays but those of the run, for `files.expect`."""
     wanted: dict[str, tuple[str, tuple[str | int, ...]]] = {
-        "X": ("f8", ("N", math.prod(shape))), "y": ("f8", ("N",)), "start": ("f8", ("n",))}
+        "y": ("f8", ("N",)), "start": ("f8", ("n",))}
+    if "X" in arrays:
+        wanted["X"] = "f8", ("N", math.prod(shape))
+    else:                             # rows of `scipy.sparse`: N + 1 ends, Z entries
+        wanted |= {"X_data": ("f8", ("Z",)), "X_indices": ("i4 i8", ("Z",)),
+                   "X_indptr": ("i4 i8", (arrays["y"].size + 1,))}
     if "trace_t" in arrays:
-        wanted |= {"trace_t": ("i8", ("K",)), "trace_u": ("f8", ("K", "n")),
+        thin = "trace_least" in arrays                    # with two rows of u
+        wanted |= {"trace_t": ("i8", ("K",)), "trace_u": ("f8", (2 if thin else "K", "n")),
                    "trace_log_loss": ("f8", ("K",))}
+        wanted |= {"trace_least": ("f8", ("K",))} if thin else {}
     # their lengths are their factories' business
     for name in map("array{}".format, referred):
         axes = range(np.ndim(arrays.get(name, 0.0)))
@@ -287,10 +295,12 @@ def kept(plan: Plan) -> tuple[Arrays, Record]:
     classes = None if problem.classes is None else problem.classes.tolist()
     about |= {"status": int(status), "shape": problem.sample, "settings": _settings(course),
               "gram": gram, "classes": classes}
-    arrays |= {"X": problem.X, "y": problem.y, "start": problem.start}
+    arrays |= _data(problem.X) | {"y": problem.y, "start": problem.start}
     if trace is not None:
         about |= {"message": trace.message, "ended": int(trace.status)}
         arrays |= {"trace_t": trace.t, "trace_u": trace.u, "trace_log_loss": trace.log_loss}
+        if trace.least is not None:
+            arrays["trace_least"] = trace.least
     return arrays, about
 
 
@@ -298,7 +308,7 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
     """The plan that `kept` was given; ValueError where none can have been."""
     check(arrays, about)
     pieces = remade(arrays, about, given)
-    X = arrays["X"].reshape(-1, *about["shape"])
+    X = _matrix(arrays, about["shape"])
     # then it may be those that do not fit, and say so
     sure = any(piece is not None for piece in given.values())
     with nullcontext() if sure else files.untrusted(SENTENCE):
@@ -317,6 +327,25 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
         if "trace_t" in arrays:
             course.trace = _trace(course, arrays, Status(about["ended"]), about["message"])
     return plan
+
+
+def _data(X: Matrix) -> Arrays:
+    """The arrays of X."""
+    if isinstance(X, np.ndarray):
+        return {"X": X}
+    return {"X_data": X.data, "X_indices": X.indices, "X_indptr": X.indptr}
+
+
+def _matrix(arrays: Arrays, shape: list[int]) -> Matrix:
+    """X of its arrays; ValueError where they are no rows."""
+    if "X" in arrays:
+        return np.asarray(arrays["X"].reshape(-1, *shape))
+    with files.untrusted(SENTENCE):
+        parts = (arrays["X_data"], arrays["X_indices"], arrays["X_indptr"])
+        rows = foreign.library("scipy.sparse").csr_matrix(parts, (arrays["y"].size, shape[0]))
+        rows.check_format()           # (which looks at each number)
+        found: Matrix = rows
+        return found
 
 
 def _rename(course: Course, classes: list[Any] | None) -> None:
@@ -343,7 +372,8 @@ def _trace(course: Course, arrays: Arrays, ended: Status, message: str) -> Trace
     if np.isnan(log_loss).any() and ended not in FATAL:
         raise ValueError("trace_log_loss must hold numbers, got NaN")
     w = course.problem.predictor(u).reshape(len(u), *course.problem.shape)
-    return Trace(t, u, w, log_loss, ended, message, course.problem)
+    return Trace(t, u, w, log_loss, ended, message, course.problem,
+                 least=arrays.get("trace_least"))
 
 
 def _settings(course: Course) -> str:

@@ -37,19 +37,19 @@ from fastbias.engine.abi import (
     packed_room,
     padded,
     room,
-    weighted,
 )
 from fastbias.engine.dense_pass import margins, pack
 from fastbias.engine.driver import Driver
 from fastbias.engine.fused import GRADIENT
 from fastbias.engine.layout import Data
-from fastbias.engine.shared import aligned, laid
+from fastbias.engine.shared import aligned
 from fastbias.engine.weighing import NONE
 from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.running import memory
+from fastbias.running.buffers import handed, layout
 from fastbias.theory.base import quadratic
 
 __all__ = ["Gram", "gram"]
@@ -110,11 +110,14 @@ def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
     plain = g is None or getattr(g, "matrix", None) is np.eye
     own = getattr(g, "params", np.empty(0)).tobytes()
     about = b"" if plain else repr((id(g), g)).encode() + own
-    key = blake2b(problem.X.tobytes() + repr(problem.X.shape).encode() + about).digest()
+    X = handed(problem.X)
+    digest = blake2b(X)
+    digest.update(repr(X.shape).encode() + about)
+    key = digest.digest()
     found = _RECENT.get(key)
     if found is None:
         back = _back(problem)
-        K = _products(problem.X, back)
+        K = _products(X, back)
         found = K, back, _condition(K), g  # (g is kept alive, or its id might come again)
         _RECENT[key] = found
         for old in list(_RECENT)[:-4]:
@@ -129,9 +132,9 @@ def _back(problem: Problem) -> np.ndarray:
     """The rows D⁻¹x_n (N, d)."""
     g = problem.method.geometry
     if g is None or getattr(g, "matrix", None) is np.eye:
-        return problem.X
-    back = np.empty_like(problem.X)                       # by the geometry's own map, which knows D
-    for x, row in zip(problem.X, back, strict=True):
+        return handed(problem.X)
+    back = np.empty(problem.X.shape)                      # by the geometry's own map, which knows D
+    for x, row in zip(handed(problem.X), back, strict=True):
         if isinstance(g, Norm):
             row[:] = g.direction(x)
         elif isinstance(g, Potential):
@@ -226,8 +229,7 @@ class Gram(Driver):
         buffers = Buffers(u=np.zeros(N), state=np.zeros((1, N)), mark=np.zeros((2, N)),
                           control=about, order=np.empty(0, np.int64),
                           work=aligned(room(N, N, N, about)),
-                          packed=aligned(packed_room(N, N, False, 0, weighted(about))),
-                          kept=np.empty(0))
+                          packed=layout(K, problem, about), kept=np.empty(0))
         pieces = pieces._replace(
             direction=PLAIN.direction.address, advance=PLAIN.advance.address,
             **{name: piece.address for name, piece in zip(Pieces._fields[8:], maps, strict=True)})
@@ -236,7 +238,7 @@ class Gram(Driver):
         self.problem, self.shown, self.back = problem, shown, back
         self.rest = np.zeros(problem.size)
         if shown.u.any():                                 # w⊥ is what the coefficients cannot reach
-            _solve(problem.X, K.copy(), shown.u, buffers.u)
+            _solve(handed(problem.X), K.copy(), shown.u, buffers.u)
             self.rest[:] = shown.u - self._at(buffers.u[None])[0]
         self._last = self._seen()
 

@@ -46,6 +46,10 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     # numbers beyond float64 are looked for where they matter
     with np.errstate(all="ignore"):
         accepted(problem)
+        # a maximum margin asks for no more of the rows than products
+        rides = problem.model.linear and problem.loss.kind == "monotone"
+        if problem.small or not rides:
+            problem = problem.whole("a limit is asked for")
         ask = network if not problem.model.linear or problem.method.decay else (
             direction if problem.loss.kind == "monotone" else point)
         return replace(ask(problem, flow), classes=problem.classes)
@@ -55,4 +59,6 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     """The largest constant step size that theory admits from u (n,) on; NoTheorem as `limit`."""
     with np.errstate(all="ignore"):
         accepted(problem)
+        if problem.small:
+            problem = problem.whole("a step size is asked for")
         return stepsizes.max_step(problem, u)

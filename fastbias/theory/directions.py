@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastbias.data.rows import Rows
 from fastbias.pieces import norms
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -290,7 +291,8 @@ def _cone(problem: Problem, found: Limit) -> list[Hypothesis]:
     residual so far.
     """
     rows, (u, t) = [_path_ends(found)], problem.now
-    if t > 0:
+    # (of a large sparse X there are too many support vectors to tell)
+    if t > 0 and problem.small:
         # no theorem gives a rate here, so the residual is reported beside the claim
         off = problem.off_cone(problem.predictor(u), found.w)
         rows.append(Hypothesis("−∇L/‖∇L‖ tends to the cone of the support vectors (Lemma 8)", None,
@@ -340,7 +342,7 @@ def _separated(problem: Problem, rows: list[Hypothesis]) -> np.ndarray:
     heaviest = np.argsort(-told.dual)[:4]
     shown = ", ".join(f"{told.dual[n]:.4g} at {n}" for n in heaviest if told.dual[n] > 0)
     more = ", …" if told.dual[heaviest].sum() < 0.999 else ""
-    why = zero_rows(problem.X) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
+    why = zero_rows(Rows(problem.X)) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
     raise NoTheorem(f"the data are not separable: {why}, so the loss does not go to 0 and no "
                     "theorem of Section 3 applies; the nearest are those of Section 2",
                     f"{PAPER}, §3", tuple(rows), told.dual)
@@ -391,8 +393,9 @@ def direction(problem: Problem, flow: bool) -> Limit:
     rows += [sole, *found.hypotheses[1:], _vanishes(problem, rows), *_cone(problem, found)]
     rows += ill_scaled(problem, found.margin)
     rates, offset = row.rates(problem), None
-    # a loss that may leave samples on their wrong side has no asymptote to speak of yet
-    if row.asymptote is not None and not _may_be_wrong(problem, rows):
+    # a loss that may leave samples on their wrong side has no asymptote to speak of yet, and the
+    # rows of a large sparse X are not asked for one
+    if row.asymptote is not None and problem.small and not _may_be_wrong(problem, rows):
         told, offset, rates = row.asymptote(problem, found)
         rows += told
     return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,
