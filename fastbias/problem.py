@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import Sparse, foreign
 from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
 from fastbias.data.held import held
 from fastbias.data.rows import Matrix, Rows, blocks, dense, largest, ldexp, signed
@@ -50,7 +50,7 @@ class Data:
     X is an array or, never made dense as a whole, a CSR matrix of `scipy.sparse`.
     """
 
-    X: Matrix
+    X: Any   # `fastbias.data.rows.Matrix`; what wants an array asks for a problem that is `whole`
     y: np.ndarray
     loss: Loss
     # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
@@ -233,29 +233,31 @@ def zero_rows(X: np.ndarray | Rows) -> str:
     return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
 
 
-def gather(X: ArrayLike, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None, *,
-           weights: ArrayLike | None = None, intercept: bool = False) -> Data:
+def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
+           known: np.ndarray | None = None, *, weights: ArrayLike | None = None,
+           intercept: bool = False) -> Data:
     """Check and convert data and loss; ``known`` is what the labels of other data were called.
 
     Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    X = checks.matrix("X", X, mapped=True)
+    rows = checks.matrix("X", X, mapped=True)
     loss = checks.one_of("loss", loss, losses, Loss)
-    if loss.classes and X.ndim > 2:
-        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {X.shape}")
+    if loss.classes and rows.ndim > 2:
+        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
+                         f"{rows.shape}")
     if checks.flag("intercept", intercept):
-        X = _with_ones(X)
-    samples, shape = X.shape[0], X.shape[1:]
+        rows = _with_ones(rows)
+    samples, shape = rows.shape[0], rows.shape[1:]
     y = _targets(y, samples, loss)
     if weights is not None:
         weights = checks.weights("weights", weights, samples)
         seen = weights > 0
-        # (a copy only where one is left out)
-        X, y, weights = (X, y, weights) if seen.all() else (X[seen], y[seen], weights[seen])
-    if isinstance(X, np.ndarray):
-        X = X.reshape(len(X), -1)
-    data = Data(held(X), y, loss, shape, weights=weights, intercept=bool(intercept))
+        if not seen.all():
+            rows, y, weights = rows[seen], y[seen], weights[seen]
+    if isinstance(rows, np.ndarray):
+        rows = rows.reshape(len(rows), -1)
+    data = Data(held(rows), y, loss, shape, weights=weights, intercept=bool(intercept))
     if loss.kind != "monotone":
         return data
     y, names = checks.labels("y", y, where=f" for the {loss.name} loss",

@@ -93,7 +93,8 @@ MESSAGES: dict[int, str] = {
     -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
     -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta and "
         "gamma not empty, weights (N,) and > 0 where control says that there are some",
-    -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed holds sparse rows",
+    -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed holds rows that "
+        "are sparse",
     -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
         "0 … K−1",
     -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
@@ -228,8 +229,8 @@ class Slot(enum.IntEnum):
     # how the method goes in bursts, as `fastbias.engine.fused` numbers them; 0: it does not
     BURST = 15
     GRAM = 16      # flag: X is a Gram matrix and u its coefficients, which move along q itself
-    # entries of X that are kept, where ``packed`` holds these alone (`fastbias.engine.sparse_pass`);
-    # 0 where it holds all
+    # entries of X that are kept, where ``packed`` holds these alone (see
+    # `fastbias.engine.sparse_pass`); 0 where it holds all
     FILLED = 17
 
 

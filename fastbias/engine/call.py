@@ -232,8 +232,9 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     params : abi.Params
         Eight float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
     X, y : (N, d), (N,) float64, C-contiguous
-        Data; X is (0, d) where ``buffers.packed`` holds rows that are sparse. With K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output
-        after output, and y are classes 0 … K−1.
+        Data; X is (0, d) where ``buffers.packed`` holds rows that are sparse. With
+        K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after
+        output, and y are classes 0 … K−1.
     buffers : abi.Buffers
         u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another
         thread, makes the call return within one pass over a few rows; the update under way is then

@@ -15,10 +15,11 @@ from fastbias.engine.abi import DONE, HURRY, MESSAGES, Buffers, Params, Pieces, 
 from fastbias.engine.call import descend
 from fastbias.engine.shared import begin, end
 
-__all__ = ["Driver", "aligned"]
+__all__ = ["Driver"]
 
 CHUNK = 0.03  # seconds of compiled work between two looks at Python (signals, progress, callback)
-# entries of X, or of what is laid out of it, from which one step is slow enough to run it in a thread that can be hurried
+# entries of X, or of what is laid out of it, from which one step is slow enough to run it in a
+# thread that can be hurried
 LARGE = 20_000_000
 
 

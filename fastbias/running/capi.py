@@ -124,7 +124,8 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
     (N, d), n, S = problem.X.shape, b.u.size, b.state.shape[0]
     return [
         pointer(held["pieces"]), pointer(held["params"]), pointer(sizes),
-        pointer(problem.X) if isinstance(problem.X, np.ndarray) else ctypes.c_void_p(None), whole(N), whole(d), pointer(problem.y), pointer(b.u), whole(n), pointer(b.state), whole(S),
+        ctypes.c_void_p(None) if problem.sparse else pointer(problem.X),
+        whole(N), whole(d), pointer(problem.y), pointer(b.u), whole(n), pointer(b.state), whole(S),
         pointer(b.mark), pointer(b.control), pointer(b.order), pointer(b.work), whole(b.work.size),
         pointer(b.packed), pointer(b.kept), pointer(held["steps"]), pointer(held["u"]),
         pointer(held["log_loss"]), whole(K)], held

@@ -40,6 +40,8 @@ __all__ = ["PARTS", "check", "dumps", "kept", "loads", "made", "own", "parts", "
 FORMAT = 3            # one higher whenever files of before would be misread
 PARTS = ("loss", "method", "model")
 GRAM = (*("gram_" + name for name in memory.NAMES[:-1]), "gram_rest")
+ENDS = "trace_t", "trace_log_loss", "trace_least"
+"""What need not be finite where a run ended."""
 SIZES, MOST = ("d", "m", "n", "rank", "width"), 1 << 20
 """Arguments of factories that are lengths: of at most the parameters of a run, or harmless."""
 SHELVES: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in
@@ -211,7 +213,7 @@ def check(arrays: Arrays, about: Record) -> None:
             raise ValueError(f"it must hold an array named {name!r}")
         for name in wanted:
             # (where a run ended its loss may be infinite)
-            if name not in ("trace_t", "trace_log_loss", "trace_least") and not np.isfinite(arrays[name]).all():
+            if name not in ENDS and not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} must be finite")
 
 

@@ -170,8 +170,7 @@ class Course:
 
     def _written(self, records: Records | Thin, stop: int, log_target: float,
                  bar: Any) -> Iterator[Status]:
-        """The status after each chunk, whose rows are written down whole or, some at a time, thin.
-        """
+        """The status after each chunk; rows are written down whole or, a few at a time, thin."""
         if isinstance(records, Records):
             yield from self.driver.chunks(records, stop, log_target, bar)
             return

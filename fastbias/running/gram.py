@@ -111,7 +111,7 @@ def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
     own = getattr(g, "params", np.empty(0)).tobytes()
     about = b"" if plain else repr((id(g), g)).encode() + own
     X = handed(problem.X)
-    digest = blake2b(X)
+    digest = blake2b(X.data)
     digest.update(repr(X.shape).encode() + about)
     key = digest.digest()
     found = _RECENT.get(key)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks, forward, theory
+from fastbias.checks import Sparse
 from fastbias.engine.abi import Buffers, Params, Pieces, Records, Status
 from fastbias.pieces import models
 from fastbias.pieces.losses import Loss
@@ -107,7 +108,7 @@ class Plan:
     [0.5  0.25] Theorem 1 True
     """
 
-    def __init__(self, X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method,
+    def __init__(self, X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method,
                  model: Model | str = models.linear, start: ArrayLike | Start | None = None,
                  gram: bool | None = None, weights: ArrayLike | None = None,
                  intercept: bool = False) -> None:
@@ -434,7 +435,7 @@ class Plan:
         return f"<Plan ({N}, {d}), {self.problem.loss.name}, {self.problem.method!r}, t = {self.t}>"
 
 
-def run(X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
+def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
         model: Model | str = models.linear, start: ArrayLike | Start | None = None,
         gram: bool | None = None, weights: ArrayLike | None = None, intercept: bool = False,
         **options: Any) -> Trace:

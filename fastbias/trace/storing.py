@@ -76,7 +76,7 @@ def frame(trace: Trace) -> xarray.Dataset:
     """The rows over the dimension t."""
     import xarray
     dims = ("i", "j")[: trace.w.ndim - 1]
-    columns = {"log_loss": ("t", trace.log_loss)}
+    columns: dict[str, Any] = {"log_loss": ("t", trace.log_loss)}
     if trace.least is None:
         columns |= {"w": (("t", *dims), trace.w), "u": (("t", "n"), trace.u)}
     else:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import Sparse
 from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import MESSAGES, Status
 from fastbias.pieces import norms
@@ -271,7 +272,7 @@ class Trace:
         size = int(np.prod(self.w.shape[1:]))
         return np.array([np.ravel(model.invariant(model.split(row, size))) for row in self.u])
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike) -> Evaluation:
+    def evaluate(self, X: ArrayLike | Sparse, y: ArrayLike) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.
 
         Parameters
@@ -306,7 +307,7 @@ class Trace:
         return Evaluation(np.array(log_loss), np.array(error))
 
     @classmethod
-    def from_arrays(cls, X: ArrayLike, y: ArrayLike, t: ArrayLike, w: ArrayLike,
+    def from_arrays(cls, X: ArrayLike | Sparse, y: ArrayLike, t: ArrayLike, w: ArrayLike,
                     loss: Loss | str | None = None) -> Trace:
         """Make a trace of a trajectory from anywhere (PyTorch, …), to measure it as one of ours.
 
@@ -438,7 +439,7 @@ class Trace:
         return f"{len(self)} rows to {end}; {self.message}"
 
 
-def _guessed(X: ArrayLike, y: ArrayLike, rows: np.ndarray) -> str:
+def _guessed(X: ArrayLike | Sparse, y: ArrayLike, rows: np.ndarray) -> str:
     """The loss that `Trace.from_arrays` takes where none is given."""
     labels = checks.named_values("y", y)
     if rows.ndim > checks.matrix("X", X, mapped=True).ndim:

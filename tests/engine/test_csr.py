@@ -51,7 +51,8 @@ def test_every_method_equals_its_dense_run(name, loss):
                 for A in (sp.csr_matrix(X), X))
     assert one.t.tolist() == two.t.tolist()
     assert abs(one.w - two.w).max() <= 1e-12 * abs(two.w).max()
-    assert one.log_loss == pytest.approx(two.log_loss, abs=1e-12)
+    # (of squares that are almost 0 the logarithm has fewer digits)
+    assert one.log_loss == pytest.approx(two.log_loss, abs=1e-9 if loss == "squared" else 1e-12)
     assert abs(one.w[-1] - one.w[0]).max() > 1e-3
 
 
@@ -208,9 +209,9 @@ def test_descend_refuses_rows_that_are_none():
     plan = fb.Plan(sp.csr_matrix(X), Y, loss="logistic", method=m.gradient_descent(0.1))
     filled, packed = int(plan.buffers.control[abi.FILLED]), plan.buffers.packed
     none = abi.Records(np.empty(0, np.int64), np.empty((0, D)), np.empty(0))
-    base = N + 1 + filled
+    base, handed = N + 1 + filled, np.empty((0, D))
 
-    def told(X=np.empty((0, D)), y=plan.problem.y, packed=packed, **entries):
+    def told(X=handed, y=plan.problem.y, packed=packed, **entries):
         control = plan.buffers.control.copy()
         for entry, value in entries.items():
             control[getattr(abi, entry)] = value
