@@ -347,7 +347,7 @@ def pack(X, c, data, loss, transposed):
 
 @inner
 def _beside(c, data, loss, y):
-    """The targets y and beside them what `weights` wants: factors, and the weights c (N,), or (0,)."""
+    """The targets y and beside them what `weights` wants, and the weights c (N,), or (0,)."""
     N, tall = data.N, eights(data.N)
     for n in range(tall):
         own = 1.0 if data.weighed == NONE else c[n] if n < N else 0.0
