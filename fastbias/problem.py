@@ -32,7 +32,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
 
-__all__ = ["Data", "Problem", "Unreachable", "gather", "make", "reachable", "zero_rows"]
+__all__ = ["Data", "Problem", "TooLarge", "Unreachable", "gather", "make", "reachable", "zero_rows"]
 
 
 TIED = 1e-9           # margins so near to the least, relatively, are support vectors
@@ -41,6 +41,10 @@ EACH = 1e-6           # the same relative to a row's own terms: rows may lie at 
 MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
 DENSE = 1 << 24       # numbers of sparse data that may be made dense, where theory asks: 128 MB
 TINY = 1e-300         # to divide by instead of 0
+
+
+class TooLarge(ValueError):  # noqa: N818 (it says what X is)
+    """Sparse data would have to be made dense, and are too large for that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +87,10 @@ class Data:
         return not self.sparse or math.prod(self.X.shape) <= DENSE
 
     def demand_small(self, why: str) -> None:
-        """Raise ValueError unless X is dense, or so small that it may be made so."""
+        """Raise `TooLarge` unless X is dense, or so small that it may be made so."""
         if not self.small:
-            raise ValueError(f"X must be dense, or sparse with N d <= {DENSE}, where {why}, got "
-                             f"shape {self.X.shape}")
+            raise TooLarge(f"X must be dense, or sparse with N d <= {DENSE}, where {why}, got "
+                           f"shape {self.X.shape}")
 
     @property
     def outputs(self) -> int:
@@ -105,7 +109,7 @@ class Data:
 
     @cached_property
     def Z(self) -> np.ndarray:
-        """The same as an array (M, size); ValueError where they are sparse, and large."""
+        """The same as an array (M, size); `TooLarge` where they are sparse, and large."""
         self.demand_small("all rows of it are asked for at once")
         return self.rows.dense()
 
@@ -178,7 +182,7 @@ class Problem(Data):
     reached: Reached | None = None  # where a run stands, for limits that are measured
 
     def whole(self, why: str) -> Problem:
-        """The same with X dense; ValueError where it is sparse, and too large for that."""
+        """The same with X dense; `TooLarge` where it is sparse, and large."""
         self.demand_small(why)
         return replace(self, X=dense(self.X)) if self.sparse else self
 

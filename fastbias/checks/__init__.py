@@ -47,6 +47,9 @@ class Sparse(Protocol):
     indptr: np.ndarray
     T: Sparse
 
+    def check_format(self) -> None:
+        """Raise where the arrays are no matrix."""
+
     def tocsr(self, copy: bool = False) -> Sparse:
         """Row by row."""
 

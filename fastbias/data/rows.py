@@ -4,17 +4,19 @@ which are kept as the samples that they are made of.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
 
-from fastbias.checks import Sparse
+from fastbias.checks import Sparse, foreign
 
-__all__ = ["ClassRows", "Matrix", "Rows", "blocks", "dense", "largest", "ldexp", "signed", "sizes"]
+__all__ = ["PARTS", "ClassRows", "Matrix", "Rows", "blocks", "dense", "joined", "largest", "ldexp",
+           "parts", "signed", "sizes"]
 
 Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
+PARTS = "X_data", "X_indices", "X_indptr"    # what files call the arrays of CSR
 BLOCK = 2 ** 20       # and of those that are made dense for a look at them
 
 
@@ -225,6 +227,19 @@ def largest(A: Matrix, axis: int) -> np.ndarray:
         # (two passes without a copy)
         return np.maximum(A.max(axis=axis, initial=0.0), -A.min(axis=axis, initial=0.0))
     return dense(abs(A).max(axis=axis)).ravel()
+
+
+def parts(A: Sparse) -> dict[str, np.ndarray]:
+    """The arrays of a sparse matrix as a file names them."""
+    return dict(zip(PARTS, (A.data, A.indices, A.indptr), strict=True))
+
+
+def joined(arrays: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Sparse:
+    """The sparse matrix of such arrays; ValueError or TypeError where they make none."""
+    scipy = foreign.library("scipy.sparse")
+    made: Sparse = scipy.csr_matrix(tuple(arrays[name] for name in PARTS), shape)
+    made.check_format()               # (which looks at each number)
+    return made
 
 
 def _lengths(A: Matrix) -> np.ndarray:

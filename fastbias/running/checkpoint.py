@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbias import checks
-from fastbias.checks import files, foreign
-from fastbias.data.rows import Matrix
+from fastbias.checks import files
+from fastbias.data import rows
 from fastbias.engine.abi import Status
 from fastbias.pieces import losses, methods, models, norms, potentials, recipe, steps
 from fastbias.problem import Problem
@@ -297,7 +297,8 @@ def kept(plan: Plan) -> tuple[Arrays, Record]:
     classes = None if problem.classes is None else problem.classes.tolist()
     about |= {"status": int(status), "shape": problem.sample, "settings": _settings(course),
               "gram": gram, "classes": classes}
-    arrays |= _data(problem.X) | {"y": problem.y, "start": problem.start}
+    arrays |= rows.parts(problem.X) if problem.sparse else {"X": problem.X}
+    arrays |= {"y": problem.y, "start": problem.start}
     if trace is not None:
         about |= {"message": trace.message, "ended": int(trace.status)}
         arrays |= {"trace_t": trace.t, "trace_u": trace.u, "trace_log_loss": trace.log_loss}
@@ -331,23 +332,12 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
     return plan
 
 
-def _data(X: Matrix) -> Arrays:
-    """The arrays of X."""
-    if isinstance(X, np.ndarray):
-        return {"X": X}
-    return {"X_data": X.data, "X_indices": X.indices, "X_indptr": X.indptr}
-
-
-def _matrix(arrays: Arrays, shape: list[int]) -> Matrix:
+def _matrix(arrays: Arrays, shape: list[int]) -> rows.Matrix:
     """X of its arrays; ValueError where they are no rows."""
     if "X" in arrays:
         return np.asarray(arrays["X"].reshape(-1, *shape))
     with files.untrusted(SENTENCE):
-        parts = (arrays["X_data"], arrays["X_indices"], arrays["X_indptr"])
-        rows = foreign.library("scipy.sparse").csr_matrix(parts, (arrays["y"].size, shape[0]))
-        rows.check_format()           # (which looks at each number)
-        found: Matrix = rows
-        return found
+        return rows.joined(arrays, (arrays["y"].size, shape[0]))
 
 
 def _rename(course: Course, classes: list[Any] | None) -> None:

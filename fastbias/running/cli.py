@@ -144,7 +144,7 @@ def _run(options: argparse.Namespace) -> int:
         options.step_size, why = _step_size(table, options)
         print(f"step size {options.step_size:.4g}, {why} (choose with --step-size)")
     plan = _plan(table, options, options.step_size)
-    print(f"{table.X.shape[0]} rows, {table.X[0].size} columns; {plan.problem.loss.name} loss; "
+    print(f"{table.X.shape[0]} rows, {len(table.features)} columns; {plan.problem.loss.name} loss; "
           f"{plan.problem.method!r}")
     _say_labels(table, plan.problem.classes)
     trace, code = _went(plan, options)
@@ -202,7 +202,7 @@ def _margin(options: argparse.Namespace) -> int:
     print(f"maximum {norm.name} margin {limit.margin:.12g}, "
           f"{'certified' if limit.certified else 'NOT certified'}: relative duality gap "
           f"{limit.duality_gap:.1e}")
-    for name, value in zip(_names(table, limit.w.size // table.X[0].size, limit.classes),
+    for name, value in zip(_names(table, limit.w.size // len(table.features), limit.classes),
                            limit.w.ravel(), strict=True):
         print(f"  {name:<20} {value:>18.10g}")
     _weights(table, limit.dual)
@@ -368,7 +368,7 @@ def _curvature(plan: Plan) -> float:
         points.append(limit.w.ravel())
     largest = 0.0
     for w in points:
-        rows: np.ndarray = problem.X
+        rows: np.ndarray = problem.whole("a curvature is asked for").X
         # R of a QR has the same products, and no more rows than columns
         if rows.shape[0] > rows.shape[1]:
             rows = np.asarray(np.linalg.qr(rows, mode="r"))

@@ -8,12 +8,14 @@ shows that no characterisation exists, `NoTheorem` names the example. A new theo
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
-from fastbias.problem import Problem
-from fastbias.solvers.limit import Limit
+from fastbias.problem import Problem, TooLarge
+from fastbias.solvers.limit import Limit, NoTheorem
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Refusal, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
@@ -44,20 +46,29 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         not be believed.
     """
     # numbers beyond float64 are looked for where they matter
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _told():
         accepted(problem)
-        # a maximum margin asks for no more of the rows than products
-        rides = problem.model.linear and problem.loss.kind == "monotone"
-        if problem.small or not rides:
-            problem = problem.whole("a limit is asked for")
         ask = network if not problem.model.linear or problem.method.decay else (
             direction if problem.loss.kind == "monotone" else point)
+        # a maximum margin asks for no more of the rows than products
+        if problem.small or ask is not direction:
+            problem = problem.whole("a limit is asked for")
         return replace(ask(problem, flow), classes=problem.classes)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say by a NoTheorem that sparse data are too large for what theory wants of them."""
+    try:
+        yield
+    except TooLarge as error:
+        raise NoTheorem(f"{error}; the nearest is fb.max_margin, which takes sparse rows",
+                        "sparse data") from None
 
 
 def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     """The largest constant step size that theory admits from u (n,) on; NoTheorem as `limit`."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _told():
         accepted(problem)
         if problem.small:
             problem = problem.whole("a step size is asked for")

@@ -235,13 +235,59 @@ def test_descend_refuses_rows_that_are_none():
     assert told(packed=packed[:-1].copy()) == told(BURST=1) == told(WEIGH=2) == told(GRAM=1) == -5
 
 
+@pytest.mark.parametrize("loss", ["exponential", "squared"])
+def test_small_sparse_data_are_dense_for_theory(loss):
+    A = sp.csr_matrix(X[:12])
+    y = Y[:12] if loss == "exponential" else X[:12] @ np.ones(D)
+    method = m.gradient_descent(0.01)
+    one, two = (fb.Plan(data, y, loss=loss, method=method, gram=False) for data in (A, X[:12]))
+    for plan in (one, two):
+        plan.run(50)
+    try:
+        wanted = two.limit()
+    except fb.NoTheorem as reason:
+        with pytest.raises(fb.NoTheorem) as told:
+            one.limit()
+        assert told.value.reason == reason.reason
+    else:
+        found = one.limit()
+        assert found.certified == wanted.certified
+        assert found.w == pytest.approx(wanted.w, abs=1e-12)
+        assert one.trace.gap(found) == pytest.approx(two.trace.gap(wanted), abs=1e-10)
+    assert one.max_step().step_size == pytest.approx(two.max_step().step_size, rel=1e-12)
+    if loss == "squared":
+        assert one.flow(3.0).w[-1] == pytest.approx(two.flow(3.0).w[-1], abs=1e-12)
+        assert one.fast_forward(20.0).w[-1] == pytest.approx(two.fast_forward(20.0).w[-1], abs=1e-9)
+
+
+def test_a_maximum_margin_of_rows_too_large_to_be_dense():
+    """Two blocks of features, in each as few samples as features: the l2 maximum margin by hand."""
+    d, count = 200_000, 100
+    rng = np.random.default_rng(6)
+    size = rng.uniform(1, 2, count)
+    A = sp.csr_matrix((size, (np.arange(count), np.sort(rng.choice(d, count, replace=False)))), shape=(count, d))
+    plan = fb.Plan(A, np.ones(count), loss="exponential", method=m.gradient_descent(0.05))
+    plan.run(30)
+    limit = plan.limit()
+    assert limit.certified
+    assert limit.margin == pytest.approx(1 / np.sqrt((1 / size ** 2).sum()), rel=1e-9)
+    assert limit.w[A.indices] == pytest.approx(limit.margin / size, rel=1e-7)
+    assert plan.trace.gap(limit)[-1] < plan.trace.gap(limit)[1]
+    assert 0 < plan.max_step().step_size < 2 / 4.0 * np.exp(-plan.trace.log_loss[-1])
+
+
 def test_what_sparse_data_cannot_do_says_so():
     A, gd = sp.csr_matrix(X), m.gradient_descent(0.1)
     with pytest.raises(ValueError, match="gram must be None or False for sparse data"):
         fb.Plan(A, Y, loss="logistic", method=gd, gram=True)
-    plan = fb.Plan(A, Y, loss="logistic", method=gd)
+    large = sp.csr_matrix((np.ones(3), ([0, 1, 2], [5, 70, 90_000])), shape=(200, 100_000))
+    y = np.where(np.arange(200) < 2, 1, -1)
+    plan = fb.Plan(large, y, loss="squared", method=gd)
     for call in (plan.flow, lambda: plan.fast_forward(10.0)):
-        with pytest.raises(fb.NoTheorem, match="X must be dense"):
+        with pytest.raises(ValueError, match="X must be dense, or sparse with N d <= 16777216, where a"):
+            call()
+    for call in (plan.limit, fb.Plan(large, y, loss="logistic", method=m.mirror_descent("entropy", 0.1)).max_step):
+        with pytest.raises(fb.NoTheorem):
             call()
     for bad, told in ((A.astype(complex), "real numbers"), (A * np.nan, "finite"), (sp.csr_matrix((0, 3)), "shape")):
         with pytest.raises((TypeError, ValueError), match=told):
