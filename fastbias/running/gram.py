@@ -212,6 +212,11 @@ def _combine(rest, back, alpha, w):
                 w[k, j] += alpha[k, n] * back[n, j]
 
 
+def _scratch(shown: Buffers, size: int) -> np.ndarray:
+    """Room for the loop on α: that of the loop on the parameters, which does not run meanwhile."""
+    return shown.work[:size] if shown.work.size >= size else aligned(size)
+
+
 class Gram(Driver):
     """A run whose loop works on the coefficients α; after every chunk the plan's own buffers show
     where that is.
@@ -228,7 +233,7 @@ class Gram(Driver):
             about[BURST] = GRADIENT                       # whatever the method is: α moves along q
         buffers = Buffers(u=np.zeros(N), state=np.zeros((1, N)), mark=np.zeros((2, N)),
                           control=about, order=np.empty(0, np.int64),
-                          work=aligned(room(N, N, N, about)),
+                          work=_scratch(shown, room(N, N, N, about)),
                           packed=layout(K, problem, about), kept=np.empty(0))
         pieces = pieces._replace(
             direction=PLAIN.direction.address, advance=PLAIN.advance.address,

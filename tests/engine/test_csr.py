@@ -31,7 +31,7 @@ METHODS = {
     "gradient": m.gradient_descent(0.02), "momentum": m.gradient_descent(0.01, 0.6, 0.3),
     "falling": m.gradient_descent(fb.steps.power(0.05, 0.5)), "l1": m.steepest_descent("l1", 0.01),
     "l2": m.steepest_descent("l2", 0.01), "linf": m.steepest_descent("linf", 1e-4),
-    "lp": m.steepest_descent(n.lp(3), 0.002), "normalised": m.steepest_descent(n.lp(1.5), 0.01, normalised=True),
+    "lp": m.steepest_descent(n.lp(4 / 3), 0.01), "lp, p > 2": m.steepest_descent(n.lp(3), 0.002), "normalised": m.steepest_descent(n.lp(1.5), 0.01, normalised=True),
     "coordinate": m.coordinate_descent(0.01), "mirror": m.mirror_descent("entropy", 0.005),
     "hypentropy": m.mirror_descent(fb.potentials.hypentropy(0.5), 0.01), "adagrad": m.adagrad(0.05),
     "adam": m.adam(0.01), "sign": m.sign_descent(0.001), "batch": m.gradient_descent(0.01, batch=4, rng=1),
@@ -50,9 +50,10 @@ def test_every_method_equals_its_dense_run(name, loss):
     one, two = (fb.run(A, targets(loss), loss=loss, method=METHODS[name], steps=STEPS, record=rows, gram=False)
                 for A in (sp.csr_matrix(X), X))
     assert one.t.tolist() == two.t.tolist()
-    assert abs(one.w - two.w).max() <= 1e-12 * abs(two.w).max()
+    # for p > 2 moves go like |g|^(1/(p − 1)), which makes 1e-8 of a rounding of 1e-16 at p = 3, where g is 0
+    assert abs(one.w - two.w).max() <= (1e-8 if name == "lp, p > 2" else 1e-12) * abs(two.w).max()
     # (of squares that are almost 0 the logarithm has fewer digits)
-    assert one.log_loss == pytest.approx(two.log_loss, abs=1e-9 if loss == "squared" else 1e-12)
+    assert one.log_loss == pytest.approx(two.log_loss, abs=1e-9 if loss == "squared" or name == "lp, p > 2" else 1e-12)
     assert abs(one.w[-1] - one.w[0]).max() > 1e-3
 
 
@@ -124,7 +125,7 @@ def test_weights_intercepts_searches_and_models():
     c[[2, 9]] = 0.0
     searched = m.gradient_descent(fb.steps.line_search())
     model = fb.models.diagonal(2)
-    start = np.linspace(0.4, 0.9, D)
+    start = np.linspace(0.4, 0.9, 2 * D)
     for options in ({"weights": c, "method": m.gradient_descent(0.02)}, {"intercept": True, "method": m.adam(0.02)},
                     {"weights": c * 1e200, "method": m.steepest_descent("l2", 0.01, normalised=True)},
                     {"weights": c, "method": m.gradient_descent(0.02, batch=5, rng=0)},
@@ -227,7 +228,8 @@ def test_descend_refuses_rows_that_are_none():
         return other
     assert told() == 0
     assert told(FILLED=0) == told(np.empty((0, 0))) == -3
-    assert told(y=np.ones(N - 1)) == told(FILLED=filled - 1) == told(FILLED=-1) == -5 if JIT else True
+    assert told(FILLED=-1) == -3
+    assert told(y=np.ones(N - 1)) == told(FILLED=filled - 1) == -5
     assert told(X=np.ones((N + 1, D))) == told(y=np.empty(0)) == -4
     for at, value in ((0, 1.0), (1, -1.0), (2, filled + 1.0), (2, 0.5), (2, np.nan), (N, filled - 1.0), (base, D),
                       (base + filled - 1, 2 ** 32 - 1)):

@@ -104,7 +104,7 @@ print(used() - before)
 
 
 @pytest.mark.skipif(not JIT or not sys.platform.startswith("linux"), reason="memory as Linux tells it")
-@pytest.mark.parametrize(("shape", "gram"), [((1000, 500), None), ((250, 2000), True)])
+@pytest.mark.parametrize(("shape", "gram"), [((1000, 500), None), ((640, 800), True)])
 def test_a_hundred_plans_on_four_megabytes(shape, gram):
     told = subprocess.run([sys.executable, "-c", GROWTH.format(shape=shape, gram=gram)], capture_output=True, text=True,
                           check=True).stdout
@@ -141,14 +141,14 @@ def test_a_file_that_is_mapped_stays_where_it_is(tmp_path):
 @pytest.mark.parametrize("name", ["rows", "sparse", "gram", "classes", "model", "stopped"])
 def test_runs_without_w_keep_the_rest(name, monkeypatch, tmp_path):
     from fastbias.running import thin
-    monkeypatch.setattr(thin, "ROOM", 3 * 40)                           # three rows at a time
+    monkeypatch.setattr(thin, "ROOM", 240)                              # a few rows at a time
     method, data, options = m.gradient_descent(0.01), X, {"loss": "logistic"}
     if name == "sparse":
         data = sp.csr_matrix(X)
     if name == "gram":
         data, options = X[:30], {"loss": "exponential", "gram": True}
     if name == "model":
-        options |= {"model": fb.models.diagonal(2), "start": np.linspace(0.1, 1, 40)}
+        options |= {"model": fb.models.diagonal(2), "start": np.linspace(0.1, 1, 80)}
         method = m.gradient_descent(1e-3)
     y = (np.arange(300) % 3 if name == "classes" else Y)[:data.shape[0]]
     if name == "classes":
@@ -164,7 +164,7 @@ def test_runs_without_w_keep_the_rest(name, monkeypatch, tmp_path):
     assert two.log_loss == pytest.approx(one.log_loss, rel=1e-12)
     assert two.w.tobytes() == one.w[[0, -1]].tobytes()
     assert two.u.tobytes() == one.u[[0, -1]].tobytes()
-    assert two.least_margin == pytest.approx(one.least_margin, rel=1e-12)
+    assert two.least_margin == pytest.approx(one.least_margin, rel=1e-12, nan_ok=True)
     assert (two.status, two.message, len(two)) == (one.status, one.message, len(one))
     assert part.u.tobytes() == whole.u.tobytes()
     two.save(tmp_path / "t.npz")
