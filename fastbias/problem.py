@@ -19,7 +19,7 @@ from fastbias import checks
 from fastbias.checks import Sparse, foreign
 from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
 from fastbias.data.held import held
-from fastbias.data.rows import Matrix, Rows, blocks, dense, largest, ldexp, signed
+from fastbias.data.rows import Matrix, Rows, blocks, dense, largest, ldexp, signed, times
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
 from fastbias.pieces import losses, models
@@ -118,6 +118,17 @@ class Data:
         """The logarithms of the weights (N,), zeros where there are none."""
         return np.zeros(len(self.y)) if self.weights is None else np.log(self.weights)
 
+    @cached_property
+    def even(self) -> tuple[Any, np.ndarray]:
+        """√c_n x_n (N, d) and √c_n y_n (N,): data whose plain sums of squares are those of
+        weighed ones.
+        """
+        if self.weights is None:
+            return self.X, self.y
+        root = np.sqrt(self.weights)
+        with np.errstate(over="ignore"):
+            return times(self.X, root), root * self.y
+
     def log(self, p: np.ndarray) -> float:
         """Return log L at predictions p (K N,), as the samples are weighed."""
         return self.loss.log(p, self.y, self.weights)
@@ -160,15 +171,16 @@ class Data:
 
     @cached_property
     def spread(self) -> float:
-        """The largest singular value of X."""
+        """The largest singular value of X, of √c_n x_n where samples have weights."""
         # LAPACK squares entries: they are brought to size one first
-        top, what = float(largest(self.X, 0).max()) or 1.0, "the largest singular value of X"
-        if self.sparse and min(self.X.shape) > 1:
-            begin = np.ones(min(self.X.shape))            # or ARPACK would draw its own
-            found = foreign.ask(what, "scipy.sparse.linalg.svds", self.X * (1.0 / top), k=1,
+        rows, what = self.even[0], "the largest singular value of X"
+        top = float(largest(rows, 0).max()) or 1.0
+        if self.sparse and min(rows.shape) > 1:
+            begin = np.ones(min(rows.shape))              # or ARPACK would draw its own
+            found = foreign.ask(what, "scipy.sparse.linalg.svds", rows * (1.0 / top), k=1,
                                 v0=begin, return_singular_vectors=False)
             return float(found[0]) * top
-        return float(foreign.ask(what, "numpy.linalg.norm", dense(self.X) / top, 2)) * top
+        return float(foreign.ask(what, "numpy.linalg.norm", dense(rows) / top, 2)) * top
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +218,7 @@ class Problem(Data):
                                       self.y))
         # powers of two are taken out of w and X, and put back in log space
         _, powers = np.frexp([np.abs(w).max(), largest(self.X, 0).max()])
-        rows = ldexp(self.X, -powers[1])
+        rows = ldexp(self.X, -powers[1], self.X.shape[1])
         p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
         return log_beyond(self.loss, p, self.y, int(powers.sum()), self.weights)
 

@@ -278,9 +278,9 @@ def lengths(N, d, n, control):
     """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order."""
     K = max(1, control[OUTPUTS])
     searched = K * N if control[SEARCH] != 0 else 0
-    one, drawn = (2 * K, control[BATCH]) if weighted(control) else (0, 0)
-    return (K * N, K * N, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], control[BATCH],
-            searched, searched, one, drawn)
+    asked = control[BATCH] + (control[BATCH] + 2 * K if weighted(control) else 0)
+    return (K * N, K * N, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], asked, searched,
+            searched)
 
 
 @kernel

@@ -78,7 +78,8 @@ def _call_log_loss(address, params, p, y):
 
 @kernel
 def _weighed_slope(address, params, c, one, p, y, q):
-    return pushed(_as_slope(address), params, how(c), c, one, p, y, q)
+    slope = _as_slope(address)
+    return pushed(slope, params, how(c), c, one, p, y, q, slope(params, p, y, q))
 
 
 @kernel

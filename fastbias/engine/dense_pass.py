@@ -292,11 +292,10 @@ def by_piece(slope, params, data, w, p, q, g, one, control):
                 if control[HURRY] != 0:
                     return np.nan
         size = (outputs - 1) * N + end - b
-        if data.weighed == NONE:
-            at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
-        else:
+        at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
+        if data.weighed != NONE:
             at = pushed(slope, params, data.weighed, sample_weights(data, b, end - b), one,
-                        view(p, b, size), view(y, b, end - b), view(q, b, size))
+                        view(p, b, size), view(y, b, end - b), view(q, b, size), at)
         store(q, b + size, splat8(0.0))
         factor = 1.0
         if b == 0:

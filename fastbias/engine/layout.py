@@ -43,11 +43,11 @@ class Scratch(NamedTuple):
     move: Any   # (n,)    what the method makes of it
     new: Any    # (n,)    the parameters after the update
     extra: Any  # (2 n + control[SCRATCH],)  the method's own
-    batch: Any  # (control[BATCH],)  targets of the samples that were drawn
+    # (control[BATCH],)  targets of the samples that were drawn; where samples have weights, behind
+    # them these samples' weights, and (2 K,) for what one sample is asked and says
+    batch: Any
     along: Any  # (K N,)  of line searches: predictions of the move
     trial: Any  # (K N,)  and of a point that is tried
-    one: Any    # (2 K,)  of weights: what one sample is asked and says
-    drawn: Any  # (control[BATCH],)  the weights of the samples that were drawn
 
 
 @inner
@@ -68,8 +68,7 @@ def scratch(work, N, d, n, control):
     return Scratch(_cut(work, sizes, 0), _cut(work, sizes, 1), _cut(work, sizes, 2),
                    _cut(work, sizes, 3), _cut(work, sizes, 4), _cut(work, sizes, 5),
                    _cut(work, sizes, 6), _cut(work, sizes, 7), _cut(work, sizes, 8),
-                   _cut(work, sizes, 9), _cut(work, sizes, 10), _cut(work, sizes, 11),
-                   _cut(work, sizes, 12), _cut(work, sizes, 13))
+                   _cut(work, sizes, 9), _cut(work, sizes, 10), _cut(work, sizes, 11))
 
 
 @inner

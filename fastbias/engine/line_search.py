@@ -17,7 +17,9 @@ def _fall(slope, loss, p, dp, step, data, trial, q, one):
     """−dL/dτ of L(p + τ dp) at τ = step, up to a positive factor."""
     for i in range(p.size):
         trial[i] = p[i] + step * dp[i]
-    pushed(slope, loss, data.weighed, sample_weights(data, 0, data.N), one, trial, data.y, q)
+    s = slope(loss, trial, data.y, q)
+    if data.weighed != NONE:
+        pushed(slope, loss, data.weighed, sample_weights(data, 0, data.N), one, trial, data.y, q, s)
     total, size, push = 0.0, 0.0, 0.0
     for i in range(p.size):
         total += q[i] * dp[i]

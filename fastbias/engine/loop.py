@@ -40,6 +40,7 @@ from fastbias.engine.abi import (
     VALUE,
     WATCH,
     Geometry,
+    Params,
     Status,
     eights,
     inside,
@@ -180,6 +181,13 @@ def _laid(X, y, c, buffers):
 
 
 @pasted
+def _without_weights(params):
+    """The numbers of the pieces alone: weights are laid out, and each array costs to hand on."""
+    p = params
+    return Params(p.loss, p.model, p.rule, p.sample, p.method, p.geometry, p.beta, p.gamma, 0)
+
+
+@pasted
 def _room_of(data, buffers):
     """The run's scratch, all of it zero: what pads a vector must be a number: it meets zeros."""
     work, control, n = buffers.work, buffers.control, buffers.u.size
@@ -190,7 +198,7 @@ def _room_of(data, buffers):
         return s
     # w is at and v is g: nothing is copied from one to the other
     return Scratch(s.p, s.q, s.at, s.g, s.at, s.g, s.move, s.new, s.extra, s.batch, s.along,
-                   s.trial, s.one, s.drawn)
+                   s.trial)
 
 
 @inner
@@ -225,17 +233,23 @@ def _elsewhere(run, k):
     return bursts or control[BATCH] > 0 or _entry(run.params.gamma, k) != 0.0
 
 
+@inner
+def _weighed_worth(log_loss, loss, data, p, batch, control):
+    """Log L at predictions p, of samples with weights."""
+    if inside(control) != 0:
+        return worth(inside(control), data, p)
+    one = view(batch, 2 * control[BATCH], 2 * data.outputs)
+    return valued(log_loss, loss, data.weighed, sample_weights(data, 0, data.N), one,
+                  view(p, 0, data.outputs * data.N), data.y)
+
+
+# (whoever asks hands over arrays alone: a tuple of them is taken apart and counted at every step)
 @pasted
-def _worth(run, p):
+def _worth(log_loss, loss, data, p, batch, control):
     """Log L at predictions p."""
-    calls, loss, data, scratch = run.calls, run.params.loss, run.data, run.scratch
-    inner_loss, seen = inside(run.buffers.control), view(p, 0, data.outputs * data.N)
     if data.weighed == NONE:
-        return calls.log_loss(loss, seen, data.y)
-    if inner_loss != 0:
-        return worth(inner_loss, data, p)
-    return valued(calls.log_loss, loss, data.weighed, sample_weights(data, 0, data.N),
-                  scratch.one, seen, data.y)
+        return log_loss(loss, view(p, 0, data.outputs * data.N), data.y)
+    return _weighed_worth(log_loss, loss, data, p, batch, control)
 
 
 @pasted
@@ -245,7 +259,7 @@ def _log_loss(run, k, until):
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return _worth(run, buffers.kept), OK
+        return _worth(calls.log_loss, params.loss, data, buffers.kept, scratch.batch, control), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -254,7 +268,18 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return _worth(run, scratch.p), OK
+    return _worth(calls.log_loss, params.loss, data, scratch.p, scratch.batch, control), OK
+
+
+@inner
+def _weighed_batch(slope, loss, data, order, drawn, asked, p, q, s):
+    """What slope has said of drawn samples, whose targets stand in ``asked``, as they are
+    weighed.
+    """
+    batch = p.size // data.outputs
+    c, one = view(asked, batch, batch), view(asked, 2 * batch, 2 * data.outputs)
+    batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
+    return pushed(slope, loss, data.weighed, c, one, p, view(asked, 0, batch), q, s)
 
 
 @pasted
@@ -274,12 +299,9 @@ def _batch(run, w, v, k):
         drawn_products(data, order, drawn, w, p, y)
     else:
         batch_margins(run.X, data.y, order, drawn, w, p, y)
-    if data.weighed == NONE:
-        s = calls.slope(params.loss, p, y, q)
-    else:
-        c = view(scratch.drawn, 0, batch)
-        batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
-        s = pushed(calls.slope, params.loss, data.weighed, c, scratch.one, p, y, q)
+    s = calls.slope(params.loss, p, y, q)
+    if data.weighed != NONE:
+        s = _weighed_batch(calls.slope, params.loss, data, order, drawn, scratch.batch, p, q, s)
     if filled:
         drawn_gather(data, order, drawn, q, v)
     else:
@@ -300,9 +322,9 @@ def _whole(run):
         control[SHIFT] = int(k0)
         s = -k0 * LOG2
     if control[FILLED] > 0:
-        s = pass_over(slope, loss, data, w, p, q, v, scratch.one, control)
+        s = pass_over(slope, loss, data, w, p, q, v, scratch.batch, control)
     elif abs(k0) >= REACH:
-        s = by_piece(slope, loss, data, w, p, q, v, scratch.one, control)
+        s = by_piece(slope, loss, data, w, p, q, v, scratch.batch, control)
     return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
 
 
@@ -343,7 +365,7 @@ def _searched(run):
     size = data.outputs * data.N
     return search(calls.slope, params.loss, view(scratch.p, 0, size),
                   view(scratch.along, 0, size), data, view(scratch.trial, 0, size),
-                  view(scratch.q, 0, size), scratch.one)
+                  view(scratch.q, 0, size), view(scratch.batch, 0, 2 * data.outputs))
 
 
 @pasted
@@ -376,7 +398,8 @@ def _update(run, records, k, due, log_loss):
     passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
-            log_loss = _worth(run, scratch.p)
+            log_loss = _worth(calls.log_loss, params.loss, run.data, scratch.p, scratch.batch,
+                              control)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -408,14 +431,15 @@ def _burst(run, records, k, due, stop_at, until):
     elif control[ROW] < records.steps.size:
         end = min(end, records.steps[control[ROW]])
     asked = Asked(params.loss, params.geometry, calls.slope, calls.geometry.steepest,
-                  calls.geometry.inverse_link, scratch.one)
+                  calls.geometry.inverse_link, scratch.batch)
     done, status = burst(asked, params, data, buffers, scratch, k, end - k)
     if due and (done > 0 or status != OK):
         if done == 0:                                     # p is that of a trial which failed
             _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
-        _note(records, control, _worth(run, scratch.p))
+        _note(records, control, _worth(calls.log_loss, params.loss, data, scratch.p,
+                                       scratch.batch, control))
     return done, HURRIED if done == 0 and status == OK else status
 
 
@@ -442,6 +466,7 @@ def _descend(pieces, params, X, y, buffers, records, stop_at, until):
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
     data, control = _laid(X, y, params.weights, buffers), buffers.control
+    params = _without_weights(params)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
     run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
     k, status = control[DONE], OK

@@ -15,7 +15,7 @@ from fastbias.engine.dense_pass import margins
 from fastbias.engine.layout import sample_weights
 from fastbias.engine.scattered import gathered, place, put, scattered
 from fastbias.engine.simd import fma, inlined, load8, splat8, total, view
-from fastbias.engine.weighing import pushed
+from fastbias.engine.weighing import NONE, pushed
 
 __all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "pass_over",
            "products"]
@@ -150,8 +150,11 @@ def pass_over(slope, params, data, w, p, q, g, one, control):
         if control[HURRY] != 0:
             return np.nan
         size = (outputs - 1) * N + end - b
-        at = pushed(slope, params, data.weighed, sample_weights(data, b, end - b), one,
-                    view(p, b, size), view(y, b, end - b), view(q, b, size))
+        seen, own, push = view(p, b, size), view(y, b, end - b), view(q, b, size)
+        at = slope(params, seen, own, push)
+        if data.weighed != NONE:
+            at = pushed(slope, params, data.weighed, sample_weights(data, b, end - b), one, seen,
+                        own, push, at)
         factor = 1.0
         if b == 0:
             s = at

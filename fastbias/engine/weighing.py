@@ -62,17 +62,18 @@ def valued(log_loss, params, weighed, c, one, p, y):
 
 
 @inner
-def pushed(slope, params, weighed, c, one, p, y, q):
-    """As the slope of a loss, of Σ c_n ℓ_n: s, and q with −∂L/∂p = e^s q; ``one`` (2 K,) is
-    scratch.
+def pushed(slope, params, weighed, c, one, p, y, q, s):
+    """What slope has said of samples, s and q, made that of Σ c_n ℓ_n: returns s, fills q.
+
+    ``one`` (2 K,) is scratch. (It comes behind the slope, so that those who have no weights do what
+    they would do without it.)
     """
     if weighed == WILD:
         return _apart(slope, params, c, one, p, y, q)
-    s, N = slope(params, p, y, q), y.size
-    if weighed == PLAIN:
-        for k in range(p.size // N):
-            for n in range(N):
-                q[k * N + n] *= c[n]
+    N = y.size
+    for k in range(p.size // N):
+        for n in range(N):
+            q[k * N + n] *= c[n]
     return s
 
 

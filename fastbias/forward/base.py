@@ -64,7 +64,9 @@ class Field:
         return (0.5 * c * c, c) if self.gaussian else (c, 1.0)
 
     def pushes(self, c: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return p = η_t t (−ℓ'(m)) and r = −d log(−ℓ')/dm (N,) at slacks v."""
+        """Return p = η_t t c (−ℓ'(m)), c the weights of the samples, and r = −d log(−ℓ')/dm (N,)
+        at slacks v.
+        """
         s, _ = self.time(c)
         loss = self.problem.loss
         assert loss.excess is not None
@@ -72,6 +74,7 @@ class Field:
         here = float(self.clock(np.array(s)))
         m = here - v
         lead = 0.5 * v * (2.0 * here - v) if self.gaussian else v
+        lead = lead + self.problem.log_weights
         return self.eta * np.exp(np.minimum(lead + loss.excess(m), EXPONENT)), loss.ratio(m)
 
     # the method's own part ------------------------------------------------------------------------
@@ -140,9 +143,9 @@ class Field:
 
         Once it is under that of one sample of margin 0, no margin can fall back to 0 along a flow.
         """
-        loss = self.problem.loss
-        if (loss.convex and self.problem.model.linear) or \
-                self.problem.log_loss(here.u) < loss.log(np.zeros(1), self.problem.y[:1]):
+        loss, lightest = self.problem.loss, float(self.problem.log_weights.min())
+        if (loss.convex and self.problem.model.linear) or self.problem.log_loss(here.u) \
+                < loss.log(np.zeros(1), self.problem.y[:1]) + lightest:
             return None
         return (f"the loss is not yet under that of a single sample of margin 0: {loss.name} needs "
                 "log L < log ℓ(0), from where on it is sure to go to 0, or samples may stay wrong "

@@ -1,7 +1,7 @@
 """The squared loss in closed form: the iterate of a linear recursion at any t, e^(1e9) included, at
 the price of one SVD.
 
-With L(w) = ‖Xw − y‖², full gradients and constants η, β, γ, eq. (3) is a linear recursion,
+Samples of weights c_n are data √c_n x_n, √c_n y_n without. With L(w) = ‖Xw − y‖², full gradients and constants η, β, γ, eq. (3) is a linear recursion,
 
     Δw⁺ = β Δw − 2η D⁻¹ Xᵀ(X(w + γ Δw) − y),    w⁺ = w + Δw⁺,
 
@@ -199,7 +199,7 @@ class _Modes(NamedTuple):
 
 def _modes(problem: Problem) -> _Modes:
     """The singular value decomposition that decouples the recursion."""
-    A, D, eta = problem.X, metric(problem), problem.rule(0)
+    A, D, eta = problem.even[0], metric(problem), problem.rule(0)
     shrunk = spread = 1.0
     if D is not None:
         C, values = (foreign.ask("the geometry's matrix", f"numpy.linalg.{name}",
@@ -334,9 +334,10 @@ def _rows(problem: Problem, modes: _Modes, u: np.ndarray, move: np.ndarray,
     """Parameters (K, n), log L (K,), and the bound on the error of the parameters (K,), k (K, 1)
     updates from here.
     """
-    y, n, r, lack = problem.y, u.size, modes.x.size, 1.0 - float(problem.method.beta[0])
+    X, y = problem.even
+    n, r, lack = u.size, modes.x.size, 1.0 - float(problem.method.beta[0])
     beta, gamma = float(problem.method.beta[0]), float(problem.method.gamma[0])
-    f0, delta = modes.U.T @ (problem.X @ u - y), modes.into.T @ move              # σ e₀, δ₀
+    f0, delta = modes.U.T @ (X @ u - y), modes.into.T @ move                      # σ e₀, δ₀
     still = move - modes.back @ delta if r < n else np.zeros(n)
     # β + … + β^k
     drift = k if lack == 0 else -np.expm1(_raised(np.log1p(np.array([-lack])), k)) * (beta / lack)

@@ -320,7 +320,7 @@ def _size(problem: Problem) -> float:
     """The size that parameters have in the end: that of the start, or what the targets ask for."""
     degree = max(problem.model.degree, 1)
     return max(float(np.abs(problem.start).max()),
-               (float(np.abs(problem.y).max()) / problem.spread) ** (1 / degree), 1e-300)
+               (float(np.abs(problem.even[1]).max()) / problem.spread) ** (1 / degree), 1e-300)
 
 
 def _waiting(problem: Problem, way: _Way, u: np.ndarray) -> float:

@@ -291,8 +291,7 @@ def _trace(field: Field, run: Callable[[int], Reached], exact: np.ndarray, found
     s = np.concatenate([exact, later])
     t = np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s],
                  np.int64)
-    log_loss = [problem.loss.log(problem.y * (x - row), problem.y)
-                for x, row in zip(later, slack, strict=True)]
+    log_loss = [problem.log(problem.y * (x - row)) for x, row in zip(later, slack, strict=True)]
     if exact.size:
         before = [run(round(float(np.exp(x)))) for x in exact]
         begun = np.array([r.u for r in before])

@@ -227,7 +227,8 @@ class Nesterov(Field):
         assert loss.excess is not None
         assert loss.ratio is not None
         m = 2.0 * c - v
-        return self.eta * np.exp(np.minimum(v + loss.excess(m), EXPONENT)), loss.ratio(m)
+        lead = v + self.problem.log_weights
+        return self.eta * np.exp(np.minimum(lead + loss.excess(m), EXPONENT)), loss.ratio(m)
 
     def own(self, here: Reached) -> np.ndarray:
         tau = here.t + self.shift + 1.5
@@ -282,7 +283,7 @@ class Scaled(Field):
                             "fast-forward")
 
         def weights(s: float, r: np.ndarray) -> np.ndarray:
-            x = -(Z @ r) - eta * np.exp(min(s, 700.0)) * lead
+            x = self.problem.log_weights - Z @ r - eta * np.exp(min(s, 700.0)) * lead
             q = np.exp(x - x.max())
             return np.asarray(q / q.sum())
 

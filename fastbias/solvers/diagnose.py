@@ -15,10 +15,11 @@ from fastbias.data.rows import Matrix, Rows, dense
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
+from fastbias.solvers.free import balanced, moved
 from fastbias.solvers.limit import Hypothesis
 from fastbias.solvers.margins import Separability, labelled, widest
 from fastbias.solvers.progress import Tell, told
-from fastbias.solvers.separability import separated
+from fastbias.solvers.separability import Labelled, separated
 
 __all__ = ["Diagnosis", "diagnose", "ill_scaled"]
 
@@ -97,7 +98,7 @@ class Diagnosis:
 
 
 def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
-             progress: bool = False) -> Diagnosis:
+             intercept: ArrayLike | None = None, progress: bool = False) -> Diagnosis:
     """Say which norm's margin a direction maximises; or that several share it, or none is near.
 
     Parameters
@@ -109,6 +110,9 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
         The direction; its length does not matter. With classes, what all rows share changes no
         prediction but counts in the norm: take it out (w − w.mean(0)) where a method left it in
         from its start.
+    intercept : float, or (K,) with K > 2 classes, optional
+        The b beside w, 0.0 too: then margins are those of (w, b), and are held against the largest
+        of any w and any b. None: there is no intercept.
     progress : bool, default False
         Show a tqdm bar of the norms that are tried, and of the rounds of each where rows are many.
 
@@ -121,7 +125,8 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     Raises
     ------
     ValueError, TypeError
-        Where the data are not separable, w is 0, or an argument is bad.
+        Where the data are not separable, w is 0, all labels are the same and there is an intercept,
+        or an argument is bad.
 
     Examples
     --------
@@ -130,20 +135,32 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     >>> round(found.fractions["l2"], 9), round(found.fractions["linf"], 9)
     (1.0, 1.0)
     """
-    data = labelled(X, y)
+    data = labelled(X, y, intercept=intercept is not None)
     rows, shape = data.rows, data.shape
-    given = checks.point("w", w, rows.size, shape)
+    given = checks.point("w", w, rows.bound, shape)
     if not given.any():
         raise ValueError("w must not be 0 to have a direction")
     # of size one: powers of it stay within float64
+    size = float(np.abs(given).max())
+    given = np.append(given / size, _beside(intercept, given, data) / size)
     with told(progress, "diagnose") as tell:
         start = separated(rows, data.zeros, tell)
-        maxima = _Maxima(rows, shape, given / np.abs(given).max(), start, tell)
+        maxima = _Maxima(rows, shape, given, start, tell)
         listed = [norms.lp(float(p)) for p in POWERS]
         if len(shape) == 2:
             listed += [norms.spectral(*shape), norms.nuclear(*shape)]
         found = {norm.name: maxima(norm) for norm in listed}
         return _diagnosed(maxima, found, data.classes)
+
+
+def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.ndarray:
+    """The intercepts given beside w, for samples as they are centred; none where there is none."""
+    free = data.rows.free
+    if free == 0:
+        return np.zeros(0)
+    b = (np.array([checks.number("intercept", intercept)]) if free == 1 else
+         checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
+    return moved(w.reshape(free, -1), b, -data.centre)[0]
 
 
 def _diagnosed(maxima: _Maxima, found: dict[str, tuple[float, float]],
@@ -167,6 +184,7 @@ class _Maxima:
     def __init__(self, rows: Rows, shape: tuple[int, ...], w: np.ndarray,
                  start: Separability, tell: Tell) -> None:
         self.rows, self.shape, self.w, self.start, self.tell = rows, shape, w, start, tell
+        self.bound = w[:rows.bound]
         self.margins = rows.margins(w)
         self.least = float(self.margins.min())
 
@@ -175,7 +193,7 @@ class _Maxima:
         self.tell(norm.name)
         found = widest(self.rows, self.shape, norm, self.start,
                        lambda text: self.tell(f"{norm.name}: {text}"))
-        return self.least / norm(self.w) / found.margin, found.duality_gap
+        return self.least / norm(self.bound) / found.margin, found.duality_gap
 
     def stationarity(self, p: float) -> tuple[float, float]:
         """How far w is from being the ℓp maximum, 1 < p < ∞, and a fraction that it has at least.
@@ -186,16 +204,19 @@ class _Maxima:
         """
         rows = np.argsort(self.margins)[:3 * self.w.size + 20]
         Z, slack = self.rows.take(rows) / self.least, self.margins[rows] / self.least - 1.0
-        q, size = p / (p - 1.0), norms.lp(p)(self.w)
-        pull = np.sign(self.w) * (np.abs(self.w) / size) ** (p - 1.0)
+        q, size = p / (p - 1.0), norms.lp(p)(self.bound)
+        pull = np.sign(self.bound) * (np.abs(self.bound) / size) ** (p - 1.0)
         try:
             mu, off = foreign.ask("the optimality conditions of a margin", "scipy.optimize.nnls",
                                   np.vstack([Z.T, np.diag(slack)]),
-                                  np.append(pull, np.zeros(rows.size)))
+                                  np.append(pull, np.zeros(self.rows.free + rows.size)))
         except foreign.Unsolved:
             return np.inf, -np.inf
+        if self.rows.free:
+            own, other = self.rows.ends
+            mu = balanced((own[rows], other[rows]), mu, max(self.rows.free, 2))
         # margins are in units of the least
-        upper = norms.lp(q)(mu @ Z) if mu.any() else np.inf
+        upper = norms.lp(q)(mu @ Z[:, :self.bound.size]) if mu.any() else np.inf
         return float(off), float(mu.sum()) / (size * upper) if upper > 0 else -np.inf
 
 

@@ -62,14 +62,15 @@ def reach(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
 
 
 class Saddle:
-    """The equations a δw − b Sᵀδλ = off and Sδw + δλ/held = h for S (N, d), a, b (d,) and held
-    (N,), all over 0, factored: of d unknowns, or of N where these are fewer.
+    """The equations a δw − b Sᵀδλ = off and Sδw + Fδβ + δλ/held = h, Fᵀδλ = e, for S (N, d), a, b
+    (d,) and held (N,), all over 0, factored: of d unknowns, or of N where these are fewer. The
+    ``border`` F (N, q) has those of unknowns that nothing holds.
 
     ``refined``: so many corrections of a solution, by what it leaves of the equations, follow.
     """
 
     def __init__(self, S: Matrix, a: np.ndarray, b: np.ndarray, held: np.ndarray,
-                 refined: int = 0) -> None:
+                 border: np.ndarray, refined: int = 0) -> None:
         self.S, self.a, self.b, self.held, self.refined = S, a, b, held, refined
         self.wide = S.shape[0] < S.shape[1]
         self.root = np.sqrt(b / a) if self.wide else np.sqrt(b)
@@ -86,10 +87,24 @@ class Saddle:
             matrix[np.diag_indices(len(matrix))] *= 1.0 + RIDGE
         linalg: Any = foreign.library("scipy.linalg")
         self.factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True)
-        self.back = linalg.cho_solve
+        self.back, self.border = linalg.cho_solve, border
+        # what a unit of each β takes of w and λ
+        self.taken = [self._held(np.zeros(len(a)), column) for column in border.T]
 
-    def solve(self, off: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """δw (d,) and δλ (N,)."""
+    def solve(self, off: np.ndarray, h: np.ndarray,
+              e: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """δw (d,), δλ (N,) and δβ (q,)."""
+        w, lam = self._held(off, h)
+        if not self.taken:
+            return w, lam, np.zeros(0)
+        W, L = (np.column_stack(columns) for columns in zip(*self.taken, strict=True))
+        # (of classes whose rows are not here β is as it was)
+        beta = foreign.ask("an intercept by interior points", "numpy.linalg.lstsq",
+                           self.border.T @ L, self.border.T @ lam - e, rcond=None)[0]
+        return w - W @ beta, lam - L @ beta, beta
+
+    def _held(self, off: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same with β held."""
         w, lam = self._rough(off, h)
         for _ in range(self.refined):
             dw, dlam = self._rough(off - (self.a * w - self.b * (self.S.T @ lam)),

@@ -11,7 +11,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.pieces.norms import Norm
 
-__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate"]
+__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate", "told_intercept"]
 
 # A relative gap or residual at which an answer counts as certified: three digits over what exact
 # algebra on float64 leaves.
@@ -72,6 +72,14 @@ class Limit:
         has one.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    intercept : float, or (K,) with K > 2 classes
+        b of a margin with an intercept; 0.0 without.
+    support : (k,) of int, or None
+        Of a margin, the samples that have weight in `dual` (with classes, against any other class):
+        its support vectors. Weights under 1e-9 of the largest are rounding.
+    alpha : (N,), or (N (K − 1),) with K > 2 classes, or None
+        Of an ℓ2 margin γ, the multipliers λ/γ² of min ½‖v‖² subject to margins of at least one,
+        whose minimiser v = Σ α_n y_n x_n is w/γ; None where they leave float64.
     """
 
     w: np.ndarray
@@ -87,10 +95,14 @@ class Limit:
     rates: tuple[Rate, ...] = ()
     offset: np.ndarray | None = None
     classes: np.ndarray | None = None
+    intercept: float | np.ndarray = 0.0
+    support: np.ndarray | None = None
+    alpha: np.ndarray | None = None
 
     def __str__(self) -> str:
         proof = "certified" if self.certified else "NOT certified"
         lines = [f"limit {self.kind}: {np.array2string(self.w, precision=8, threshold=12)}",
+                 *told_intercept(self.intercept),
                  f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}",
                  *checks.mapping(self.classes)]
         return "\n".join(lines + _listed(self.hypotheses))
@@ -115,6 +127,13 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
                  dual: np.ndarray | None = None) -> None:
         super().__init__("\n".join([f"{reason} [{source}]", *_listed(hypotheses)]))
         self.reason, self.source, self.hypotheses, self.dual = reason, source, hypotheses, dual
+
+
+def told_intercept(b: float | np.ndarray) -> list[str]:
+    """The line that says b; none without one."""
+    if np.ndim(b) == 0:
+        return [f"intercept b = {float(b)!r}"] if b else []
+    return [f"intercepts b = {np.array2string(np.asarray(b), precision=12, threshold=12)}"]
 
 
 def _listed(hypotheses: tuple[Hypothesis, ...]) -> list[str]:

@@ -6,22 +6,22 @@ alone.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
 from fastbias.data.rows import Matrix, dense
-from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
 from fastbias.solvers.boxes import largest_margin
+from fastbias.solvers.free import Gauge, free_columns, freely
 from fastbias.solvers.oracles import Oracle, oracle, polytope_near
 from fastbias.solvers.powers import least_power
 from fastbias.solvers.programs import Pair, convex, nearest_point, polytope, units
-from fastbias.solvers.support import Half
+from fastbias.solvers.support import ROUNDS, Half, polished
 
 __all__ = ["candidates"]
 
@@ -30,7 +30,7 @@ LARGE = 5000             # numbers from which interior points are quicker than t
 EVEN = 0.01              # columns within such a factor suit proximal steps, which know no units
 
 
-def candidates(Z: Matrix, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair]:
+def candidates(Z: Matrix, norm: Gauge, margin: float, w: np.ndarray) -> Iterator[Pair]:
     """Solutions as good as those who know the norm can make them, for a margin of about this size,
     which this w has.
 
@@ -42,28 +42,35 @@ def candidates(Z: Matrix, norm: Norm, margin: float, w: np.ndarray) -> Iterator[
     found: Iterator[Pair | None]
     if kind is Oracle.POLYTOPE:
         ball, large = str(norm.ball), Z.shape[0] * Z.shape[1] > LARGE
-        programs = (polytope(Z, ball, *scale) for scale in _scales(Z, margin))
-        inside = largest_margin(Z, ball, w)
+        free = free_columns(norm)
+        programs = (polytope(Z, ball, *scale, free) for scale in _scales(Z, margin))
+        inside = largest_margin(Z, ball, w, free)
         found = chain(inside, programs) if large else chain(programs, inside)
     else:
         found = _of_dense(dense(Z), norm, margin, w)
     yield from (pair for pair in found if pair is not None)
 
 
-def _of_dense(Z: np.ndarray, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair | None]:
+def _of_dense(Z: np.ndarray, norm: Gauge, margin: float, w: np.ndarray) -> Iterator[Pair | None]:
     """The same of norms whose solvers take no sparse rows."""
     kind = oracle(norm)
     if kind is Oracle.QUADRATIC:
         assert norm.matrix is not None
-        yield _quadratic(Z, norm.matrix(Z.shape[1]), margin)
+        near = _quadratic(Z, norm.matrix(Z.shape[1]), margin)
+        # intercepts had a length there: too small a one for a margin to show, but w is another
+        yield _last(polished(Z, norm, *near, 0)) if near and free_columns(norm) else None
+        yield near
     elif kind is Oracle.POWER:
         yield from _power(Z, norm, margin, w)
     elif kind is Oracle.SINGULAR:
-        assert norm.shape is not None
-        assert norm.resized is not None
-        yield from _rotated(Z.reshape(-1, *norm.shape), norm.resized, margin)
+        yield from _rotated(Z, norm, margin)
     else:
         yield from _conic(Z, norm, _scales(Z, margin))
+
+
+def _last(pairs: Iterator[Pair]) -> Pair | None:
+    """The last of the few that one guess of the support vectors leads to."""
+    return next(reversed(list(islice(pairs, ROUNDS))), None)
 
 
 def _scales(Z: Matrix, margin: float) -> list[tuple[np.ndarray, float]]:
@@ -71,26 +78,27 @@ def _scales(Z: Matrix, margin: float) -> list[tuple[np.ndarray, float]]:
     return [(units(Z, margin), margin), (ones, 1.0), (ones, margin)]
 
 
-def _power(Z: np.ndarray, norm: Norm, margin: float, w: np.ndarray) -> Iterator[Pair | None]:
+def _power(Z: np.ndarray, norm: Gauge, margin: float, w: np.ndarray) -> Iterator[Pair | None]:
     """By the interior-point method, and where that fails by programs of others."""
     assert norm.power is not None
-    yield from least_power(Z, norm.power, w)
+    free = free_columns(norm)
+    yield from least_power(Z, norm.power, w, free)
     scales = _scales(Z, margin)
     # a polytope, or nearly
     if not ROUND[0] < norm.power < ROUND[1]:
         ball = polytope_near(norm.power)
-        yield from (polytope(Z, ball, *scale) for scale in scales)
+        yield from (polytope(Z, ball, *scale, free) for scale in scales)
     yield from _conic(Z, norm, scales)
 
 
-def _conic(Z: np.ndarray, norm: Norm,
+def _conic(Z: np.ndarray, norm: Gauge,
            scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
     """By the norm's convex face, and by its proximal map where it has one."""
     cone: Iterator[Pair | None] = (convex(Z, norm, *scale) for scale in scales
                                    if norm.convex is not None)
     if norm.shrink is None:
         return cone
-    columns = np.abs(Z).max(axis=0)
+    columns = np.abs(Z[:, :Z.shape[1] - free_columns(norm)]).max(axis=0)
     even = bool((columns[columns > 0] > EVEN * columns.max()).all())
     near = least(Z, np.ones(Z.shape[0]), norm.shrink, equal=False)
     return chain(near, cone) if even else chain(cone, near)
@@ -107,22 +115,25 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, margin: float) -> Pair | None:
     return None
 
 
-def _rotated(Z: np.ndarray, resized: Callable[[int, int], Norm],
-             margin: float) -> Iterator[Pair | None]:
-    """The same for matrices (M, m, n), within the spans of their columns and of their rows.
+def _rotated(Z: np.ndarray, norm: Gauge, margin: float) -> Iterator[Pair | None]:
+    """The same for matrices (m, n), within the spans of their columns and of their rows.
 
     A maximiser lies there: what is outside adds to its norm alone.
     """
-    M, m, n = Z.shape
-    columns = _basis(Z.transpose(1, 0, 2).reshape(m, -1))
-    rows = _basis(Z.transpose(2, 0, 1).reshape(n, -1))
+    assert norm.shape is not None
+    assert norm.resized is not None
+    (m, n), free = norm.shape, free_columns(norm)
+    A, loose = Z[:, :m * n].reshape(-1, m, n), Z[:, m * n:]
+    columns = _basis(A.transpose(1, 0, 2).reshape(m, -1))
+    rows = _basis(A.transpose(2, 0, 1).reshape(n, -1))
     # the units of a smaller matrix are its own
-    small = columns.T @ Z @ rows
-    flat = small.reshape(M, -1)
-    for found in _conic(flat, resized(*small.shape[1:]), _scales(flat, margin)):
+    small = columns.T @ A @ rows
+    flat, shape = np.hstack([small.reshape(len(Z), -1), loose]), small.shape[1:]
+    for found in _conic(flat, freely(norm.resized(*shape), free), _scales(flat, margin)):
         if found is not None:
-            w = columns @ found[0].reshape(small.shape[1:]) @ rows.T
-            yield w.ravel(), found[1]
+            bound = flat.shape[1] - free
+            w = columns @ found[0][:bound].reshape(shape) @ rows.T
+            yield np.append(w, found[0][bound:]), found[1]
 
 
 def _basis(A: np.ndarray) -> np.ndarray:

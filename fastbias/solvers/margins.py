@@ -2,7 +2,8 @@
 
 With z_n = y_n x_n: any w bounds the maximum margin γ = max_{‖w‖ ≤ 1} min_n ⟨w, z_n⟩ from below,
 any λ ≥ 0 with Σλ = 1 bounds it from above by ‖Σ λ_n z_n‖⋆ (the dual norm). Where no w separates
-there is none (`fastbias.solvers.separability`).
+there is none (`fastbias.solvers.separability`). With an intercept, z has free columns, (w, b)
+bounds from below, and λ from above where it balances (`fastbias.solvers.free`).
 """
 from __future__ import annotations
 
@@ -12,19 +13,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.data.rows import Rows
+from fastbias.data.rows import ClassRows, Rows
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.solvers import oracles
 from fastbias.solvers.bounds import Bounds
+from fastbias.solvers.free import freely
 from fastbias.solvers.limit import CERTIFIED, Limit
 from fastbias.solvers.progress import Tell, silent, told
 from fastbias.solvers.search import solve
 from fastbias.solvers.separability import (
+    Labelled,
     Separability,
     few,
     labelled,
+    parted,
     separability,
     separate,
     separated,
@@ -39,11 +43,13 @@ __all__ = ["Bounds", "Separability", "labelled", "max_margin", "separability",
 # margins whose digits are known, where samples were divided and where they were not
 FINE, FINEST = 1e-292, 1e-312
 MEASURED = 100        # rows, of many, whose dual norms give the unit
+ROUNDED = 1e-9        # weights, relative to the largest, that are rounding
 
 
 def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l2, *,
-               progress: bool = False) -> Limit:
-    """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, with its certificate.
+               intercept: bool = False, progress: bool = False) -> Limit:
+    """Solve max_{‖w‖ ≤ 1} min_n y_n⟨w, x_n⟩, or of y_n(⟨w, x_n⟩ + b) over b as well, with its
+    certificate.
 
     ℓ2 and quadratic norms by least squares, ℓ1, ℓ∞ and ℓp by interior points (small ones of the
     first two by linear programming), all polished on the support vectors that these find; the
@@ -59,6 +65,9 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
         ⟨w_y − w_c, x⟩.
     norm : Norm or its name, default l2
         Of w; of all its entries, row after row, where w is a matrix.
+    intercept : bool, default False
+        Whether there is a b, which is in no norm: a number, or with classes (K,), of which only
+        differences matter, with margins ⟨w_y − w_c, x⟩ + b_y − b_c.
     progress : bool, default False
         Show a tqdm bar of the rounds in which rows join those that decide, where rows are many.
 
@@ -70,12 +79,16 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
         (upper − lower)/upper, recomputed from w and λ alone, the sums without rounding (where
         features lie far apart, those of float64 lose what w and λ prove); ``certified``: it is at
         most 1e-10, else w is the best one known; ``hypotheses`` say whether the maximiser is
-        unique.
+        unique; ``support``, and ``alpha`` in ℓ2. With an intercept, ``intercept`` b, and λ with
+        Σ λ_n y_n = 0 (with classes, as much weight on rows of each as on rows against it), but for
+        rounding: the bound is that of the weights next to it that balance exactly, each class's by
+        a factor, and what w proves is what it proves together with b as it is rounded.
 
     Raises
     ------
     ValueError
-        Where the data are not separable, or an argument is bad.
+        Where the data are not separable, all labels are the same and ``intercept=True``, or an
+        argument is bad.
 
     Examples
     --------
@@ -83,20 +96,48 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
     >>> limit = fb.max_margin([[0.5, 1.5], [1.5, 0.5], [-2, -2]], [1, 1, -1])
     >>> print(limit.w.round(12), round(limit.margin, 12), limit.certified)
     [0.70710678 0.70710678] 1.414213562373 True
+    >>> limit = fb.max_margin([[3, 0], [5, 1], [0, 0]], [1, 1, 0], intercept=True)
+    >>> print(limit.w, limit.intercept, limit.margin, limit.support, limit.alpha.round(12))
+    [1. 0.] -1.5 1.5 [0 2] [0.22222222 0.         0.22222222]
     """
-    data = labelled(X, y)
+    data = labelled(X, y, intercept=intercept)
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
     demand("norm", norm)
     with told(progress, f"maximum {norm.name} margin") as tell:
         start = separated(data.rows, data.zeros, tell)
-        return replace(widest(data.rows, data.shape, norm, start, tell), classes=data.classes)
+        limit = widest(data.rows, data.shape, norm, start, tell)
+    limit = replace(limit, classes=data.classes, support=_support(data.rows, limit.dual),
+                    alpha=_alpha(limit))
+    return _as_given(limit, data) if data.rows.free else limit
+
+
+def _support(rows: Rows, lam: np.ndarray) -> np.ndarray:
+    """The samples with weight, in order."""
+    heavy = np.flatnonzero(lam > ROUNDED * lam.max(initial=0.0))
+    return np.unique(heavy // (rows.K - 1)) if isinstance(rows, ClassRows) else heavy
+
+
+def _alpha(limit: Limit) -> np.ndarray | None:
+    """λ/γ² in ℓ2; None in others, and where that leaves float64."""
+    with np.errstate(all="ignore"):
+        alpha = limit.dual / limit.margin / limit.margin
+    known = limit.norm is not None and limit.norm.matrix is np.eye and np.isfinite(alpha).all()
+    return alpha if known else None
+
+
+def _as_given(limit: Limit, data: Labelled) -> Limit:
+    """The limit of data before they were centred: b may have to be rounded, which w pays for."""
+    w, b, off = parted(data, np.append(limit.w, limit.intercept))
+    gap = min(limit.duality_gap + off / limit.margin, 1.0)
+    return replace(limit, w=w, intercept=b, margin=limit.margin - off, duality_gap=gap,
+                   certified=limit.certified and gap <= CERTIFIED)
 
 
 def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
            start: np.ndarray | Separability, tell: Tell = silent) -> Limit:
     """The w of norm one with the largest least ⟨w, z⟩ over rows z; ``start`` is a `separator`, or
-    what is known of it.
+    what is known of it. Entries of w for free columns are the limit's intercept.
     """
     w, lam = (start, None) if isinstance(start, np.ndarray) else (start.w, start.weights)
     assert w is not None
@@ -104,9 +145,9 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
     rows = Rows.of(rows)
     power = _unit(rows, norm)
-    best = Bounds(rows.scaled(-power), norm)
+    best = Bounds(rows.scaled(-power), freely(norm, rows.free))
     # (to divide what is near 1e-308 loses digits)
-    if not np.array_equal(np.ldexp(best.rows.tops, power), rows.tops):
+    if not np.array_equal(best.rows.scaled(power).tops, rows.tops):
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples "
                               "lie too far apart")
     with np.errstate(all="ignore"):
@@ -124,15 +165,17 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
     if not 0 < margin < np.inf:
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
                               f"{margin:.1e} there")
-    return Limit(best.w.reshape(shape), "direction", f"maximum {norm.name} margin",
-                 "linear duality", (unique,), certified, best.gap, best.lam, margin, norm)
+    free = np.ldexp(best.w[rows.bound:], power)
+    return Limit(best.w[:rows.bound].reshape(shape), "direction", f"maximum {norm.name} margin",
+                 "linear duality", (unique,), certified, best.gap, best.lam, margin, norm,
+                 intercept=free if rows.free > 1 else float(free.sum()))
 
 
 def _unit(rows: Rows, norm: Norm) -> int:
     """The power of two by which rows are divided, which is exact: so that duals are of size one."""
-    power = int(np.frexp(rows.columns.max())[1])
+    power = int(np.frexp(rows.columns[:rows.bound].max())[1])
     longest = np.arange(rows.count) if few(rows) else np.argsort(-rows.tops)[:MEASURED]
-    unit = float(np.max(norm.dual(np.ldexp(rows.take(longest), -power))))
+    unit = float(np.max(norm.dual(np.ldexp(rows.take(longest)[:, :rows.bound], -power))))
     if not 0 < unit < np.inf:
         raise ArithmeticError(f"the {norm.name} norm of the samples is beyond float64")
     return power + int(np.floor(np.log2(unit)))

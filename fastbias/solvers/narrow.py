@@ -14,8 +14,8 @@ from time import process_time
 
 import numpy as np
 
-from fastbias.pieces.norms import Norm
 from fastbias.solvers import exact
+from fastbias.solvers.free import Gauge, free_columns
 
 __all__ = ["solutions", "spread"]
 
@@ -26,16 +26,26 @@ Row = list[Fraction]
 Solution = tuple[np.ndarray, np.ndarray]
 
 
-def solutions(Z: np.ndarray, norm: Norm, lam: np.ndarray) -> Iterator[Solution]:
-    """Maximisers (d,) and their λ (N,), rounded: none for other norms, or where it takes too long.
+def solutions(Z: np.ndarray, norm: Gauge, lam: np.ndarray) -> Iterator[Solution]:
+    """Maximisers (d,) and their λ (N,), rounded: none for other norms, of polytopes with free
+    columns, or where it takes too long.
 
     ``lam`` guesses the support vectors.
     """
+    free = free_columns(norm)
     first = np.argsort(-lam, kind="stable")[:Z.shape[1] + 1]
     if 2 * Z.shape[1] > LARGEST:
         return
     if norm.matrix is not None:
-        yield from _quadratic(Z, norm.matrix(Z.shape[1]), [int(n) for n in first if lam[n] > 0])
+        support = [int(n) for n in first if lam[n] > 0]
+        D, bound = norm.matrix(Z.shape[1]).copy(), Z.shape[1] - free
+        D[bound:] = 0.0
+        # (of several intercepts only differences matter: the last one is 0)
+        kept = Z.shape[1] - (free > 1)
+        for w, weights in _quadratic(Z[:, :kept], D[:kept, :kept], support):
+            yield np.append(w, np.zeros(Z.shape[1] - kept)), weights
+        return
+    if free:
         return
     known = {"cube": _game, "cross-polytope": _least_sum}
     # too large: it is no proof that is missing, only a better w

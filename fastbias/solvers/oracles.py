@@ -22,6 +22,7 @@ import numpy as np
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
+from fastbias.solvers.free import Gauge
 
 __all__ = ["Oracle", "demand_convex", "has_margin", "oracle", "polytope_near", "potential",
            "power_potential", "strictly_convex"]
@@ -39,7 +40,7 @@ class Oracle(Enum):
     NONE = ""
 
 
-def oracle(norm: Norm) -> Oracle:
+def oracle(norm: Gauge) -> Oracle:
     """The first of the table whose field the norm has: the exact come before the general."""
     for kind in Oracle:
         has = kind is not Oracle.NONE and getattr(norm, kind.value, None) is not None
@@ -55,7 +56,7 @@ def has_margin(norm: Norm) -> bool:
     return exact or norm.convex is not None or norm.shrink is not None
 
 
-def strictly_convex(norm: Norm) -> bool | None:
+def strictly_convex(norm: Gauge) -> bool | None:
     """Whether the norm's unit sphere has no straight piece; None where that is not known."""
     return {Oracle.QUADRATIC: True, Oracle.POWER: True, Oracle.POLYTOPE: False}.get(oracle(norm))
 

@@ -16,10 +16,10 @@ OFF = 1e-11           # by which a slope may be under 0, relative to h
 RIDGE = 1e-15         # relative, for rows that depend on each other
 
 
-def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int,
-            enough: int | None = None) -> np.ndarray | None:
+def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int, enough: int | None = None,
+            border: np.ndarray | None = None) -> np.ndarray | None:
     """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0; None where
-    it was not found.
+    it was not found. With a ``border`` F (k, q) it has Fᵀμ = 0, to what is ``enough``.
 
     ``free`` (k,) guesses where μ > 0, ``rank`` is that of G at most. Entries that are negative, or
     whose slope is, change places, all at once while that makes them fewer, else the last of them
@@ -32,13 +32,20 @@ def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int,
         most = max(EXCHANGES, min(EACH * len(G), int(WORK / len(G) ** 3)))
         for exchange in range(most):
             on = np.flatnonzero(free)
-            mu = np.zeros(len(G))
+            mu, wanted = np.zeros(len(G)), h
             if on.size:
                 A = G[np.ix_(on, on)]
                 A[np.diag_indices(on.size)] += RIDGE * np.trace(A) / on.size
-                mu[on] = foreign.ask("the weights of support vectors", "scipy.linalg.solve", A,
-                                     h[on], assume_a="pos")
-            wrong = (free & (mu < 0)) | (~free & (G @ mu < (1 - OFF) * h))
+                right = h[on] if border is None else np.column_stack([h[on], border[on]])
+                x = foreign.ask("the weights of support vectors", "scipy.linalg.solve", A, right,
+                                assume_a="pos")
+                if border is None:
+                    mu[on] = x
+                else:
+                    mu[on], beta = _balancing(x, border[on])
+                    wanted = h - border @ beta
+            lack = wanted - G @ mu
+            wrong = (free & (mu < 0)) | (~free & (lack > OFF * h))
             count = int(wrong.sum())
             if count == 0 or exchange == enough:
                 return np.maximum(mu, 0.0)
@@ -52,7 +59,13 @@ def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int,
             entering = np.flatnonzero(wrong & ~free)
             room = max(rank - int((free & ~wrong).sum()), 1)
             if entering.size > room:
-                lack = (h - G @ mu)[entering] / h[entering]
-                wrong[entering[np.argsort(-lack)[room:]]] = False
+                wrong[entering[np.argsort(-(lack / h)[entering])[room:]]] = False
             free ^= wrong
     return None
+
+
+def _balancing(x: np.ndarray, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """μ and β with Aμ + Fβ = h and Fᵀμ = 0, of x = A⁻¹[h, F]."""
+    beta = foreign.ask("the intercept of support vectors", "numpy.linalg.lstsq", F.T @ x[:, 1:],
+                       F.T @ x[:, 0], rcond=None)[0]
+    return x[:, 0] - x[:, 1:] @ beta, beta

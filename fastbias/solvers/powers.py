@@ -4,7 +4,7 @@ Its solution has the direction of the maximum ℓp margin. Optimal are w, λ ≥
 Zw − s = 1, λ s = 0 and all points (w_i, g_i), g = Zᵀλ, on the curve g = w^{p−1} (with the sign of
 w). Newton's method on these, with λ s = μ → 0 (Mehrotra 1992), replaces the curve by its tangent at
 the point nearest to (w_i, g_i). Neither w^{p−1} nor its inverse would do alone: one of them has an
-infinite slope at 0 for any p but 2.
+infinite slope at 0 for any p but 2. With free columns F margins are Sw + Fβ, and Fᵀλ = 0.
 """
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ STEEPEST = 1e-12         # the factor between units that the axes may have
 SLACK = 0.1              # least slack, and weight, at a start, where margins are one
 
 
-def least_power(Z: np.ndarray, p: float, w: np.ndarray) -> Iterator[Pair]:
-    """The least Σ|w|^p subject to Zw ≥ 1, up to length, and its multipliers.
+def least_power(Z: np.ndarray, p: float, w: np.ndarray, free: int = 0) -> Iterator[Pair]:
+    """The least Σ|w|^p subject to Zw ≥ 1, up to length, and its multipliers; the last so many
+    columns are free.
 
     From a w that separates. λ is 0 but on the support vectors; then as it came, where that spoils
     it.
     """
     lam = np.zeros(Z.shape[0])
     for power in _powers(p):
-        problem = _Problem(Z, power, w)
+        problem = _Problem(Z, power, w, free)
         state, error = followed(problem.start(w, lam), partial(_System, problem),
                                 CLOSE if power == p else ROUGH)
         # from there the next would be no nearer, and others have a better start
-        if not (error < LOST and (Z @ state.w).min() > 0):
+        w, lam = np.append(state.w, state.beta) * problem.unit, state.lam / problem.lengths
+        if not (error < LOST and (Z @ w).min() > 0):
             return
-        w, lam = state.w * problem.unit, state.lam / problem.lengths
     yield w, np.where(state.lam > state.s, lam, 0.0)
     yield w, lam
 
@@ -58,11 +59,12 @@ def _powers(p: float) -> Iterator[float]:
 
 
 class _State(NamedTuple):
-    """Where the method is, or a step of it: w (d,), slacks s and multipliers λ (N,)."""
+    """Where the method is, or a step of it: w (d,), slacks s and multipliers λ (N,), and β (q,)."""
 
     w: np.ndarray
     s: np.ndarray
     lam: np.ndarray
+    beta: np.ndarray
 
     def moved(self, by: _State, size: float) -> _State:
         return _State(*(x + size * dx for x, dx in zip(self, by, strict=True)))
@@ -75,12 +77,16 @@ class _State(NamedTuple):
 class _Problem:
     """Min Σ|w|^p/p subject to Sw ≥ b: the same in another unit of w, and for rows of one length."""
 
-    def __init__(self, Z: np.ndarray, p: float, w: np.ndarray) -> None:
-        margin, size = float((Z @ w).min()), float(np.abs(w).max())
+    def __init__(self, Z: np.ndarray, p: float, w: np.ndarray, free: int) -> None:
+        d = w.size - free
+        margin, size = float((Z @ w).min()), float(np.abs(w[:d]).max())
+        # (with what is free, as samples may be 0)
+        self.lengths = row_lengths(Z)
+        w, Z, loose = w[:d], Z[:, :d], Z[:, d:]
         # sizes that entries have: for p < 2 small ones count, those of large features
-        near = units(Z, margin / size) if p < 2 else np.ones(len(w))
+        near = units(Z, margin / size) if p < 2 else np.ones(d)
         near = near * (size * float(np.mean(np.abs(w / size / near) ** p) ** (1.0 / p)))
-        self.p, self.unit, self.lengths = p, float(near.max()), row_lengths(Z)
+        self.p, self.unit = p, float(near.max())
         self.near = near / self.unit
         if p != 2:
             self.near = np.maximum(self.near, STEEPEST ** (1.0 / abs(p - 2.0)))
@@ -90,15 +96,18 @@ class _Problem:
         shortest = float(self.lengths.min())
         # margins are one at the shortest row
         self.b = shortest / self.lengths
-        self.S = Z / self.lengths[:, None] * (shortest * self.unit / margin)
+        units_of_rows = (shortest * self.unit / margin) / self.lengths[:, None]
+        self.S, self.F = Z * units_of_rows, loose * units_of_rows
 
     def start(self, w: np.ndarray, lam: np.ndarray) -> _State:
         """A point inside, from a w that separates and any λ ≥ 0, which may be 0."""
         w, lam = w / self.unit, lam * self.lengths
-        s = np.maximum(self.S @ w - self.b, SLACK)
+        w, beta = w[:self.S.shape[1]], w[self.S.shape[1]:]
+        s = np.maximum(self.S @ w + self.F @ beta - self.b, SLACK)
         even, total = 1.0 / s, float(lam @ self.b)
         even *= len(w) / float(even @ self.b)
-        return _State(w, s, np.maximum(lam * (len(w) / total), SLACK * even) if total > 0 else even)
+        return _State(w, s, np.maximum(lam * (len(w) / total), SLACK * even) if total > 0 else even,
+                      beta)
 
 
 def _tangent(w: np.ndarray, g: np.ndarray, p: float,
@@ -136,25 +145,27 @@ def _nearest(x: np.ndarray, r: float) -> np.ndarray:
 class _System:
     """The equations of a step at a state.
 
-    a δw − b Sᵀδλ = off, Sδw − δs = −short, and sδλ + λδs = μ − λs.
+    a δw − b Sᵀδλ = off, Sδw + Fδβ − δs = −short, sδλ + λδs = μ − λs, and Fᵀδλ = −excess.
     """
 
     def __init__(self, problem: _Problem, state: _State) -> None:
         S, self.state, pull = problem.S, state, state.lam @ problem.S
-        self.S = S
+        self.S, self.F = S, problem.F
         self.a, self.b, self.off = _tangent(state.w, pull, problem.p, problem.near)
-        self.short = S @ state.w - state.s - problem.b
+        self.short = S @ state.w + self.F @ state.beta - state.s - problem.b
+        self.excess = state.lam @ self.F
         self.mean = float(state.lam @ state.s) / len(S)
         self.error = max(
             float(state.lam @ state.s) / float(state.lam @ problem.b),
             float((np.abs(self.short) / (1.0 + state.s)).max()),
+            float(np.abs(self.excess).max(initial=0.0)) / float(state.lam @ problem.b),
             float(np.abs(self.off).max()) / float(np.maximum(self.a * np.abs(state.w),
                                                              self.b * np.abs(pull)).max()))
 
     def step(self) -> _State | None:
         """The next state; None where rounding decides."""
         state, size = self.state, len(self.S)
-        self.saddle = Saddle(self.S, self.a, self.b, state.lam / state.s)
+        self.saddle = Saddle(self.S, self.a, self.b, state.lam / state.s, self.F)
         aim = self._towards(state.lam * state.s)
         # as much of μ stays as the step to μ = 0 would leave, cubed; what that step bends counts
         ahead = state.moved(aim, state.reach(aim))
@@ -167,5 +178,5 @@ class _System:
 
     def _towards(self, c: np.ndarray) -> _State:
         """The step with sδλ + λδs = −c."""
-        w, lam = self.saddle.solve(self.off, -c / self.state.lam - self.short)
-        return _State(w, self.S @ w + self.short, lam)
+        w, lam, beta = self.saddle.solve(self.off, -c / self.state.lam - self.short, -self.excess)
+        return _State(w, self.S @ w + self.F @ beta + self.short, lam, beta)

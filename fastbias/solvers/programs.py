@@ -14,7 +14,7 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.data.rows import Matrix, largest
-from fastbias.pieces.norms import Norm
+from fastbias.solvers.free import Gauge
 
 __all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",
            "solve_tightly", "units"]
@@ -83,28 +83,34 @@ def minimiser(c: np.ndarray, A: Any, b: np.ndarray,
     return None
 
 
-def polytope(Z: Any, ball: str, s: np.ndarray, margin: float) -> Pair | None:
-    """Min ‖w‖ subject to Zw ≥ 1 over a polytope's ball, for u = w/s, by linear programming.
+def polytope(Z: Any, ball: str, s: np.ndarray, margin: float, free: int = 0) -> Pair | None:
+    """Min ‖w‖ subject to Zw ≥ 1 over a polytope's ball, for u = w/s, by linear programming; the
+    last so many entries are free.
 
     Over the cube it is the largest least margin, whose w has the same direction. Z may be sparse.
     """
     sparse: Any = foreign.library("scipy.sparse")
     (N, d), dense = Z.shape, not sparse.issparse(Z)
+    d = d - free
     rows = Z * (s / margin) if dense else (Z @ sparse.diags_array(s / margin)).tocsc()
     beside = np.hstack if dense else partial(sparse.hstack, format="csc")
     # prices of size one, which the solver's tolerance suits
     s = s / s.max()
+    anywhere = [(None, None)] * free
     if ball == "cross-polytope":
-        found = minimiser(np.append(s, s), beside([-rows, rows]), -np.ones(N), (0, None))
-        return None if found is None else ((found[0][:d] - found[0][d:]) * s, found[1])
+        cost, walls = np.concatenate([s[:d], np.zeros(free), s[:d]]), [(0, None)] * d
+        found = minimiser(cost, beside([-rows, rows[:, :d]]), -np.ones(N),
+                          [*walls, *anywhere, *walls])
+        return None if found is None else (
+            (found[0][:d + free] - np.append(found[0][d + free:], np.zeros(free))) * s, found[1])
     # the cube as bounds: as rows, HiGHS may go round for ever
-    walls = [(-1.0 / x, 1.0 / x) for x in s.tolist()]
-    found = minimiser(np.append(np.zeros(d), -1.0), beside([-rows, np.ones((N, 1))]),
-                      np.zeros(N), [*walls, (None, None)])
-    return None if found is None else (found[0][:d] * s, found[1])
+    inside = [(-1.0 / x, 1.0 / x) for x in s[:d].tolist()]
+    found = minimiser(np.append(np.zeros(d + free), -1.0), beside([-rows, np.ones((N, 1))]),
+                      np.zeros(N), [*inside, *anywhere, (None, None)])
+    return None if found is None else (found[0][:-1] * s, found[1])
 
 
-def convex(Z: np.ndarray, norm: Norm, s: np.ndarray, margin: float) -> Pair | None:
+def convex(Z: np.ndarray, norm: Gauge, s: np.ndarray, margin: float) -> Pair | None:
     """Min ‖w‖ subject to Zw ≥ 1 by the norm's convex face, for u = w/s."""
     cp: Any = foreign.library("cvxpy")
     assert norm.convex is not None

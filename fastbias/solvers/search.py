@@ -117,8 +117,10 @@ def _round(best: Bounds) -> None:
 
 def _left(best: Bounds, w: np.ndarray, pull: np.ndarray) -> np.ndarray:
     """What Σ λ z has too much of, entry by entry, for w to be a maximum over a polytope."""
+    tied = np.arange(w.size) < best.bound
     if best.norm.ball == "cube":
-        inside = np.abs(w) < (1 - ZERO) * np.abs(w).max()
-        return np.where(inside, pull, 0.0)
+        inside = np.abs(w) < (1 - ZERO) * np.abs(w[tied]).max()
+        return np.where(inside | ~tied, pull, 0.0)
     allowed = np.where(w != 0, best.lower * np.sign(w), np.clip(pull, -best.lower, best.lower))
+    allowed[~tied] = 0.0
     return np.asarray(pull - allowed)

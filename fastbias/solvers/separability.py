@@ -4,6 +4,9 @@ With z_n = y_n x_n: some w has ⟨w, z_n⟩ > 0 for every n, or some λ ≥ 0 wi
 Σ λ_n z_n = 0, and then no w separates (Gordan). Solvers propose; rounding bounds or exact
 arithmetic accept. Of many rows a few decide: those that a w which separates the others leaves on
 its wrong side join them, until there are none, or the few are inseparable themselves.
+
+With an intercept b, w has one entry more for a column of ones (with classes, one more each), and
+that is all: lengths do not matter here.
 """
 from __future__ import annotations
 
@@ -20,13 +23,15 @@ from fastbias.checks import foreign
 from fastbias.data.rows import Rows, signed
 from fastbias.problem import zero_rows
 from fastbias.solvers import exact, narrow
+from fastbias.solvers.free import centre, moved
 from fastbias.solvers.hinge import hinge
+from fastbias.solvers.limit import told_intercept
 from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.programs import Pair, largest_least, nearest_point
 from fastbias.solvers.progress import Tell, silent, told
 
-__all__ = ["Labelled", "Separability", "few", "labelled", "separability", "separate", "separated",
-           "separator"]
+__all__ = ["Labelled", "Separability", "advice", "few", "labelled", "parted", "separability",
+           "separate", "separated", "separator"]
 
 EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
@@ -38,7 +43,7 @@ START, JOINING = 10, 4      # rows for each feature: in the first set, and that 
 
 @dataclass(frozen=True, eq=False)
 class Separability:
-    """Whether some w has y_n⟨w, x_n⟩ > 0 for every n, with the certificate either way.
+    """Whether some w has y_n(⟨w, x_n⟩ + b) > 0 for every n, with the certificate either way.
 
     Parameters
     ----------
@@ -46,7 +51,8 @@ class Separability:
     w : (d,), (m, n) or (K, d), or None
         A separator: its margins, without rounding, are over 0.
     dual : (N,), or (N (K − 1),) with K > 2 classes, or None
-        λ ≥ 0, Σλ = 1 with Σ λ_n z_n = 0 (Gordan), z_n = y_n x_n.
+        λ ≥ 0, Σλ = 1 with Σ λ_n z_n = 0 (Gordan), z_n = y_n x_n; with an intercept Σ λ_n y_n = 0
+        as well (with classes, as much weight on rows of each as on rows against it).
     residual : float
         Where separable the smallest margin over its rounding bound: where that is under one, exact
         arithmetic shows that the margin is over 0. Else the largest entry of Σ λ_n z_n relative to
@@ -55,9 +61,11 @@ class Separability:
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     reason : str
-        Which rows of X are all zeros, where some are.
+        Which rows of X are all zeros, where some are; that an intercept would separate.
     weights : (N,), optional
         λ ≥ 0 with w = Σ λ_n z_n, where w is nearly the ℓ2 margin of few of many rows.
+    intercept : float, or (K,) with K > 2 classes
+        b of the separator; 0.0 where none was asked for.
     """
 
     separable: bool
@@ -67,6 +75,7 @@ class Separability:
     classes: np.ndarray | None = None
     reason: str = ""
     weights: np.ndarray | None = field(default=None, repr=False)
+    intercept: float | np.ndarray = 0.0
 
     def __bool__(self) -> bool:
         return self.separable
@@ -74,7 +83,8 @@ class Separability:
     def __str__(self) -> str:
         if self.w is not None:
             lines = [f"separable, the least margin {self.residual:.1e} times its rounding bound",
-                     f"w = {np.array2string(self.w, precision=8, threshold=12)}"]
+                     f"w = {np.array2string(self.w, precision=8, threshold=12)}",
+                     *told_intercept(self.intercept)]
         else:
             lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}"]
         return "\n".join(lines + [self.reason] * bool(self.reason) + checks.mapping(self.classes))
@@ -83,29 +93,52 @@ class Separability:
 class Labelled(NamedTuple):
     """Data with labels, as margins see them."""
 
-    rows: Rows                 # the rows z with margin ⟨w, z⟩
+    rows: Rows                 # the rows z with margin ⟨w, z⟩, free columns last
     shape: tuple[int, ...]     # of w
     classes: np.ndarray        # what labels were called
     zeros: str                 # what is to be said of rows of zeros
+    centre: np.ndarray         # (d,): of rows with free columns what was taken from X, exactly
 
 
-def labelled(X: ArrayLike | checks.Sparse, y: ArrayLike) -> Labelled:
-    """Check data and labels (`checks.labels`): ±1, or K ≥ 3 classes, with w (K, d)."""
+def labelled(X: ArrayLike | checks.Sparse, y: ArrayLike, *, intercept: bool = False) -> Labelled:
+    """Check data and labels (`checks.labels`): ±1, or K ≥ 3 classes, with w (K, d).
+
+    With an intercept X is centred where that rounds nothing, which moves b alone.
+    """
     data = checks.matrix("X", X)
+    free = checks.flag("intercept", intercept)
     shape = data.shape[1:]
     data = data.reshape(data.shape[0], -1) if data.ndim > 2 else data
     several = len(shape) == 1
     # (two classes are one predictor with signs; matrices have no room for more)
     where = "" if several else " for X (N, m, n), as classes want X (N, d)"
     y, classes = checks.labels("y", y, data.shape[0], signs=None if several else True, where=where)
+    if free and (y == y[0]).all():
+        raise ValueError("labels must have two values or more for an intercept, as the margin of "
+                         f"one alone is infinite, got all {classes[int(y[0] > 0)]}")
     K = classes.size if classes.size > 2 else 1
-    return Labelled(signed(data, y, K), (K, *shape) if K > 1 else shape, classes,
-                    zero_rows(Rows(data)))
+    # (zeros are few in what is sparse, and stay)
+    c = centre(data) if free and isinstance(data, np.ndarray) else np.zeros(data.shape[1])
+    rows = signed(data - c if c.any() else data, y, K, free)
+    return Labelled(rows, (K, *shape) if K > 1 else shape, classes,
+                    "" if free else zero_rows(Rows(data)), c)
 
 
-def separability(X: ArrayLike | checks.Sparse, y: ArrayLike, *,
+def parted(data: Labelled, w: np.ndarray) -> tuple[np.ndarray, float | np.ndarray, float]:
+    """W in its shape and b for data as they were given; and how far margins are off as b is
+    rounded.
+    """
+    rows = data.rows
+    if not rows.free:
+        return w.reshape(data.shape), 0.0, 0.0
+    b, off = moved(w[:rows.bound].reshape(rows.free, -1), w[rows.bound:], data.centre)
+    return w[:rows.bound].reshape(data.shape), float(b[0]) if rows.free == 1 else b, off
+
+
+def separability(X: ArrayLike | checks.Sparse, y: ArrayLike, *, intercept: bool = False,
                  progress: bool = False) -> Separability:
-    """Decide whether (X, y) is linearly separable through 0, with a certificate either way.
+    """Decide whether (X, y) is linearly separable, through 0 or with an intercept, with a
+    certificate either way.
 
     Parameters
     ----------
@@ -114,6 +147,8 @@ def separability(X: ArrayLike | checks.Sparse, y: ArrayLike, *,
         Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more,
         sorted, are K classes. With classes, w is (K, d), and a sample's margins are ⟨w_y − w_c, x⟩
         for each c ≠ y, samples first.
+    intercept : bool, default False
+        Whether margins are y(⟨w, x⟩ + b), or ⟨w_y − w_c, x⟩ + b_y − b_c, for some b.
     progress : bool, default False
         Show a tqdm bar of the rounds in which rows join those that decide, where rows are many.
 
@@ -125,6 +160,8 @@ def separability(X: ArrayLike | checks.Sparse, y: ArrayLike, *,
 
     Raises
     ------
+    ValueError
+        Where an argument is bad, or all labels are the same and ``intercept=True``.
     ArithmeticError
         Where margins are at rounding level and the problem is too large for exact arithmetic, or
         where the data are separable but no w in float64 was found that does it.
@@ -136,12 +173,42 @@ def separability(X: ArrayLike | checks.Sparse, y: ArrayLike, *,
     True
     >>> fb.separability([[1, 2], [-1, -2]], [1, 1]).dual
     array([0.5, 0.5])
+    >>> found = fb.separability([[1, 2], [2, 4]], [1, -1], intercept=True)
+    >>> found.separable, found.intercept > 0
+    (True, True)
     """
-    data = labelled(X, y)
+    data = labelled(X, y, intercept=intercept)
     with told(progress, "separability") as tell:
         found = separate(data.rows, tell)
-    return replace(found, w=None if found.w is None else found.w.reshape(data.shape),
-                   classes=data.classes, reason=data.zeros)
+        if found.w is None:
+            reason = ". ".join(filter(None, [data.zeros, advice(data.rows)]))
+            return replace(found, classes=data.classes, reason=reason)
+        if data.centre.any():
+            found, data = _of_given(data, found.w, tell)
+        assert found.w is not None
+        w, b, _ = parted(data, found.w)
+    return replace(found, w=w, intercept=b, classes=data.classes, reason=data.zeros)
+
+
+def _of_given(data: Labelled, w: np.ndarray, tell: Tell) -> tuple[Separability, Labelled]:
+    """A separator of data as they were given, and these: of others b has been rounded."""
+    given = data._replace(rows=data.rows.shifted(data.centre), centre=np.zeros_like(data.centre))
+    w = np.append(w[:data.rows.bound], parted(data, w)[1])
+    certainty = float(exact.ratios(given.rows, w).min())
+    found = Separability(True, w, None, certainty) if certainty > 0 else separate(given.rows, tell)
+    return found, given
+
+
+def advice(rows: Rows) -> str:
+    """Say so where rows that no w separates are separable with an intercept; else ""."""
+    freed = rows.freed()
+    # (what all have one label an intercept alone would separate)
+    if freed is None or (freed.y == freed.y[0]).all():
+        return ""
+    with suppress(ArithmeticError):
+        if separate(freed).separable:
+            return "with an intercept the data are separable: intercept=True"
+    return ""
 
 
 def separate(rows: Rows | np.ndarray, tell: Tell = silent) -> Separability:
@@ -199,13 +266,22 @@ def _among_many(rows: Rows, tell: Tell) -> Separability:
         chosen = np.union1d(kept, others[np.argsort(ratios[others])[:joining]])
 
 
+def _products(rows: Rows, which: np.ndarray) -> np.ndarray:
+    """⟨z_n, z_k⟩ (k, k) of rows of indices (k,), free columns as any others."""
+    G = rows.gram(which)
+    if rows.free:
+        loose = rows.loose(which)
+        G += loose @ loose.T
+    return G
+
+
 def _nearest(rows: Rows, chosen: np.ndarray, lam: np.ndarray) -> Pair | None:
     """The point nearest to 0 of the hull of a few rows, and its weights among all: of fewer rows
     than features products are all that counts. ``lam`` is a guess of the weights.
     """
     # (of a size whose products leave float64 nothing comes)
     with np.errstate(all="ignore"):
-        lengths, G = rows.lengths[chosen], rows.gram(chosen)
+        lengths, G = rows.lengths[chosen], _products(rows, chosen)
         G /= lengths
         G /= lengths[:, None]
         mu = pivoted(G, np.ones(chosen.size), lam[chosen] > 0, chosen.size, HASTY)
@@ -223,7 +299,7 @@ def _independent(rows: Rows) -> Separability | None:
     """
     with suppress(foreign.Unsolved), np.errstate(all="ignore"):
         w = rows.pull(foreign.ask("a separator of independent samples", "scipy.linalg.solve",
-                                  rows.gram(np.arange(rows.count)),
+                                  _products(rows, np.arange(rows.count)),
                                   np.ones(rows.count), assume_a="pos"))
         certainty = float(exact.ratios(rows, w).min()) if np.isfinite(w).all() else -1.0
         if certainty > 0:
@@ -337,8 +413,11 @@ def separator(rows: Rows | np.ndarray, why: str = "") -> np.ndarray:
 
 def separated(rows: Rows | np.ndarray, why: str = "", tell: Tell = silent) -> Separability:
     """The separability of rows z that are separable; ValueError where they are not, and why."""
+    rows = Rows.of(rows)
     found = separate(rows, tell)
     if found.w is None:
-        why = why or "fb.separability has the certificate that they are not"
-        raise ValueError(f"X, y must be linearly separable to have a maximum margin; {why}")
+        reasons = [why, advice(rows)] if why else [
+            advice(rows) or "fb.separability has the certificate that they are not"]
+        raise ValueError("X, y must be linearly separable to have a maximum margin; "
+                         + "; ".join(filter(None, reasons)))
     return found

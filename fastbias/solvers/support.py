@@ -14,23 +14,24 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
 from fastbias.data.rows import Matrix, dense, largest, sizes
-from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials.base import independent_rows
 from fastbias.solvers.faces import finished
+from fastbias.solvers.free import LIGHT, Gauge, free_columns
 from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.programs import Pair
 
-__all__ = ["Half", "polished"]
+__all__ = ["ROUNDS", "Half", "polished"]
 
 CUTS = (1e-3, 1e-5, 1e-7)      # of weights and margins: who may be a support vector
 VIOLATED = 1e-14         # by which a margin may fall short of one, relative to its terms
 NEGATIVE = 1e-12         # of a multiplier, relative to the largest, likewise
 SMALL = 1e-9             # entries, relative to the largest, that may be what a vertex has as 0
 SINGULAR = 1e-10         # pivots, relative to the largest, of equations that may have no solution
+ROUNDS = 6               # of Newton's method, on one guess of the support vectors
 PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their terms
 
 
-def polished(Z: Matrix, norm: Norm, w: np.ndarray, lam: np.ndarray,
+def polished(Z: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray,
              exchanges: int) -> Iterator[Pair]:
     """Better solutions, one after the other: the exact ones if the support vectors were those that
     (w, λ) suggest. Z may be sparse where the norm's ball is a polytope.
@@ -88,56 +89,69 @@ def _supports(Z: Matrix, w: np.ndarray, lam: np.ndarray) -> Iterator[np.ndarray]
     yield from (margins <= least + cut * abs(least) for cut in reversed(CUTS))
 
 
-def _exact(S: Matrix, norm: Norm, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
+def _exact(S: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
     """argmin ‖w‖ with Sw = 1, and its multipliers: the answer if S is the support vectors."""
     kind = oracle(norm)
     if kind is Oracle.POLYTOPE:
         vertex = _on_cube if norm.ball == "cube" else _on_cross_polytope
-        yield from vertex(S, w, lam)
+        yield from vertex(S, w, lam, free_columns(norm))
         return
     S = dense(S)
     if kind is Oracle.QUADRATIC:
         assert norm.matrix is not None
-        half = Half(norm.matrix(S.shape[1]))
+        half, inside = Half(norm.matrix(S.shape[1])), _inside(norm, S.shape[1])
         zeros = np.zeros(S.shape[1]), np.zeros(S.shape[0])
-        yield from _refined(S, *zeros, lambda v: half.product(v), lambda v: half)
+        yield from _refined(S, *zeros, lambda v: inside * half.product(v), lambda v: half)
     elif kind is Oracle.POWER:
         assert norm.power is not None
-        yield from _on_power(S, norm.power, w, lam)
+        yield from _on_power(S, norm.power, w, lam, _inside(norm, S.shape[1]))
     elif norm.shrink is not None:
         size = float((S @ w).mean())
         yield from finished(S, np.ones(S.shape[0]), norm.shrink, w / size, lam / norm.dual(lam @ S))
 
 
-def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray) -> Iterator[Pair]:
-    """By Newton's method on Σ|w|^p/p, from (w, λ)."""
+def _inside(norm: Gauge, d: int) -> np.ndarray:
+    """1 (d,) for entries of w that the norm counts, 0 for free ones."""
+    free = free_columns(norm)
+    return np.append(np.ones(d - free), np.zeros(free))
+
+
+def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray,
+              inside: np.ndarray) -> Iterator[Pair]:
+    """By Newton's method on Σ|w|^p/p, from (w, λ); ``inside`` is 0 for entries that are free."""
     margins = S @ v
-    z = np.sign(v) * np.abs(v) ** (p - 1) / margins.mean() ** (p - 1)
+    z = inside * np.sign(v) * np.abs(v) ** (p - 1) / margins.mean() ** (p - 1)
     v, pull = v / margins.mean(), mu @ S
     mu = mu * float(z @ pull / max(pull @ pull, 1e-300))  # the multipliers of Σ|w|^p/p itself
-    size = float(np.abs(v).max())
-    # (p < 2: the curvature at 0 is infinite, so entries count as at least so large)
-    yield from _refined(S, v, mu, lambda v: np.sign(v) * np.abs(v) ** (p - 1), lambda v: Half(
-        (p - 1) * np.maximum(np.abs(v), 1e-16 * size) ** (p - 2)))
+    size = float(np.abs(inside * v).max())
+
+    def hessian(v: np.ndarray) -> Half:
+        # (p < 2: the curvature at 0 is infinite, so entries count as at least so large)
+        curved = (p - 1) * np.maximum(np.abs(v), 1e-16 * size) ** (p - 2)
+        return Half(np.where(inside, curved, LIGHT ** 2 * np.power(size, p - 2)))
+    yield from _refined(S, v, mu, lambda v: inside * np.sign(v) * np.abs(v) ** (p - 1), hessian)
 
 
-def _on_cross_polytope(S: Matrix, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
+def _on_cross_polytope(S: Matrix, w: np.ndarray, lam: np.ndarray, free: int) -> Iterator[Pair]:
     """A vertex: as many coordinates as support vectors."""
-    pull, ones = S.T @ lam, np.ones(S.shape[0])
-    weight = np.abs(w) * largest(S, 0)
-    felt = (np.abs(w) > SMALL * np.abs(w).max()) | (weight > SMALL * weight.max())
-    for active in (w != 0, np.abs(pull) >= (1 - 10 * SMALL) * np.abs(pull).max(), felt):
-        signs = np.where(w != 0, np.sign(w), np.sign(pull))[active]
+    pull, ones, bound = S.T @ lam, np.ones(S.shape[0]), w.size - free
+    weight, size = np.abs(w) * largest(S, 0), np.abs(w[:bound]).max()
+    felt = (np.abs(w) > SMALL * size) | (weight > SMALL * weight[:bound].max())
+    for active in (w != 0, np.abs(pull) >= (1 - 10 * SMALL) * np.abs(pull[:bound]).max(), felt):
+        active[bound:] = True
+        signs = np.where(w != 0, np.sign(w), np.sign(pull))
+        signs[bound:] = 0.0
         exact = np.zeros(w.size)
         exact[active] = _equations(S[:, active], ones)
-        yield exact, _equations(S[:, active].T, signs)
+        yield exact, _equations(S[:, active].T, signs[active])
 
 
-def _on_cube(S: Matrix, w: np.ndarray, lam: np.ndarray) -> Iterator[Pair]:
+def _on_cube(S: Matrix, w: np.ndarray, lam: np.ndarray, free: int) -> Iterator[Pair]:
     """±s where the combined sample is not 0; unknown are s and the free coordinates."""
-    pull, terms = S.T @ lam, sizes(S).T @ np.abs(lam)
+    pull, terms, bound = S.T @ lam, sizes(S).T @ np.abs(lam), w.size - free
     pulled = np.abs(pull) > PULLED * terms
-    for at in (np.abs(w) >= (1 - SMALL) * np.abs(w).max(), pulled):
+    for at in (np.abs(w) >= (1 - SMALL) * np.abs(w[:bound]).max(), pulled):
+        at[bound:] = False
         signs = np.where(pulled, np.sign(pull), np.sign(w))
         A = np.column_stack([S[:, at] @ signs[at], dense(S[:, ~at])])
         found = _equations(A, np.ones(S.shape[0]))
@@ -186,7 +200,7 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray,
     b = (1.0 / lengths[rows]).astype(np.longdouble)
     half, w, mu = None, w.astype(np.longdouble), (lam * lengths)[rows].astype(np.longdouble)
     with np.errstate(all="ignore"):
-        for _ in range(6):
+        for _ in range(ROUNDS):
             f, g = mu @ A - gradient(w), b - A @ w
             new = hessian(np.asarray(w, float))
             # a quadratic's curvature stays: so do its factors

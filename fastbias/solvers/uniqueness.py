@@ -1,4 +1,7 @@
-"""Whether a maximum margin has one maximiser: the width of the face of all of them."""
+"""Whether a maximum margin has one maximiser: the width of the face of all of them.
+
+Of an intercept nothing is said: it is a maximiser w that is unique or not.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -37,7 +40,7 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
         return Hypothesis(statement, None, "no maximiser is certified")
     for _ in range(ROUNDS):
         face = _optimal_face(best, best.rows.part(nearest).A)
-        if _is_point(face.A, best.lam[nearest], best.gap):
+        if _is_point(face.A, best.lam[nearest], best.gap, face.bound):
             return Hypothesis(statement, True, "the equations of the support vectors have one "
                               "solution")
         alone = _alone(face, best.lam[nearest]) if nearest.size == best.rows.count else 0.0
@@ -48,7 +51,7 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
         if ends is None:
             return Hypothesis(statement, None, "a linear program for the width of the optimal face "
                               "failed")
-        width = max((float(np.abs(a - b).max()) for a, b in ends), default=0.0)
+        width = max((float(np.abs(a - b)[:face.bound].max()) for a, b in ends), default=0.0)
         told = f"the optimal face is {width:.1e} wide along three random directions"
         # fewer rows make no narrower a face, so that of a point all is said
         if width < ONE or nearest.size == best.rows.count:
@@ -64,8 +67,9 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
     return Hypothesis(statement, True if width < ONE else False if width > WIDE else None, told)
 
 
-def _is_point(A: np.ndarray, lam: np.ndarray, gap: float) -> bool:
-    """Whether the support vectors alone, whose rows are the first of −A, determine w.
+def _is_point(A: np.ndarray, lam: np.ndarray, gap: float, bound: int) -> bool:
+    """Whether the support vectors alone, whose rows are the first of −A, determine w, which has the
+    first so many unknowns.
 
     On the optimal face Σ λ (margin − least margin) is the gap at most, of terms that are not
     negative; in ℓ1 the sum of |w| is one as well, the last row. So an entry differs between two w
@@ -81,7 +85,7 @@ def _is_point(A: np.ndarray, lam: np.ndarray, gap: float) -> bool:
         what = "the width of the optimal face"
         Q, R = foreign.ask(what, "numpy.linalg.qr", rows)
         inverse = foreign.ask(what, "scipy.linalg.solve_triangular", R, Q.T)
-        return bool(2.0 * max(gap, NEARLY) * np.abs(inverse).max() <= ONE)
+        return bool(2.0 * max(gap, NEARLY) * np.abs(inverse[:bound]).max(initial=0.0) <= ONE)
     return False
 
 
@@ -91,7 +95,7 @@ def _alone(face: _Face, lam: np.ndarray) -> float:
     """
     support = np.append(lam > 0, np.ones(len(face.A) - lam.size, bool))
     slack, widest = np.maximum(face.b - face.A @ face.x, 0.0), 0.0
-    for j in np.flatnonzero(~face.A[support].any(axis=0)):
+    for j in np.flatnonzero(~face.A[support, :face.bound].any(axis=0)):
         column, room = face.A[:, j], [face.x[j] - face.bounds[j, 0], face.bounds[j, 1] - face.x[j]]
         for side, against in enumerate((column < 0, column > 0)):
             room[side] = (slack[against] / np.abs(column[against])).min(initial=room[side])
@@ -100,12 +104,15 @@ def _alone(face: _Face, lam: np.ndarray) -> float:
 
 
 class _Face(NamedTuple):
-    """Ax ≤ b within bounds (·, 2), a point x of it, and the w of any."""
+    """Ax ≤ b within bounds (·, 2), a point x of it, of which the first so many are of w, the others
+    intercepts; and the w of any.
+    """
 
     A: np.ndarray
     b: np.ndarray
     bounds: np.ndarray
     x: np.ndarray
+    bound: int
     point: Callable[[np.ndarray], np.ndarray]
 
 
@@ -114,9 +121,11 @@ def _ends(face: _Face) -> list[tuple[np.ndarray, np.ndarray]] | None:
     lengths = np.maximum(np.abs(face.A).max(axis=1, initial=0.0), np.abs(face.b))
     lengths[lengths == 0] = 1.0
     A, b = face.A / lengths[:, None], face.b / lengths + SLACK
-    found, free = [], len(face.bounds)
+    found, free = [], face.bound
+    walls = [tuple(x if np.isfinite(x) else None for x in pair) for pair in face.bounds.tolist()]
     for along in np.random.default_rng(0).normal(size=(3 if free else 0, free)):
-        ends = [minimiser(sign * along, A, b, face.bounds) for sign in (1, -1)]
+        along = np.append(along, np.zeros(len(face.bounds) - free))
+        ends = [minimiser(sign * along, A, b, walls) for sign in (1, -1)]
         if ends[0] is None or ends[1] is None:
             return None
         found.append((ends[0][0], ends[1][0]))
@@ -130,22 +139,37 @@ def _optimal_face(best: Bounds, Z: Matrix) -> _Face:
     its largest entries may be used, with their signs; in ℓ∞ the entries that it pulls at are at ±1.
     Widths are in `units`, so that an entry that the margin feels counts, however small.
     """
-    pull, on = best.rows.pull(best.lam), np.flatnonzero(best.lam)
-    s = units(Z, best.lower)
-    if best.norm.ball == "cube":
+    pull, on, w = best.rows.pull(best.lam), np.flatnonzero(best.lam), best.w
+    s, bound = units(Z, best.lower), best.bound
+    cube = best.norm.ball == "cube"
+    if cube:
         free = np.abs(pull) <= ZERO * (sizes(best.rows.part(on).A).T @ best.lam[on])
-        b = Z[:, ~free] @ np.sign(pull[~free]) / best.lower - 1.0
-        walls = np.column_stack([-1.0 / s[free], 1.0 / s[free]])
+    else:
+        # (the gap says how far λ may be from an optimal one)
+        free = np.abs(pull) >= (1 - ZERO - 1e3 * best.gap) * np.abs(pull[:bound]).max()
+    free[bound:] = True
+    if best.rows.free > 1:
+        # only differences of intercepts matter
+        free[-1] = False
+        w = np.append(w[:bound], w[bound:] - w[-1])
+    count, signs = int(free[:bound].sum()), np.where(np.arange(w.size) < bound, np.sign(pull), 1.0)
+    anywhere = np.tile([-np.inf, np.inf], (int(free[bound:].sum()), 1))
+    if cube:
+        pinned = ~free[:bound]
+        b = Z[:, :bound][:, pinned] @ signs[:bound][pinned] / best.lower - 1.0
+        walls = np.column_stack([-1.0 / s[free], 1.0 / s[free]])[:count]
         rows = dense(Z[:, free]) * (s[free] / best.lower)
-        return _Face(-rows, b, walls, best.w[free] / s[free],
-                     lambda x: _filled(np.sign(pull), free, s[free] * x))
-    # (the gap says how far λ may be from an optimal one)
-    free = np.abs(pull) >= (1 - ZERO - 1e3 * best.gap) * np.abs(pull).max()
-    signs = np.sign(pull[free])
-    A = np.vstack([dense(Z[:, free]) * (-signs * s[free] / best.lower), s[free]])
+        fixed = np.append(signs[:bound], np.zeros(best.rows.free))
+        return _Face(-rows, b, np.vstack([walls, anywhere]), w[free] / s[free], count,
+                     lambda x: _filled(fixed, free, s[free] * x))
+    signs = signs[free]
+    sums = np.append(s[free][:count], np.zeros(len(anywhere)))
+    A = np.vstack([dense(Z[:, free]) * (-signs * s[free] / best.lower), sums])
     b = np.append(np.full(Z.shape[0], -1.0), 1.0)
-    walls = np.column_stack([np.zeros(free.sum()), 1.0 / s[free]])
-    return _Face(A, b, walls, np.abs(best.w[free]) / s[free],
+    walls = np.column_stack([np.zeros(count), 1.0 / s[free][:count]])
+    x = w[free] / s[free]
+    x[:count] = np.abs(x[:count])
+    return _Face(A, b, np.vstack([walls, anywhere]), x, count,
                  lambda x: _filled(np.zeros_like(pull), free, s[free] * signs * x))
 
 

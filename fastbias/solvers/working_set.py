@@ -9,6 +9,7 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.data.rows import Rows
 from fastbias.solvers.bounds import Bounds
+from fastbias.solvers.free import best_intercept, euclidean, least_of, with_intercept
 from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.progress import Tell, silent
@@ -30,14 +31,14 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
 
     λ is 0 on all others, so that the bounds over all rows are the proof. Returns the set.
     """
-    rows, most, quick = best.rows, max(BLOCK // best.rows.size, 1), best.norm.matrix is np.eye
+    rows, most, quick = best.rows, max(BLOCK // best.rows.size, 1), euclidean(best.norm)
     if _part(best, np.zeros(1, int)).sparse:
         most = max(SQUARE, most)
     margins = rows.margins(best.w)
     # who started us may have stood on support vectors already
     size = min(max(START * rows.size, FIRST), most, rows.count - 1)
     chosen = np.union1d(np.flatnonzero(best.lam), np.argpartition(margins, size)[:size])
-    hasty, rotated = True, best.norm.matrix is np.eye
+    hasty, rotated = True, quick
     for rounds in count():
         # (what is done in a hurry might go round for ever)
         hasty = hasty and rounds < HURRIED
@@ -72,7 +73,7 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
 def _part(best: Bounds, chosen: np.ndarray) -> Rows:
     """Some rows, dense where those who solve for the norm do not take them sparse."""
     stays = oracle(best.norm) is Oracle.POLYTOPE
-    return best.rows.part(chosen) if stays else Rows(best.rows.take(chosen))
+    return best.rows.part(chosen) if stays else Rows(best.rows.take(chosen), best.rows.free)
 
 
 Found = tuple[np.ndarray, float, np.ndarray]
@@ -89,11 +90,13 @@ def _on_part(best: Bounds, chosen: np.ndarray, rotated: bool) -> Found:
         if rotated and chosen.size < rows.size:
             L = foreign.ask("factors of the products of samples", "numpy.linalg.cholesky",
                             rows.gram(chosen))
-            part = Bounds(L, norm)
-            part.offer(foreign.ask("a separator", "numpy.linalg.solve", L,
-                                   rows.margins(best.w)[chosen]), lam)
+            margins = rows.margins(_bound(rows, best.w))[chosen]
+            v = foreign.ask("a separator", "numpy.linalg.solve", L, margins)
+            loose = rows.loose(chosen)
+            part = Bounds(Rows(np.hstack([L, loose]), rows.free), norm)
+            part.offer(np.append(v, best.w[rows.bound:]), lam)
             solve(part)
-            return _pulled(rows, chosen, part.lam)
+            return _pulled(best, chosen, part.lam)
     part = Bounds(_part(best, chosen), norm)
     part.offer(best.w, lam)
     solve(part)
@@ -104,17 +107,33 @@ def _by_products(best: Bounds, chosen: np.ndarray, hasty: bool) -> Found | None:
     """The same in ℓ2 by the products of rows, which are all that counts; to rounding of these, or
     in a hurry not even to that.
     """
-    G = best.rows.gram(chosen)
+    rows, G, border = best.rows, best.rows.gram(chosen), None
+    if rows.free:
+        # weights that balance have no part in these products, which keep others from rounding
+        border = rows.loose(chosen)
+        G += float(np.trace(G)) / len(G) * (border @ border.T)
     scale = np.sqrt(np.diag(G))
     G /= scale
     G /= scale[:, None]
-    mu = pivoted(G, 1.0 / scale, best.lam[chosen] > 0, best.rows.size, HASTY if hasty else None)
-    return None if mu is None else _pulled(best.rows, chosen, mu / scale)
+    mu = pivoted(G, 1.0 / scale, best.lam[chosen] > 0, rows.size, HASTY if hasty else None,
+                 None if border is None else border / scale[:, None])
+    return None if mu is None else _pulled(best, chosen, mu / scale)
 
 
-def _pulled(rows: Rows, chosen: np.ndarray, mu: np.ndarray) -> Found:
-    lam = np.zeros(rows.count)
+def _pulled(best: Bounds, chosen: np.ndarray, mu: np.ndarray) -> Found:
+    """What weights of some rows pull at, with the best intercept for these."""
+    rows, lam = best.rows, np.zeros(best.rows.count)
     lam[chosen] = mu
-    w = rows.pull(lam)
+    w = _bound(rows, rows.pull(lam))
     w = w / float(np.linalg.norm(w))
-    return w, float(rows.margins(w)[chosen].min()), mu
+    margins = rows.margins(w)[chosen]
+    if rows.free:
+        own, other = (end[chosen] for end in rows.ends)
+        b = best_intercept(least_of(margins, (own, other), best.classes))
+        w, margins = with_intercept(rows, w, b), margins + (b[own] - b[other])
+    return w, float(margins.min()), mu
+
+
+def _bound(rows: Rows, w: np.ndarray) -> np.ndarray:
+    """The same without its intercept."""
+    return np.append(w[:rows.bound], np.zeros(rows.free))

@@ -104,7 +104,7 @@ class Support(NamedTuple):
     half: np.ndarray | None   # L, D = LLᵀ; None for the identity
     hat: np.ndarray           # ŵ
     rows: np.ndarray          # (k, n), each once
-    often: np.ndarray         # how often each stands in the data
+    often: np.ndarray         # how often each stands in the data, or the sum of its weights
     rank: int
     spread: int               # the rank of all data
     # with ŵ = Σ α z; where it is not unique, one whose least entry is largest
@@ -135,16 +135,19 @@ def _support(problem: Problem, found: Limit) -> Support | None:
     margins = problem.Z @ (found.w.ravel() / found.margin)
     near = margins <= margins.min() * (1 + TIE)
     # a sample that stands twice pulls twice, yet counts once for the rank
-    rows, count = np.unique(Z[near], axis=0, return_counts=True)
+    c = np.repeat(1.0 if problem.weights is None else problem.weights,
+                  len(Z) if problem.weights is None else len(Z) // len(problem.weights))[near]
+    rows, which = np.unique(Z[near], axis=0, return_inverse=True)
+    often = np.bincount(which.ravel(), c)
     rank = int(np.linalg.matrix_rank(rows, 1e-9 * np.linalg.norm(rows, 2)))
     # independent support vectors have one α; of dependent ones that is taken which shows best that
     # all can be positive
     alpha = np.linalg.lstsq(rows.T, hat, rcond=None)[0] if rank == len(rows) \
         else _largest_weights(rows, hat)
     # from w(0) = 0 equal margins stay equal only if the sum of the support vectors points along ŵ
-    total = Z[near].sum(axis=0)
+    total = c / c.max() @ Z[near]
     across = total - hat * ((total @ hat) / (hat @ hat))
-    return Support(half, hat, rows, count, rank,
+    return Support(half, hat, rows, often, rank,
                    int(np.linalg.matrix_rank(Z, 1e-9 * np.linalg.norm(Z, 2))), alpha,
                    bool(np.linalg.norm(across) <= 1e-9 * np.linalg.norm(total)))
 
@@ -226,7 +229,7 @@ def _offset(problem: Problem, at: Support, eta: float) -> tuple[np.ndarray | Non
     scale = 0.0 if named(problem, "exponential", "logistic", "sigmoid",
                          "cross_entropy") else float(tail(problem.loss)[-1])
     # the equations η e^{−⟨z_n, w̃⟩} · often = α_n, solved at the least distance from the start
-    goal = np.log(eta * at.often / at.alpha) + scale - at.rows @ start
+    goal = np.log(at.often) + np.log(eta / at.alpha) + scale - at.rows @ start
     offset = start + np.linalg.lstsq(at.rows, goal, rcond=None)[0]
     across = np.linalg.norm(offset - at.hat * (offset @ at.hat) / (at.hat @ at.hat))
     along = bool(across <= 1e-9 * np.linalg.norm(offset))

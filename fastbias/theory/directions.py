@@ -212,6 +212,7 @@ def _right_side(problem: Problem) -> list[Hypothesis]:
     u, t = problem.now
     # L < ℓ(0): no single sample can then have a margin under 0
     now, one = problem.log_loss(u), problem.loss.log(np.zeros(1), np.ones(1))
+    one += float(problem.log_weights.min())
     return [Hypothesis(RIGHT, shown(now < one),
                        f"at t = {t} it is {now:.4g} against {one:.4g}; the loss is not convex, and "
                        "its slope vanishes at samples that are wrong by far, which may stay so for "

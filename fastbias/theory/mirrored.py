@@ -61,6 +61,7 @@ def vanishing(problem: Problem, flow: bool, mirrored: bool) -> Hypothesis:
     u, t = (problem.start, 0) if flow else problem.now
     log_loss, least = problem.log_loss(u), loss.log(np.zeros(2), np.zeros(1)) if loss.classes \
         else loss.log(np.zeros(1), np.ones(1))
+    least += float(problem.log_weights.min())
     seen = f"log L = {log_loss:.3g} at t = {t}, and that of one sample of margin 0 is {least:.3g}"
     if not log_loss < least:
         return Hypothesis(statement, None,

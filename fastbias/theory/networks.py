@@ -115,7 +115,7 @@ def network(problem: Problem, flow: bool) -> Limit:
 
 def _ridge(problem: Problem) -> Limit:
     """Ridge regression: ∇ = 2 Xᵀ(Xw − y) + λw is 0."""
-    X, y, decay = problem.X, problem.y, problem.method.decay
+    (X, y), decay = problem.even, problem.method.decay
     # as a least-squares problem with d more rows, which keeps the digits that XᵀX would square away
     root = np.sqrt(decay / 2.0)
     d = X.shape[1]

@@ -205,7 +205,7 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
         # a multiple of Σ w = 1: Pinsker speaks of the simplex, of any size
         if len(G) == 1 and np.allclose(G, G[0, 0], rtol=1e-14, atol=0) and problem.outputs == 1:
             with np.errstate(over="ignore"):                       # a bound of 0, then
-                columns = float((problem.X ** 2).sum(axis=0).max())
+                columns = float((problem.even[0] ** 2).sum(axis=0).max())
             return 1.0 / (curvature * max(columns, 1e-300) * abs(float(h[0] / G[0, 0]))), \
                 f"strong convexity in l1 on the simplex (Pinsker): {source}"
     return np.nan, UNKNOWN
@@ -222,19 +222,21 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
         or problem.method.constraint is not None:
         return None
     # of all targets that can be met the nearest: these data are realisable by construction
-    reached = problem.X @ np.linalg.lstsq(problem.X, problem.y, rcond=None)[0]
+    X, y = problem.even
+    reached = problem.X @ np.linalg.lstsq(X, y, rcond=None)[0]
     try:
         found = bregman_projection(problem.X, reached, psi, problem.start)
     except Unreachable:
         return None
     # the certificate is for the data as they were given, not for the targets that replaced them
-    normal = problem.X.T @ (problem.X @ found.w.ravel() - problem.y)
+    normal = X.T @ (X @ found.w.ravel() - y)
     gap = float(np.max([found.duality_gap,
                         relative(normal,
-                                 np.linalg.norm(problem.X, 2) * np.linalg.norm(problem.y))]))
+                                 np.linalg.norm(X, 2) * np.linalg.norm(y))]))
     met = found.certified and gap <= CERTIFIED
     rows = [*rows, *_in_span(problem),
-            Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ",
+            Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ" if problem.weights is None
+                       else "XᵀCXw = XᵀCy, C the weights, has a solution in dom ψ",
                        shown(met), f"residual {gap:.1e}"),
             _vanishing(problem, False, met, "∇L(w_t)")]
     return Limit(found.w.reshape(problem.shape), "point",

@@ -106,7 +106,8 @@ def _least(problem: Problem, u: np.ndarray, move: np.ndarray) -> float | None:
     size = float(np.abs(along).max())
 
     def fall(a: float) -> float:
-        return float(problem.loss.scaled(p + a * along, problem.y)[1] @ along) / size
+        q = problem.loss.scaled(p + a * along, problem.y, problem.weights)[1]
+        return float(q @ along) / size
 
     if not size > 0 or not np.isfinite(size) or not fall(0.0) > 0:
         return None

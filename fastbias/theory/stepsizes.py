@@ -82,7 +82,7 @@ def _descent_lemma(problem: Problem, curvature: float) -> MaxStep:
     """η < 2/Λ for a loss of at most this curvature, and what becomes of it with momentum."""
     method, in_flat = problem.method, flat(problem)
     # lengths are squared in a unit of their own, as X may be of size 1e±200
-    unit = _unit(problem.X)
+    unit = _unit(problem.even[0])
     curvature = curvature * (_largest_curvature(problem, unit) if in_flat
                              else _sum_of_duals(problem, unit))
     # β = γ = 0 gives 2/Λ back
@@ -154,17 +154,16 @@ def longest_sample(problem: Problem, G: np.ndarray) -> float:
 
 def _largest_curvature(problem: Problem, unit: float) -> float:
     """λ_max(D⁻¹XᵀX) for a geometry ½wᵀDw, X in this unit; for K classes its bound λ_max(D⁻¹)
-    σ_max(X)².
+    σ_max(X)². Of samples with weights X is √c_n x_n.
     """
     g, K = problem.method.geometry, problem.outputs
     if problem.sparse and not isinstance(g, (Norm, Potential)):
         # too large for its singular values, whose square is at most this product
-        sums = sizes(problem.X) * (1.0 / unit)
+        sums = sizes(problem.even[0]) * (1.0 / unit)
         return float(np.max(sums.sum(axis=0)) * np.max(sums.sum(axis=1)))
-    problem = problem.whole("a curvature in a norm of w is asked for")
-    assert isinstance(problem.X, np.ndarray)
-    spread = float(np.linalg.norm(problem.X / unit, 2))
-    rows = problem.X / unit if K == 1 else np.eye(problem.size)
+    X = problem.whole("a curvature in a norm of w is asked for").even[0] / unit
+    spread = float(np.linalg.norm(X, 2))
+    rows = X if K == 1 else np.eye(problem.size)
     if isinstance(g, Potential):
         solved = np.array([g.solve(problem.start, row) for row in rows])
     elif isinstance(g, Norm):
@@ -183,11 +182,11 @@ def _sum_of_duals(problem: Problem, unit: float) -> float:
     g, K = problem.method.geometry, problem.outputs
     assert isinstance(g, Norm)
     if K == 1:
-        return float(sum((g.dual(X / unit) ** 2).sum() for X in blocks(problem.X)))
+        return float(sum((g.dual(X / unit) ** 2).sum() for X in blocks(problem.even[0])))
     pairs = [(np.eye(K)[b] - np.eye(K)[c]) for b in range(K) for c in range(b)]
     return 0.5 * float(sum(np.square(max(g.dual(np.outer(pair, x / unit).ravel())
                                          for pair in pairs))
-                           for X in blocks(problem.X) for x in X))
+                           for X in blocks(problem.even[0]) for x in X))
 
 
 def small_steps(problem: Problem) -> Hypothesis:

@@ -106,6 +106,14 @@ class Trace:
         """The labels as they were given, sorted: −1 and +1, or the classes; None for numbers."""
         return None if self.problem is None else self.problem.classes
 
+    @property
+    def intercept(self) -> np.ndarray:
+        """The weights of the column of ones at each row, (K,), or (K, C) for C classes; zeros where
+        the run had none.
+        """
+        last = self.w[..., -1]
+        return np.array(last) if self._data("an intercept").intercept else np.zeros_like(last)
+
     def gap(self, limit: Limit | ArrayLike) -> np.ndarray:
         """Distance to a limit at each row.
 
@@ -272,20 +280,24 @@ class Trace:
         size = int(np.prod(self.w.shape[1:]))
         return np.array([np.ravel(model.invariant(model.split(row, size))) for row in self.u])
 
-    def evaluate(self, X: ArrayLike | Sparse, y: ArrayLike) -> Evaluation:
+    def evaluate(self, X: ArrayLike | Sparse, y: ArrayLike, *,
+                 weights: ArrayLike | None = None) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.
 
         Parameters
         ----------
         X : (N, d) or (N, m, n), y : (N,)
-            As for the `Plan`: features of the same shape, labels called as there.
+            As for the `Plan`: features of the same shape (those of an intercept are appended
+            here, too), labels called as there.
+        weights : (N,), optional
+            Of these samples, not of those of the run, >= 0.
 
         Returns
         -------
         Evaluation
             ``log_loss`` (K,): log of the sum over these samples; ``error`` (K,): for labels and
             classes the fraction that is on the wrong side (or on the boundary), for other targets
-            the root mean square of w·x − y.
+            the root mean square of w·x − y. With weights all three are weighted.
 
         Raises
         ------
@@ -295,15 +307,16 @@ class Trace:
         self._demand_w("an evaluation")
         # by the names of labels: the others may lack some class, and their order is not ours
         data = self._data("an evaluation")
-        other = gather(X, y, data.loss, data.classes)
+        other = gather(X, y, data.loss, data.classes, weights=weights, intercept=data.intercept)
         if other.shape != data.shape:
             raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
         predictions = [other.predictions(row.ravel()) for row in self.w]
-        log_loss = [other.loss.log(p, other.y) for p in predictions]
+        log_loss = [other.log(p) for p in predictions]
         if other.loss.kind == "root":
-            error = [_root_mean_square(p - other.y) for p in predictions]
+            error = [_root_mean_square(p - other.y, other.weights) for p in predictions]
         else:
-            error = [float((other.least(row.ravel()) <= 0).mean()) for row in self.w]
+            error = [float(np.average(other.least(row.ravel()) <= 0, weights=_even(other.weights)))
+                     for row in self.w]
         return Evaluation(np.array(log_loss), np.array(error))
 
     @classmethod
@@ -448,10 +461,17 @@ def _guessed(X: ArrayLike | Sparse, y: ArrayLike, rows: np.ndarray) -> str:
     return "logistic" if two else "squared"
 
 
-def _root_mean_square(x: np.ndarray) -> float:
+def _even(weights: np.ndarray | None) -> np.ndarray | None:
+    """The weights, brought to size one."""
+    return None if weights is None else weights / weights.max()
+
+
+def _root_mean_square(x: np.ndarray, weights: np.ndarray | None = None) -> float:
     """√mean(x²), brought to size one before it is squared."""
     size = float(np.abs(x).max())
-    return size * float(np.sqrt(np.mean((x / size) ** 2))) if 0 < size < np.inf else size
+    if not 0 < size < np.inf:
+        return size
+    return size * float(np.sqrt(np.average((x / size) ** 2, weights=_even(weights))))
 
 
 class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)

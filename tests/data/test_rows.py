@@ -28,6 +28,15 @@ WAYS = {"dense": lambda: (signed(X, BINARY), BINARY[:, None] * X),
         "sparse": lambda: (signed(sp.csr_array(X), BINARY), BINARY[:, None] * X),
         "classes": lambda: (signed(X, CLASSES, 3), pairs()),
         "sparse classes": lambda: (signed(sp.csr_matrix(X), CLASSES, 3), pairs())}
+FREE = {"dense": lambda: (signed(X, BINARY, intercept=True), BINARY[:, None] * X, BINARY[:, None]),
+        "sparse": lambda: (signed(sp.csr_array(X), BINARY, intercept=True), BINARY[:, None] * X, BINARY[:, None]),
+        "classes": lambda: (signed(X, CLASSES, 3, intercept=True), pairs(), pairs_of_ones()),
+        "sparse classes": lambda: (signed(sp.csr_matrix(X), CLASSES, 3, intercept=True), pairs(), pairs_of_ones())}
+
+
+def pairs_of_ones():
+    """e_y − e_c, in the same order."""
+    return np.array([np.eye(3)[own] - np.eye(3)[other] for own in CLASSES.astype(int) for other in range(3) if other != own])
 
 
 @pytest.fixture(params=WAYS.values(), ids=WAYS)
@@ -46,6 +55,45 @@ def test_rows_are_what_they_stand_for(both):
         assert isinstance(got, np.ndarray)
         assert got == pytest.approx(wanted, rel=1e-14, abs=1e-15)
     assert rows.scaled(0) is rows
+
+
+@pytest.mark.parametrize("way", FREE.values(), ids=FREE)
+def test_free_columns_follow_the_others(way):
+    rows, Z, ones = way()
+    whole = np.hstack([Z, ones])
+    w, lam, some = RNG.normal(size=whole.shape[1]), RNG.random(len(Z)), np.array([5, 0, 7, 2])
+    assert (rows.count, rows.size, rows.bound, rows.free) == (*whole.shape, Z.shape[1], ones.shape[1])
+    part = rows.part(some)
+    assert part.free == rows.free
+    halved = np.hstack([Z / 8, ones])                            # a number of their own is in no unit
+    for got, wanted in ((rows.margins(w), whole @ w), (rows.pull(lam), lam @ whole), (rows.take(some), whole[some]),
+                        (rows.dense(), whole), (rows.gram(some), Z[some] @ Z[some].T), (rows.loose(some), ones[some]),
+                        (part.dense(), whole[some]), (rows.tops, np.abs(whole).max(axis=1)),
+                        (rows.columns, np.abs(whole).max(axis=0)), (rows.lengths, np.linalg.norm(whole, axis=1)),
+                        (rows.scaled(-3).dense(), halved)):
+        assert isinstance(got, np.ndarray)
+        assert got == pytest.approx(wanted, rel=1e-14, abs=1e-15)
+    own, other = rows.ends
+    assert (own[some].tolist(), other[some].tolist()) == tuple(end.tolist() for end in part.ends)
+    assert (own == (ones[:, 0] > 0 if ones.shape[1] == 1 else ones.argmax(axis=1))).all()
+    assert (other == (1 - own if ones.shape[1] == 1 else ones.argmin(axis=1))).all()
+    assert rows.freed() is None
+
+
+def test_rows_with_labels_may_be_freed(both):
+    rows, Z = both
+    freed = rows.freed()
+    ones = BINARY[:, None] if len(Z) == 9 else pairs_of_ones()
+    assert (freed.dense() == np.hstack([Z, ones])).all()
+    assert Rows(Z).freed() is None
+
+
+@pytest.mark.parametrize("name", ["dense", "classes"])
+def test_samples_that_are_shifted(name):
+    rows, Z, ones = FREE[name]()
+    shift = np.array([1.0, -2.0, 0.0, 4.0])
+    moved = signed(X + shift, BINARY if name == "dense" else CLASSES, 1 if name == "dense" else 3, intercept=True)
+    assert rows.shifted(shift).dense() == pytest.approx(moved.dense(), rel=1e-15, abs=1e-15)
 
 
 def test_data_are_left_as_they_were():

@@ -119,14 +119,17 @@ def test_without_interior_points_linear_programs_do(norm, monkeypatch, many):
 
 @pytest.mark.parametrize("shape", [(9, 30), (30, 9)])
 @pytest.mark.parametrize("thin", [False, True])
-def test_equations_of_a_step(shape, thin):
+@pytest.mark.parametrize("free", [0, 1, 3])
+def test_equations_of_a_step(shape, thin, free):
     rng = np.random.default_rng(0)
     S = rng.normal(size=shape)
     a, b, held = (np.exp(3 * rng.normal(size=k)) for k in (shape[1], shape[1], shape[0]))
     off, h = rng.normal(size=shape[1]), rng.normal(size=shape[0])
-    w, lam = interior.Saddle(sp.csr_array(S) if thin else S, a, b, held, refined=2).solve(off, h)
-    whole = np.block([[np.diag(a), -b[:, None] * S.T], [S, np.diag(1 / held)]])
-    assert np.append(w, lam) == pytest.approx(np.linalg.solve(whole, np.append(off, h)), rel=1e-8)
+    F, e = rng.normal(size=(shape[0], free)), rng.normal(size=free)
+    w, lam, beta = interior.Saddle(sp.csr_array(S) if thin else S, a, b, held, F, refined=2).solve(off, h, e)
+    whole = np.block([[np.diag(a), -b[:, None] * S.T, np.zeros((shape[1], free))], [S, np.diag(1 / held), F],
+                      [np.zeros((free, shape[1])), F.T, np.zeros((free, free))]])
+    assert np.concatenate([w, lam, beta]) == pytest.approx(np.linalg.solve(whole, np.concatenate([off, h, e])), rel=1e-8)
 
 
 def test_an_entry_that_no_support_vector_has_may_move():
