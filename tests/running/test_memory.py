@@ -1,6 +1,7 @@
 """What runs keep in memory: one copy of the same data, files that are mapped, rows without w."""
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -219,3 +220,16 @@ def test_rows_that_take_a_gigabyte_are_warned_of():
                 many.run(100, record=70, callback=enough)
         else:
             many.run(100, record=70, callback=enough, record_w=False)
+
+
+def test_threads_that_begin_at_once_on_the_same_data():
+    """Each lays the data out, into the same memory, while others read there already."""
+    for trial in range(3):
+        data = RNG.normal(size=(400, 33))
+        labels = np.where(data[:, trial] > 0, 1.0, -1.0)
+        plans = [plan(data, labels, 1e-4 * (i + 1)) for i in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            ends = list(pool.map(lambda one: one.run(30 if JIT else 2, record=2).w[-1].tobytes(), plans))
+        del plans                                                       # and with them what they shared
+        alone = [plan(data, labels, 1e-4 * (i + 1)).run(30 if JIT else 2, record=2).w[-1].tobytes() for i in range(6)]
+        assert ends == alone
