@@ -22,7 +22,7 @@ from fastbias.data.held import held
 from fastbias.data.rows import Matrix, Rows, blocks, dense, largest, ldexp, signed, times
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
-from fastbias.pieces import losses, models
+from fastbias.pieces import losses, methods, models
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.losses.base import log_beyond
 from fastbias.pieces.methods import Method
@@ -308,8 +308,9 @@ def make(data: Data, method: Method, model: Model | str,
          start: ArrayLike | Start | None) -> Problem:
     """Check what is to be done with data; raises ValueError or TypeError with one sentence."""
     if not isinstance(method, Method):
+        hint = checks.meant(method, methods) if isinstance(method, str) else ""
         raise TypeError("method must come from fb.methods, such as "
-                        f"fb.methods.gradient_descent(0.1), got {checks.short(method)}")
+                        f"fb.methods.gradient_descent(0.1), got {checks.short(method)}{hint}")
     model = _model(model)
     _shaped(data, method, model)
     # from here on the method's geometry is that of predictors of this shape
@@ -348,6 +349,9 @@ def _shaped(data: Data, method: Method, model: Model) -> None:
     if own and not model.linear:
         raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the "
                          f"predictor, got {model!r}")
+    if data.intercept and model.shape is not None and len(model.shape) > 1:
+        raise ValueError(f"intercept must be False for the {model.name} model, whose predictor is "
+                         f"a matrix {model.shape} with no place for one")
     if model.shape is not None and data.shape not in (model.shape, (model.length,)):
         raise ValueError(f"X must have samples of the shape {model.shape} of the {model.name} "
                          f"model, got {data.shape}")

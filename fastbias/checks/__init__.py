@@ -17,14 +17,16 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from fastbias.checks.meant import meant
+
 T = TypeVar("T")
 Seed = int | np.integer | np.random.Generator | None
 """What random numbers are drawn from: `generator` takes it."""
 
 __all__ = ["Sparse", "array", "choice", "equations", "fields", "filename", "fits", "flag", "floats",
-           "generator", "labels", "mapping", "matrix", "name", "named", "named_values", "number",
-           "one_of", "path", "point", "positive_definite", "shape", "short", "steps", "weights",
-           "whole"]
+           "generator", "labels", "mapping", "matrix", "meant", "name", "named", "named_values",
+           "number", "one_of", "path", "point", "positive_definite", "shape", "short", "steps",
+           "weights", "whole"]
 
 # bytes
 MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -501,7 +503,10 @@ def one_of(label: str, value: object, module: ModuleType, kind: type[T]) -> T:
     """A piece of a module's kind, or the name of a ready-made one."""
     if isinstance(value, str):
         known: dict[str, T] = named(module, kind)
-        return known[name(label, value, known)]
+        if value not in known:
+            raise ValueError(f"{label} must be one of {', '.join(known)}, got {short(value)}"
+                             f"{meant(value, module, known)}")
+        return known[value]
     if not isinstance(value, kind):
         raise TypeError(f"{label} must be one of fb.{module.__name__.rpartition('.')[2]} or its "
                         f"name, got {short(value)}")

@@ -1,7 +1,8 @@
 """The squared loss in closed form: the iterate of a linear recursion at any t, e^(1e9) included, at
 the price of one SVD.
 
-Samples of weights c_n are data √c_n x_n, √c_n y_n without. With L(w) = ‖Xw − y‖², full gradients and constants η, β, γ, eq. (3) is a linear recursion,
+Samples of weights c_n are data √c_n x_n, √c_n y_n without. With L(w) = ‖Xw − y‖², full gradients
+and constants η, β, γ, eq. (3) is a linear recursion,
 
     Δw⁺ = β Δw − 2η D⁻¹ Xᵀ(X(w + γ Δw) − y),    w⁺ = w + Δw⁺,
 

@@ -38,7 +38,8 @@ PROTOTYPE = """\
 typedef int64_t (*fastbias_descend)(
     int64_t *pieces,          /* (13) addresses of compiled pieces: loss, model, step rule, sampler,
                                  method, geometry */
-    double *params,           /* the numbers of the pieces, eight vectors end to end */
+    double *params,           /* the numbers of the pieces, eight vectors end to end; behind them
+                                 (N) weights > 0 of the samples where control[14] >= 4 */
     int64_t *sizes,           /* (8) their lengths: loss, model, rule, sample, method, geometry,
                                  beta, gamma */
     double *X, int64_t N, int64_t d,      /* (N, d) data, row by row; NULL where packed holds the
@@ -50,13 +51,13 @@ typedef int64_t (*fastbias_descend)(
     int64_t *control,         /* (18) updates done, rows recorded, hurry, watch, unscaled, linear,
                                  batch, tell loss, rows of state and extra scratch that the method
                                  asks for, line search, outputs K, packed is filled, power of two,
-                                 inner loss, burst, Gram, entries of sparse X: see
+                                 inner loss (4 more: weights), burst, Gram, entries of sparse X: see
                                  fastbias.engine.abi.Slot */
     int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */
     double *work, int64_t room,           /* scratch, fastbias.engine.abi.room(N, d, n, control) */
     double *packed,           /* X and y padded, or the entries of a sparse X, filled by the first
                                  call: fastbias.engine.abi.packed_room(N, d, control[15] == 5,
-                                 control[17]) */
+                                 control[17], control[14] >= 4) */
     double *kept,             /* N rounded up to a multiple of 8, where control[15] == 5, else
                                  unused; moved in place */
     int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,   /* (K), (K, n), (K): which
@@ -109,7 +110,8 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
     if not fine or (np.diff(rows) <= 0).any():
         raise ValueError(f"steps must be whole, increasing, and between {plan.t} and 2^62, got "
                          f"{checks.short(steps)}")
-    sizes = np.array([p.size for p in plan.params], np.int64)
+    # (how many weights there are behind these control says)
+    sizes = np.array([p.size for p in plan.params[:8]], np.int64)
     held = {"pieces": np.array(plan.pieces, np.int64), "params": np.concatenate(plan.params),
             "sizes": sizes, "steps": rows.astype(np.int64)}
     plan.buffers.control[ROW] = 0     # the rows are the caller's, whatever the plan has recorded

@@ -234,6 +234,8 @@ def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, 
     else:                             # rows of `scipy.sparse`: N + 1 ends, Z entries
         wanted |= {"X_data": ("f8", ("Z",)), "X_indices": ("i4 i8", ("Z",)),
                    "X_indptr": ("i4 i8", (arrays["y"].size + 1,))}
+    if "weights" in arrays:
+        wanted["weights"] = "f8", ("N",)
     if "trace_t" in arrays:
         thin = "trace_least" in arrays                    # with two rows of u
         wanted |= {"trace_t": ("i8", ("K",)), "trace_u": ("f8", (2 if thin else "K", "n")),
@@ -251,7 +253,7 @@ def _check_record(about: Record, traced: bool) -> None:
     names = {"format", "status", "shape", "settings", "gram", *PARTS}
     names |= {"message", "ended"} if traced else set()
     # (which files of earlier versions have not)
-    names |= {"classes"} & set(about)
+    names |= {"classes", "intercept"} & set(about)
     if set(about) != names:
         raise ValueError(f"its record must have the entries {', '.join(sorted(names))}, got "
                          f"{checks.short(sorted(about))}")
@@ -261,6 +263,7 @@ def _check_record(about: Record, traced: bool) -> None:
             ("message", lambda x: isinstance(x, str), "a text"),
             ("gram", lambda x: x is None or isinstance(x, bool), "true, false or null"),
             ("classes", _are_names, "null or the names of labels"),
+            ("intercept", lambda x: isinstance(x, bool), "true or false"),
             ("shape", _is_shape, "that of a sample")):
         if name in about and not fits(about[name]):
             raise ValueError(f"{name} must be {what}, got {checks.short(about[name])}")
@@ -296,9 +299,11 @@ def kept(plan: Plan) -> tuple[Arrays, Record]:
         status, trace, gram = course.status, course.trace, course.gram
     classes = None if problem.classes is None else problem.classes.tolist()
     about |= {"status": int(status), "shape": problem.sample, "settings": _settings(course),
-              "gram": gram, "classes": classes}
+              "gram": gram, "classes": classes, "intercept": problem.intercept}
     arrays |= rows.parts(problem.X) if problem.sparse else {"X": problem.X}
     arrays |= {"y": problem.y, "start": problem.start}
+    if problem.weights is not None:
+        arrays["weights"] = problem.weights
     if trace is not None:
         about |= {"message": trace.message, "ended": int(trace.status)}
         arrays |= {"trace_t": trace.t, "trace_u": trace.u, "trace_log_loss": trace.log_loss}
@@ -315,7 +320,10 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
     # then it may be those that do not fit, and say so
     sure = any(piece is not None for piece in given.values())
     with nullcontext() if sure else files.untrusted(SENTENCE):
-        plan = cls(X, arrays["y"], start=arrays["start"], **pieces)
+        if intercept := about.get("intercept", False):
+            X = _without_ones(X)
+        plan = cls(X, arrays["y"], start=arrays["start"], weights=_weights(arrays),
+                   intercept=intercept, **pieces)
     # names and numbers of all pieces: those given again must be those that ran
     course = plan.course
     if _settings(course) != about["settings"]:
@@ -338,6 +346,21 @@ def _matrix(arrays: Arrays, shape: list[int]) -> rows.Matrix:
         return np.asarray(arrays["X"].reshape(-1, *shape))
     with files.untrusted(SENTENCE):
         return rows.joined(arrays, (arrays["y"].size, shape[0]))
+
+
+def _without_ones(X: rows.Matrix) -> rows.Matrix:
+    """X without the column of an intercept, which is made again."""
+    if len(X.shape) > 2 or X.shape[1] < 2 or not (rows.dense(X[:, -1:]) == 1).all():
+        raise ValueError("X must end with a column of ones for an intercept")
+    return X[:, :-1]
+
+
+def _weights(arrays: Arrays) -> np.ndarray | None:
+    """The weights, all > 0: those of 0 are left out before a plan is saved."""
+    c = arrays.get("weights")
+    if c is not None and not (c > 0).all():
+        raise ValueError("weights must be > 0")
+    return c
 
 
 def _rename(course: Course, classes: list[Any] | None) -> None:

@@ -92,6 +92,9 @@ def _table_parser() -> argparse.ArgumentParser:
                        help="a column to leave out (may be repeated)")
     table.add_argument("--labels", choices=data.LABELS, help="how to convert the target; default: "
                        "it is numbers")
+    table.add_argument("--intercept", action="store_true", help="with an intercept: free in "
+                       "margins; of a run a weight on ones, which its geometry sees; the last "
+                       "entry of a direction to diagnose")
     header = table.add_mutually_exclusive_group()
     header.add_argument("--header", action="store_true", help="the first row holds names (default: "
                         "seen from the file)")
@@ -117,6 +120,8 @@ def _run_parser(commands: Any, table: argparse.ArgumentParser) -> None:
                      "the curvature)")
     run.add_argument("--step-rule", choices=RULES, default="constant", help="eta itself, eta/L, or "
                      "min(eta, 1/(B^2 L)) of Theorem 5 (default constant)")
+    run.add_argument("--weights", metavar="COLUMN", help="the column of the samples' weights or "
+                     "counts, >= 0, by name or index (NPZ: the array)")
     run.add_argument("--steps", type=float, default=1e6, help="how many updates (default 1e6)")
     run.add_argument("--until", type=float, help="stop once the log loss is at or under this")
     run.add_argument("--out", help="write the trace to this NPZ file")
@@ -124,12 +129,32 @@ def _run_parser(commands: Any, table: argparse.ArgumentParser) -> None:
 
 
 def _table(options: argparse.Namespace) -> data.Dataset:
+    return _columns(options, options.target, [*options.drop, *_weight_column(options)],
+                    options.labels)
+
+
+def _columns(options: argparse.Namespace, target: str, drop: list[str],
+             labels: str | None) -> data.Dataset:
+    """The table with one column as its target, and without others."""
     names = data.names(options.file) if not options.no_header else ()
     # neither flag: `read` looks for itself
     header = {(True, False): True, (False, True): False}.get((options.header, options.no_header))
-    return data.read(options.file, target=_column(options.target, names),
-                     drop=[_column(c, names) for c in options.drop],
-                     labels=options.labels, header=header)
+    return data.read(options.file, target=_column(target, names),
+                     drop=[_column(c, names) for c in drop], labels=labels, header=header)
+
+
+def _weight_column(options: argparse.Namespace) -> list[str]:
+    """The column of weights of a CSV file; an NPZ file has an array of them, and no columns."""
+    asked = options.command is _run and options.weights is not None
+    return [options.weights] if asked and not str(options.file).endswith(".npz") else []
+
+
+def _sample_weights(options: argparse.Namespace) -> np.ndarray | None:
+    """The weights of the samples, None without."""
+    if options.weights is None:
+        return None
+    others = [options.target, *options.drop] if _weight_column(options) else []
+    return _columns(options, options.weights, others, None).y
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -144,13 +169,15 @@ def _run(options: argparse.Namespace) -> int:
         options.step_size, why = _step_size(table, options)
         print(f"step size {options.step_size:.4g}, {why} (choose with --step-size)")
     plan = _plan(table, options, options.step_size)
-    print(f"{table.X.shape[0]} rows, {len(table.features)} columns; {plan.problem.loss.name} loss; "
+    print(f"{plan.problem.X.shape[0]} rows, {len(table.features)} columns"
+          f"{' and an intercept' if options.intercept else ''}; {plan.problem.loss.name} loss; "
           f"{plan.problem.method!r}")
     _say_labels(table, plan.problem.classes)
     trace, code = _went(plan, options)
     print(f"{trace.message}\nwhere it went: t = {trace.t[-1]}, log loss {trace.log_loss[-1]:.6g}")
     limit = _predicted(plan)
-    _compare(trace, limit, _names(table, plan.problem.outputs, plan.problem.classes))
+    _compare(trace, limit, _names(_extended(table, options.intercept), plan.problem.outputs,
+                                  plan.problem.classes))
     print(f"what theory says: {limit}")
     if not isinstance(limit, NoTheorem):
         print(f"distance to it: {trace.gap(limit)[-1]:.3g}")
@@ -186,24 +213,28 @@ def _compare(trace: Trace, limit: Limit | NoTheorem, names: list[str]) -> None:
 
 def _margin(options: argparse.Namespace) -> int:
     table = _table(options)
-    told = separability(table.X, table.y)
+    free = options.intercept
+    told = separability(table.X, table.y, intercept=free)
     _say_labels(table, told.classes)
     if told.reason:
         print(told.reason)
     if told.w is None:
         assert told.dual is not None
         many = int((told.dual > 0).sum())
-        print(f"not separable: λ ≥ 0, Σλ = 1 with Σ λ y x = 0 (Gordan), on {many} rows, residual "
-              f"{told.residual:.1e}")
+        print(f"not separable: λ ≥ 0, Σλ = 1 with Σ λ y x = 0{' and Σ λ y = 0' if free else ''} "
+              f"(Gordan), on {many} rows, residual {told.residual:.1e}")
         _weights(table, told.dual)
         return STOPPED
     norm = _norm(options.norm, told.w.shape)
-    limit = max_margin(table.X, table.y, norm)
+    limit = max_margin(table.X, table.y, norm, intercept=free)
     print(f"maximum {norm.name} margin {limit.margin:.12g}, "
           f"{'certified' if limit.certified else 'NOT certified'}: relative duality gap "
           f"{limit.duality_gap:.1e}")
-    for name, value in zip(_names(table, limit.w.size // len(table.features), limit.classes),
-                           limit.w.ravel(), strict=True):
+    outputs, entries = limit.w.size // len(table.features), limit.w
+    if free:
+        entries = np.hstack([limit.w.reshape(outputs, -1), np.reshape(limit.intercept, (-1, 1))])
+    for name, value in zip(_names(_extended(table, free), outputs, limit.classes),
+                           entries.ravel(), strict=True):
         print(f"  {name:<20} {value:>18.10g}")
     _weights(table, limit.dual)
     for row in limit.hypotheses:
@@ -226,7 +257,10 @@ def _diagnose(options: argparse.Namespace) -> int:
         w = Trace.load(options.weights).w[-1]
     else:
         w = files.read_array("weights", options.weights, "an NPY file of numbers")
-    found = diagnose(table.X, table.y, w)
+    b: Any = None
+    if options.intercept:
+        w, b = w[..., :-1], w[..., -1] if w.ndim > 1 else float(w[-1])
+    found = diagnose(table.X, table.y, w, intercept=b)
     print(found if not table.classes else replace(found, classes=np.array(table.classes)))
     return 0
 
@@ -245,6 +279,11 @@ def _names(table: data.Dataset, outputs: int, classes: np.ndarray | None) -> lis
     known = table.classes or (range(outputs) if classes is None else classes.tolist())
     called = [f"{c:g}" if isinstance(c, float) else str(c) for c in known]
     return [f"{c}: {name}" for c in called for name in table.features]
+
+
+def _extended(table: data.Dataset, intercept: bool) -> data.Dataset:
+    """The table with an intercept among the names of its features, where there is one."""
+    return replace(table, features=(*table.features, "(intercept)")) if intercept else table
 
 
 def _column(text: str, names: Sequence[str] = ()) -> str | int:
@@ -274,7 +313,8 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
         "muon": lambda: methods.muon(rule, 0.95 if options.momentum is None else options.momentum),
         "dual_acceleration": methods.dual_acceleration,
     }[options.method]()
-    return Plan(table.X, table.y, loss=options.loss, method=made)
+    return Plan(table.X, table.y, loss=options.loss, method=made, intercept=options.intercept,
+                weights=_sample_weights(options))
 
 
 def _consistent(options: argparse.Namespace) -> None:
@@ -301,7 +341,7 @@ def _only_for(method: str, name: str, value: str | None, *takers: str) -> None:
 
 def _shape(table: data.Dataset, options: argparse.Namespace) -> tuple[int, ...]:
     """The shape of predictors."""
-    return gather(table.X, table.y, options.loss).shape
+    return gather(table.X, table.y, options.loss, intercept=options.intercept).shape
 
 
 def _norm(text: str, shape: tuple[int, ...]) -> Norm:
@@ -315,8 +355,11 @@ def _norm(text: str, shape: tuple[int, ...]) -> Norm:
     try:
         return known[text] if text in known else norms.lp(float(text))
     except ValueError:
+        # ("l3" is what the number 3 is called elsewhere)
+        power = text[1:] if text[:1] in ("l", "L") and text[1:].isdigit() else ""
         raise ValueError("--norm must be a number >= 1, inf, or one of "
-                         f"{', '.join([*known, *shaped])}, got {text!r}") from None
+                         f"{', '.join([*known, *shaped])}, got {text!r}"
+                         f"{f': write --norm {power}' if power else ''}") from None
 
 
 def _predicted(plan: Plan) -> Limit | NoTheorem:
@@ -368,7 +411,7 @@ def _curvature(plan: Plan) -> float:
         points.append(limit.w.ravel())
     largest = 0.0
     for w in points:
-        rows: np.ndarray = problem.whole("a curvature is asked for").X
+        rows: np.ndarray = problem.whole("a curvature is asked for").even[0]
         # R of a QR has the same products, and no more rows than columns
         if rows.shape[0] > rows.shape[1]:
             rows = np.asarray(np.linalg.qr(rows, mode="r"))

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastbias.problem import Problem, TooLarge
-from fastbias.solvers.limit import Limit, NoTheorem
+from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Refusal, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
@@ -53,7 +53,20 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         # a maximum margin asks for no more of the rows than products
         if problem.small or ask is not direction:
             problem = problem.whole("a limit is asked for")
-        return replace(ask(problem, flow), classes=problem.classes)
+        found = replace(ask(problem, flow), classes=problem.classes)
+    return _with_intercept(problem, found) if problem.intercept else found
+
+
+def _with_intercept(problem: Problem, found: Limit) -> Limit:
+    """A limit that says what its last weight is: an intercept that the geometry sees."""
+    free = ("with a free one the limit is another: fb.max_margin(..., intercept=True)"
+            if problem.loss.kind == "monotone"
+            else "with a free one it is another: fb.minimum_norm(..., intercept=True)")
+    row = Hypothesis("the intercept b is penalised: a weight on ones, inside the method's geometry",
+                     True, free)
+    last = np.array(found.w[..., -1])
+    return replace(found, intercept=last if last.ndim else float(last),
+                   hypotheses=(*found.hypotheses, row))
 
 
 @contextmanager

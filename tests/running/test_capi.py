@@ -69,6 +69,25 @@ def test_a_c_program_drives_a_run(drive, method):
     assert kept["u"].tobytes() == whole.run(10, record=[115, 120]).u[1:].tobytes()
 
 
+@needs_compiler
+@pytest.mark.parametrize("method", [m.gradient_descent(0.01, 0.5), m.coordinate_descent(0.01), m.gradient_descent(0.01, batch=2, rng=1)],
+                         ids=repr)
+@pytest.mark.parametrize("loss", ["squared", "logistic", "probit"])
+def test_a_c_program_drives_weighted_runs(drive, method, loss):
+    c, labels = np.array([1.0, 0.5, 3.0, 1e-3]), np.array([1.0, -1, 1, 1])
+    plan, whole = (fb.Plan(X, labels, loss=loss, method=method, weights=c) for _ in range(2))
+    arguments, kept = fb.capi.arguments(plan, [0, 50])
+    status = drive(ctypes.c_void_p(fb.capi.address()), ctypes.c_int64(7), *arguments, ctypes.c_int64(50), ctypes.c_double(-np.inf))
+    trace = whole.run(50, record=[0, 50])
+    assert status == 0
+    assert kept["u"].tobytes() == trace.u.tobytes()
+    assert kept["log_loss"].tobytes() == trace.log_loss.tobytes()
+    kept["params"][-1] = -1.0                                          # weights are looked at
+    plan.buffers.control[fb.abi.ROW] = 2
+    assert drive(ctypes.c_void_p(fb.capi.address()), ctypes.c_int64(7), *arguments, ctypes.c_int64(60),
+                 ctypes.c_double(-np.inf)) == -2
+
+
 def completion(model, N=9):
     """The first entries of a matrix, seen: rows that are mostly zeros; and the same data turned, which are not."""
     d = int(np.prod(model.shape or (20,)))
