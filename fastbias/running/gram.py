@@ -287,7 +287,7 @@ class Gram(Driver):
         if saved := self.snapshot():
             other.restore(saved)
         else:
-            other._last = b""                             # of no use, as this one
+            other._last = ~other._last                    # of no use, as this one
         return other
 
     def snapshot(self) -> dict[str, np.ndarray]:
@@ -318,9 +318,10 @@ class Gram(Driver):
             _combine(self.rest if rest is None else rest, self.back, alpha, w)
         return w
 
-    def _seen(self) -> bytes:
+    def _seen(self) -> int:
+        # (a hash: many plans are kept, and few are written to)
         u, state, control = self.shown.u, self.shown.state, self.shown.control
-        return u.tobytes() + state.tobytes() + control[DONE].tobytes()
+        return hash(u.tobytes() + state.tobytes() + control[DONE].tobytes())
 
     def _show(self, alpha: np.ndarray, row: int) -> bool:
         """Fill the rows of the record from ``row`` on, and the plan's own buffers, if all is
