@@ -192,6 +192,7 @@ def peers(options: argparse.Namespace) -> Iterator[Cell]:
 
 def write(cells: list[Cell], out: Path) -> None:
     """Write oracles.csv and, where README.md is there, what stands between its marks."""
+    out.mkdir(parents=True, exist_ok=True)
     with open(out / "oracles.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()

@@ -27,11 +27,13 @@ from fastbias.running.sweep import Sweep, sweep
 from fastbias.solvers import relu
 from fastbias.solvers.bregman import bregman_projection
 from fastbias.solvers.diagnose import diagnose
+from fastbias.solvers.lasso import l1_path
 from fastbias.solvers.limit import Limit, NoTheorem
 from fastbias.solvers.margins import max_margin, separability
 from fastbias.solvers.minimum_norm import minimum_norm
-from fastbias.solvers.regularisation import l1_path, regularisation_path
+from fastbias.solvers.regularisation import regularisation_path
 from fastbias.solvers.semidefinite import psd_margin, psd_separability
+from fastbias.solvers.separation import separation
 from fastbias.trace import RunStopped, Trace
 
 __version__ = "0.1.0"
@@ -41,5 +43,5 @@ __all__ = [
 "bregman_projection", "capi", "data", "descend", "diagnose", "features", "forward", "l1_path",
 "laws", "losses", "max_margin", "methods", "minimum_norm",
     "models", "norms", "piece", "potentials", "psd_margin", "psd_separability",
-"regularisation_path", "relu", "run", "separability", "steps", "sweep", "theory",
+"regularisation_path", "relu", "run", "separability", "separation", "steps", "sweep", "theory",
 ]

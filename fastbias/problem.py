@@ -17,9 +17,21 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import Sparse, foreign
-from fastbias.checks.sizes import length, lengths, misfits, row_lengths, worst
+from fastbias.checks.sizes import length, lengths, misfits, worst
 from fastbias.data.held import held
-from fastbias.data.rows import Matrix, Rows, blocks, dense, largest, ldexp, signed, times
+from fastbias.data.rows import (
+    Rows,
+    blocks,
+    demand_symmetric,
+    dense,
+    largest,
+    ldexp,
+    signed,
+    spread,
+    symmetric,
+    times,
+    with_ones,
+)
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
 from fastbias.pieces import losses, methods, models
@@ -32,13 +44,11 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
 
-__all__ = ["Data", "Problem", "TooLarge", "Unreachable", "gather", "make", "reachable", "zero_rows"]
+__all__ = ["Data", "Problem", "TooLarge", "gather", "make"]
 
 
 TIED = 1e-9           # margins so near to the least, relatively, are support vectors
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
-EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
-MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
 DENSE = 1 << 24       # numbers of sparse data that may be made dense, where theory asks: 128 MB
 TINY = 1e-300         # to divide by instead of 0
 
@@ -172,15 +182,7 @@ class Data:
     @cached_property
     def spread(self) -> float:
         """The largest singular value of X, of √c_n x_n where samples have weights."""
-        # LAPACK squares entries: they are brought to size one first
-        rows, what = self.even[0], "the largest singular value of X"
-        top = float(largest(rows, 0).max()) or 1.0
-        if self.sparse and min(rows.shape) > 1:
-            begin = np.ones(min(rows.shape))              # or ARPACK would draw its own
-            found = foreign.ask(what, "scipy.sparse.linalg.svds", rows * (1.0 / top), k=1,
-                                v0=begin, return_singular_vectors=False)
-            return float(found[0]) * top
-        return float(foreign.ask(what, "numpy.linalg.norm", dense(rows) / top, 2)) * top
+        return spread(self.even[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,24 +239,13 @@ class Reached(NamedTuple):
     move: np.ndarray       # the last one (n,)
 
 
-def zero_rows(X: np.ndarray | Rows) -> str:
-    """Say which samples are all zeros, and what follows; "" where none is."""
-    rows = np.flatnonzero(X.tops == 0 if isinstance(X, Rows)
-                          else ~X.reshape(len(X), -1).any(axis=1))
-    if not rows.size:
-        return ""
-    if rows.size == 1:
-        return f"row {rows[0]} of X is all zeros, so its margin is 0 for every w"
-    shown = ", ".join(map(str, rows[:4])) + (", …" if rows.size > 4 else "")
-    return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
-
-
 def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
            known: np.ndarray | None = None, *, weights: ArrayLike | None = None,
            intercept: bool = False) -> Data:
     """Check and convert data and loss; ``known`` is what the labels of other data were called.
 
-    Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1.
+    Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1. Sparse X
+    stays so.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
     rows = checks.matrix("X", X, mapped=True)
@@ -263,7 +254,7 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
         raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
                          f"{rows.shape}")
     if checks.flag("intercept", intercept):
-        rows = _with_ones(rows)
+        rows = with_ones(rows)
     samples, shape = rows.shape[0], rows.shape[1:]
     y = _targets(y, samples, loss)
     if weights is not None:
@@ -290,18 +281,6 @@ def _targets(y: ArrayLike, samples: int, loss: Loss) -> np.ndarray:
         raise ValueError(f"y must have one entry for each row of X, got {found.size} entries for "
                          f"{samples} rows")
     return found
-
-
-def _with_ones(X: Matrix) -> Matrix:
-    """X (N, d) with a last column of ones."""
-    if X.ndim > 2:
-        raise ValueError("intercept must be False for samples that are matrices, whose predictors "
-                         f"have no place for one, got X of shape {X.shape}")
-    ones = np.ones((X.shape[0], 1))
-    if isinstance(X, np.ndarray):
-        return np.hstack([X, ones])
-    joined: Matrix = foreign.library("scipy.sparse").hstack([X, ones], format="csr")
-    return joined
 
 
 def make(data: Data, method: Method, model: Model | str,
@@ -377,14 +356,6 @@ def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
         raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
                          f"got {data.shape}")
     demand_symmetric(data.X, getattr(geometry, "symmetric", 0))
-
-
-def demand_symmetric(X: Matrix, n: int) -> None:
-    """Raise ValueError unless the rows of X are symmetric n × n matrices; of no matrices for 0."""
-    # (a model of other parameters has rows of another size)
-    if n and (X.shape[1] != n * n or not all(symmetric(rows, n) for rows in blocks(X))):
-        raise ValueError(f"X must hold symmetric {n} × {n} matrices for predictors that are "
-                         "symmetric, got others: (X + Xᵀ)/2 gives the same predictions")
 
 
 def _rule(data: Data, method: Method, model: Model) -> StepRule:
@@ -519,57 +490,9 @@ def _layers(start: object) -> list[object]:
     return layers if any(hasattr(layer, "__len__") for layer in layers) else []
 
 
-def symmetric(rows: np.ndarray, n: int) -> bool:
-    """Whether each row is a symmetric n × n matrix."""
-    matrices = rows.reshape(-1, n, n)
-    return bool(np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=MIRRORED, atol=0))
-
-
 def _inside(psi: Potential, w: np.ndarray) -> bool:
     try:
         psi.to_dual(w)
     except ValueError:
         return False
     return True
-
-
-class Unreachable(ValueError):  # noqa: N818 (it names the event)
-    """No point of the closed domain satisfies the equations."""
-
-
-def reachable(X: np.ndarray, y: np.ndarray) -> None:
-    """Raise `Unreachable` where Xw = y has no solution.
-
-    That is where least-squares solutions leave over `SOLVED`, with rows of length one, as the
-    columns are and with columns of length one, too; and where other ones, in which each row is
-    weighed by the terms of its own sum, leave over `EACH` of these in some row: so none can hide
-    behind a huge one.
-    """
-    columns, what, solver = row_lengths(X.T), "X w = y", "numpy.linalg.lstsq"
-    for even in (np.ones_like(columns), np.exp2(np.floor(np.log2(columns)))):
-        with np.errstate(all="ignore"):
-            rows = X / even
-            scale = row_lengths(rows)
-            rows, goal = rows / scale[:, None], y / scale
-            unit = float(np.abs(goal).max()) or 1.0
-            goal = goal / unit
-        w = foreign.ask(what, solver, rows, goal, rcond=None)[0]
-        misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()),
-                                                      float(np.linalg.norm(w)), TINY)
-        if misfit <= SOLVED:
-            break
-    else:
-        raise Unreachable("y must be reachable by X w, but the least-squares residual is "
-                          f"{misfit:.3g}, relatively")
-    # the weights depend on w, which depends on them: a few rounds, of which the best one counts
-    least = worst(misfits(rows, goal, w))
-    for _ in range(5):
-        if least > EACH:
-            terms = np.maximum(np.maximum(np.abs(goal), np.abs(rows) @ np.abs(w)), TINY)
-            columns = row_lengths((rows / terms[:, None]).T)
-            w = foreign.ask(what, solver, rows / terms[:, None] / columns, goal / terms,
-                            rcond=None)[0] / columns
-            least = min(least, worst(misfits(rows, goal, w)))
-    if least > EACH:
-        raise Unreachable("y must be reachable by X w, but whatever w is, some row is off by "
-                          f"{least:.3g} of its own terms")

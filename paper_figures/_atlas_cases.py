@@ -340,6 +340,24 @@ def section_3() -> Iterator[Case]:
         m.natural_gradient(psi.hypentropy(1.0), 0.01)), "η = 0.1, 0.01")
 
 
+# --- off separable data --------------------------------------------------------------------------------------------------
+
+def off_section_3() -> Iterator[Case]:
+    """Strictly monotone losses on data that overlap, or are separable in part."""
+    family, y = "not separable", np.ones(5)
+    clash = np.array([[1.0, 0.2, 0.5], [-1, 0.3, 1.0], [0.1, -1, -2.0], [0.5, 0.5, -0.5], [-1, -0.5, 0.2]])
+    partly = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0], [-2, 0, 0, 0], [1, 1, 2, 0.5], [0, 3, 1, 3]])
+    metric = m.steepest_descent(norms.quadratic(np.diag(D4[:3])), 0.05)
+    for loss in ("logistic", "exponential"):
+        yield Case(family, loss, fb.Plan(clash, y, loss=loss, method=m.gradient_descent(0.05)))
+        yield Case(family, loss, fb.Plan(partly, y, loss=loss, method=m.gradient_descent(0.05)), Far(1e4))
+    yield Case(family, "quadratic norm", fb.Plan(clash, y, loss="logistic", method=metric))
+    X, labels = np.random.default_rng(0).normal(size=(40, 2)), np.random.default_rng(1).integers(0, 3, 40)
+    yield Case(family, "3 classes", fb.Plan(X, labels, loss="cross_entropy", method=m.gradient_descent(0.03)))
+    one, other = (fb.Plan(clash, y, loss="logistic", method=m.gradient_descent(0.05, beta)) for beta in (0.5, 0.9))
+    yield Case(family, "momentum", one, other=other, differ="β = 0.5, 0.9")
+
+
 # --- Section 4 -----------------------------------------------------------------------------------------------------------
 
 def section_4() -> Iterator[Case]:
@@ -420,10 +438,12 @@ def section_4() -> Iterator[Case]:
     one, other = (net(three, signals(), np.tile(start, 2), method=decayed) for start in (lean, lean[::-1]))
     yield Case(family, "diagonal depth 3", one, other=other, differ="u(0)")
     decayed = m.gradient_descent(0.01, weight_decay=0.1)
+    for loss, data in (("logistic", signals()), ("exponential", signals(3, 30, 2))):
+        yield Case(family, f"linear {loss}", net(models.linear, data, None, loss, decayed))
     one, other = (net(models.linear, regression, start, "squared", decayed) for start in (None, np.ones(6)))
     yield Case(family, "linear", one, other=other, differ="u(0) = 0, 1", instead=ridge, expected="the ridge path")
 
 
 def cases() -> list[Case]:
     """All of them, by section."""
-    return [*section_2(), *section_3(), *section_4()]
+    return [*section_2(), *section_3(), *off_section_3(), *section_4()]

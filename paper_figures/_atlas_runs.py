@@ -10,9 +10,11 @@ from functools import cached_property
 import numpy as np
 
 import fastbias as fb
+from fastbias.solvers.cones import cone
 from fastbias.solvers.limit import PAPER
-from fastbias.theory import MARGIN, NETWORK, ROOT, Point, Row
+from fastbias.theory import INSEPARABLE, MARGIN, NETWORK, ROOT, Point, Row
 from fastbias.theory.base import covering as row_of
+from fastbias.theory.inseparable import deciding
 from paper_figures._atlas_cases import Case, Far, Flow, follow
 
 REST = 1e-8  # a run that has come to rest, or a flow, at its limit point
@@ -21,7 +23,7 @@ TIMES = 100  # the constant before a rate that a row names
 SEEN = 3  # how often what the runs still move counts as a difference ...
 FLOOR = 1e-6                                               # ... and what counts as none
 HOLDS, OPEN, NONE, FAILS = "holds", "open", "no characterisation", "FAILS"
-TABLES = {"§2": ROOT, "§3": MARGIN, "§4": NETWORK}
+TABLES = {"§2": ROOT, "§3": MARGIN, "§4": NETWORK, "off §3": INSEPARABLE}
 
 
 def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
@@ -31,6 +33,9 @@ def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
     problem = plan.problem
     network = not problem.model.linear or problem.method.decay
     section = "§4" if network else "§3" if problem.loss.kind == "monotone" else "§2"
+    parts = cone(problem.rows) if section == "§3" else None
+    if parts is not None and not parts.strict.all():
+        return "off §3", deciding(problem, flow, parts)
     return section, row_of(TABLES[section], problem, flow)
 
 
@@ -121,6 +126,8 @@ class Entry:
             if stationary(limit):
                 return "KKT residual", limit.duality_gap
             return "1 − margin/γ", float(1 - self.trace.margin(limit.norm)[-1] / limit.margin)
+        if limit.kind == "ray":
+            return "‖Π_S w − v̄‖", float(self.trace.finite_gap(limit)[-1])
         if self.case.finer is None:
             return "‖w − w∞‖", self.gap
         fine = follow(self.case.finer, self.case.how)
@@ -132,6 +139,8 @@ class Entry:
         """How large that may be, and why."""
         limit = self.theory
         assert isinstance(limit, fb.Limit)
+        if limit.kind == "ray":
+            return REST, f"in S; the direction's gap at most {LOOSE}"
         if limit.kind == "point":
             if self.case.finer is None:
                 return REST, "at rest"
@@ -172,6 +181,8 @@ class Entry:
             differ = float(np.nanmax([self.apart, self.miss]))
             return NONE if differ > max(SEEN * self.restless, FLOOR) else OPEN
         value, bound = self.measured[1], self.tolerance[0]
+        if limit.kind == "ray" and not self.gap <= LOOSE:
+            return FAILS
         if not abs(value) <= bound or not (limit.certified or stationary(limit)):
             # whether a start lets a run come there may be open: one that does not is no failure
             kept = any(h.holds is None and "exact balance" in h.statement for h in limit.hypotheses)
@@ -205,6 +216,8 @@ class Entry:
                 return limit.theorem.partition(":")[0]
             psi = row.potential(self.case.plan.problem)
             return "argmin ‖w − w(0)‖₂" if psi is fb.potentials.euclidean else "argmin D_ψ(w, w(0))"
+        if limit.kind == "ray":
+            return "finite part in S, max margin across it"
         if stationary(limit):
             return "a stationary point of min ‖u‖², margins ≥ 1"
         return f"max margin, {self.norm}"
@@ -242,8 +255,8 @@ class Entry:
         """The numbers, in words."""
         if isinstance(self.theory, fb.Limit):
             what, value = self.measured
-            text = f"{what} = {sci(value)}" + (f", gap {sci(self.gap)}" if what.startswith("1")
-                                               else "")
+            text = f"{what} = {sci(value)}" + ("" if self.theory.kind == "point" or stationary(
+                self.theory) else f", gap {sci(self.gap)}")
             return text + ("" if self.second is None
                            else f"; {self.case.differ}: {sci(self.apart)} apart")
         parts = [] if self.second is None else [f"{self.case.differ}: {sci(self.apart)} apart"]

@@ -2,10 +2,10 @@
 
     python -m paper_figures.atlas [--committed | --out DIR]
 
-It goes through ``fastbias.theory.ROOT`` (Section 2), ``MARGIN`` (Section 3) and ``NETWORK``
-(Section 4) themselves: each case of `paper_figures._atlas_cases` belongs to the row that covers it,
-and a row without a case is an error, so that a new theorem cannot be forgotten. Verdicts come from
-numbers alone:
+It goes through ``fastbias.theory.ROOT`` (Section 2), ``MARGIN`` (Section 3), ``INSEPARABLE`` (off
+separable data) and ``NETWORK`` (Section 4) themselves: each case of `paper_figures._atlas_cases`
+belongs to the row that covers it, and a row without a case is an error, so that a new theorem
+cannot be forgotten. Verdicts come from numbers alone:
 
 holds                theory names the limit before the run, with a certificate, and the run ends
                      within the tolerance
@@ -56,7 +56,7 @@ from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
 COLOUR = {HOLDS: BLUE, OPEN: GREY, NONE: COLOURS[3], FAILS: COLOURS[0]}
 MARK = {HOLDS: "✓", OPEN: "?", NONE: "✗", FAILS: "!"}
 SAYS = {"§2": "losses with a unique finite root", "§3": "strictly monotone losses, separable data",
-        "§4": "models w = F(u)"}
+        "§4": "models w = F(u)", "off §3": "strictly monotone losses, data that are not separable"}
 
 
 # --- the tables ---------------------------------------------------------------------------------
@@ -116,13 +116,14 @@ def markdown(every: list[Entry]) -> Iterator[str]:
     count = Counter(entry.verdict for entry in every)
     yield from (
         "# The map of the field", "",
-        "Every row of `fastbias.theory.ROOT`, `MARGIN` and `NETWORK`, run small by `python -m "
-        f"paper_figures.atlas`: {len(every)} runs, "
+        "Every row of `fastbias.theory.ROOT`, `MARGIN`, `INSEPARABLE` and `NETWORK`, run small by "
+        f"`python -m paper_figures.atlas`: {len(every)} runs, "
         f"{', '.join(f'{count[v]} {v}' for v in MARK if count[v])}. The verdicts are computed:", "",
         f"- **{HOLDS}**: theory names the limit before the run, certified, and the run ends "
-        f"within the tolerance. For points at rest that is {sci(REST)}, for directions {TIMES} × "
-        f"the rate that the row names, at most {LOOSE:.0%} of the maximum margin; the maximisers "
-        f"of other norms lack {rivals():.1%} or more of it (ℓ1 … ℓ∞, on the same data). \"gap\" "
+        f"within the tolerance. For points at rest, and finite parts, that is {sci(REST)}, for "
+        f"directions {TIMES} × the rate that the row names, at most {LOOSE:.0%} of the maximum "
+        f"margin; the maximisers of other norms lack {rivals():.1%} or more of it (ℓ1 … ℓ∞, on the "
+        "same data). \"gap\" "
         "is the distance of unit directions.",
         f"- **{OPEN}**: the run itself decides the limit (AdaGrad's G, one of many stationary "
         "points), and that fits; or theory names none, and no two runs were seen to differ by "
@@ -158,7 +159,7 @@ def cells(entry: Entry) -> list[str]:
 NAMES, WIDE, HIGH, SPACE = 1.55, 4.55, 0.37, 0.05
 HEAD = 0.66                                                # over a block
 HEADS = ((("§2", "a limit point; number: distance from it"),
-          ("§3", "a limit direction; number: 1 − margin/γ, γ the maximum")),
+          ("§3", "a limit direction; number: 1 − margin/γ (not separable: a distance)")),
          (("§4", "number: distance; finite steps extrapolated to η → 0"),
           ("§4", "number: 1 − margin/γ; of stationary points, the KKT residual")))
 SIDES = "linear model,\nby method", "$w=F(u)$, gradient\ndescent, by model"
@@ -184,7 +185,7 @@ class Bar:
                 known = "max margin: " + ", ".join(dict.fromkeys(run.norm for run in self.runs))
                 return known if self.verdict != OPEN else f"{known}, as measured in the run"
             goals = ", ".join(dict.fromkeys(run.goal for run in self.runs))
-            if first.theory.kind == "point":
+            if first.theory.kind in ("point", "ray"):
                 return goals
             return "one of many stationary points of min ‖u‖²"
         if self.verdict == OPEN:

@@ -13,11 +13,12 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fastbias.checks.meant import meant
+from fastbias.checks.sparse import Sparse
 
 T = TypeVar("T")
 Seed = int | np.integer | np.random.Generator | None
@@ -36,50 +37,6 @@ COLUMNS = (1 << 31) - 1   # of sparse data: places are 32-bit numbers
 LOOKED = 1 << 20          # entries of a mapped file that are looked at in one go
 COUNTABLE = 1 << 62       # twice such a number still fits into int64, so sums of two do not wrap
 SYMMETRIC = 1e-12         # relative: products such as AᵀDA are no more symmetric than rounding
-
-
-class Sparse(Protocol):
-    """A matrix of `scipy.sparse`, in any format: what of it is asked."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    ndim: int
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    T: Sparse
-
-    def check_format(self) -> None:
-        """Raise where the arrays are no matrix."""
-
-    def tocsr(self, copy: bool = False) -> Sparse:
-        """Row by row."""
-
-    def toarray(self) -> np.ndarray:
-        """Dense."""
-
-    def copy(self) -> Sparse:
-        """With data of its own."""
-
-    def multiply(self, other: Sparse) -> Sparse:
-        """Entry by entry."""
-
-    def max(self, axis: int) -> Sparse:
-        """The largest entries along an axis, 0 where there are only smaller ones."""
-
-    def sum(self, axis: int) -> np.ndarray:
-        """Sums along an axis."""
-
-    def tocsc(self, copy: bool = False) -> Sparse:
-        """Column by column."""
-
-    def __abs__(self) -> Sparse: ...
-
-    def __getitem__(self, which: Any) -> Sparse: ...
-
-    def __mul__(self, other: float) -> Sparse: ...
-
-    def __matmul__(self, other: Any) -> Any: ...
 
 
 def short(value: object) -> str:

@@ -4,11 +4,14 @@ without losing a NaN.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["length", "lengths", "misfits", "ratio", "row_lengths", "worst"]
+from fastbias.checks import Sparse
+
+__all__ = ["divided", "length", "lengths", "misfits", "ratio", "row_lengths", "worst"]
 
 MOST = float(np.finfo(float).max)
 
@@ -37,13 +40,31 @@ def ratio(error: float, scale: float) -> float:
     return worst(error / scale if scale > 0 else error)
 
 
-def lengths(rows: np.ndarray) -> np.ndarray:
-    """‖row‖₂ (N,) of rows (N, d) of any size from 5e-324 to 1e308."""
+def lengths(rows: np.ndarray | Sparse) -> np.ndarray:
+    """‖row‖₂ (N,) of rows (N, d), which may be sparse, of any size from 5e-324 to 1e308."""
     # they are brought to size one before they are squared: 1e200² is beyond float64
-    largest = np.abs(rows).max(axis=1, initial=0.0)
+    largest = _largest(rows)
     with np.errstate(all="ignore"):
         unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-        return np.asarray(unit * np.sqrt(((rows / unit[:, None]) ** 2).sum(axis=1)))
+        even = divided(rows, unit)
+        squares = even ** 2 if isinstance(even, np.ndarray) else even.multiply(even)
+        return np.asarray(unit * np.sqrt(np.asarray(squares.sum(axis=1)).ravel()))
+
+
+def _largest(rows: np.ndarray | Sparse) -> np.ndarray:
+    """The largest |entry| (N,) of rows; NaN where one is."""
+    if isinstance(rows, np.ndarray):
+        return np.asarray(np.abs(rows).max(axis=1, initial=0.0))
+    return np.asarray(abs(rows).max(axis=1).toarray()).ravel()
+
+
+def divided(rows: Any, sizes: np.ndarray) -> Any:
+    """Rows (N, d), dense or sparse (CSR) as they are, each over a number of sizes (N,)."""
+    if isinstance(rows, np.ndarray):
+        return rows / sizes[:, None]
+    rows = rows.tocsr(copy=True)
+    rows.data = rows.data / np.repeat(sizes, np.diff(rows.indptr))
+    return rows
 
 
 def length(x: ArrayLike) -> float:
@@ -51,13 +72,13 @@ def length(x: ArrayLike) -> float:
     return float(lengths(np.reshape(np.asarray(x, float), (1, -1)))[0])
 
 
-def row_lengths(rows: np.ndarray) -> np.ndarray:
+def row_lengths(rows: np.ndarray | Sparse) -> np.ndarray:
     """`lengths` to divide by: one for rows of zeros, the largest float for what is beyond it."""
     sizes = np.minimum(lengths(rows), MOST)
     return np.where(sizes > 0, sizes, 1.0)
 
 
-def misfits(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> np.ndarray:
+def misfits(X: np.ndarray | Sparse, y: np.ndarray, w: np.ndarray) -> np.ndarray:
     """|⟨x_n, w⟩ − y_n| (N,) relative to max(|y_n|, Σ_j |x_nj w_j|); NaN where not finite.
 
     The terms of its own sum are what a row is held against: if it is ε, then w solves the equation
@@ -67,9 +88,9 @@ def misfits(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> np.ndarray:
     """
     with np.errstate(all="ignore"):
         unit = float(np.abs(w).max(initial=0.0)) or 1.0
-        size = np.maximum(np.abs(X).max(axis=1, initial=0.0), np.abs(y) / unit)
+        size = np.maximum(_largest(X), np.abs(y) / unit)
         # powers of two, so that the scaling itself rounds nothing
         size = np.exp2(np.floor(np.log2(np.where((size > 0) & np.isfinite(size), size, 1.0))))
-        rows, v, goal = X / size[:, None], w / unit, y / size / unit
-        error, terms = np.abs(rows @ v - goal), np.maximum(np.abs(goal), np.abs(rows) @ np.abs(v))
+        rows, v, goal = divided(X, size), w / unit, y / size / unit
+        error, terms = np.abs(rows @ v - goal), np.maximum(np.abs(goal), abs(rows) @ np.abs(v))
         return np.asarray(np.where(error == 0, 0.0, error / terms))

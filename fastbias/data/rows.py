@@ -15,13 +15,15 @@ import numpy as np
 
 from fastbias.checks import Sparse, foreign
 
-__all__ = ["PARTS", "ClassRows", "Matrix", "Rows", "blocks", "dense", "joined", "largest", "ldexp",
-           "parts", "signed", "sizes", "times"]
+__all__ = ["PARTS", "ClassRows", "Matrix", "Rows", "blocks", "demand_symmetric", "dense", "joined",
+           "largest", "ldexp", "parts", "signed", "sizes", "spread", "symmetric", "times",
+           "with_ones", "zero_rows"]
 
 Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
 PARTS = "X_data", "X_indices", "X_indptr"    # what files call the arrays of CSR
 BLOCK = 2 ** 20       # and of those that are made dense for a look at them
+MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
 
 
 class Rows:
@@ -339,3 +341,53 @@ def _lengths(A: Matrix) -> np.ndarray:
     if isinstance(A, np.ndarray):
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", A, A)))
     return np.asarray(np.sqrt(A.multiply(A).sum(axis=1))).ravel()
+
+
+def zero_rows(X: np.ndarray | Rows) -> str:
+    """Say which samples are all zeros, and what follows; "" where none is."""
+    rows = np.flatnonzero(X.tops == 0 if isinstance(X, Rows)
+                          else ~X.reshape(len(X), -1).any(axis=1))
+    if not rows.size:
+        return ""
+    if rows.size == 1:
+        return f"row {rows[0]} of X is all zeros, so its margin is 0 for every w"
+    shown = ", ".join(map(str, rows[:4])) + (", …" if rows.size > 4 else "")
+    return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
+
+
+def demand_symmetric(X: Matrix, n: int) -> None:
+    """Raise ValueError unless the rows of X are symmetric n × n matrices; of no matrices for 0."""
+    # (a model of other parameters has rows of another size)
+    if n and (X.shape[1] != n * n or not all(symmetric(rows, n) for rows in blocks(X))):
+        raise ValueError(f"X must hold symmetric {n} × {n} matrices for predictors that are "
+                         "symmetric, got others: (X + Xᵀ)/2 gives the same predictions")
+
+
+def symmetric(rows: np.ndarray, n: int) -> bool:
+    """Whether each row is a symmetric n × n matrix."""
+    matrices = rows.reshape(-1, n, n)
+    return bool(np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=MIRRORED, atol=0))
+
+
+def spread(A: Matrix) -> float:
+    """The largest singular value."""
+    # LAPACK squares entries: they are brought to size one first
+    top, what = float(largest(A, 0).max()) or 1.0, "the largest singular value of X"
+    if isinstance(A, np.ndarray) or min(A.shape) == 1:
+        return float(foreign.ask(what, "numpy.linalg.norm", dense(A) / top, 2)) * top
+    begin = np.ones(min(A.shape))     # or ARPACK would draw its own
+    found = foreign.ask(what, "scipy.sparse.linalg.svds", A * (1.0 / top), k=1, v0=begin,
+                        return_singular_vectors=False)
+    return float(found[0]) * top
+
+
+def with_ones(X: Matrix) -> Matrix:
+    """X (N, d) with a last column of ones."""
+    if X.ndim > 2:
+        raise ValueError("intercept must be False for samples that are matrices, whose predictors "
+                         f"have no place for one, got X of shape {X.shape}")
+    ones = np.ones((X.shape[0], 1))
+    if isinstance(X, np.ndarray):
+        return np.hstack([X, ones])
+    joined: Matrix = foreign.library("scipy.sparse").hstack([X, ones], format="csr")
+    return joined

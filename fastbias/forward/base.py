@@ -45,6 +45,11 @@ class Field:
         """Whether the loss falls like exp(−m²/2)."""
         return self.problem.loss.tail == "gaussian"
 
+    @cached_property
+    def logs(self) -> np.ndarray:
+        """The logarithms of the rows' weights (N,)."""
+        return self.problem.log_weights
+
     def clock(self, s: np.ndarray) -> np.ndarray:
         """The clock c at log t = s, in which margins grow linearly: s, or √(2s) for a Gaussian
         tail; s − a log(1 + e^s).
@@ -74,8 +79,8 @@ class Field:
         here = float(self.clock(np.array(s)))
         m = here - v
         lead = 0.5 * v * (2.0 * here - v) if self.gaussian else v
-        lead = lead + self.problem.log_weights
-        return self.eta * np.exp(np.minimum(lead + loss.excess(m), EXPONENT)), loss.ratio(m)
+        return self.eta * np.exp(np.minimum(lead + loss.excess(m) + self.logs, EXPONENT)), \
+            loss.ratio(m)
 
     # the method's own part ------------------------------------------------------------------------
 
@@ -85,8 +90,7 @@ class Field:
         """
         N = len(self.Z)
         s = np.log(float(here.t))
-        x = np.concatenate([self.clock(s) - self.Z @ self.problem.predictor(here.u),
-                            self.own(here)])
+        x = np.concatenate([self.clock(s) - self.margins(here.u), self.own(here)])
         if rows.size == 0:
             return np.empty((0, N)), np.empty((0, here.u.size))
         # first as sharply as asked; far out, where w is large and only its digits count, 1e-12
@@ -105,6 +109,14 @@ class Field:
                                                    loose * self.scales(states[-1]))])
         slack = (rows - self.clock(rows))[:, None] + states[:, :N]
         return slack, np.array([self.u(state[N:]) for state in states]).reshape(rows.size, -1)
+
+    def margins(self, u: np.ndarray) -> np.ndarray:
+        """The margins (N,) of the rows at parameters u."""
+        return np.asarray(self.Z @ self.problem.predictor(u))
+
+    def missed(self, here: Reached) -> float:
+        """How far from the field a run stands there, its largest entry: where it lies on one."""
+        return 0.0
 
     def own(self, here: Reached) -> np.ndarray:
         """The method's own variables."""

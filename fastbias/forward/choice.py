@@ -155,8 +155,8 @@ FIELDS: tuple[Followed | Refused, ...] = (
     Refused(lambda p: not p.method.as_made,
             "it is a method of one's own, and no law tells where its moves lead"),
     Refused(lambda p: p.method.decay > 0,
-            "with weight decay it comes to rest where the decay and the loss balance, within "
-            "ordinary reach"),
+            "with weight decay it comes to rest where the decay and the loss balance, and only "
+            "gradient descent on the linear model with a fixed step is followed there"),
     Refused(lambda p: not p.model.linear
             and (not gradient(p) or _rule(p) not in ("constant", "power")),
             lambda p: f"on models such as {p.model.name} only gradient descent has a field, with "

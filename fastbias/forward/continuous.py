@@ -14,7 +14,10 @@ from fastbias.engine.abi import Piece, Status
 from fastbias.engine.call import call
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, reachable
+from fastbias.problem import Problem
+from fastbias.solvers.cones import cone
+from fastbias.solvers.equations import reachable
+from fastbias.solvers.margins import separate
 from fastbias.trace import Trace
 
 __all__ = ["flow"]
@@ -67,7 +70,8 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     ValueError
         Where the method has no flow: ℓ1, ℓ∞ (a differential inclusion), normalised steps.
     ArithmeticError
-        Where the integrator fails, the motion does not end, or the error is over 1e-4, as where a
+        Where the integrator fails, the motion does not end (as on data that are separable, or
+        separable in part), or the error is over 1e-4, as where a
         direction begins so small beside another that rounding decides when it comes.
 
     References
@@ -78,6 +82,8 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     rtol = checks.number("rtol", rtol, least=1e-12, most=1e-2)
     if not (isinstance(time, float) and time == np.inf):
         time = checks.number("time", time, above=0)
+    else:
+        _rests(problem)
     begun, problem = problem, _on_constraint(problem)
     way = _way(problem)
     told = "" if problem is begun else "; the start was projected on the constraint"
@@ -90,6 +96,20 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
         told += ("; the loss has not fallen and this is a saddle of it, so what left it slowly may "
                  "still be to come")
     return _trace(problem, t, states, way, told)
+
+
+def _rests(problem: Problem) -> None:
+    """Raise ArithmeticError where a flow is known to go on for ever, beside samples that clash."""
+    loss, method = problem.loss, problem.method
+    if loss.kind != "monotone" or not (loss.convex and problem.model.linear) \
+            or method.decay or method.constraint is not None or separate(problem.rows):
+        return
+    parts = cone(problem.rows)
+    if parts.proved and parts.strict.any():
+        raise ArithmeticError(f"the flow never comes to rest: {parts.strict.sum()} of "
+                              f"{parts.strict.size} rows can be made strict by a direction of "
+                              "margins ≥ 0, along which it goes on; give a finite time, or ask "
+                              "plan.limit(flow=True) where it goes")
 
 
 def _doubt(problem: Problem, way: _Way, time: float, rtol: float, end: float,

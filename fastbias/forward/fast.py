@@ -12,15 +12,18 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.sizes import row_lengths
 from fastbias.engine.abi import Status
 from fastbias.forward import closed_form
 from fastbias.forward.base import FAR, FAR_RTOL, Field
 from fastbias.forward.choice import choose
+from fastbias.forward.fields import Linear
 from fastbias.forward.integrate import Stalled
+from fastbias.forward.resting import Bowl, settles
+from fastbias.forward.slaved import Slaved
 from fastbias.problem import Problem, Reached
+from fastbias.solvers.cones import Cone, cone
 from fastbias.solvers.limit import NoTheorem
-from fastbias.solvers.margins import separate
+from fastbias.solvers.margins import Separability, separate
 from fastbias.trace import Trace
 from fastbias.trace.rows import counted
 
@@ -32,6 +35,9 @@ SAFETY = 3.0
 SOLVER = 50.0         # what an integration may be wrong by, in units of its own tolerance
 # log time after a handover within which what the field leaves out has shown itself
 SOON = 8.0
+COARSE = 1e-2         # relative errors beyond which nothing is said of a run that comes to rest
+LARGE = 700.0         # exp of more is beyond float64
+FIRST = 16            # exact steps of a run that comes to rest: it may do so soon
 LEAST = 1_000         # exact steps, over 1 − β, under which no estimate is given
 SOURCE = "fast-forward"
 LAST = 2.0 ** 63      # the t that no longer fits int64
@@ -58,7 +64,11 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
     rows = _rows(record, end, here.t, here.u.size)
     if problem.loss.kind == "root":
         return _closed_form(problem, here, rows)
-    field = _field(problem, end)
+    told = separate(problem.rows) if settles(problem) and not problem.method.decay else None
+    parts = None if told is None or told else cone(problem.rows)
+    if settles(problem) and (problem.method.decay or (parts and not parts.strict.any())):
+        return _to_rest(problem, here, runner, rows, (rtol, budget), parts)
+    field = _field(problem, end, told, parts)
     first, limit = _handovers(field, here, budget)
     run, sharp = runner(), max(rtol / 1000.0, 1e-13)
     while True:
@@ -74,10 +84,8 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
             raise NoTheorem(f"after {further.t} steps {early}: ask for more max_steps than "
                             f"{budget}", SOURCE)
         first = min(4 * first, limit // 2)
-    shortfall = "" if curve.worst <= rtol else (f"; the asked rtol = {rtol:g} is not reached, "
-                                                f"{curve.worst:.1g} is")
     message = (f"{further.t - here.t} exact steps, then fast-forward to log t = {rows[-1]:g}"
-               f"{shortfall}")
+               + _short(curve.worst, rtol))
     law = _law(field, far, further)
     exact, asked = rows[rows <= np.log(further.t)], np.isin(curve.log_t, rows)
     found = _Found(curve.log_t[asked], curve.slack[asked], curve.u[asked],
@@ -97,19 +105,66 @@ def _closed_form(problem: Problem, here: Reached, rows: np.ndarray) -> Trace:
         return replace(trace, slack=slack)
 
 
-def _field(problem: Problem, end: float) -> Field:
-    """The field that leads to log t = end; NoTheorem where none does, or the data overlap."""
+def _field(problem: Problem, end: float, told: Separability | None, parts: Cone | None) -> Field:
+    """The field that leads to log t = end; NoTheorem where none does, or the loss does not go to 0.
+
+    ``told`` and ``parts``: whether the data are separable, and how, where that is known.
+    """
     field = choose(problem)
     if end > field.until:
         raise NoTheorem(f"the momentum array ends at log t = {field.until:.6g}, and its last entry "
                         "goes on from there, which is another method: give a longer one, or ask "
                         "for less", SOURCE)
-    told = separate(problem.rows)
-    if not told:
-        raise NoTheorem("the data are not separable (λ in .dual certifies "
-                        f"it){_inseparable(problem)}", SOURCE, (),
-                        told.dual)
-    return field
+    told = separate(problem.rows) if told is None else told
+    if told:
+        return field
+    if parts is not None and isinstance(field, Linear) and problem.outputs == 1:
+        return Slaved(problem, field.eta, 0.0, field.kappa, field.beta, field.solve, parts)
+    raise NoTheorem("the data are not separable (λ in .dual certifies it), so the loss does not go "
+                    "to 0; off separable data only gradient descent (in any metric, without "
+                    "momentum) with a fixed step on the exponential or logistic loss of two "
+                    "classes is followed: to the point where it rests, or along the direction in "
+                    "which it grows", SOURCE, (), told.dual)
+
+
+def _to_rest(problem: Problem, here: Reached, runner: Runner, rows: np.ndarray,
+             asked: tuple[float, int], parts: Cone | None) -> Trace:
+    """Continue a run that comes to rest: exact steps, then the contraction to its limit point."""
+    rtol, budget = asked
+    bowl = Bowl.of(replace(problem, reached=here), problem.rule(0), parts)
+    limit, run, there = here.t + budget, runner(), here
+    while True:
+        later = rows[np.exp(np.minimum(rows, LARGE)) > there.t + 0.5]
+        slid = bowl.slide(there, later)
+        size = np.maximum(np.abs(slid.w).max(axis=1, initial=0.0), 1.0)
+        worst = float((slid.error / size).max(initial=0.0))
+        if worst <= rtol or there.t >= limit:
+            break
+        try:
+            there = run(min(max(2 * there.t - here.t, here.t + FIRST), limit))
+        except NoTheorem:
+            # its state repeats: nothing new is to be seen of it
+            break
+    if not worst <= COARSE:
+        raise NoTheorem(f"after {there.t} steps the run is still so far from where it comes to "
+                        "rest that nothing bounds the error; the slowest part of it takes "
+                        f"{1.0 / bowl.slowest:.2g} steps to fall by a factor e: ask for more "
+                        f"max_steps than {budget}", SOURCE)
+    run, exact = runner(), rows[:rows.size - later.size]
+    begun = np.array([run(round(float(np.exp(x)))).u for x in exact]).reshape(exact.size,
+                                                                             bowl.w.size)
+    u, s = np.vstack([begun, slid.w]), np.concatenate([exact, later])
+    estimate = np.concatenate([_rounding(np.abs(begun).max(axis=1, initial=0.0), exact, (0.5, 1.0)),
+                               slid.error])
+    return Trace(_whole(s), u, u.reshape(s.size, *problem.shape),
+                 np.array([problem.log_loss(row) for row in u]), Status.OK,
+                 f"{there.t - here.t} exact steps, then fast-forward to where it comes to rest"
+                 + _short(worst, rtol), problem, estimate, s, s[:, None] - u @ problem.Z.T)
+
+
+def _short(worst: float, rtol: float) -> str:
+    """What is to be said where the asked accuracy is not reached."""
+    return "" if worst <= rtol else f"; the asked rtol = {rtol:g} is not reached, {worst:.1g} is"
 
 
 def _handovers(field: Field, here: Reached, budget: int) -> tuple[int, int]:
@@ -155,6 +210,7 @@ def _followed(field: Field, far: Reached, further: Reached, rows: np.ndarray, en
     w = field.problem.predictor(u)
     change = np.maximum.accumulate(np.abs(w - loose).max(axis=1, initial=0.0))
     change *= SAFETY / min(further.t / far.t - 1.0, 1.0)
+    change += SAFETY * field.missed(further)
     relative = change / np.maximum(np.abs(w).max(axis=1, initial=0.0), 1.0)
     worst = float(relative[stops <= begin + SOON].max(initial=0.0))
     return _Curve(stops, slack, u, w, change, worst)
@@ -187,52 +243,6 @@ def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
     back = foreign.ask("the inverse of the data", "numpy.linalg.pinv", problem.Z)
     return np.asarray(SAFETY * np.abs((margins - w @ problem.Z.T)
                                       @ back.T).max(axis=1, initial=0.0))
-
-
-def _inseparable(problem: Problem) -> str:
-    """What runs do on data that are not separable, as two linear programs tell: overlap (λ > 0), or
-    a direction Zu ≥ 0.
-    """
-    rest = ", so the loss does not go to 0 and there is nothing to fast-forward"
-    Z = problem.Z[problem.Z.any(axis=1)]
-    Z = Z / row_lengths(Z)[:, None]
-    if not (problem.loss.convex and problem.model.linear and len(Z)):
-        return rest
-    try:
-        if _overlap(Z):
-            return (", and no direction has margins ≥ 0 that are not all 0, so the run comes to "
-                    "rest within ordinary reach and there is nothing to fast-forward")
-        if _way_out(Z):
-            return (", but some direction has margins ≥ 0 that are not all 0 (quasi-separable), so "
-                    "the loss does not go to 0 and the run never comes to rest: it goes on along "
-                    "such directions, where no field follows it here")
-    except foreign.Unsolved:
-        pass
-    return rest
-
-
-def _overlap(Z: np.ndarray) -> bool:
-    """Whether Σ λ z = 0 for some λ > 0: max δ over Zᵀλ = 0, Σλ = 1, λ ≥ δ."""
-    N, d = Z.shape
-    least, ones = np.append(np.zeros(N), -1.0), np.ones((N, 1))
-    weights = foreign.ask("the linear program of overlap", "scipy.optimize.linprog", least,
-                          A_ub=np.hstack([-np.eye(N), ones]), b_ub=np.zeros(N),
-                          A_eq=np.hstack([np.vstack([Z.T, np.ones((1, N))]),
-                                          np.zeros((d + 1, 1))]),
-                          b_eq=np.append(np.zeros(d), 1.0), method="highs")
-    return bool(weights.status == 0 and weights.x[-1] > 1e-7 / N
-                and np.abs(weights.x[:N] @ Z).max() <= 1e-12)
-
-
-def _way_out(Z: np.ndarray) -> bool:
-    """Whether Zu ≥ 0 for some u, and not all 0: max Σt over Zu ≥ t, 0 ≤ t ≤ 1."""
-    N, d = Z.shape
-    found = foreign.ask("the linear program of directions", "scipy.optimize.linprog",
-                        np.append(np.zeros(d), -np.ones(N)), A_ub=np.hstack([-Z, np.eye(N)]),
-                        b_ub=np.zeros(N),
-                        bounds=[(-1, 1)] * d + [(0, 1)] * N, method="highs")
-    margins = Z @ found.x[:d] if found.status == 0 else np.zeros(N)
-    return bool(margins.max() > 1e-6 and margins.min() >= -1e-12)
 
 
 def _early(field: Field, far: Reached, further: Reached) -> str | None:
@@ -289,9 +299,8 @@ def _trace(field: Field, run: Callable[[int], Reached], exact: np.ndarray, found
     """Join the exact rows with the later ones."""
     problem, (later, slack, u, estimate) = field.problem, found
     s = np.concatenate([exact, later])
-    t = np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s],
-                 np.int64)
-    log_loss = [problem.log(problem.y * (x - row)) for x, row in zip(later, slack, strict=True)]
+    log_loss = [problem.log(problem.y * (x - row))
+                for x, row in zip(later, slack, strict=True)]
     if exact.size:
         before = [run(round(float(np.exp(x)))) for x in exact]
         begun = np.array([r.u for r in before])
@@ -301,4 +310,11 @@ def _trace(field: Field, run: Callable[[int], Reached], exact: np.ndarray, found
         estimate = np.concatenate([_rounding(field.size(begun), exact, law), estimate])
         u = np.vstack([begun, u])
     w = problem.predictor(u).reshape(s.size, *problem.shape)
-    return Trace(t, u, w, np.array(log_loss), Status.OK, message, problem, estimate, s, slack)
+    return Trace(_whole(s), u, w, np.array(log_loss), Status.OK, message, problem, estimate, s,
+                 slack)
+
+
+def _whole(s: np.ndarray) -> np.ndarray:
+    """The steps (K,) at log t = s, −1 where they do not fit int64."""
+    return np.array([round(float(np.exp(x))) if np.exp(min(x, 44.0)) < LAST else -1 for x in s],
+                    np.int64)

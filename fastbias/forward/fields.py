@@ -51,9 +51,13 @@ class Linear(Field):
         """Z D⁻¹ Zᵀ (N, N)."""
         return self.Z @ self.moves.T
 
+    def growth(self, s: float, p: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """How fast margins grow (N,) in log time, to first order."""
+        return np.asarray(self.gram @ p)
+
     def drift(self, s: float, x: np.ndarray, p: np.ndarray,
               r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        weights = p * (1.0 - self.kappa * np.exp(-s) * r * (self.gram @ p)) if s < LATE else p
+        weights = p * (1.0 - self.kappa * np.exp(-s) * r * self.growth(s, p, r)) if s < LATE else p
         dw = weights @ self.moves
         return self.Z @ dw, dw
 
@@ -227,8 +231,8 @@ class Nesterov(Field):
         assert loss.excess is not None
         assert loss.ratio is not None
         m = 2.0 * c - v
-        lead = v + self.problem.log_weights
-        return self.eta * np.exp(np.minimum(lead + loss.excess(m), EXPONENT)), loss.ratio(m)
+        return self.eta * np.exp(np.minimum(v + loss.excess(m) + self.logs, EXPONENT)), \
+            loss.ratio(m)
 
     def own(self, here: Reached) -> np.ndarray:
         tau = here.t + self.shift + 1.5
@@ -283,7 +287,7 @@ class Scaled(Field):
                             "fast-forward")
 
         def weights(s: float, r: np.ndarray) -> np.ndarray:
-            x = self.problem.log_weights - Z @ r - eta * np.exp(min(s, 700.0)) * lead
+            x = self.logs - Z @ r - eta * np.exp(min(s, 700.0)) * lead
             q = np.exp(x - x.max())
             return np.asarray(q / q.sum())
 

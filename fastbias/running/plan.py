@@ -332,7 +332,10 @@ class Plan:
         inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; it is integrated in s = log t with slacks s −
         m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits. On homogeneous
         models w = F(u) it is the field of gradient descent on u, with momentum or not; then log t =
-        10⁹ costs seconds. The plan itself stays where it stands; the exact steps are done on a
+        10⁹ costs seconds. Gradient descent on data that overlap, and with weight decay on a linear
+        model, comes to rest; then what is left of the error contracts as is known there. On data
+        that are separable in part (`Limit.kind` "ray") the finite part follows the part that grows.
+        The plan itself stays where it stands; the exact steps are done on a
         copy.
 
         Parameters
@@ -360,8 +363,8 @@ class Plan:
         ------
         NoTheorem
             A ``LookupError`` that says why where the method, loss or model has no such field, the
-            data are not separable, the loss is not on its way to 0 after max_steps, or the
-            integration fails.
+            loss is not on its way to 0 (or, off separable data, the finite part not near where it
+            settles) after max_steps, or the integration fails.
         RunStopped
             Where the exact steps cannot go on.
         ValueError, TypeError

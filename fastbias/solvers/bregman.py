@@ -1,17 +1,19 @@
 """Bregman projections, the limits of Section 2, with certificates recomputed from (w, ν) alone."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.sizes import length, misfits, ratio, row_lengths, worst
+from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, worst
+from fastbias.data.rows import Matrix, demand_symmetric
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Unreachable, demand_symmetric, reachable
+from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
@@ -19,21 +21,24 @@ __all__ = ["bregman_projection", "feasibility", "relative"]
 NEARBY = 1e-8         # relative change of w that rounding and ∇ψ's own errors cannot be told from
 SINGULAR = 1e-9       # eigenvalues so small, relative to the largest, may be on the cone's boundary
 INTERIOR = 1e-7       # least eigenvalue of some solution: more than the cone program's own error
+STEPS = 20            # of the simplex method, for each row and column: it needs one or two
 ON, INFEASIBLE = 0.5, 2      # HiGHS: t is 0 or 1 but for rounding; its status for no solution
 
 
-def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
+def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Potential | str,
                        w0: ArrayLike | None = None,
                        constraint: tuple[ArrayLike, ArrayLike] | None = None) -> Limit:
     """Project w0 on {w : Xw = y} in the geometry of ψ: argmin D_ψ(w, w0), with its certificate.
 
-    Newton's method on the dual, max_ν ⟨ν, y⟩ − ψ*(∇ψ(w0) + Xᵀν), in an orthonormal basis of the row
-    space, so that dependent rows do no harm.
+    Newton's method on the dual, max_ν ⟨ν, y⟩ − ψ*(∇ψ(w0) + Xᵀν), for rows that span the others, so
+    that dependent rows do no harm.
 
     Parameters
     ----------
-    X : (N, d) or (N, m, n), y : (N,)
-        The affine set.
+    X : (N, d) or (N, m, n), or sparse (N, d) of `scipy.sparse`; y : (N,)
+        The affine set. Sparse rows stay so; they want a potential of vectors whose Hessian is
+        diagonal, or that and a multiple of wwᵀ, or constant, and no more than 5000 rows or 5000
+        columns.
     potential : Potential
         ψ.
     w0 : (d,), optional
@@ -51,6 +56,8 @@ def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
     ------
     ValueError
         Where no w of the closed domain satisfies the equations, or an argument is bad.
+    TypeError
+        Where X is sparse and the potential takes no sparse rows.
     ArithmeticError
         Where nothing finite was found: the dual variable lies beyond float64.
 
@@ -65,14 +72,19 @@ def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
     [0.5  0.25]
     """
     psi: Potential = checks.one_of("potential", potential, potentials, Potential)
-    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    X = checks.matrix("X", X)
     shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1)
+    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     if psi.size not in (None, X.shape[1]):
         raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got "
                          f"{X.shape[1]}")
     X, y = (X, y) if constraint is None else _further(X, y, constraint)
+    if not isinstance(X, np.ndarray):
+        demand_few(X)
+        if psi.symmetric:
+            raise TypeError(f"X must be dense for the {psi.name} potential, which is of matrices, "
+                            f"got a sparse {type(X).__name__}: call .toarray() first")
     demand_symmetric(X, psi.symmetric)
     w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
     try:
@@ -100,13 +112,13 @@ def bregman_projection(X: ArrayLike, y: ArrayLike, potential: Potential | str,
                  (found.told,), found.certified, found.gap, found.nu)
 
 
-def _further(X: np.ndarray, y: np.ndarray,
-             constraint: tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+def _further(X: Matrix, y: np.ndarray,
+             constraint: tuple[ArrayLike, ArrayLike]) -> tuple[Matrix, np.ndarray]:
     """The equations with those of a constraint behind them."""
     G, h = checks.equations("constraint", constraint)
     if G.shape[1] != X.shape[1]:
         raise ValueError(f"constraint must have {X.shape[1]} columns, got {G.shape[1]}")
-    return np.vstack([X, G]), np.concatenate([y, h])
+    return stacked([X, G]), np.concatenate([y, h])
 
 
 INSIDE = "an interior point of the domain satisfies the equations"
@@ -122,7 +134,7 @@ class _Found(NamedTuple):
     told: Hypothesis
 
 
-def _bounded_below(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray,
+def _bounded_below(X: Matrix, y: np.ndarray, psi: Potential, z0: np.ndarray,
                    found: _Found) -> _Found:
     """The same where w ≥ lower: on the boundary no finite ν exists, whatever Newton came to."""
     unseen = np.zeros(found.w.size, bool)
@@ -136,8 +148,9 @@ def _bounded_below(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray,
         return found
     w, nu = np.full(found.w.size, psi.lower), np.full(y.size, np.nan)
     if free.any():
-        rest = np.ascontiguousarray(X[:, free])
-        w[free] = psi.project(rest, y - psi.lower * X[:, ~free].sum(axis=1), z0[free])[0]
+        rest: Any = X[:, free]
+        rest = np.ascontiguousarray(rest) if isinstance(X, np.ndarray) else rest
+        w[free] = psi.project(rest, y - psi.lower * (X @ (~free).astype(float)), z0[free])[0]
     told = (f"a linear program: {int((~free).sum())} of {w.size} coordinates lie on the boundary "
             "in every solution, so no finite dual variable exists")
     return _Found(w, nu, feasibility(X, y, w), False, Hypothesis(INSIDE, False, told))
@@ -155,12 +168,12 @@ def _semidefinite(X: np.ndarray, y: np.ndarray, psi: Potential, found: _Found) -
     return found._replace(certified=certified, told=Hypothesis(INSIDE, holds, f"{told}, not more"))
 
 
-def feasibility(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
+def feasibility(X: Matrix, y: np.ndarray, w: np.ndarray) -> float:
     """The largest |⟨x_n, w⟩ − y_n| relative to the terms of its own sum."""
     return worst(misfits(X, y, w))
 
 
-def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray,
+def _residual(X: Matrix, y: np.ndarray, psi: Potential, z0: np.ndarray, w: np.ndarray,
               nu: np.ndarray) -> float:
     """The larger of the two relative residuals of eq. (6), from w and ν alone.
 
@@ -169,7 +182,7 @@ def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: n
     (∇ψ)⁻¹(∇ψ(w0) + Xᵀν).
     """
     with np.errstate(all="ignore"):
-        pull = nu @ X
+        pull = X.T @ nu
     try:
         z, nearby = psi.to_dual(w), psi.to_dual(w * (1 + NEARBY))
     except ValueError:
@@ -182,15 +195,20 @@ def _residual(X: np.ndarray, y: np.ndarray, psi: Potential, z0: np.ndarray, w: n
     return worst(feasibility(X, y, w), ratio(error, scale))
 
 
-def _unseen(X: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def _unseen(X: Matrix, inside: np.ndarray) -> np.ndarray:
     """Which coordinates are so small that each equation could do without them, to the accuracy of
     the certificate.
     """
-    terms = np.abs(X) * inside
-    return np.asarray((terms <= CERTIFIED * terms.sum(axis=1, keepdims=True)).all(axis=0))
+    if isinstance(X, np.ndarray):
+        terms = np.abs(X) * inside
+        return np.asarray((terms <= CERTIFIED * terms.sum(axis=1, keepdims=True)).all(axis=0))
+    where: Any = X.tocsr()
+    terms = np.abs(where.data) * inside[where.indices]
+    totals = np.repeat(np.asarray(abs(X) @ inside), np.diff(where.indptr))
+    return np.bincount(where.indices, terms > CERTIFIED * totals, X.shape[1]) == 0
 
 
-def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
+def _interior(X: Matrix, y: np.ndarray, psi: Potential) -> np.ndarray:
     """Which coordinates are above the lower bound in some solution (`Unreachable` where there is no
     solution).
     """
@@ -198,18 +216,23 @@ def _interior(X: np.ndarray, y: np.ndarray, psi: Potential) -> np.ndarray:
     # max Σ t  s.t.  X v = (y − X lower) τ,  v ≥ t,  0 ≤ t ≤ 1,  τ ≥ 1:  t_i = 1 exactly where some
     # solution is above;
     # the feasible set is a cone, so rows and right-hand side may be brought to size one
-    shift = y - psi.lower * X.sum(axis=1)
-    X = X / np.exp2(np.floor(np.log2(row_lengths(X.T))))     # nor do units of v matter
+    shift = y - psi.lower * (X @ np.ones(d))
+    # nor do units of v matter
+    X = divided(X.T, np.exp2(np.floor(np.log2(row_lengths(X.T))))).T
     scale = row_lengths(X)
-    rows, shift = X / scale[:, None], shift / scale
+    rows, shift = divided(X, scale), shift / scale
     shift = shift / (np.abs(shift).max() or 1.0)
+    sparse: Any = foreign.library("scipy.sparse")
+    block = np.block if isinstance(X, np.ndarray) else partial(sparse.block_array, format="csc")
+    eye = np.eye(d) if isinstance(X, np.ndarray) else sparse.eye_array(d)
+    nothing = np.zeros if isinstance(X, np.ndarray) else sparse.csr_array
+    steps = {"maxiter": STEPS * (N + 3 * d + STEPS)}
     answer = foreign.ask("the linear program for an interior solution", "scipy.optimize.linprog",
                          np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
-                         A_ub=np.hstack([-np.eye(d), np.eye(d), np.zeros((d, 1))]),
-                         b_ub=np.zeros(d),
-                         A_eq=np.hstack([rows, np.zeros((N, d)), -shift[:, None]]),
+                         A_ub=block([[-eye, eye, nothing((d, 1))]]), b_ub=np.zeros(d),
+                         A_eq=block([[rows, nothing((N, d)), -shift[:, None]]]),
                          b_eq=np.zeros(N), bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)],
-                         method="highs-ds")
+                         method="highs-ds", options=steps)
     if answer.status == INFEASIBLE:
         raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential "
                           f"(w >= {psi.lower:g}), but a linear program shows there is none")

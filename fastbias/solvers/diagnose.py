@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import process_time
 
 import numpy as np
@@ -15,11 +15,12 @@ from fastbias.data.rows import Matrix, Rows, dense
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
-from fastbias.solvers.free import balanced, moved
+from fastbias.solvers.conditions import Conditions
+from fastbias.solvers.free import moved
 from fastbias.solvers.limit import Hypothesis
 from fastbias.solvers.margins import Separability, labelled, widest
 from fastbias.solvers.progress import Tell, told
-from fastbias.solvers.separability import Labelled, separated
+from fastbias.solvers.separability import Labelled, few, separated
 
 __all__ = ["Diagnosis", "diagnose", "ill_scaled"]
 
@@ -34,6 +35,7 @@ UNLIKE = 100          # columns whose lengths differ by less are no reason to wa
 FAR = 1 / 400         # the smallest x = 1/p that is tried beside 0: in float64 ℓ400 is all but ℓ∞
 SMALL = 2_000         # entries of Z up to which five times as fine a grid costs nothing
 PATIENCE = 3.0        # seconds for a search by maximum margins, of at most so many
+MIDDLE = 0.5          # 1/p of ℓ2
 TRIES, FINE = 10, 60  # … and for one by optimality conditions, which are quick
 
 
@@ -146,10 +148,13 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     with told(progress, "diagnose") as tell:
         start = separated(rows, data.zeros, tell)
         maxima = _Maxima(rows, shape, given, start, tell)
-        listed = [norms.lp(float(p)) for p in POWERS]
+        listed = {norms.lp(float(p)): 1 / p for p in POWERS}
         if len(shape) == 2:
-            listed += [norms.spectral(*shape), norms.nuclear(*shape)]
-        found = {norm.name: maxima(norm) for norm in listed}
+            listed |= {norms.spectral(*shape): MIDDLE, norms.nuclear(*shape): MIDDLE}
+        # outwards from ℓ2, as each begins with the nearest of those before it
+        outwards = sorted(listed.items(), key=lambda item: abs(item[1] - MIDDLE))
+        answers = {norm.name: maxima(norm, x) for norm, x in outwards}
+        found = {norm.name: answers[norm.name] for norm in listed}
         return _diagnosed(maxima, found, data.classes)
 
 
@@ -187,37 +192,25 @@ class _Maxima:
         self.bound = w[:rows.bound]
         self.margins = rows.margins(w)
         self.least = float(self.margins.min())
+        self.known: dict[float, Separability] = {}
 
-    def __call__(self, norm: Norm) -> tuple[float, float]:
-        """The fraction, and the duality gap of the maximum."""
+    def __call__(self, norm: Norm, x: float) -> tuple[float, float]:
+        """The fraction, and the duality gap of the maximum, of an ℓp with 1/p = x or one that is
+        something like it.
+        """
         self.tell(norm.name)
-        found = widest(self.rows, self.shape, norm, self.start,
+        found = widest(self.rows, self.shape, norm, self._start(x),
                        lambda text: self.tell(f"{norm.name}: {text}"))
+        if norm.shape is None:
+            whole = np.append(found.w, np.zeros(self.rows.free) + found.intercept)
+            self.known[x] = replace(self.start, w=whole, weights=found.dual)
         return self.least / norm(self.bound) / found.margin, found.duality_gap
 
-    def stationarity(self, p: float) -> tuple[float, float]:
-        """How far w is from being the ℓp maximum, 1 < p < ∞, and a fraction that it has at least.
-
-        By non-negative least squares, ∇‖w‖_p = Σ μ_n z_n with μ_n (m_n − m) = 0: any μ ≥ 0 bounds
-        the maximum from above by ‖Σ μ_n z_n‖_q/Σ μ_n. Rows far from being support vectors are left
-        out: their μ is 0.
-        """
-        rows = np.argsort(self.margins)[:3 * self.w.size + 20]
-        Z, slack = self.rows.take(rows) / self.least, self.margins[rows] / self.least - 1.0
-        q, size = p / (p - 1.0), norms.lp(p)(self.bound)
-        pull = np.sign(self.bound) * (np.abs(self.bound) / size) ** (p - 1.0)
-        try:
-            mu, off = foreign.ask("the optimality conditions of a margin", "scipy.optimize.nnls",
-                                  np.vstack([Z.T, np.diag(slack)]),
-                                  np.append(pull, np.zeros(self.rows.free + rows.size)))
-        except foreign.Unsolved:
-            return np.inf, -np.inf
-        if self.rows.free:
-            own, other = self.rows.ends
-            mu = balanced((own[rows], other[rows]), mu, max(self.rows.free, 2))
-        # margins are in units of the least
-        upper = norms.lp(q)(mu @ Z[:, :self.bound.size]) if mu.any() else np.inf
-        return float(off), float(mu.sum()) / (size * upper) if upper > 0 else -np.inf
+    def _start(self, x: float) -> Separability:
+        """Where to begin: of many rows, with the support vectors of the nearest p that is known."""
+        if few(self.rows) or not self.known:
+            return self.start
+        return self.known[min(self.known, key=lambda other: abs(other - x))]
 
 
 def _best_power(maxima: _Maxima,
@@ -249,10 +242,11 @@ def _by_conditions(maxima: _Maxima, known: dict[float, float]) -> dict[float, fl
     fine = 5 if maxima.rows.count * maxima.rows.size <= SMALL else 1
     grid = np.unique(np.concatenate([np.geomspace(FAR, 0.05, 8 * fine),
                                      np.linspace(0.05, 0.995, 40 * fine)]))
+    conditions = Conditions(maxima.rows, maxima.w, maxima.margins)
     off = {0.0: END, 1.0: END}
 
     def left(x: float) -> float:
-        off[x], low = maxima.stationarity(1 / x)
+        off[x], low = conditions(1 / x)
         known[x] = max(known.get(x, -np.inf), low)
         return off[x]
     told = np.array([left(float(x)) for x in grid])
@@ -284,7 +278,7 @@ def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[f
 
     def lost(x: float) -> float:
         if process_time() < until:
-            found[x] = maxima(norms.lp(1 / x if x < 1 else 1.0))[0]
+            found[x] = maxima(norms.lp(1 / x if x < 1 else 1.0), x)[0]
         return -found.get(x, -np.inf)
     _lowest(lost, max(low, FAR), high, TRIES)
     return found

@@ -21,11 +21,12 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import Shrink, Slope
 
 __all__ = ["Balance", "Free", "Gauge", "balanced", "best_intercept", "centre", "euclidean",
-           "free_columns", "freely", "least_of", "moved", "with_intercept"]
+           "free_columns", "freely", "least_of", "moved", "settled", "with_intercept"]
 
 EPS = float(np.finfo(float).eps)
 LIGHT = 1e-4          # length that solvers give b, in units in which rows have a size of one: what
                       # is exact on the support vectors in the end gives it none
+MOST = 2 ** 20        # numbers that are tried for a b that float64 has
 SWEEPS, EVEN = 100, 4 * EPS    # of scaling classes until they balance, and how nearly
 
 
@@ -116,6 +117,40 @@ def moved(w: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, floa
     found = [float(v - middle) for v in right]
     off = [v - middle - Fraction(x) for v, x in zip(right, found, strict=True)]
     return np.array(found), float(max(off) - min(off) if len(off) > 1 else abs(off[0]))
+
+
+def settled(w: np.ndarray, b: np.ndarray, c: np.ndarray, room: float) -> np.ndarray:
+    """The w (K, d) next to this one, by factors of 1 ± room at most, for which rounding b − ⟨w, c⟩
+    takes least, of many that are tried at random.
+
+    Where c is large a step of float64's grid of b is a part of the margin, but those of the grid of
+    w times c are others.
+    """
+    rng, used = np.random.default_rng(0), np.flatnonzero(c)
+    tried = max(MOST // w.shape[1], 1)
+    found = w.copy()
+    for k, row in enumerate(w):
+        near = row * (1.0 + room * rng.uniform(-1.0, 1.0, (tried, row.size)))
+        high, low = np.full(tried, b[k]), np.zeros(tried)
+        for j in used:
+            high, low = _less(high, low, near[:, j], c[j])
+        rounded = high + low
+        best = int(np.argmin(np.abs((high - rounded) + low)))
+        found[k] = near[best]
+    return found
+
+
+def _less(high: np.ndarray, low: np.ndarray, x: np.ndarray,
+          s: float) -> tuple[np.ndarray, np.ndarray]:
+    """High + low − x s in two floats each (Dekker 1971; Knuth's sums)."""
+    a, p = 134217729.0 * x, x * s                              # 2^27 + 1
+    a = a - (a - x)
+    t = 134217729.0 * s
+    t = t - (t - s)
+    left = (((a * t - p) + a * (s - t)) + (x - a) * t) + (x - a) * (s - t)
+    total = high - p
+    back = total - high
+    return total, low + ((high - (total - back)) - (p + back)) - left
 
 
 def best_intercept(table: np.ndarray) -> np.ndarray:

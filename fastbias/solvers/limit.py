@@ -50,7 +50,9 @@ class Limit:
     ----------
     w : (d,) or (m, n)
         The limit point, or the limit direction (unit in ``norm``).
-    kind : "point" or "direction"
+    kind : "point", "direction" or "ray"
+        A ray: on data that are separable in part, ``w`` is the direction in which a run grows, and
+        ``offset`` where its part in ``span`` goes.
     theorem, source : str
         Which theorem, and where it stands.
     hypotheses : tuple of Hypothesis
@@ -69,11 +71,14 @@ class Limit:
         How fast theory says that a run approaches it, where it does.
     offset : array of w's shape, or None
         Of gradient descent on separable data: the limit of w(t) − ŵ log t, ŵ = w/margin, where it
-        has one.
+        has one. Of a ray: the finite part v̄, the limit of the run's part in ``span``.
+    span : (d, r) array, or None
+        Of a ray: orthonormal columns that span S, the span of the rows that no direction of margins
+        ≥ 0 makes strict; ``w`` is orthogonal to them.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     intercept : float, or (K,) with K > 2 classes
-        b of a margin with an intercept; 0.0 without.
+        b, added to each prediction; 0.0 without.
     support : (k,) of int, or None
         Of a margin, the samples that have weight in `dual` (with classes, against any other class):
         its support vectors. Weights under 1e-9 of the largest are rounding.
@@ -95,6 +100,7 @@ class Limit:
     rates: tuple[Rate, ...] = ()
     offset: np.ndarray | None = None
     classes: np.ndarray | None = None
+    span: np.ndarray | None = None
     intercept: float | np.ndarray = 0.0
     support: np.ndarray | None = None
     alpha: np.ndarray | None = None
@@ -102,10 +108,17 @@ class Limit:
     def __str__(self) -> str:
         proof = "certified" if self.certified else "NOT certified"
         lines = [f"limit {self.kind}: {np.array2string(self.w, precision=8, threshold=12)}",
+                 *self._finite(),
                  *told_intercept(self.intercept),
                  f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}",
                  *checks.mapping(self.classes)]
         return "\n".join(lines + _listed(self.hypotheses))
+
+    def _finite(self) -> list[str]:
+        """The finite part of a ray, for print."""
+        if self.kind != "ray" or self.offset is None:
+            return []
+        return [f"finite part: {np.array2string(self.offset, precision=8, threshold=12)}"]
 
 
 class NoTheorem(LookupError):  # noqa: N818 (the contract's name)

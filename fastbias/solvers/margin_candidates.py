@@ -27,12 +27,15 @@ __all__ = ["candidates"]
 
 ROUND = (1.01, 100)      # powers between which an ℓp ball is far enough from a polytope
 LARGE = 5000             # numbers from which interior points are quicker than the simplex method
+# features up to which, and rows for each of them from which, cone solvers are quicker than steps
+CONE = 50, 2
 EVEN = 0.01              # columns within such a factor suit proximal steps, which know no units
 
 
-def candidates(Z: Matrix, norm: Gauge, margin: float, w: np.ndarray) -> Iterator[Pair]:
+def candidates(Z: Matrix, norm: Gauge, margin: float, w: np.ndarray,
+               near: Pair | None = None) -> Iterator[Pair]:
     """Solutions as good as those who know the norm can make them, for a margin of about this size,
-    which this w has.
+    which this w has; proximal steps go on from a pair that is ``near`` one.
 
     The solvers' tolerances are absolute, so w is sought in `units` and Zw in units of the margin,
     which suits features that lie far apart; then in their own units, which suits margins that are
@@ -47,11 +50,12 @@ def candidates(Z: Matrix, norm: Gauge, margin: float, w: np.ndarray) -> Iterator
         inside = largest_margin(Z, ball, w, free)
         found = chain(inside, programs) if large else chain(programs, inside)
     else:
-        found = _of_dense(dense(Z), norm, margin, w)
+        found = _of_dense(dense(Z), norm, margin, w, near)
     yield from (pair for pair in found if pair is not None)
 
 
-def _of_dense(Z: np.ndarray, norm: Gauge, margin: float, w: np.ndarray) -> Iterator[Pair | None]:
+def _of_dense(Z: np.ndarray, norm: Gauge, margin: float, w: np.ndarray,
+              near: Pair | None) -> Iterator[Pair | None]:
     """The same of norms whose solvers take no sparse rows."""
     kind = oracle(norm)
     if kind is Oracle.QUADRATIC:
@@ -63,9 +67,9 @@ def _of_dense(Z: np.ndarray, norm: Gauge, margin: float, w: np.ndarray) -> Itera
     elif kind is Oracle.POWER:
         yield from _power(Z, norm, margin, w)
     elif kind is Oracle.SINGULAR:
-        yield from _rotated(Z, norm, margin)
+        yield from _rotated(Z, norm, margin, near)
     else:
-        yield from _conic(Z, norm, _scales(Z, margin))
+        yield from _conic(Z, norm, _scales(Z, margin), near)
 
 
 def _last(pairs: Iterator[Pair]) -> Pair | None:
@@ -91,8 +95,8 @@ def _power(Z: np.ndarray, norm: Gauge, margin: float, w: np.ndarray) -> Iterator
     yield from _conic(Z, norm, scales)
 
 
-def _conic(Z: np.ndarray, norm: Gauge,
-           scales: list[tuple[np.ndarray, float]]) -> Iterator[Pair | None]:
+def _conic(Z: np.ndarray, norm: Gauge, scales: list[tuple[np.ndarray, float]],
+           near: Pair | None = None) -> Iterator[Pair | None]:
     """By the norm's convex face, and by its proximal map where it has one."""
     cone: Iterator[Pair | None] = (convex(Z, norm, *scale) for scale in scales
                                    if norm.convex is not None)
@@ -100,8 +104,16 @@ def _conic(Z: np.ndarray, norm: Gauge,
         return cone
     columns = np.abs(Z[:, :Z.shape[1] - free_columns(norm)]).max(axis=0)
     even = bool((columns[columns > 0] > EVEN * columns.max()).all())
-    near = least(Z, np.ones(Z.shape[0]), norm.shrink, equal=False)
-    return chain(near, cone) if even else chain(cone, near)
+    quick = Z.shape[1] <= CONE[0] and Z.shape[0] > CONE[1] * Z.shape[1]
+    steps = least(Z, np.ones(Z.shape[0]), norm.shrink, equal=False,
+                  start=None if near is None else _of_size_one(Z, norm, *near))
+    return chain(steps, cone) if even and not quick else chain(cone, steps)
+
+
+def _of_size_one(Z: np.ndarray, norm: Gauge, w: np.ndarray, lam: np.ndarray) -> Pair | None:
+    """w of a mean margin of one where λ is, and λ with ‖Σ λ z‖⋆ = 1."""
+    margin, pull = float(lam @ (Z @ w)) / float(lam.sum()), float(norm.dual(lam @ Z))
+    return (w / margin, lam / pull) if margin > 0 and pull > 0 else None
 
 
 def _quadratic(Z: np.ndarray, D: np.ndarray, margin: float) -> Pair | None:
@@ -115,7 +127,8 @@ def _quadratic(Z: np.ndarray, D: np.ndarray, margin: float) -> Pair | None:
     return None
 
 
-def _rotated(Z: np.ndarray, norm: Gauge, margin: float) -> Iterator[Pair | None]:
+def _rotated(Z: np.ndarray, norm: Gauge, margin: float,
+             near: Pair | None) -> Iterator[Pair | None]:
     """The same for matrices (m, n), within the spans of their columns and of their rows.
 
     A maximiser lies there: what is outside adds to its norm alone.
@@ -129,7 +142,11 @@ def _rotated(Z: np.ndarray, norm: Gauge, margin: float) -> Iterator[Pair | None]
     # the units of a smaller matrix are its own
     small = columns.T @ A @ rows
     flat, shape = np.hstack([small.reshape(len(Z), -1), loose]), small.shape[1:]
-    for found in _conic(flat, freely(norm.resized(*shape), free), _scales(flat, margin)):
+    if near is not None:
+        w = columns.T @ near[0][:m * n].reshape(m, n) @ rows
+        near = np.append(w, near[0][m * n:]), near[1]
+    inside = freely(norm.resized(*shape), free)
+    for found in _conic(flat, inside, _scales(flat, margin), near):
         if found is not None:
             bound = flat.shape[1] - free
             w = columns @ found[0][:bound].reshape(shape) @ rows.T

@@ -17,9 +17,9 @@ from fastbias.data.rows import ClassRows, Rows
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
-from fastbias.solvers import oracles
+from fastbias.solvers import exact, oracles
 from fastbias.solvers.bounds import Bounds
-from fastbias.solvers.free import freely
+from fastbias.solvers.free import freely, settled
 from fastbias.solvers.limit import CERTIFIED, Limit
 from fastbias.solvers.progress import Tell, silent, told
 from fastbias.solvers.search import solve
@@ -43,6 +43,8 @@ __all__ = ["Bounds", "Separability", "labelled", "max_margin", "separability",
 # margins whose digits are known, where samples were divided and where they were not
 FINE, FINEST = 1e-292, 1e-312
 MEASURED = 100        # rows, of many, whose dual norms give the unit
+EPS = float(np.finfo(float).eps)
+LOST = 1e-12          # of a margin, to the rounding of b: more is worth a search
 ROUNDED = 1e-9        # weights, relative to the largest, that are rounding
 
 
@@ -128,10 +130,34 @@ def _alpha(limit: Limit) -> np.ndarray | None:
 
 def _as_given(limit: Limit, data: Labelled) -> Limit:
     """The limit of data before they were centred: b may have to be rounded, which w pays for."""
-    w, b, off = parted(data, np.append(limit.w, limit.intercept))
-    gap = min(limit.duality_gap + off / limit.margin, 1.0)
-    return replace(limit, w=w, intercept=b, margin=limit.margin - off, duality_gap=gap,
-                   certified=limit.certified and gap <= CERTIFIED)
+    flat = np.append(limit.w, limit.intercept)
+    w, b, off = parted(data, flat)
+    found = replace(limit, w=w, intercept=b, margin=limit.margin - off)
+    # (of no λ that bounds it a gap is infinite)
+    if not limit.duality_gap < 1:
+        return found
+    upper = limit.margin / (1.0 - limit.duality_gap)
+    if off > LOST * limit.margin:
+        found = max(found, _beside(found, flat, data), key=lambda limit: limit.margin)
+    gap = max(upper - found.margin, 0.0) / upper
+    return replace(found, duality_gap=gap, certified=limit.certified and gap <= CERTIFIED)
+
+
+def _beside(limit: Limit, flat: np.ndarray, data: Labelled) -> Limit:
+    """A w next to it for which b is nearly in float64, and what they prove of samples as given."""
+    rows, norm, bound = data.rows, limit.norm, data.rows.bound
+    assert norm is not None
+    felt = float(rows.columns @ np.abs(flat))
+    # so near that w loses a tenth of what a certificate allows
+    w = settled(flat[:bound].reshape(rows.free, -1), flat[bound:], data.centre,
+                0.1 * CERTIFIED * limit.margin / felt).ravel()
+    near = np.append(w, flat[bound:])
+    shaped, b, off = parted(data, near)
+    margins = rows.margins(near)
+    close = np.flatnonzero(margins <= margins.min() + 2 * off + (near.size + 4) * EPS * felt)
+    given = rows.shifted(data.centre).part(close)
+    least = float(exact.careful(given.A.T, np.append(w, b)).min())
+    return replace(limit, w=shaped, intercept=b, margin=least / norm(w))
 
 
 def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,

@@ -1,46 +1,61 @@
-"""Minimum norms: argmin ‖w‖ subject to Xw = y, each with a certificate from (w, ν) alone."""
+"""Minimum norms: argmin ‖w‖ subject to Xw = y, or Xw + b = y with b free, each with a certificate
+from (w, b, ν) alone.
+"""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.sizes import length, ratio, row_lengths, worst
+from fastbias.checks.sizes import divided, length, ratio, row_lengths, worst
+from fastbias.checks.spans import SMALL, independent_rows
+from fastbias.data.rows import Matrix, Rows, largest
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.norms.proximal import least
-from fastbias.problem import reachable
-from fastbias.solvers import exact, oracles
-from fastbias.solvers.bregman import bregman_projection, feasibility
+from fastbias.solvers import exact, intercepts, oracles
+from fastbias.solvers.bregman import feasibility
+from fastbias.solvers.equations import demand_few, reachable
 from fastbias.solvers.faces import NEARBY, finished
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.oracles import Oracle
+from fastbias.solvers.polytopes import least_on_polytope
 from fastbias.solvers.programs import Pair, solve_tightly
 
 __all__ = ["minimum_norm", "of_size_one"]
 
 ROUNDED = 1e-9        # by which ‖Xᵀν‖⋆, scaled to one, may be over one and yet be it
 DEPENDENT = 1e-12     # squared singular values of rows of length one that depend on each other
+LARGE = 5000          # numbers from which interior points are quicker than the simplex method
+STEPS = 20            # of the simplex method, for each row: it needs one to three
 
 
-def minimum_norm(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l1) -> Limit:
-    """Solve argmin ‖w‖ subject to Xw = y, with its certificate.
+def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l1, *,
+                 intercept: bool = False) -> Limit:
+    """Solve argmin ‖w‖ subject to Xw = y, or to Xw + b = y, with its certificate.
 
-    ℓ1 and ℓ∞ by linear programming, quadratic and ℓp norms by projection, the others by their
-    proximal map where they have one (50 × 50 matrices with 750 known entries: ten seconds on one
-    core), exactly on the face of the ball that it finds, else by their convex face.
+    ℓ1 and ℓ∞ by linear programming, many numbers by interior points; quadratic and ℓp norms by
+    projection; the others by their proximal map where they have one (50 × 50 matrices with 750
+    known entries: ten seconds on one core), exactly on the face of the ball that it finds, else by
+    their convex face. Of many rows those that depend on others are left out, and looked at in the
+    end.
 
     Parameters
     ----------
-    X : (N, d), or (N, m, n) for matrices
+    X : (N, d), or (N, m, n) for matrices; or sparse (N, d) of `scipy.sparse`
+        Sparse rows stay so; they want an ℓ1, ℓ2, ℓ∞, ℓp or quadratic norm, and no more than 5000
+        rows or 5000 columns.
     y : (N,)
         The equations ⟨w, x_n⟩ = y_n.
     norm : Norm or its name, default l1
+    intercept : bool, default False
+        Whether a number b, which the norm does not see, is added to each prediction.
 
     Returns
     -------
@@ -48,12 +63,15 @@ def minimum_norm(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l1) -> Lim
         ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every
         solution's norm from below; ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the
         relative residual of Xw = y; ``certified``: it is at most 1e-10. A minimiser need
-        not be the only one where the norm is not strictly convex.
+        not be the only one where the norm is not strictly convex. With an intercept, which is
+        ``intercept``, Σ ν_n = 0 without rounding, so that the bound holds whatever b is.
 
     Raises
     ------
     ValueError
-        Where Xw = y has no solution, or an argument is bad.
+        Where the equations have no solution, or an argument is bad.
+    TypeError
+        Where X is sparse and the norm takes no sparse rows.
     ArithmeticError
         Where no solver found anything.
 
@@ -62,53 +80,148 @@ def minimum_norm(X: ArrayLike, y: ArrayLike, norm: Norm | str = norms.l1) -> Lim
     >>> import fastbias as fb
     >>> print(fb.minimum_norm([[1, 2]], [1]).w + 0.0)
     [0.  0.5]
+    >>> limit = fb.minimum_norm([[1, 2], [3, 2], [1, 4]], [1, 3, 1], "l2", intercept=True)
+    >>> print(limit.w.round(12) + 0.0, round(limit.intercept, 12) + 0.0)
+    [1. 0.] 0.0
     """
-    X = checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3))
+    X = checks.matrix("X", X)
     shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1)
+    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
     y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
     demand("norm", norm)
-    down, up = (int(np.floor(np.log2(np.abs(x).max()))) if x.any() else 0 for x in (X, y))
+    _demand_rows(X, norm)
     # of size one, exactly: solvers square what they get
-    rows, goal = np.ldexp(X, -down), np.ldexp(y, -up)
-    reachable(rows, goal)
-    best = np.inf, np.empty(0), np.empty(0)
+    down, up = (int(np.floor(np.log2(x))) if x else 0
+                for x in (float(largest(X, 1).max()), float(np.abs(y).max())))
+    problem = _Equations(Rows(X), y, norm, checks.flag("intercept", intercept))
+    found, told = _found(problem, Rows(X).scaled(-down), np.ldexp(y, -up), (down, up))
+    if not found.w.size:
+        raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
+    size = problem.dual(found.nu)
+    rows = [Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + ROUNDED else None, f"{size:.16g}")]
+    if intercept:
+        left = intercepts.total(found.nu)
+        rows.append(Hypothesis("Σ ν_n = 0", left == 0 or None, f"{left:.3g}, without rounding"))
+    return Limit(found.w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality",
+                 tuple(rows), found.gap <= CERTIFIED, found.gap, found.nu,
+                 intercept=found.intercept)
+
+
+def _demand_rows(X: Matrix, norm: Norm) -> None:
+    """Raise TypeError or ValueError where rows are sparse and no solver for the norm takes them."""
+    if isinstance(X, np.ndarray):
+        return
+    if oracles.oracle(norm) not in (Oracle.QUADRATIC, Oracle.POLYTOPE, Oracle.POWER):
+        raise TypeError(f"X must be dense for the minimum {norm.name} norm, whose solvers see all "
+                        f"of it, got a sparse {type(X).__name__}: call .toarray() first")
+    demand_few(X)
+
+
+class _Found(NamedTuple):
+    """A minimiser and its multipliers, and how far from proved they are."""
+
+    gap: float
+    w: np.ndarray
+    nu: np.ndarray
+    intercept: float
+
+
+class _Equations:
+    """The equations as they were given, which answers are held against."""
+
+    def __init__(self, rows: Rows, y: np.ndarray, norm: Norm, intercept: bool) -> None:
+        self.rows, self.y, self.norm, self.intercept = rows, y, norm, intercept
+        self.whole = intercepts.beside(rows.A) if intercept else rows.A
+
+    def dual(self, nu: np.ndarray) -> float:
+        """‖Xᵀν‖⋆, without rounding of the sums; NaN where Xᵀν is not finite."""
+        with np.errstate(all="ignore"):
+            pull = exact.careful(self.rows.A, nu)
+        return float(self.norm.dual(pull)) if np.isfinite(pull).all() else float("nan")
+
+    def proved(self, w: np.ndarray, nu: np.ndarray) -> _Found:
+        """The larger relative residual that w, with the best b, and a multiple of ν leave; and
+        these.
+        """
+        if not np.isfinite(w).all():
+            return _Found(np.inf, w, nu, 0.0)
+        size = self.norm(w)
+        with np.errstate(all="ignore"):
+            nu, dual = self._scaled(nu)
+            reached = float(exact.careful(self.y[:, None], nu)[0]) / max(dual, 1.0)
+            b = intercepts.best(self.rows.A, self.y, w) if self.intercept else 0.0
+            v = np.append(w, b) if self.intercept else w
+            gap = worst(ratio(abs(size - reached), size), feasibility(self.whole, self.y, v))
+        # of another sum the bound would be that of one b alone
+        balanced = not self.intercept or intercepts.total(nu) == 0
+        return _Found(gap if balanced else np.inf, w, nu, b)
+
+    def _scaled(self, nu: np.ndarray) -> tuple[np.ndarray, float]:
+        """ν with ‖Xᵀν‖⋆ = 1: then ⟨ν, y⟩ = ⟨Xᵀν, w⟩ ≤ ‖w‖ for every solution w; and that norm."""
+        dual = self.dual(nu)
+        # the division rounds, and where Xᵀν is small by cancellation that is felt
+        if dual > 0:
+            nu = nu / dual
+            nu = intercepts.balanced(nu) if self.intercept else nu
+            dual = self.dual(nu)
+        return nu, dual
+
+
+def _found(problem: _Equations, rows: Rows, goal: np.ndarray,
+           powers: tuple[int, int]) -> tuple[_Found, str]:
+    """The best answer that the solvers have, and what the last one said that failed; ``rows`` and
+    ``goal`` are X and y over 2 to those powers.
+    """
+    (down, up), norm, N = powers, problem.norm, rows.count
+    reachable(intercepts.beside(rows.A) if problem.intercept else rows.A, goal,
+              "X w + b" if problem.intercept else "X w")
+    best = _Found(np.inf, np.empty(0), np.empty(0), 0.0)
     told = f"w of about 2^{up - down} does not fit into float64"
-    for solve in _solvers(norm):
+    free = intercepts.Differences(rows.A, goal) if problem.intercept else None
+    A, c = (rows.A, goal) if free is None else (free.rows, free.goal)
+    if not c.any():
+        return problem.proved(np.zeros(rows.size), np.zeros(N)), told
+    chosen = _deciding(A)
+    for solve in _solvers(norm, A):
         try:
-            w, nu = solve(rows, goal, norm)
+            for w, mu in solve(A[chosen], c[chosen], norm):
+                nu = np.zeros(c.size)
+                nu[chosen] = mu
+                nu = nu if free is None else free.multipliers(nu)
+                with np.errstate(all="ignore"):
+                    found = problem.proved(np.ldexp(w, up - down), np.ldexp(nu, -down))
+                # any finite w is better than none
+                if found.gap < best.gap or (best.w.size == 0 and np.isfinite(found.w).all()):
+                    best = found
+                if best.gap <= CERTIFIED:
+                    return best, told
         except foreign.Unsolved as error:                    # the next may do it
             told = str(error)
-            continue
-        with np.errstate(all="ignore"):
-            w, nu = np.ldexp(w, up - down), np.ldexp(nu, -down)
-        gap, nu = _proved(X, y, norm, w, nu)
-        # any finite w is better than none
-        if gap < best[0] or (best[1].size == 0 and np.isfinite(w).all()):
-            best = gap, w, nu
-        if gap <= CERTIFIED:
-            break
-    gap, w, nu = best
-    if not w.size:
-        raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
-    size = _dual(X, norm, nu)
-    rows = (Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + ROUNDED else None, f"{size:.16g}"),)
-    return Limit(w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality", rows,
-                 gap <= CERTIFIED, gap, nu)
+    return best, told
 
 
-_Solver = Callable[[np.ndarray, np.ndarray, Norm], Pair]
+def _deciding(A: Matrix) -> np.ndarray:
+    """The rows that solvers are asked of: of many those that span the others, else all."""
+    if isinstance(A, np.ndarray) and A.size <= SMALL:
+        return np.arange(len(A))
+    return independent_rows(divided(A, row_lengths(A)))
 
 
-def _solvers(norm: Norm) -> list[_Solver]:
+_Solver = Callable[[Any, np.ndarray, Norm], Iterable[Pair]]
+
+
+def _solvers(norm: Norm, A: Matrix) -> list[_Solver]:
     """Who knows the norm, the best first."""
     kind = oracles.oracle(norm)
     if kind is Oracle.QUADRATIC:
         return [_projected]
     if kind is Oracle.POLYTOPE:
-        return [partial(_linear_program, ball=str(norm.ball))]
+        ball = str(norm.ball)
+        program, inside = partial(_linear_program, ball=ball), partial(_interior, ball=ball)
+        few = isinstance(A, np.ndarray) and A.size <= LARGE
+        return [program] if few else [inside, program]
     # far out the nearest polytope is better than nothing
     if kind is Oracle.POWER:
         assert norm.power is not None
@@ -116,74 +229,63 @@ def _solvers(norm: Norm) -> list[_Solver]:
     return [_proximal, _conic] if norm.shrink is not None else [_conic]
 
 
-def _projected(X: np.ndarray, y: np.ndarray, norm: Norm) -> Pair:
+def _projected(X: Matrix, y: np.ndarray, norm: Norm) -> Iterator[Pair]:
     """The argmin ‖w‖ as the projection of 0 in the norm's square, or in a power of it."""
     d = X.shape[1]
-    found = bregman_projection(X, y, oracles.potential(norm, d), np.zeros(d))
-    return found.w, found.dual
+    psi = oracles.potential(norm, d)
+    yield psi.project(X, y, psi.to_dual(np.zeros(d)))
 
 
-def _dual(X: np.ndarray, norm: Norm, nu: np.ndarray) -> float:
-    """‖Xᵀν‖⋆, without rounding of the sums; NaN where Xᵀν is not finite."""
-    with np.errstate(all="ignore"):
-        pull = exact.careful(X, nu)
-    return float(norm.dual(pull)) if np.isfinite(pull).all() else float("nan")
+def _interior(X: Matrix, y: np.ndarray, norm: Norm, ball: str) -> Iterator[Pair]:
+    """Minimise over a polytope's ball by interior points, for independent rows."""
+    lengths = row_lengths(X)
+    goal = y / lengths
+    unit = length(goal)
+    for w, nu in least_on_polytope(divided(X, lengths), goal / unit, ball):
+        yield w * unit, nu / lengths
 
 
-def _proved(X: np.ndarray, y: np.ndarray, norm: Norm, w: np.ndarray,
-            nu: np.ndarray) -> tuple[float, np.ndarray]:
-    """The larger relative residual that w and a multiple of ν leave, and that multiple."""
-    if not np.isfinite(w).all():
-        return float("inf"), nu
-    size, dual = norm(w), _dual(X, norm, nu)
-    with np.errstate(all="ignore"):
-        # ‖Xᵀν‖⋆ = 1: then ⟨ν, y⟩ = ⟨Xᵀν, w⟩ ≤ ‖w‖ for every solution w. The division rounds, and
-        # where Xᵀν is small by cancellation that is felt
-        if dual > 0:
-            nu = nu / dual
-            dual = _dual(X, norm, nu)
-        reached = float(exact.careful(y[:, None], nu)[0]) / max(dual, 1.0)
-        return worst(ratio(abs(size - reached), size), feasibility(X, y, w)), nu
-
-
-def _linear_program(X: np.ndarray, y: np.ndarray, norm: Norm, ball: str) -> Pair:
-    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (−s ≤ w ≤ s); w and the multipliers of Xw = y.
+def _linear_program(X: Matrix, y: np.ndarray, norm: Norm, ball: str) -> Iterator[Pair]:
+    """Minimise ‖w‖₁ (w = a − b, Σ a + b) or ‖w‖_∞ (the largest t with Xx = ty, |x| ≤ 1, w = x/t);
+    w and the multipliers of Xw = y.
 
     The solver's tolerances are absolute, so rows and right-hand side are brought to size one first.
     """
     what, solver = "the linear program of the minimum norm", "scipy.optimize.linprog"
     lengths = row_lengths(X)
     with np.errstate(all="ignore"):
-        X, y = X / lengths[:, None], y / lengths
+        rows, y = divided(X, lengths), y / lengths
         unit = float(np.abs(y).max()) or 1.0
         y = y / unit
     N, d = X.shape
+    steps = {"maxiter": STEPS * (N + STEPS)}
+    ask = partial(foreign.ask, what, solver, method="highs-ds", options=steps)
+    sparse: Any = None if isinstance(X, np.ndarray) else foreign.library("scipy.sparse")
+    beside = np.hstack if sparse is None else partial(sparse.hstack, format="csc")
     if ball == "cross-polytope":
-        answer = foreign.ask(what, solver, np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y,
-                             bounds=(0, None), method="highs-ds")
+        answer = ask(np.ones(2 * d), A_eq=beside([rows, -rows]), b_eq=y, bounds=(0, None))
     else:
-        eye, ones = np.eye(d), np.ones((d, 1))
-        answer = foreign.ask(what, solver, np.append(np.zeros(d), 1.0),
-                             A_ub=np.block([[eye, -ones], [-eye, -ones]]),
-                             b_ub=np.zeros(2 * d), A_eq=np.hstack([X, np.zeros((N, 1))]), b_eq=y,
-                             bounds=[(None, None)] * d + [(0, None)], method="highs-ds")
+        # (the cube as bounds: as rows, HiGHS may go round for ever)
+        answer = ask(np.append(np.zeros(d), -1.0), A_eq=beside([rows, -y[:, None]]),
+                     b_eq=np.zeros(N), bounds=[(-1, 1)] * d + [(0, None)])
     if answer.x is None or answer.status != 0:
         raise foreign.Unsolved(f"{what} could not be solved: HiGHS says {answer.message}")
-    w = answer.x[:d] - answer.x[d:] if ball == "cross-polytope" else answer.x[:d]
     with np.errstate(all="ignore"):
-        return w * unit, np.asarray(answer.eqlin.marginals / lengths)
+        w = answer.x[:d] - answer.x[d:] if ball == "cross-polytope" else answer.x[:d] / answer.x[d]
+        nu = np.asarray(answer.eqlin.marginals)
+        yield w * unit, (nu if nu @ y >= 0 else -nu) / lengths
 
 
-def _proximal(X: np.ndarray, y: np.ndarray, norm: Norm) -> Pair:
+def _proximal(X: np.ndarray, y: np.ndarray, norm: Norm) -> Iterator[Pair]:
     """Minimise by the proximal map."""
     assert norm.shrink is not None
-    return _on_face(X, y, norm, least(X, y, norm.shrink))
+    yield _on_face(X, y, norm, least(X, y, norm.shrink))
 
 
-def _conic(X: np.ndarray, y: np.ndarray, norm: Norm) -> Pair:
+def _conic(X: np.ndarray, y: np.ndarray, norm: Norm) -> Iterator[Pair]:
     """Minimise by the convex face."""
     found = _convex_program(X, y, norm)
-    return found if norm.shrink is None else _on_face(X, y, norm, [found])
+    yield found if norm.shrink is None else _on_face(X, y, norm, [found])
 
 
 def _on_face(X: np.ndarray, y: np.ndarray, norm: Norm, found: Iterable[Pair]) -> Pair:
@@ -193,26 +295,26 @@ def _on_face(X: np.ndarray, y: np.ndarray, norm: Norm, found: Iterable[Pair]) ->
     rows, goal = X / lengths[:, None], y / lengths
     inverse = foreign.ask("the minimum norm", "numpy.linalg.pinv", rows @ rows.T, rcond=DEPENDENT,
                           hermitian=True)
-    best = np.inf, np.zeros(X.shape[1]), np.zeros(y.size)
+    problem = _Equations(Rows(X), y, norm, False)
+    best = _Found(np.inf, np.zeros(X.shape[1]), np.zeros(y.size), 0.0)
 
     def offer(w: np.ndarray, nu: np.ndarray) -> None:
         nonlocal best
         with np.errstate(all="ignore"):
             for _ in range(2):                               # onto the equations themselves
                 w = w + (inverse @ (goal - rows @ w)) @ rows
-        gap, nu = _proved(X, y, norm, w, nu)
-        best = min(best, (gap, w, nu), key=lambda found: found[0])
+        best = min(best, problem.proved(w, nu), key=lambda found: found.gap)
 
     tried = NEARBY
     for pair in found:
         offer(*pair)
-        if best[0] <= tried:
-            for better in finished(X, y, norm.shrink, *best[1:]):
+        if best.gap <= tried:
+            for better in finished(X, y, norm.shrink, best.w, best.nu):
                 offer(*better)
-            tried = 0.1 * best[0]
-        if best[0] <= 0.1 * CERTIFIED:
+            tried = 0.1 * best.gap
+        if best.gap <= 0.1 * CERTIFIED:
             break
-    return best[1:]
+    return best.w, best.nu
 
 
 def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> Pair:

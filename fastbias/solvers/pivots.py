@@ -17,16 +17,18 @@ RIDGE = 1e-15         # relative, for rows that depend on each other
 
 
 def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int, enough: int | None = None,
-            border: np.ndarray | None = None) -> np.ndarray | None:
-    """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0; None where
-    it was not found. With a ``border`` F (k, q) it has Fᵀμ = 0, to what is ``enough``.
+            border: np.ndarray | None = None, sizes: np.ndarray | None = None
+            ) -> np.ndarray | None:
+    """The μ ≥ 0 (k,) with the least ½μᵀGμ − hᵀμ for G ⪰ 0 (k, k), h > 0, or any h whose terms are
+    of such ``sizes``; None where it was not found. With a ``border`` F (k, q) it has Fᵀμ = 0, to
+    what is ``enough``.
 
     ``free`` (k,) guesses where μ > 0, ``rank`` is that of G at most. Entries that are negative, or
     whose slope is, change places, all at once while that makes them fewer, else the last of them
     alone, which ends (Júdice, Pires 1994; Murty 1974). After ``enough`` exchanges, if fewer than
     all, what is nearly the answer will do.
     """
-    free = free.copy()
+    free, sizes = free.copy(), h if sizes is None else sizes
     fewest, patience = len(G) + 1, PATIENCE
     with suppress(foreign.Unsolved):
         most = max(EXCHANGES, min(EACH * len(G), int(WORK / len(G) ** 3)))
@@ -45,7 +47,7 @@ def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int, enough: i
                     mu[on], beta = _balancing(x, border[on])
                     wanted = h - border @ beta
             lack = wanted - G @ mu
-            wrong = (free & (mu < 0)) | (~free & (lack > OFF * h))
+            wrong = (free & (mu < 0)) | (~free & (lack > OFF * sizes))
             count = int(wrong.sum())
             if count == 0 or exchange == enough:
                 return np.maximum(mu, 0.0)
@@ -59,7 +61,7 @@ def pivoted(G: np.ndarray, h: np.ndarray, free: np.ndarray, rank: int, enough: i
             entering = np.flatnonzero(wrong & ~free)
             room = max(rank - int((free & ~wrong).sum()), 1)
             if entering.size > room:
-                wrong[entering[np.argsort(-(lack / h)[entering])[room:]]] = False
+                wrong[entering[np.argsort(-(lack / sizes)[entering])[room:]]] = False
             free ^= wrong
     return None
 

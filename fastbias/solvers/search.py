@@ -25,15 +25,21 @@ EPS = float(np.finfo(float).eps)
 SETTLED = 0.1 * CERTIFIED    # sums that are not exact yet may be off by the rest
 # relative gaps of the search: what there is no use to go under, and what is as good as that
 ROUNDED, EXACT, NEARLY = 1e-12, 1e-13, 1e-14
+BEHIND = 1e-9         # by which margins may differ from those of support vectors, relatively
 EXCHANGES = 30        # of support vectors, where exact algebra on those that solvers see fails
 NEIGHBOURS = 200      # roundings of w and λ that are tried; far fewer where exact sums are slow
 SUMMED = 1e4          # entries of Z from which they are
 ZERO = 1e-9           # entries of Σ λ z, relative to its terms or to the largest, that are rounding
 
 
-def solve(best: Bounds) -> None:
-    """Offer what solvers find, and what exact arithmetic and rounding make of it."""
-    _search(best)
+def solve(best: Bounds, near: Pair | None = None) -> None:
+    """Offer what solvers find, and what exact arithmetic and rounding make of it.
+
+    Where the answer is ``near`` a pair, that of the same rows but a few, they begin with it.
+    """
+    if near is not None:
+        _exchange(best, near)
+    _search(best, near)
     best.prove()
     # what is left sees all rows dense
     if best.gap > CERTIFIED and best.rows.sparse and not few(best.rows):
@@ -50,13 +56,28 @@ def _rows(best: Bounds) -> Matrix:
     return best.rows.matrix() if oracle(best.norm) is Oracle.POLYTOPE else best.Z
 
 
-def _search(best: Bounds) -> None:
+def _exchange(best: Bounds, near: Pair) -> None:
+    """Offer the exact solutions on the support vectors of an answer nearby, and on those that these
+    put in their place, where a norm's exchanges are quick.
+    """
+    if oracle(best.norm) not in (Oracle.POWER, Oracle.QUADRATIC):
+        return
+    (w, lam), margins = near, best.rows.margins(near[0])
+    size, upper = float(lam @ margins), float(best.norm.dual(best.rows.pull(lam)))
+    # the answer of fewer rows, that is, and in this norm; one at a time, for more would not end
+    same = abs(size - upper * best.norm(w)) <= BEHIND * size
+    if not same or (margins < (1 - BEHIND) * size / lam.sum()).sum() > EXCHANGES:
+        return
+    _offer(best, polished(best.Z, best.norm, *near, EXCHANGES), EXACT)
+
+
+def _search(best: Bounds, near: Pair | None) -> None:
     """Settle the margin by what the solvers find; a better one gives them better units."""
     if best.gap <= SETTLED:
         return
     for _ in range(5):
         before = best.lower
-        settle(best, candidates(_rows(best), best.norm, before, best.w))
+        settle(best, candidates(_rows(best), best.norm, before, best.w, near))
         if best.gap <= SETTLED or best.lower < 2.0 * before:
             return
 
@@ -67,26 +88,38 @@ def settle(best: Bounds, found: Iterable[Pair]) -> None:
     # what is best in the end is made exact where nothing was nearby, and where solvers fail
     for pair in chain(found, [None]):
         best.offer(*(pair or (best.w, best.lam)))
-        # proximal steps are many and quick: not each is worth more
-        near = tried if best.norm.shrink is None or pair is None else min(0.1 * tried, NEARBY)
-        if best.gap < near:
-            _sharpen(best)
+        # proximal steps are many and quick: not each is worth more, and not as much
+        steps = best.norm.shrink is not None and pair is not None
+        if best.gap < (min(0.1 * tried, NEARBY) if steps else tried):
+            _sharpen(best, steps)
             tried = best.gap
         if best.gap <= SETTLED:
             return
 
 
-def _sharpen(best: Bounds) -> None:
-    """Offer the exact solutions on the support vectors, as better ones show better ones."""
-    for exchanges in (0, 0, 0, EXCHANGES):
+def _sharpen(best: Bounds, steps: bool) -> None:
+    """Offer the exact solutions on the support vectors, as better ones show better ones.
+
+    Of ``steps``, whose λ says who they are, on these alone, and without exchanges.
+    """
+    if steps and not best.lam.all():
+        _offer(best, polished(_rows(best), best.norm, best.w, best.lam, 0, known=True), NEARLY)
+        if not EXACT < best.gap <= SETTLED:
+            return
+    for exchanges in (0, 0, 0, 0 if steps else EXCHANGES):
         gap = best.gap
-        for pair in polished(_rows(best), best.norm, best.w, best.lam, exchanges):
-            best.offer(*pair)
-            if best.gap <= NEARLY:
-                return
+        _offer(best, polished(_rows(best), best.norm, best.w, best.lam, exchanges), NEARLY)
         # exchanges are slow, and for where the support was wrong: not for the last digit
         stuck = 0.5 * gap < best.gap <= ROUNDED
         if best.gap <= EXACT or (exchanges == 0 and stuck):
+            return
+
+
+def _offer(best: Bounds, pairs: Iterable[Pair], enough: float) -> None:
+    """Offer pairs until the gap is small enough."""
+    for pair in pairs:
+        best.offer(*pair)
+        if best.gap <= enough:
             return
 
 

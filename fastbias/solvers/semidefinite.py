@@ -3,7 +3,8 @@ their certificates.
 
 With Z_n = y_n X_n, symmetric: any W ⪰ 0 of trace one bounds γ = max min_n ⟨W, Z_n⟩ from below, any
 λ ≥ 0 with Σλ = 1 bounds it from above by the largest eigenvalue of Σ λ_n Z_n. Where some such λ has
-Σ λ_n Z_n ⪯ 0, no W separates.
+Σ λ_n Z_n ⪯ 0, no W separates. Of many samples a few decide: those that the best W of the few leaves
+behind join them, λ is 0 on all others, and what is proved is proved over all.
 """
 from __future__ import annotations
 
@@ -19,14 +20,13 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import ratio, row_lengths
-from fastbias.data.rows import signed
+from fastbias.data.rows import signed, zero_rows
 from fastbias.pieces import norms
 from fastbias.pieces.norms.proximal import Shrink, Slope, least, quotients
-from fastbias.problem import zero_rows
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 from fastbias.solvers.programs import Pair, solve_tightly
-from fastbias.solvers.search import settle
+from fastbias.solvers.search import SETTLED, settle
 from fastbias.solvers.separability import Separability
 
 __all__ = ["psd_margin", "psd_separability", "separate", "widest"]
@@ -40,6 +40,10 @@ SAME = 1e-6           # relative differences of weights that are rounding of the
 TOP = 1e-6            # eigenvalues so near to the largest, relatively, may be equal to it …
 APART = 1e-4          # … and beyond this they are not
 WEIGHT = 1e-6         # λ, relative to the largest, of who is a support vector
+FEW = 4               # samples for each entry of W up to which all are looked at at once
+FIRST = 100           # samples in the first working set, at least
+START, JOINING = 2, 1    # samples for each entry of W: in the first set, and that join it at most
+ROUNDED = 1e-12       # by which a margin may fall short of the least, relatively
 NULL, SURE = 1e-9, 1e-6      # singular values, relative to the largest, that are 0, or are not
 
 
@@ -144,6 +148,52 @@ def separate(Z: np.ndarray, n: int) -> Separability:
     # a sample of zeros is on the wrong side of any W
     if zeros.any():
         return Separability(False, None, zeros / zeros.sum(), 0.0)
+    if len(Z) <= max(FEW * Z.shape[1], FIRST):
+        return _among_few(Z, n)
+    lengths = row_lengths(Z)
+    chosen = np.sort(np.random.default_rng(0).choice(len(Z), _first(Z), replace=False))
+    while True:
+        told = _among_few(Z[chosen], n)
+        if told.w is None:
+            assert told.dual is not None
+            lam = np.zeros(len(Z))
+            lam[chosen] = told.dual
+            return replace(told, dual=lam)
+        W = told.w
+        ratios = _certainties(Z / lengths[:, None], W)
+        if (ratios <= 1).any():
+            # the W of the largest margin leaves the fewest behind
+            W = _largest_margin(Z[chosen] / lengths[chosen, None], n, W, np.ones(chosen.size)).w
+            ratios = _certainties(Z / lengths[:, None], W)
+        behind = np.setdiff1d(np.flatnonzero(ratios <= 1), chosen)
+        if not behind.size:
+            if ratios.min() > 1:
+                return Separability(True, W / np.trace(W.reshape(n, n)), None, float(ratios.min()))
+            return _among_few(Z, n)
+        chosen = _joined(chosen, ratios, Z.shape[1])
+
+
+def _first(Z: np.ndarray) -> int:
+    """How many of the rows Z (M, n²) are in the first working set."""
+    return min(max(START * Z.shape[1], FIRST), len(Z) - 1)
+
+
+def _joined(chosen: np.ndarray, margins: np.ndarray, size: int) -> np.ndarray:
+    """The working set with those others of least margin: with those behind, of which there are
+    some, those that are nearly.
+    """
+    others = np.setdiff1d(np.arange(len(margins)), chosen)
+    return np.union1d(chosen, others[np.argsort(margins[others])[:JOINING * size]])
+
+
+def _certainties(scaled: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """⟨W, Z⟩ (M,) over their rounding bounds, for rows of length one."""
+    with np.errstate(all="ignore"):
+        return np.asarray(scaled @ W / ((W.size + 4) * EPS * (np.abs(scaled) @ np.abs(W))))
+
+
+def _among_few(Z: np.ndarray, n: int) -> Separability:
+    """The same for so few rows that solvers may see all of them."""
     lengths = row_lengths(Z)
     scaled, shrink = Z / lengths[:, None], _shrink(n)
     least_residual = np.inf
@@ -154,10 +204,9 @@ def separate(Z: np.ndarray, n: int) -> Separability:
                 continue
             W = shrink(W, 0.0)[0]                            # onto the cone
             W = W / (float(np.abs(W).max()) or 1.0)
-            margins, bound = scaled @ W, (n * n + 4) * EPS * (np.abs(scaled) @ np.abs(W))
-            if (margins > bound).all():
-                return Separability(True, W / np.trace(W.reshape(n, n)), None,
-                                    float(np.min(margins / bound)))
+            ratios = _certainties(scaled, W)
+            if (ratios > 1).all():
+                return Separability(True, W / np.trace(W.reshape(n, n)), None, float(ratios.min()))
             mu = np.maximum(mu, 0.0)
             if mu.any():
                 told, top = _surrounded(Z, lengths, _polished(scaled, mu, n), n)
@@ -233,16 +282,43 @@ def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
     """The W ⪰ 0 of trace one with the largest least ⟨W, Z_n⟩ over rows Z; ``start`` separates."""
     # to divide by a power of two is exact
     unit = float(np.exp2(np.floor(np.log2(np.abs(Z).max()))))
-    best, ones = _OnCone(Z / unit, _Trace(n)), np.ones(Z.shape[0])
-    best.offer(start, ones)
-    with np.errstate(all="ignore"):
-        settle(best, chain(least(best.Z, ones, best.norm.shrink, equal=False), _game(best.Z, n)))
+    if len(Z) <= max(FEW * Z.shape[1], FIRST):
+        best = _largest_margin(Z / unit, n, start, np.ones(len(Z)))
+    else:
+        best = _among_many(Z / unit, n, start)
     best.prove()
     certified = best.gap <= CERTIFIED
     return Limit(best.w.reshape(n, n), "direction",
                  "maximum margin over positive semidefinite matrices", f"{PAPER}, Theorem 7",
                  (_unique(best, n, certified),), certified, best.gap, best.lam, best.lower * unit,
                  norms.nuclear(n, n))
+
+
+def _largest_margin(Z: np.ndarray, n: int, W: np.ndarray, lam: np.ndarray) -> Bounds:
+    """The best W and λ that the solvers find, from those."""
+    best = _OnCone(Z, _Trace(n))
+    best.offer(W, lam)
+    with np.errstate(all="ignore"):
+        settle(best, chain(least(best.Z, np.ones(len(Z)), best.norm.shrink, equal=False),
+                           _game(best.Z, n)))
+    return best
+
+
+def _among_many(Z: np.ndarray, n: int, W: np.ndarray) -> Bounds:
+    """The same of many rows, by a working set of those that W serves worst."""
+    best = _OnCone(Z, _Trace(n))
+    best.offer(W, np.ones(len(Z)))
+    chosen = np.sort(np.argpartition(Z @ best.w, _first(Z))[:_first(Z)])
+    while True:
+        part = _largest_margin(Z[chosen], n, best.w, np.ones(chosen.size))
+        lam = np.zeros(len(Z))
+        lam[chosen] = part.lam
+        best.offer(part.w, lam)
+        margins = Z @ part.w
+        behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * part.lower), chosen)
+        if best.gap <= SETTLED or not behind.size:
+            return best
+        chosen = _joined(chosen, margins, Z.shape[1])
 
 
 class _OnCone(Bounds):

@@ -13,8 +13,8 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
+from fastbias.checks.spans import independent_rows
 from fastbias.data.rows import Matrix, dense, largest, sizes
-from fastbias.pieces.potentials.base import independent_rows
 from fastbias.solvers.faces import finished
 from fastbias.solvers.free import LIGHT, Gauge, free_columns
 from fastbias.solvers.oracles import Oracle, oracle
@@ -27,14 +27,16 @@ VIOLATED = 1e-14         # by which a margin may fall short of one, relative to 
 NEGATIVE = 1e-12         # of a multiplier, relative to the largest, likewise
 SMALL = 1e-9             # entries, relative to the largest, that may be what a vertex has as 0
 SINGULAR = 1e-10         # pivots, relative to the largest, of equations that may have no solution
+FLAT = 1e-16             # of the largest gradient of Σ|w|^p, what rounding leaves of the others
 ROUNDS = 6               # of Newton's method, on one guess of the support vectors
 PULLED = 1e-7            # entries of Σ λ z that are not 0, relative to their terms
 
 
 def polished(Z: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray,
-             exchanges: int) -> Iterator[Pair]:
+             exchanges: int, known: bool = False) -> Iterator[Pair]:
     """Better solutions, one after the other: the exact ones if the support vectors were those that
-    (w, λ) suggest. Z may be sparse where the norm's ball is a polytope.
+    (w, λ) suggest, or those with λ > 0 where they are ``known``. Z may be sparse where the norm's
+    ball is a polytope.
 
     Where the norm has a smooth power, so many wrong support vectors are exchanged: one of negative
     λ leaves, or the one most violated enters (the dual active-set method of Goldfarb and Idnani,
@@ -42,7 +44,7 @@ def polished(Z: Matrix, norm: Gauge, w: np.ndarray, lam: np.ndarray,
     """
     smooth = oracle(norm) is not Oracle.POLYTOPE
     seen: set[bytes] = set()
-    for support in _supports(Z, w, lam):
+    for support in [lam > 0] if known else _supports(Z, w, lam):
         chosen, at, weights = support, w, lam
         for _ in range(1 + exchanges if smooth else 1):
             if not chosen.any() or chosen.tobytes() in seen:
@@ -119,15 +121,19 @@ def _inside(norm: Gauge, d: int) -> np.ndarray:
 def _on_power(S: np.ndarray, p: float, v: np.ndarray, mu: np.ndarray,
               inside: np.ndarray) -> Iterator[Pair]:
     """By Newton's method on Σ|w|^p/p, from (w, λ); ``inside`` is 0 for entries that are free."""
+    # (of an entry that no support vector has, a step would only take a part away)
+    v = np.where(S.any(axis=0), v, 0.0)
     margins = S @ v
     z = inside * np.sign(v) * np.abs(v) ** (p - 1) / margins.mean() ** (p - 1)
     v, pull = v / margins.mean(), mu @ S
     mu = mu * float(z @ pull / max(pull @ pull, 1e-300))  # the multipliers of Σ|w|^p/p itself
     size = float(np.abs(inside * v).max())
+    # the curvature at 0 is infinite (p < 2), or so small that it makes steps of rounding: entries
+    # count as at least so large, for p > 2 as those whose gradient is rounding
+    least = size * (FLAT if p < 2 else FLAT ** (1 / (p - 1)))
 
     def hessian(v: np.ndarray) -> Half:
-        # (p < 2: the curvature at 0 is infinite, so entries count as at least so large)
-        curved = (p - 1) * np.maximum(np.abs(v), 1e-16 * size) ** (p - 2)
+        curved = (p - 1) * np.maximum(np.abs(v), least) ** (p - 2)
         return Half(np.where(inside, curved, LIGHT ** 2 * np.power(size, p - 2)))
     yield from _refined(S, v, mu, lambda v: inside * np.sign(v) * np.abs(v) ** (p - 1), hessian)
 

@@ -12,6 +12,7 @@ from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.free import best_intercept, euclidean, least_of, with_intercept
 from fastbias.solvers.oracles import Oracle, oracle
 from fastbias.solvers.pivots import pivoted
+from fastbias.solvers.programs import Pair
 from fastbias.solvers.progress import Tell, silent
 from fastbias.solvers.search import SETTLED, solve
 
@@ -36,20 +37,23 @@ def solve_among_many(best: Bounds, tell: Tell = silent) -> np.ndarray:
         most = max(SQUARE, most)
     margins = rows.margins(best.w)
     # who started us may have stood on support vectors already
-    size = min(max(START * rows.size, FIRST), most, rows.count - 1)
+    start = JOINING if best.lam.any() else START
+    size = min(max(start * rows.size, FIRST), most, rows.count - 1)
     chosen = np.union1d(np.flatnonzero(best.lam), np.argpartition(margins, size)[:size])
     hasty, rotated = True, quick
+    last: Pair | None = (best.w, best.lam) if best.lam.any() else None
     for rounds in count():
         # (what is done in a hurry might go round for ever)
         hasty = hasty and rounds < HURRIED
         # (of more rows than features, exchanges go round)
         found = _by_products(best, chosen, hasty) if quick and chosen.size < rows.size else None
-        w, lower, part = found or _on_part(best, chosen, rotated)
+        w, lower, part = found or _on_part(best, chosen, rotated, last)
         lam = np.zeros(rows.count)
         lam[chosen] = part
         best.offer(w, lam)
         margins = rows.margins(w)
         behind = np.setdiff1d(np.flatnonzero(margins < (1 - ROUNDED) * lower), chosen)
+        last = w, lam
         tell(f"{chosen.size} rows, {behind.size} behind, gap {best.gap:.1e}")
         if best.gap <= SETTLED:
             break
@@ -79,9 +83,9 @@ def _part(best: Bounds, chosen: np.ndarray) -> Rows:
 Found = tuple[np.ndarray, float, np.ndarray]
 
 
-def _on_part(best: Bounds, chosen: np.ndarray, rotated: bool) -> Found:
+def _on_part(best: Bounds, chosen: np.ndarray, rotated: bool, near: Pair | None) -> Found:
     """w (d,) of the largest least margin over some rows, that margin, and their λ (k,); by the
-    factors of their products where they may be ``rotated``.
+    factors of their products where they may be ``rotated``, else from a pair that is ``near``.
     """
     rows, norm, lam = best.rows, best.norm, best.lam[chosen]
     lam = lam if lam.any() else np.ones(chosen.size)
@@ -99,7 +103,7 @@ def _on_part(best: Bounds, chosen: np.ndarray, rotated: bool) -> Found:
             return _pulled(best, chosen, part.lam)
     part = Bounds(_part(best, chosen), norm)
     part.offer(best.w, lam)
-    solve(part)
+    solve(part, None if near is None else (near[0], near[1][chosen]))
     return part.w, part.lower, part.lam
 
 

@@ -4,7 +4,7 @@ solved to a certificate.
 A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the
 evidence, the dual variable, and residuals that are recomputed from (w, ν) alone. Where the paper
 shows that no characterisation exists, `NoTheorem` names the example. A new theorem is one row of
-``ROOT``, ``MARGIN`` or ``NETWORK``.
+``ROOT``, ``MARGIN``, ``INSEPARABLE`` or ``NETWORK``.
 """
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ import numpy as np
 from fastbias.problem import Problem, TooLarge
 from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
 from fastbias.theory import stepsizes
-from fastbias.theory.base import Direction, Point, Refusal, Row, accepted
+from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
+from fastbias.theory.inseparable import INSEPARABLE
 from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.points import ROOT, point
 from fastbias.theory.stepsizes import MaxStep
 
-__all__ = ["MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Refusal", "Row", "limit",
-           "max_step"]
+__all__ = ["INSEPARABLE", "MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Ray",
+           "Refusal", "Rest", "Row", "limit", "max_step"]
 
 
 def limit(problem: Problem, flow: bool = False) -> Limit:

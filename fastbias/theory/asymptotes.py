@@ -206,7 +206,9 @@ def asymptote(problem: Problem, found: Limit) -> Asymptote:
         return [told], None, (*slow, *loss)
     offset, along = _offset(problem, at, eta)
     told = Hypothesis(STATEMENT, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}; "
-                                       "the point is .offset")
+                                       "the point is .offset" + (
+                                           "" if problem.weights is None else ", that of the "
+                                           "weights, as no direction is"))
     # w̃ along ŵ: then it is faster than 1/log t
     return [told], offset, loss if along else (*slow, *loss)
 

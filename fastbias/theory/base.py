@@ -17,15 +17,15 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
-__all__ = ["Direction", "Point", "Refusal", "Row", "accepted", "another_tail", "covering",
-           "disproved", "flowing", "gradient", "momentum", "named", "quadratic", "shown",
-           "steepest", "tailed"]
+__all__ = ["Direction", "Point", "Ray", "Refusal", "Rest", "Row", "accepted", "another_tail",
+           "covering", "disproved", "flowing", "gradient", "momentum", "named", "quadratic",
+           "shown", "steepest", "tailed"]
 
 
 @dataclass(frozen=True)
 class Row:
     """What all rows say: the name, the source, and whom it speaks of. A row is a `Point`, a
-    `Direction` or a `Refusal`.
+    `Rest`, a `Direction`, a `Ray` or a `Refusal`.
 
     Parameters
     ----------
@@ -87,6 +87,16 @@ class Direction(Row):
     rates: Callable[[Problem], tuple[Rate, ...]] = field(default=lambda problem: ())
     asymptote: Callable[[Problem, Limit],
                         tuple[list[Hypothesis], np.ndarray | None, tuple[Rate, ...]]] | None = None
+
+
+@dataclass(frozen=True)
+class Rest(Row):
+    """A theorem that names the minimiser of what the method brings down, from any start."""
+
+
+@dataclass(frozen=True)
+class Ray(Row):
+    """A theorem that names a limit direction, and the finite part beside it."""
 
 
 @dataclass(frozen=True)

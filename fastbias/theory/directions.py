@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias.data.rows import Rows
 from fastbias.pieces import norms
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, zero_rows
+from fastbias.problem import Problem
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 from fastbias.solvers.margins import separate, widest
@@ -65,6 +64,7 @@ from fastbias.theory.base import (
     shown,
     tailed,
 )
+from fastbias.theory.inseparable import inseparable
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
 
@@ -329,26 +329,6 @@ def _tailed(problem: Problem, row: Row) -> tuple[Direction, list[Hypothesis]]:
     return row, rows
 
 
-def _separated(problem: Problem, rows: list[Hypothesis]) -> np.ndarray:
-    """A separator, and that it is one; NoTheorem with Gordan's certificate where there is none."""
-    told = separate(problem.rows)
-    evidence = (f"a separator, its margins {told.residual:.0e} times their rounding" if told
-                else f"Gordan's λ, residual {told.residual:.0e}")
-    rows.append(Hypothesis("the data are linearly separable", told.separable, evidence))
-    if told.w is not None:
-        return told.w
-    assert told.dual is not None
-    rows += ill_scaled(problem)
-    # of a long certificate the heaviest few say where the data clash
-    heaviest = np.argsort(-told.dual)[:4]
-    shown = ", ".join(f"{told.dual[n]:.4g} at {n}" for n in heaviest if told.dual[n] > 0)
-    more = ", …" if told.dual[heaviest].sum() < 0.999 else ""
-    why = zero_rows(Rows(problem.X)) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
-    raise NoTheorem(f"the data are not separable: {why}, so the loss does not go to 0 and no "
-                    "theorem of Section 3 applies; the nearest are those of Section 2",
-                    f"{PAPER}, §3", tuple(rows), told.dual)
-
-
 def _called(problem: Problem, row: Direction) -> str:
     """The theorem in words: in which coordinates, and whether it is Theorem 5, too."""
     theorem, in_flat = row.name, flat(problem)
@@ -375,14 +355,19 @@ def direction(problem: Problem, flow: bool) -> Limit:
     elif problem.rule.search:
         ends(problem)
     row, rows = _tailed(problem, covering(MARGIN, problem, flow))
-    separator = _separated(problem, rows)
+    told = separate(problem.rows)
+    rows.append(Hypothesis("the data are linearly separable", told.separable,
+                           f"a separator, its margins {told.residual:.0e} times their rounding"
+                           if told else f"Gordan's λ, residual {told.residual:.0e}"))
+    if told.w is None:
+        return inseparable(problem, flow, rows, told)
     assert row.norm is not None
     norm = row.norm(problem)
     rows += [*row.hypotheses(problem), *_right_side(problem)]
     # what is known to be False is refused before any oracle is asked
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
-    found = widest(problem.rows, problem.shape, norm, separator)
+    found = widest(problem.rows, problem.shape, norm, told.w)
     sole, theorem = found.hypotheses[0], _called(problem, row)
     several = sole.holds is False
     if several and row.sole:
@@ -397,7 +382,7 @@ def direction(problem: Problem, flow: bool) -> Limit:
     # a loss that may leave samples on their wrong side has no asymptote to speak of yet, and the
     # rows of a large sparse X are not asked for one
     if row.asymptote is not None and problem.small and not _may_be_wrong(problem, rows):
-        told, offset, rates = row.asymptote(problem, found)
-        rows += told
+        known, offset, rates = row.asymptote(problem, found)
+        rows += known
     return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,
                  found.duality_gap, found.dual, found.margin, norm, rates, offset)

@@ -14,7 +14,6 @@ from fastbias.pieces import norms
 from fastbias.pieces.laws import ours
 from fastbias.problem import Problem
 from fastbias.solvers import semidefinite
-from fastbias.solvers.bregman import relative
 from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.solvers.margins import Separability, separate, widest
@@ -22,6 +21,7 @@ from fastbias.theory.base import (
     Direction,
     Point,
     Refusal,
+    Rest,
     Row,
     another_tail,
     covering,
@@ -30,6 +30,7 @@ from fastbias.theory.base import (
     shown,
     tailed,
 )
+from fastbias.theory.decayed import balanced, solved
 from fastbias.theory.mirrored import CONJECTURE, LI, descent, mirrored, vanishing
 from fastbias.theory.reach import reaches
 
@@ -55,6 +56,10 @@ def _full_rank(problem: Problem) -> list[Hypothesis]:
 
 
 NETWORK: tuple[Row, ...] = (
+    Rest("ridge regression: argmin ‖Xw − y‖² + ½λ‖w‖², from any start", "Hoerl & Kennard (1970)",
+         lambda p, flow: solved(p) and p.loss.quadratic),
+    Rest("weight decay on the linear model: argmin L(w) + ½λ‖w‖², from any start",
+         "strong convexity", lambda p, flow: solved(p)),
     Refusal("weight decay", "slides: \"or explicitly minimise\"",
         lambda p, flow: bool(p.method.decay),
         reason="weight decay ends at a stationary point of L(F(u)) + ½λ‖u‖², that is of L(w) + ½λ "
@@ -101,32 +106,14 @@ NETWORK: tuple[Row, ...] = (
 
 def network(problem: Problem, flow: bool) -> Limit:
     """The limit that a row of NETWORK names, with its hypotheses checked."""
-    # ridge regression is the one weight decay that is solved: its row refuses all others
     row = covering(NETWORK, problem, flow)
-    if problem.method.decay and gradient(problem) and problem.model.linear \
-        and problem.loss.quadratic and not problem.method.sampling.batch:
-        return _ridge(problem)
+    if isinstance(row, Rest):
+        return balanced(problem, flow, row.name, row.source)
     if isinstance(row, Direction):
         return _direction(problem, flow, row)
     if isinstance(row, Point):
         return mirrored(problem, flow, row)
     raise NoTheorem(row.reason, row.source)
-
-
-def _ridge(problem: Problem) -> Limit:
-    """Ridge regression: ∇ = 2 Xᵀ(Xw − y) + λw is 0."""
-    (X, y), decay = problem.even, problem.method.decay
-    # as a least-squares problem with d more rows, which keeps the digits that XᵀX would square away
-    root = np.sqrt(decay / 2.0)
-    d = X.shape[1]
-    w = np.linalg.lstsq(np.vstack([X, root * np.eye(d)]), np.append(y, np.zeros(d)), rcond=None)[0]
-    residual = 2.0 * (y - X @ w)
-    gap = relative(X.T @ residual - decay * w, X.T @ y, decay * w)
-    rows = (Hypothesis("L(w) + ½λ‖w‖² is strictly convex", True, f"λ = {decay:g}"),
-            Hypothesis("the steps are small enough", None, f"{problem.rule!r}; seen only in a run"))
-    return Limit(w.reshape(problem.shape), "point",
-                 "ridge regression: argmin ‖Xw − y‖² + ½λ‖w‖², from any start",
-                 "Hoerl & Kennard (1970)", rows, gap <= CERTIFIED, gap, residual)
 
 
 def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:

@@ -10,9 +10,10 @@ import numpy as np
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import Problem, Unreachable
+from fastbias.problem import Problem
 from fastbias.solvers.bregman import bregman_projection, relative
 from fastbias.solvers.diagnose import ill_scaled
+from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.theory.asymptotes import pace, rule_of
 from fastbias.theory.base import (

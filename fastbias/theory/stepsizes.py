@@ -15,7 +15,7 @@ from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
-from fastbias.theory.base import momentum, named, shown, steepest
+from fastbias.theory.base import gradient, momentum, named, shown, steepest
 
 __all__ = ["MaxStep", "longest_sample", "max_step", "small_steps"]
 
@@ -46,6 +46,8 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
         float64.
     """
     exponential = named(problem, "exponential")
+    if _decays(problem):
+        return _with_decay(problem, u)
     if _plain(problem):
         # AdaGrad has a bound of its own, which also asks that samples be short in its metric
         if problem.method.measured is not None and exponential and _begins_small(problem):
@@ -76,6 +78,30 @@ def _on_level_set(problem: Problem, u: np.ndarray) -> MaxStep:
     B = radius(problem, _norm(problem))
     return _admitted(-problem.log_loss(u) - 2.0 * np.log(max(B, TINY)),
                      "Theorem 5: η ≤ 1/(B² L(w))", f"{PAPER}, Theorem 5 (with min for its max)")
+
+
+def _decays(problem: Problem) -> bool:
+    """Whether it is gradient descent with weight decay, of a loss whose curvature is known."""
+    known = problem.loss.curvature is not None or named(problem, "exponential")
+    return bool(problem.method.decay) and known and gradient(problem) and problem.model.linear \
+        and not momentum(problem) and not problem.method.sampling.batch
+
+
+def _with_decay(problem: Problem, u: np.ndarray) -> MaxStep:
+    """η < 2/Λ for L(w) + ½λ‖w‖², of at most the curvature Λ; of the exponential loss on the level
+    set of u.
+    """
+    decay, told = problem.method.decay, "the descent lemma: η < 2/Λ, Λ = "
+    with np.errstate(over="ignore"):
+        if problem.loss.curvature is not None:
+            size = problem.loss.curvature * float(np.float64(problem.spread) ** 2) + decay
+            told += "sup ℓ'' σ(X)² + λ"
+        else:
+            level = np.exp(problem.log_loss(u)) + 0.5 * decay * float(u @ u)
+            size = float(np.float64(radius(problem)) ** 2 * level) + decay
+            told += "B²(L(w) + ½λ‖w‖²) + λ on the level set of w"
+    return _admitted(float(np.log(2.0) - np.log(size)), told, "Nesterov (2018), §1.2.3",
+                     strict=True)
 
 
 def _descent_lemma(problem: Problem, curvature: float) -> MaxStep:
@@ -198,7 +224,8 @@ def small_steps(problem: Problem) -> Hypothesis:
     """
     rule = problem.rule
     # none of these lowers L at each step by a theorem
-    unseen = momentum(problem) or problem.method.sampling.batch or rule.search
+    unseen = momentum(problem) or problem.method.sampling.batch or rule.search \
+        or (problem.method.decay and rule_of(problem) in SMALL)
     if unseen or pace(problem) is None:
         holds, told = None, f"{rule!r}; seen only in a run"
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,7 @@ from fastbias.problem import Data, Problem, gather
 from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import Limit
 from fastbias.trace import rates, storing
+from fastbias.trace.elsewhere import Evaluation, evaluation, guessed
 from fastbias.trace.rates import LAST, Series
 
 if TYPE_CHECKING:
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
-
-
-class Evaluation(NamedTuple):
-    """Log loss (K,) and error (K,) at each row."""
-
-    log_loss: np.ndarray
-    error: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +119,16 @@ class Trace:
         Returns
         -------
         (K,) float64
-            ‖w − w∞‖₂ for a point; for a direction, the distance of the ℓ2-unit directions (NaN
-            where w = 0).
+            ‖w − w∞‖₂ for a point; for a direction or a ray, the distance of the ℓ2-unit directions
+            (NaN where w = 0).
 
         Raises
         ------
         ValueError
             Where the limit has another shape than the predictor.
         """
-        direction = getattr(limit, "kind", "point") == "direction"
         self._demand_w("a gap")
+        direction = getattr(limit, "kind", "point") in ("direction", "ray")
         goal = checks.array("limit", getattr(limit, "w", limit),
                             "an array of the predictor's shape", dims=(1, 2))
         if goal.shape != self.w.shape[1:]:
@@ -147,6 +141,41 @@ class Trace:
         # far out a distance may itself be beyond float64, and infinite is right
         with np.errstate(over="ignore"):
             return lengths(w - goal)
+
+    def finite_gap(self, limit: Limit) -> np.ndarray:
+        """Distance of the finite part from that of a ray at each row, ‖Π_S w − v̄‖₂ (K,).
+
+        Parameters
+        ----------
+        limit : Limit of kind "ray"
+            What ``plan.limit()`` returns on data that are separable in part: S is spanned by
+            ``limit.span``, and v̄ is ``limit.offset``.
+
+        Raises
+        ------
+        TypeError
+            Where the limit is of another kind, which has no finite part.
+        ValueError
+            Where it has another shape than the predictor.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> gd = fb.methods.gradient_descent(0.1)
+        >>> plan = fb.Plan([[1, 0], [0, 1], [0, -1]], [1, 1, 1], loss="logistic", method=gd,
+        ...                start=[0, 1])
+        >>> print(plan.run(100, record=[0, 100]).finite_gap(plan.limit()).round(6))
+        [1.       0.006213]
+        """
+        if not isinstance(limit, Limit) or limit.kind != "ray":
+            kind = f"of kind {limit.kind!r}" if isinstance(limit, Limit) else checks.short(limit)
+            raise TypeError(f"limit must be a Limit of kind 'ray', got {kind}")
+        assert limit.span is not None
+        assert limit.offset is not None
+        if limit.w.shape != self.w.shape[1:]:
+            raise ValueError(f"limit must have the predictor's shape {self.w.shape[1:]}, got "
+                             f"{limit.w.shape}")
+        return lengths((self._flat - limit.offset.ravel()) @ limit.span)
 
     def margin(self, norm: Norm | str = norms.l2) -> np.ndarray:
         """Return min_n y_n⟨w, x_n⟩/‖w‖ (K,) at each row, in a norm; NaN where w = 0.
@@ -213,7 +242,8 @@ class Trace:
         tuple of Series
             For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 −
             margin/γ), "norm" (‖w‖ in the limit's norm), "log loss", "log t L" (of t L(t)); for a
-            point: "distance" and "log loss". ``fitted`` is the slope of log value (of the value
+            ray: the first three, "finite gap", "norm" and "log loss"; for a point: "distance" and
+            "log loss". ``fitted`` is the slope of log value (of the value
             itself where that is a logarithm) against the logarithm of the clock over the last two
             decades of t, or, where t has left int64, over the last decade of log t.
         """
@@ -310,14 +340,7 @@ class Trace:
         other = gather(X, y, data.loss, data.classes, weights=weights, intercept=data.intercept)
         if other.shape != data.shape:
             raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
-        predictions = [other.predictions(row.ravel()) for row in self.w]
-        log_loss = [other.log(p) for p in predictions]
-        if other.loss.kind == "root":
-            error = [_root_mean_square(p - other.y, other.weights) for p in predictions]
-        else:
-            error = [float(np.average(other.least(row.ravel()) <= 0, weights=_even(other.weights)))
-                     for row in self.w]
-        return Evaluation(np.array(log_loss), np.array(error))
+        return evaluation(other, self.w)
 
     @classmethod
     def from_arrays(cls, X: ArrayLike | Sparse, y: ArrayLike, t: ArrayLike, w: ArrayLike,
@@ -355,7 +378,7 @@ class Trace:
         if (times < 0).any() or (np.diff(times) <= 0).any():
             raise ValueError("t must be increasing and >= 0")
         if loss is None:
-            loss = _guessed(X, y, rows)
+            loss = guessed(X, y, rows)
         data = gather(X, y, loss)
         if data.loss.classes and data.classes is not None and data.classes.size < rows.shape[1]:
             # some classes have no samples: they are numbers
@@ -450,28 +473,6 @@ class Trace:
         when = f"t = {self.t[-1]:g}" if self.t[-1] >= 0 else f"log t = {self.log_t[-1]:g}"
         end = f"{when}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
         return f"{len(self)} rows to {end}; {self.message}"
-
-
-def _guessed(X: ArrayLike | Sparse, y: ArrayLike, rows: np.ndarray) -> str:
-    """The loss that `Trace.from_arrays` takes where none is given."""
-    labels = checks.named_values("y", y)
-    if rows.ndim > checks.matrix("X", X, mapped=True).ndim:
-        return "cross_entropy"
-    two = labels.dtype.kind not in "iuf" or (np.abs(labels.astype(float)) == 1).all()
-    return "logistic" if two else "squared"
-
-
-def _even(weights: np.ndarray | None) -> np.ndarray | None:
-    """The weights, brought to size one."""
-    return None if weights is None else weights / weights.max()
-
-
-def _root_mean_square(x: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """√mean(x²), brought to size one before it is squared."""
-    size = float(np.abs(x).max())
-    if not 0 < size < np.inf:
-        return size
-    return size * float(np.sqrt(np.average((x / size) ** 2, weights=_even(weights))))
 
 
 class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import fastbias as fb
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, lengths, misfits, ratio, row_lengths, worst
-from fastbias.problem import Unreachable, reachable
+from fastbias.solvers.equations import Unreachable, reachable
 from fastbias.solvers.bregman import bregman_projection, feasibility, relative
 
 N = fb.norms

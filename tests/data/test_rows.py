@@ -90,7 +90,7 @@ def test_rows_with_labels_may_be_freed(both):
 
 @pytest.mark.parametrize("name", ["dense", "classes"])
 def test_samples_that_are_shifted(name):
-    rows, Z, ones = FREE[name]()
+    rows = FREE[name]()[0]
     shift = np.array([1.0, -2.0, 0.0, 4.0])
     moved = signed(X + shift, BINARY if name == "dense" else CLASSES, 1 if name == "dense" else 3, intercept=True)
     assert rows.shifted(shift).dense() == pytest.approx(moved.dense(), rel=1e-15, abs=1e-15)

@@ -217,7 +217,7 @@ GD = m.gradient_descent(0.1)
     (m.gradient_descent(0.1, batch=1, rng=0), DIAGONAL, "random"),
     (m.sign_descent(0.1), DIAGONAL, "only gradient descent"),
     (m.gradient_descent(0.1, weight_decay=0.1), DIAGONAL, "weight decay"),
-    (m.gradient_descent(0.1, weight_decay=0.1), M.linear, "weight decay"),
+    (m.gradient_descent(0.1, 0.5, weight_decay=0.1), M.linear, "weight decay"),
     (GD, M.relu([1.0, 2.0], 2), "not homogeneous"),
 ], ids=lambda v: str(v)[:50])
 def test_what_has_no_field_on_models_is_refused_with_the_reason(method, model, words):

@@ -145,11 +145,13 @@ def certificate(call: Call, result: Any) -> str | None:
             return margin(rows(problem.X.reshape(len(problem.X), *problem.sample), problem.y, result.w.shape), result)
         return at_rest(problem, result) if result.kind == "point" and problem.loss.kind == "root" else None
     if call.label == "max_margin" and result.certified:
-        return margin(rows(some["X"], some["y"], result.w.shape), result)
+        free = columns(some["y"], result.w.shape, _float(some["X"]).shape[1:]) if some.get("intercept") else None
+        return margin(rows(some["X"], some["y"], result.w.shape), result, free)
     if call.label in ("separability", "psd_separability"):
         return separated(some, result, call.label[0] == "p")
     if call.label == "minimum_norm" and result.certified:
-        return smallest(_float(some["X"]).reshape(len(result.dual), -1), _float(some["y"]), result, some.get("norm", "l1"))
+        return smallest(_float(some["X"]).reshape(len(result.dual), -1), _float(some["y"]) - result.intercept, result,
+                        some.get("norm", "l1"))
     if call.label == "bregman_projection" and result.certified:
         return projected(some, result)
     if call.label == "diagnose" and not all(f <= 1 + 1e-7 for f in result.fractions.values()):
@@ -185,6 +187,33 @@ def rows(X: Any, y: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.array(out)
 
 
+def columns(y: Any, shape: tuple[int, ...], sample: tuple[int, ...]) -> np.ndarray:
+    """What an intercept is multiplied by in each of the `rows`: the signs, or e_y − e_c where w is (K, d)."""
+    K = 1 if sample == shape else shape[0]
+    return rows(np.ones((len(y), 1)), y, (1,) if K == 1 else (K, 1))
+
+
+def evened(lam: np.ndarray, F: np.ndarray) -> np.ndarray | None:
+    """λ (1 + F φ), all of them ≥ 0, whose sums Σ λ f are exactly 0: φ solves (Σ λ f fᵀ) φ = −Σ λ f, by Gauss."""
+    k = F.shape[1]
+    A = [[*(sum(lam * F[:, i] * F[:, j]) for j in range(k)), -sum(lam * F[:, i])] for i in range(k)]
+    used: list[int] = []
+    for j in range(k):
+        i = next((i for i in range(k) if i not in used and A[i][j]), None)
+        if i is None:
+            A.append([])                                         # (of what is left over φ_j is 0)
+            used.append(len(A) - 1)
+            continue
+        used.append(i)
+        for m in range(k):
+            if m != i and A[m][j]:
+                ratio = A[m][j] / A[i][j]
+                A[m] = [a - ratio * b for a, b in zip(A[m], A[i], strict=True)]
+    phi = np.array([A[i][k] / A[i][j] if A[i] else Fraction(0) for j, i in enumerate(used)])
+    found = lam * (1 + F @ phi)
+    return found if min(found) >= 0 and not (found @ F).any() else None
+
+
 def length(name: str, params: np.ndarray, v: np.ndarray, shape: tuple[int, ...] | None, dual: bool) -> Any:
     """‖v‖ or ‖v‖⋆ by definition, in mpmath; None where the norm is not known here."""
     p = {"l1": 1, "l2": 2, "linf": mpmath.inf}.get(name)
@@ -208,15 +237,24 @@ def length(name: str, params: np.ndarray, v: np.ndarray, shape: tuple[int, ...] 
     return None
 
 
-def margin(Z: np.ndarray, limit: fb.Limit) -> str | None:
-    """The margin of w is the one said, and no larger one is possible by λ."""
-    w, lam = _exact(limit.w.ravel()), _exact(limit.dual)
+def margin(Z: np.ndarray, limit: fb.Limit, free: np.ndarray | None = None) -> str | None:
+    """The margin of w is the one said, and no larger one is possible by λ; with ``free`` columns, which intercepts are
+    of, λ next to the one said balances them.
+    """
+    w, lam, beside = _exact(limit.w.ravel()), _exact(limit.dual), Fraction(0)
     if len(Z) != len(lam) or min(lam) < 0 or abs(float(sum(lam)) - 1) > 1e-9:
         return f"λ is not a distribution over the rows: sum {float(sum(lam))}, least {float(min(lam))}"
+    if free is not None:
+        if max(abs(lam @ free)) > 1e-13:
+            return f"λ does not balance: Σ λ y is {float(max(abs(lam @ free)))}"
+        even, beside = evened(lam, free), free @ _exact(np.atleast_1d(limit.intercept))
+        if even is None:
+            return "no λ next to the one that is given balances"
+        lam = even
     norm = limit.norm
     size = length(norm.name, norm.params, w, norm.shape, False)
     pull = length(norm.name, norm.params, lam @ Z, norm.shape, True)
-    least = min(Z @ w)
+    least = min(Z @ w + beside)
     if size is None or pull is None:
         return None
     lower, upper = mpmath.mpf(least.numerator) / least.denominator / size, pull / (mpmath.mpf(1) * float(sum(lam)))
@@ -235,13 +273,18 @@ def separated(some: dict[str, Any], told: Any, cone: bool) -> str | None:
             return f"the separator is {told.w.ravel()}"
         if cone and np.linalg.eigvalsh(told.w)[0] < -1e-12 * np.abs(told.w).max():
             return "the separator is not semidefinite"
-        least = min(rows(X, some["y"], told.w.shape) @ _exact(told.w.ravel()))
+        beside = (columns(some["y"], told.w.shape, X.shape[1:]) @ _exact(np.atleast_1d(told.intercept))
+                  if some.get("intercept") else 0)
+        least = min(rows(X, some["y"], told.w.shape) @ _exact(told.w.ravel()) + beside)
         return None if least > 0 else f"the separator has the margin {float(least)}"
     lam = _exact(told.dual)
     if cone:
         return None if min(lam) >= 0 else "λ has an entry < 0"
     y = _float(some["y"])
     Z = rows(X, y, X.shape[1:] if len(lam) == len(y) else (len(lam) // len(y) + 1, X.shape[1]))
+    if some.get("intercept"):
+        Z = np.hstack([Z, columns(y, (len(lam) // len(y) + 1, 1), (1,)) if len(lam) > len(y) else
+                       columns(y, (1,), (1,))])
     left, terms = np.abs(lam @ Z), np.abs(lam) @ np.abs(Z)
     # (no λ is nearer to the one that was proved than float64's least number)
     grain = np.abs(Z).sum(axis=0) * Fraction(5e-324)

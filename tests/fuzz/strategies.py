@@ -240,6 +240,8 @@ STRATEGIES: dict[str, Any] = {
     "w": lambda c: c.w.reshape(c.sample) if c.rng.random() < 0.5 else c.vector(),
     "w0": lambda c: c.pick((None, np.abs(c.vector()))),
     "norm": norm, "potential": lambda c: c.pick(("entropy", "cosh")) if c.rng.random() < 0.3 else c.made("Potential"),
+    "intercept": numeric(False, False, True),
+    "diagnose.intercept": lambda c: c.pick((None, None, 0.0, 1.5, c.vector(int(c.y.max()) + 1 if c.kind == "classes" else 1))),
     "constraint": equations, "gram": lambda c: c.pick((None, None, True, False)),
     # runs
     "steps": lambda c: int(c.pick((0, 1, 7, 100, 3000))), "record": record,

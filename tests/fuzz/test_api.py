@@ -70,6 +70,13 @@ def test_certificates_are_proved_and_false_ones_found():
         for wrong in ({"margin": limit.margin * 1.001}, {"w": limit.w * 1.1}, {"dual": -limit.dual}):
             wrong = dataclasses.replace(limit, **wrong)
             assert "λ" in oracles.certificate(asked, wrong)
+    for shifted, labels in ((X + 7, y), ([[0.0], [1.0], [3.0], [2.0]], [0, 1, 2, 1])):
+        asked = call("max_margin", shifted, labels, fb.norms.l2, intercept=True)
+        limit = asked.run()
+        assert oracles.certificate(asked, limit) is None
+        for wrong in ({"margin": limit.margin * 1.001}, {"intercept": limit.intercept + 0.1 * np.arange(np.size(limit.intercept)) + 0.1}):
+            assert "w proves" in oracles.certificate(asked, dataclasses.replace(limit, **wrong))
+        assert "balance" in oracles.certificate(asked, dataclasses.replace(limit, dual=np.eye(len(limit.dual))[0]))
     asked = call("minimum_norm", [[1, 2]], [1], norm="l1")
     limit = asked.run()
     assert oracles.certificate(asked, limit) is None
@@ -83,6 +90,14 @@ def test_certificates_are_proved_and_false_ones_found():
     told = asked.run()
     assert oracles.certificate(asked, told) is None
     assert "margin" in oracles.certificate(asked, dataclasses.replace(told, w=-told.w))
+    asked = call("separability", [[1, 2], [2, 4]], [1, -1], intercept=True)
+    told = asked.run()
+    assert oracles.certificate(asked, told) is None
+    assert "margin" in oracles.certificate(asked, dataclasses.replace(told, intercept=0.0))
+    asked = call("separability", [[1], [2], [3]], [1, -1, 1], intercept=True)
+    told = asked.run()
+    assert oracles.certificate(asked, told) is None
+    assert "leaves" in oracles.certificate(asked, dataclasses.replace(told, dual=np.array([0.6, 0.3, 0.1])))
 
 
 def test_a_changed_input_a_nan_and_a_warning_are_seen():

@@ -5,6 +5,7 @@ from scipy.optimize import minimize
 
 import fastbias as fb
 from fastbias.engine.call import call
+from fastbias.solvers import balls
 from tests.helpers.marks import slow
 from tests.helpers.problems import SIGNS, WIDE, XK, XM, YK, YM, X, Z, y
 
@@ -146,14 +147,14 @@ def test_the_regularisation_path_goes_far(norm, loss):
 
 
 def test_the_regularisation_path_keeps_its_best_point_where_a_solver_fails(monkeypatch):
-    monkeypatch.setattr("fastbias.solvers.regularisation.solve_tightly", lambda program: False)
-    path = fb.regularisation_path(X, y, [0.1, 10.0])
+    monkeypatch.setattr("fastbias.solvers.balls.solve_tightly", lambda program: False)
+    path = fb.regularisation_path(X, y, [0.1, 10.0], "l1")
     assert np.isfinite(path.w).all()
     assert path.residuals.max() > 1e-6
 
 
 def test_the_regularisation_path_certifies_nothing_that_is_unknown(monkeypatch):
-    monkeypatch.setattr("fastbias.solvers.regularisation._pull", lambda data, w: (0.0, np.full(data.size, np.nan)))
+    monkeypatch.setattr(balls.Objective, "pull", lambda self, u: (0.0, np.full(self.size, np.nan)))
     assert fb.regularisation_path(X, y, [0.1, 10.0]).residuals.min() == np.inf
 
 

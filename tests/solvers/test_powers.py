@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbias as fb
-from fastbias.pieces.potentials.base import independent_rows
-from fastbias.solvers import margins, powers, programs, uniqueness
+from fastbias.checks.spans import independent_rows
+from fastbias.solvers import margins, powers, programs, support, uniqueness
 from tests.helpers.certificates import product
 
 N = fb.norms
@@ -150,6 +150,25 @@ def test_polytopes_take_sparse_rows(ball):
     dense, thin = (programs.polytope(rows, ball, ones, 1.0) for rows in (Z, sparse.csr_array(Z)))
     norm = N.linf if ball == "cube" else N.l1
     assert (Z @ thin[0]).min() / norm(thin[0]) == pytest.approx((Z @ dense[0]).min() / norm(dense[0]), rel=1e-9)
+
+
+@pytest.mark.parametrize("p", [5.0, 8.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_powers_are_made_exact_where_support_vectors_have_not_all_features(seed, p):
+    """Of those features w^{p−1} = 0 alone is known, towards which Newton's method takes a part at a time."""
+    rng = np.random.default_rng(seed)
+    Z, w = rng.normal(size=(60, 12)), rng.normal(size=12)
+    w[8:] = 0
+    Z *= np.sign(Z @ w)[:, None]
+    Z[:40, 8:] = 0
+    Z[40:] += 3 * w / np.linalg.norm(w)                                     # far from the plane
+    pair = next(powers.least_power(Z, p, w))
+    best = margins.Bounds(Z, N.lp(p))
+    best.offer(*pair)
+    assert best.gap > 1e-12
+    for better in support.polished(Z, N.lp(p), *pair, exchanges=0):
+        best.offer(*better)
+    assert best.gap <= 5e-15
 
 
 def test_a_linear_program_without_steps_left_is_given_up(monkeypatch):

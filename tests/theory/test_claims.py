@@ -343,5 +343,5 @@ def test_rows_cite_what_they_are_about():
 
 def test_data_that_clash_are_told_with_the_weights_that_prove_it():
     """z = (1, 2), −(2, 4) and (3, −1): Σ λ z = 0 for λ = (2/3, 1/3, 0) alone."""
-    told = refusal(m.gradient_descent(0.1), "logistic", ([[1.0, 2.0], [2.0, 4.0], [3.0, -1.0]], [1.0, -1.0, 1.0]))
+    told = refusal(m.gradient_descent(0.1, 0.5), "logistic", ([[1.0, 2.0], [2.0, 4.0], [3.0, -1.0]], [1.0, -1.0, 1.0]))
     assert f"(λ in .dual: {2 / 3:.4g} at 0, {1 / 3:.4g} at 1)" in told

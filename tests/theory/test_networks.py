@@ -309,7 +309,7 @@ def test_from_such_a_start_the_signs_stay():
     (fb.models.deep_linear(2), "squared", None, "no potential is known"),
     (fb.models.diagonal(2), "probit", None, "exponential tail"),
     (fb.models.diagonal(2), "exponential", m.gradient_descent(0.1, weight_decay=0.1), "regularisation_path"),
-    (fb.models.linear, "exponential", m.gradient_descent(0.1, weight_decay=0.1), "regularisation_path"),
+    (fb.models.linear, "sigmoid", m.gradient_descent(0.1, weight_decay=0.1), "regularisation_path"),
     (fb.models.Model("own", fb.models.linear.forward, fb.models.linear.pullback), "exponential", None, "homogeneous"),
     (fb.models.Model("own", fb.models.linear.forward, fb.models.linear.pullback), "squared", None, "no potential is known")])
 def test_what_no_theorem_covers_says_so(model, loss, method, words):

@@ -215,6 +215,8 @@ WRONG = [(dataclasses.replace(L.probit, tail="exponential", name="mine"), "a tai
          (dataclasses.replace(L.sigmoid, convex=True, name="mine"), "convex"),
          (dataclasses.replace(L.huber(0.1), quadratic=True, name="mine"), r"ℓ\(u, y\) = \(u − y\)²"),
          (dataclasses.replace(L.logistic, curvature=0.01, name="mine"), "curvature"),
+         (dataclasses.replace(L.logistic, steepness=0.01, name="mine"), "steepness"),
+         (dataclasses.replace(L.probit, steepness=0.5, name="mine"), "steepness"),
          (dataclasses.replace(L.logistic, tail="gaussian", name="mine"), "Gaussian"),
          (dataclasses.replace(L.huber(1e6), quadratic=True, name="mine"), r"ℓ\(u, y\) = \(u − y\)²"),
          (dataclasses.replace(L.truncated_squared(1e40), convex=True, name="mine"), "convex")]

@@ -138,7 +138,7 @@ def test_what_is_proved_for_which_loss_is_said():
     with pytest.raises(fb.NoTheorem):
         plan.limit()
     with pytest.raises(fb.NoTheorem, match=r"λ in \.dual: 0\.5 at"):
-        fb.Plan([[1, 2], [1, 2]], [1, -1], loss="logistic", method=m.gradient_descent(0.1)).limit()
+        fb.Plan([[1, 2], [1, 2]], [1, -1], loss="logistic", method=m.gradient_descent(0.1, 0.5)).limit()
     with pytest.raises(ValueError, match="convex losses"):
         fb.Plan(X, y, loss="sigmoid", method=m.gradient_descent(fb.steps.line_search()))
 

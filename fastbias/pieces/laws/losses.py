@@ -30,6 +30,8 @@ def of_loss(loss: Loss, rng: np.random.Generator, size: int) -> Rows:
         most = (1 + DIFFERENCE) * loss.curvature * float(np.linalg.norm(direction))
         yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", \
             above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
+    if loss.steepness is not None:
+        yield from _steep(loss, direction, y, p)
     if loss.excess is not None and loss.ratio is not None:
         tail = 0.5 * p ** 2 if loss.tail == "gaussian" else p
         wanted = np.log(np.abs(loss.push(p, np.ones_like(p)))) + tail
@@ -47,6 +49,24 @@ def of_loss(loss: Loss, rng: np.random.Generator, size: int) -> Rows:
     else:
         yield "the loss falls as the margin grows", \
             float(loss.log(p + better, y) >= loss.log(p, y)), 0.0, (p, y)
+
+
+def _steep(loss: Loss, direction: np.ndarray, y: np.ndarray, p: np.ndarray) -> Rows:
+    """Whether each sample's curvature along a direction changes by no more than is claimed."""
+    assert loss.steepness is not None
+    parts = direction.reshape(-1, y.size)
+    margins = np.abs(parts) if not loss.classes \
+        else np.abs(parts - np.take_along_axis(parts, y.astype(int)[None], 0))
+    h = 1e-4
+
+    def bend(at: np.ndarray) -> np.ndarray:
+        turn = loss.push(at - h * direction, y) - loss.push(at + h * direction, y)
+        return np.asarray((turn * direction).reshape(parts.shape).sum(axis=0))
+    most = np.exp(loss.steepness * margins.max(axis=0)) * bend(p)
+    noise = SHARP * np.abs(loss.push(p, y) * direction).max()
+    for there in (p + direction, p - direction):
+        yield "ℓ'' changes by no more than the steepness that is claimed", \
+            float((bend(there) - (1 + DIFFERENCE) * most - noise).max()), 0.0, (p, y)
 
 
 def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray) -> Rows:

@@ -52,6 +52,9 @@ class Loss:
     curvature : float, optional
         sup |ℓ''|, where it is finite and ℓ' is Lipschitz (of K classes: of the Hessian); it bounds
         step sizes.
+    steepness : float, optional
+        sup |ℓ'''|/ℓ'', where it is finite (of K classes: a unit of the largest change of a
+        margin); it bounds how far a minimiser can be.
     quadratic : bool, default False
         Whether ℓ(u, y) = (u − y)².
 
@@ -73,6 +76,7 @@ class Loss:
     tail: Literal["exponential", "gaussian"] | None = None
     convex: bool = True
     curvature: float | None = None
+    steepness: float | None = None
     quadratic: bool = False
 
     excess: Callable[[np.ndarray], np.ndarray] | None = None
@@ -80,7 +84,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"),
-                      reals=("curvature",),
+                      reals=("curvature", "steepness"),
                       calls=("excess", "ratio"))
         checks.name("kind", self.kind, ("root", "monotone"))
         if self.tail is not None:

@@ -156,12 +156,12 @@ twin(dense_pass.EXPONENTIAL, _slope, _log_loss, where=lambda params: params[0] =
 twin(dense_pass.LOGISTIC, _slope, _log_loss, where=lambda params: params[0] == LOGISTIC)
 
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]),
-                   tail="exponential",
+                   tail="exponential", steepness=1.0,
                    excess=np.zeros_like, ratio=np.ones_like)
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
-                curvature=0.25, excess=lambda m: -np.logaddexp(0.0, -m),
+                curvature=0.25, steepness=1.0, excess=lambda m: -np.logaddexp(0.0, -m),
                 ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
@@ -249,7 +249,7 @@ def _rivals(p, n, own, N):
 
 
 cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone",
-                     tail="exponential", curvature=0.5,
+                     tail="exponential", curvature=0.5, steepness=2.0,
                      classes=True)
 """ℓ(u, y) = log Σ_c exp(u_c − u_y) for classes y in 0 … K−1 and predictors (K, d); the logistic
 loss of K classes.

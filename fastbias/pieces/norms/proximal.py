@@ -21,14 +21,17 @@ __all__ = ["Shrink", "Slope", "blockwise", "least", "quotients"]
 Slope = Callable[[np.ndarray], np.ndarray]
 Shrink = Callable[[np.ndarray, float], tuple[np.ndarray, Slope]]
 EPS = float(np.finfo(float).eps)
-NEWTONS = 25          # Newton steps until t is thought too large
+TINY = 1e-300         # over what underflow can lose
+# Newton steps until t is thought too large, beside those that it takes for rows to join
+NEWTONS = 25
 JOINING = 10          # rows that may join those with multipliers in one of them
 
 
-def least(S: np.ndarray, b: np.ndarray, shrink: Shrink,
-          equal: bool = True) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def least(S: np.ndarray, b: np.ndarray, shrink: Shrink, equal: bool = True,
+          start: tuple[np.ndarray, np.ndarray] | None = None
+          ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield better and better w (d,), and multipliers μ (k,) of Sw = b, or of Sw ≥ b (then μ ≥ 0),
-    from 0 on.
+    from 0 on, or from a w and μ with ‖Sᵀμ‖⋆ = 1 that are nearly the answer.
 
     Any gauge that is positively homogeneous may stand for the norm: all that is asked is ``shrink``
     as in `Norm`.
@@ -40,8 +43,11 @@ def least(S: np.ndarray, b: np.ndarray, shrink: Shrink,
         return
     # a norm is homogeneous, so that b may be of length one, as the tolerances below suppose
     problem = _Problem(S, b / size, shrink, -np.inf if equal else 0.0)
-    w, mu, t, threads = np.zeros(S.shape[1]), np.zeros(len(S)), 1.0, \
-        foreign.library("threadpoolctl").ThreadpoolController()
+    w, mu, t = np.zeros(S.shape[1]), np.zeros(len(S)), 1.0
+    if start is not None:
+        w, mu = start[0] / size, start[1] * lengths
+        t = float(np.linalg.norm(w)) / max(float(np.linalg.norm(mu @ S)), TINY)
+    threads = foreign.library("threadpoolctl").ThreadpoolController()
     for _ in range(40):
         # on small matrices threads stand in each other's way
         try:
@@ -59,11 +65,11 @@ def least(S: np.ndarray, b: np.ndarray, shrink: Shrink,
         yield found
         if moved <= 8 * EPS * (far + t * pull) or t < 1e-3:
             return
-        if newtons == NEWTONS:
+        if newtons == problem.most:
             # a longer step is a harder problem for Newton, a shorter one comes less far: t follows
             # what Newton's method makes of it
             t /= 4
-        elif newtons <= NEWTONS / 2 and pull > 0:
+        elif newtons <= problem.most / 2 and pull > 0:
             t = min(4 * t, max(t, 1e4 * far / pull))
 
 
@@ -74,11 +80,13 @@ class _Problem:
 
     def __init__(self, S: np.ndarray, b: np.ndarray, shrink: Shrink, lowest: float) -> None:
         self.S, self.b, self.shrink, self.lowest = S, b, shrink, lowest
+        # as many rows as there are unknowns may be needed
+        self.most = NEWTONS + min(S.shape) // JOINING
 
     def step(self, w: np.ndarray, mu: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray, int]:
         """One proximal step: v, its multipliers, and how many Newton steps it took."""
         v, slope = self.shrink(w + t * (mu @ self.S), t)
-        for newtons in range(NEWTONS):
+        for newtons in range(self.most):
             error = self.b - self.S @ v
             # multipliers at their bound that the gradient pushes further out stay there
             free = (mu > self.lowest) | (error > 0)
@@ -108,7 +116,7 @@ class _Problem:
                     break
                 a /= 2
             mu = nearer
-        return v, mu, NEWTONS
+        return v, mu, self.most
 
 
 def quotients(x: np.ndarray, y: np.ndarray, t: float) -> np.ndarray:

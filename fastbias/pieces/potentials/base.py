@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
-from fastbias.checks.sizes import length, row_lengths
+from fastbias.checks import Sparse, foreign
+from fastbias.checks.sizes import divided, length, row_lengths
+from fastbias.checks.spans import SMALL, independent_rows, products, shortest
 from fastbias.engine.abi import MAP, MAP_AT, VALUE, Piece, expect
 from fastbias.engine.call import call
 
 __all__ = ["Potential"]
+
+COUPLED = 1e-6        # relative errors of products with a Hessian that say it is of another form
+RIDGES = 1e-14, 1e-11, 1e-8       # of Newton's matrices, whose diagonal is one
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,21 +184,25 @@ class Potential:
         checks.fits("d", d, d)
         return self.to_primal(np.zeros(d))
 
-    def project(self, A: ArrayLike, b: ArrayLike, z0: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, A: ArrayLike | Sparse, b: ArrayLike,
+                z0: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return w (d,) and ν (k,) with Aw = b and ∇ψ(w) = z0 + Aᵀν, for A (k, d), b (k,), z0 (d,),
         as good as it gets.
 
         For a quadratic ψ by linear algebra, else by damped Newton on the dual of eq. (6), max_ν ⟨ν,
-        b⟩ − ψ*(z0 + Aᵀν); with rows of length one, dependent rows left out. It certifies nothing:
+        b⟩ − ψ*(z0 + Aᵀν); with rows of length one, dependent rows left out. A may be sparse where
+        the Hessian is diagonal, or that and a multiple of wwᵀ. It certifies nothing:
         `fastbias.bregman_projection` does.
         """
-        A = checks.floats("A", A, "a (k, d) array", 2)
+        A = checks.matrix("A", A) if hasattr(A, "tocsr") else checks.floats("A", A,
+                                                                            "a (k, d) array", 2)
         b, z0 = checks.floats("b", b, "a (k,) array", 1), checks.floats("z0", z0, "a (d,) array", 1)
         if A.shape != (b.size, z0.size) or self.size not in (None, z0.size):
             raise ValueError(f"A must have the shape ({b.size}, {self.size or z0.size}) of b and "
                              f"z0 in the {self.name} potential, got {A.shape}")
         what = f"the projection in the {self.name} potential"
-        if not (np.isfinite(A).all() and np.isfinite(z0).all()):
+        entries = A if isinstance(A, np.ndarray) else A.data
+        if not (np.isfinite(entries).all() and np.isfinite(z0).all()):
             raise foreign.Unsolved(f"{what} could not be found: it is asked of numbers that are "
                                    "not finite")
         # rows of any size: the equations are the same after each is divided by its length
@@ -203,8 +211,9 @@ class Potential:
             with foreign.guarded(what):
                 # dependent rows would make Newton's matrix singular; ν is 0 at those that are left
                 # out
-                rows = independent_rows(A / lengths[:, None])
-                V, c = np.ascontiguousarray((A / lengths[:, None])[rows]), (b / lengths)[rows]
+                V = divided(A, lengths)
+                rows = independent_rows(V)
+                V, c = V[rows], (b / lengths)[rows]
                 if not np.isfinite(c).all():
                     raise foreign.Unsolved(f"{what} could not be found: its equations ask for more "
                                            "than float64 can hold")
@@ -219,13 +228,18 @@ class Potential:
                                    "can hold") from None
         return w, nu
 
-    def _project_linear(self, V: np.ndarray, c: np.ndarray,
+    def _project_linear(self, V: Any, c: np.ndarray,
                         z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same for ψ(w) = ½wᵀDw, D = LLᵀ: in u = Lᵀw it is linear least squares, by QR, refined
-        once.
+        once; of sparse rows and D = 1 by their products.
         """
         assert self.matrix is not None
         linalg = foreign.library("scipy.linalg")
+        if not isinstance(V, np.ndarray):
+            if self.matrix is np.eye:
+                return shortest(V, c, z0)
+            # (no more numbers than D has)
+            V = V.toarray()
         L = None if self.matrix is np.eye else np.linalg.cholesky(self.matrix(z0.size))
 
         def half(x: np.ndarray, trans: int = 0) -> np.ndarray:
@@ -240,7 +254,7 @@ class Potential:
             w, mu = w + half(Q @ u, trans=1), mu + linalg.solve_triangular(R, u)
         return w, mu
 
-    def _project_dual(self, V: np.ndarray, c: np.ndarray,
+    def _project_dual(self, V: Any, c: np.ndarray,
                       z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same by damped Newton on the dual, for independent rows V of length one; where that
         fails, by other ways.
@@ -254,13 +268,14 @@ class Potential:
             near, at = self._project_gradually(V, c, z0)
             if solved(near):
                 return near, at
-        if not solved(w) and np.isneginf(self.lower) and not self.symmetric:
+        if (not solved(w) and np.isneginf(self.lower) and not self.symmetric
+            and isinstance(V, np.ndarray)):
             # a domain that is not the whole space, though none is claimed
             with suppress(ValueError, foreign.Unsolved):
                 w, mu = self._project_primal(V, c, z0)
         return w, mu
 
-    def _project_gradually(self, V: np.ndarray, c: np.ndarray,
+    def _project_gradually(self, V: Any, c: np.ndarray,
                            z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same for ψ of a scale far under c (hyperbolic entropy, β = 1e-120), by way of targets
         nearer by.
@@ -284,7 +299,7 @@ class Potential:
             step = min(-at, 2.0 * step if step and np.abs(more @ V).max() < 0.1 else 4.0)
             at = at + step if step < -at else 0.0
 
-    def _project_newton(self, V: np.ndarray, c: np.ndarray,
+    def _project_newton(self, V: Any, c: np.ndarray,
                         z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Damped Newton on the dual."""
         def dual(mu: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
@@ -361,25 +376,54 @@ class Potential:
                 w = new - plus @ (V @ new - c)
         return w, foreign.ask(what, "numpy.linalg.lstsq", V.T, self.to_dual(w) - z0, rcond=None)[0]
 
-    def _newton_move(self, w: np.ndarray, V: np.ndarray, r: np.ndarray) -> np.ndarray:
+    def _newton_move(self, w: np.ndarray, V: Any, r: np.ndarray) -> np.ndarray:
         """J⁻¹ r with J = V ∇²ψ(w)⁻¹ Vᵀ, brought to a unit diagonal; where J is singular, at a point
         nearby.
         """
         for at in (w, np.where(np.abs(w) < 1e-8 * (np.abs(w).max() or 1e8), 1e-8 * np.abs(w).max()
                                or 1.0, w)):
-            J = V @ np.array([self.solve(at, row) for row in V]).T
+            J = self._curvature(at, V)
             # entries of J span hundreds of decades where those of w do, and lstsq takes for 0 what
             # is small beside the largest
             diagonal = np.sqrt(np.abs(np.diag(J)))
             if (diagonal > 0).all():
-                with suppress(foreign.Unsolved):
-                    move = foreign.ask("a step of Newton's method", "numpy.linalg.lstsq",
-                                       J / np.outer(diagonal, diagonal),
-                                       r / diagonal, rcond=None)[0] / diagonal
-                    # J is positive definite, so that a move that is not one of ascent is rounding's
-                    if r @ move > 0:
-                        return np.asarray(move)
+                J = J / np.outer(diagonal, diagonal)
+                move = _newton_solution(J, r / diagonal) / diagonal
+                # J is positive definite, so that a move that is not one of ascent is rounding's
+                if r @ move > 0:
+                    return np.asarray(move)
         return r
+
+    def _curvature(self, at: np.ndarray, V: Any) -> np.ndarray:
+        """V ∇²ψ(at)⁻¹ Vᵀ (k, k); of many rows, or sparse ones, by the form that ∇²ψ has."""
+        few = isinstance(V, np.ndarray) and V.size <= SMALL
+        form = None if few else self._form(at)
+        if form is None:
+            if not isinstance(V, np.ndarray):
+                raise foreign.Unsolved(f"the projection in the {self.name} potential could not be "
+                                       "found of sparse rows: its Hessian is not diagonal")
+            return np.asarray(V @ np.array([self.solve(at, row) for row in V]).T)
+        h, c, a = form
+        along = V @ a
+        return products(V, h) + c * np.outer(along, along)
+
+    def _form(self, at: np.ndarray) -> tuple[np.ndarray, float, np.ndarray] | None:
+        """h (d,), c and a = at/|at| with ∇²ψ(at)⁻¹ = diag(h) + c aaᵀ, as the metric itself says;
+        None where it has another form.
+        """
+        rng = np.random.default_rng(0)
+        a = at / (float(np.abs(at).max()) or 1.0)
+        size, probe = float(a @ a), rng.choice([-1.0, 1.0], at.size)
+        # a vector across w leaves the diagonal alone
+        across = probe - float(probe @ a) / size * a if size > 0 else probe
+        h = self.solve(at, across) / across
+        c = float((self.solve(at, a) - h * a) @ a) / size ** 2 if size > 0 else 0.0
+        probe = rng.normal(size=at.size)
+        found = self.solve(at, probe)
+        error = found - h * probe - c * float(a @ probe) * a
+        # (where there is no Hessian there is no other form)
+        other = length(error) > COUPLED * length(found)
+        return None if other else (h, c, a)
 
     def _vector(self, label: str, x: ArrayLike) -> np.ndarray:
         return checks.array(label, x, "a (d,) array", dims=1, length=self.size)
@@ -388,12 +432,18 @@ class Potential:
         return f"<potential {self.name}>"
 
 
-def independent_rows(A: np.ndarray) -> np.ndarray:
-    """Which rows of A (k, d), all of length one or zero, span the others: a pivoted QR
-    decomposition, sorted indices.
+def _newton_solution(J: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """J⁻¹ r for J of a unit diagonal, nearly positive definite; 0 where there is none.
+
+    By least squares; a large J by factors, with as small a ridge as lets them be.
     """
-    # pivoting brings independent rows to the front, by falling size of what each adds
-    R, order = foreign.library("scipy.linalg").qr(A.T, mode="r", pivoting=True)
-    size = np.abs(np.diag(R))
-    return np.sort(order[: int((size > max(A.shape) * np.finfo(float).eps
-                                * max(size.max(initial=0.0), 1e-300)).sum())])
+    if J.size <= SMALL:
+        with suppress(foreign.Unsolved):
+            return np.asarray(foreign.ask("a step of Newton's method", "numpy.linalg.lstsq", J, r,
+                                          rcond=None)[0])
+        return np.zeros_like(r)
+    for ridge in RIDGES:
+        with suppress(foreign.Unsolved):
+            return np.asarray(foreign.ask("a step of Newton's method", "scipy.linalg.solve",
+                                          J + ridge * np.eye(len(J)), r, assume_a="pos"))
+    return np.zeros_like(r)

@@ -1,0 +1,101 @@
+"""Whether equations Xw = y have a solution, X dense or sparse, and how many sparse ones may be."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbias.checks import foreign
+from fastbias.checks.sizes import divided, misfits, row_lengths, worst
+from fastbias.checks.spans import SMALL, SQUARE, independent_rows, shortest
+from fastbias.data.rows import Matrix
+
+__all__ = ["Unreachable", "demand_few", "reachable", "stacked"]
+
+SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
+EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
+TINY = 1e-300         # to divide by instead of 0
+
+
+class Unreachable(ValueError):  # noqa: N818 (it names the event)
+    """No point of the closed domain satisfies the equations."""
+
+
+def reachable(X: Matrix, y: np.ndarray, what: str = "X w") -> None:
+    """Raise `Unreachable` where Xw = y has no solution, X dense or sparse; ``what`` is Xw in words.
+
+    That is where least-squares solutions leave over `SOLVED`, with rows of length one, as the
+    columns are and with columns of length one, too; and where other ones, in which each row is
+    weighed by the terms of its own sum, leave over `EACH` of these in some row: so none can hide
+    behind a huge one.
+    """
+    if _spread(X, y, what):
+        return
+    columns, asked, solver = row_lengths(X.T), f"{what} = y", "numpy.linalg.lstsq"
+    for even in (np.ones_like(columns), np.exp2(np.floor(np.log2(columns)))):
+        with np.errstate(all="ignore"):
+            rows = X / even
+            scale = row_lengths(rows)
+            rows, goal = rows / scale[:, None], y / scale
+            unit = float(np.abs(goal).max()) or 1.0
+            goal = goal / unit
+        w = foreign.ask(asked, solver, rows, goal, rcond=None)[0]
+        misfit = worst(np.abs(rows @ w - goal)) / max(float(np.abs(goal).max()),
+                                                      float(np.linalg.norm(w)), TINY)
+        if misfit <= SOLVED:
+            break
+    else:
+        raise Unreachable(f"y must be reachable by {what}, but the least-squares residual is "
+                          f"{misfit:.3g}, relatively")
+    # the weights depend on w, which depends on them: a few rounds, of which the best one counts
+    least = worst(misfits(rows, goal, w))
+    for _ in range(5):
+        if least > EACH:
+            terms = np.maximum(np.maximum(np.abs(goal), np.abs(rows) @ np.abs(w)), TINY)
+            columns = row_lengths((rows / terms[:, None]).T)
+            w = foreign.ask(asked, solver, rows / terms[:, None] / columns, goal / terms,
+                            rcond=None)[0] / columns
+            least = min(least, worst(misfits(rows, goal, w)))
+    if least > EACH:
+        raise Unreachable(f"y must be reachable by {what}, but whatever w is, some row is off by "
+                          f"{least:.3g} of its own terms")
+
+
+def _spread(X: Matrix, y: np.ndarray, what: str) -> bool:
+    """Whether so many rows, or sparse ones, are independent, or those that are not agree with the
+    others; `Unreachable` where sparse ones do not. False where that is to be looked at closer.
+    """
+    dense = isinstance(X, np.ndarray)
+    if dense and (X.size <= SMALL or len(X) > X.shape[1]):
+        return False
+    scale = row_lengths(X)
+    with np.errstate(all="ignore"):
+        rows, goal = divided(X, scale), y / scale
+    chosen = independent_rows(rows)
+    if chosen.size == y.size:
+        return True
+    if dense:
+        return False
+    w = shortest(rows[chosen], goal[chosen], np.zeros(X.shape[1]))[0]
+    off = worst(misfits(rows, goal, w))
+    if off > EACH or worst(np.abs(rows @ w - goal)) > SOLVED * max(float(np.abs(goal).max()),
+                                                                   float(np.linalg.norm(w)), TINY):
+        raise Unreachable(f"y must be reachable by {what}, but rows that depend on others are off "
+                          f"by {off:.3g} of their own terms")
+    return True
+
+
+def demand_few(X: Matrix) -> None:
+    """Raise ValueError where sparse X has too many rows and columns for dense factors of either."""
+    if min(X.shape) > SQUARE:
+        raise ValueError(f"X must have at most {SQUARE} rows or {SQUARE} columns where it is "
+                         f"sparse, got shape {X.shape}: leave out rows that others imply, or "
+                         "features that few rows have")
+
+
+def stacked(rows: list[Any]) -> Matrix:
+    """Rows under rows, sparse where the first are."""
+    if isinstance(rows[0], np.ndarray):
+        return np.vstack(rows)
+    found: Matrix = foreign.library("scipy.sparse").vstack(rows, format="csr")
+    return found

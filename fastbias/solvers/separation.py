@@ -1,0 +1,291 @@
+"""Complete separation, quasi-complete separation or overlap: which coefficients of a logistic
+regression are infinite, and what the others are.
+
+With z_n = y_n (x_n, 1) and the cone C = {u : ⟨u, z_n⟩ ≥ 0 for all n}, the likelihood rises along
+every u ∈ C that is positive on some row, for ever. Names are those of Albert and Anderson (1984):
+complete separation where some u ∈ C is positive on all rows, overlap where none is on any, and
+quasi-complete separation between. On the span of the other rows it has a maximum, and that is
+where the fit goes while it runs off along C (Ji, Telgarsky 2019).
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbias import checks
+from fastbias.checks.sizes import lengths
+from fastbias.data.rows import Rows, signed
+from fastbias.solvers.cones import Cone, cone, reduced, signs
+from fastbias.solvers.likelihood import Fit, Likelihood
+from fastbias.solvers.limit import CERTIFIED
+from fastbias.solvers.separation_table import html, text
+
+__all__ = ["INTERCEPT", "Pairs", "Separation", "separation"]
+
+INTERCEPT = "(intercept)"
+MIRRORED = {"+inf": "-inf", "-inf": "+inf"}
+
+
+class Pairs(dict[tuple[Any, Any], dict[str, Any]]):
+    """What is known of W_b − W_a for pairs (a, b) of classes, a before b, and so for (b, a)."""
+
+    def __missing__(self, pair: tuple[Any, Any]) -> dict[str, Any]:
+        a, b = pair
+        if (b, a) not in self:
+            raise KeyError(pair)
+        return {name: MIRRORED.get(v, v) if isinstance(v, str) else -v
+                for name, v in self[b, a].items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Separation:
+    """Whether labels can be told apart, wholly or in part, and what becomes of each coefficient.
+
+    Parameters
+    ----------
+    kind : "complete", "quasi" or "overlap"
+        All samples are strict, some, or none. (With classes: all pairs of a sample's own class
+        with another one.)
+    strict : (N,), or (N, K) with classes, of bool
+        Which samples some u ∈ C has a margin over 0 on: their likelihood goes to 1. With classes
+        column c is of the pair of the sample's own class with c, False where c is its own. False
+        where a weight is 0: the sample is left out.
+    direction : (d,), or (K, d) with classes, or None for overlap
+        A u ∈ C, positive on all strict samples, rounded; of ℓ2 length one with
+    direction_intercept : float, or (K,), or None
+        its intercept, 0 without one.
+    coefficients : dict of str to str
+        "finite" where the coefficient is the same for every maximising sequence; "+inf" or "-inf"
+        where it can only go there; else "undetermined": it goes to either, or is not determined as
+        columns are collinear. With classes what all `pairs` agree on, else "undetermined".
+    finite : dict of str to float
+        Their maximum-likelihood values, NaN where not finite. With classes for each pair.
+    standard_errors : dict of str to float
+        Of these, from the inverse information, weights being counts; NaN likewise.
+    log_likelihood : float
+        The supremum of Σ c_n log p(y_n | x_n), c the weights.
+    certified : bool
+        Whether all was proved: `strict`, `coefficients` without rounding, `finite` to 1e-10
+        standard errors.
+    dual : (N,), or (N, K) with classes
+        λ > 0 on all samples (pairs) that are not strict, Σ λ_n z_n = 0, Σλ = 1: no u ∈ C makes them
+        so (Stiemke). 0 on strict ones.
+    whole : (d + 1,) or (K, d + 1) of int, or None
+        The direction in whole numbers, its intercept last: margins are exactly 0 on samples that
+        are not strict. That is the proof.
+    error : float
+        By how much `finite` may be off, in the standard errors of weights up to one.
+    classes : (2,) or (K,) array
+        The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    pairs : Pairs
+        With classes: for labels (a, b) the `coefficients` of W_b − W_a; else empty.
+    reason : str
+        Why not certified, where not.
+    left_out : int
+        How many rows have weight 0: samples, or pairs of them with other classes.
+    """
+
+    kind: str
+    strict: np.ndarray
+    direction: np.ndarray | None
+    direction_intercept: Any
+    coefficients: dict[str, str]
+    finite: dict[Any, Any]
+    standard_errors: dict[Any, Any]
+    log_likelihood: float
+    certified: bool
+    dual: np.ndarray
+    whole: np.ndarray | None
+    error: float
+    classes: np.ndarray
+    pairs: Pairs = field(default_factory=Pairs)
+    reason: str = ""
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        return text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
+
+def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = True,
+               names: Sequence[str] | None = None,
+               weights: ArrayLike | None = None) -> Separation:
+    """Decide between complete separation, quasi-complete separation and overlap, with proof.
+
+    Parameters
+    ----------
+    X : (N, d), or sparse (N, d) of `scipy.sparse`
+    y : (N,) labels
+        Of two values, sorted, the later one is +1 (one alone must be −1 or +1); three or more,
+        sorted, are K classes, with one joint cone of all ⟨W_y − W_c, x⟩ ≥ 0.
+    intercept : bool, default True
+        Whether a column of ones stands beside X.
+    names : d strings, default "x0", "x1", …
+        Of the columns of X; the intercept is "(intercept)".
+    weights : (N,), default 1
+        ≥ 0: how often a sample counts; 0 leaves it out.
+
+    Returns
+    -------
+    Separation
+        Printed, a table of the coefficients and what to do next. Columns are taken as float64 has
+        them: 0.1 + 0.2 is not 0.3, and a sum of columns that was rounded not collinear.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is bad.
+    ArithmeticError
+        Where rows are too many or too long for exact arithmetic, and rounding hides the answer.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[1, 0], [2, 1], [3, 1], [3, 0], [4, 1]], [0, 0, 0, 1, 1]
+    >>> found = fb.separation(X, y, names=["dose", "sex"])
+    >>> found.kind, found.strict.tolist(), found.coefficients["dose"]
+    ('quasi', [True, True, False, False, True], '+inf')
+    """
+    data = checks.matrix("X", X)
+    if data.ndim != 2:
+        raise ValueError(f"X must be an (N, d) array, got shape {data.shape}")
+    intercept = checks.flag("intercept", intercept)
+    labelled, classes = checks.labels("y", y, data.shape[0])
+    names = _names(names, data.shape[1]) + [INTERCEPT] * intercept
+    counts = _weights(weights, data.shape[0])
+    kept = np.flatnonzero(counts > 0)
+    dense = Rows(data).dense()
+    if intercept:
+        dense = np.column_stack([dense, np.ones(len(dense))])
+    # equal samples as one, with their weights together
+    samples, place = np.unique(np.column_stack([dense, labelled])[kept], axis=0,
+                               return_inverse=True)
+    place = place.ravel()
+    problem = _Problem(samples[:, :-1], samples[:, -1], classes,
+                       np.bincount(place, counts[kept]), np.bincount(place), names)
+    return problem.answer(kept, place, len(counts), intercept)
+
+
+def _names(names: Sequence[str] | None, d: int) -> list[str]:
+    """The names of features, checked."""
+    if names is None:
+        return [f"x{j}" for j in range(d)]
+    given = list(names) if not isinstance(names, str) else None
+    if given is None or not all(isinstance(name, str) for name in given):
+        raise TypeError(f"names must be a list of strings, got {checks.short(names)}")
+    if len(given) != d:
+        raise ValueError(f"names must have one entry for each of {d} columns of X, got "
+                         f"{len(given)}")
+    twice = next((name for i, name in enumerate([INTERCEPT, *given])
+                  if name in [INTERCEPT, *given][:i]), None)
+    if twice is not None:
+        raise ValueError(f"names must be different and not {INTERCEPT!r}, got {twice!r} "
+                         + ("" if twice == INTERCEPT else "twice"))
+    return [str(name) for name in given]
+
+
+def _weights(weights: ArrayLike | None, N: int) -> np.ndarray:
+    """Weights (N,) ≥ 0, not all of them 0."""
+    if weights is None:
+        return np.ones(N)
+    found = checks.array("weights", weights, "an (N,) array", dims=1, length=N)
+    if (found < 0).any():
+        at = int(np.argmax(found < 0))
+        raise ValueError(f"weights must be >= 0 in every entry, got {found[at]:g} at index {at}")
+    if not found.any():
+        raise ValueError("weights must not all be 0")
+    return found
+
+
+class _Problem:
+    """Distinct samples with labels, and what is asked of them."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, classes: np.ndarray, weights: np.ndarray,
+                 counts: np.ndarray, names: list[str]) -> None:
+        self.X, self.y, self.classes, self.names = X, y, classes, names
+        self.weights, self.counts = weights, counts
+        self.K = classes.size if classes.size > 2 else 1
+        self.rows = signed(X, y, self.K)
+
+    def answer(self, kept: np.ndarray, place: np.ndarray, N: int, intercept: bool) -> Separation:
+        """For N samples, of which those kept are at their places among the distinct ones."""
+        found = cone(self.rows)
+        fit = self._fit(found)
+        reason = found.reason
+        if found.proved and not fit.error <= CERTIFIED:
+            reason = f"finite coefficients are known to {fit.error:.1e} standard errors only"
+
+        def spread(values: np.ndarray) -> np.ndarray:
+            """Values of rows as those of all samples, 0 where one is left out."""
+            by_sample = self._by_sample(values)
+            full = np.zeros((N, *by_sample.shape[1:]), values.dtype)
+            full[kept] = by_sample[place]
+            return full
+        kind = "complete" if found.strict.all() else "quasi" if found.strict.any() else "overlap"
+        coefficients, finite, errors, pairs = self._coefficients(found, fit)
+        whole = None if found.whole is None else found.whole.reshape(-1, self.X.shape[1])
+        return Separation(kind, spread(found.strict), *self._direction(found, intercept),
+                          coefficients, finite, errors, fit.log_likelihood, not reason,
+                          spread(found.dual / np.repeat(self.counts, max(self.K - 1, 1))),
+                          whole[0] if whole is not None and self.K == 1 else whole, fit.error,
+                          self.classes, pairs, reason,
+                          (N - kept.size) * max(self.K - 1, 1))
+
+    def _by_sample(self, values: np.ndarray) -> np.ndarray:
+        """Values of rows as those of samples, with classes (n, K), 0 for their own."""
+        if self.K == 1:
+            return values
+        found = np.zeros((len(self.y), self.K), values.dtype)
+        found[np.arange(self.K) != self.y[:, None]] = values
+        return found
+
+    def _direction(self, found: Cone, intercept: bool) -> tuple[np.ndarray | None, Any]:
+        """The direction without its intercept, and that."""
+        if found.direction is None:
+            return None, None
+        u = found.direction.reshape(-1, self.X.shape[1])
+        w, b = (u[:, :-1], u[:, -1]) if intercept else (u, np.zeros(len(u)))
+        return (w[0], float(b[0])) if self.K == 1 else (w, b)
+
+    def _fit(self, found: Cone) -> Fit:
+        """The maximum of what rows that are not strict leave of the likelihood."""
+        others, Z = np.flatnonzero(~found.strict), reduced(self.rows)
+        owner = others // max(self.K - 1, 1)
+        if not others.size:
+            return Fit(np.zeros(Z.shape[1]), 0.0, 0.0, np.zeros((0, Z.shape[1])))
+        return Likelihood(Z[others], owner, self.weights[np.unique(owner)], found.pivots).maximum()
+
+    def _coefficients(self, found: Cone, fit: Fit) -> tuple[dict[str, str], dict[Any, Any],
+                                                            dict[Any, Any], Pairs]:
+        """What is known of each coefficient, of classes for each pair; values and their errors."""
+        D, labels = self.X.shape[1], self.classes.tolist()
+        blocks = np.zeros((self.K, max(self.K - 1, 1)))       # of `reduced` rows
+        blocks[-blocks.shape[1]:] = np.eye(blocks.shape[1])
+        pairs = list(combinations(range(self.K), 2)) if self.K > 1 else [(0, 0)]
+        told, finite, errors = Pairs(), Pairs(), Pairs()
+        for a, b in pairs:
+            G = np.kron(blocks[b] - (blocks[a] if a < b else 0.0), np.eye(D))
+            kinds = signs(found.division, G)
+            known = np.array([kind == "finite" for kind in kinds])
+            key = labels[a], labels[b]
+            told[key] = dict(zip(self.names, kinds, strict=True))
+            finite[key] = self._named(np.where(known, G @ fit.point, np.nan))
+            errors[key] = self._named(np.where(known, lengths((fit.root @ G.T).T), np.nan))
+        if self.K == 1:
+            own = labels[0], labels[0]
+            return told[own], finite[own], errors[own], Pairs()
+        agreed = {name: {known[name] for known in told.values()} for name in self.names}
+        return ({name: kinds.pop() if len(kinds) == 1 else "undetermined"
+                 for name, kinds in agreed.items()}, finite, errors, told)
+
+    def _named(self, values: np.ndarray) -> dict[str, float]:
+        return dict(zip(self.names, values.tolist(), strict=True))

@@ -1,0 +1,224 @@
+"""Limits off separable data, against runs, scipy's minimisers and published values."""
+import numpy as np
+import pytest
+from scipy.optimize import minimize, nnls
+
+import fastbias as fb
+
+m, N, S = fb.methods, fb.norms, fb.steps
+# UCLA's example of quasi-complete separation, and a column of ones
+QUASI = np.array([[1.0, 3, 1], [2, 0, 1], [3, -1, 1], [3, 4, 1], [3, 1, 1], [4, 0, 1], [5, 2, 1], [6, 7, 1],
+                  [10, 3, 1], [11, 4, 1]])
+ANSWERS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+OVERLAP = np.array([[1.0, 0.2, 0.5], [-1, 0.3, 1.0], [0.1, -1, -2.0], [0.5, 0.5, -0.5], [-1, -0.5, 0.2]])
+
+
+def plan_of(X, y=None, loss="logistic", method=None, **rest):
+    return fb.Plan(X, np.ones(len(X)) if y is None else y, loss=loss, method=method or m.gradient_descent(0.01), **rest)
+
+
+def holds(limit, words):
+    return next(h.holds for h in limit.hypotheses if words in h.statement)
+
+
+def refusal(plan):
+    with pytest.raises(fb.NoTheorem) as refused:
+        plan.limit()
+    return refused.value
+
+
+def planted(seed, d=4, k=2):
+    """Rows of whole numbers: some that surround 0 in k dimensions, others strict in one more."""
+    rng = np.random.default_rng(seed)
+    inner, outer = rng.integers(-3, 4, size=(5 * k + 5, d)), rng.integers(-3, 4, size=(6, d))
+    inner[:, k:], outer[:, k] = 0, rng.integers(1, 4, size=6)
+    turn = np.eye(d, dtype=int) + np.triu(rng.integers(-1, 2, size=(d, d)), 1)
+    return (np.vstack([inner, outer]) @ turn).astype(float), len(inner)
+
+
+def slope_of(loss, margins):
+    return np.exp(-margins) if loss == "exponential" else 1 / (1 + np.exp(margins))
+
+
+@pytest.mark.parametrize("loss", ["logistic", "exponential"])
+def test_overlap_ends_at_the_minimiser_and_keeps_what_the_data_do_not_see(loss):
+    X = np.hstack([OVERLAP, OVERLAP[:, :1]])                       # the fourth feature is the first one again
+    limit = plan_of(X, loss=loss, start=[1.0, 0, 0, -3.0]).limit()
+    assert (limit.kind, limit.certified) == ("point", True)
+    assert np.abs(slope_of(loss, X @ limit.w) @ X).max() < 1e-14
+    assert limit.w[0] - limit.w[3] == pytest.approx(4.0, abs=1e-14)
+    assert all(h.holds for h in limit.hypotheses)
+    assert (limit.dual > 0).all()
+    assert np.abs(limit.dual @ X).max() < 1e-14
+    run = plan_of(X, loss=loss, start=[1.0, 0, 0, -3.0]).run(200_000)
+    assert run.gap(limit)[-1] < 1e-12
+
+
+def test_overlap_of_three_classes():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), rng.integers(0, 3, 40)
+    start = rng.normal(size=(3, 2))
+    plan = plan_of(X, y, "cross_entropy", m.gradient_descent(0.03), start=start)
+    limit = plan.limit()
+    assert (limit.kind, limit.certified) == ("point", True)
+    assert limit.w.sum(axis=0) == pytest.approx(start.sum(axis=0), abs=1e-13)
+    assert plan.run(20_000).gap(limit)[-1] < 1e-13
+
+
+D4 = np.diag([1.0, 4.0, 0.5, 2.0]) + 0.3
+METRICS = [m.steepest_descent(N.quadratic(D4), 0.01), m.mirror_descent(fb.potentials.quadratic(D4), 0.01)]
+
+
+@pytest.mark.parametrize("method", METRICS, ids=["steepest", "mirror"])
+def test_metrics_have_their_own_point(method):
+    X = np.hstack([OVERLAP, OVERLAP[:, :1]])
+    plan = plan_of(X, method=method, start=[1.0, 0, 0, -3.0])
+    limit = plan.limit()
+    assert limit.certified
+    assert plan.run(200_000).gap(limit)[-1] < 1e-12
+
+
+@pytest.mark.parametrize("method", METRICS, ids=["steepest", "mirror"])
+def test_metrics_have_their_own_ray(method):
+    X = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0], [-2, 0, 0, 0], [1, 1, 2, 0.5], [0, 3, 1, 3]])
+    plan = plan_of(X, method=method)
+    limit = plan.limit()
+    assert (limit.kind, limit.certified) == ("ray", True)
+    assert limit.w @ D4 @ limit.w == pytest.approx(1.0, abs=1e-13)
+    far = plan.fast_forward(1e4, record=[5e3, 1e4])
+    growth = (far.w[-1] - far.w[-2]) / 5e3                          # → ŵ, of margin one
+    assert growth == pytest.approx(limit.w / limit.margin, abs=2e-3)
+    assert growth != pytest.approx(plan_of(X).limit().w / plan_of(X).limit().margin, abs=2e-2)
+    assert far.finite_gap(limit)[-1] < 1e-8
+
+
+@pytest.mark.parametrize("loss", ["logistic", "exponential"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_ray_is_what_scipy_makes_of_its_parts(seed, loss):
+    X, k = planted(seed)
+    limit = plan_of(X, loss=loss, method=m.gradient_descent(1e-3)).limit()
+    assert (limit.kind, limit.certified) == ("ray", True)
+    inner, B = X[:k], np.linalg.svd(X[:k])[2][:2].T
+    assert limit.span @ limit.span.T == pytest.approx(B @ B.T, abs=1e-13)
+    # v̄ by quasi-Newton steps, and its gradient
+    rows = inner @ B
+    fun = {"logistic": lambda v: np.logaddexp(0, -rows @ v).sum(), "exponential": lambda v: np.exp(-rows @ v).sum()}
+    rough = minimize(fun[loss], np.zeros(2), jac=lambda v: -slope_of(loss, rows @ v) @ rows, tol=1e-12)
+    assert limit.offset == pytest.approx(B @ rough.x, abs=1e-5)
+    assert np.abs(slope_of(loss, inner @ limit.offset) @ inner).max() < 1e-12
+    # the margin, from the point of a hull nearest to 0
+    across = X[k:] - X[k:] @ B @ B.T
+    short = nnls(np.vstack([across.T, np.ones(len(across))]), np.append(np.zeros(4), 1.0))[1]
+    assert limit.margin ** 2 == pytest.approx(short ** 2 / (1 - short ** 2), rel=1e-9)
+    assert (across @ limit.w).min() == pytest.approx(limit.margin, rel=1e-12)
+    assert np.abs(inner @ limit.w).max() < 1e-13
+    assert np.linalg.norm(limit.dual @ (X - X @ B @ B.T)) == pytest.approx(limit.margin, rel=1e-9)
+    assert (limit.dual[:k] == 0).all()
+
+
+def test_the_published_example_of_quasi_complete_separation():
+    plan = plan_of(QUASI, ANSWERS)
+    limit = plan.limit()
+    assert (limit.kind, limit.certified) == ("ray", True)
+    assert limit.w == pytest.approx(np.array([1.0, 0, -3]) / 10 ** 0.5, abs=1e-14)
+    assert limit.offset[1] == pytest.approx(-0.12062572003262266, abs=1e-14)
+    assert holds(limit, "7 of 10 rows") is True
+    # steps within the descent lemma, that the theorem does not speak of
+    assert holds(limit, "loss falls at each") is True
+    assert holds(limit, "theorem's steps") is None
+    assert "finite part" in str(limit)
+    run = plan.run(1_000_000, record=[100_000, 1_000_000])
+    assert run.w[1:, 0] == pytest.approx([5.43262158, 7.7388], abs=1e-5)
+    assert run.w[1, 0] == pytest.approx(5.43262158, abs=5e-9)
+    gaps = run.finite_gap(limit)
+    # far within the theorem's (log t)²/√t: what the strict rows still push falls like 1/t
+    assert gaps[1] / gaps[2] == pytest.approx(10, rel=0.05)
+    assert run.gap(limit)[-1] == pytest.approx(np.linalg.norm(run.w[-1] / np.linalg.norm(run.w[-1]) - limit.w))
+    series = {s.quantity: s for s in plan.run(300_000).rates(limit)}
+    assert series["finite gap"].predicted == -1
+    assert series["finite gap"].fitted == pytest.approx(-1, abs=0.02)
+    assert "margin gap" not in series
+
+
+def test_rows_of_zeros_are_not_in_the_way_of_a_direction():
+    limit = plan_of([[0.0, 0], [2, 1], [1, 2]]).limit()
+    assert limit.kind == "ray"
+    assert limit.w == pytest.approx([0.5 ** 0.5] * 2)
+    assert limit.offset.tolist() == [0, 0]
+    assert plan_of([[0.0, 0], [0, 0]], start=[3.0, 4.0]).limit().w.tolist() == [3, 4]
+
+
+def test_flows_and_steps_that_vary():
+    X, _ = planted(0)
+    assert holds(plan_of(X, method=m.gradient_descent(1e-4)).limit(), "theorem's steps") is True
+    slow = plan_of(X, method=m.gradient_descent(S.power(0.01, 0.5))).limit()
+    assert holds(slow, "theorem's steps") is None
+    assert not slow.rates
+    assert holds(plan_of(X).limit(flow=True), "flow") is True
+    assert plan_of(OVERLAP, method=m.gradient_descent(S.power(0.1, 0.5))).limit().kind == "point"
+    for rows in (X, OVERLAP):
+        assert "finite length" in refusal(plan_of(rows, method=m.gradient_descent(S.power(0.01, 2)))).reason
+
+
+def test_steps_that_are_too_long_leave_it_open():
+    limit = plan_of(OVERLAP, method=m.gradient_descent(50.0)).limit()
+    assert holds(limit, "loss falls at each") is None
+    assert holds(limit, "inf L") is None
+    assert limit.certified
+
+
+@pytest.mark.parametrize(("method", "loss"), [
+    (m.gradient_descent(0.01, 0.5), "logistic"), (m.gradient_descent(0.01, batch=2, rng=0), "logistic"),
+    (m.steepest_descent("linf", 0.01), "logistic"), (m.gradient_descent(0.01), "sigmoid"),
+    (m.gradient_descent(S.loss_scaled(0.01)), "exponential")])
+def test_what_no_theorem_covers_is_refused_with_what_is_known(method, loss):
+    for rows in (OVERLAP, planted(0)[0]):
+        told = refusal(plan_of(rows, loss=loss, method=method))
+        assert "not separable" in told.reason
+        assert "Ji & Telgarsky" in told.reason
+        assert ("regularisation_path" in told.reason) == (loss != "sigmoid")
+        assert np.abs(told.dual @ rows).max() < 1e-12
+    with pytest.raises(fb.NoTheorem, match="two classes"):
+        plan_of([[1.0, 0], [1, 0], [0, 1], [3, 1]], [0, 1, 2, 0], "cross_entropy").limit()
+
+
+def test_an_intercept_that_would_separate_is_named():
+    told = refusal(plan_of([[1.0], [2], [3]], [-1, 1, 1], method=m.gradient_descent(0.01, 0.5)))
+    assert "separable with an intercept" in told.reason
+    assert "Plan(..., intercept=True)" in told.reason
+    # there is one already, or none would help
+    for rows in ([[1.0, 1], [2, 1], [3, 1]], [[1.0], [1], [3]]):
+        assert "with an intercept" not in refusal(plan_of(rows, [-1, 1, -1], method=m.gradient_descent(0.01, 0.5))).reason
+
+
+@pytest.mark.parametrize("loss", ["logistic", "exponential", "probit"])
+@pytest.mark.parametrize("separable", [True, False])
+def test_weight_decay_ends_at_its_minimiser(loss, separable):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(20, 3))
+    y = np.sign(X @ [1.0, 2, -1]) if separable else rng.choice([-1.0, 1.0], 20)
+    plan = plan_of(X, y, loss, m.gradient_descent(0.003, weight_decay=0.5))
+    limit = plan.limit()
+    assert (limit.kind, limit.certified) == ("point", True)
+    assert plan.run(30_000).gap(limit)[-1] < 1e-12
+    assert plan.flow().gap(limit)[-1] < 1e-8
+    assert holds(plan.limit(flow=True), "flow") is True
+    # just under the longest step that theory admits the run still falls at every step
+    most = plan_of(X, y, loss, m.gradient_descent(0.003, weight_decay=0.5)).max_step()
+    near = plan_of(X, y, loss, m.gradient_descent(0.999 * most.step_size, weight_decay=0.5))
+    trace = near.run(200, record=np.arange(201))
+    costs = np.exp(trace.log_loss) + 0.25 * (trace.w ** 2).sum(axis=1)
+    assert (np.diff(costs) <= 1e-13 * costs[0]).all()
+    assert holds(near.limit(), "from any start") is True
+
+
+def test_weight_decay_of_classes_and_what_is_left_open():
+    rng = np.random.default_rng(6)
+    X, y = rng.normal(size=(20, 2)), rng.integers(0, 3, 20)
+    plan = plan_of(X, y, "cross_entropy", m.gradient_descent(0.05, weight_decay=0.5), start=rng.normal(size=(3, 2)))
+    assert plan.run(5_000).gap(plan.limit())[-1] < 1e-12
+    heavy = plan_of(X, y > 0, method=m.gradient_descent(0.05, 0.5, weight_decay=0.5))
+    assert holds(heavy.limit(), "from any start") is None
+    assert heavy.run(5_000).gap(heavy.limit())[-1] < 1e-12
+    with pytest.raises(fb.NoTheorem, match="weight decay"):
+        plan_of(X, y > 0, method=m.gradient_descent(0.05, batch=2, rng=0, weight_decay=0.5)).limit()
