@@ -144,17 +144,15 @@ def matrix(label: str, value: object, *, mapped: bool = False) -> Any:
     where it is, as an array that cannot be written to.
     """
     if mapped and isinstance(value, np.memmap) and _stays(value):
-        rows = np.asarray(value)
-        for n in range(0, len(rows), max(1, len(rows) * LOOKED // rows.size)):
-            some = rows[n:n + max(1, len(rows) * LOOKED // rows.size)]
-            if not np.isfinite(some).all():
-                raise ValueError(f"{label} must be finite, got {_first_beyond(some)} in the rows "
-                                 f"from {n} on")
-        return rows
+        return _mapped(label, value)
+    if hasattr(value, "tocsr") and type(value).__module__.startswith("scipy.sparse"):
+        return _compressed(label, value)
+    return array(label, value, "an (N, d) or (N, m, n)", dims=(2, 3))
+
+
+def _compressed(label: str, given: Any) -> Any:
+    """The CSR of a sparse matrix."""
     wanted = "an (N, d) or (N, m, n) array, or a sparse (N, d) matrix"
-    if not (hasattr(value, "tocsr") and type(value).__module__.startswith("scipy.sparse")):
-        return array(label, value, "an (N, d) or (N, m, n)", dims=(2, 3))
-    given: Any = value
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"{label} must be {wanted}, got shape {given.shape}")
     if given.dtype.kind not in "buif":
@@ -168,6 +166,17 @@ def matrix(label: str, value: object, *, mapped: bool = False) -> Any:
     if not np.isfinite(found.data).all():
         raise ValueError(f"{label} must be finite, got {_first_beyond(found.data)}")
     return found
+
+
+def _mapped(label: str, value: np.memmap) -> np.ndarray:
+    """A mapped file as an array, all of which has been looked at."""
+    rows = np.asarray(value)
+    step = max(1, len(rows) * LOOKED // rows.size)
+    for n in range(0, len(rows), step):
+        if not np.isfinite(rows[n:n + step]).all():
+            raise ValueError(f"{label} must be finite, got {_first_beyond(rows[n:n + step])} in "
+                             f"the rows from {n} on")
+    return rows
 
 
 def _stays(value: np.memmap) -> bool:

@@ -105,6 +105,7 @@ class Trace:
         """The weights of the column of ones at each row, (K,), or (K, C) for C classes; zeros where
         the run had none.
         """
+        self._demand_w("intercepts")
         last = self.w[..., -1]
         return np.array(last) if self._data("an intercept").intercept else np.zeros_like(last)
 
