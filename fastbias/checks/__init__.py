@@ -5,7 +5,6 @@ Everything past these functions is a finite, C-contiguous float64 array, a float
 """
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 import operator
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastbias.checks.meant import meant
+from fastbias.checks.meant import meant, named, nearest
 from fastbias.checks.sparse import Sparse
 
 T = TypeVar("T")
@@ -453,16 +452,9 @@ def name(label: str, value: object, known: Mapping[str, Any] | Iterable[str]) ->
     if not isinstance(value, str):
         raise TypeError(f"{label} must be one of {', '.join(names)}, got {short(value)}")
     if value not in names:
-        near = difflib.get_close_matches(value, names, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"{label} must be one of {', '.join(names)}, got {value!r}{hint}")
+        raise ValueError(f"{label} must be one of {', '.join(names)}, got {value!r}"
+                         f"{nearest(value, names)}")
     return value
-
-
-def named(module: ModuleType, kind: type) -> dict[str, Any]:
-    """The ready-made pieces of a module that need no parameters, by name."""
-    ready: list[Any] = [x for x in vars(module).values() if isinstance(x, kind)]
-    return {x.name: x for x in sorted(ready, key=lambda x: str(x.name))}
 
 
 def one_of(label: str, value: object, module: ModuleType, kind: type[T]) -> T:

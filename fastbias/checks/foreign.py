@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Unsolved", "ask", "guarded", "library"]
+__all__ = ["Unsolved", "ask", "guarded", "library", "uninterrupted"]
 
 HERE = os.path.dirname(os.path.dirname(__file__))
 LIBRARIES = tuple(p for p in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -34,17 +34,19 @@ class Unsolved(ArithmeticError):  # noqa: N818 (it names the event)
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of this block; in threads other than the main one it always does."""
+def uninterrupted() -> Iterator[list[Any]]:
+    """Ctrl-C waits for the end of this block, which is told by what is then in the list; in threads
+    other than the main one it always does.
+    """
     # None: a handler that Python did not set, and could not put back
     if (threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) is None):
-        yield
+        yield []
         return
     came: list[Any] = []
     before = signal.signal(signal.SIGINT, lambda *event: came.append(event))
     try:
-        yield
+        yield came
     finally:
         signal.signal(signal.SIGINT, before)
         if came and callable(before):

@@ -1,4 +1,4 @@
-"""What somebody most likely meant by a name that there is not."""
+"""Pieces by name, and what somebody most likely meant by a name that there is not."""
 from __future__ import annotations
 
 import difflib
@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from fractions import Fraction
 from types import FunctionType, ModuleType
+from typing import Any
 
-__all__ = ["meant"]
+__all__ = ["meant", "named", "nearest"]
 
 MEANT = {
     "norms": {"inf": "linf", "max": "linf", "l_inf": "linf", "euclidean": "l2", "taxicab": "l1"},
@@ -19,6 +20,18 @@ MEANT = {
                 "mirror": "mirror_descent"},
 }
 """What pieces are called elsewhere, by the module that has them."""
+
+
+def named(module: ModuleType, kind: type) -> dict[str, Any]:
+    """The ready-made pieces of a module that need no parameters, by name."""
+    ready: list[Any] = [x for x in vars(module).values() if isinstance(x, kind)]
+    return {x.name: x for x in sorted(ready, key=lambda x: str(x.name))}
+
+
+def nearest(value: str, names: list[str]) -> str:
+    """The name that is spelled most nearly, as the end of a sentence; "" where none is near."""
+    near = difflib.get_close_matches(value, names, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def meant(value: str, module: ModuleType, ready: Iterable[str] = ()) -> str:

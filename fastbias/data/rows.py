@@ -56,8 +56,15 @@ class Rows:
         return np.asarray(self.A.T @ lam)
 
     def take(self, which: np.ndarray) -> np.ndarray:
-        """The rows (k, d) of indices (k,), dense."""
+        """The rows (k, d) of indices (k,), dense; ValueError where they do not fit into memory."""
+        self._fitting(which.size)
         return dense(self.A[which])
+
+    def _fitting(self, count: int) -> None:
+        if count * self.size > MOST:
+            raise ValueError(f"X must be so small that the {count} rows that decide fit into memory"
+                             f" with {self.size} entries each, got "
+                             f"{count * self.size * 8 / 1e9:.3g} GB")
 
     def part(self, which: np.ndarray) -> Rows:
         """The rows of indices (k,), sparse where these are."""
@@ -155,7 +162,8 @@ class ClassRows(Rows):
         return np.append(pull, weights.sum(axis=0)) if self.free else pull
 
     def take(self, which: np.ndarray) -> np.ndarray:
-        """The rows (k, K m) of indices (k,), dense."""
+        """The rows (k, K m) of indices (k,), dense; ValueError where they do not fit."""
+        self._fitting(which.size)
         sample, signs = self._pairs(which)
         x = dense(self.A[sample])
         z = np.asarray((signs[:, :, None] * x[:, None, :] + 0.0).reshape(which.size, -1))

@@ -278,8 +278,10 @@ def lengths(N, d, n, control):
     """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order."""
     K = max(1, control[OUTPUTS])
     searched = K * N if control[SEARCH] != 0 else 0
-    asked = control[BATCH] + (control[BATCH] + 2 * K if weighted(control) else 0)
-    return (K * N, K * N, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], asked, searched,
+    slopes, drawn = K * N, control[BATCH]
+    if weighted(control):
+        slopes, drawn = padded(K * N) + 2 * K, 2 * drawn
+    return (K * N, slopes, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], drawn, searched,
             searched)
 
 

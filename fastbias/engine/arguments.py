@@ -188,9 +188,13 @@ def _buffers_fit(params, X, N, buffers):
 
 
 @inner
-def _weights_fit(c, N, asked):
-    """Whether there are weights > 0 of N samples where they are asked for, else none."""
-    fine = c.size == (N if asked else 0)
+def _params_fit(params, N, asked):
+    """Whether there is what every run reads, and weights > 0 of N samples where they are asked for,
+    else none.
+    """
+    c = params.weights
+    fine = min(params.beta.size, params.gamma.size, params.rule.size) > 0
+    fine &= c.size == (N if asked else 0)
     for n in range(c.size):
         fine &= 0.0 < c[n] < np.inf
     return fine
@@ -238,7 +242,7 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
     control = buffers.control
     if _nowhere(pieces):
         return 1
-    if min(params.beta.size, params.gamma.size, params.rule.size) == 0:
+    if not _params_fit(params, X.shape[0], weighted(control)):
         return 2
     if X.shape[1] == 0 or (X.shape[0] == 0 and control[FILLED] <= 0):
         return 3
@@ -246,8 +250,6 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
         return 4
     if not _buffers_fit(params, X, y.size, buffers):
         return 5
-    if not _weights_fit(params.weights, y.size, weighted(control)):
-        return 2
     if not _labels_fit(y, control[OUTPUTS]):
         return 4
     if not _records_fit(records, control, buffers.u.size):

@@ -36,7 +36,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.arguments import PAGE, bad_argument
 from fastbias.engine.compiled import JIT, kernel, pointer
 from fastbias.engine.loop import _descend
-from fastbias.engine.weighing import how, pushed, valued
+from fastbias.engine.weighing import WILD, how, pushed, valued
 
 __all__ = ["call", "call_rows", "call_weighed", "descend"]
 
@@ -79,7 +79,8 @@ def _call_log_loss(address, params, p, y):
 @kernel
 def _weighed_slope(address, params, c, one, p, y, q):
     slope = _as_slope(address)
-    return pushed(slope, params, how(c), c, one, p, y, q, slope(params, p, y, q))
+    room = one if how(c) == WILD else one[:0]
+    return pushed(slope, params, c, room, p, y, q, slope(params, p, y, q))
 
 
 @kernel
@@ -301,8 +302,8 @@ def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: A
     if not all(map(_callable, pieces)):
         return 1
     # (weights may be left out)
-    if not _arrays(params, (_VECTOR,) * len(params if isinstance(params, tuple) else ())) \
-            or not len(Params._fields) - 1 <= len(params) <= len(Params._fields):
+    if not any(_arrays(params, (_VECTOR,) * n) for n in (len(Params._fields) - 1,
+                                                         len(Params._fields))):
         return 2
     if not _plain(X, 2):
         return 3

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastbias.engine.abi import HURRY, eights
 from fastbias.engine.compiled import inner
-from fastbias.engine.layout import columns, sample_weights, targets
+from fastbias.engine.layout import alone, columns, sample_weights, targets
 from fastbias.engine.simd import (
     absolute,
     exp,
@@ -36,7 +36,7 @@ from fastbias.engine.simd import (
     totals8,
     view,
 )
-from fastbias.engine.weighing import NONE, pushed
+from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["add", "add_two", "by_piece", "factors", "margins", "moved", "pack", "unscaled",
            "weighed", "weights", "worth"]
@@ -93,19 +93,15 @@ def weights(loss, y, lift, factor, p, k0, es):
 def worth(loss, data, p):
     """Log L at predictions p of a loss that is weighed inside, for samples with weights."""
     N, tall, y = data.N, eights(data.N), targets(data)
-    top, total = 0.0 if loss == SQUARED else -np.inf, 0.0
-    # of residuals, or exponents: all terms are counted in that of the largest
+    if loss == SQUARED:
+        return _squared_worth(y, p, N)
+    top, total = -np.inf, 0.0
+    # of exponents: all terms are counted in that of the largest
     for n in range(N):
-        z = abs(y[n] - p[n]) if loss == SQUARED else y[tall + n] - y[n] * p[n]
+        z = y[tall + n] - y[n] * p[n]
         if np.isnan(z):
             return z
         top = max(top, z)
-    if loss == SQUARED:
-        if top == 0.0 or top == np.inf:
-            return np.log(top)
-        for n in range(N):
-            total += y[2 * tall + n] * ((y[n] - p[n]) / top) ** 2
-        return 2.0 * np.log(top) + np.log(total)
     if not np.isfinite(top):
         return top
     if loss == LOGISTIC:
@@ -113,6 +109,22 @@ def worth(loss, data, p):
     for n in range(N):
         total += np.exp(y[tall + n] - y[n] * p[n] - top)
     return top + np.log(total)
+
+
+@inner
+def _squared_worth(y, p, N):
+    """Log Σ c (y − p)², the residuals scaled."""
+    tall, top, total = eights(N), 0.0, 0.0
+    for n in range(N):
+        r = abs(y[n] - p[n])
+        if np.isnan(r):
+            return r
+        top = max(top, r)
+    if top == 0.0 or top == np.inf:
+        return np.log(top)
+    for n in range(N):
+        total += y[2 * tall + n] * ((y[n] - p[n]) / top) ** 2
+    return 2.0 * np.log(top) + np.log(total)
 
 
 @inner
@@ -273,7 +285,7 @@ def weighed(loss, data, w, p, g, k0, control):
 
 
 @inner
-def by_piece(slope, params, data, w, p, q, g, one, control):
+def by_piece(slope, params, data, w, p, q, g, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
     """
@@ -294,7 +306,7 @@ def by_piece(slope, params, data, w, p, q, g, one, control):
         size = (outputs - 1) * N + end - b
         at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
         if data.weighed != NONE:
-            at = pushed(slope, params, data.weighed, sample_weights(data, b, end - b), one,
+            at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
                         view(p, b, size), view(y, b, end - b), view(q, b, size), at)
         store(q, b + size, splat8(0.0))
         factor = 1.0

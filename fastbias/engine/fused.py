@@ -85,7 +85,6 @@ class Asked(NamedTuple):
     slope: Any         # SLOPE
     steepest: Any      # MAP
     inverse_link: Any  # MAP
-    one: Any           # (2 K,)  scratch of weights: what one sample is asked and says
 
 
 @inner
@@ -246,8 +245,7 @@ def _handed(asked, numbers, data, trial, k0, control, count):
                 return k0, OK
             scale = unscaled(k0)
         else:
-            scale = by_piece(asked.slope, asked.loss, data, place, trial.p, trial.q, g, asked.one,
-                             control)
+            scale = by_piece(asked.slope, asked.loss, data, place, trial.p, trial.q, g, control)
             if control[HURRY] != 0:
                 return np.nan, OK
             scale = np.exp(scale) if scale != 0.0 else 1.0

@@ -14,7 +14,7 @@ from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
 from fastbias.engine.weighing import NONE
 
-__all__ = ["Data", "Scratch", "columns", "sample_weights", "scratch", "targets"]
+__all__ = ["Data", "Scratch", "alone", "columns", "sample_weights", "scratch", "targets"]
 
 
 class Data(NamedTuple):
@@ -35,7 +35,8 @@ class Scratch(NamedTuple):
     """``Buffers.work`` in vectors; K is ``data.outputs``."""
 
     p: Any      # (K N,)  predictions
-    q: Any      # (K N,)  −∂L/∂p, up to the factor e^s
+    # (K N,)  −∂L/∂p, up to the factor e^s; behind it, where samples have weights, `alone`
+    q: Any
     w: Any      # (K d,)  the predictor; of a linear model it is `at`
     v: Any      # (K d,)  Xᵀq; of a linear model it is `g`
     at: Any     # (n,)    where the gradient is taken
@@ -43,8 +44,7 @@ class Scratch(NamedTuple):
     move: Any   # (n,)    what the method makes of it
     new: Any    # (n,)    the parameters after the update
     extra: Any  # (2 n + control[SCRATCH],)  the method's own
-    # (control[BATCH],)  targets of the samples that were drawn; where samples have weights, behind
-    # them these samples' weights, and (2 K,) for what one sample is asked and says
+    # (control[BATCH],)  targets of the samples that were drawn; behind them their weights, if any
     batch: Any
     along: Any  # (K N,)  of line searches: predictions of the move
     trial: Any  # (K N,)  and of a point that is tried
@@ -86,6 +86,16 @@ def _beside(weighed):
     """How many vectors of N numbers stand beside X: the third holds weights, if there are any."""
     inlined()
     return 2 if weighed == NONE else 4
+
+
+@inner
+def alone(data, q, least):
+    """Of ``Scratch.q``: (2 K,) for what one sample is asked and says, where samples are weighed as
+    ``least`` says, or more carefully; else (0,).
+    """
+    inlined()
+    size = 2 * data.outputs if data.weighed >= least else 0
+    return view(q, padded(data.outputs * data.N), size)
 
 
 @inner

@@ -4,22 +4,23 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.engine.compiled import inner, kernel
-from fastbias.engine.layout import sample_weights
+from fastbias.engine.layout import alone, sample_weights
 from fastbias.engine.simd import view
 from fastbias.engine.sparse_pass import products
-from fastbias.engine.weighing import NONE, pushed
+from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["quartic", "search"]
 
 
 @inner
-def _fall(slope, loss, p, dp, step, data, trial, q, one):
+def _fall(slope, loss, p, dp, step, data, trial, q):
     """−dL/dτ of L(p + τ dp) at τ = step, up to a positive factor."""
     for i in range(p.size):
         trial[i] = p[i] + step * dp[i]
-    s = slope(loss, trial, data.y, q)
+    s = slope(loss, trial, data.y, view(q, 0, p.size))
     if data.weighed != NONE:
-        pushed(slope, loss, data.weighed, sample_weights(data, 0, data.N), one, trial, data.y, q, s)
+        pushed(slope, loss, sample_weights(data, 0, data.N), alone(data, q, WILD), trial, data.y,
+               view(q, 0, p.size), s)
     total, size, push = 0.0, 0.0, 0.0
     for i in range(p.size):
         total += q[i] * dp[i]
@@ -32,7 +33,7 @@ def _fall(slope, loss, p, dp, step, data, trial, q, one):
 
 
 @inner
-def search(slope, loss, p, dp, data, trial, q, one):
+def search(slope, loss, p, dp, data, trial, q):
     """The first minimiser τ ≥ 0 of L(p + τ dp), to the last digits.
 
     A sign change of the slope is bracketed and halved. Infinity where the loss falls for ever, 0
@@ -41,23 +42,23 @@ def search(slope, loss, p, dp, data, trial, q, one):
     largest = 0.0
     for i in range(p.size):
         largest = max(largest, abs(dp[i]))
-    if largest == 0.0 or not _fall(slope, loss, p, dp, 0.0, data, trial, q, one) > 0.0:
+    if largest == 0.0 or not _fall(slope, loss, p, dp, 0.0, data, trial, q) > 0.0:
         return 0.0
     high = 1.0 / largest
-    at_high = _fall(slope, loss, p, dp, high, data, trial, q, one)
+    at_high = _fall(slope, loss, p, dp, high, data, trial, q)
     while at_high > 0.0:  # the minimiser lies in (high/2, high] after one of these loops
         if high * largest > 1e250:
             return np.inf
         high *= 2.0
-        at_high = _fall(slope, loss, p, dp, high, data, trial, q, one)
+        at_high = _fall(slope, loss, p, dp, high, data, trial, q)
     low = 0.5 * high
-    at_low = _fall(slope, loss, p, dp, low, data, trial, q, one)
+    at_low = _fall(slope, loss, p, dp, low, data, trial, q)
     for _ in range(1000):
         if at_low > 0.0:
             break
         high, at_high = low, at_low
         low *= 0.5
-        at_low = _fall(slope, loss, p, dp, low, data, trial, q, one)
+        at_low = _fall(slope, loss, p, dp, low, data, trial, q)
     side = 0
     for k in range(200):  # false position (Illinois), with halving as its safeguard
         if high - low <= 2.3e-16 * high:
@@ -68,7 +69,7 @@ def search(slope, loss, p, dp, data, trial, q, one):
             middle = 0.5 * (low + high)
             if not low < middle < high:
                 break
-        at = _fall(slope, loss, p, dp, middle, data, trial, q, one)
+        at = _fall(slope, loss, p, dp, middle, data, trial, q)
         if at > 0.0:
             low, at_low = middle, at
             at_high = 0.5 * at_high if side == 1 else at_high

@@ -52,7 +52,7 @@ from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weight
 from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
 from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
-from fastbias.engine.layout import Data, Scratch, sample_weights, scratch
+from fastbias.engine.layout import Data, Scratch, alone, sample_weights, scratch
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
@@ -64,7 +64,7 @@ from fastbias.engine.sparse_pass import (
     pass_over,
     products,
 )
-from fastbias.engine.weighing import NONE, how, pushed, valued
+from fastbias.engine.weighing import NONE, PLAIN, WILD, how, pushed, valued
 
 __all__ = ["gradient"]
 
@@ -234,22 +234,21 @@ def _elsewhere(run, k):
 
 
 @inner
-def _weighed_worth(log_loss, loss, data, p, batch, control):
+def _weighed_worth(log_loss, loss, data, p, q, control):
     """Log L at predictions p, of samples with weights."""
     if inside(control) != 0:
         return worth(inside(control), data, p)
-    one = view(batch, 2 * control[BATCH], 2 * data.outputs)
-    return valued(log_loss, loss, data.weighed, sample_weights(data, 0, data.N), one,
-                  view(p, 0, data.outputs * data.N), data.y)
+    return valued(log_loss, loss, data.weighed, sample_weights(data, 0, data.N),
+                  alone(data, q, PLAIN), view(p, 0, data.outputs * data.N), data.y)
 
 
 # (whoever asks hands over arrays alone: a tuple of them is taken apart and counted at every step)
 @pasted
-def _worth(log_loss, loss, data, p, batch, control):
+def _worth(log_loss, loss, data, p, q, control):
     """Log L at predictions p."""
     if data.weighed == NONE:
         return log_loss(loss, view(p, 0, data.outputs * data.N), data.y)
-    return _weighed_worth(log_loss, loss, data, p, batch, control)
+    return _weighed_worth(log_loss, loss, data, p, q, control)
 
 
 @pasted
@@ -259,7 +258,7 @@ def _log_loss(run, k, until):
     scratch, control = run.scratch, buffers.control
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
-        return _worth(calls.log_loss, params.loss, data, buffers.kept, scratch.batch, control), OK
+        return _worth(calls.log_loss, params.loss, data, buffers.kept, scratch.q, control), OK
     _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
@@ -268,18 +267,7 @@ def _log_loss(run, k, until):
             return np.nan, status
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
-    return _worth(calls.log_loss, params.loss, data, scratch.p, scratch.batch, control), OK
-
-
-@inner
-def _weighed_batch(slope, loss, data, order, drawn, asked, p, q, s):
-    """What slope has said of drawn samples, whose targets stand in ``asked``, as they are
-    weighed.
-    """
-    batch = p.size // data.outputs
-    c, one = view(asked, batch, batch), view(asked, 2 * batch, 2 * data.outputs)
-    batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
-    return pushed(slope, loss, data.weighed, c, one, p, view(asked, 0, batch), q, s)
+    return _worth(calls.log_loss, params.loss, data, scratch.p, scratch.q, control), OK
 
 
 @pasted
@@ -301,7 +289,9 @@ def _batch(run, w, v, k):
         batch_margins(run.X, data.y, order, drawn, w, p, y)
     s = calls.slope(params.loss, p, y, q)
     if data.weighed != NONE:
-        s = _weighed_batch(calls.slope, params.loss, data, order, drawn, scratch.batch, p, q, s)
+        c = view(scratch.batch, batch, batch)
+        batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
+        s = pushed(calls.slope, params.loss, c, alone(data, scratch.q, WILD), p, y, q, s)
     if filled:
         drawn_gather(data, order, drawn, q, v)
     else:
@@ -322,9 +312,9 @@ def _whole(run):
         control[SHIFT] = int(k0)
         s = -k0 * LOG2
     if control[FILLED] > 0:
-        s = pass_over(slope, loss, data, w, p, q, v, scratch.batch, control)
+        s = pass_over(slope, loss, data, w, p, q, v, control)
     elif abs(k0) >= REACH:
-        s = by_piece(slope, loss, data, w, p, q, v, scratch.batch, control)
+        s = by_piece(slope, loss, data, w, p, q, v, control)
     return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
 
 
@@ -365,7 +355,7 @@ def _searched(run):
     size = data.outputs * data.N
     return search(calls.slope, params.loss, view(scratch.p, 0, size),
                   view(scratch.along, 0, size), data, view(scratch.trial, 0, size),
-                  view(scratch.q, 0, size), view(scratch.batch, 0, 2 * data.outputs))
+                  scratch.q)
 
 
 @pasted
@@ -398,8 +388,7 @@ def _update(run, records, k, due, log_loss):
     passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
-            log_loss = _worth(calls.log_loss, params.loss, run.data, scratch.p, scratch.batch,
-                              control)
+            log_loss = _worth(calls.log_loss, params.loss, run.data, scratch.p, scratch.q, control)
         if due:
             _note(records, control, log_loss)
     if status == OK:
@@ -431,15 +420,15 @@ def _burst(run, records, k, due, stop_at, until):
     elif control[ROW] < records.steps.size:
         end = min(end, records.steps[control[ROW]])
     asked = Asked(params.loss, params.geometry, calls.slope, calls.geometry.steepest,
-                  calls.geometry.inverse_link, scratch.batch)
+                  calls.geometry.inverse_link)
     done, status = burst(asked, params, data, buffers, scratch, k, end - k)
     if due and (done > 0 or status != OK):
         if done == 0:                                     # p is that of a trial which failed
             _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
-        _note(records, control, _worth(calls.log_loss, params.loss, data, scratch.p,
-                                       scratch.batch, control))
+        _note(records, control, _worth(calls.log_loss, params.loss, data, scratch.p, scratch.q,
+                                       control))
     return done, HURRIED if done == 0 and status == OK else status
 
 

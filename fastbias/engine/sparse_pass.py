@@ -12,10 +12,10 @@ import numpy as np
 from fastbias.engine.abi import FILLED, HURRY
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
-from fastbias.engine.layout import sample_weights
+from fastbias.engine.layout import alone, sample_weights
 from fastbias.engine.scattered import gathered, place, put, scattered
 from fastbias.engine.simd import fma, inlined, load8, splat8, total, view
-from fastbias.engine.weighing import NONE, pushed
+from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "pass_over",
            "products"]
@@ -136,7 +136,7 @@ def products(data, w, p, control):
 
 
 @inner
-def pass_over(slope, params, data, w, p, q, g, one, control):
+def pass_over(slope, params, data, w, p, q, g, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
     """
@@ -153,8 +153,8 @@ def pass_over(slope, params, data, w, p, q, g, one, control):
         seen, own, push = view(p, b, size), view(y, b, end - b), view(q, b, size)
         at = slope(params, seen, own, push)
         if data.weighed != NONE:
-            at = pushed(slope, params, data.weighed, sample_weights(data, b, end - b), one, seen,
-                        own, push, at)
+            at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
+                        seen, own, push, at)
         factor = 1.0
         if b == 0:
             s = at

@@ -62,18 +62,17 @@ def valued(log_loss, params, weighed, c, one, p, y):
 
 
 @inner
-def pushed(slope, params, weighed, c, one, p, y, q, s):
+def pushed(slope, params, c, one, p, y, q, s):
     """What slope has said of samples, s and q, made that of Σ c_n ℓ_n: returns s, fills q.
 
-    ``one`` (2 K,) is scratch. (It comes behind the slope, so that those who have no weights do what
-    they would do without it.)
+    ``one`` is scratch, (2 K,) where weights are `WILD`, else (0,). (It comes behind the slope, so
+    that those who have no weights do what they would do without it.)
     """
-    if weighed == WILD:
+    if one.size > 0:
         return _apart(slope, params, c, one, p, y, q)
     N = y.size
-    for k in range(p.size // N):
-        for n in range(N):
-            q[k * N + n] *= c[n]
+    for i in range(p.size):
+        q[i] *= c[i % N]
     return s
 
 

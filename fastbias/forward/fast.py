@@ -24,6 +24,7 @@ from fastbias.problem import Problem, Reached
 from fastbias.solvers.cones import Cone, cone
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.margins import Separability, separate
+from fastbias.theory.inseparable import with_intercept
 from fastbias.trace import Trace
 from fastbias.trace.rows import counted
 
@@ -121,10 +122,10 @@ def _field(problem: Problem, end: float, told: Separability | None, parts: Cone 
     if parts is not None and isinstance(field, Linear) and problem.outputs == 1:
         return Slaved(problem, field.eta, 0.0, field.kappa, field.beta, field.solve, parts)
     raise NoTheorem("the data are not separable (λ in .dual certifies it), so the loss does not go "
-                    "to 0; off separable data only gradient descent (in any metric, without "
-                    "momentum) with a fixed step on the exponential or logistic loss of two "
-                    "classes is followed: to the point where it rests, or along the direction in "
-                    "which it grows", SOURCE, (), told.dual)
+                    f"to 0{with_intercept(problem)}; off separable data only gradient descent (in "
+                    "any metric, without momentum) with a fixed step on the exponential or "
+                    "logistic loss of two classes is followed: to the point where it rests, or "
+                    "along the direction in which it grows", SOURCE, (), told.dual)
 
 
 def _to_rest(problem: Problem, here: Reached, runner: Runner, rows: np.ndarray,

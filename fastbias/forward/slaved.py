@@ -6,8 +6,8 @@ shrink, to the point where all pushes balance, which the strict rows move less a
 
     v = v̄ + δ,   G(v̄ + δ) + f = δ̇/η,   f = Σ q_n z_n over strict rows, q_n = −ℓ'(m_n) = O(1/t),
 
-G the others' pull, so that δ = H⁻¹ f + O(1/t²) with H their curvature at v̄, and δ̇ follows from how
-q falls. So v is slaved to a once it has contracted, and has no equation of its own: all that δ does
+G the others' pull, so that δ = H⁻¹ f + O(1/t²), H their curvature at v̄, and δ̇ follows from how q
+falls. So v is slaved to a once it has contracted, and has no equation of its own: all that δ does
 to a is to change the strict rows' margins by ⟨z_n, δ⟩.
 """
 from __future__ import annotations

@@ -146,7 +146,12 @@ def _columns(options: argparse.Namespace, target: str, drop: list[str],
 def _weight_column(options: argparse.Namespace) -> list[str]:
     """The column of weights of a CSV file; an NPZ file has an array of them, and no columns."""
     asked = options.command is _run and options.weights is not None
-    return [options.weights] if asked and not str(options.file).endswith(".npz") else []
+    if not asked or str(options.file).endswith(".npz"):
+        return []
+    names = () if options.no_header else data.names(options.file)
+    if names and isinstance(_column(options.weights, names), str):
+        checks.name("--weights", options.weights, names)
+    return [options.weights]
 
 
 def _sample_weights(options: argparse.Namespace) -> np.ndarray | None:

@@ -32,7 +32,9 @@ SHORTEST = 1e-10             # part of a step under which the search along it gi
 FALL = 1e-4                  # of what the slope promises (Armijo)
 LEVEL = 1e-13                # relative changes of log L that are rounding
 APART = 1e-5                 # of slopes whose difference is a curvature: half the digits stay
+TINY = 1e-300                # to divide by instead of 0
 ZERO = 1e-15                 # eigenvalues, relative to the largest, that are 0
+SEEN = 1e-9                  # curvatures of intercepts, likewise: more than differences of slopes err
 SECULAR = 100                # steps to the multiplier of a ball
 MANY = 1000                  # unknowns from which the ways of many are taken
 JOINING = 50                 # features that join those that matter at a time
@@ -117,18 +119,18 @@ class Ball(Gap):
         super().__init__(objective, norm)
         self.round = euclidean(self.norm)
         if not self.round:
-            self._model(objective.size)
+            self._model(norm, objective.data.size)
 
-    def _model(self, n: int) -> None:
+    def _model(self, norm: Norm, n: int) -> None:
         """The cone program of a step."""
         cp = foreign.library("cvxpy")
         self.move, self.at, self.unit = cp.Variable(n), cp.Parameter(n), cp.Parameter(nonneg=True)
         self.root, self.slope = cp.Parameter((n, n)), cp.Parameter(n)
-        assert self.norm.convex is not None
-        with foreign.guarded(f"the convex program of the path in the {self.norm.name} norm"):
+        assert norm.convex is not None
+        with foreign.guarded(f"the convex program of the path in the {norm.name} norm"):
             self.model = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(self.root @ self.move)
                                                 - self.slope @ self.move),
-                                    [self.norm.convex(cp, self.at + self.unit * self.move) <= 1.0])
+                                    [norm.convex(cp, self.at + self.unit * self.move) <= 1.0])
 
     def over(self, u: np.ndarray, direction: np.ndarray, c: float) -> End:
         """The minimiser over a ball, from the one over the last ball; ``direction`` is where the
@@ -185,41 +187,50 @@ class Ball(Gap):
         return np.append(u[:n] * (c / size), u[n:])
 
     def _step(self, u: np.ndarray, g: np.ndarray, c: float) -> np.ndarray | None:
-        """The step to the minimum of the quadratic model, in units of its curvature.
-
-        Far out it is much shorter than c, and would be lost in a solver's tolerance.
-        """
+        """The step to the minimum of the quadratic model."""
+        n = self.objective.data.size
         with suppress(foreign.Unsolved), foreign.guarded("a step along the regularisation path"):
             H = self.objective.curvature(u, g)
-            if self.round:
-                return _step_in_ball(H, g, u, c, self.objective.free)
+            if not self.objective.free:
+                return self._bounded(H, g, u, c)
+            # what no ball holds must not run away: negative curvature counts as positive. For the
+            # rest b is where it is best
             values, U = np.linalg.eigh(H)
-            # its negative eigenvalues are left out
-            R = np.sqrt(np.maximum(values, 0.0))[:, None] * U.T
-            size = float(np.sqrt(max(float(values[-1]), 0.0)))
-            unit = min(c, 1.0 / size) if size > 0 else c
-            self.root.value, self.slope.value = R * unit, g * unit
-            self.at.value, self.unit.value = u / c, unit / c
-            if solve_tightly(self.model) and np.isfinite(self.move.value).all():
-                return np.asarray(self.move.value) * unit
+            H = (U * np.abs(values)) @ U.T
+            side, back = H[:n, n:], np.linalg.pinv(H[n:, n:], hermitian=True, rcond=SEEN)
+            move = self._bounded(H[:n, :n] - side @ back @ side.T, g[:n] - side @ (back @ g[n:]),
+                                 u[:n], c)
+            return None if move is None else np.append(move, back @ (g[n:] - side.T @ move))
+        return None
+
+    def _bounded(self, H: np.ndarray, g: np.ndarray, w: np.ndarray, c: float) -> np.ndarray | None:
+        """The δ with the least ½δᵀHδ − gᵀδ, negative eigenvalues left out, and ‖w + δ‖ ≤ c, in
+        units of the curvature: far out it is much shorter than c, and would be lost in a solver's
+        tolerance.
+        """
+        values, U = np.linalg.eigh(0.5 * (H + H.T))
+        values = np.maximum(values, 0.0)
+        if self.round:
+            return U @ _in_ball(values, U.T @ g, U.T @ w, c)
+        R, size = np.sqrt(values)[:, None] * U.T, float(np.sqrt(values[-1]))
+        unit = min(c, 1.0 / size) if size > 0 else c
+        self.root.value, self.slope.value = R * unit, g * unit
+        self.at.value, self.unit.value = w / c, unit / c
+        if solve_tightly(self.model) and np.isfinite(self.move.value).all():
+            return np.asarray(self.move.value) * unit
         return None
 
 
-def _step_in_ball(H: np.ndarray, g: np.ndarray, u: np.ndarray, c: float, free: int) -> np.ndarray:
-    """The δ with the least ½δᵀHδ − gᵀδ, H's negative eigenvalues left out, and ‖w + δ_w‖₂ ≤ c.
+def _in_ball(values: np.ndarray, g: np.ndarray, w: np.ndarray, c: float) -> np.ndarray:
+    """The δ with the least ½Σ values δ² − gᵀδ and ‖w + δ‖₂ ≤ c.
 
-    What is free is where it is best for the rest: (A + μ)δ = r − μw with A and r what is left of H
-    and g, and μ ≥ 0 such that w + δ has length c, or 0 (Moré, Sorensen 1983).
+    That is (values + μ)δ = g − μw with μ ≥ 0 such that w + δ has length c, or 0 (Moré, Sorensen
+    1983).
     """
-    n = len(u) - free
-    side, w = H[:n, n:], u[:n]
-    back = np.linalg.pinv(H[n:, n:], hermitian=True, rcond=ZERO)
-    values, U = np.linalg.eigh(H[:n, :n] - side @ back @ side.T)
-    values = np.maximum(values, ZERO * max(float(np.abs(values).max()), 1e-300))
-    right, w = U.T @ (g[:n] - side @ (back @ g[n:])), U.T @ w
-    low, mu, high = 0.0, 0.0, float(np.linalg.norm(right + values * w)) / c
+    values = np.maximum(values, ZERO * max(float(values.max()), TINY))
+    low, mu, high = 0.0, 0.0, float(np.linalg.norm(g + values * w)) / c
     for _ in range(SECULAR):
-        move = (right - mu * w) / (values + mu)
+        move = (g - mu * w) / (values + mu)
         z = w + move
         size = float(np.linalg.norm(z))
         low, high = (mu, high) if size > c else (low, mu)
@@ -228,8 +239,7 @@ def _step_in_ball(H: np.ndarray, g: np.ndarray, u: np.ndarray, c: float, free: i
             break
         further = mu + (size / c - 1.0) * size ** 2 / float(z @ (z / (values + mu)))
         mu = further if low < further < high else (low + high) / 2
-    move = U @ move
-    return np.append(move, back @ (g[n:] - side.T @ move))
+    return np.asarray(move)
 
 
 def ball(objective: Objective, norm: Norm) -> Callable[[np.ndarray, np.ndarray, float], End]:

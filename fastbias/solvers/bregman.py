@@ -13,15 +13,16 @@ from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, 
 from fastbias.data.rows import Matrix, demand_symmetric
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
+from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
+from fastbias.solvers.programs import limits
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
 
 NEARBY = 1e-8         # relative change of w that rounding and ∇ψ's own errors cannot be told from
 SINGULAR = 1e-9       # eigenvalues so small, relative to the largest, may be on the cone's boundary
 INTERIOR = 1e-7       # least eigenvalue of some solution: more than the cone program's own error
-STEPS = 20            # of the simplex method, for each row and column: it needs one or two
 ON, INFEASIBLE = 0.5, 2      # HiGHS: t is 0 or 1 but for rounding; its status for no solution
 
 
@@ -72,42 +73,42 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
     [0.5  0.25]
     """
     psi: Potential = checks.one_of("potential", potential, potentials, Potential)
-    X = checks.matrix("X", X)
-    shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
-    if psi.size not in (None, X.shape[1]):
+    A: Any = checks.matrix("X", X)
+    shape = A.shape[1:]
+    A = A.reshape(A.shape[0], -1) if A.ndim > 2 else A
+    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
+    if psi.size not in (None, A.shape[1]):
         raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got "
-                         f"{X.shape[1]}")
-    X, y = (X, y) if constraint is None else _further(X, y, constraint)
-    if not isinstance(X, np.ndarray):
-        demand_few(X)
+                         f"{A.shape[1]}")
+    A, y = (A, y) if constraint is None else _further(A, y, constraint)
+    if not isinstance(A, np.ndarray):
+        demand_few(A)
         if psi.symmetric:
             raise TypeError(f"X must be dense for the {psi.name} potential, which is of matrices, "
-                            f"got a sparse {type(X).__name__}: call .toarray() first")
-    demand_symmetric(X, psi.symmetric)
-    w0 = psi.start(X.shape[1]) if w0 is None else checks.point("w0", w0, X.shape[1], shape)
+                            f"got a sparse {type(A).__name__}: call .toarray() first")
+    demand_symmetric(A, psi.symmetric)
+    w0 = psi.start(A.shape[1]) if w0 is None else checks.point("w0", w0, A.shape[1], shape)
     try:
         z0 = psi.to_dual(w0)
     except ValueError:
         raise ValueError(f"w0 must lie inside the domain of the {psi.name} potential, got "
                          f"{checks.short(w0)}") from None
-    reachable(X, y)
+    reachable(A, y)
     if not np.isfinite(z0).all():
         raise ValueError(f"w0 must have a finite gradient of the {psi.name} potential, got "
                          f"{checks.short(w0)}")
-    w, nu = psi.project(X, y, z0)
+    w, nu = psi.project(A, y, z0)
     if not np.isfinite(w).all():
         raise foreign.Unsolved(f"the projection in the {psi.name} potential could not be found: "
                                "what Newton's method on its dual came to is not finite")
-    gap = _residual(X, y, psi, z0, w, nu)
+    gap = _residual(A, y, psi, z0, w, nu)
     certified = gap <= CERTIFIED
     told = Hypothesis(INSIDE, True if certified else None, f"residuals at most {gap:.1e}")
     found = _Found(w, nu, gap, certified, told)
     if np.isfinite(psi.lower):
-        found = _bounded_below(X, y, psi, z0, found)
+        found = _bounded_below(A, y, psi, z0, found)
     if psi.symmetric:
-        found = _semidefinite(X, y, psi, found)
+        found = _semidefinite(A, y, psi, found)
     return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
                  (found.told,), found.certified, found.gap, found.nu)
 
@@ -226,13 +227,12 @@ def _interior(X: Matrix, y: np.ndarray, psi: Potential) -> np.ndarray:
     block = np.block if isinstance(X, np.ndarray) else partial(sparse.block_array, format="csc")
     eye = np.eye(d) if isinstance(X, np.ndarray) else sparse.eye_array(d)
     nothing = np.zeros if isinstance(X, np.ndarray) else sparse.csr_array
-    steps = {"maxiter": STEPS * (N + 3 * d + STEPS)}
     answer = foreign.ask("the linear program for an interior solution", "scipy.optimize.linprog",
                          np.concatenate([np.zeros(d), -np.ones(d), [0.0]]),
                          A_ub=block([[-eye, eye, nothing((d, 1))]]), b_ub=np.zeros(d),
                          A_eq=block([[rows, nothing((N, d)), -shift[:, None]]]),
                          b_eq=np.zeros(N), bounds=[(0, None)] * d + [(0, 1)] * d + [(1, None)],
-                         method="highs-ds", options=steps)
+                         method="highs-ds", options=limits(N + 3 * d))
     if answer.status == INFEASIBLE:
         raise Unreachable(f"X w = y must have a solution in the domain of the {psi.name} potential "
                           f"(w >= {psi.lower:g}), but a linear program shows there is none")
@@ -250,7 +250,7 @@ def _in_cone(X: np.ndarray, y: np.ndarray, n: int) -> float:
         program = cp.Problem(cp.Maximize(lowest),
                              [X @ cp.reshape(W, (n * n,), order="C") == y, W >> lowest * np.eye(n),
                               lowest <= 1])
-        program.solve(cp.CLARABEL)
+        solve_cone(program)
     if program.status in ("infeasible", "infeasible_inaccurate"):
         raise Unreachable("X w = y must have a positive semidefinite solution, but a semidefinite "
                           f"program says {program.status}")

@@ -33,7 +33,7 @@ class Conditions:
         # in units of the least margin
         least = float(margins.min())
         self.Z, self.slack = rows.take(near) / least, margins[near] / least - 1.0
-        self.ends = tuple(end[near] for end in rows.ends) if rows.free else None
+        self.ends = (rows.ends[0][near], rows.ends[1][near]) if rows.free else None
         self.on = np.zeros(near.size, bool)
 
     def __call__(self, p: float) -> tuple[float, float]:
@@ -88,4 +88,4 @@ class Conditions:
                     mu = np.maximum(mu + more, 0.0)
         whole = np.zeros(len(G))
         whole[on] = mu / lengths[on]
-        return whole, float(np.hypot(*map(np.linalg.norm, left)))
+        return whole, float(np.linalg.norm(np.concatenate(left)))

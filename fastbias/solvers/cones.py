@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import gcd
+from time import process_time
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import length
 from fastbias.data.rows import ClassRows, Rows
 from fastbias.solvers import exact
-from fastbias.solvers.quotients import Whole, integers, numerators
+from fastbias.solvers.quotients import Span, Whole, integers, numerators
 from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, positive
 
 __all__ = ["Cone", "cone", "reduced", "signs"]
@@ -22,6 +23,10 @@ __all__ = ["Cone", "cone", "reduced", "signs"]
 EPS = float(np.finfo(float).eps)
 # lengths next to one that are tried until rounding leaves margins over 0
 MULTIPLES, TRIES, WIDE = 40, 1000, 1e-12
+MORE = 3              # rows for each feature that combine to what few do …
+DEPTHS = (1e-2, 1e-4, 1e-6)     # … and the weights of their mean that are tried
+QUICK = 5e4           # products of numbers in a combination that is looked for in whole numbers
+PATIENCE = 60.0       # seconds for signs over one cone, or pair of classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +75,7 @@ def cone(rows: Rows | np.ndarray) -> Cone:
     --------
     >>> import numpy as np
     >>> found = cone(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
-    >>> found.strict.tolist(), found.direction.tolist(), found.basis.ravel().tolist()
+    >>> found.strict.tolist(), found.direction.tolist(), abs(found.basis).ravel().tolist()
     ([True, False, False], [1.0, 0.0], [0.0, 1.0])
     """
     data = Rows.of(rows)
@@ -95,17 +100,22 @@ def cone(rows: Rows | np.ndarray) -> Cone:
 
 def reduced(rows: Rows) -> np.ndarray:
     """The rows (M, D), dense; of classes without the weights of the first: all may share them."""
-    if isinstance(rows, ClassRows):
-        return rows.dense()[:, rows.features:]
-    return rows.dense()
+    shared = _shared(rows)
+    return rows.dense() if shared is None else rows.dense()[:, shared.features:]
+
+
+def _shared(rows: Rows) -> ClassRows | None:
+    """The rows, if they are of classes, whose weights may all have the same more."""
+    return rows if isinstance(rows, ClassRows) and not rows.free else None
 
 
 def _whole_again(u: np.ndarray, rows: Rows) -> np.ndarray:
     """A u for `reduced` rows as one for the rows: of classes, with the sum 0 over them."""
-    if not isinstance(rows, ClassRows):
+    shared = _shared(rows)
+    if shared is None:
         return u
-    W = np.vstack([np.zeros((1, rows.features), u.dtype), u.reshape(rows.K - 1, -1)])
-    return np.asarray((W * rows.K - W.sum(axis=0)).ravel())
+    W = np.vstack([np.zeros((1, shared.features), u.dtype), u.reshape(shared.K - 1, -1)])
+    return np.asarray((W * shared.K - W.sum(axis=0)).ravel())
 
 
 def _basis(found: Division, rows: Rows) -> np.ndarray:
@@ -113,11 +123,12 @@ def _basis(found: Division, rows: Rows) -> np.ndarray:
     span, columns = found.span, found.rows.columns
     if not span.rank:
         return np.zeros((rows.size, 0))
-    if not span.free and not isinstance(rows, ClassRows):
+    shared = _shared(rows)
+    if not span.free and shared is None:
         return np.eye(rows.size)
     B = span.basis(columns)
-    if isinstance(rows, ClassRows):
-        B = np.hstack([-B.reshape(len(B), rows.K - 1, -1).sum(axis=1), B])
+    if shared is not None:
+        B = np.hstack([-B.reshape(len(B), shared.K - 1, -1).sum(axis=1), B])
     return np.asarray(foreign.ask("a basis of the span of samples that overlap", "numpy.linalg.qr",
                                   B.T)[0])
 
@@ -146,59 +157,152 @@ def _multiples(u: np.ndarray) -> Iterator[np.ndarray]:
         yield np.array([v * factor.numerator / (largest * factor.denominator) for v in u])
 
 
-def signs(found: Division | None, G: np.ndarray) -> list[str]:
-    """What each of ⟨u, g⟩, for rows g (J, d) of floats in the units of `reduced` rows, is over C.
+def signs(found: Division | None, G: np.ndarray,
+          first: np.ndarray | None = None) -> tuple[list[str], str]:
+    """What each of ⟨u, g⟩, for rows g (J, d) of floats in the units of `reduced` rows, is over C,
+    and what could not be proved of it.
 
     "finite" where it is 0 for every u ∈ C, which is where g ∈ S; "+inf" or "-inf" where it keeps
     that sign but is not always 0; "undetermined" where it has both signs. By Farkas' lemma it is
-    never under 0 where g is Σ μ z, with μ ≥ 0 on strict rows and any μ on the others.
+    never under 0 where g is Σ μ z, with μ ≥ 0 on strict rows and any μ on the others. Rows that
+    are likely to do, a mask (N,) of those of ``found``, are tried ``first``.
     """
     if found is None:
-        return ["undetermined" if g.any() else "finite" for g in G]
+        return ["undetermined" if g.any() else "finite" for g in G], ""
     columns = found.rows.columns
     powers = np.array([1 << int(columns.max() - c) for c in columns], object)
-    return [_sign(found, numerators(g)[0] * powers) for g in G]
+    over = _Over(found, first)
+    return [over.sign(numerators(g)[0] * powers) for g in G], over.doubt
 
 
-def _sign(found: Division, g: np.ndarray) -> str:
-    rest = found.span.quotient(g[None])[0]
-    if not rest.any():
-        return "finite"
-    # where no row is strict C is a linear space
-    if found.modulo is None or found.t is None:
+class _Over:
+    """The cone of a division, and some u inside it: with all strict rows over 0."""
+
+    def __init__(self, found: Division, first: np.ndarray | None) -> None:
+        self.span, self.rows, self.doubt = found.span, found.modulo, ""
+        self.inside = [] if found.t is None else [found.t]
+        self.near: list[np.ndarray] = []                   # the same, rounded
+        self.until = process_time() + PATIENCE
+        if found.modulo is not None:
+            self.even = found.modulo.floats / found.modulo.tops
+            self.lengths = np.linalg.norm(self.even, axis=1)
+            self.even /= self.lengths[:, None]
+            every = np.arange(len(self.even))
+            chosen = every if first is None else np.flatnonzero(first[found.strict])
+            self.parts = [part for part in (chosen, every) if part.size]
+
+    def sign(self, g: np.ndarray) -> str:
+        """What ⟨u, g⟩ is over the cone, for whole numbers g."""
+        g = self.span.quotient(g[None])[0]
+        if not g.any():
+            return "finite"
+        # where no row is strict C is a linear space
+        if not self.inside:
+            return "undetermined"
+        g = g // gcd(*g)
+        at = int(g @ self.inside[0])
+        if at == 0 or self._known(g if at > 0 else -g):
+            return "undetermined"
+        if process_time() > self.until:
+            self.doubt = "signs that would take too long are left undetermined"
+            return "undetermined"
+        try:
+            other = self._crossing(g if at > 0 else -g)
+        except ArithmeticError as doubt:
+            self.doubt = str(doubt)
+            return "undetermined"
+        if other is None:
+            return "+inf" if at > 0 else "-inf"
+        self.inside.append(other)
         return "undetermined"
-    at = int(rest @ found.t)
-    if at == 0 or _crosses(found.modulo, rest if at > 0 else -rest, found.t):
-        return "undetermined"
-    return "+inf" if at > 0 else "-inf"
 
+    def _known(self, g: np.ndarray) -> bool:
+        """Whether some u that was found inside has ⟨u, g⟩ ≤ 0."""
+        while len(self.near) < len(self.inside):
+            self.near.append(_rounded(self.inside[len(self.near)]))
+        least = int(np.argmin(np.array(self.near) @ _rounded(g)))
+        return int(g @ self.inside[least]) <= 0
 
-def _crosses(rows: exact.Scaled, g: np.ndarray, t: np.ndarray) -> bool:
-    """Whether some u with ⟨u, z⟩ ≥ 0 for all rows has ⟨u, g⟩ < 0, though t has all over 0."""
-    g = g // gcd(*g)
-    largest = max(map(abs, g))
-    goal = np.array([v / largest for v in g]) / rows.tops
-    size, even = length(goal), rows.floats / rows.tops
-    lengths = np.linalg.norm(even, axis=1)
-    mu, left = conic(even / lengths[:, None], goal / size)
-    if length(left) > NOTHING:
-        # between t and what is left there are some with all rows over 0
-        most = max(map(abs, t))
-        part = 0.5 * float(left @ left) * size / (int(g @ t) / (most * largest))
-        u = np.array([part * (v / most) for v in t]) - left / rows.tops
-        if int(numerators(u)[0] @ g) < 0 and positive(rows, u):
+    def _crossing(self, g: np.ndarray) -> np.ndarray | None:
+        """Some u inside, in whole numbers, with ⟨u, g⟩ < 0, though the first has it over 0."""
+        rows = self.rows
+        assert rows is not None
+        goal = _rounded(g) / rows.tops
+        goal = goal / length(goal)
+        for part in self.parts:
+            mu, left = conic(self.even[part], goal)
+            some = part[np.flatnonzero(mu)]
+            if length(left) <= NOTHING and (self._balanced(g, some, mu[mu > 0])
+                                            or self._balanced(g, *self._spread(goal, part, mu))
+                                            or self._combined(g, some)):
+                return None
+        u = self._between(g, left)
+        if u is not None:
+            return u
+        # what a few rows show is shown, but for the other answer it takes all
+        found = None
+        for which in (some, part) if some.size else (part,):
+            found, _, _ = exact.decide(Whole(np.vstack([integers(rows, which), -g])),
+                                       np.arange(which.size, -1, -1))
+            if found is None:
+                return None
+        return found
+
+    def _spread(self, goal: np.ndarray, part: np.ndarray,
+                mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, more of them than features where that can be, as bounds on rounding want it, and
+        weights > 0 with which they combine to the goal.
+        """
+        some = np.flatnonzero(mu)
+        draw = np.random.default_rng(0).choice(part.size, min(part.size, MORE * goal.size),
+                                               replace=False)
+        many = np.union1d(some, draw)
+        rows = self.even[part[many]]
+        for depth in DEPTHS:
+            more, left = conic(rows, goal - depth * rows.mean(axis=0))
+            if length(left) <= NOTHING:
+                return part[many], more + depth / many.size
+        return part[some], mu[some]
+
+    def _balanced(self, g: np.ndarray, some: np.ndarray, mu: np.ndarray) -> bool:
+        """Whether bounds on rounding prove that g is Σ μ z of these rows, weights > 0 near μ."""
+        rows, largest = self.rows, max(map(abs, g))
+        assert rows is not None
+        if not rows.faithful or largest >= 2**53:
+            return False
+        goal = np.array([v / (1 << largest.bit_length()) for v in g])
+        weights = np.append(mu / self.lengths[some], 1.0 / length(goal / rows.tops))
+        return exact.surrounded(np.vstack([rows.floats[some], -goal]), weights) is not None
+
+    def _combined(self, g: np.ndarray, some: np.ndarray) -> bool:
+        """Whether g is Σ μ z, μ ≥ 0, of rows that do not depend on each other: without rounding,
+        or where that is too large in doubt.
+        """
+        rows, span = self.rows, Span(len(g), tracked=True)
+        if some.size ** 2 * len(g) > QUICK:
+            self.doubt = "signs of some coefficients are too large a question for exact arithmetic"
             return True
-    some = np.flatnonzero(mu)
-    if rows.faithful and largest < 2**53:
-        opposite = np.vstack([rows.floats[some], -goal * rows.tops])
-        weights = np.append(mu[some] / lengths[some], 1.0 / size)
-        if exact.surrounded(opposite, weights) is not None:
-            return False
-    # what a few rows show is shown, but for the other answer it takes all
-    every = np.arange(len(rows.floats))
-    for which in (some, every) if some.size else (every,):
-        found, _, _ = exact.decide(Whole(np.vstack([integers(rows, which), -g])),
-                                   np.arange(which.size, -1, -1))
-        if found is None:
-            return False
-    return True
+        assert rows is not None
+        for n, z in zip(some.tolist(), integers(rows, some), strict=True):
+            span.add(n, z, rows.columns)
+        return not span.quotient(g[None]).any() and min(span.combination(g)) >= 0
+
+    def _between(self, g: np.ndarray, left: np.ndarray) -> np.ndarray | None:
+        """A u between the first one inside and what least squares left, if it is inside."""
+        rows, t = self.rows, self.inside[0]
+        assert rows is not None
+        if length(left) <= NOTHING:
+            return None
+        step, most = left / rows.tops, max(map(abs, t))
+        tops, bottom = numerators(step)
+        # half of what would take it to ⟨u, g⟩ = 0
+        share = float(Fraction(int(tops @ g) * most, 2 * bottom * int(t @ g)))
+        u = share * _rounded(t) - step
+        whole = numerators(u)[0]
+        return whole if int(whole @ g) < 0 and positive(rows, u) else None
+
+
+def _rounded(u: np.ndarray) -> np.ndarray:
+    """Whole numbers over the largest of them."""
+    largest = max(map(abs, u))
+    return np.array([v / largest for v in u])

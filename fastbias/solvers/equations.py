@@ -65,18 +65,18 @@ def _spread(X: Matrix, y: np.ndarray, what: str) -> bool:
     """Whether so many rows, or sparse ones, are independent, or those that are not agree with the
     others; `Unreachable` where sparse ones do not. False where that is to be looked at closer.
     """
-    dense = isinstance(X, np.ndarray)
-    if dense and (X.size <= SMALL or len(X) > X.shape[1]):
+    dense, (N, d) = isinstance(X, np.ndarray), X.shape
+    if dense and (N * d <= SMALL or d < N):
         return False
     scale = row_lengths(X)
     with np.errstate(all="ignore"):
         rows, goal = divided(X, scale), y / scale
     chosen = independent_rows(rows)
-    if chosen.size == y.size:
+    if chosen.size == N:
         return True
     if dense:
         return False
-    w = shortest(rows[chosen], goal[chosen], np.zeros(X.shape[1]))[0]
+    w = shortest(rows[chosen], goal[chosen], np.zeros(d))[0]
     off = worst(misfits(rows, goal, w))
     if off > EACH or worst(np.abs(rows @ w - goal)) > SOLVED * max(float(np.abs(goal).max()),
                                                                    float(np.linalg.norm(w)), TINY):

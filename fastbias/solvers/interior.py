@@ -88,34 +88,37 @@ class Saddle:
         linalg: Any = foreign.library("scipy.linalg")
         self.factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True)
         self.back, self.border = linalg.cho_solve, border
-        # what a unit of each β takes of w and λ
-        self.taken = [self._held(np.zeros(len(a)), column) for column in border.T]
+        # what a unit of each β takes of w and λ, but for rounding
+        self.taken = (np.zeros((len(a), 0)), border) if border.size == 0 else self._held(
+            np.zeros((len(a), border.shape[1])), border)
 
     def solve(self, off: np.ndarray, h: np.ndarray,
               e: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """δw (d,), δλ (N,) and δβ (q,)."""
-        w, lam = self._held(off, h)
-        if not self.taken:
-            return w, lam, np.zeros(0)
-        W, L = (np.column_stack(columns) for columns in zip(*self.taken, strict=True))
+        w, lam, beta = self._rough(off, h, e)
+        for _ in range(self.refined):
+            dw, dlam, dbeta = self._rough(
+                off - (self.a * w - self.b * (self.S.T @ lam)),
+                h - (self.S @ w + self.border @ beta + lam / self.held), e - self.border.T @ lam)
+            w, lam, beta = w + dw, lam + dlam, beta + dbeta
+        return w, lam, beta
+
+    def _rough(self, off: np.ndarray, h: np.ndarray,
+               e: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        w, lam = (x[:, 0] for x in self._held(off[:, None], h[:, None]))
+        if not e.size:
+            return w, lam, e
         # (of classes whose rows are not here β is as it was)
         beta = foreign.ask("an intercept by interior points", "numpy.linalg.lstsq",
-                           self.border.T @ L, self.border.T @ lam - e, rcond=None)[0]
-        return w - W @ beta, lam - L @ beta, beta
+                           self.border.T @ self.taken[1], self.border.T @ lam - e, rcond=None)[0]
+        return w - self.taken[0] @ beta, lam - self.taken[1] @ beta, beta
 
     def _held(self, off: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same with β held."""
-        w, lam = self._rough(off, h)
-        for _ in range(self.refined):
-            dw, dlam = self._rough(off - (self.a * w - self.b * (self.S.T @ lam)),
-                                   h - (self.S @ w + lam / self.held))
-            w, lam = w + dw, lam + dlam
-        return w, lam
-
-    def _rough(self, off: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same with β held, for several right sides (d, k) and (N, k)."""
+        a, b, held, root = (x[:, None] for x in (self.a, self.b, self.held, self.root))
         if self.wide:
-            lam = self.back(self.factor, h - self.S @ (off / self.a))
-            return (self.b * (self.S.T @ lam) + off) / self.a, lam
-        right = off / self.root + self.root * (self.S.T @ (self.held * h))
-        w = self.root * self.back(self.factor, right)
-        return w, self.held * (h - self.S @ w)
+            lam = self.back(self.factor, h - self.S @ (off / a))
+            return (b * (self.S.T @ lam) + off) / a, lam
+        right = off / root + root * (self.S.T @ (held * h))
+        w = root * self.back(self.factor, right)
+        return w, held * (h - self.S @ w)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +12,10 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import worst
+from fastbias.checks.spans import SMALL
+from fastbias.data.rows import dense, largest
 from fastbias.pieces import norms
+from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
 
@@ -23,6 +27,8 @@ END = 1e-4                   # of λ_max: where a path ends that nobody said mor
 SEEN = 1e-14                 # of λ_max, likewise: what rounding leaves of smaller λ
 CUTS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)        # of a rough solution's entries: which are not 0
 VIOLATED = 1e-12             # of the optimality conditions, relative to λ: more than rounding
+JOINS = 1e-11                # by which a feature may pull harder than λ, relatively, and stay out
+STEPS = 20                   # of an active set at one λ, for each sample or feature: few do
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +57,17 @@ class RegularisationPath:
         return bool((np.diff(sizes, axis=0) >= -RISES * sizes.max()).all())
 
 
-def l1_path(X: ArrayLike, y: ArrayLike, lambdas: ArrayLike = 50) -> RegularisationPath:
+def l1_path(X: ArrayLike | checks.Sparse, y: ArrayLike,
+            lambdas: ArrayLike = 50) -> RegularisationPath:
     """The ℓ1 path of the squared loss: ŵ(λ) = argmin ‖Xw − y‖₂² + λ‖w‖₁, at chosen λ.
 
     A convex program finds the support and signs; the solution on them is then exact linear algebra.
+    Of many numbers an active set does, which one feature joins or leaves at a time.
 
     Parameters
     ----------
-    X : (N, d), y : (N,)
+    X : (N, d), or sparse (N, d) of `scipy.sparse`, which stays so but for features with weight
+    y : (N,)
     lambdas : int or (K,) array > 0, default 50
         How many λ, spaced logarithmically from λ_max = 2‖Xᵀy‖_∞ (where ŵ leaves 0) to 1e-4 λ_max,
         or the λ themselves.
@@ -77,33 +86,35 @@ def l1_path(X: ArrayLike, y: ArrayLike, lambdas: ArrayLike = 50) -> Regularisati
     Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4.
     (scikit-learn's objective is ‖Xw − y‖²/2N + α‖w‖₁, so λ = 2Nα.)
     """
-    X = checks.array("X", X, "an (N, d)", dims=2)
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
+    A: Any = (checks.matrix("X", X) if hasattr(X, "tocsr")
+              else checks.array("X", X, "an (N, d)", dims=2))
+    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
     # X and y of size one: w and λ are in other units there
-    rows, goal, scale = of_size_one(X, y)
-    top = _highest(X, y)
-    grid = _lambdas(lambdas, top, X.shape[1])
+    rows, goal, scale = of_size_one(A, y)
+    top = _highest(A, y)
+    grid = _lambdas(lambdas, top, A.shape[1])
     if not top > 0:
-        return RegularisationPath(grid, np.zeros((grid.size, X.shape[1])), np.zeros(grid.size))
+        return RegularisationPath(grid, np.zeros((grid.size, A.shape[1])), np.zeros(grid.size))
     if grid[-1] < SEEN * top:
         raise ValueError(f"lambdas must be at least 1e-14 of λ_max = {top:.6g}, where rounding "
                          f"hides what they say, got {grid[-1]:.3g}; the end of the path is "
                          "fb.minimum_norm(X, y, 'l1')")
     highest = 2.0 * float(np.abs(rows.T @ goal).max())
-    solve = _Lasso(rows, goal)
+    few = isinstance(rows, np.ndarray) and rows.size <= SMALL
+    solve = _Lasso(rows, goal) if few else _ActiveSet(rows, goal)
     found = [solve(highest * min(float(value) / top, 1.0)) for value in grid]
     return RegularisationPath(grid, np.array([w for w, _ in found]) * scale,
                               np.array([left for _, left in found]) / highest)
 
 
-def _highest(X: np.ndarray, y: np.ndarray) -> float:
+def _highest(X: Any, y: np.ndarray) -> float:
     """λ_max = 2‖Xᵀy‖_∞, over which ŵ(λ) is 0."""
-    largest, unit = np.abs(X).max() or 1.0, np.abs(y).max() or 1.0
+    size, unit = float(largest(X, 1).max()) or 1.0, np.abs(y).max() or 1.0
     with np.errstate(all="ignore"):
-        top = 2.0 * float(np.abs((X / largest).T @ (y / unit)).max()) * largest * unit
+        top = 2.0 * float(np.abs((X / size).T @ (y / unit)).max()) * size * unit
     if not top < np.inf:
         raise ValueError("X, y must be of sizes at which λ_max = 2‖Xᵀy‖_∞ fits into float64, "
-                         f"got |x| up to {largest:.3g} and |y| up to {unit:.3g}")
+                         f"got |x| up to {size:.3g} and |y| up to {unit:.3g}")
     return top
 
 
@@ -124,7 +135,7 @@ class _Lasso:
     """Min ‖Xw − y‖² + λ‖w‖₁ for X and y of size one, at one λ after another."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
-        cp = self.cp = foreign.library("cvxpy")
+        cp: Any = foreign.library("cvxpy")
         self.X, self.y, self.rough = X, y, np.zeros(X.shape[1])
         self.w, self.weight = cp.Variable(X.shape[1]), cp.Parameter(nonneg=True)
         # one program with a parameter: cvxpy takes longer to compile than to solve it
@@ -135,7 +146,7 @@ class _Lasso:
         """W and its violation; where the solver fails, from the w of the λ before."""
         with suppress(foreign.Unsolved), foreign.guarded("the convex program of the path"):
             self.weight.value = weight
-            self.program.solve(self.cp.CLARABEL)
+            solve_cone(self.program)
             if self.w.value is not None and np.isfinite(self.w.value).all():
                 self.rough = np.asarray(self.w.value)
         w = _polish(self.X, self.y, weight, self.rough)
@@ -155,7 +166,83 @@ class _Lasso:
         return None
 
 
-def _violation(X: np.ndarray, y: np.ndarray, weight: float, w: np.ndarray) -> float:
+class _ActiveSet:
+    """The same for many numbers: w on the features that have weight, one after another.
+
+    From the w of the λ before, w moves towards the solution with the signs that it has; where an
+    entry is 0 on the way its feature leaves. At the solution the feature that pulls hardest joins,
+    if harder than λ (Osborne, Presnell, Turlach 2000).
+    """
+
+    def __init__(self, X: Any, y: np.ndarray) -> None:
+        self.X, self.y = X, y
+        self.columns = X if isinstance(X, np.ndarray) else X.tocsc()
+        self.chosen, self.signs, self.v = np.empty(0, int), np.empty(0), np.empty(0)
+        self.A: np.ndarray = np.empty((len(y), 0))
+        self.L: np.ndarray = np.empty((0, 0))
+        self.triangular = foreign.library("scipy.linalg").solve_triangular
+
+    def __call__(self, weight: float) -> tuple[np.ndarray, float]:
+        """W and its violation; the best where features depend on each other to rounding."""
+        with suppress(foreign.Unsolved), foreign.guarded("a step along the path"):
+            for _ in range(STEPS * (min(self.X.shape) + STEPS)):
+                if self._settled(weight):
+                    pull = 2.0 * self.X.T @ (self.y - self.A @ self.v)
+                    pull[self.chosen] = 0.0
+                    j = int(np.abs(pull).argmax())
+                    if not abs(pull[j]) > (1 + JOINS) * weight:
+                        break
+                    self._join(j, float(np.sign(pull[j])))
+        w = np.zeros(self.X.shape[1])
+        w[self.chosen] = self.v
+        return w, _violation(self.X, self.y, weight, w)
+
+    def _settled(self, weight: float) -> bool:
+        """Move to the solution with these signs; False where a feature left on the way."""
+        move = np.zeros_like(self.v)
+        # the second one takes what rounding left
+        for _ in range(2 if self.v.size else 0):
+            left = self.A.T @ (self.y - self.A @ (self.v + move)) - 0.5 * weight * self.signs
+            move = move + self.triangular(self.L, self.triangular(self.L, left, lower=True),
+                                          lower=True, trans=1)
+        turns = np.flatnonzero((self.v + move) * self.signs < 0)
+        if not turns.size:
+            self.v = self.v + move
+            return True
+        parts = self.v[turns] / -move[turns]
+        self.v = self.v + float(parts.min()) * move
+        self._leave(turns[parts <= parts.min()])
+        return False
+
+    def _join(self, j: int, sign: float, at: float = 0.0) -> None:
+        """Feature j joins, with an entry of that sign and size."""
+        x = dense(self.columns[:, [j]])
+        along = (self.triangular(self.L, self.A.T @ x, lower=True) if self.v.size
+                 else np.zeros((0, 1)))
+        rest = float(np.sum(x * x)) - float(np.sum(along * along))
+        if not rest > SEEN * float(np.sum(x * x)):
+            # the others combine to it: ‖w‖₁ falls as it takes their place, until one is 0
+            move = -sign * self.triangular(self.L, along, lower=True, trans=1)[:, 0]
+            turns = np.flatnonzero(self.v * move < 0)
+            if at or not turns.size:
+                raise foreign.Unsolved("the path's linear equations are singular")
+            parts = self.v[turns] / -move[turns]
+            self.v = self.v + float(parts.min()) * move
+            self._leave(turns[parts <= parts.min()])
+            return self._join(j, sign, float(parts.min()))
+        self.L = np.block([[self.L, np.zeros_like(along)], [along.T, np.sqrt(rest)]])
+        self.A = np.hstack([self.A, x])
+        self.chosen, self.signs = np.append(self.chosen, j), np.append(self.signs, sign)
+        self.v = np.append(self.v, sign * at)
+
+    def _leave(self, which: np.ndarray) -> None:
+        self.chosen, self.signs, self.v = (np.delete(x, which)
+                                           for x in (self.chosen, self.signs, self.v))
+        self.A = np.delete(self.A, which, axis=1)
+        self.L = np.linalg.cholesky(self.A.T @ self.A)
+
+
+def _violation(X: Any, y: np.ndarray, weight: float, w: np.ndarray) -> float:
     """The largest violation of the optimality conditions of ‖Xw − y‖² + λ‖w‖₁."""
     pull = 2.0 * X.T @ (y - X @ w)
     return worst(np.abs(pull) - weight, np.abs(pull - weight * np.sign(w))[w != 0])

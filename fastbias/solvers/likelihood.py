@@ -30,6 +30,7 @@ STEEP, TURNS = 1e5, 3       # conditions of columns that are turned, and times t
 EXACT = 2e7           # products of whole numbers that this may take
 # what rounding of the curvature may change in its norm, and the share of it that it must be under
 SAFE, UNSAFE = 1.25, 0.1
+HARDLY = 1e-8         # margins that are not known to so much
 
 
 class Fit(NamedTuple):
@@ -131,9 +132,7 @@ class Likelihood:
 
     def _error(self, root: np.ndarray, units: np.ndarray, decrement: float,
                noise: np.ndarray) -> float:
-        """The bound on ‖v − v̄‖_H, or on changes of margins where these are larger; infinite where
-        it says nothing.
-        """
+        """The bound on ‖v − v̄‖_H, infinite where margins are hardly known."""
         r = len(root)
         # by how much rounding may have changed columns of length one, of which R is the inverse
         if not len(self.A) * r**1.5 * EPS * float(np.linalg.norm(root * units)) < UNSAFE:
@@ -141,9 +140,10 @@ class Likelihood:
         most = float((np.abs(root) @ np.asarray(noise, float)).sum())
         size = SAFE * (decrement + most)
         reach = SAFE * float(row_lengths(self.A @ root.T).max()) * (1.0 if self.single else 2.0)
-        if not reach * size < 1:
+        if not reach * size < 0.5:
             return np.inf
-        return -float(np.log1p(-reach * size)) / min(reach, 1.0)
+        found = -float(np.log1p(-reach * size)) / reach
+        return found if reach * found < HARDLY else np.inf
 
     def _length(self, m: np.ndarray, step: np.ndarray) -> float:
         """How far to go along a step: until it no longer descends, by the sign of the slope."""

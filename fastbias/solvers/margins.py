@@ -34,6 +34,7 @@ from fastbias.solvers.separability import (
     separated,
     separator,
 )
+from fastbias.solvers.shared import SURE, shared
 from fastbias.solvers.uniqueness import uniqueness
 from fastbias.solvers.working_set import solve_among_many
 
@@ -81,7 +82,8 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
         (upper − lower)/upper, recomputed from w and λ alone, the sums without rounding (where
         features lie far apart, those of float64 lose what w and λ prove); ``certified``: it is at
         most 1e-10, else w is the best one known; ``hypotheses`` say whether the maximiser is
-        unique; ``support``, and ``alpha`` in ℓ2. With an intercept, ``intercept`` b, and λ with
+        unique, and of which other norms it was found to be the maximum as well; ``support``, and
+        ``alpha`` in ℓ2. With an intercept, ``intercept`` b, and λ with
         Σ λ_n y_n = 0 (with classes, as much weight on rows of each as on rows against it), but for
         rounding: the bound is that of the weights next to it that balance exactly, each class's by
         a factor, and what w proves is what it proves together with b as it is rounded.
@@ -109,9 +111,13 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
     with told(progress, f"maximum {norm.name} margin") as tell:
         start = separated(data.rows, data.zeros, tell)
         limit = widest(data.rows, data.shape, norm, start, tell)
+    others = shared(data.rows, limit)
     limit = replace(limit, classes=data.classes, support=_support(data.rows, limit.dual),
                     alpha=_alpha(limit))
-    return _as_given(limit, data) if data.rows.free else limit
+    limit = _as_given(limit, data) if data.rows.free else limit
+    # (what a rounded intercept costs is no more than these were proved to without)
+    sure = limit.duality_gap <= SURE
+    return replace(limit, hypotheses=limit.hypotheses + others) if sure else limit
 
 
 def _support(rows: Rows, lam: np.ndarray) -> np.ndarray:

@@ -26,14 +26,13 @@ from fastbias.solvers.faces import NEARBY, finished
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.oracles import Oracle
 from fastbias.solvers.polytopes import least_on_polytope
-from fastbias.solvers.programs import Pair, solve_tightly
+from fastbias.solvers.programs import Pair, limits, solve_tightly
 
 __all__ = ["minimum_norm", "of_size_one"]
 
 ROUNDED = 1e-9        # by which ‖Xᵀν‖⋆, scaled to one, may be over one and yet be it
 DEPENDENT = 1e-12     # squared singular values of rows of length one that depend on each other
 LARGE = 5000          # numbers from which interior points are quicker than the simplex method
-STEPS = 20            # of the simplex method, for each row: it needs one to three
 
 
 def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l1, *,
@@ -84,19 +83,19 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
     >>> print(limit.w.round(12) + 0.0, round(limit.intercept, 12) + 0.0)
     [1. 0.] 0.0
     """
-    X = checks.matrix("X", X)
-    shape = X.shape[1:]
-    X = X.reshape(X.shape[0], -1) if X.ndim > 2 else X
-    y = checks.array("y", y, "an (N,) array", dims=1, length=X.shape[0])
+    A: Any = checks.matrix("X", X)
+    shape = A.shape[1:]
+    A = A.reshape(A.shape[0], -1) if A.ndim > 2 else A
+    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
     demand("norm", norm)
-    _demand_rows(X, norm)
+    _demand_rows(A, norm)
     # of size one, exactly: solvers square what they get
     down, up = (int(np.floor(np.log2(x))) if x else 0
-                for x in (float(largest(X, 1).max()), float(np.abs(y).max())))
-    problem = _Equations(Rows(X), y, norm, checks.flag("intercept", intercept))
-    found, told = _found(problem, Rows(X).scaled(-down), np.ldexp(y, -up), (down, up))
+                for x in (float(largest(A, 1).max()), float(np.abs(y).max())))
+    problem = _Equations(Rows(A), y, norm, checks.flag("intercept", intercept))
+    found, told = _found(problem, Rows(A).scaled(-down), np.ldexp(y, -up), (down, up))
     if not found.w.size:
         raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
     size = problem.dual(found.nu)
@@ -258,8 +257,7 @@ def _linear_program(X: Matrix, y: np.ndarray, norm: Norm, ball: str) -> Iterator
         unit = float(np.abs(y).max()) or 1.0
         y = y / unit
     N, d = X.shape
-    steps = {"maxiter": STEPS * (N + STEPS)}
-    ask = partial(foreign.ask, what, solver, method="highs-ds", options=steps)
+    ask = partial(foreign.ask, what, solver, method="highs-ds", options=limits(N))
     sparse: Any = None if isinstance(X, np.ndarray) else foreign.library("scipy.sparse")
     beside = np.hstack if sparse is None else partial(sparse.hstack, format="csc")
     if ball == "cross-polytope":
@@ -333,17 +331,20 @@ def _convex_program(X: np.ndarray, y: np.ndarray, norm: Norm) -> Pair:
     return np.asarray(w.value) * scale, nu if nu @ goal >= 0 else -nu
 
 
-def of_size_one(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """X and y brought to size one, and what w there must be multiplied by.
+def of_size_one(X: Any, y: np.ndarray) -> tuple[Any, np.ndarray, float]:
+    """X, dense or sparse, and y brought to size one, and what w there must be multiplied by.
 
     ValueError where that is beyond float64.
     """
-    largest = float(np.abs(X).max()) or 1.0
-    rows = X / largest
-    spread, height = float(np.linalg.norm(rows, 2)) or 1.0, length(y) or 1.0
+    top = float(largest(X, 1).max()) or 1.0
+    rows = X / top
+    # (of sparse rows as if they were orthogonal: it is a unit, no more)
+    spread = float(np.linalg.norm(rows, 2) if isinstance(X, np.ndarray)
+                   else row_lengths(rows).max()) or 1.0
+    height = length(y) or 1.0
     with np.errstate(all="ignore"):
-        scale = float(np.float64(height) / spread / largest)
+        scale = float(np.float64(height) / spread / top)
     if not 0 < scale < np.inf or not height < np.inf:
         raise ValueError("y must be of a size at which w = y/x fits into float64, "
-                         f"got |y| up to {np.abs(y).max():.3g} and |x| up to {largest:.3g}")
+                         f"got |y| up to {np.abs(y).max():.3g} and |x| up to {top:.3g}")
     return rows / spread, y / height, scale

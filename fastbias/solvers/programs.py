@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from time import process_time
 from typing import Any
 
 import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.data.rows import Matrix, largest
+from fastbias.solvers.conic_programs import PATIENCE, solve_cone
 from fastbias.solvers.free import Gauge
 
-__all__ = ["Pair", "convex", "largest_least", "minimiser", "nearest_point", "polytope",
+__all__ = ["Pair", "convex", "largest_least", "limits", "minimiser", "nearest_point", "polytope",
            "solve_tightly", "units"]
 
 Pair = tuple[np.ndarray, np.ndarray]                          # w (d,), and λ (N,) for the rows
@@ -65,13 +67,18 @@ def largest_least(Z: np.ndarray) -> Iterator[Pair]:
         yield np.asarray(w, float), found[1]
 
 
+def limits(size: int) -> dict[str, float]:
+    """When HiGHS ends, on a program of so many rows and columns: after some steps, or seconds."""
+    return {"maxiter": STEPS * (size + STEPS), "time_limit": PATIENCE}
+
+
 def minimiser(c: np.ndarray, A: Any, b: np.ndarray,
               bounds: Sequence[object] | np.ndarray) -> Pair | None:
     """A minimiser of c·x subject to Ax ≤ b, and its multipliers, by the simplex method.
 
     A may be sparse. Where so many steps do not do, the method goes round.
     """
-    steps = {"maxiter": STEPS * (sum(A.shape) + STEPS)}
+    steps = limits(sum(A.shape))
     for options in (TIGHT, {}):
         try:
             answer = foreign.ask("a linear program", "scipy.optimize.linprog", c, A_ub=A, b_ub=b,
@@ -123,16 +130,12 @@ def convex(Z: np.ndarray, norm: Gauge, s: np.ndarray, margin: float) -> Pair | N
 
 
 def solve_tightly(program: Any) -> bool:
-    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer.
-
-    Afresh each time: a warm start would keep the scaling that suited the first values of the
-    parameters.
-    """
-    cp: Any = foreign.library("cvxpy")
+    """Solve a cvxpy problem as exactly as the solver can, and say whether there is an answer."""
+    until = process_time() + PATIENCE
     for tolerance in TOLERANCES:
         with suppress(foreign.Unsolved), foreign.guarded("a cone program"):
-            program.solve(cp.CLARABEL, warm_start=False, tol_gap_abs=tolerance,
-                          tol_gap_rel=tolerance, tol_feas=tolerance)
+            solve_cone(program, until, tol_gap_abs=tolerance, tol_gap_rel=tolerance,
+                       tol_feas=tolerance)
             solved = program.status in ("optimal", "optimal_inaccurate")
             if solved and all(v.value is not None and np.isfinite(v.value).all()
                               for v in program.variables()):

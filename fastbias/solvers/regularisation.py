@@ -41,7 +41,7 @@ class BallPath:
         minimum is that over b no further off than 1 + |b|.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
-    intercept : (K,), or (K, C) with classes, or 0.0
+    intercept : (K,), or (K, C) with classes, whose mean is then 0, or 0.0
         b, added to each prediction; 0.0 without.
     """
 
@@ -124,7 +124,9 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
         ends.append(end)
     points, logs, gaps = zip(*ends, strict=True)
     rows, n = np.array(points), data.size
-    b = rows[:, n:] if data.loss.classes else rows[:, n:].ravel()
+    # (of classes only differences of intercepts matter)
+    b = rows[:, n:] - rows[:, n:].mean(axis=1, keepdims=True) if free and data.loss.classes \
+        else rows[:, n:].ravel()
     return BallPath(grid, rows[:, :n].reshape(-1, *data.shape), np.array(logs), np.array(gaps),
                     data.classes, b if free else 0.0)
 

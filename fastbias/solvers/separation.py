@@ -9,7 +9,7 @@ where the fit goes while it runs off along C (Ji, Telgarsky 2019).
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -24,6 +24,7 @@ from fastbias.solvers.cones import Cone, cone, reduced, signs
 from fastbias.solvers.likelihood import Fit, Likelihood
 from fastbias.solvers.limit import CERTIFIED
 from fastbias.solvers.separation_table import html, text
+from fastbias.solvers.strict_rows import Division
 
 __all__ = ["INTERCEPT", "Pairs", "Separation", "separation"]
 
@@ -130,7 +131,7 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
     intercept : bool, default True
         Whether a column of ones stands beside X.
     names : d strings, default "x0", "x1", …
-        Of the columns of X; the intercept is "(intercept)".
+        Of the columns of X, by default those of a DataFrame; the intercept is "(intercept)".
     weights : (N,), default 1
         ≥ 0: how often a sample counts; 0 leaves it out.
 
@@ -150,8 +151,7 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
     Examples
     --------
     >>> import fastbias as fb
-    >>> X, y = [[1, 0], [2, 1], [3, 1], [3, 0], [4, 1]], [0, 0, 0, 1, 1]
-    >>> found = fb.separation(X, y, names=["dose", "sex"])
+    >>> found = fb.separation([[1], [2], [3], [3], [4]], [0, 0, 0, 1, 1], names=["dose"])
     >>> found.kind, found.strict.tolist(), found.coefficients["dose"]
     ('quasi', [True, True, False, False, True], '+inf')
     """
@@ -160,8 +160,9 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
         raise ValueError(f"X must be an (N, d) array, got shape {data.shape}")
     intercept = checks.flag("intercept", intercept)
     labelled, classes = checks.labels("y", y, data.shape[0])
-    names = _names(names, data.shape[1]) + [INTERCEPT] * intercept
-    counts = _weights(weights, data.shape[0])
+    names = _names(_own_names(X) if names is None else names, data.shape[1])
+    N = data.shape[0]
+    counts = np.ones(N) if weights is None else checks.weights("weights", weights, N)
     kept = np.flatnonzero(counts > 0)
     dense = Rows(data).dense()
     if intercept:
@@ -171,38 +172,35 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
                                return_inverse=True)
     place = place.ravel()
     problem = _Problem(samples[:, :-1], samples[:, -1], classes,
-                       np.bincount(place, counts[kept]), np.bincount(place), names)
+                       np.bincount(place, counts[kept]), np.bincount(place),
+                       names + [INTERCEPT] * intercept)
     return problem.answer(kept, place, len(counts), intercept)
+
+
+def _own_names(X: Any) -> list[str] | None:
+    """The names of the columns of a DataFrame, where they are different texts."""
+    found = list(getattr(X, "columns", []))
+    fit = all(isinstance(name, str) for name in found) and len({*found, INTERCEPT}) > len(found)
+    return found if found and fit else None
 
 
 def _names(names: Sequence[str] | None, d: int) -> list[str]:
     """The names of features, checked."""
     if names is None:
         return [f"x{j}" for j in range(d)]
-    given = list(names) if not isinstance(names, str) else None
-    if given is None or not all(isinstance(name, str) for name in given):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise TypeError(f"names must be a list of strings, got {checks.short(names)}")
-    if len(given) != d:
-        raise ValueError(f"names must have one entry for each of {d} columns of X, got "
-                         f"{len(given)}")
-    twice = next((name for i, name in enumerate([INTERCEPT, *given])
-                  if name in [INTERCEPT, *given][:i]), None)
-    if twice is not None:
-        raise ValueError(f"names must be different and not {INTERCEPT!r}, got {twice!r} "
-                         + ("" if twice == INTERCEPT else "twice"))
-    return [str(name) for name in given]
-
-
-def _weights(weights: ArrayLike | None, N: int) -> np.ndarray:
-    """Weights (N,) ≥ 0, not all of them 0."""
-    if weights is None:
-        return np.ones(N)
-    found = checks.array("weights", weights, "an (N,) array", dims=1, length=N)
-    if (found < 0).any():
-        at = int(np.argmax(found < 0))
-        raise ValueError(f"weights must be >= 0 in every entry, got {found[at]:g} at index {at}")
-    if not found.any():
-        raise ValueError("weights must not all be 0")
+    found: list[str] = []
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"names must be a list of strings, got {checks.short(name)} in it")
+        if name in (*found, INTERCEPT):
+            raise ValueError(f"names must be different, and not {INTERCEPT!r}, got {name!r}"
+                             + " twice" * (name in found))
+        found.append(str(name))
+    if len(found) != d:
+        raise ValueError(f"names must have one entry for each column of X, got {len(found)} entries"
+                         f" for {d} columns")
     return found
 
 
@@ -231,7 +229,8 @@ class _Problem:
             full[kept] = by_sample[place]
             return full
         kind = "complete" if found.strict.all() else "quasi" if found.strict.any() else "overlap"
-        coefficients, finite, errors, pairs = self._coefficients(found, fit)
+        coefficients, finite, errors, pairs, doubt = self._coefficients(found, fit)
+        reason = reason or doubt
         whole = None if found.whole is None else found.whole.reshape(-1, self.X.shape[1])
         return Separation(kind, spread(found.strict), *self._direction(found, intercept),
                           coefficients, finite, errors, fit.log_likelihood, not reason,
@@ -265,16 +264,19 @@ class _Problem:
         return Likelihood(Z[others], owner, self.weights[np.unique(owner)], found.pivots).maximum()
 
     def _coefficients(self, found: Cone, fit: Fit) -> tuple[dict[str, str], dict[Any, Any],
-                                                            dict[Any, Any], Pairs]:
-        """What is known of each coefficient, of classes for each pair; values and their errors."""
-        D, labels = self.X.shape[1], self.classes.tolist()
+                                                            dict[Any, Any], Pairs, str]:
+        """What is known of each coefficient, of classes for each pair; values, their errors, and
+        what is in doubt.
+        """
+        D, labels, doubts = self.X.shape[1], self.classes.tolist(), ""
         blocks = np.zeros((self.K, max(self.K - 1, 1)))       # of `reduced` rows
         blocks[-blocks.shape[1]:] = np.eye(blocks.shape[1])
-        pairs = list(combinations(range(self.K), 2)) if self.K > 1 else [(0, 0)]
         told, finite, errors = Pairs(), Pairs(), Pairs()
-        for a, b in pairs:
-            G = np.kron(blocks[b] - (blocks[a] if a < b else 0.0), np.eye(D))
-            kinds = signs(found.division, G)
+        for a, b in combinations(range(self.K), 2) if self.K > 1 else [(0, 0)]:
+            part = blocks[b] - (blocks[a] if a < b else 0.0)
+            G = np.kron(part, np.eye(D))
+            kinds, doubt = signs(found.division, G, _only(found.division, np.repeat(part, D)))
+            doubts = doubts or doubt
             known = np.array([kind == "finite" for kind in kinds])
             key = labels[a], labels[b]
             told[key] = dict(zip(self.names, kinds, strict=True))
@@ -282,10 +284,20 @@ class _Problem:
             errors[key] = self._named(np.where(known, lengths((fit.root @ G.T).T), np.nan))
         if self.K == 1:
             own = labels[0], labels[0]
-            return told[own], finite[own], errors[own], Pairs()
+            return told[own], finite[own], errors[own], Pairs(), doubts
         agreed = {name: {known[name] for known in told.values()} for name in self.names}
         return ({name: kinds.pop() if len(kinds) == 1 else "undetermined"
-                 for name, kinds in agreed.items()}, finite, errors, told)
+                 for name, kinds in agreed.items()}, finite, errors, told, doubts)
 
     def _named(self, values: np.ndarray) -> dict[str, float]:
         return dict(zip(self.names, values.tolist(), strict=True))
+
+
+def _only(found: Division | None, part: np.ndarray) -> np.ndarray | None:
+    """Which rows are of a pair of classes alone: without entries where ``part`` (d,) is 0."""
+    if found is None or bool(part.all()):
+        return None
+    rows = found.rows.Z
+    # (those of the pair have entries in the columns of both)
+    both = np.array([rows[:, part == side].any(axis=1) for side in (1, -1) if side in part])
+    return np.asarray(both.all(axis=0) & ~rows[:, part == 0].any(axis=1))

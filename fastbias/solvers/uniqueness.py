@@ -23,6 +23,7 @@ NEARLY = 1e-14        # a gap that is as good as none
 ZERO = 1e-9           # entries of Σ λ z, relative to its terms or to the largest, that are rounding
 ONE, WIDE = 1e-6, 1e-4       # widths of the optimal face: it is a point, it is none, else who knows
 SLACK = 1e-12         # of rows of size one, for rounding
+LOOSER = 100.0        # times so much slack no true width is twice what it was
 BEHIND = 1e-9         # by which rows may fall short of the margin, relatively, at ends of the face
 ROUNDS = 5            # in which rows that an end leaves behind join the few by which it was found
 
@@ -51,7 +52,7 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
         if ends is None:
             return Hypothesis(statement, None, "a linear program for the width of the optimal face "
                               "failed")
-        width = max((float(np.abs(a - b)[:face.bound].max()) for a, b in ends), default=0.0)
+        width = _width(face, ends)
         told = f"the optimal face is {width:.1e} wide along three random directions"
         # fewer rows make no narrower a face, so that of a point all is said
         if width < ONE or nearest.size == best.rows.count:
@@ -64,7 +65,10 @@ def uniqueness(best: Bounds, certified: bool, nearest: np.ndarray) -> Hypothesis
         nearest = np.union1d(nearest, joining)
     else:
         return Hypothesis(statement, None, f"by {nearest.size} rows {told}, but others bound it")
-    return Hypothesis(statement, True if width < ONE else False if width > WIDE else None, told)
+    # what grows with the slack that rounding is allowed is no width
+    looser = _ends(face, LOOSER * SLACK) if width > WIDE else None
+    wide = looser is not None and _width(face, looser) < 2.0 * width
+    return Hypothesis(statement, True if width < ONE else False if wide else None, told)
 
 
 def _is_point(A: np.ndarray, lam: np.ndarray, gap: float, bound: int) -> bool:
@@ -103,6 +107,9 @@ def _alone(face: _Face, lam: np.ndarray) -> float:
     return widest
 
 
+Ends = list[tuple[np.ndarray, np.ndarray]]
+
+
 class _Face(NamedTuple):
     """Ax ≤ b within bounds (·, 2), a point x of it, of which the first so many are of w, the others
     intercepts; and the w of any.
@@ -116,11 +123,16 @@ class _Face(NamedTuple):
     point: Callable[[np.ndarray], np.ndarray]
 
 
-def _ends(face: _Face) -> list[tuple[np.ndarray, np.ndarray]] | None:
+def _width(face: _Face, ends: Ends) -> float:
+    """How far apart the entries of w are at two ends, at most."""
+    return max((float(np.abs(a - b)[:face.bound].max()) for a, b in ends), default=0.0)
+
+
+def _ends(face: _Face, slack: float = SLACK) -> Ends | None:
     """The two ends along three random directions, which see almost every face as wide."""
     lengths = np.maximum(np.abs(face.A).max(axis=1, initial=0.0), np.abs(face.b))
     lengths[lengths == 0] = 1.0
-    A, b = face.A / lengths[:, None], face.b / lengths + SLACK
+    A, b = face.A / lengths[:, None], face.b / lengths + slack
     found, free = [], face.bound
     walls = [tuple(x if np.isfinite(x) else None for x in pair) for pair in face.bounds.tolist()]
     for along in np.random.default_rng(0).normal(size=(3 if free else 0, free)):

@@ -2,9 +2,9 @@
 on data that are separable in part a direction beside a finite part.
 
 Some samples can be made strict: a direction u with ⟨u, z_m⟩ ≥ 0 for all rows has ⟨u, z_n⟩ > 0 for
-them. S is the span of the others, on which their loss has a unique minimiser v̄. The run's part in S
-tends to v̄, its part across grows for ever, towards the maximum margin of the strict rows there. It
-has no strict rows where the data overlap: then it comes to rest.
+them. S is the span of the others, on which their loss has a unique minimiser v̄. The run's part in
+S tends to v̄, its part across grows for ever, towards the maximum margin of the strict rows there.
+Where the data overlap none is strict, and the run comes to rest.
 """
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
 
-__all__ = ["INSEPARABLE", "deciding", "inseparable", "lift", "others", "resting"]
+__all__ = ["INSEPARABLE", "deciding", "inseparable", "lift", "others", "resting",
+           "with_intercept"]
 
 JI = "Ji, Telgarsky (2019)"
 ROUNDED = 1e-12       # of a bound on steps, relatively
@@ -85,7 +86,7 @@ def inseparable(problem: Problem, flow: bool, rows: list[Hypothesis], told: Sepa
     row = deciding(problem, flow, parts)
     if isinstance(row, Refusal):
         raise _refused(problem, row, rows, told)
-    rows = [row for row in rows if row.holds] + [_how(parts)]
+    rows = [row for row in rows if row.holds] + [_how(problem, parts)]
     rows += row.hypotheses(problem)
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows), told.dual)
@@ -104,9 +105,10 @@ def _overlap(parts: Cone) -> bool:
     return not parts.strict.any()
 
 
-def _how(parts: Cone) -> Hypothesis:
+def _how(problem: Problem, parts: Cone) -> Hypothesis:
     """How the data are not separable, and what proves it."""
     proof = "proved without rounding" if parts.proved else parts.reason
+    proof += with_intercept(problem)
     if _overlap(parts):
         return Hypothesis("the data overlap: no u has ⟨u, z_n⟩ ≥ 0 for all n, one of them > 0",
                           shown(parts.proved),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import fastbias as fb
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length, lengths, misfits, ratio, row_lengths, worst
-from fastbias.solvers.equations import Unreachable, reachable
 from fastbias.solvers.bregman import bregman_projection, feasibility, relative
+from fastbias.solvers.equations import Unreachable, reachable
 
 N = fb.norms
 NAN, INF = float("nan"), float("inf")

@@ -4,7 +4,7 @@ import pytest
 
 import fastbias as fb
 from fastbias import methods
-from fastbias.running import checkpoint
+from fastbias.running import checkpoint, cli
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(10, 3))
@@ -108,3 +108,22 @@ def test_what_has_no_place_for_one(options, told):
         fb.Plan(options.pop("X"), Y, intercept=True, **options)
     with pytest.raises(TypeError, match="intercept must be True or False, got 1"):
         fb.Plan(X, Y, loss="squared", method=GD, intercept=1)
+
+
+def test_the_command_line(tmp_path, capsys):
+    file, out = tmp_path / "t.csv", tmp_path / "out.npz"
+    np.savetxt(file, np.column_stack([X, Y]), delimiter=",")
+    assert cli.main(["run", str(file), "--loss", "exponential", "--method", "gradient", "--quiet",
+                     "--intercept", "--steps", "1000", "--out", str(out)]) == 0
+    assert "and an intercept" in capsys.readouterr().out
+    trace = fb.Trace.load(out)
+    assert trace.w.shape[1] == 4
+    assert cli.main(["margin", str(file), "--intercept"]) == 0
+    told, limit = capsys.readouterr().out, fb.max_margin(X, Y, intercept=True)
+    assert f"maximum l2 margin {limit.margin:.12g}" in told
+    assert f"{'(intercept)':<20} {limit.intercept:>18.10g}" in told
+    assert cli.main(["margin", str(file)]) == 1                       # without one there is none
+    capsys.readouterr()
+    assert cli.main(["diagnose", str(file), str(out), "--intercept"]) == 0
+    w, b = trace.w[-1, :-1], float(trace.w[-1, -1])
+    assert str(fb.diagnose(X, Y, w, intercept=b)) in capsys.readouterr().out

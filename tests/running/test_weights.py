@@ -9,7 +9,7 @@ import fastbias as fb
 from fastbias import methods
 from fastbias.engine.abi import BURST, FILLED, WEIGH
 from fastbias.problem import gather
-from fastbias.running import checkpoint
+from fastbias.running import checkpoint, cli
 
 RNG = np.random.default_rng(7)
 N, D = 9, 4
@@ -353,3 +353,19 @@ def test_descend_refuses_weights_that_do_not_fit():
     np.testing.assert_array_equal(
         plain.u, fb.run(X, LABELS, loss="logistic", method=methods.gradient_descent(0.1),
                         steps=5).w[-1])
+
+
+def test_the_command_line_takes_a_column_of_counts(tmp_path, capsys):
+    table = np.column_stack([X, COUNTS, LABELS])
+    np.savetxt(tmp_path / "t.csv", table, delimiter=",", header="a,b,c,d,count,y", comments="")
+    np.savez(tmp_path / "t.npz", X=X, y=LABELS, count=COUNTS)
+    words = ["--loss", "logistic", "--method", "gradient", "--step-size", "0.05", "--steps", "100",
+             "--quiet", "--out", str(tmp_path / "out.npz"), "--weights"]
+    run = fb.run(X, LABELS, loss="logistic", method=methods.gradient_descent(0.05), steps=100,
+                 weights=COUNTS)
+    for file, column in (("t.csv", "count"), ("t.csv", "4"), ("t.npz", "count")):
+        assert cli.main(["run", str(tmp_path / file), *words, column]) == 0
+        np.testing.assert_array_equal(fb.Trace.load(tmp_path / "out.npz").w, run.w)
+    assert cli.main(["run", str(tmp_path / "t.csv"), *words, "cout"]) == 2
+    told = capsys.readouterr().err
+    assert "--weights must be one of a, b, c, d, count, y, got 'cout' (did you mean 'count'?)" in told

@@ -44,7 +44,19 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
             assert w / w[0] == pytest.approx(np.array(along) / along[0], abs=1e-9)
             others = [np.array(v) for v in wanted.values() if v != along]
             assert all(w @ v < 0.95 * np.linalg.norm(w) * np.linalg.norm(v) for v in others)
-    if "fast_forward" in code:
+    if "separation(" in code:
+        assert "quasi-complete" in shown
+        assert "-0.120626" in shown
+        assert names["limit"].kind == "ray"
+        assert names["limit"].certified
+        near, far = (float(line) for line in shown.splitlines() if re.fullmatch(r"\d\.?\d*e-\d+", line) or
+                     re.fullmatch(r"0\.\d+", line))
+        assert near < 1e-3
+        assert far < 1e-10
+        assert names["line"].w / names["line"].margin == pytest.approx([-2, -2])
+        assert names["line"].alpha == pytest.approx([2, 2, 4])
+        assert names["line"].intercept / names["line"].margin == pytest.approx(9)
+    elif "fast_forward" in code:
         assert float(shown.split()[0]) < 1e-8
         assert "80001 exact steps" in shown
     if "mine" in names:

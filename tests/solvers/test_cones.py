@@ -63,7 +63,7 @@ def check(found, Z):
 def check_signs(found, Z, F, strict, seed):
     d = Z.shape[1]
     G = np.vstack([np.eye(d), np.random.default_rng(seed).integers(-2, 3, (2, d))])
-    assert signs(found.division, G) == [naive.sign(F, strict, g) for g in naive.fractions(G)]
+    assert signs(found.division, G)[0] == [naive.sign(F, strict, g) for g in naive.fractions(G)]
 
 
 @pytest.mark.parametrize("seed", range(120))
@@ -119,7 +119,7 @@ def test_timestamps_that_touch():
     found = cone(Z)
     check(found, Z)
     assert found.strict.tolist() == [True] * 3 + [False] * 2 + [True] * 2
-    assert signs(found.division, np.eye(2)) == ["+inf", "-inf"]
+    assert signs(found.division, np.eye(2))[0] == ["+inf", "-inf"]
 
 
 def test_classes_leave_what_they_share_alone():
@@ -145,7 +145,7 @@ def test_what_is_too_large_is_said_not_to_be_proved(monkeypatch):
     assert np.allclose(found.dual @ Z, 0, atol=1e-12)
     assert np.allclose(found.basis @ found.basis.T, proved.basis @ proved.basis.T, atol=1e-9)
     assert (Z[:2] @ found.direction > 0).all()
-    assert signs(found.division, np.eye(3)) == signs(proved.division, np.eye(3)) == ["+inf"] + ["undetermined"] * 2
+    assert signs(found.division, np.eye(3))[0] == signs(proved.division, np.eye(3))[0] == ["+inf"] + ["undetermined"] * 2
 
 
 def test_a_span_that_is_too_large_is_refused(monkeypatch):

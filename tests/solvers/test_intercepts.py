@@ -141,7 +141,7 @@ def test_classes(seed):
             assert limit.margin == pytest.approx(by_linprog(X, y, ball), rel=1e-6)
 
 
-def test_classes_in_norms_of_matrices_against_cone_programs():
+def test_classes_in_norms_of_matrices_against_conic_programs():
     cp = pytest.importorskip("cvxpy")
     X, y = problem(0, 3)
     for norm, face in ((N.l2, cp.norm), (N.spectral(3, X.shape[1]), cp.sigma_max), (N.nuclear(3, X.shape[1]), cp.normNuc)):
@@ -235,6 +235,55 @@ def test_what_is_certified_holds_for_the_intercept_as_it_is_rounded(norm, seed):
         assert limit.margin == pytest.approx(lower, rel=1e-13)
         assert limit.certified == (limit.duality_gap <= 1e-10)
         assert limit.certified or far > 2.0 ** 40
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "linf", N.lp(3)], ids=repr)
+def test_seconds_since_1970(norm):
+    """A step of float64's b is 2e-7 there: a w beside the maximiser is found that has none of it to pay for."""
+    rng = np.random.default_rng(0)
+    X, y = np.round(100 * rng.normal(size=(40, 3))), np.arange(40) % 2
+    X[:, 0] += 500 * y
+    near, far = fb.max_margin(X, y, norm, intercept=True), fb.max_margin(X + 1.6e9, y, norm, intercept=True)
+    lower, upper = proved(X + 1.6e9, y, far)
+    assert far.certified
+    assert (upper - lower) / upper <= 1e-10
+    assert far.margin == pytest.approx(near.margin, rel=1e-10)
+    assert far.w == pytest.approx(near.w, abs=1e-9)
+
+
+def test_roundings_of_intercepts_are_searched_exactly():
+    """What is left of b − ⟨w, c⟩ in two floats is what it is in fractions, and less than it was."""
+    rng = np.random.default_rng(1)
+    w, b, c = rng.normal(size=(3, 4)), rng.normal(size=3), 1e9 * rng.normal(size=4)
+    c[2] = 0.0
+
+    def left(w):
+        exact = [Fraction(v) - sum(x * s for x, s in zip(fractions(row), fractions(c), strict=True))
+                 for row, v in zip(w, b.tolist(), strict=True)]
+        return np.array([float(abs(v - Fraction(float(v)))) for v in exact])
+    found = free.settled(w, b, c, 1e-10)
+    assert np.abs(found / w - 1).max() <= 1e-10
+    assert (left(found) <= 1e-4 * np.spacing(1e9)).all()
+    high, low = free._less(np.array([b[0]]), np.zeros(1), w[:1, 0], c[0])
+    assert Fraction(high[0]) + Fraction(low[0]) == Fraction(b[0]) - Fraction(w[0, 0]) * Fraction(c[0])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_small_whole_numbers_against_linear_programs(seed):
+    """Ties, duplicates and one to four classes: whether some (w, b) separates."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(-2, 3, size=(int(rng.integers(2, 9)), int(rng.integers(1, 4)))).astype(float)
+    y = np.unique(rng.integers(0, rng.integers(2, 5), size=len(X)), return_inverse=True)[1]
+    if y.max() == 0:
+        return
+    K = int(y.max()) + 1
+    pairs = [((np.arange(K) == a) * 1.0 - (np.arange(K) == c), x) for a, x in zip(y, X, strict=True) for c in range(K) if c != a]
+    Z = np.array([np.append(np.outer(e, x), e) for e, x in pairs])
+    program = linprog([*np.zeros(Z.shape[1]), -1.0], A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=np.zeros(len(Z)),
+                      bounds=[(-1, 1)] * (Z.shape[1] - K) + [(-50, 50)] * K + [(None, 1)])
+    found = fb.separability(X, y, intercept=True)
+    assert found.separable == (-program.fun > 1e-7)
+    assert ("with an intercept" in fb.separability(X, y).reason) == (found.separable and not fb.separability(X, y).separable)
 
 
 def test_separability_with_an_intercept():

@@ -6,8 +6,9 @@ import pytest
 import scipy.sparse as sp
 
 import fastbias as fb
+from fastbias.data import rows as rows_module
 from fastbias.data.rows import Rows
-from fastbias.solvers import exact, margins, separability, working_set
+from fastbias.solvers import exact, margins, search, separability, working_set
 from fastbias.solvers.hinge import hinge
 from fastbias.solvers.pivots import pivoted
 
@@ -199,3 +200,57 @@ def test_sums_that_cancel_beyond_long_doubles(size):
     true = [sum(Fraction(a) * Fraction(b) for a, b in zip(column, x, strict=True)) for column in A.T]
     assert exact.careful(A, x).tolist() == [float(t) for t in true]
     assert exact.careful(sp.csr_array(A), x).tolist() == [float(t) for t in true]
+
+
+@pytest.mark.parametrize("norm", [N.l1, N.lp(1.5), N.lp(3.0), N.linf, N.spectral(3, 4), N.nuclear(3, 4)], ids=repr)
+def test_a_margin_that_begins_with_another_norms_answer_is_the_same(norm):
+    rng = np.random.default_rng(7)
+    X, W = rng.normal(size=(1500, 4)), rng.normal(size=(3, 4))
+    data = separability.labelled(X, (X @ W.T).argmax(1))
+    assert not separability.few(data.rows)
+    start = separability.separated(data.rows)
+    other = margins.widest(data.rows, data.shape, N.l2, start)
+    begun = separability.Separability(True, other.w.ravel(), None, 1.0, weights=other.dual)
+    cold, warm = (margins.widest(data.rows, data.shape, norm, s) for s in (start, begun))
+    assert cold.certified
+    assert warm.certified
+    assert warm.margin == pytest.approx(cold.margin, rel=1e-9)
+
+
+def test_exchanges_lead_from_the_answer_of_fewer_rows_to_that_of_all(monkeypatch):
+    """No other solver is asked."""
+    X, y = thin(60, 8, 3)
+    Z, norm = y[:, None] * X, N.lp(3.0)
+    whole = margins.Bounds(Z, norm)
+    whole.offer(separability.separator(Z), np.ones(60))
+    search.solve(whole)
+    heavy = np.flatnonzero(whole.lam > 0)
+    fewer = np.setdiff1d(np.arange(60), heavy[:2])
+    part = margins.Bounds(Z[fewer], norm)
+    part.offer(whole.w, np.ones(fewer.size))
+    search.solve(part)
+    lam = np.zeros(60)
+    lam[fewer] = part.lam
+    assert (Z @ part.w).min() < 0.99 * (Z[fewer] @ part.w).min()            # two rows that matter are behind
+    monkeypatch.setattr(search, "candidates", lambda *_: iter(()))
+    best = margins.Bounds(Z, norm)
+    best.offer(separability.separator(Z), np.ones(60))
+    search.solve(best, (part.w, lam))
+    assert best.gap <= 1e-12
+    np.testing.assert_allclose(best.w, whole.w, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "classes"])
+def test_rows_that_decide_and_are_too_many_for_memory_are_refused(form, monkeypatch):
+    """A working set that grew to the size of w is written out, where there is room."""
+    if form == "classes":
+        rng = np.random.default_rng(1)
+        X, W = rng.normal(size=(2000, 6)), rng.normal(size=(4, 6))
+        X, y = X, (X @ W.T).argmax(1)
+    else:
+        X, y = thin(3000, 20, 1)
+        X = sp.csr_array(X) if form == "sparse" else X
+    fb.max_margin(X, y, N.lp(3.0))
+    monkeypatch.setattr(rows_module, "MOST", 1000)
+    with pytest.raises(ValueError, match=r"X must be so small that the \d+ rows that decide fit into memory"):
+        fb.max_margin(X, y, N.lp(3.0))

@@ -202,3 +202,32 @@ def test_a_small_margin_is_never_called_none(small):
         assert fb.psd_separability([A, -A + small * np.eye(2)], [1, 1]).separable
     except ArithmeticError as told:
         assert "certified in float64" in str(told)  # noqa: PT017 (either is right)
+
+
+@pytest.mark.parametrize("wrong", [0, 30])
+def test_many_samples_by_a_working_set(wrong):
+    rng = np.random.default_rng(7)
+    X, B = rng.normal(size=(3000, 4, 4)), rng.normal(size=(4, 2))
+    y = np.sign(((X + X.transpose(0, 2, 1)) * (B @ B.T)).sum((1, 2)))
+    y[:wrong] *= -1
+    told = fb.psd_separability(X, y)
+    assert told.separable == (wrong == 0)
+    if not told:
+        assert (told.dual >= 0).all()
+        assert (told.dual > 0).sum() <= 100
+        assert np.linalg.eigvalsh(np.tensordot(told.dual, signed(X, y), 1))[-1] <= 1e-9
+        return
+    limit = recomputed(X, y)
+    assert (limit.dual > 0).sum() <= 16
+
+
+def test_a_working_set_finds_what_all_samples_at_once_do(monkeypatch):
+    X, y = problem(6)
+    X, y = np.concatenate([X, 1.1 * X + 0.01]), np.concatenate([y, y])
+    if not fb.psd_separability(X, y):
+        X, y = np.concatenate([X[:len(X) // 2], 1.1 * X[:len(X) // 2]]), y
+    at_once = fb.psd_margin(X, y)
+    for name in ("FEW", "FIRST", "START"):
+        monkeypatch.setattr(semidefinite, name, 1)
+    few = recomputed(X, y)
+    assert few.margin == pytest.approx(at_once.margin, rel=1e-9)

@@ -186,6 +186,9 @@ def test_an_intercept_that_would_separate_is_named():
     told = refusal(plan_of([[1.0], [2], [3]], [-1, 1, 1], method=m.gradient_descent(0.01, 0.5)))
     assert "separable with an intercept" in told.reason
     assert "Plan(..., intercept=True)" in told.reason
+    # a limit that there is says so beside how the data clash
+    limit = plan_of([[1.0], [2], [3]], [-1, 1, 1]).limit()
+    assert any("separable with an intercept" in h.evidence for h in limit.hypotheses)
     # there is one already, or none would help
     for rows in ([[1.0, 1], [2, 1], [3, 1]], [[1.0], [1], [3]]):
         assert "with an intercept" not in refusal(plan_of(rows, [-1, 1, -1], method=m.gradient_descent(0.01, 0.5))).reason
