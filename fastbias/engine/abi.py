@@ -250,7 +250,7 @@ def inside(control):
 @kernel
 def weighted(control):
     """Whether samples have weights of their own."""
-    return control[WEIGH] >= WEIGHTED
+    return control[WEIGH] // WEIGHTED == 1
 
 
 class Records(NamedTuple):

@@ -50,6 +50,7 @@ def test_checkpoints_of_the_version_before_are_read(tmp_path):
     assert set(arrays) == {"X", "y", "start", "u", "state", "mark", "control", "kept", "gram_u", "gram_state", "gram_mark",
                            "gram_control", "gram_rest", "trace_t", "trace_u", "trace_log_loss"}
     about.pop("classes")
+    assert about.pop("intercept") is False
     assert set(about) == {"loss", "method", "model", "status", "shape", "settings", "gram", "message", "ended"}
     checkpoint.write(tmp_path / "c.npz", arrays, about)
     assert checkpoint.read(tmp_path / "c.npz")[1]["format"] == 3
