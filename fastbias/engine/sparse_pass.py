@@ -136,6 +136,20 @@ def products(data, w, p, control):
 
 
 @inner
+def _joined(s, at, g, size):
+    """The scale of Xᵀq so far and of a block together, and what the block's q is multiplied by; g
+    goes along where the block's is by far the larger one.
+    """
+    if at == s:
+        return s, 1.0
+    if at > s + FAR:                  # as in `fastbias.engine.dense_pass.by_piece`
+        factor, s = np.exp(s - at), at
+        for j in range(size):
+            g[j] *= factor
+    return s, np.exp(at - s)
+
+
+@inner
 def pass_over(slope, params, data, w, p, q, g, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
@@ -155,15 +169,7 @@ def pass_over(slope, params, data, w, p, q, g, control):
         if data.weighed != NONE:
             at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
                         seen, own, push, at)
-        factor = 1.0
-        if b == 0:
-            s = at
-        elif at != s:                  # as in `fastbias.engine.dense_pass.by_piece`
-            if at > s + FAR:
-                factor, s = np.exp(s - at), at
-                for j in range(data.d):
-                    g[j] *= factor
-            factor = np.exp(at - s)
+        s, factor = _joined(at if b == 0 else s, at, g, data.d)
         for n in range(b, end):
             for c in range(outputs):
                 _add(data.packed, N, n, q[c * N + n] * factor, g, c * data.d)
