@@ -242,7 +242,8 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
     control = buffers.control
     if _nowhere(pieces):
         return 1
-    if not _params_fit(params, X.shape[0], weighted(control)):
+    # (an X whose rows are in packed has none to count)
+    if not _params_fit(params, X.shape[0] if X.shape[0] > 0 else y.size, weighted(control)):
         return 2
     if X.shape[1] == 0 or (X.shape[0] == 0 and control[FILLED] <= 0):
         return 3
