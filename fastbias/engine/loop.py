@@ -43,7 +43,6 @@ from fastbias.engine.abi import (
     Params,
     Status,
     eights,
-    inside,
     packed_room,
     room,
 )
@@ -64,7 +63,7 @@ from fastbias.engine.sparse_pass import (
     pass_over,
     products,
 )
-from fastbias.engine.weighing import NONE, PLAIN, WILD, how, pushed, valued
+from fastbias.engine.weighing import NONE, PLAIN, WILD, how, inside, pushed, valued
 
 __all__ = ["gradient"]
 

@@ -29,18 +29,16 @@ from fastbias.engine.abi import (
     Params,
     Pieces,
     eights,
-    inside,
     known,
     misfit,
     packed_room,
     room,
-    weighted,
 )
 from fastbias.engine.dense_pass import EXPONENTIAL
 from fastbias.engine.fused import BY_PIECE, COORDINATE
 from fastbias.engine.shared import aligned, laid
 from fastbias.engine.sparse_pass import fill
-from fastbias.engine.weighing import MILD
+from fastbias.engine.weighing import MILD, inside, weighted
 from fastbias.problem import Data, Problem
 
 __all__ = ["assemble", "handed", "layout"]
