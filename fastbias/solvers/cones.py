@@ -18,7 +18,7 @@ from fastbias.solvers import exact
 from fastbias.solvers.quotients import Span, Whole, integers, numerators
 from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, positive
 
-__all__ = ["Cone", "cone", "reduced", "signs"]
+__all__ = ["Cone", "cone", "distinct", "reduced", "signs"]
 
 EPS = float(np.finfo(float).eps)
 # lengths next to one that are tried until rounding leaves margins over 0
@@ -80,13 +80,12 @@ def cone(rows: Rows | np.ndarray) -> Cone:
     """
     data = Rows.of(rows)
     Z = reduced(data)
-    distinct, place, counts = np.unique(Z, axis=0, return_inverse=True, return_counts=True)
-    place = place.ravel()
-    some = distinct.any(axis=1)
-    strict, lam = np.zeros(len(distinct), bool), np.ones(len(distinct))
+    first, place = distinct(Z)
+    counts, some = np.bincount(place), Z[first].any(axis=1)
+    strict, lam = np.zeros(first.size, bool), np.ones(first.size)
     if not some.any():
         return Cone(strict[place], None, lam[place] / len(Z), np.zeros((data.size, 0)), True)
-    found = divided(exact.Scaled(distinct[some]))
+    found = divided(exact.Scaled(Z[first[some]]))
     strict[some], lam[some] = found.strict, found.lam
     # (a row of zeros takes no part in the sum)
     lam[~some] = lam[some].max() or 1.0
@@ -96,6 +95,20 @@ def cone(rows: Rows | np.ndarray) -> Cone:
     whole, direction = _direction(found, data, strict)
     return Cone(strict, direction, dual / total if total else dual, _basis(found, data),
                 not found.doubt, found.doubt, whole, found)
+
+
+def distinct(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows (k,) stand for all, and for each row (M,) which of these is equal to it.
+
+    Equal rows have equal sums, but for rounding, and are found side by side: some may be missed.
+    """
+    with np.errstate(all="ignore"):
+        order = np.argsort(Z @ np.random.default_rng(0).random(Z.shape[1]), kind="stable")
+    new = np.ones(len(Z), bool)
+    new[1:] = (Z[order[1:]] != Z[order[:-1]]).any(axis=1)
+    place = np.empty(len(Z), int)
+    place[order] = np.cumsum(new) - 1
+    return order[new], place
 
 
 def reduced(rows: Rows) -> np.ndarray:

@@ -229,7 +229,8 @@ class _ActiveSet:
             parts = self.v[turns] / -move[turns]
             self.v = self.v + float(parts.min()) * move
             self._leave(turns[parts <= parts.min()])
-            return self._join(j, sign, float(parts.min()))
+            self._join(j, sign, float(parts.min()))
+            return
         self.L = np.block([[self.L, np.zeros_like(along)], [along.T, np.sqrt(rest)]])
         self.A = np.hstack([self.A, x])
         self.chosen, self.signs = np.append(self.chosen, j), np.append(self.signs, sign)

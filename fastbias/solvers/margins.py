@@ -112,8 +112,7 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
         start = separated(data.rows, data.zeros, tell)
         limit = widest(data.rows, data.shape, norm, start, tell)
     others = shared(data.rows, limit)
-    limit = replace(limit, classes=data.classes, support=_support(data.rows, limit.dual),
-                    alpha=_alpha(limit))
+    limit = replace(limit, classes=data.classes)
     limit = _as_given(limit, data) if data.rows.free else limit
     # (what a rounded intercept costs is no more than these were proved to without)
     sure = limit.duality_gap <= SURE
@@ -146,7 +145,8 @@ def _as_given(limit: Limit, data: Labelled) -> Limit:
     if off > LOST * limit.margin:
         found = max(found, _beside(found, flat, data), key=lambda limit: limit.margin)
     gap = max(upper - found.margin, 0.0) / upper
-    return replace(found, duality_gap=gap, certified=limit.certified and gap <= CERTIFIED)
+    return replace(found, duality_gap=gap, certified=limit.certified and gap <= CERTIFIED,
+                   alpha=_alpha(found))
 
 
 def _beside(limit: Limit, flat: np.ndarray, data: Labelled) -> Limit:
@@ -198,9 +198,11 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
         raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: it is "
                               f"{margin:.1e} there")
     free = np.ldexp(best.w[rows.bound:], power)
-    return Limit(best.w[:rows.bound].reshape(shape), "direction", f"maximum {norm.name} margin",
-                 "linear duality", (unique,), certified, best.gap, best.lam, margin, norm,
-                 intercept=free if rows.free > 1 else float(free.sum()))
+    limit = Limit(best.w[:rows.bound].reshape(shape), "direction", f"maximum {norm.name} margin",
+                  "linear duality", (unique,), certified, best.gap, best.lam, margin, norm,
+                  intercept=free if rows.free > 1 else float(free.sum()),
+                  support=_support(rows, best.lam))
+    return replace(limit, alpha=_alpha(limit))
 
 
 def _unit(rows: Rows, norm: Norm) -> int:

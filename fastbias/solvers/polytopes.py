@@ -42,9 +42,7 @@ def least_on_polytope(S: Matrix, b: np.ndarray, ball: str) -> Iterator[Pair]:
         state, error = followed(problem.start(), partial(_System, problem), CLOSE)
         if not error < LOST:
             return
-        found = _on_vertex(problem, state)
-        if found is not None:
-            yield found
+        yield from _on_vertices(problem, state)
         yield problem.w(state), state.nu
 
 
@@ -176,31 +174,44 @@ class _System:
         return _State(dx, du, dv, (-c[0] - alpha * du) / u, (-c[1] - beta * dv) / v, dnu, dtau)
 
 
-def _on_vertex(problem: _Problem, state: _State) -> Pair | None:
-    """w and ν where walls that are nearly met are met, and prices that are nearly 0 are 0; None
-    where these equations leave w free, or fail.
+def _on_vertices(problem: _Problem, state: _State) -> Iterator[Pair]:
+    """w and ν where walls that are nearly met are met, and prices that are nearly 0 are 0; then
+    where as many are as make a vertex, if these are fewer.
 
     In ℓ1 those are S w = b on the support, and Sᵀν = ±1 there; in ℓ∞, with τ among the unknowns,
     Sx = τb where x is ±1 but on the entries inside, and there Sᵀν = 0.
     """
-    up, down, S, b = state.alpha > state.u, state.beta > state.v, problem.S, problem.b
-    sign = np.where(up, 1.0, np.where(down, -1.0, 0.0))
-    free = (sign == 0) if problem.cube else (sign != 0)
+    up, down, b = state.alpha / state.u, state.beta / state.v, problem.b
+    held, side = np.maximum(up, down), np.where(up > down, 1.0, -1.0)
+    order = np.argsort(held if problem.cube else -held)
+    free = held[order] <= 1 if problem.cube else held[order] > 1
+    # (more than the equations hold leave w free)
+    most = len(b) - problem.cube
+    if free.sum() > most:
+        return
+    order, free = order[:most], free[:most]
+    for chosen in (order[free], order) if not free.all() else (order,):
+        if chosen.size:
+            with suppress(foreign.Unsolved), foreign.guarded("the vertex of a minimum norm"):
+                yield _on_vertex(problem, state.nu, side, chosen)
+
+
+def _on_vertex(problem: _Problem, nu: np.ndarray, side: np.ndarray, free: np.ndarray) -> Pair:
+    """w and ν, near one that is known, by the equations of some columns, which are ``free``: with
+    ± on walls for the others in ℓ∞, of their prices in ℓ1.
+    """
+    linalg, S, b = foreign.library("scipy.linalg"), problem.S, problem.b
     # as many columns as rows at most, so that it is no larger than the equations of a step
-    if not free.any() or free.sum() + problem.cube > len(b):
-        return None
     B = dense(S[:, free])
-    want = np.append(np.zeros(B.shape[1]), -1.0) if problem.cube else sign[free]
-    B = np.column_stack([B, -b]) if problem.cube else B
-    with suppress(foreign.Unsolved), foreign.guarded("the vertex of a minimum norm"):
-        linalg = foreign.library("scipy.linalg")
-        Q, R = linalg.qr(B, mode="economic")
-        z, nu, goal = np.zeros(len(R)), state.nu, -(S @ sign) if problem.cube else b
-        for _ in range(1 + REFINED):
-            z = z + linalg.solve_triangular(R, Q.T @ (goal - B @ z))
-            nu = nu + Q @ linalg.solve_triangular(R, want - B.T @ nu, trans=1)
-        # (what is on walls is there in ℓ∞, and 0 in ℓ1)
-        w = sign.copy() if problem.cube else np.zeros(S.shape[1])
-        w[free] = z[:-1] if problem.cube else z
-        return (w / z[-1] if problem.cube else w), nu
-    return None
+    w = side.copy() if problem.cube else np.zeros(S.shape[1])
+    want, goal = side[free], b
+    if problem.cube:
+        w[free] = 0.0
+        B, want, goal = np.column_stack([B, -b]), np.append(np.zeros(free.size), -1.0), -(S @ w)
+    Q, R = linalg.qr(B, mode="economic")
+    z = np.zeros(len(R))
+    for _ in range(1 + REFINED):
+        z = z + linalg.solve_triangular(R, Q.T @ (goal - B @ z))
+        nu = nu + Q @ linalg.solve_triangular(R, want - B.T @ nu, trans=1)
+    w[free] = z[:free.size]
+    return (w / z[-1] if problem.cube else w), nu

@@ -97,7 +97,7 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
     [0.707107 0.707107] True
     >>> path = fb.regularisation_path([[3], [5], [0]], [1, 1, -1], [10], intercept=True)
     >>> print(path.w.round(6), path.intercept.round(6))
-    [[10.]] [-14.997...]
+    [[10.]] [-15.]
     """
     free = checks.flag("intercept", intercept)
     data = gather(X, y, loss, weights=weights)

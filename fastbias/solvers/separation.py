@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks.sizes import lengths
 from fastbias.data.rows import Rows, signed
-from fastbias.solvers.cones import Cone, cone, reduced, signs
+from fastbias.solvers.cones import Cone, cone, distinct, reduced, signs
 from fastbias.solvers.likelihood import Fit, Likelihood
 from fastbias.solvers.limit import CERTIFIED
 from fastbias.solvers.separation_table import html, text
@@ -168,10 +168,9 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
     if intercept:
         dense = np.column_stack([dense, np.ones(len(dense))])
     # equal samples as one, with their weights together
-    samples, place = np.unique(np.column_stack([dense, labelled])[kept], axis=0,
-                               return_inverse=True)
-    place = place.ravel()
-    problem = _Problem(samples[:, :-1], samples[:, -1], classes,
+    samples = np.column_stack([dense, labelled])[kept]
+    first, place = distinct(samples)
+    problem = _Problem(samples[first, :-1], samples[first, -1], classes,
                        np.bincount(place, counts[kept]), np.bincount(place),
                        names + [INTERCEPT] * intercept)
     return problem.answer(kept, place, len(counts), intercept)

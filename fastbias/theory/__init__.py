@@ -19,7 +19,7 @@ from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
-from fastbias.theory.inseparable import INSEPARABLE
+from fastbias.theory.inseparable import INSEPARABLE, SOLE
 from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.points import ROOT, point
 from fastbias.theory.stepsizes import MaxStep
@@ -60,14 +60,28 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
 
 def _with_intercept(problem: Problem, found: Limit) -> Limit:
     """A limit that says what its last weight is: an intercept that the geometry sees."""
-    free = ("with a free one the limit is another: fb.max_margin(..., intercept=True)"
-            if problem.loss.kind == "monotone"
-            else "with a free one it is another: fb.minimum_norm(..., intercept=True)")
-    row = Hypothesis("the intercept b is penalised: a weight on ones, inside the method's geometry",
-                     True, free)
     last = np.array(found.w[..., -1])
     return replace(found, intercept=last if last.ndim else float(last),
-                   hypotheses=(*found.hypotheses, row))
+                   hypotheses=(*found.hypotheses, _of_intercept(problem, found)))
+
+
+def _of_intercept(problem: Problem, found: Limit) -> Hypothesis:
+    """How an intercept of the method's geometry differs from one that is free."""
+    # a minimiser without choice is that of a free one, too
+    if found.theorem == SOLE:
+        return Hypothesis("the intercept b is as a free one: the minimiser is unique", True,
+                          "fb.separation finds the same one")
+    if problem.method.decay:
+        free = "with a free one λ‖w‖² would not count b"
+    elif found.kind == "ray":
+        free = "with a free one the direction is another; fb.separation lets b be free"
+    elif problem.loss.kind == "monotone":
+        free = "with a free one the limit is another: fb.max_margin(..., intercept=True)" \
+            if found.kind == "direction" else "with a free one other minimisers are as near"
+    else:
+        free = "with a free one it is another: fb.minimum_norm(..., intercept=True)"
+    return Hypothesis("the intercept b is penalised: a weight on ones, inside the method's "
+                      "geometry", True, free)
 
 
 @contextmanager

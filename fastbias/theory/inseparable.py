@@ -24,10 +24,11 @@ from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
 
-__all__ = ["INSEPARABLE", "deciding", "inseparable", "lift", "others", "resting",
+__all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "others", "resting",
            "with_intercept"]
 
 JI = "Ji, Telgarsky (2019)"
+SOLE = "overlap: the minimiser of L, from any start"
 ROUNDED = 1e-12       # of a bound on steps, relatively
 
 
@@ -194,9 +195,7 @@ def _point(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> L
     w, found = resting(problem, parts)
     rows = [*rows, _sure(problem, found, "L on the span of the data"), _falls(rows),
             *ill_scaled(problem)]
-    name = row.name
-    if parts.basis.shape[1] == problem.size:
-        name = "overlap: the minimiser of L, from any start"
+    name = SOLE if parts.basis.shape[1] == problem.size else row.name
     return Limit(w.reshape(problem.shape), "point", name, row.source, tuple(rows),
                  found.certified and parts.proved, found.residual, parts.dual)
 

@@ -166,7 +166,7 @@ class Trace:
         >>> plan = fb.Plan([[1, 0], [0, 1], [0, -1]], [1, 1, 1], loss="logistic", method=gd,
         ...                start=[0, 1])
         >>> print(plan.run(100, record=[0, 100]).finite_gap(plan.limit()).round(6))
-        [1.       0.006213]
+        [1.      0.00619]
         """
         if not isinstance(limit, Limit) or limit.kind != "ray":
             kind = f"of kind {limit.kind!r}" if isinstance(limit, Limit) else checks.short(limit)

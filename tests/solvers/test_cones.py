@@ -179,3 +179,10 @@ def test_spans_in_whole_numbers(seed):
         assert int(span.lifted(t) @ e) == int(t @ span.quotient(e[None])[0])
     for z in A:
         assert (span.combination(z) @ A[span.names] == span.det * z).all()
+
+
+def test_equal_rows_are_looked_at_once():
+    Z = np.array([[1.0, 2], [-0.0, 1e308], [1, 2], [0, 1e308], [1, 2], [2, 1]])
+    first, place = cones.distinct(Z)
+    assert np.array_equal(Z[first][place], Z)
+    assert first.size == 3

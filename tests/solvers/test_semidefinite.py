@@ -207,9 +207,9 @@ def test_a_small_margin_is_never_called_none(small):
 @pytest.mark.parametrize("wrong", [0, 30])
 def test_many_samples_by_a_working_set(wrong):
     rng = np.random.default_rng(7)
-    X, B = rng.normal(size=(3000, 4, 4)), rng.normal(size=(4, 2))
+    X, B = rng.normal(size=(900, 4, 4)), rng.normal(size=(4, 2))
     y = np.sign(((X + X.transpose(0, 2, 1)) * (B @ B.T)).sum((1, 2)))
-    y[:wrong] *= -1
+    y[:wrong] *= -1                                             # (a few of many, so that few show it)
     told = fb.psd_separability(X, y)
     assert told.separable == (wrong == 0)
     if not told:

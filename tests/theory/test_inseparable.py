@@ -225,3 +225,18 @@ def test_weight_decay_of_classes_and_what_is_left_open():
     assert heavy.run(5_000).gap(heavy.limit())[-1] < 1e-12
     with pytest.raises(fb.NoTheorem, match="weight decay"):
         plan_of(X, y > 0, method=m.gradient_descent(0.05, batch=2, rng=0, weight_decay=0.5)).limit()
+
+
+def test_what_an_intercept_of_the_plan_is_is_said():
+    def told(rows, labels, method):
+        limit = plan_of(rows, labels, method=method, intercept=True).limit()
+        return limit, next(h for h in limit.hypotheses if "intercept b" in h.statement)
+    gd = m.gradient_descent(0.01)
+    limit, row = told(QUASI[:, :2], ANSWERS, gd)
+    assert limit.intercept == limit.w[-1]
+    assert "the direction is another" in row.evidence
+    flipped = np.where(np.arange(10) == 8, 0, ANSWERS)
+    limit, row = told(QUASI[:, :2], flipped, gd)
+    assert "as a free one" in row.statement
+    assert limit.intercept == pytest.approx(fb.separation(QUASI[:, :2], flipped).finite["(intercept)"], abs=1e-9)
+    assert "λ‖w‖²" in told(QUASI[:, :2], ANSWERS, m.gradient_descent(0.01, weight_decay=0.1))[1].evidence

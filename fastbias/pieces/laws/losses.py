@@ -25,13 +25,7 @@ def of_loss(loss: Loss, rng: np.random.Generator, size: int) -> Rows:
     scale = float(np.abs(push * direction).max()) + np.exp(loss.log(p, y)) * 1e-9 / h
     yield "e^s q = −∂L/∂p", unlike(-slope, push @ direction, scale), DIFFERENCE, (p, y)
     yield from _declared(loss, rng, y, p)
-    if loss.curvature is not None:
-        turn = (loss.push(p + h * direction, y) - loss.push(p - h * direction, y)) / (2 * h)
-        most = (1 + DIFFERENCE) * loss.curvature * float(np.linalg.norm(direction))
-        yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", \
-            above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
-    if loss.steepness is not None:
-        yield from _steep(loss, direction, y, p)
+    yield from _curved(loss, direction, y, p)
     if loss.excess is not None and loss.ratio is not None:
         tail = 0.5 * p ** 2 if loss.tail == "gaussian" else p
         wanted = np.log(np.abs(loss.push(p, np.ones_like(p)))) + tail
@@ -49,6 +43,18 @@ def of_loss(loss: Loss, rng: np.random.Generator, size: int) -> Rows:
     else:
         yield "the loss falls as the margin grows", \
             float(loss.log(p + better, y) >= loss.log(p, y)), 0.0, (p, y)
+
+
+def _curved(loss: Loss, direction: np.ndarray, y: np.ndarray, p: np.ndarray) -> Rows:
+    """What a loss says of its curvature along a direction, and, for each sample, of its changes."""
+    if loss.curvature is not None:
+        h = 1e-6
+        turn = (loss.push(p + h * direction, y) - loss.push(p - h * direction, y)) / (2 * h)
+        most = (1 + DIFFERENCE) * loss.curvature * float(np.linalg.norm(direction))
+        yield "‖∂²L/∂p²‖ ≤ the curvature that is claimed", \
+            above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
+    if loss.steepness is not None:
+        yield from _steep(loss, direction, y, p)
 
 
 def _steep(loss: Loss, direction: np.ndarray, y: np.ndarray, p: np.ndarray) -> Rows:
