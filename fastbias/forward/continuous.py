@@ -78,7 +78,6 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
     ----------
     Gunasekar, Lee, Soudry, Srebro (2018), eq. (10) and Example 4.
     """
-    problem = problem.whole("a flow is followed")
     rtol = checks.number("rtol", rtol, least=1e-12, most=1e-2)
     if not (isinstance(time, float) and time == np.inf):
         time = checks.number("time", time, above=0)

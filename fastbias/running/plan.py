@@ -431,7 +431,7 @@ class Plan:
         rtol : float, default 1e-10
             Asked relative accuracy.
         """
-        return forward.flow(self.problem, time, rtol)
+        return forward.flow(self.problem.whole("a flow is followed"), time, rtol)
 
     def __repr__(self) -> str:
         N, d = self.problem.X.shape
