@@ -16,9 +16,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import Sparse, foreign
 from fastbias.checks.sizes import length, lengths, misfits, worst
-from fastbias.data.rows import Rows, signed
+from fastbias.data.held import held
+from fastbias.data.rows import (
+    Rows,
+    blocks,
+    demand_symmetric,
+    dense,
+    largest,
+    ldexp,
+    signed,
+    spread,
+    symmetric,
+    times,
+    with_ones,
+)
 from fastbias.engine.abi import Piece
 from fastbias.engine.call import call, call_weighed
 from fastbias.pieces import losses, methods, models
@@ -31,20 +44,27 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
 
-__all__ = ["Data", "Problem", "gather", "make", "zero_rows"]
+__all__ = ["Data", "Problem", "TooLarge", "gather", "make"]
 
 
 TIED = 1e-9           # margins so near to the least, relatively, are support vectors
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
-MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
+DENSE = 1 << 24       # numbers of sparse data that may be made dense, where theory asks: 128 MB
 TINY = 1e-300         # to divide by instead of 0
+
+
+class TooLarge(ValueError):  # noqa: N818 (it says what X is)
+    """Sparse data would have to be made dense, and are too large for that."""
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite."""
+    """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite.
 
-    X: np.ndarray
+    X is an array or, never made dense as a whole, a CSR matrix of `scipy.sparse`.
+    """
+
+    X: Any   # `fastbias.data.rows.Matrix`; what wants an array asks for a problem that is `whole`
     y: np.ndarray
     loss: Loss
     # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
@@ -67,6 +87,22 @@ class Data:
         return self.shape[1:] if self.loss.classes else self.shape
 
     @property
+    def sparse(self) -> bool:
+        """Whether X is of `scipy.sparse`."""
+        return not isinstance(self.X, np.ndarray)
+
+    @property
+    def small(self) -> bool:
+        """Whether X is dense, or so small that it may be made so."""
+        return not self.sparse or math.prod(self.X.shape) <= DENSE
+
+    def demand_small(self, why: str) -> None:
+        """Raise `TooLarge` unless X is dense, or so small that it may be made so."""
+        if not self.small:
+            raise TooLarge(f"X must be dense, or sparse with N d <= {DENSE}, where {why}, got "
+                           f"shape {self.X.shape}")
+
+    @property
     def outputs(self) -> int:
         """K, the predictions that each sample has."""
         return self.size // self.X.shape[1]
@@ -87,7 +123,8 @@ class Data:
 
     @cached_property
     def Z(self) -> np.ndarray:
-        """The same as an array (M, size)."""
+        """The same as an array (M, size); `TooLarge` where they are sparse, and large."""
+        self.demand_small("all rows of it are asked for at once")
         return self.rows.dense()
 
     @property
@@ -96,7 +133,7 @@ class Data:
         return np.zeros(len(self.y)) if self.weights is None else np.log(self.weights)
 
     @cached_property
-    def even(self) -> tuple[np.ndarray, np.ndarray]:
+    def even(self) -> tuple[Any, np.ndarray]:
         """√c_n x_n (N, d) and √c_n y_n (N,): data whose plain sums of squares are those of
         weighed ones.
         """
@@ -104,7 +141,7 @@ class Data:
             return self.X, self.y
         root = np.sqrt(self.weights)
         with np.errstate(over="ignore"):
-            return root[:, None] * self.X, root * self.y
+            return times(self.X, root), root * self.y
 
     def log(self, p: np.ndarray) -> float:
         """Return log L at predictions p (K N,), as the samples are weighed."""
@@ -136,8 +173,9 @@ class Data:
 
     def off_cone(self, w: np.ndarray, limit: np.ndarray) -> float:
         """Return how far −∇L(w)/‖∇L(w)‖₂ is from the cone of a limit's support vectors."""
-        margins = self.Z @ limit.ravel()
-        support = self.Z[margins <= margins.min() + TIED * abs(margins.min())]
+        margins = self.rows.margins(limit.ravel())
+        near = margins <= margins.min() + TIED * abs(margins.min())
+        support = self.rows.take(np.flatnonzero(near))
         g = self.pull(w.ravel())[1]
         size = length(g)
         if not 0 < size < np.inf:
@@ -148,11 +186,7 @@ class Data:
     @cached_property
     def spread(self) -> float:
         """The largest singular value of X, of √c_n x_n where samples have weights."""
-        # LAPACK squares entries: they are brought to size one first
-        rows = self.even[0]
-        largest = float(np.abs(rows).max()) or 1.0
-        return float(foreign.ask("the largest singular value of X", "numpy.linalg.norm",
-                                 rows / largest, 2)) * largest
+        return spread(self.even[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +198,11 @@ class Problem(Data):
     start: np.ndarray
     rule: StepRule
     reached: Reached | None = None  # where a run stands, for limits that are measured
+
+    def whole(self, why: str) -> Problem:
+        """The same with X dense; `TooLarge` where it is sparse, and large."""
+        self.demand_small(why)
+        return replace(self, X=dense(self.X)) if self.sparse else self
 
     @property
     def now(self) -> tuple[np.ndarray, int]:
@@ -184,8 +223,8 @@ class Problem(Data):
             return float(call_weighed(self.loss.log_loss, self.loss.params, self.weights, p,
                                       self.y))
         # powers of two are taken out of w and X, and put back in log space
-        _, powers = np.frexp([np.abs(w).max(), np.abs(self.X).max()])
-        rows = np.ldexp(self.X, -powers[1])
+        _, powers = np.frexp([np.abs(w).max(), largest(self.X, 0).max()])
+        rows = ldexp(self.X, -powers[1], self.X.shape[1])
         p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
         return log_beyond(self.loss, p, self.y, int(powers.sum()), self.weights)
 
@@ -204,42 +243,32 @@ class Reached(NamedTuple):
     move: np.ndarray       # the last one (n,)
 
 
-def zero_rows(X: np.ndarray | Rows) -> str:
-    """Say which samples are all zeros, and what follows; "" where none is."""
-    rows = np.flatnonzero(X.tops == 0 if isinstance(X, Rows)
-                          else ~X.reshape(len(X), -1).any(axis=1))
-    if not rows.size:
-        return ""
-    if rows.size == 1:
-        return f"row {rows[0]} of X is all zeros, so its margin is 0 for every w"
-    shown = ", ".join(map(str, rows[:4])) + (", …" if rows.size > 4 else "")
-    return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
-
-
-def gather(X: Any, y: ArrayLike, loss: Loss | str, known: np.ndarray | None = None, *,
-           weights: ArrayLike | None = None, intercept: bool = False,
-           sparse: bool = False) -> Data:
+def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
+           known: np.ndarray | None = None, *, weights: ArrayLike | None = None,
+           intercept: bool = False) -> Data:
     """Check and convert data and loss; ``known`` is what the labels of other data were called.
 
-    Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1. X may be
-    sparse where that is said, and stays so.
+    Samples of weight 0 are left out. With ``intercept`` each has a last feature that is 1. Sparse X
+    stays so.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    X = checks.matrix("X", X) if sparse else checks.array("X", X, "an (N, d) or (N, m, n)",
-                                                          dims=(2, 3))
+    rows = checks.matrix("X", X, mapped=True)
     loss = checks.one_of("loss", loss, losses, Loss)
-    if loss.classes and X.ndim > 2:
-        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape {X.shape}")
+    if loss.classes and rows.ndim > 2:
+        raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
+                         f"{rows.shape}")
     if checks.flag("intercept", intercept):
-        X = _with_ones(X)
-    shape, y = X.shape[1:], _targets(y, X.shape[0], loss)
+        rows = with_ones(rows)
+    samples, shape = rows.shape[0], rows.shape[1:]
+    y = _targets(y, samples, loss)
     if weights is not None:
-        weights = checks.weights("weights", weights, X.shape[0])
+        weights = checks.weights("weights", weights, samples)
         seen = weights > 0
-        # (a copy only where one is left out)
-        X, y, weights = (X, y, weights) if seen.all() else (X[seen], y[seen], weights[seen])
-    X = X.reshape(len(X), -1) if X.ndim > 2 else X
-    data = Data(X, y, loss, shape, weights=weights, intercept=bool(intercept))
+        if not seen.all():
+            rows, y, weights = rows[seen], y[seen], weights[seen]
+    if isinstance(rows, np.ndarray):
+        rows = rows.reshape(len(rows), -1)
+    data = Data(held(rows), y, loss, shape, weights=weights, intercept=bool(intercept))
     if loss.kind != "monotone":
         return data
     y, names = checks.labels("y", y, where=f" for the {loss.name} loss",
@@ -256,14 +285,6 @@ def _targets(y: ArrayLike, samples: int, loss: Loss) -> np.ndarray:
         raise ValueError(f"y must have one entry for each row of X, got {found.size} entries for "
                          f"{samples} rows")
     return found
-
-
-def _with_ones(X: np.ndarray) -> np.ndarray:
-    """X (N, d) with a last column of ones."""
-    if X.ndim > 2:
-        raise ValueError("intercept must be False for samples that are matrices, whose predictors "
-                         f"have no place for one, got X of shape {X.shape}")
-    return np.hstack([X, np.ones((len(X), 1))])
 
 
 def make(data: Data, method: Method, model: Model | str,
@@ -321,7 +342,7 @@ def _shaped(data: Data, method: Method, model: Model) -> None:
 
 def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
     """Raise ValueError where sizes of the method or its geometry do not fit data and model."""
-    samples = len(data.X)
+    samples = data.X.shape[0]
     geometry: Any = method.geometry       # a norm, a potential, a metric, or none
     if method.sampling.batch > samples:
         raise ValueError(f"batch must be at most the number of samples {samples}, got "
@@ -339,14 +360,6 @@ def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
         raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
                          f"got {data.shape}")
     demand_symmetric(data.X, getattr(geometry, "symmetric", 0))
-
-
-def demand_symmetric(X: np.ndarray, n: int) -> None:
-    """Raise ValueError unless the rows of X are symmetric n × n matrices; of no matrices for 0."""
-    # (a model of other parameters has rows of another size)
-    if n and (X.shape[1] != n * n or not symmetric(X, n)):
-        raise ValueError(f"X must hold symmetric {n} × {n} matrices for predictors that are "
-                         "symmetric, got others: (X + Xᵀ)/2 gives the same predictions")
 
 
 def _rule(data: Data, method: Method, model: Model) -> StepRule:
@@ -394,9 +407,10 @@ def radius(data: Data, geometry: object = None) -> float:
     """B = max ‖z‖⋆ over the rows z, in the dual of a norm (ℓ2 for anything else)."""
     dual = geometry.dual if isinstance(geometry, Norm) else lengths
     # lengths are squared: not before they are of size one
-    largest = float(np.abs(data.Z).max())
-    unit = float(np.exp2(np.floor(np.log2(largest)))) if 0 < largest < np.inf else 1.0
-    return float(np.max(dual(data.Z / unit))) * unit
+    rows = data.rows if data.outputs == 1 and data.sparse else Rows(data.Z)
+    top = float(rows.tops.max())
+    unit = float(np.exp2(np.floor(np.log2(top)))) if 0 < top < np.inf else 1.0
+    return max(float(np.max(dual(some / unit))) for some in blocks(rows.A)) * unit
 
 
 def _start(start: ArrayLike | Start | None, n: int, data: Data, method: Method,
@@ -478,12 +492,6 @@ def _layers(start: object) -> list[object]:
     several = isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1
     layers = list(start) if several and isinstance(start, Iterable) else []
     return layers if any(hasattr(layer, "__len__") for layer in layers) else []
-
-
-def symmetric(rows: np.ndarray, n: int) -> bool:
-    """Whether each row is a symmetric n × n matrix."""
-    matrices = rows.reshape(-1, n, n)
-    return bool(np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=MIRRORED, atol=0))
 
 
 def _inside(psi: Potential, w: np.ndarray) -> bool:

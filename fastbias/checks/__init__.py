@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fastbias.checks.meant import meant, named, nearest
+from fastbias.checks.sparse import Sparse
 
 T = TypeVar("T")
 Seed = int | np.integer | np.random.Generator | None
@@ -31,48 +32,10 @@ __all__ = ["Sparse", "array", "choice", "equations", "fields", "filename", "fits
 MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
           if hasattr(os, "sysconf") else 2**40)     # (Windows has no sysconf: as good as no bound)
 SHOWN = 60                # characters of a value in a message: a sentence stays one line
+COLUMNS = (1 << 31) - 1   # of sparse data: places are 32-bit numbers
+LOOKED = 1 << 20          # entries of a mapped file that are looked at in one go
 COUNTABLE = 1 << 62       # twice such a number still fits into int64, so sums of two do not wrap
 SYMMETRIC = 1e-12         # relative: products such as AᵀDA are no more symmetric than rounding
-
-
-class Sparse(Protocol):
-    """A matrix of `scipy.sparse`, in any format: what of it is asked."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    ndim: int
-    data: np.ndarray
-    indptr: np.ndarray
-    T: Sparse
-
-    def tocsr(self, copy: bool = False) -> Sparse:
-        """Row by row."""
-
-    def toarray(self) -> np.ndarray:
-        """Dense."""
-
-    def copy(self) -> Sparse:
-        """With data of its own."""
-
-    def multiply(self, other: Sparse) -> Sparse:
-        """Entry by entry."""
-
-    def max(self, axis: int) -> Sparse:
-        """The largest entries along an axis, 0 where there are only smaller ones."""
-
-    def sum(self, axis: int) -> np.ndarray:
-        """Sums along an axis."""
-
-    def tocsc(self, copy: bool = False) -> Sparse:
-        """Column by column."""
-
-    def __abs__(self) -> Sparse: ...
-
-    def __getitem__(self, which: Any) -> Sparse: ...
-
-    def __mul__(self, other: float) -> Sparse: ...
-
-    def __matmul__(self, other: Any) -> Any: ...
 
 
 def short(value: object) -> str:
@@ -172,24 +135,53 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
     return out
 
 
-def matrix(label: str, value: object) -> Any:
+def matrix(label: str, value: object, *, mapped: bool = False) -> Any:
     """Data (N, d) or (N, m, n) as `array` has them; sparse ones (N, d) of `scipy.sparse`, in any
-    format, as its CSR of finite float64, with no entry twice.
+    format, as its CSR of finite float64, with no entry twice (entries that are 0 are kept).
+
+    ``mapped``: a file of float64 that is mapped to be read (``np.memmap(..., mode="r")``) stays
+    where it is, as an array that cannot be written to.
     """
+    if mapped and isinstance(value, np.memmap) and _stays(value):
+        return _mapped(label, value)
+    if hasattr(value, "tocsr") and type(value).__module__.startswith("scipy.sparse"):
+        return _compressed(label, value)
+    return array(label, value, "an (N, d) or (N, m, n)", dims=(2, 3))
+
+
+def _compressed(label: str, given: Any) -> Any:
+    """The CSR of a sparse matrix."""
     wanted = "an (N, d) or (N, m, n) array, or a sparse (N, d) matrix"
-    if not (hasattr(value, "tocsr") and type(value).__module__.startswith("scipy.sparse")):
-        return array(label, value, "an (N, d) or (N, m, n)", dims=(2, 3))
-    given: Any = value
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"{label} must be {wanted}, got shape {given.shape}")
     if given.dtype.kind not in "buif":
         raise TypeError(f"{label} must be {wanted} of real numbers, got dtype {given.dtype}")
+    if given.shape[1] > COLUMNS:
+        raise ValueError(f"{label} must have under 2^31 columns where it is sparse, got "
+                         f"{given.shape[1]}")
     with np.errstate(all="ignore"):
-        found = given.tocsr(copy=True).astype(np.float64)
+        found = given.tocsr().astype(np.float64, copy=True)
         found.sum_duplicates()
     if not np.isfinite(found.data).all():
         raise ValueError(f"{label} must be finite, got {_first_beyond(found.data)}")
     return found
+
+
+def _mapped(label: str, value: np.memmap) -> np.ndarray:
+    """A mapped file as an array, all of which has been looked at."""
+    rows = np.asarray(value)
+    step = max(1, len(rows) * LOOKED // rows.size)
+    for n in range(0, len(rows), step):
+        if not np.isfinite(rows[n:n + step]).all():
+            raise ValueError(f"{label} must be finite, got {_first_beyond(rows[n:n + step])} in "
+                             f"the rows from {n} on")
+    return rows
+
+
+def _stays(value: np.memmap) -> bool:
+    """Whether a mapped file can be worked with as it is."""
+    return (value.mode == "r" and value.dtype == np.float64 and value.flags.c_contiguous
+            and value.ndim in (2, 3) and value.size > 0)
 
 
 def _first_beyond(x: np.ndarray) -> str:

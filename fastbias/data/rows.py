@@ -7,7 +7,7 @@ there, or e_y − e_c with classes, so that w has b as its last entries.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -15,10 +15,15 @@ import numpy as np
 
 from fastbias.checks import Sparse, foreign
 
-__all__ = ["ClassRows", "Matrix", "Rows", "called", "dense", "largest", "signed", "sizes"]
+__all__ = ["PARTS", "ClassRows", "Matrix", "Rows", "blocks", "called", "demand_symmetric", "dense",
+           "joined", "largest", "ldexp", "parts", "signed", "sizes", "spread", "symmetric", "times",
+           "with_ones", "zero_rows"]
 
 Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
+PARTS = "X_data", "X_indices", "X_indptr"    # what files call the arrays of CSR
+BLOCK = 2 ** 20       # and of those that are made dense for a look at them
+MIRRORED = 1e-14      # of symmetric matrices: what (X + Xᵀ)/2 leaves, and no more
 
 
 class Rows:
@@ -104,7 +109,7 @@ class Rows:
 
     def scaled(self, power: int) -> Rows:
         """The same times 2^power, which is exact; free columns stay: what is free has no unit."""
-        return self if power == 0 else Rows(_ldexp(self.A, power, self.bound), self.free, self.y)
+        return self if power == 0 else Rows(ldexp(self.A, power, self.bound), self.free, self.y)
 
     def shifted(self, by: np.ndarray) -> Rows:
         """Dense ones with free columns, of samples x + by."""
@@ -214,7 +219,7 @@ class ClassRows(Rows):
 
     def scaled(self, power: int) -> Rows:
         """The same times 2^power, which is exact; free columns stay."""
-        return self if power == 0 else ClassRows(_ldexp(self.A, power, self.features), self.y,
+        return self if power == 0 else ClassRows(ldexp(self.A, power, self.features), self.y,
                                                  self.K, self.free > 0)
 
     def shifted(self, by: np.ndarray) -> Rows:
@@ -257,10 +262,18 @@ def signed(X: Matrix, y: np.ndarray, classes: int = 1, intercept: bool = False) 
         np.multiply(y[:, None], X, out=A[:, :X.shape[1]])
         A[:, X.shape[1]:] = y[:, None]
         return Rows(A, int(intercept), y)
-    # (a product with a diagonal matrix would sort the entries anew)
-    Z = X.copy()
-    Z.data = Z.data * np.repeat(y, np.diff(Z.indptr))
+    Z = times(X, y)
     return Rows(_beside(Z, y), 1, y) if intercept else Rows(Z, 0, y)
+
+
+def times(A: Matrix, c: np.ndarray) -> Matrix:
+    """The rows of A, each times its own number of c (N,)."""
+    if isinstance(A, np.ndarray):
+        return np.asarray(c[:, None] * A)
+    # (a product with a diagonal matrix would sort the entries anew)
+    Z = A.copy()
+    Z.data = Z.data * np.repeat(c, np.diff(Z.indptr))
+    return Z
 
 
 def _beside(A: Matrix, y: np.ndarray) -> Matrix:
@@ -296,8 +309,18 @@ def dense(A: Matrix) -> np.ndarray:
     return np.asarray(A if isinstance(A, np.ndarray) else A.toarray())
 
 
-def _ldexp(A: Matrix, power: int, columns: int) -> Matrix:
-    """The first columns times 2^power."""
+def blocks(A: Matrix) -> Iterator[np.ndarray]:
+    """The rows, dense, a few at a time: never all of a sparse matrix."""
+    if isinstance(A, np.ndarray):
+        yield A
+        return
+    size = max(1, BLOCK // A.shape[1])
+    for n in range(0, A.shape[0], size):
+        yield dense(A[n:n + size])
+
+
+def ldexp(A: Matrix, power: int, columns: int) -> Matrix:
+    """The first columns times 2^power, which is exact."""
     if isinstance(A, np.ndarray):
         A = A.copy()
         np.ldexp(A[:, :columns], power, out=A[:, :columns])
@@ -320,7 +343,70 @@ def largest(A: Matrix, axis: int) -> np.ndarray:
     return dense(abs(A).max(axis=axis)).ravel()
 
 
+def parts(A: Sparse) -> dict[str, np.ndarray]:
+    """The arrays of a sparse matrix as a file names them."""
+    return dict(zip(PARTS, (A.data, A.indices, A.indptr), strict=True))
+
+
+def joined(arrays: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Sparse:
+    """The sparse matrix of such arrays; ValueError or TypeError where they make none."""
+    scipy = foreign.library("scipy.sparse")
+    made: Sparse = scipy.csr_matrix(tuple(arrays[name] for name in PARTS), shape)
+    made.check_format()               # (which looks at each number)
+    return made
+
+
 def _lengths(A: Matrix) -> np.ndarray:
     if isinstance(A, np.ndarray):
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", A, A)))
     return np.asarray(np.sqrt(A.multiply(A).sum(axis=1))).ravel()
+
+
+def zero_rows(X: np.ndarray | Rows) -> str:
+    """Say which samples are all zeros, and what follows; "" where none is."""
+    rows = np.flatnonzero(X.tops == 0 if isinstance(X, Rows)
+                          else ~X.reshape(len(X), -1).any(axis=1))
+    if not rows.size:
+        return ""
+    if rows.size == 1:
+        return f"row {rows[0]} of X is all zeros, so its margin is 0 for every w"
+    shown = ", ".join(map(str, rows[:4])) + (", …" if rows.size > 4 else "")
+    return f"rows {shown} of X are all zeros, so their margins are 0 for every w"
+
+
+def demand_symmetric(X: Matrix, n: int) -> None:
+    """Raise ValueError unless the rows of X are symmetric n × n matrices; of no matrices for 0."""
+    # (a model of other parameters has rows of another size)
+    if n and (X.shape[1] != n * n or not all(symmetric(rows, n) for rows in blocks(X))):
+        raise ValueError(f"X must hold symmetric {n} × {n} matrices for predictors that are "
+                         "symmetric, got others: (X + Xᵀ)/2 gives the same predictions")
+
+
+def symmetric(rows: np.ndarray, n: int) -> bool:
+    """Whether each row is a symmetric n × n matrix."""
+    matrices = rows.reshape(-1, n, n)
+    return bool(np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=MIRRORED, atol=0))
+
+
+def spread(A: Matrix) -> float:
+    """The largest singular value."""
+    # LAPACK squares entries: they are brought to size one first
+    top, what = float(largest(A, 0).max()) or 1.0, "the largest singular value of X"
+    if isinstance(A, np.ndarray) or min(A.shape) == 1:
+        return float(foreign.ask(what, "numpy.linalg.norm", dense(A) / top, 2)) * top
+    begin = np.ones(min(A.shape))     # or ARPACK would draw its own
+    found = foreign.ask(what, "scipy.sparse.linalg.svds", A * (1.0 / top), k=1, v0=begin,
+                        return_singular_vectors=False)
+    return float(found[0]) * top
+
+
+def with_ones(X: Matrix) -> Matrix:
+    """X (N, d) with a last column of ones."""
+    if X.ndim > 2:
+        raise ValueError("intercept must be False for samples that are matrices, whose predictors "
+                         f"have no place for one, got X of shape {X.shape}")
+    ones = np.ones((X.shape[0], 1))
+    if isinstance(X, np.ndarray):
+        return np.hstack([X, ones])
+    joined: Matrix = foreign.library("scipy.sparse").hstack([X, ones], format="csr")
+    return joined

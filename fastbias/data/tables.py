@@ -4,6 +4,7 @@ problems.
 from __future__ import annotations
 
 import csv
+import math
 import numbers
 import os
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks import Seed, files
+from fastbias.data.rows import PARTS, joined
 
 __all__ = ["Dataset", "example", "names", "random_regression", "read"]
 
@@ -29,7 +31,7 @@ class Dataset:
 
     Parameters
     ----------
-    X : (N, d) float64
+    X : (N, d) float64, or a CSR matrix of `scipy.sparse`
     y : (N,) float64
     features : tuple of str
         Names of the columns of X.
@@ -39,7 +41,7 @@ class Dataset:
         With converted labels, the original ones: ``classes[0]`` became −1 (or 0).
     """
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     features: tuple[str, ...]
     target: str
@@ -56,7 +58,9 @@ def read(path: str | os.PathLike[str], *, target: str | int = -1, header: bool |
     Parameters
     ----------
     path : path
-        ``.npz`` holds arrays ``X`` and ``y``. Anything else is read as CSV, gaps being refused.
+        ``.npz`` holds arrays ``X`` and ``y``; where X is sparse, in place of it ``X_data``,
+        ``X_indices``, ``X_indptr`` and ``X_shape``, as `scipy.sparse` has them of a CSR matrix.
+        Anything else is read as CSV, gaps being refused.
     target : str or int, default −1
         The column that is y, by name or index; the other columns are X. (For NPZ: the name of the
         array, default "y".)
@@ -224,11 +228,25 @@ def _npz(path: Path, target: str | int, labels: str | None) -> Dataset:
     if not (isinstance(target, str) or (isinstance(target, numbers.Integral) and target == -1)):
         raise ValueError(f"target must be the name of an array for {path.name}, got "
                          f"{checks.short(target)}")
-    arrays = files.read(path, "a whole NPZ file", ("X", name))
-    X, raw = checks.array("X", arrays["X"], "an (N, d) or (N, m, n)", dims=(2, 3)), arrays[name]
+    X, raw = _matrix(path, name)
     y, classes = (raw, ()) if labels is None else _encode(raw, labels)
     y = checks.array(name, y, "an (N,) array", dims=1, length=X.shape[0])
-    return Dataset(X, y, tuple(f"x{j}" for j in range(X[0].size)), name, classes)
+    return Dataset(X, y, tuple(f"x{j}" for j in range(math.prod(X.shape[1:]))), name, classes)
+
+
+def _matrix(path: Path, target: str) -> tuple[Any, np.ndarray]:
+    """X, sparse where the file has the arrays of CSR, and the target as it is."""
+    what = "a whole NPZ file"
+    try:
+        arrays = files.read(path, what, (*PARTS, "X_shape", target))
+    except ValueError:                                    # then it must have a dense one
+        arrays = files.read(path, what, ("X", target))
+        return (checks.array("X", arrays["X"], "an (N, d) or (N, m, n)", dims=(2, 3)),
+                arrays[target])
+    with files.untrusted(f"{', '.join(PARTS)} and X_shape of {path.name} must be the arrays of a "
+                         "sparse matrix by rows"):
+        N, d = (int(n) for n in arrays["X_shape"])
+        return checks.matrix("X", joined(arrays, (N, d))), arrays[target]
 
 
 def _encode(raw: np.ndarray, labels: str) -> tuple[np.ndarray, tuple[Any, ...]]:

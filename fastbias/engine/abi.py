@@ -93,7 +93,7 @@ MESSAGES: dict[int, str] = {
     -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
     -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta, "
         "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
-    -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
+    -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
     -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
         "0 … K−1",
     -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
@@ -226,7 +226,7 @@ class Slot(enum.IntEnum):
     # how the method goes in bursts, as `fastbias.engine.fused` numbers them; 0: it does not
     BURST = 15
     GRAM = 16      # flag: X is a Gram matrix and u its coefficients, which move along q itself
-    # entries of X that are not 0, where ``packed`` holds these alone; 0 where it holds all
+    # entries of X in ``packed``, of `fastbias.engine.sparse_pass`; 0 where it holds all of X
     FILLED = 17
 
 
@@ -284,7 +284,7 @@ def packed_room(N, d, columns, filled=0, weighing=False):
     ``filled`` control[FILLED], ``weighing`` control[WEIGH] ≥ 4.
     """
     if filled > 0:
-        return N + 1 + 2 * filled + (N if weighing else 0)
+        return N + 1 + filled + (filled + 1) // 2 + (N if weighing else 0)
     tall = eights(N)
     return (eights(d) + (4 if weighing else 2)) * tall + (d * tall if columns else 0)
 

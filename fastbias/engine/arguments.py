@@ -33,6 +33,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.compiled import JIT, inner, kernel
 from fastbias.engine.dense_pass import REACH, SQUARED
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
+from fastbias.engine.sparse_pass import laid_out
 from fastbias.engine.weighing import inside, weighted
 
 __all__ = ["ENTRIES", "PAGE", "bad_argument"]
@@ -94,10 +95,8 @@ def _search_fits(control):
 
 @inner
 def _outputs_fit(control):
-    """Whether what there is for one output alone is asked of one: inner losses, Gram space, sparse
-    rows.
-    """
-    single = inside(control) != 0 or control[GRAM] != 0 or control[FILLED] > 0
+    """Whether what there is for one output alone is asked of one: inner losses and Gram space."""
+    single = inside(control) != 0 or control[GRAM] != 0
     return control[OUTPUTS] <= 1 or not single
 
 
@@ -111,36 +110,22 @@ def _control_fits(control, rows, N, d, n, space):
         return False
     if control[GRAM] != 0 and not d == N == n:
         return False
-    if control[FILLED] > 0 and (linear or inside(control) != 0):
-        return False  # sparse rows go by a piece
+    if control[FILLED] > 0 and (control[BURST] != 0 or control[GRAM] != 0 or inside(control) != 0):
+        return False  # sparse rows go by a piece, update by update
     return _outputs_fit(control) and _burst_fits(control, rows) and _search_fits(control)
 
 
 @inner
-def _laid_out(X, packed, filled):
-    """Whether packed is what `fastbias.engine.sparse_pass` makes of X: rows in a row, and places
-    that X has.
+def _filled_fits(X, N, control, packed):
+    """Whether packed holds as many entries as control says of rows that are sparse, if any; or
+    will, of an X that is given whole.
     """
-    N, d = X.shape
-    if packed[0] != N + 1 or packed[N] != N + 1 + 2 * filled:
-        return False
-    for n in range(N):
-        if not packed[n] <= packed[n + 1] <= packed[N] or packed[n + 1] != np.floor(packed[n + 1]):
-            return False
-    fine = True
-    for i in range(N + 1, N + 1 + 2 * filled, 2):
-        fine &= 0 <= packed[i] < d
-    return fine
-
-
-@inner
-def _filled_fits(X, control, packed):
-    """Whether X has as many entries that are not 0 as control says, and packed those, if any."""
     filled = control[FILLED]
     if filled == 0:
         return True
-    laid = control[PACKED] == 0 or _laid_out(X, packed, filled)
-    return laid and np.count_nonzero(X) == filled
+    if (control[PACKED] != 0 or X.shape[0] == 0) and not laid_out(packed, N, X.shape[1], filled):
+        return False
+    return X.shape[0] == 0 or np.count_nonzero(X) == filled
 
 
 @inner
@@ -182,11 +167,11 @@ def _order_fits(control, order, N, seen):
 
 
 @inner
-def _buffers_fit(params, X, buffers):
+def _buffers_fit(params, X, N, buffers):
     """Whether buffers are as large as control, X and the pieces want them, and what they hold is in
     range.
     """
-    (N, d), n, control = X.shape, buffers.u.size, buffers.control
+    d, n, control = X.shape[1], buffers.u.size, buffers.control
     if not _shapes_fit(buffers.u, buffers.state, buffers.mark, control):
         return False
     if not _control_fits(control, buffers.state.shape[0], N, d, n, buffers.work.size):
@@ -198,7 +183,7 @@ def _buffers_fit(params, X, buffers):
         return False
     return (_numbers_suffice(params, control[BURST])
             and _order_fits(control, buffers.order, N, buffers.work)
-            and _filled_fits(X, control, buffers.packed))
+            and _filled_fits(X, N, control, buffers.packed))
 
 
 @inner
@@ -256,13 +241,14 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
     control = buffers.control
     if _nowhere(pieces):
         return 1
-    if not _params_fit(params, X.shape[0], weighted(control)):
+    # (an X whose rows are in packed has none to count)
+    if not _params_fit(params, X.shape[0] if X.shape[0] > 0 else y.size, weighted(control)):
         return 2
-    if X.size == 0:
+    if X.shape[1] == 0 or (X.shape[0] == 0 and control[FILLED] <= 0):
         return 3
-    if y.size != X.shape[0]:
+    if y.size == 0 or (X.shape[0] != y.size and X.shape[0] != 0):
         return 4
-    if not _buffers_fit(params, X, buffers):
+    if not _buffers_fit(params, X, y.size, buffers):
         return 5
     if not _labels_fit(y, control[OUTPUTS]):
         return 4

@@ -59,9 +59,17 @@ def _begin(sizes, begins):
 
 
 @inner
-def _matrix(X, N, d):
-    """Whether X may be an (N, d) array."""
-    return not missing(X) and 0 < N < ENTRIES and 0 < d < ENTRIES and ENTRIES // d >= N
+def _sparse(X, control):
+    """Whether there is no X because ``packed`` holds sparse rows."""
+    return missing(X) and not missing(control) and carray(control, (CONTROL,))[FILLED] > 0
+
+
+@inner
+def _matrix(X, N, d, sparse):
+    """Whether X may be an (N, d) array, or sizes those of sparse rows without one."""
+    if not (0 < N < ENTRIES and 0 < d < ENTRIES):
+        return False
+    return sparse or (not missing(X) and ENTRIES // d >= N)
 
 
 @inner
@@ -94,7 +102,8 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         return -1
     if missing(params) or missing(sizes) or not _begin(carray(sizes, (8,)), begins):
         return -2
-    if not _matrix(X, N, d):
+    sparse = _sparse(X, control)
+    if not _matrix(X, N, d, sparse):
         return -3
     if missing(y):
         return -4
@@ -104,7 +113,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         return -5
     about = carray(control, (CONTROL,))
     batches, coordinate, filled = about[BATCH] > 0, about[BURST] == COORDINATE, about[FILLED]
-    if not 0 <= filled <= N * d or (batches and missing(order)) or (coordinate and missing(kept)):
+    if not 0 <= filled < ENTRIES or (batches and missing(order)) or (coordinate and missing(kept)):
         return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6
@@ -112,7 +121,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         _slices(carray(params, (begins[8] + (N if weighted(about) else 0),)), begins),
-        carray(X, (N, d)), carray(y, (N,)),
+        carray(X, (0 if sparse else N, d)), carray(y, (N,)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
                 carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
                 carray(packed, (packed_room(N, d, coordinate, filled, weighted(about)),)),

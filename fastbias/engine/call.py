@@ -234,8 +234,9 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     params : abi.Params
         Eight float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
     X, y : (N, d), (N,) float64, C-contiguous
-        Data; with K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output
-        after output, and y are classes 0 … K−1.
+        Data; X is (0, d) where ``buffers.packed`` holds rows that are sparse. With
+        K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after
+        output, and y are classes 0 … K−1.
     buffers : abi.Buffers
         u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another
         thread, makes the call return within one pass over a few rows; the update under way is then
@@ -273,7 +274,8 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     K = max(1, int(control[OUTPUTS]))
     n, rows = buffers.u.size, len(buffers.state)
     batch, extra = int(control[BATCH]), int(control[SCRATCH])
-    wrong = misfit(map(KNOWN.get, pieces), params, (*X.shape, n, K, rows, 2 * n + extra, batch))
+    wrong = misfit(map(KNOWN.get, pieces), params,
+                   (y.size, X.shape[1], n, K, rows, 2 * n + extra, batch))
     # plain tuples will do, but compiled code knows ours alone
     handed = (Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records), stop,
               least)

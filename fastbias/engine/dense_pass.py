@@ -340,34 +340,34 @@ def pack(X, c, data, loss, transposed):
     """Lay X, its targets and weights for a loss that is weighed inside and, if wanted, its
     transpose out in data.packed: padded with zeros.
     """
-    N, d = X.shape
-    packed, y, width = data.packed, targets(data), eights(d)
-    for i in range(packed.size):
-        packed[i] = 0.0
-    for n in range(N):
-        o = (n - n % 8) * width + n % 8 * 8
-        for j in range(d):
+    (N, d), packed, width, tall = X.shape, data.packed, eights(data.d), eights(data.N)
+    # each number once, and never another one first: somebody may read the same layout already
+    for n in range(tall):
+        o, filled = (n - n % 8) * width + n % 8 * 8, d if n < N else 0
+        for j in range(filled):
             packed[o + (j - j % 8) * 8 + j % 8] = X[n, j]
-        y[n] = data.y[n]
-    _beside(c, data, loss, y)
+        for j in range(filled, width):
+            packed[o + (j - j % 8) * 8 + j % 8] = 0.0
+    _beside(c, data, loss, targets(data))
     if transposed:
         turned = columns(data)
-        for n in range(N):
+        for n in range(tall):
             for j in range(d):
-                turned[j * eights(N) + n] = X[n, j]
+                turned[j * tall + n] = X[n, j] if n < N else 0.0
 
 
 @inner
 def _beside(c, data, loss, y):
-    """What `weights` wants beside the targets y, and pieces: the weights c (N,), or (0,)."""
+    """The targets y and beside them what `weights` wants, and the weights c (N,), or (0,)."""
     N, tall = data.N, eights(data.N)
-    for n in range(N, tall):
-        y[tall + n] = 2.0 if loss == SQUARED else NEVER
-    for n in range(N):
-        own = c[n] if data.weighed != NONE else 1.0
+    for n in range(tall):
+        own = 1.0 if data.weighed == NONE else c[n] if n < N else 0.0
+        y[n] = data.y[n] if n < N else 0.0
         if loss == SQUARED:
-            y[tall + n] = 2.0 * own
-        elif loss == EXPONENTIAL:
-            y[tall + n] = np.log(own)
+            y[tall + n] = 2.0 * own if n < N else 2.0
+        elif n >= N:
+            y[tall + n] = NEVER
+        else:
+            y[tall + n] = np.log(own) if loss == EXPONENTIAL else 0.0
         if data.weighed != NONE:
             y[2 * tall + n], y[3 * tall + n] = own, own * y[n]

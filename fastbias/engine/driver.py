@@ -13,19 +13,14 @@ import numpy as np
 
 from fastbias.engine.abi import DONE, HURRY, MESSAGES, Buffers, Params, Pieces, Records, Status
 from fastbias.engine.call import descend
+from fastbias.engine.shared import begin, end
 
-__all__ = ["Driver", "aligned"]
+__all__ = ["Driver"]
 
 CHUNK = 0.03  # seconds of compiled work between two looks at Python (signals, progress, callback)
-# entries of X from which one step is slow enough to run it in a thread that can be hurried
+# entries of X, or of what is laid out of it, from which one step is slow enough to run it in a
+# thread that can be hurried
 LARGE = 20_000_000
-
-
-def aligned(size: int) -> np.ndarray:
-    """Zeros (size,) that begin where a cache line does."""
-    memory = np.zeros(size + 8)
-    start = -memory.ctypes.data % 64 // 8
-    return memory[start:start + size]
 
 
 class Driver:
@@ -76,15 +71,17 @@ class Driver:
         the middle of it.
         """
         def work() -> None:
+            begin(self.buffers)
             try:
                 answer.append(int(descend(self.pieces, self.params, self.X, self.y, self.buffers,
                                           records, stop, log_target)))
             finally:
+                end(self.buffers)
                 done.set()
 
         answer: list[int] = []
         done = threading.Event()
-        if self.X.size < LARGE:
+        if max(self.X.size, self.buffers.packed.size) < LARGE:
             work()
         else:
             thread = threading.Thread(target=work, daemon=True)

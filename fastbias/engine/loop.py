@@ -43,6 +43,7 @@ from fastbias.engine.abi import (
     Params,
     Status,
     eights,
+    packed_room,
     room,
 )
 from fastbias.engine.arguments import bad_argument
@@ -55,7 +56,13 @@ from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
-from fastbias.engine.sparse_pass import lay_out, pass_over, products
+from fastbias.engine.sparse_pass import (
+    drawn_gather,
+    drawn_products,
+    lay_out,
+    pass_over,
+    products,
+)
 from fastbias.engine.weighing import NONE, PLAIN, WILD, how, inside, pushed, valued
 
 __all__ = ["gradient"]
@@ -91,7 +98,7 @@ class Run(NamedTuple):
 
     calls: Any    # Calls
     params: Any   # Params
-    X: Any        # (N, d)
+    X: Any        # (N, d), or (0, d) where data has its rows
     data: Any     # Data
     buffers: Any  # Buffers
     scratch: Any  # Scratch
@@ -158,13 +165,14 @@ def _calls(pieces, params):
 @pasted
 def _laid(X, y, c, buffers):
     """The data as the passes read them, laid out by whoever comes first."""
-    (N, d), control = X.shape, buffers.control
-    begin = N + 1 + 2 * control[FILLED] if control[FILLED] > 0 else eights(N) * (eights(d) + 2)
+    N, d, control = y.size, X.shape[1], buffers.control
+    filled = control[FILLED]
+    # (weights stand behind all else)
     data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, how(c),
-                begin)
+                packed_room(N, d, False, filled))
     if control[PACKED] == 0:
-        if control[FILLED] > 0:
-            lay_out(X, c, data.packed)
+        if filled > 0:
+            lay_out(X, c, filled, data)
         else:
             pack(X, c, data, inside(control), control[BURST] == COORDINATE)
         control[PACKED] = 1
@@ -273,13 +281,20 @@ def _batch(run, w, v, k):
     drawn = calls.sample(params.sample, k, order)
     if not drawn_fit(order, drawn, batch, data.N):
         return np.nan, POISONED
-    batch_margins(run.X, data.y, order, drawn, w, p, y)
+    filled = run.buffers.control[FILLED] > 0
+    if filled:
+        drawn_products(data, order, drawn, w, p, y)
+    else:
+        batch_margins(run.X, data.y, order, drawn, w, p, y)
     s = calls.slope(params.loss, p, y, q)
     if data.weighed != NONE:
         c = view(scratch.batch, batch, batch)
         batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
         s = pushed(calls.slope, params.loss, c, alone(data, scratch.q, WILD), p, y, q, s)
-    batch_gather(run.X, order, drawn, q, v)
+    if filled:
+        drawn_gather(data, order, drawn, q, v)
+    else:
+        batch_gather(run.X, order, drawn, q, v)
     return s, OK
 
 

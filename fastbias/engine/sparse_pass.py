@@ -1,5 +1,9 @@
-"""The pass over data that is mostly zeros, such as the entries of a matrix that were seen: rows of
-(place, value).
+"""The pass over sparse data, row by row of those entries that are kept: a matrix of `scipy.sparse`,
+or the few entries of a matrix that were seen.
+
+``packed`` then holds where the entries of row n begin, N + 1 numbers of which the last is how many
+there are; the entries, row after row; and their columns, 32-bit whole numbers, two in the bits of a
+float64. Of a matrix of `scipy.sparse` that is all there is: X itself is handed over as (0, d).
 """
 from __future__ import annotations
 
@@ -9,44 +13,140 @@ from fastbias.engine.abi import FILLED, HURRY
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
 from fastbias.engine.layout import alone, sample_weights
-from fastbias.engine.simd import view
+from fastbias.engine.scattered import gathered, place, put, scattered
+from fastbias.engine.simd import fma, inlined, load8, splat8, total, view
 from fastbias.engine.weighing import NONE, WILD, pushed
 
-__all__ = ["lay_out", "pass_over", "products"]
+__all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "pass_over",
+           "products"]
 
-# packed holds where row n begins, N + 1 numbers, then place and value of each entry, row after row
+BLOCK = 4096     # entries of X that are read for predictions and, while they are near, for Xᵀq
+FAR = 20.0       # log of how much larger a block's scale is where all before it is made smaller
+
+
+def fill(packed: np.ndarray, indptr: np.ndarray, columns: np.ndarray,
+         entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Write indptr (N + 1,), the columns and the entries of rows into packed; returns the last two
+    as they stand there, the columns as int32.
+    """
+    N, filled = indptr.size - 1, entries.size
+    kept = packed[N + 1:N + 1 + filled]
+    places = packed[N + 1 + filled:].view(np.int32)[:filled]
+    packed[:N + 1], kept[:], places[:] = indptr, entries, columns
+    return places, kept
 
 
 @inner
-def lay_out(X, c, packed):
-    """Write the entries of X that are not 0 into packed, which has room for them, and behind them
-    the weights c (N,), or (0,), of the samples.
+def lay_out(X, c, filled, data):
+    """Write the entries of X that are not 0, so many, into data.packed, unless X is (0, d) and they
+    stand there; and behind them the weights c (N,), or (0,), of the samples.
     """
-    N, d = X.shape
-    o = N + 1
-    for n in range(N):
+    N, packed = data.N, data.packed
+    base, o = N + 1 + filled, 0
+    for n in range(X.shape[0]):
         packed[n] = o
-        for j in range(d):
+        for j in range(data.d):
             if X[n, j] != 0.0:
-                packed[o], packed[o + 1] = j, X[n, j]
-                o += 2
-    packed[N] = o
+                packed[N + 1 + o] = X[n, j]
+                put(packed, base, o, j)
+                o += 1
+    packed[N] = filled
     for n in range(c.size):
-        packed[o + n] = c[n]
+        packed[data.begin + n] = c[n]
+
+
+@inner
+def laid_out(packed, N, d, filled):
+    """Whether packed holds N rows of so many entries in columns under d."""
+    if packed[0] != 0.0 or packed[N] != filled:
+        return False
+    for n in range(N):
+        if not packed[n] <= packed[n + 1] or packed[n + 1] != np.floor(packed[n + 1]):
+            return False
+    fine, base = True, N + 1 + filled
+    for o in range(filled):
+        fine &= place(packed, base, o) < d
+    return fine
+
+
+@inner
+def _columns(packed, N):
+    """Where the columns begin."""
+    inlined()
+    return N + 1 + int(packed[N])
+
+
+@inner
+def _product(packed, N, n, w, start):
+    """The product of row n with w[start:]."""
+    inlined()
+    o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
+    sums, first = splat8(0.0), N + 1
+    while o + 8 <= end:
+        sums = fma(load8(packed, first + o), gathered(packed, base, o, w, start), sums)
+        o += 8
+    result = total(sums)
+    while o < end:
+        result += packed[first + o] * w[start + place(packed, base, o)]
+        o += 1
+    return result
+
+
+@inner
+def _add(packed, N, n, q, g, start):
+    """g[start:] += q times row n."""
+    inlined()
+    o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
+    first = N + 1
+    while o + 8 <= end:
+        scattered(packed, base, o, g, start, load8(packed, first + o) * q)
+        o += 8
+    while o < end:
+        g[start + place(packed, base, o)] += q * packed[first + o]
+        o += 1
+
+
+@inner
+def _some(data, begin, end, w, p):
+    """The predictions p of the rows from one on up to another, for each output."""
+    for n in range(begin, end):
+        for c in range(data.outputs):
+            p[c * data.N + n] = _product(data.packed, data.N, n, w, c * data.d)
+
+
+@inner
+def _block(data):
+    """How many rows a pass reads twice before it goes on; classes come whole."""
+    if data.outputs > 1:
+        return data.N
+    return max(8, BLOCK * data.N // max(1, int(data.packed[data.N])))
 
 
 @inner
 def products(data, w, p, control):
-    """p ← X w, for each output where X is dense. False if asked to come back."""
+    """p ← X w for each output. False if asked to come back."""
     if control[FILLED] == 0:
         return margins(data, w, p, control)
-    packed = data.packed
-    for n in range(data.N):
-        total = 0.0
-        for o in range(int(packed[n]), int(packed[n + 1]), 2):
-            total += packed[o + 1] * w[int(packed[o])]
-        p[n] = total
-    return control[HURRY] == 0
+    block = _block(data)
+    for b in range(0, data.N, block):
+        _some(data, b, min(data.N, b + block), w, p)
+        if control[HURRY] != 0:
+            return False
+    return True
+
+
+@inner
+def _joined(s, at, g, size):
+    """The scale of Xᵀq so far and of a block together, and what the block's q is multiplied by; g
+    goes along where the block's is by far the larger one.
+    """
+    if at == s:
+        return s, 1.0
+    if at > s + FAR:                  # as in `fastbias.engine.dense_pass.by_piece`
+        factor, s = np.exp(s - at), at
+        for j in range(size):
+            g[j] *= factor
+    return s, np.exp(at - s)
 
 
 @inner
@@ -54,16 +154,45 @@ def pass_over(slope, params, data, w, p, q, g, control):
     """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
     asked to come back.
     """
-    if not products(data, w, p, control):
-        return np.nan
-    N, packed = data.N, data.packed
-    s = slope(params, view(p, 0, N), data.y, view(q, 0, N))
-    if data.weighed != NONE:
-        s = pushed(slope, params, sample_weights(data, 0, N), alone(data, q, WILD), view(p, 0, N),
-                   data.y, view(q, 0, N), s)
-    for j in range(data.d):           # every entry: which ones the rows miss is not known
+    N, outputs, y = data.N, data.outputs, data.y
+    for j in range(outputs * data.d):  # every entry: which ones the rows miss is not known
         g[j] = 0.0
-    for n in range(N):
-        for o in range(int(packed[n]), int(packed[n + 1]), 2):
-            g[int(packed[o])] += q[n] * packed[o + 1]
-    return s
+    s, block = 0.0, _block(data)
+    for b in range(0, N, block):
+        end = min(N, b + block)
+        _some(data, b, end, w, p)
+        if control[HURRY] != 0:
+            return np.nan
+        size = (outputs - 1) * N + end - b
+        seen, own, push = view(p, b, size), view(y, b, end - b), view(q, b, size)
+        at = slope(params, seen, own, push)
+        if data.weighed != NONE:
+            at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
+                        seen, own, push, at)
+        s, factor = _joined(at if b == 0 else s, at, g, data.d)
+        for n in range(b, end):
+            for c in range(outputs):
+                _add(data.packed, N, n, q[c * N + n] * factor, g, c * data.d)
+    return np.nan if control[HURRY] != 0 else s
+
+
+@inner
+def drawn_products(data, order, count, w, p, y_batch):
+    """As `fastbias.engine.batch_pass.batch_margins`, of sparse rows."""
+    batch = y_batch.size
+    for i in range(batch):
+        n = order[i] if i < count else order[0]
+        for c in range(data.outputs):
+            p[c * batch + i] = _product(data.packed, data.N, n, w, c * data.d)
+        y_batch[i] = data.y[n]
+
+
+@inner
+def drawn_gather(data, order, count, q, g):
+    """g ← Σ q_i x_i over the drawn samples, of sparse rows."""
+    for j in range(data.outputs * data.d):
+        g[j] = 0.0
+    batch = q.size // data.outputs
+    for i in range(count):
+        for c in range(data.outputs):
+            _add(data.packed, data.N, order[i], q[c * batch + i], g, c * data.d)

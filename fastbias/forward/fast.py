@@ -55,6 +55,7 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
     ``runner()`` copies the run as it stands; what it returns does exact steps up to rising t, and
     says where they lead.
     """
+    problem = problem.whole("a run is fast-forwarded")
     rtol = checks.number("rtol", rtol, least=1e-13, most=1e-2)
     budget = checks.whole("max_steps", max_steps)
     end = checks.number("log_t", log_t, above=0)

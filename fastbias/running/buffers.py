@@ -3,9 +3,13 @@ of a run.
 """
 from __future__ import annotations
 
+from hashlib import blake2b
+from types import SimpleNamespace
+
 import numpy as np
 
 from fastbias import checks
+from fastbias.data.rows import Matrix
 from fastbias.engine.abi import (
     BATCH,
     BURST,
@@ -31,13 +35,15 @@ from fastbias.engine.abi import (
     room,
 )
 from fastbias.engine.dense_pass import EXPONENTIAL
-from fastbias.engine.driver import aligned
 from fastbias.engine.fused import BY_PIECE, COORDINATE
+from fastbias.engine.shared import aligned, laid
+from fastbias.engine.sparse_pass import fill
 from fastbias.engine.weighing import MILD, inside, weighted
-from fastbias.problem import Problem
+from fastbias.problem import Data, Problem
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "handed", "layout"]
 
+SHARED = 1 << 13  # numbers in a layout from which it is worth while to look for one like it
 SPARSE = 16       # X is kept sparse, for models, where at most one entry in so many is not 0
 
 
@@ -65,9 +71,52 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
         u=problem.start.copy(), state=state, mark=np.zeros((len(state) + 1, n)), control=control,
         order=np.full(2 * N + 1 if sampling.batch else 0, -1),
         work=aligned(room(N, d, n, control)),
-        packed=aligned(packed_room(N, d, kept > 0, control[FILLED], weighted(control))),
-        kept=np.zeros(kept))
+        packed=_packed(problem, control), kept=np.zeros(kept))
     return Pieces(*(p.address for p in pieces)), params, buffers
+
+
+def handed(X: Matrix) -> np.ndarray:
+    """X as the loop is handed it: (N, d), writeable as all that it gets; (0, d) where it is sparse,
+    and its rows are in ``packed``.
+    """
+    if not isinstance(X, np.ndarray):
+        return np.empty((0, X.shape[1]))
+    if X.flags.writeable:
+        return X
+    # a file that is mapped to be read: nothing writes to it, and the loop knows no other arrays
+    lent = SimpleNamespace(__array_interface__=X.__array_interface__ | {
+        "data": (X.ctypes.data, False)}, owner=X)
+    return np.asarray(lent)
+
+
+def layout(X: Matrix, data: Data, control: np.ndarray) -> np.ndarray:
+    """Room for what is laid out of X, or of a Gram matrix in its place, and beside it of targets
+    and weights: shared with all runs that want the same.
+    """
+    N, d = X.shape
+    size = packed_room(N, d, control[BURST] == COORDINATE, control[FILLED], weighted(control))
+    if size < SHARED:
+        return aligned(size)
+    beside = [np.empty(0) if data.weights is None else data.weights]
+    if not control[FILLED]:           # (sparse rows stand without targets)
+        beside.append(data.y)
+    about = blake2b(b"".join(part.tobytes() for part in beside)).digest()
+    return laid(X, (about, int(control[WEIGH]), int(control[FILLED])), size)
+
+
+def _packed(problem: Problem, control: np.ndarray) -> np.ndarray:
+    """The layout of a problem's data; of sparse X it is filled already."""
+    X, packed = problem.X, layout(problem.X, problem, control)
+    N = X.shape[0]
+    if isinstance(X, np.ndarray) or packed[N] != 0:
+        return packed
+    if not X.data.size:               # the loop wants an entry: one that is 0
+        fill(packed, np.minimum(np.arange(N + 1), 1), np.zeros(1, int), np.zeros(1))
+        return packed
+    columns, entries = fill(packed, X.indptr, X.indices, X.data)
+    if X.indptr.dtype == columns.dtype:                   # nothing is kept twice
+        X.indices, X.data = columns, entries
+    return packed
 
 
 def _state(problem: Problem) -> np.ndarray:
@@ -91,17 +140,25 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, linear, batch
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, rows, method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search * (1 if linear else 2), problem.outputs
-    control[WEIGH] = _inside(problem) if single else 0
-    # models of matrices see a few entries each sample; rows of the linear model go in bursts, dense
-    if not linear and single:
-        filled = int(np.count_nonzero(problem.X))
-        if 0 < SPARSE * filled <= problem.X.size:
-            control[FILLED], control[WEIGH] = filled, 0
+    control[FILLED] = _filled(problem)
+    control[WEIGH] = _inside(problem) if single and not control[FILLED] else 0
     if problem.weights is not None:
         control[WEIGH] += WEIGHTED
-    if linear and not batch and rule.fixed:
+    if linear and not batch and rule.fixed and not control[FILLED]:
         control[BURST] = method.burst if inside(control) else BY_PIECE.get(method.burst, 0)
     return control
+
+
+def _filled(problem: Problem) -> int:
+    """How many entries of X are kept alone; 0 where X is laid out whole."""
+    X = problem.X
+    if not isinstance(X, np.ndarray):
+        return max(1, X.data.size)
+    # models of matrices see a few entries each sample; rows of the linear model go in bursts, dense
+    if problem.model.linear or problem.outputs > 1:
+        return 0
+    filled = int(np.count_nonzero(X))
+    return filled if SPARSE * filled <= X.size else 0
 
 
 def _inside(problem: Problem) -> int:

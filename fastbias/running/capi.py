@@ -42,7 +42,8 @@ typedef int64_t (*fastbias_descend)(
                                  (N) weights > 0 of the samples where control[14] >= 4 */
     int64_t *sizes,           /* (8) their lengths: loss, model, rule, sample, method, geometry,
                                  beta, gamma */
-    double *X, int64_t N, int64_t d,      /* (N, d) data, row by row */
+    double *X, int64_t N, int64_t d,      /* (N, d) data, row by row; NULL where packed holds the
+                                             rows of a sparse matrix (control[17] > 0) */
     double *y,                /* (N) targets */
     double *u, int64_t n,     /* (n) parameters, moved in place */
     double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
@@ -124,7 +125,8 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
     whole = ctypes.c_int64
     (N, d), n, S = problem.X.shape, b.u.size, b.state.shape[0]
     return [
-        pointer(held["pieces"]), pointer(held["params"]), pointer(sizes), pointer(problem.X),
+        pointer(held["pieces"]), pointer(held["params"]), pointer(sizes),
+        ctypes.c_void_p(None) if problem.sparse else pointer(problem.X),
         whole(N), whole(d), pointer(problem.y), pointer(b.u), whole(n), pointer(b.state), whole(S),
         pointer(b.mark), pointer(b.control), pointer(b.order), pointer(b.work), whole(b.work.size),
         pointer(b.packed), pointer(b.kept), pointer(held["steps"]), pointer(held["u"]),

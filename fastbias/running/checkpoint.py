@@ -23,6 +23,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks import files
+from fastbias.data import rows
 from fastbias.engine.abi import Status
 from fastbias.pieces import losses, methods, models, norms, potentials, recipe, steps
 from fastbias.problem import Problem
@@ -39,7 +40,8 @@ __all__ = ["FORMAT", "PARTS", "Arrays", "Record", "asked", "check", "dumps", "ke
 FORMAT = 3            # one higher whenever files of before would be misread
 PARTS = ("loss", "method", "model")
 GRAM = (*("gram_" + name for name in memory.NAMES[:-1]), "gram_rest")
-TRACE = ("trace_t", "trace_u", "trace_log_loss")
+ENDS = "trace_t", "trace_log_loss", "trace_least"
+"""What need not be finite where a run ended."""
 SIZES, MOST = ("d", "m", "n", "rank", "width"), 1 << 20
 """Arguments of factories that are lengths: of at most the parameters of a run, or harmless."""
 SHELVES: dict[str, ModuleType] = {m.__name__.rpartition(".")[2]: m for m in
@@ -211,7 +213,7 @@ def check(arrays: Arrays, about: Record) -> None:
             raise ValueError(f"it must hold an array named {name!r}")
         for name in wanted:
             # (where a run ended its loss may be infinite)
-            if name not in ("trace_t", "trace_log_loss") and not np.isfinite(arrays[name]).all():
+            if name not in ENDS and not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} must be finite")
 
 
@@ -226,17 +228,30 @@ def _references(about: Record) -> list[int]:
 def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, Any]:
     """The dtypes and axes of all arrays but those of the run, for `files.expect`."""
     wanted: dict[str, tuple[str, tuple[str | int, ...]]] = {
-        "X": ("f8", ("N", math.prod(shape))), "y": ("f8", ("N",)), "start": ("f8", ("n",))}
+        "y": ("f8", ("N",)), "start": ("f8", ("n",))}
+    if "X" in arrays:
+        wanted["X"] = "f8", ("N", math.prod(shape))
+    else:                             # rows of `scipy.sparse`: N + 1 ends, Z entries
+        wanted |= {"X_data": ("f8", ("Z",)), "X_indices": ("i4 i8", ("Z",)),
+                   "X_indptr": ("i4 i8", (arrays["y"].size + 1,))}
     if "weights" in arrays:
         wanted["weights"] = "f8", ("N",)
     if "trace_t" in arrays:
-        wanted |= {"trace_t": ("i8", ("K",)), "trace_u": ("f8", ("K", "n")),
-                   "trace_log_loss": ("f8", ("K",))}
+        wanted |= _traced(arrays, "n")
     # their lengths are their factories' business
     for name in map("array{}".format, referred):
         axes = range(np.ndim(arrays.get(name, 0.0)))
         wanted[name] = "f8", tuple(f"{name}, {axis}" for axis in axes)
     return wanted
+
+
+def _traced(arrays: Arrays, n: int | str) -> dict[str, tuple[str, tuple[str | int, ...]]]:
+    """The same of the rows of a trace, whose parameters are n."""
+    thin = "trace_least" in arrays                        # with two rows of u
+    names = ("trace_t", "trace_log_loss", *(["trace_least"] if thin else []))
+    wanted: dict[str, tuple[str, tuple[str | int, ...]]] = {
+        name: ("i8" if name == "trace_t" else "f8", ("K",)) for name in names}
+    return wanted | {"trace_u": ("f8", (2 if thin else "K", n))}
 
 
 def _check_record(about: Record, traced: bool) -> None:
@@ -295,7 +310,8 @@ def asked(plan: Plan) -> tuple[Arrays, Record]:
     classes = None if problem.classes is None else problem.classes.tolist()
     about |= {"shape": list(problem.sample), "settings": _settings(plan.course),
               "classes": classes, "intercept": problem.intercept}
-    arrays |= {"X": problem.X, "y": problem.y, "start": problem.start}
+    arrays |= rows.parts(problem.X) if problem.sparse else {"X": problem.X}
+    arrays |= {"y": problem.y, "start": problem.start}
     if problem.weights is not None:
         arrays["weights"] = problem.weights
     return arrays, about
@@ -310,6 +326,8 @@ def standing(course: Course) -> tuple[Arrays, Record]:
     if trace is not None:
         about |= {"message": trace.message, "ended": int(trace.status)}
         arrays |= {"trace_t": trace.t, "trace_u": trace.u, "trace_log_loss": trace.log_loss}
+        if trace.least is not None:
+            arrays["trace_least"] = trace.least
     return arrays, about
 
 
@@ -317,7 +335,7 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
     """The plan that `kept` was given; ValueError where none can have been."""
     check(arrays, about)
     pieces = remade(arrays, about, given)
-    X = arrays["X"].reshape(-1, *about["shape"])
+    X = _matrix(arrays, about["shape"])
     # then it may be those that do not fit, and say so
     sure = any(piece is not None for piece in given.values())
     with nullcontext() if sure else files.untrusted(SENTENCE):
@@ -343,15 +361,22 @@ def resume(course: Course, arrays: Arrays, about: Record) -> None:
     if "gram_u" in arrays:
         course.settle(arrays)
     if "trace_t" in arrays:
-        files.expect({name: arrays[name] for name in TRACE},
-                     {TRACE[0]: ("i8", ("K",)), TRACE[1]: ("f8", ("K", course.problem.start.size)),
-                      TRACE[2]: ("f8", ("K",))})
+        shown = _traced(arrays, course.problem.start.size)
+        files.expect({name: arrays[name] for name in shown}, shown)
         course.trace = _trace(course, arrays, Status(about["ended"]), about["message"])
 
 
-def _without_ones(X: np.ndarray) -> np.ndarray:
+def _matrix(arrays: Arrays, shape: list[int]) -> rows.Matrix:
+    """X of its arrays; ValueError where they are no rows."""
+    if "X" in arrays:
+        return np.asarray(arrays["X"].reshape(-1, *shape))
+    with files.untrusted(SENTENCE):
+        return rows.joined(arrays, (arrays["y"].size, shape[0]))
+
+
+def _without_ones(X: rows.Matrix) -> rows.Matrix:
     """X without the column of an intercept, which is made again."""
-    if X.ndim > 2 or X.shape[1] < 2 or not (X[:, -1] == 1).all():
+    if len(X.shape) > 2 or X.shape[1] < 2 or not (rows.dense(X[:, -1:]) == 1).all():
         raise ValueError("X must end with a column of ones for an intercept")
     return X[:, :-1]
 
@@ -388,7 +413,8 @@ def _trace(course: Course, arrays: Arrays, ended: Status, message: str) -> Trace
     if np.isnan(log_loss).any() and ended not in FATAL:
         raise ValueError("trace_log_loss must hold numbers, got NaN")
     w = course.problem.predictor(u).reshape(len(u), *course.problem.shape)
-    return Trace(t, u, w, log_loss, ended, message, course.problem)
+    return Trace(t, u, w, log_loss, ended, message, course.problem,
+                 least=arrays.get("trace_least"))
 
 
 def _settings(course: Course) -> str:

@@ -175,7 +175,7 @@ def _run(options: argparse.Namespace) -> int:
         options.step_size, why = _step_size(table, options)
         print(f"step size {options.step_size:.4g}, {why} (choose with --step-size)")
     plan = _plan(table, options, options.step_size)
-    print(f"{plan.problem.X.shape[0]} rows, {table.X[0].size} columns"
+    print(f"{plan.problem.X.shape[0]} rows, {len(table.features)} columns"
           f"{' and an intercept' if options.intercept else ''}; {plan.problem.loss.name} loss; "
           f"{plan.problem.method!r}")
     _say_labels(table, plan.problem.classes)
@@ -236,7 +236,7 @@ def _margin(options: argparse.Namespace) -> int:
     print(f"maximum {norm.name} margin {limit.margin:.12g}, "
           f"{'certified' if limit.certified else 'NOT certified'}: relative duality gap "
           f"{limit.duality_gap:.1e}")
-    outputs, entries = limit.w.size // table.X[0].size, limit.w
+    outputs, entries = limit.w.size // len(table.features), limit.w
     if free:
         entries = np.hstack([limit.w.reshape(outputs, -1), np.reshape(limit.intercept, (-1, 1))])
     for name, value in zip(_names(_extended(table, free), outputs, limit.classes),
@@ -418,7 +418,7 @@ def _curvature(plan: Plan) -> float:
         points.append(limit.w.ravel())
     largest = 0.0
     for w in points:
-        rows: np.ndarray = problem.even[0]
+        rows: np.ndarray = problem.whole("a curvature is asked for").even[0]
         # R of a QR has the same products, and no more rows than columns
         if rows.shape[0] > rows.shape[1]:
             rows = np.asarray(np.linalg.qr(rows, mode="r"))

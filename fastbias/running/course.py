@@ -8,18 +8,20 @@ from __future__ import annotations
 import copy as shallow
 import threading
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from fastbias import checks
 from fastbias.engine.abi import DONE, MESSAGES, ROW, Buffers, Records, Status
-from fastbias.engine.driver import Driver, aligned
+from fastbias.engine.driver import Driver
+from fastbias.engine.shared import aligned
 from fastbias.problem import Problem, Reached
-from fastbias.running.buffers import assemble
+from fastbias.running.buffers import assemble, handed
 from fastbias.running.gram import Gram
 from fastbias.running.gram import gram as in_gram_space
 from fastbias.running.interruptions import Busy, Store, Turns, terminable
+from fastbias.running.thin import Thin, least
 from fastbias.trace import Trace
 
 __all__ = ["FATAL", "Course", "told", "written"]
@@ -80,7 +82,8 @@ class Course:
         self.status = Status.OK
         self.trace: Trace | None = None
         self.turns = Turns()
-        self.driver = Driver(self.pieces, self.params, problem.X, problem.y, self.buffers)
+        self.driver = Driver(self.pieces, self.params, handed(problem.X), problem.y,
+                             self.buffers)
         self.gram = checks.choice("gram", gram)
         if gram:
             self.settle()
@@ -100,7 +103,7 @@ class Course:
         """Whether there is no going on from here."""
         return self.status in FATAL or self.status == Status.STALLED
 
-    def go(self, records: Records, stop: int, log_target: float, progress: bool,
+    def go(self, records: Records | Thin, stop: int, log_target: float, progress: bool,
            look: Callable[[], object] | None, store: Store) -> Trace:
         """Run to ``stop``, saving on the way; however that ends, the trace is kept, the run saved.
 
@@ -151,7 +154,7 @@ class Course:
         self.turns.runner = me
         self.buffers.control[ROW] = 0
 
-    def _in_turns(self, records: Records, stop: int, log_target: float,
+    def _in_turns(self, records: Records | Thin, stop: int, log_target: float,
                   progress: bool) -> Iterator[Status]:
         """The status after each chunk; between two of them whoever wants to see the run has his
         turn.
@@ -169,7 +172,7 @@ class Course:
                 self.status = status
             yield status
 
-    def _chunks(self, records: Records, stop: int, log_target: float,
+    def _chunks(self, records: Records | Thin, stop: int, log_target: float,
                 progress: bool) -> Iterator[Status]:
         """Run to ``stop`` in chunks cut by time, with a bar if asked; the status after each."""
         # not before: until then somebody may write a start of his own into the buffers
@@ -179,7 +182,7 @@ class Course:
         if isinstance(self.driver, Gram) and not self.driver.current:
             self.settle(False)
         if not progress:
-            yield from self.driver.chunks(records, stop, log_target, None)
+            yield from self._written(records, stop, log_target, None)
             return
         from tqdm.auto import tqdm
 
@@ -188,7 +191,21 @@ class Course:
                                 refresh=False)
             bar.update(steps)
         with tqdm(total=stop - self.t, unit="step", unit_scale=True) as bar:
-            yield from self.driver.chunks(records, stop, log_target, show)
+            yield from self._written(records, stop, log_target, show)
+
+    def _written(self, records: Records | Thin, stop: int, log_target: float,
+                 bar: Any) -> Iterator[Status]:
+        """The status after each chunk; rows are written down whole or, a few at a time, thin."""
+        if isinstance(records, Records):
+            yield from self.driver.chunks(records, stop, log_target, bar)
+            return
+        for part, end in records.parts(stop):
+            self.buffers.control[ROW] = 0
+            for status in self.driver.chunks(part, end, log_target, bar):
+                records.keep(int(self.buffers.control[ROW]))
+                yield status
+                if status != Status.OK:
+                    return
 
     def settle(self, kept: dict[str, np.ndarray] | Literal[False] | None = None) -> None:
         """Choose between the parameters and Gram space, as the run stands.
@@ -203,7 +220,7 @@ class Course:
             driver.restore(kept)
         # (a driver of the parameters stays: it knows the pace)
         if driver is not None or isinstance(self.driver, Gram):
-            self.driver = driver or Driver(self.pieces, self.params, self.problem.X,
+            self.driver = driver or Driver(self.pieces, self.params, handed(self.problem.X),
                                            self.problem.y, self.buffers)
         self.gram = isinstance(driver, Gram)
 
@@ -214,14 +231,28 @@ class Course:
             if halt:
                 return
 
-    def traced(self, records: Records, status: Status, message: str | None = None) -> Trace:
+    def traced(self, records: Records | Thin, status: Status, message: str | None = None) -> Trace:
         """The rows written so far, with the last iterate among them."""
+        if isinstance(records, Thin):
+            return self._thin(records, status, message)
         K = int(self.buffers.control[ROW])
         t, u, log_loss = records.steps[:K], records.u[:K], records.log_loss[:K]
         if K == 0 or t[-1] != self.t:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
         return written(self.problem, t, u, log_loss, status, message or told(status, self.t))
+
+    def _thin(self, kept: Thin, status: Status, message: str | None) -> Trace:
+        """As `traced`, where of w but the first and the last were kept."""
+        u, K, problem = self.buffers.u.copy(), kept.count, self.problem
+        t, log_loss, margins = (a[:K].copy() for a in (kept.steps, kept.log_loss, kept.least))
+        if K == 0 or t[-1] != self.t:
+            t, log_loss = np.append(t, self.t), np.append(log_loss, problem.log_loss(u))
+            margins = np.append(margins, least(problem, u))
+        rows = np.array([u if kept.first is None else kept.first, u])
+        w = problem.predictor(rows).reshape(2, *problem.shape)
+        return Trace(t, rows, w, log_loss, status, message or told(status, self.t), problem,
+                     least=margins)
 
     def reached(self) -> Reached:
         """Where it stands, as the theory asks."""

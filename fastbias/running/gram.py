@@ -39,15 +39,17 @@ from fastbias.engine.abi import (
     room,
 )
 from fastbias.engine.dense_pass import margins, pack
-from fastbias.engine.driver import Driver, aligned
+from fastbias.engine.driver import Driver
 from fastbias.engine.fused import GRADIENT
 from fastbias.engine.layout import Data
-from fastbias.engine.weighing import NONE, weighted
+from fastbias.engine.shared import aligned
+from fastbias.engine.weighing import NONE
 from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
 from fastbias.running import memory
+from fastbias.running.buffers import handed, layout
 from fastbias.theory.base import quadratic
 
 __all__ = ["Gram", "gram"]
@@ -86,6 +88,8 @@ def gram(problem: Problem, pieces: Pieces, params: Params, buffers: Buffers,
 def _obstacle(problem: Problem) -> str | None:
     """What keeps the method from going through the span of the data, or None."""
     method = problem.method
+    if problem.sparse:
+        return "sparse data"
     if problem.outputs > 1:
         return f"the {problem.loss.name} loss"
     if not problem.model.linear:
@@ -106,11 +110,14 @@ def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
     plain = g is None or getattr(g, "matrix", None) is np.eye
     own = getattr(g, "params", np.empty(0)).tobytes()
     about = b"" if plain else repr((id(g), g)).encode() + own
-    key = blake2b(problem.X.tobytes() + repr(problem.X.shape).encode() + about).digest()
+    X = handed(problem.X)
+    digest = blake2b(X.data)
+    digest.update(repr(X.shape).encode() + about)
+    key = digest.digest()
     found = _RECENT.get(key)
     if found is None:
         back = _back(problem)
-        K = _products(problem.X, back)
+        K = _products(X, back)
         found = K, back, _condition(K), g  # (g is kept alive, or its id might come again)
         _RECENT[key] = found
         for old in list(_RECENT)[:-4]:
@@ -125,9 +132,9 @@ def _back(problem: Problem) -> np.ndarray:
     """The rows D⁻¹x_n (N, d)."""
     g = problem.method.geometry
     if g is None or getattr(g, "matrix", None) is np.eye:
-        return problem.X
-    back = np.empty_like(problem.X)                       # by the geometry's own map, which knows D
-    for x, row in zip(problem.X, back, strict=True):
+        return handed(problem.X)
+    back = np.empty(problem.X.shape)                      # by the geometry's own map, which knows D
+    for x, row in zip(handed(problem.X), back, strict=True):
         if isinstance(g, Norm):
             row[:] = g.direction(x)
         elif isinstance(g, Potential):
@@ -205,6 +212,11 @@ def _combine(rest, back, alpha, w):
                 w[k, j] += alpha[k, n] * back[n, j]
 
 
+def _scratch(shown: Buffers, size: int) -> np.ndarray:
+    """Room for the loop on α: that of the loop on the parameters, which does not run meanwhile."""
+    return shown.work[:size] if shown.work.size >= size else aligned(size)
+
+
 class Gram(Driver):
     """A run whose loop works on the coefficients α; after every chunk the plan's own buffers show
     where that is.
@@ -221,9 +233,8 @@ class Gram(Driver):
             about[BURST] = GRADIENT                       # whatever the method is: α moves along q
         buffers = Buffers(u=np.zeros(N), state=np.zeros((1, N)), mark=np.zeros((2, N)),
                           control=about, order=np.empty(0, np.int64),
-                          work=aligned(room(N, N, N, about)),
-                          packed=aligned(packed_room(N, N, False, 0, weighted(about))),
-                          kept=np.empty(0))
+                          work=_scratch(shown, room(N, N, N, about)),
+                          packed=layout(K, problem, about), kept=np.empty(0))
         pieces = pieces._replace(
             direction=PLAIN.direction.address, advance=PLAIN.advance.address,
             **{name: piece.address for name, piece in zip(Pieces._fields[8:], maps, strict=True)})
@@ -232,7 +243,7 @@ class Gram(Driver):
         self.problem, self.shown, self.back = problem, shown, back
         self.rest = np.zeros(problem.size)
         if shown.u.any():                                 # w⊥ is what the coefficients cannot reach
-            _solve(problem.X, K.copy(), shown.u, buffers.u)
+            _solve(handed(problem.X), K.copy(), shown.u, buffers.u)
             self.rest[:] = shown.u - self._at(buffers.u[None])[0]
         self._last = self._seen()
 
@@ -276,7 +287,7 @@ class Gram(Driver):
         if saved := self.snapshot():
             other.restore(saved)
         else:
-            other._last = b""                             # of no use, as this one
+            other._last = ~other._last                    # of no use, as this one
         return other
 
     def snapshot(self) -> dict[str, np.ndarray]:
@@ -307,9 +318,10 @@ class Gram(Driver):
             _combine(self.rest if rest is None else rest, self.back, alpha, w)
         return w
 
-    def _seen(self) -> bytes:
+    def _seen(self) -> int:
+        # (a hash: many plans are kept, and few are written to)
         u, state, control = self.shown.u, self.shown.state, self.shown.control
-        return u.tobytes() + state.tobytes() + control[DONE].tobytes()
+        return hash(u.tobytes() + state.tobytes() + control[DONE].tobytes())
 
     def _show(self, alpha: np.ndarray, row: int) -> bool:
         """Fill the rows of the record from ``row`` on, and the plan's own buffers, if all is

@@ -42,8 +42,9 @@ from fastbias.engine.dense_pass import (
     moved,
     weights,
 )
-from fastbias.engine.driver import CHUNK, aligned
+from fastbias.engine.driver import CHUNK
 from fastbias.engine.fused import GRADIENT, REFRESH
+from fastbias.engine.shared import aligned
 from fastbias.engine.simd import (
     absolute,
     fma,

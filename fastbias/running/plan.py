@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks, forward, theory
+from fastbias.checks import Sparse
 from fastbias.engine.abi import Buffers, Params, Pieces, Records, Status
 from fastbias.pieces import models
 from fastbias.pieces.losses import Loss
@@ -21,11 +23,14 @@ from fastbias.problem import Problem, Reached, gather, make
 from fastbias.running import checkpoint as disk
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
+from fastbias.running.thin import Thin
 from fastbias.solvers.limit import Limit, NoTheorem
 from fastbias.trace import RunStopped, Trace
 from fastbias.trace.rows import planned
 
 __all__ = ["Plan", "run"]
+
+HEAVY = 10 ** 9       # bytes of recorded parameters that are warned of
 
 
 class Plan:
@@ -33,8 +38,13 @@ class Plan:
 
     Parameters
     ----------
-    X : (N, d) array-like, or (N, m, n) for matrix-valued predictors
-        Data, converted to a float64 copy.
+    X : (N, d) array-like or `scipy.sparse` matrix, or (N, m, n) for matrix-valued predictors
+        Data, converted to a float64 copy, which plans of equal data share; what is done to X later
+        changes no plan. A file of float64 that is mapped to be read (``np.memmap(..., mode="r")``)
+        stays where it is, and must stay as it is; only what a run lays out of it is in memory.
+        Sparse data (in any format; entries that come twice are added, those that are 0 are kept)
+        are rows of their entries and are never made dense by a run or its trace; `limit`,
+        `max_step`, `flow` and `fast_forward` do so where N d ≤ 2^24.
     y : (N,) array-like
         Targets; for losses of labels two values, sorted, of which the later one is +1, or classes
         (`checks.labels`).
@@ -98,7 +108,7 @@ class Plan:
     [0.5  0.25] Theorem 1 True
     """
 
-    def __init__(self, X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method,
+    def __init__(self, X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method,
                  model: Model | str = models.linear, start: ArrayLike | Start | None = None,
                  gram: bool | None = None, weights: ArrayLike | None = None,
                  intercept: bool = False) -> None:
@@ -153,7 +163,7 @@ class Plan:
     def run(self, steps: float, *, record: ArrayLike | None = None, until: float | None = None,
             progress: bool = False, callback: Callable[[Plan], Any] | None = None,
             strict: bool = True, checkpoint: str | os.PathLike[str] | None = None,
-            every: float = 30.0) -> Trace:
+            every: float = 30.0, record_w: bool = True) -> Trace:
         """Do further updates; going on is bitwise what one long run would have been.
 
         Parameters
@@ -179,6 +189,10 @@ class Plan:
             disk that fails is warned of once, while the run goes on.
         every : float > 0, default 30
             Seconds.
+        record_w : bool, default True
+            False: of each row only t, log L and the least margin are kept, and w at the first and
+            the last; what else of a `Trace` wants each w says so. A `UserWarning` says where rows
+            of w take more than 1 GB.
 
         Returns
         -------
@@ -198,8 +212,7 @@ class Plan:
         """
         # (the sum is checked as well: t is kept in an int64)
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
-        n = self.problem.start.size
-        rows = planned(record, self.t, stop, n + 1)
+        rows = planned(record, self.t, stop, self.problem.start.size + 1 if record_w else 2)
         log_target = -np.inf if until is None else checks.number("until", until)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
@@ -208,13 +221,24 @@ class Plan:
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
         # before the first step, so that a run that ends early has all the memory for what it did
-        records = Records(rows, np.empty((rows.size, n)), np.empty(rows.size))
+        records = self._records(rows, checks.flag("record_w", record_w))
         look = None if callback is None else lambda: callback(self)
         trace = self.course.go(records, stop, log_target, progress, look,
                                Store(checkpoint, every, self.save))
         if trace.status in FATAL and strict:
             raise RunStopped(trace.message, trace)
         return trace
+
+    def _records(self, rows: np.ndarray, record_w: bool) -> Records | Thin:
+        """Room for what is written down."""
+        n = self.problem.start.size
+        if not record_w:
+            return Thin(self.problem, rows)
+        if 8 * rows.size * n > HEAVY:
+            warnings.warn(f"record asks for {rows.size} rows of {n} parameters, which take "
+                          f"{8e-9 * rows.size * n:.3g} GB: ask for fewer, or for record_w=False",
+                          stacklevel=3)
+        return Records(rows, np.empty((rows.size, n)), np.empty(rows.size))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a checkpoint: data, pieces, parameters, state, the last run's rows.
@@ -405,14 +429,14 @@ class Plan:
         rtol : float, default 1e-10
             Asked relative accuracy.
         """
-        return forward.flow(self.problem, time, rtol)
+        return forward.flow(self.problem.whole("a flow is followed"), time, rtol)
 
     def __repr__(self) -> str:
         N, d = self.problem.X.shape
         return f"<Plan ({N}, {d}), {self.problem.loss.name}, {self.problem.method!r}, t = {self.t}>"
 
 
-def run(X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
+def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
         model: Model | str = models.linear, start: ArrayLike | Start | None = None,
         gram: bool | None = None, weights: ArrayLike | None = None, intercept: bool = False,
         **options: Any) -> Trace:
@@ -425,7 +449,7 @@ def run(X: ArrayLike, y: ArrayLike, *, loss: Loss | str, method: Method, steps: 
     steps : int ≥ 0
         How many updates.
     **options
-        As for `Plan.run`: record, until, progress, callback, strict, checkpoint, every.
+        As for `Plan.run`: record, until, progress, callback, strict, checkpoint, every, record_w.
 
     Returns
     -------

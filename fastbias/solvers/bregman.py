@@ -10,10 +10,9 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, worst
-from fastbias.data.rows import Matrix
+from fastbias.data.rows import Matrix, demand_symmetric
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
-from fastbias.problem import demand_symmetric
 from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import lengths, row_lengths
-from fastbias.data.rows import Rows
+from fastbias.data.rows import Matrix, Rows, dense
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
@@ -299,21 +299,24 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
     (σ₁/σ_r)² updates, σ the singular values of X; towards a maximum ℓ2 ``margin`` γ it takes (max
     ‖x_n‖/γ)². Silent where the geometry is not ℓ2.
     """
-    geometry, columns = problem.method.geometry, lengths(problem.X.T)
+    geometry, columns = problem.method.geometry, _column_lengths(problem.X)
     columns = columns[columns > 0]
     plain = geometry is None or geometry is norms.l2 or geometry is potentials.euclidean
     method, unlike = problem.method, columns.size and columns.max() >= UNLIKE * columns.min()
     moves = method.steepest or method.natural or method.dual
     if not (problem.model.linear and plain and moves and unlike):
         return []
+    if margin is None and not problem.small:
+        return []
     if margin is None:
-        X = problem.X / np.abs(problem.X).max()
+        X = dense(problem.X)
+        X = X / np.abs(X).max()
         sigma = foreign.ask("the singular values of X", "numpy.linalg.svd", X, compute_uv=False)
         # the others are 0 but for rounding: there no w moves
         sigma = sigma[sigma > max(X.shape) * np.finfo(float).eps * sigma[0]]
         ratio = float(sigma[0]) / float(sigma[-1])
     else:
-        ratio = float(row_lengths(problem.X).max()) / margin if margin > 0 else np.inf
+        ratio = _longest(problem.X) / margin if margin > 0 else np.inf
     updates = ratio * ratio                               # (inf where `ratio ** 2` would raise)
     if not updates > LONG:
         return []
@@ -321,3 +324,15 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
                        f"their lengths go from {columns.min():.2g} to {columns.max():.2g}: the "
                        f"slowest direction takes about {updates:.0e} updates; columns divided by "
                        "their lengths, another geometry, may arrive")]
+
+
+def _column_lengths(X: Matrix) -> np.ndarray:
+    """‖·‖₂ (d,) of the columns of X."""
+    if isinstance(X, np.ndarray):
+        return lengths(X.T)
+    return np.sqrt(np.asarray(X.multiply(X).sum(axis=0))).ravel()
+
+
+def _longest(X: Matrix) -> float:
+    """The largest ‖x_n‖₂."""
+    return float((row_lengths(X) if isinstance(X, np.ndarray) else Rows(X).lengths).max())

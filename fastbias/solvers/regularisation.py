@@ -100,7 +100,7 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
     [[10.]] [-15.]
     """
     free = checks.flag("intercept", intercept)
-    data = gather(X, y, loss, weights=weights, sparse=True)
+    data = gather(X, y, loss, weights=weights)
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(data.shape)
     demand("norm", norm)

@@ -20,10 +20,9 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import ratio, row_lengths
-from fastbias.data.rows import signed
+from fastbias.data.rows import signed, zero_rows
 from fastbias.pieces import norms
 from fastbias.pieces.norms.proximal import Shrink, Slope, least, quotients
-from fastbias.problem import zero_rows
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
 from fastbias.solvers.programs import Pair, solve_tightly

@@ -20,8 +20,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.data.rows import Rows, signed
-from fastbias.problem import zero_rows
+from fastbias.data.rows import Rows, signed, zero_rows
 from fastbias.solvers import exact, narrow
 from fastbias.solvers.free import centre, moved
 from fastbias.solvers.hinge import hinge

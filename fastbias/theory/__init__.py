@@ -8,12 +8,14 @@ shows that no characterisation exists, `NoTheorem` names the example. A new theo
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
-from fastbias.problem import Problem
-from fastbias.solvers.limit import Hypothesis, Limit
+from fastbias.problem import Problem, TooLarge
+from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
@@ -45,10 +47,13 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         not be believed.
     """
     # numbers beyond float64 are looked for where they matter
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _told():
         accepted(problem)
         ask = network if not problem.model.linear or problem.method.decay else (
             direction if problem.loss.kind == "monotone" else point)
+        # a maximum margin asks for no more of the rows than products
+        if problem.small or ask is not direction:
+            problem = problem.whole("a limit is asked for")
         found = replace(ask(problem, flow), classes=problem.classes)
     return _with_intercept(problem, found) if problem.intercept else found
 
@@ -79,8 +84,20 @@ def _of_intercept(problem: Problem, found: Limit) -> Hypothesis:
                       "geometry", True, free)
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say by a NoTheorem that sparse data are too large for what theory wants of them."""
+    try:
+        yield
+    except TooLarge as error:
+        raise NoTheorem(f"{error}; the nearest is fb.max_margin, which takes sparse rows",
+                        "sparse data") from None
+
+
 def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
     """The largest constant step size that theory admits from u (n,) on; NoTheorem as `limit`."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _told():
         accepted(problem)
+        if problem.small:
+            problem = problem.whole("a step size is asked for")
         return stepsizes.max_step(problem, u)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbias.data.rows import largest
 from fastbias.pieces.laws import ours
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -151,7 +152,7 @@ def of_adam(problem: Problem) -> list[Hypothesis]:
     assert problem.method.moments is not None
     (beta1, beta2, eps), corrected = problem.method.moments, problem.method.aged
     # a feature that is always 0 never has a gradient
-    live = np.abs(problem.X).max(axis=0) > 0
+    live = largest(problem.X, 0) > 0
     # a coordinate whose first gradient is 0 divides by 0 where ε = 0
     first = np.abs(problem.pull(problem.start)[1]).reshape(problem.outputs, -1)[:, live]
     return [Hypothesis("no ε in the denominator", bool(eps == 0), f"ε = {eps:g}"),

@@ -292,7 +292,8 @@ def _cone(problem: Problem, found: Limit) -> list[Hypothesis]:
     residual so far.
     """
     rows, (u, t) = [_path_ends(found)], problem.now
-    if t > 0:
+    # (of a large sparse X there are too many support vectors to tell)
+    if t > 0 and problem.small:
         # no theorem gives a rate here, so the residual is reported beside the claim
         off = problem.off_cone(problem.predictor(u), found.w)
         rows.append(Hypothesis("−∇L/‖∇L‖ tends to the cone of the support vectors (Lemma 8)", None,
@@ -378,8 +379,9 @@ def direction(problem: Problem, flow: bool) -> Limit:
     rows += [sole, *found.hypotheses[1:], _vanishes(problem, rows), *_cone(problem, found)]
     rows += ill_scaled(problem, found.margin)
     rates, offset = row.rates(problem), None
-    # a loss that may leave samples on their wrong side has no asymptote to speak of yet
-    if row.asymptote is not None and not _may_be_wrong(problem, rows):
+    # a loss that may leave samples on their wrong side has no asymptote to speak of yet, and the
+    # rows of a large sparse X are not asked for one
+    if row.asymptote is not None and problem.small and not _may_be_wrong(problem, rows):
         known, offset, rates = row.asymptote(problem, found)
         rows += known
     return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,

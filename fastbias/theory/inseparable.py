@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias.data.rows import Rows, called, signed
+from fastbias.data.rows import Rows, called, signed, zero_rows
 from fastbias.pieces import norms
-from fastbias.problem import Data, Problem, radius, zero_rows
+from fastbias.problem import Data, Problem, radius
 from fastbias.solvers.cones import Cone, cone
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem, Rate
@@ -128,7 +128,7 @@ def _refused(problem: Problem, row: Row, rows: list[Hypothesis], told: Separabil
     shown = ", ".join(f"{told.dual[n]:.4g} at {called(n, problem.y.astype(int), names)}"
                       for n in heaviest if told.dual[n] > 0)
     more = ", …" if told.dual[heaviest].sum() < 0.999 else ""
-    why = zero_rows(problem.X) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
+    why = zero_rows(Rows(problem.X)) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
     path = ""
     if problem.loss.convex:
         path = ("; fb.regularisation_path(X, y, radii, norm, loss) follows argmin L over "

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.data.rows import symmetric
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.potentials.factors import factors
-from fastbias.problem import Problem, symmetric
+from fastbias.problem import Problem
 from fastbias.solvers.bregman import bregman_projection, feasibility
 from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem

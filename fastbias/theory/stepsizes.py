@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbias.data.rows import Matrix, blocks, largest, sizes
 from fastbias.engine.abi import Piece
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -154,10 +155,10 @@ def _norm(problem: Problem) -> Norm | Potential | Piece | None:
     return flat_norm(problem) if flat(problem) else problem.method.geometry
 
 
-def _unit(X: np.ndarray) -> float:
+def _unit(X: Matrix) -> float:
     """A power of two of the size of X, to divide by before lengths are squared."""
-    largest = float(np.abs(X).max())
-    return float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
+    top = float(largest(X, 0).max())
+    return float(np.exp2(np.floor(np.log2(top)))) if top > 0 else 1.0
 
 
 def _begins_small(problem: Problem) -> bool:
@@ -172,8 +173,9 @@ def longest_sample(problem: Problem, G: np.ndarray) -> float:
     """The largest ‖G^{−1/4} x_n‖₂ for G (n,) ≥ 0; ∞ for K classes, of which Theorem 6 is silent."""
     if problem.outputs > 1:
         return float("inf")
-    rows = np.divide(problem.X, G ** 0.25, out=np.where(problem.X == 0, 0.0, np.inf), where=G > 0)
-    return float(np.linalg.norm(rows, axis=1).max())
+    return max(float(np.linalg.norm(np.divide(
+        X, G ** 0.25, out=np.where(X == 0, 0.0, np.inf), where=G > 0), axis=1).max())
+        for X in blocks(problem.X))
 
 
 def _largest_curvature(problem: Problem, unit: float) -> float:
@@ -181,7 +183,11 @@ def _largest_curvature(problem: Problem, unit: float) -> float:
     σ_max(X)². Of samples with weights X is √c_n x_n.
     """
     g, K = problem.method.geometry, problem.outputs
-    X = problem.even[0] / unit
+    if problem.sparse and not isinstance(g, (Norm, Potential)):
+        # too large for its singular values, whose square is at most this product
+        sums = sizes(problem.even[0]) * (1.0 / unit)
+        return float(np.max(sums.sum(axis=0)) * np.max(sums.sum(axis=1)))
+    X = problem.whole("a curvature in a norm of w is asked for").even[0] / unit
     spread = float(np.linalg.norm(X, 2))
     rows = X if K == 1 else np.eye(problem.size)
     if isinstance(g, Potential):
@@ -199,13 +205,14 @@ def _sum_of_duals(problem: Problem, unit: float) -> float:
     """Σ_n ‖x_n‖⋆² in the method's norm; for classes ½ Σ_n max over pairs of ‖(e_b − e_c) ⊗ x_n‖⋆²,
     with sup ℓ'' = ½.
     """
-    g, K, X = problem.method.geometry, problem.outputs, problem.even[0] / unit
+    g, K = problem.method.geometry, problem.outputs
     assert isinstance(g, Norm)
     if K == 1:
-        return float((g.dual(X) ** 2).sum())
+        return float(sum((g.dual(X / unit) ** 2).sum() for X in blocks(problem.even[0])))
     pairs = [(np.eye(K)[b] - np.eye(K)[c]) for b in range(K) for c in range(b)]
-    return 0.5 * float(sum(np.square(max(g.dual(np.outer(pair, x).ravel()) for pair in pairs))
-                           for x in X))
+    return 0.5 * float(sum(np.square(max(g.dual(np.outer(pair, x / unit).ravel())
+                                         for pair in pairs))
+                           for X in blocks(problem.even[0]) for x in X))
 
 
 def small_steps(problem: Problem) -> Hypothesis:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "frame", "read", "table", "write"]
 
-EXTRA = ("error_estimate", "log_times", "slack")     # what only a fast-forwarded trace has
+# what only a fast-forwarded trace has, and one without w at each row
+EXTRA = ("error_estimate", "log_times", "slack", "least")
 
 
 def write(trace: Trace, path: str | os.PathLike[str]) -> None:
@@ -35,10 +36,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     what = "a file that Trace.save wrote"
     kept = files.read(path, what, sealed=False)
     with files.untrusted(f"path must be {what}, got {os.fspath(path)!r}"):
-        w = ("K", "m", "d") if np.ndim(kept.get("w", ())) == 3 else ("K", "d")
+        # without w at each row there are the first and the last
+        rows = 2 if "least" in kept else "K"
+        w = (rows, "m", "d") if np.ndim(kept.get("w", ())) == 3 else (rows, "d")
         extra = {name: ("f8", ("K", "N") if name == "slack" else ("K",))
                  for name in EXTRA if name in kept}
-        files.expect(kept, {"t": ("i8 f8", ("K",)), "u": ("f8", ("K", "n")), "w": ("f8", w),
+        files.expect(kept, {"t": ("i8 f8", ("K",)), "u": ("f8", (rows, "n")), "w": ("f8", w),
                             "log_loss": ("f8", ("K",)), "status": ("i8", ()),
                             "message": ("U", ()), **extra})
         for name in ("t", "u", "w"):
@@ -60,8 +63,12 @@ def _in_order(t: np.ndarray, log_times: np.ndarray | None) -> None:
 def table(trace: Trace) -> pandas.DataFrame:
     """The rows with index t and columns log_loss, w0, w1, …."""
     import pandas
-    flat = trace.w.reshape(len(trace), int(np.prod(trace.w.shape[1:])))
-    columns = {"log_loss": trace.log_loss} | {f"w{i}": flat[:, i] for i in range(flat.shape[1])}
+    columns = {"log_loss": trace.log_loss}
+    if trace.least is None:
+        flat = trace.w.reshape(len(trace), int(np.prod(trace.w.shape[1:])))
+        columns |= {f"w{i}": flat[:, i] for i in range(flat.shape[1])}
+    else:
+        columns["least_margin"] = trace.least
     return pandas.DataFrame(columns, index=pandas.Index(trace.t, name="t"))
 
 
@@ -69,8 +76,12 @@ def frame(trace: Trace) -> xarray.Dataset:
     """The rows over the dimension t."""
     import xarray
     dims = ("i", "j")[: trace.w.ndim - 1]
-    return xarray.Dataset({"w": (("t", *dims), trace.w), "u": (("t", "n"), trace.u),
-                           "log_loss": ("t", trace.log_loss)}, coords={"t": trace.t},
+    columns: dict[str, Any] = {"log_loss": ("t", trace.log_loss)}
+    if trace.least is None:
+        columns |= {"w": (("t", *dims), trace.w), "u": (("t", "n"), trace.u)}
+    else:
+        columns["least_margin"] = "t", trace.least
+    return xarray.Dataset(columns, coords={"t": trace.t},
                           attrs={"status": trace.status.name, "message": trace.message})
 
 

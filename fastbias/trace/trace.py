@@ -4,12 +4,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import Sparse
 from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import MESSAGES, Status
 from fastbias.pieces import norms
@@ -19,6 +20,7 @@ from fastbias.problem import Data, Problem, gather
 from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import Limit
 from fastbias.trace import rates, storing
+from fastbias.trace.elsewhere import Evaluation, evaluation, guessed
 from fastbias.trace.rates import LAST, Series
 
 if TYPE_CHECKING:
@@ -28,13 +30,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
-
-
-class Evaluation(NamedTuple):
-    """Log loss (K,) and error (K,) at each row."""
-
-    log_loss: np.ndarray
-    error: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +54,9 @@ class Trace:
         Of a fast-forward: a bound on max_j |w_j − exact|.
     slack : (K, N) float64 or None
         Of a fast-forward: log t − m_n, which keeps its digits where w does not.
+    least : (K,) float64 or None
+        Of a run with ``record_w=False``: the least margin y_n⟨w, x_n⟩ (of classes: ⟨w_y − w_c,
+        x_n⟩) at each row; ``u`` and ``w`` then have two rows, the first and the last.
     """
 
     t: np.ndarray
@@ -71,6 +69,7 @@ class Trace:
     error_estimate: np.ndarray | None = field(default=None, repr=False)
     log_times: np.ndarray | None = field(default=None, repr=False)
     slack: np.ndarray | None = field(default=None, repr=False)
+    least: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def log_t(self) -> np.ndarray:
@@ -86,7 +85,15 @@ class Trace:
     @property
     def _flat(self) -> np.ndarray:
         """The predictors as vectors (K, d), also of no rows."""
+        self._demand_w("predictors as vectors")
         return self.w.reshape(len(self), int(np.prod(self.w.shape[1:])))
+
+    def _demand_w(self, what: str) -> None:
+        """Raise ValueError where w was not kept at each row (``record_w=False``)."""
+        if self.least is not None:
+            raise ValueError(f"trace must have w at each row for {what}, got one of a run with "
+                             "record_w=False, which keeps t, log_loss, the least margin and the "
+                             "first and last w")
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -98,6 +105,7 @@ class Trace:
         """The weights of the column of ones at each row, (K,), or (K, C) for C classes; zeros where
         the run had none.
         """
+        self._demand_w("intercepts")
         last = self.w[..., -1]
         return np.array(last) if self._data("an intercept").intercept else np.zeros_like(last)
 
@@ -120,6 +128,7 @@ class Trace:
         ValueError
             Where the limit has another shape than the predictor.
         """
+        self._demand_w("a gap")
         direction = getattr(limit, "kind", "point") in ("direction", "ray")
         goal = checks.array("limit", getattr(limit, "w", limit),
                             "an array of the predictor's shape", dims=(1, 2))
@@ -175,17 +184,32 @@ class Trace:
         For classes the least ⟨w_y − w_c, x_n⟩ over samples and c ≠ y; the norm is that of all
         entries of w.
         """
-        data, norm = self._data("a margin"), checks.one_of("norm", norm, norms, Norm)
+        data, norm = self._labelled(), checks.one_of("norm", norm, norms, Norm)
+        norm.fits(data.shape)
+        self._demand_w("a margin in a norm")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(data.margins(self.w) / norm(self._flat))
+
+    @property
+    def least_margin(self) -> np.ndarray:
+        """The least margin y_n⟨w, x_n⟩, of classes ⟨w_y − w_c, x_n⟩, at each row (K,)."""
+        if self.least is not None and self.problem is None:
+            return self.least                             # read from a file
+        data = self._labelled()
+        return data.margins(self.w) if self.least is None else self.least
+
+    def _labelled(self) -> Data:
+        """The data, which must have labels."""
+        data = self._data("a margin")
         # labels seen through a regression loss have margins as well
         if data.loss.kind != "monotone" and not (np.abs(data.y) == 1).all():
             raise ValueError("y must be labels ±1 or classes to have margins, got targets of the "
                              f"{data.loss.name} loss")
-        norm.fits(data.shape)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(data.margins(self.w) / norm(self._flat))
+        return data
 
     def direction(self, norm: Norm | str = norms.l2) -> np.ndarray:
         """Return w/‖w‖ (K, d) or (K, m, n) at each row; NaN where w = 0."""
+        self._demand_w("directions")
         size = checks.one_of("norm", norm, norms, Norm)(self._flat)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.w / size.reshape(-1, *[1] * (self.w.ndim - 1)))
@@ -196,6 +220,7 @@ class Trace:
         For gradient descent on separable data it tends to ŵ = argmin ‖w‖² s.t. y_n⟨w, x_n⟩ ≥ 1, and
         far faster than w/‖w‖ does; ValueError where fewer than two rows lie in these decades.
         """
+        self._demand_w("an increment")
         end = self.log_t[-1] if len(self) else -np.inf
         # (t = 0 has no logarithm)
         last = np.flatnonzero(np.isfinite(self.log_t) & (self.log_t >= end - LAST))
@@ -225,6 +250,7 @@ class Trace:
         """
         if not isinstance(limit, Limit):
             raise TypeError(f"limit must be a Limit, got {checks.short(limit)}")
+        self._demand_w("rates")
         return rates.series(self, limit)
 
     def cone_distance(self, limit: Limit) -> np.ndarray:
@@ -234,6 +260,7 @@ class Trace:
         0, over the support vectors of the limit direction; so this tends to 0. Support vectors:
         margin within 1e-9 of the least, relatively.
         """
+        self._demand_w("Lemma 8")
         # (a point has no support vectors)
         data = self._data("Lemma 8")
         if not isinstance(limit, Limit) or limit.kind != "direction" or limit.w.size != data.size:
@@ -249,6 +276,7 @@ class Trace:
         infinite where a sample is on the wrong side. With exponential losses gradient flow on a
         homogeneous model brings it to 0 (Lyu & Li 2020).
         """
+        self._demand_w("a KKT residual")
         problem = self._data("a KKT residual")
         if (not isinstance(problem, Problem) or problem.loss.kind != "monotone"
             or not problem.model.degree):
@@ -274,6 +302,7 @@ class Trace:
         [[3.]
          [3.]]
         """
+        self._demand_w("an invariant")
         model = getattr(self._data("an invariant"), "model", None)
         if model is None or model.invariant is None:
             known = "none that is known" if model is None else f"the {model.name} model"
@@ -282,7 +311,7 @@ class Trace:
         size = int(np.prod(self.w.shape[1:]))
         return np.array([np.ravel(model.invariant(model.split(row, size))) for row in self.u])
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike, *,
+    def evaluate(self, X: ArrayLike | Sparse, y: ArrayLike, *,
                  weights: ArrayLike | None = None) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.
 
@@ -306,22 +335,16 @@ class Trace:
         ValueError, TypeError
             Where the data do not fit, or the trace was read from a file and knows no loss.
         """
+        self._demand_w("an evaluation")
         # by the names of labels: the others may lack some class, and their order is not ours
         data = self._data("an evaluation")
         other = gather(X, y, data.loss, data.classes, weights=weights, intercept=data.intercept)
         if other.shape != data.shape:
             raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
-        predictions = [other.predictions(row.ravel()) for row in self.w]
-        log_loss = [other.log(p) for p in predictions]
-        if other.loss.kind == "root":
-            error = [_root_mean_square(p - other.y, other.weights) for p in predictions]
-        else:
-            error = [float(np.average(other.least(row.ravel()) <= 0, weights=_even(other.weights)))
-                     for row in self.w]
-        return Evaluation(np.array(log_loss), np.array(error))
+        return evaluation(other, self.w)
 
     @classmethod
-    def from_arrays(cls, X: ArrayLike, y: ArrayLike, t: ArrayLike, w: ArrayLike,
+    def from_arrays(cls, X: ArrayLike | Sparse, y: ArrayLike, t: ArrayLike, w: ArrayLike,
                     loss: Loss | str | None = None) -> Trace:
         """Make a trace of a trajectory from anywhere (PyTorch, …), to measure it as one of ours.
 
@@ -356,7 +379,7 @@ class Trace:
         if (times < 0).any() or (np.diff(times) <= 0).any():
             raise ValueError("t must be increasing and >= 0")
         if loss is None:
-            loss = _guessed(X, y, rows)
+            loss = guessed(X, y, rows)
         data = gather(X, y, loss)
         if data.loss.classes and data.classes is not None and data.classes.size < rows.shape[1]:
             # some classes have no samples: they are numbers
@@ -382,9 +405,11 @@ class Trace:
         Such as an exact run and where it fast-forwards to. Rows of this one from the later one's
         first on are left out; ValueError where predictors have other shapes.
         """
+        self._demand_w("a joined one")
         if not isinstance(later, Trace) or later.w.shape[1:] != self.w.shape[1:]:
             raise ValueError(f"later must be a Trace with predictors of shape {self.w.shape[1:]}, "
                              f"got {checks.short(later)}")
+        later._demand_w("a joined one")
         if not len(later):
             return self
         keep = self.log_t < later.log_t[0]
@@ -449,28 +474,6 @@ class Trace:
         when = f"t = {self.t[-1]:g}" if self.t[-1] >= 0 else f"log t = {self.log_t[-1]:g}"
         end = f"{when}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
         return f"{len(self)} rows to {end}; {self.message}"
-
-
-def _guessed(X: ArrayLike, y: ArrayLike, rows: np.ndarray) -> str:
-    """The loss that `Trace.from_arrays` takes where none is given."""
-    labels = checks.named_values("y", y)
-    if rows.ndim > checks.array("X", X, "an (N, d) or (N, m, n)", dims=(2, 3)).ndim:
-        return "cross_entropy"
-    two = labels.dtype.kind not in "iuf" or (np.abs(labels.astype(float)) == 1).all()
-    return "logistic" if two else "squared"
-
-
-def _even(weights: np.ndarray | None) -> np.ndarray | None:
-    """The weights, brought to size one."""
-    return None if weights is None else weights / weights.max()
-
-
-def _root_mean_square(x: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """√mean(x²), brought to size one before it is squared."""
-    size = float(np.abs(x).max())
-    if not 0 < size < np.inf:
-        return size
-    return size * float(np.sqrt(np.average((x / size) ** 2, weights=_even(weights))))
 
 
 class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)

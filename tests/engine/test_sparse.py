@@ -109,7 +109,7 @@ def test_descend_refuses_a_wrong_count_of_entries():
             changed[getattr(abi, entry)] = value
         return {"control": changed}
     for changes in (control(FILLED=12), control(FILLED=14), control(FILLED=-1), control(WEIGH=3), control(OUTPUTS=2),
-                    control(LINEAR=1), control(SEARCH=3), control(SEARCH=1), {"packed": np.zeros(13 + 1 + 2 * 13 - 1)}):
+                    control(LINEAR=1), control(SEARCH=3), control(SEARCH=1), {"packed": np.zeros(13 + 1 + 13 + 7 - 1)}):
         assert told(**changes) == -5, changes
     assert told() == 0
     assert plan.t == 3

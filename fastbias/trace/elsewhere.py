@@ -1,0 +1,54 @@
+"""Data that a run did not see, and rows that it did not make: what is said of them."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbias import checks
+from fastbias.checks import Sparse
+from fastbias.problem import Data
+
+__all__ = ["Evaluation", "evaluation", "guessed"]
+
+
+class Evaluation(NamedTuple):
+    """Log loss (K,) and error (K,) at each row."""
+
+    log_loss: np.ndarray
+    error: np.ndarray
+
+
+def evaluation(data: Data, w: np.ndarray) -> Evaluation:
+    """What `Trace.evaluate` says of the predictors w (K, ...) on other data."""
+    predictions = [data.predictions(row.ravel()) for row in w]
+    log_loss = [data.log(p) for p in predictions]
+    if data.loss.kind == "root":
+        error = [_root_mean_square(p - data.y, data.weights) for p in predictions]
+    else:
+        error = [float(np.average(data.least(row.ravel()) <= 0, weights=_even(data.weights)))
+                 for row in w]
+    return Evaluation(np.array(log_loss), np.array(error))
+
+
+def guessed(X: ArrayLike | Sparse, y: ArrayLike, rows: np.ndarray) -> str:
+    """The loss that `Trace.from_arrays` takes where none is given."""
+    labels = checks.named_values("y", y)
+    if rows.ndim > checks.matrix("X", X, mapped=True).ndim:
+        return "cross_entropy"
+    two = labels.dtype.kind not in "iuf" or (np.abs(labels.astype(float)) == 1).all()
+    return "logistic" if two else "squared"
+
+
+def _even(weights: np.ndarray | None) -> np.ndarray | None:
+    """The weights, brought to size one."""
+    return None if weights is None else weights / weights.max()
+
+
+def _root_mean_square(x: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """√mean(x²), brought to size one before it is squared."""
+    size = float(np.abs(x).max())
+    if not 0 < size < np.inf:
+        return size
+    return size * float(np.sqrt(np.average((x / size) ** 2, weights=_even(weights))))
