@@ -46,7 +46,6 @@ from fastbias.pieces.steps import StepRule
 
 __all__ = ["Data", "Problem", "TooLarge", "gather", "make"]
 
-
 TIED = 1e-9           # margins so near to the least, relatively, are support vectors
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
 DENSE = 1 << 24       # numbers of sparse data that may be made dense, where theory asks: 128 MB
@@ -495,8 +494,7 @@ def _layers(start: object) -> list[object]:
 
 
 def _inside(psi: Potential, w: np.ndarray) -> bool:
-    try:
+    with suppress(ValueError):
         psi.to_dual(w)
-    except ValueError:
-        return False
-    return True
+        return True
+    return False

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbias.data.rows import largest
 from fastbias.engine.abi import ROW, Status
 from fastbias.pieces.methods import Method
 from fastbias.problem import Data, Problem, gather, make
@@ -70,7 +71,8 @@ def _problem(plan: Plan, point: Point) -> Problem:
 
 def _relabelled(old: Problem, y: Any) -> Data:
     """The data of a problem with other targets."""
-    found = gather(old.X.reshape(-1, *old.sample), y, old.loss)
+    X = old.X if old.sparse else old.X.reshape(-1, *old.sample)
+    found = gather(X, y, old.loss)
     if found.shape != old.shape:
         raise ValueError(f"y must have the classes of the template, which make predictors of shape "
                          f"{old.shape}, got {found.shape}")
@@ -185,7 +187,7 @@ def _column(plan: Plan, name: str, values: list[Any]) -> tuple[np.ndarray, np.nd
     if name == "y" and plan.problem.loss.kind == "monotone":
         # other names of labels are looked at one by one
         return found, (np.abs(flat) == 1).all(axis=1)
-    mild = float(np.abs(plan.problem.X).max()) <= MILD
+    mild = float(largest(plan.problem.X, 1).max()) <= MILD
     return found, (np.abs(flat) <= MILD).all(axis=1) & mild
 
 
