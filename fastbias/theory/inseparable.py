@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias.data.rows import Rows, signed
+from fastbias.data.rows import Rows, called, signed
 from fastbias.pieces import norms
 from fastbias.problem import Data, Problem, radius, zero_rows
 from fastbias.solvers.cones import Cone, cone
@@ -124,7 +124,9 @@ def _refused(problem: Problem, row: Row, rows: list[Hypothesis], told: Separabil
     assert told.dual is not None
     # of a long certificate the heaviest few say where the data clash
     heaviest = np.argsort(-told.dual)[:4]
-    shown = ", ".join(f"{told.dual[n]:.4g} at {n}" for n in heaviest if told.dual[n] > 0)
+    names: list[object] = [] if problem.classes is None else problem.classes.tolist()
+    shown = ", ".join(f"{told.dual[n]:.4g} at {called(n, problem.y.astype(int), names)}"
+                      for n in heaviest if told.dual[n] > 0)
     more = ", …" if told.dual[heaviest].sum() < 0.999 else ""
     why = zero_rows(problem.X) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
     path = ""

@@ -287,3 +287,10 @@ def test_what_an_intercept_of_the_plan_is_is_said():
     # 0 and 1: the margin with a penalised intercept has the direction of that with a free one
     assert "the limit may be another" in told(np.array([[0.0], [1.0]]), np.array([-1, 1]), gd)[1].evidence
     assert "λ‖w‖²" in told(QUASI[:, :2], ANSWERS, m.gradient_descent(0.01, weight_decay=0.1))[1].evidence
+
+
+def test_where_classes_clash_is_said_by_sample_and_class():
+    X, y = [[1, 2], [1, 2], [3, 1], [0, 1.0]], ["a", "b", "c", "c"]
+    plan = fb.Plan(X, y, loss="cross_entropy", method=fb.methods.adam(0.1))
+    with pytest.raises(fb.NoTheorem, match="at 0 against b"):
+        plan.limit()
