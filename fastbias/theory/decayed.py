@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbias.checks import foreign
 from fastbias.problem import Problem
 from fastbias.solvers import exact
 from fastbias.solvers.bregman import relative
@@ -54,13 +55,15 @@ def _ridge(problem: Problem) -> Minimiser:
     # away, in columns of size one, which keep those of features that are small beside others
     A = np.vstack([X, np.sqrt(decay / 2.0) * np.eye(d)])
     units = np.exp2(np.frexp(np.abs(A).max(axis=0))[1])
-    w = np.linalg.lstsq(A / units, np.append(y, np.zeros(d)), rcond=None)[0] / units
+    what = "ridge regression"
+    w = foreign.ask(what, "numpy.linalg.lstsq", A / units, np.append(y, np.zeros(d)),
+                    rcond=None)[0] / units
     off = exact.careful(np.vstack([problem.X.T, problem.y]), np.append(-w, 1.0))
     push = 2.0 * off if problem.weights is None else 2.0 * problem.weights * off
     g = exact.careful(np.vstack([problem.X, np.eye(d)]), np.append(push, -decay * w))
     rounding = ROUNDED * (np.abs(push) @ np.abs(problem.X) + decay * np.abs(w))
     gap = relative(g, X.T @ y, decay * w)
-    _, sizes, V = np.linalg.svd(A / units, full_matrices=False)
+    _, sizes, V = foreign.ask(what, "numpy.linalg.svd", A / units, full_matrices=False)
     errors = np.full(d, float(np.linalg.norm(g) + np.linalg.norm(rounding)) / decay)
     if sizes[-1] > KNOWN * len(A) * EPS * sizes[0]:
         # H = 2 AᵀA, of which R is the root of the inverse
