@@ -15,9 +15,9 @@ import numpy as np
 
 from fastbias.checks import Sparse, foreign
 
-__all__ = ["PARTS", "ClassRows", "Matrix", "Rows", "blocks", "called", "demand_symmetric", "dense",
-           "joined", "largest", "ldexp", "parts", "signed", "sizes", "spread", "symmetric", "times",
-           "with_ones", "zero_rows"]
+__all__ = ["PARTS", "ClassRows", "Matrix", "Rows", "blocks", "called", "constant",
+           "demand_symmetric", "dense", "joined", "largest", "ldexp", "parts", "signed", "sizes",
+           "spread", "symmetric", "times", "with_ones", "zero_rows"]
 
 Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
@@ -400,12 +400,20 @@ def spread(A: Matrix) -> float:
     return float(found[0]) * top
 
 
-def with_ones(X: Matrix) -> Matrix:
-    """X (N, d) with a last column of ones."""
+def constant(X: Matrix) -> np.ndarray:
+    """Whether each column (d,) is one number, and not 0."""
+    if isinstance(X, np.ndarray):
+        return np.asarray((np.ptp(X, axis=0) == 0) & (X[0] != 0))
+    high, low = dense(X.max(axis=0)), -dense((X * -1.0).max(axis=0))
+    return np.asarray((high == low) & (high != 0)).ravel()
+
+
+def with_ones(X: Matrix, one: float = 1.0) -> Matrix:
+    """X (N, d) with a last column of ones, or of another number."""
     if X.ndim > 2:
         raise ValueError("intercept must be False for samples that are matrices, whose predictors "
                          f"have no place for one, got X of shape {X.shape}")
-    ones = np.ones((X.shape[0], 1))
+    ones = np.full((X.shape[0], 1), one)
     if isinstance(X, np.ndarray):
         return np.hstack([X, ones])
     joined: Matrix = foreign.library("scipy.sparse").hstack([X, ones], format="csr")

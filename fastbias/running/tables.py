@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbias import checks, theory
+from fastbias.data.rows import parts
 from fastbias.engine.abi import Status
 from fastbias.problem import Problem
 from fastbias.running.points import Grid
@@ -147,10 +148,12 @@ def _key(problem: Problem) -> bytes:
     geometry, maps = method.maps
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, problem.rule.rule,
               method.direction, method.advance, *maps)
-    told = repr((loss, method, method.sampling.batch, model, problem.shape,
+    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.intercept,
+                 None if problem.classes is None else problem.classes.tolist(),
                  [id(piece) for piece in pieces]))
     weights = [] if problem.weights is None else [problem.weights]
-    return digest([np.frombuffer(told.encode(), np.uint8), problem.X, problem.y, problem.start,
+    X = parts(problem.X).values() if problem.sparse else [problem.X]
+    return digest([np.frombuffer(told.encode(), np.uint8), *X, problem.y, problem.start,
                    loss.params, model.params, problem.rule.params, method.params, method.beta,
                    method.gamma, geometry, *weights])
 

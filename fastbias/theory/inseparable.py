@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias.data.rows import Rows, called, signed, zero_rows
+from fastbias.data.rows import Rows, called, constant, largest, signed, with_ones, zero_rows
 from fastbias.pieces import norms
 from fastbias.problem import Data, Problem, radius
 from fastbias.solvers.cones import Cone, cone
@@ -82,6 +82,8 @@ def inseparable(problem: Problem, flow: bool, rows: list[Hypothesis], told: Sepa
     """
     if not any(row.covers(problem, flow) for row in INSEPARABLE[:-1]):
         raise _refused(problem, INSEPARABLE[-1], rows, told)
+    # from here on curvatures are asked for
+    problem = problem.whole("a limit off separable data is asked for")
     parts = cone(problem.rows)
     row = deciding(problem, flow, parts)
     if isinstance(row, Refusal):
@@ -141,13 +143,12 @@ def with_intercept(problem: Problem) -> str:
     """What is to be said where a column of ones would make the data separable; "" where not."""
     X = problem.X
     # (a column of zeros is none)
-    constant = bool(((np.ptp(X, axis=0) == 0) & (X[0] != 0)).any())
-    if constant or len(problem.sample) > 1:
+    if constant(X).any() or len(problem.sample) > 1:
         return ""
     # ones as long as the other features, which changes no answer
-    ones = np.full((len(X), 1), np.exp2(np.floor(np.log2(max(float(np.abs(X).max()), 1e-300)))))
+    one = float(np.exp2(np.floor(np.log2(max(float(largest(X, 0).max()), 1e-300)))))
     try:
-        free = separate(signed(np.hstack([X, ones]), problem.y, problem.outputs)).separable
+        free = separate(signed(with_ones(X, one), problem.y, problem.outputs)).separable
     except ArithmeticError:
         return ""
     return ("; they are separable with an intercept, which Plan(..., intercept=True) adds as a "

@@ -325,3 +325,34 @@ def test_nothing_is_made_dense():
     """8 GB dense, in 600 MB."""
     found = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True)
     assert found.stdout.split("\n")[:4] == ["too large", "True True", "(4,) True (4,)", "True"], found.stderr
+
+
+@pytest.mark.parametrize("method", ["gradient", "adam", "decay"])
+def test_theory_off_separable_data_says_the_same_of_sparse_data(method):
+    """Points and refusals, with what an intercept would change, of rows that a column of ones makes separable, or nothing does."""
+    how = {"gradient": m.gradient_descent(0.01), "adam": m.adam(0.01), "decay": m.gradient_descent(0.01, weight_decay=0.1)}[method]
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(60, 4)) * (rng.random((60, 4)) < 0.6)
+    shifted = np.column_stack([1.0 + rng.random(60), np.zeros((60, 2)), np.zeros(60)])     # one side of 0 and the next
+    for A, y in ((rows, rng.choice([-1.0, 1.0], 60)), (shifted, np.where(shifted[:, 0] > 1.5, 1.0, -1.0)),
+                 (np.column_stack([rows[:, :3], np.full(60, 2.0)]), rng.choice([-1.0, 1.0], 60))):
+        told = []
+        for B in (A, sp.csr_matrix(A)):
+            plan = fb.Plan(B, y, loss="logistic", method=how)
+            try:
+                found = plan.limit()
+                told.append([found.kind, found.theorem, [h.holds for h in found.hypotheses], found.w.round(9).tolist()])
+            except fb.NoTheorem as error:
+                told.append(str(error))
+        assert told[0] == told[1]
+
+
+def test_large_sparse_data_that_overlap_are_refused_in_a_sentence(monkeypatch):
+    from fastbias import problem
+    monkeypatch.setattr(problem, "DENSE", 100)
+    labels = np.where(np.arange(N) % 2 == 0, 1.0, -1.0)
+    A = np.vstack([X, X])
+    for how in (m.gradient_descent(0.01), m.adam(0.01)):
+        plan = fb.Plan(sp.csr_matrix(A), np.append(labels, -labels), loss="logistic", method=how)
+        with pytest.raises(fb.NoTheorem, match="X must be dense, or sparse with|the data are not separable"):
+            plan.limit()

@@ -143,3 +143,25 @@ def test_eight_megabytes_go_to_each_worker_once(monkeypatch, workers, kind):
     assert size <= pool.sent < (1 if workers == 1 else 2 * workers) * size * 1.05 + len(got) * 40_000
     assert not got.failures
     assert_same(got, fb.sweep(make, grid, steps=2, record=[2]))
+
+
+def test_columns_of_sparse_runs_tell_problems_apart():
+    """Limits are solved once a problem: sparse data, and an intercept that is a column beside one that is said to be one."""
+    few, y = X[:30], Y[:30]
+    ones = sp.hstack([few, np.ones((30, 1))])
+
+    def plan(data, **options):
+        return fb.Plan(data, y, loss="logistic", method=gd(0.01), **options)
+    plans = [plan(few), plan(few[::-1]), plan(few, intercept=True), plan(ones), plan(few.toarray()), plan(few)]
+
+    def norm(trace, limit):
+        return np.linalg.norm(limit.w)
+
+    def free(trace, limit):
+        return bool(limit.intercept)
+    told = fb.sweep(plans, steps=10).to_pandas(norm, free)
+    wanted = [one.limit() for one in plans]
+    assert told["norm"].tolist() == [np.linalg.norm(limit.w) for limit in wanted]
+    assert told["free"].tolist() == [False, False, True, False, False, False]
+    assert abs(told["norm"][0] - told["norm"][1]) > 1e-6
+    assert told["norm"][0] == pytest.approx(told["norm"][4], rel=1e-9)
