@@ -15,7 +15,7 @@ import numpy as np
 from fastbias.data.rows import Rows, called, signed
 from fastbias.pieces import norms
 from fastbias.problem import Data, Problem, radius, zero_rows
-from fastbias.solvers.cones import Cone, cone
+from fastbias.solvers.cones import Cone, across, cone
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem, Rate
 from fastbias.solvers.margins import Separability, separate, separator, widest
@@ -24,8 +24,8 @@ from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
 
-__all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "others", "resting",
-           "with_intercept"]
+__all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "orthogonal", "others",
+           "resting", "with_intercept"]
 
 JI = "Ji, Telgarsky (2019)"
 SOLE = "overlap: the minimiser of L, from any start"
@@ -215,7 +215,7 @@ def _falls(steps: list[Hypothesis]) -> Hypothesis:
 def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
          falls: Hypothesis) -> Limit:
     finite = minimise(others(problem, parts), parts.basis)
-    strict, half = _across(problem, parts)
+    strict, half = orthogonal(problem, parts)
     found = widest(Rows(strict), (problem.size,), norms.l2, separator(Rows(strict)))
     w = found.w if half is None else np.linalg.solve(half.T, found.w)
     lam = np.zeros(parts.strict.size)
@@ -234,19 +234,27 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
                  finite.w.reshape(problem.shape), span=parts.basis)
 
 
-def _across(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | None]:
+def orthogonal(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | None]:
     """The strict rows' parts orthogonal to S, in coordinates Lᵀw in which the method is gradient
     descent, and L (None: it is so already).
     """
-    Z, B, D = problem.Z[parts.strict], parts.basis, metric(problem)
-    half = None
-    if D is not None:
-        half = np.linalg.cholesky(D)
-        Z, B = np.linalg.solve(half, Z.T).T, np.linalg.qr(np.linalg.solve(half, B))[0]
-    # twice, as what is left may be small
-    for _ in range(2):
-        Z = Z - (Z @ B) @ B.T
-    return np.asarray(Z), half
+    D = metric(problem)
+    half = None if D is None else np.linalg.cholesky(D)
+    known = across(parts, problem.Z)
+    if known is None:
+        Z, B = problem.Z[parts.strict], parts.basis
+        if half is not None:
+            Z, B = np.linalg.solve(half, Z.T).T, np.linalg.qr(np.linalg.solve(half, B))[0]
+        # twice, as what is left may be small
+        for _ in range(2):
+            Z = Z - (Z @ B) @ B.T
+        return np.asarray(Z), half
+    # of a row next to S a difference would lose what counts
+    N, products = known
+    M = N if half is None else half.T @ N
+    sizes = np.linalg.norm(M, axis=0)
+    Q, R = np.linalg.qr(M / sizes)
+    return np.asarray(Q @ np.linalg.solve(R.T, (products / sizes).T)).T, half
 
 
 def _rates(problem: Problem, found: Limit, strict: np.ndarray,

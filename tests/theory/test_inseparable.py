@@ -140,6 +140,18 @@ def test_the_published_example_of_quasi_complete_separation():
     assert "margin gap" not in series
 
 
+@pytest.mark.parametrize("far", [0, 1e6, 1e9, 1e12])
+def test_a_ray_keeps_its_digits_where_strict_rows_are_next_to_the_span_of_the_others(far):
+    """Across (1, 1, 0) the rows are (1, −1, 1) and (3, −3, −1), however far they go along it."""
+    rows = [[1, 1, 0], [-1, -1, 0], [far + 1, far - 1, 1], [far + 3, far - 3, -1]]
+    limit = plan_of(rows, loss="exponential", method=m.gradient_descent(1e-30)).limit()
+    side = 2 ** 0.5
+    flat = fb.max_margin([[side, 1], [3 * side, -1]], [1, 1])
+    assert limit.certified
+    assert limit.margin == pytest.approx(flat.margin, rel=1e-14)
+    assert limit.w == pytest.approx([flat.w[0] / side, -flat.w[0] / side, flat.w[1]], abs=1e-14)
+
+
 def test_rows_of_zeros_are_not_in_the_way_of_a_direction():
     limit = plan_of([[0.0, 0], [2, 1], [1, 2]]).limit()
     assert limit.kind == "ray"
