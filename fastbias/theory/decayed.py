@@ -20,6 +20,7 @@ EPS = float(np.finfo(float).eps)
 ROUNDED = 4.0 * EPS   # of what a gradient adds up, relatively, that rounding may be
 # how often the least singular value must be over its rounding, and what that costs at most
 KNOWN, SAFE = 100.0, 1.25
+REFINED = 2           # corrections of w by what its gradient says
 
 
 def solved(problem: Problem) -> bool:
@@ -55,22 +56,31 @@ def _ridge(problem: Problem) -> Minimiser:
     # away, in columns of size one, which keep those of features that are small beside others
     A = np.vstack([X, np.sqrt(decay / 2.0) * np.eye(d)])
     units = np.exp2(np.frexp(np.abs(A).max(axis=0))[1])
-    what = "ridge regression"
-    w = foreign.ask(what, "numpy.linalg.lstsq", A / units, np.append(y, np.zeros(d)),
-                    rcond=None)[0] / units
-    off = exact.careful(np.vstack([problem.X.T, problem.y]), np.append(-w, 1.0))
-    push = 2.0 * off if problem.weights is None else 2.0 * problem.weights * off
-    g = exact.careful(np.vstack([problem.X, np.eye(d)]), np.append(push, -decay * w))
-    rounding = ROUNDED * (np.abs(push) @ np.abs(problem.X) + decay * np.abs(w))
+    U, sizes, V = foreign.ask("ridge regression", "numpy.linalg.svd", A / units,
+                              full_matrices=False)
+    kept = sizes > len(A) * EPS * sizes[0]
+    # H = 2 AᵀA, of which R is the root of the inverse
+    R = (V[kept].T / sizes[kept]) / units[:, None] / np.sqrt(2.0)
+    w = np.sqrt(2.0) * R @ (U[:len(y), kept].T @ y)
+    for _ in range(REFINED):
+        w = w + R @ (R.T @ _fall(problem, w)[0])
+    g, terms = _fall(problem, w)
+    rounding = ROUNDED * terms
     gap = relative(g, X.T @ y, decay * w)
-    _, sizes, V = foreign.ask(what, "numpy.linalg.svd", A / units, full_matrices=False)
     errors = np.full(d, float(np.linalg.norm(g) + np.linalg.norm(rounding)) / decay)
     if sizes[-1] > KNOWN * len(A) * EPS * sizes[0]:
-        # H = 2 AᵀA, of which R is the root of the inverse
-        R = V.T / sizes / units[:, None] / np.sqrt(2.0)
         short = float(np.linalg.norm(R.T @ g) + np.linalg.norm(np.abs(R.T) @ rounding))
         errors = np.minimum(errors, SAFE * short * np.linalg.norm(R, axis=1))
     return Minimiser(w, gap, errors, gap <= CERTIFIED and sure(problem, w, errors))
+
+
+def _fall(problem: Problem, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """−∇ (d,) of ridge regression, rounded a few times, and the sizes of the terms of its sums."""
+    decay = problem.method.decay
+    off = exact.careful(np.vstack([problem.X.T, problem.y]), np.append(-w, 1.0))
+    push = 2.0 * off if problem.weights is None else 2.0 * problem.weights * off
+    g = exact.careful(np.vstack([problem.X, np.eye(w.size)]), np.append(push, -decay * w))
+    return g, np.abs(push) @ np.abs(problem.X) + decay * np.abs(w)
 
 
 def _moved(problem: Problem, flow: bool) -> list[Hypothesis]:

@@ -1,4 +1,6 @@
 """Limits off separable data, against runs, scipy's minimisers and published values."""
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize, nnls
@@ -242,6 +244,38 @@ def test_ridge_is_certified_where_its_minimiser_is_near_and_not_by_its_gradient_
     limit = plan_of(twins, np.array([1.0, 2.0, 3.0]), "squared", m.gradient_descent(0.01, weight_decay=1e-25)).limit()
     assert limit.duality_gap < 1e-10
     assert not limit.certified
+
+
+def test_ridge_against_fractions():
+    """Collinear columns, units far apart, weights of all sizes: within what is said, and 1e-8 where certified."""
+    certain = 0
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        X, d = rng.normal(size=(int(rng.integers(2, 8)), 3)), 3
+        if seed % 4 == 0:
+            X[:, 2] = X[:, 0] + 10.0 ** -rng.integers(3, 12) * rng.normal(size=len(X))
+        if seed % 4 == 1:
+            X = X * 10.0 ** rng.integers(-9, 9, d)
+        y, decay = rng.normal(size=len(X)), 10.0 ** rng.integers(-20, 2)
+        c = 10.0 ** rng.uniform(-6, 6, len(X)) if seed % 2 else np.ones(len(X))
+        limit = plan_of(X, y, "squared", m.gradient_descent(1e-12, weight_decay=decay), weights=c).limit()
+        F, C, Y = ([Fraction(float(v)) for v in x] for x in (X.ravel(), c, y))
+        rows = [F[i:i + d] for i in range(0, len(F), d)]
+        system = [[2 * sum(e * r[i] * r[j] for e, r in zip(C, rows, strict=True)) + (i == j) * Fraction(float(decay))
+                   for j in range(d)] + [2 * sum(e * r[i] * t for e, r, t in zip(C, rows, Y, strict=True))]
+                  for i in range(d)]
+        for i in range(d):                                          # (positive definite: no pivoting)
+            system[i] = [v / system[i][i] for v in system[i]]
+            system = [row if k == i else [a - row[i] * b for a, b in zip(row, system[i], strict=True)]
+                      for k, row in enumerate(system)]
+        exact = np.array([float(row[-1]) for row in system])
+        off, units = np.abs(limit.w - exact), np.abs(X).max(axis=0)
+        within = float(limit.hypotheses[0].evidence.split("within ")[1].split()[0])
+        assert np.linalg.norm(off) <= 1.06 * within + 1e-15 * np.linalg.norm(exact)
+        if limit.certified:
+            assert (off * units).max() <= 1e-8 * max(1, np.abs(exact * units).max())
+            certain += 1
+    assert certain >= 10
 
 
 def test_the_dual_of_ridge_knows_of_weights():
