@@ -240,3 +240,16 @@ def test_what_an_intercept_of_the_plan_is_is_said():
     assert "as a free one" in row.statement
     assert limit.intercept == pytest.approx(fb.separation(QUASI[:, :2], flipped).finite["(intercept)"], abs=1e-9)
     assert "λ‖w‖²" in told(QUASI[:, :2], ANSWERS, m.gradient_descent(0.01, weight_decay=0.1))[1].evidence
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150, 1e200])
+def test_the_square_of_the_longest_row_may_be_beyond_float64(scale):
+    limit = plan_of(np.array([[1.0, 0], [0, 1], [0, -1]]) * [scale, 1.0]).limit()
+    assert (limit.kind, limit.certified) == ("ray", True)
+    assert limit.w == pytest.approx(np.array([1.0, 0]), abs=1e-15)
+    assert (holds(limit, "η ≤ 1/(2B²L(w))") is True) == (scale <= 1)
+
+
+def test_a_column_of_zeros_is_no_intercept():
+    refused = refusal(plan_of([[1.0, 0], [2, 0], [3, 0]], [-1, 1, 1], method=m.gradient_descent(0.01, 0.5)))
+    assert "separable with an intercept" in refused.reason
