@@ -220,8 +220,9 @@ class _Problem:
         fit = self._fit(found)
         reason = found.reason
         if found.proved and not fit.error <= CERTIFIED:
-            reason = f"finite coefficients are known to {fit.error:.1e} standard errors only" \
-                if fit.error < np.inf else "finite coefficients cannot be found in float64"
+            reason = "finite coefficients cannot be found in float64" \
+                if np.isnan(fit.log_likelihood) else \
+                f"finite coefficients are known to {fit.error:.1e} standard errors only"
 
         def spread(values: np.ndarray) -> np.ndarray:
             """Values of rows as those of all samples, 0 where one is left out."""

@@ -1,7 +1,7 @@
 """Three-valued separation: cases from the field, published tables, fractions, and maxima in forty digits."""
-import warnings
 import csv
 import pathlib
+import warnings
 
 import mpmath as mp
 import numpy as np
