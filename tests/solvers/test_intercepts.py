@@ -1,5 +1,6 @@
 """Margins with a free intercept: certificates recomputed in fractions, pairs of samples, linear programs, cases."""
 import pickle
+import warnings
 from dataclasses import replace
 from fractions import Fraction
 
@@ -500,3 +501,11 @@ def test_alpha_is_left_out_where_it_leaves_float64(scale):
         assert limit.alpha == pytest.approx(np.array([2 / 9, 0, 2 / 9]) / scale / scale, rel=1e-12)
     else:
         assert limit.alpha is None
+
+
+def test_no_warning_where_three_times_a_sample_overflows():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        limit = fb.max_margin([[1.6e308], [1.7e308]], [0, 1], intercept=True)
+    assert limit.certified
+    assert limit.margin == pytest.approx(0.05e308, rel=1e-13)
