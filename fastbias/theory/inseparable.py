@@ -45,9 +45,9 @@ def _as_stated(problem: Problem) -> list[Hypothesis]:
     if pace(problem) != 0.0 or rule_of(problem) != "constant" or problem.rule.params.size > 1:
         return [Hypothesis("the theorem's steps are these", None,
                            f"{JI} state it for steps of one length, not {problem.rule!r}")]
-    u, t = problem.now
-    with np.errstate(over="ignore"):
-        most = float(np.exp(-problem.log_loss(u)) / 2.0 / radius(problem, flat_norm(problem)) ** 2)
+    (u, t), B = problem.now, radius(problem, flat_norm(problem))
+    with np.errstate(all="ignore"):
+        most = float(0.5 * (np.exp(-0.5 * problem.log_loss(u)) / B) ** 2)
     eta, begun = problem.rule(0), "the start" if t == 0 else f"t = {t}"
     within = bool(eta <= most * (1.0 + ROUNDED))
     return [Hypothesis("the theorem's steps are these: η ≤ 1/(2B²L(w))", shown(within),

@@ -340,3 +340,16 @@ def test_where_classes_clash_is_said_by_sample_and_class():
     plan = fb.Plan(X, y, loss="cross_entropy", method=fb.methods.adam(0.1))
     with pytest.raises(fb.NoTheorem, match="at 0 against b"):
         plan.limit()
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150, 1e200])
+def test_the_square_of_the_longest_row_may_be_beyond_float64(scale):
+    limit = plan_of(np.array([[1.0, 0], [0, 1], [0, -1]]) * [scale, 1.0]).limit()
+    assert (limit.kind, limit.certified) == ("ray", True)
+    assert limit.w == pytest.approx(np.array([1.0, 0]), abs=1e-15)
+    assert (holds(limit, "η ≤ 1/(2B²L(w))") is True) == (scale <= 1)
+
+
+def test_a_column_of_zeros_is_no_intercept():
+    refused = refusal(plan_of([[1.0, 0], [2, 0], [3, 0]], [-1, 1, 1], method=m.gradient_descent(0.01, 0.5)))
+    assert "separable with an intercept" in refused.reason
