@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.checks.sizes import length
 from fastbias.problem import Problem, Reached
 from fastbias.solvers.cones import Cone
 from fastbias.solvers.limit import NoTheorem
@@ -113,7 +114,7 @@ class Bowl:
                              np.exp(log_t)) - here.t
         steps = np.maximum(steps, 0.0)
         e = V.T @ (self.half.T @ (here.u - self.w))
-        size, left = float(np.linalg.norm(e)), self._left(values, steps)
+        size, left = length(e), self._left(values, steps)
         moved = left * e
         w = self.w + np.linalg.solve(self.half.T, V @ moved.T).T
         # an error in an eigenvalue counts the more the longer it acts

@@ -100,8 +100,10 @@ def centre(X: np.ndarray) -> np.ndarray:
     """
     low, high = X.min(axis=0), X.max(axis=0)
     near, far = np.minimum(np.abs(low), np.abs(high)), np.maximum(np.abs(low), np.abs(high))
+    with np.errstate(over="ignore"):
+        close = (np.sign(low) * np.sign(high) > 0) & (far <= 3 * near)
     # (a half first: a sum may overflow)
-    return np.where((np.sign(low) * np.sign(high) > 0) & (far <= 3 * near), low / 2 + high / 2, 0.0)
+    return np.where(close, low / 2 + high / 2, 0.0)
 
 
 def moved(w: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, float]:

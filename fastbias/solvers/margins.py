@@ -44,7 +44,7 @@ __all__ = ["Bounds", "Separability", "labelled", "max_margin", "separability",
 # margins whose digits are known, where samples were divided and where they were not
 FINE, FINEST = 1e-292, 1e-312
 MEASURED = 100        # rows, of many, whose dual norms give the unit
-EPS = float(np.finfo(float).eps)
+EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 LOST = 1e-12          # of a margin, to the rounding of b: more is worth a search
 ROUNDED = 1e-9        # weights, relative to the largest, that are rounding
 
@@ -129,8 +129,9 @@ def _alpha(limit: Limit) -> np.ndarray | None:
     """λ/γ² in ℓ2; None in others, and where that leaves float64."""
     with np.errstate(all="ignore"):
         alpha = limit.dual / limit.margin / limit.margin
-    known = limit.norm is not None and limit.norm.matrix is np.eye and np.isfinite(alpha).all()
-    return alpha if known else None
+    lost = ~np.isfinite(alpha) | ((alpha < TINY) & (limit.dual > 0))
+    return alpha if limit.norm is not None and limit.norm.matrix is np.eye and not lost.any() \
+        else None
 
 
 def _as_given(limit: Limit, data: Labelled) -> Limit:

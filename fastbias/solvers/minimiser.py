@@ -59,7 +59,13 @@ def minimise(data: Data, basis: np.ndarray | None = None, decay: float = 0.0) ->
     """
     if basis is not None and not basis.size:
         return Minimiser(np.zeros(data.size), 0.0, np.zeros(data.size), True)
-    task = _Task.of(data, basis, decay)
+    # (what is beyond float64 is looked for where it matters)
+    with np.errstate(all="ignore"):
+        return _descended(_Task.of(data, basis, decay))
+
+
+def _descended(task: _Task) -> Minimiser:
+    """The end of Newton's method."""
     at = task.at(np.zeros(task.frame.shape[1]))
     for _ in range(STEPS):
         step = at.step()

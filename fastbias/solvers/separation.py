@@ -10,6 +10,7 @@ where the fit goes while it runs off along C (Ji, Telgarsky 2019).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -219,7 +220,9 @@ class _Problem:
         fit = self._fit(found)
         reason = found.reason
         if found.proved and not fit.error <= CERTIFIED:
-            reason = f"finite coefficients are known to {fit.error:.1e} standard errors only"
+            reason = "finite coefficients cannot be found in float64" \
+                if np.isnan(fit.log_likelihood) else \
+                f"finite coefficients are known to {fit.error:.1e} standard errors only"
 
         def spread(values: np.ndarray) -> np.ndarray:
             """Values of rows as those of all samples, 0 where one is left out."""
@@ -260,7 +263,12 @@ class _Problem:
         owner = others // max(self.K - 1, 1)
         if not others.size:
             return Fit(np.zeros(Z.shape[1]), 0.0, 0.0, np.zeros((0, Z.shape[1])))
-        return Likelihood(Z[others], owner, self.weights[np.unique(owner)], found.pivots).maximum()
+        with suppress(ArithmeticError), np.errstate(all="ignore"):
+            return Likelihood(Z[others], owner, self.weights[np.unique(owner)],
+                              found.pivots).maximum()
+        # what is finite does not depend on where it is
+        unknown = np.full((1, Z.shape[1]), np.nan)
+        return Fit(unknown[0], np.nan, np.inf, unknown)
 
     def _coefficients(self, found: Cone, fit: Fit) -> tuple[dict[str, str], dict[Any, Any],
                                                             dict[Any, Any], Pairs, str]:

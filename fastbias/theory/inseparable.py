@@ -15,7 +15,7 @@ import numpy as np
 from fastbias.data.rows import Rows, called, constant, largest, signed, with_ones, zero_rows
 from fastbias.pieces import norms
 from fastbias.problem import Data, Problem, radius
-from fastbias.solvers.cones import Cone, cone
+from fastbias.solvers.cones import Cone, across, cone
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem, Rate
 from fastbias.solvers.margins import Separability, separate, separator, widest
@@ -24,8 +24,8 @@ from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
 
-__all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "others", "resting",
-           "with_intercept"]
+__all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "orthogonal", "others",
+           "resting", "with_intercept"]
 
 JI = "Ji, Telgarsky (2019)"
 SOLE = "overlap: the minimiser of L, from any start"
@@ -45,9 +45,9 @@ def _as_stated(problem: Problem) -> list[Hypothesis]:
     if pace(problem) != 0.0 or rule_of(problem) != "constant" or problem.rule.params.size > 1:
         return [Hypothesis("the theorem's steps are these", None,
                            f"{JI} state it for steps of one length, not {problem.rule!r}")]
-    u, t = problem.now
-    with np.errstate(over="ignore"):
-        most = float(np.exp(-problem.log_loss(u)) / 2.0 / radius(problem, flat_norm(problem)) ** 2)
+    (u, t), B = problem.now, radius(problem, flat_norm(problem))
+    with np.errstate(all="ignore"):
+        most = float(0.5 * (np.exp(-0.5 * problem.log_loss(u)) / B) ** 2)
     eta, begun = problem.rule(0), "the start" if t == 0 else f"t = {t}"
     within = bool(eta <= most * (1.0 + ROUNDED))
     return [Hypothesis("the theorem's steps are these: η ≤ 1/(2B²L(w))", shown(within),
@@ -216,7 +216,7 @@ def _falls(steps: list[Hypothesis]) -> Hypothesis:
 def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
          falls: Hypothesis) -> Limit:
     finite = minimise(others(problem, parts), parts.basis)
-    strict, half = _across(problem, parts)
+    strict, half = orthogonal(problem, parts)
     found = widest(Rows(strict), (problem.size,), norms.l2, separator(Rows(strict)))
     w = found.w if half is None else np.linalg.solve(half.T, found.w)
     lam = np.zeros(parts.strict.size)
@@ -235,19 +235,27 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
                  finite.w.reshape(problem.shape), span=parts.basis)
 
 
-def _across(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | None]:
+def orthogonal(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | None]:
     """The strict rows' parts orthogonal to S, in coordinates Lᵀw in which the method is gradient
     descent, and L (None: it is so already).
     """
-    Z, B, D = problem.Z[parts.strict], parts.basis, metric(problem)
-    half = None
-    if D is not None:
-        half = np.linalg.cholesky(D)
-        Z, B = np.linalg.solve(half, Z.T).T, np.linalg.qr(np.linalg.solve(half, B))[0]
-    # twice, as what is left may be small
-    for _ in range(2):
-        Z = Z - (Z @ B) @ B.T
-    return np.asarray(Z), half
+    D = metric(problem)
+    half = None if D is None else np.linalg.cholesky(D)
+    known = across(parts, problem.Z)
+    if known is None:
+        Z, B = problem.Z[parts.strict], parts.basis
+        if half is not None:
+            Z, B = np.linalg.solve(half, Z.T).T, np.linalg.qr(np.linalg.solve(half, B))[0]
+        # twice, as what is left may be small
+        for _ in range(2):
+            Z = Z - (Z @ B) @ B.T
+        return np.asarray(Z), half
+    # of a row next to S a difference would lose what counts
+    N, products = known
+    M = N if half is None else half.T @ N
+    sizes = np.linalg.norm(M, axis=0)
+    Q, R = np.linalg.qr(M / sizes)
+    return np.asarray(Q @ np.linalg.solve(R.T, (products / sizes).T)).T, half
 
 
 def _rates(problem: Problem, found: Limit, strict: np.ndarray,

@@ -154,14 +154,14 @@ def test_columns_of_sparse_runs_tell_problems_apart():
         return fb.Plan(data, y, loss="logistic", method=gd(0.01), **options)
     plans = [plan(few), plan(few[::-1]), plan(few, intercept=True), plan(ones), plan(few.toarray()), plan(few)]
 
-    def norm(trace, limit):
-        return np.linalg.norm(limit.w)
+    def width(trace, limit):
+        return limit.margin
 
     def free(trace, limit):
         return bool(limit.intercept)
-    told = fb.sweep(plans, steps=10).to_pandas(norm, free)
+    told = fb.sweep(plans, steps=10).to_pandas(width, free)
     wanted = [one.limit() for one in plans]
-    assert told["norm"].tolist() == [np.linalg.norm(limit.w) for limit in wanted]
+    assert told["width"].tolist() == [limit.margin for limit in wanted]
     assert told["free"].tolist() == [False, False, True, False, False, False]
-    assert abs(told["norm"][0] - told["norm"][1]) > 1e-6
-    assert told["norm"][0] == pytest.approx(told["norm"][4], rel=1e-9)
+    assert abs(told["width"][0] - told["width"][1]) > 1e-6
+    assert told["width"][0] == pytest.approx(told["width"][4], rel=1e-9)

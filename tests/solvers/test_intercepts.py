@@ -1,5 +1,6 @@
 """Margins with a free intercept: certificates recomputed in fractions, pairs of samples, linear programs, cases."""
 import pickle
+import warnings
 from dataclasses import replace
 from fractions import Fraction
 
@@ -489,3 +490,22 @@ def test_whether_a_maximiser_is_unique_is_asked_of_w_alone():
             D = (X[later][:, None] - X[~later]).reshape(-1, X.shape[1])
             assert (fb.max_margin(X, y, norm, intercept=True).hypotheses[0].holds
                     == fb.max_margin(D, np.ones(len(D)), norm).hypotheses[0].holds)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150, 1e170, 1e-170])
+def test_alpha_is_left_out_where_it_leaves_float64(scale):
+    limit = fb.max_margin(np.array([[3.0, 0], [5, 1], [0, 0]]) * scale, [1, 1, 0], intercept=True)
+    assert limit.certified
+    # 2/9/scale²
+    if scale in (1e-150, 1e150):
+        assert limit.alpha == pytest.approx(np.array([2 / 9, 0, 2 / 9]) / scale / scale, rel=1e-12)
+    else:
+        assert limit.alpha is None
+
+
+def test_no_warning_where_three_times_a_sample_overflows():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        limit = fb.max_margin([[1.6e308], [1.7e308]], [0, 1], intercept=True)
+    assert limit.certified
+    assert limit.margin == pytest.approx(0.05e308, rel=1e-13)

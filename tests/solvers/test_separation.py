@@ -1,6 +1,7 @@
 """Three-valued separation: cases from the field, published tables, fractions, and maxima in forty digits."""
 import csv
 import pathlib
+import warnings
 
 import mpmath as mp
 import numpy as np
@@ -395,3 +396,17 @@ def test_bad_input(arguments, error, message):
     given = {"X": [[1, 2], [3, 4], [5, 7]], "y": [0, 1, 0]} | arguments
     with pytest.raises(error, match=message.replace("(intercept)", r"\(intercept\)")):
         fb.separation(**given)
+
+
+def test_weights_too_far_apart_for_a_fit_leave_the_kind_known():
+    X = [[0, 2, -1], [-2, 0, 2], [2, -1, 1], [1, -1, 2], [-2, 1, 1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fb.separation(X, [0, 1, 1, 0, 1], intercept=False, weights=[1, 1e-3, 2, 1, 1e300])
+    # which does not depend on weights, and neither does what is finite
+    even = fb.separation(X, [0, 1, 1, 0, 1], intercept=False)
+    assert (found.kind, found.coefficients) == (even.kind, even.coefficients)
+    assert even.certified
+    assert not found.certified
+    assert np.isnan([*found.finite.values(), found.log_likelihood]).all()
+    assert "cannot be found in float64" in str(found)

@@ -1,4 +1,6 @@
 """Limits off separable data, against runs, scipy's minimisers and published values."""
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize, nnls
@@ -140,6 +142,18 @@ def test_the_published_example_of_quasi_complete_separation():
     assert "margin gap" not in series
 
 
+@pytest.mark.parametrize("far", [0, 1e6, 1e9, 1e12])
+def test_a_ray_keeps_its_digits_where_strict_rows_are_next_to_the_span_of_the_others(far):
+    """Across (1, 1, 0) the rows are (1, −1, 1) and (3, −3, −1), however far they go along it."""
+    rows = [[1, 1, 0], [-1, -1, 0], [far + 1, far - 1, 1], [far + 3, far - 3, -1]]
+    limit = plan_of(rows, loss="exponential", method=m.gradient_descent(1e-30)).limit()
+    side = 2 ** 0.5
+    flat = fb.max_margin([[side, 1], [3 * side, -1]], [1, 1])
+    assert limit.certified
+    assert limit.margin == pytest.approx(flat.margin, rel=1e-14)
+    assert limit.w == pytest.approx([flat.w[0] / side, -flat.w[0] / side, flat.w[1]], abs=1e-14)
+
+
 def test_rows_of_zeros_are_not_in_the_way_of_a_direction():
     limit = plan_of([[0.0, 0], [2, 1], [1, 2]]).limit()
     assert limit.kind == "ray"
@@ -232,6 +246,38 @@ def test_ridge_is_certified_where_its_minimiser_is_near_and_not_by_its_gradient_
     assert not limit.certified
 
 
+def test_ridge_against_fractions():
+    """Collinear columns, units far apart, weights of all sizes: within what is said, and 1e-8 where certified."""
+    certain = 0
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        X, d = rng.normal(size=(int(rng.integers(2, 8)), 3)), 3
+        if seed % 4 == 0:
+            X[:, 2] = X[:, 0] + 10.0 ** -rng.integers(3, 12) * rng.normal(size=len(X))
+        if seed % 4 == 1:
+            X = X * 10.0 ** rng.integers(-9, 9, d)
+        y, decay = rng.normal(size=len(X)), 10.0 ** rng.integers(-20, 2)
+        c = 10.0 ** rng.uniform(-6, 6, len(X)) if seed % 2 else np.ones(len(X))
+        limit = plan_of(X, y, "squared", m.gradient_descent(1e-12, weight_decay=decay), weights=c).limit()
+        F, C, Y = ([Fraction(float(v)) for v in x] for x in (X.ravel(), c, y))
+        rows = [F[i:i + d] for i in range(0, len(F), d)]
+        system = [[2 * sum(e * r[i] * r[j] for e, r in zip(C, rows, strict=True)) + (i == j) * Fraction(float(decay))
+                   for j in range(d)] + [2 * sum(e * r[i] * t for e, r, t in zip(C, rows, Y, strict=True))]
+                  for i in range(d)]
+        for i in range(d):                                          # (positive definite: no pivoting)
+            system[i] = [v / system[i][i] for v in system[i]]
+            system = [row if k == i else [a - row[i] * b for a, b in zip(row, system[i], strict=True)]
+                      for k, row in enumerate(system)]
+        exact = np.array([float(row[-1]) for row in system])
+        off, units = np.abs(limit.w - exact), np.abs(X).max(axis=0)
+        within = float(limit.hypotheses[0].evidence.split("within ")[1].split()[0])
+        assert np.linalg.norm(off) <= 1.06 * within + 1e-15 * np.linalg.norm(exact)
+        if limit.certified:
+            assert (off * units).max() <= 1e-8 * max(1, np.abs(exact * units).max())
+            certain += 1
+    assert certain >= 10
+
+
 def test_the_dual_of_ridge_knows_of_weights():
     rng = np.random.default_rng(7)
     X, y, c = rng.normal(size=(12, 3)), rng.normal(size=12), rng.uniform(0.1, 5, 12)
@@ -294,3 +340,16 @@ def test_where_classes_clash_is_said_by_sample_and_class():
     plan = fb.Plan(X, y, loss="cross_entropy", method=fb.methods.adam(0.1))
     with pytest.raises(fb.NoTheorem, match="at 0 against b"):
         plan.limit()
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150, 1e200])
+def test_the_square_of_the_longest_row_may_be_beyond_float64(scale):
+    limit = plan_of(np.array([[1.0, 0], [0, 1], [0, -1]]) * [scale, 1.0]).limit()
+    assert (limit.kind, limit.certified) == ("ray", True)
+    assert limit.w == pytest.approx(np.array([1.0, 0]), abs=1e-15)
+    assert (holds(limit, "η ≤ 1/(2B²L(w))") is True) == (scale <= 1)
+
+
+def test_a_column_of_zeros_is_no_intercept():
+    refused = refusal(plan_of([[1.0, 0], [2, 0], [3, 0]], [-1, 1, 1], method=m.gradient_descent(0.01, 0.5)))
+    assert "separable with an intercept" in refused.reason
