@@ -90,8 +90,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except TooLarge as error:
-        raise NoTheorem(f"{error}; the nearest is fb.max_margin, which takes sparse rows",
-                        "sparse data") from None
+        raise NoTheorem(f"{error}; the nearest are fb.max_margin, fb.minimum_norm and "
+                        "fb.regularisation_path, which take sparse rows", "sparse data") from None
 
 
 def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
