@@ -223,7 +223,8 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Lim
     return Limit(w.reshape(problem.shape), "ray", row.name, row.source, tuple(rows),
                  found.certified and finite.certified and parts.proved,
                  max(found.duality_gap, finite.residual), lam, found.margin, flat_norm(problem),
-                 _rates(problem, found, strict if half is None else strict @ half.T),
+                 _rates(problem, parts, replace(found, w=w), finite.w,
+                        strict if half is None else strict @ half.T),
                  finite.w.reshape(problem.shape), span=parts.basis)
 
 
@@ -242,9 +243,13 @@ def _across(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | Non
     return np.asarray(Z), half
 
 
-def _rates(problem: Problem, found: Limit, strict: np.ndarray) -> tuple[Rate, ...]:
+def _rates(problem: Problem, parts: Cone, found: Limit, finite: np.ndarray,
+           strict: np.ndarray) -> tuple[Rate, ...]:
     """Across S the run is one on separable data; in S what the strict rows still push is 1/t."""
-    free = replace(problem, X=strict, y=np.ones(len(strict)), weights=None)
+    # what v̄ adds to margins weighs the pushes of strict rows, of which only ratios matter
+    added = problem.Z[parts.strict] @ finite
+    weights = np.exp(problem.log_weights[parts.strict] - (added - added.min()))
+    free = replace(problem, X=strict, y=np.ones(len(strict)), weights=weights)
     rates = asymptote(free, found)[2] if not of_a_flow(problem) else ()
     kept = tuple(rate for rate in rates if rate.quantity in ("direction", "angle", "1 - cos"))
     return (*kept, Rate("finite gap", "t", -1.0)) if pace(problem) == 0.0 else kept
