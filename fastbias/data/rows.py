@@ -7,6 +7,7 @@ there, or e_y − e_c with classes, so that w has b as its last entries.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from fastbias.checks import Sparse, foreign
 
-__all__ = ["ClassRows", "Matrix", "Rows", "dense", "largest", "signed", "sizes"]
+__all__ = ["ClassRows", "Matrix", "Rows", "called", "dense", "largest", "signed", "sizes"]
 
 Matrix = np.ndarray | Sparse
 MOST = 2 ** 30        # numbers of rows that are made dense: 8 GiB
@@ -277,6 +278,17 @@ def _ends(loose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own = (loose[:, 0] > 0).astype(int)
         return own, 1 - own
     return loose.argmax(axis=1), loose.argmin(axis=1)
+
+
+def called(row: int, own: np.ndarray, names: Sequence[object]) -> str:
+    """A row z in words: the number of its sample; of `ClassRows` for classes of these names, own
+    (N,) that of each sample, with the class that it is held against.
+    """
+    if len(names) < 3:
+        return str(row)
+    sample, other = divmod(int(row), len(names) - 1)
+    other += int(other >= own[sample])
+    return f"{sample} against {names[other]}"
 
 
 def dense(A: Matrix) -> np.ndarray:

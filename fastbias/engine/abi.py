@@ -91,8 +91,8 @@ MESSAGES: dict[int, str] = {
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
     -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
-    -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta and "
-        "gamma not empty, weights (N,) and > 0 where control says that there are some",
+    -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta, "
+        "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0",
     -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
         "0 … K−1",
@@ -168,9 +168,7 @@ class Pieces(NamedTuple):
 
 
 class Params(NamedTuple):
-    """The numbers that go with the pieces; beta and gamma hold one entry a step, and the last goes
-    on. The weights of the samples are (N,) where ``control[WEIGH]`` says so, else (0,).
-    """
+    """The numbers that go with the pieces; the last of beta and gamma, one a step, goes on."""
 
     loss: Any
     model: Any
@@ -180,7 +178,7 @@ class Params(NamedTuple):
     geometry: Any
     beta: Any
     gamma: Any
-    weights: Any = np.empty(0)
+    weights: Any = np.empty(0)  # (N,) where ``control[WEIGH]`` says so
 
 
 class Buffers(NamedTuple):
@@ -222,8 +220,8 @@ class Slot(enum.IntEnum):
     OUTPUTS = 11   # K, the predictions that a sample has; 0 counts as 1
     PACKED = 12    # flag: ``packed`` is filled
     SHIFT = 13     # the power of two that the weights of a monotone loss are multiplied by
-    # the loss that a pass weighs inside, as `fastbias.engine.dense_pass` numbers them; 0: by its
-    # piece; 4 more where samples have weights of their own
+    # the loss that a pass weighs inside, numbered as in `fastbias.engine.dense_pass` (0: by its
+    # piece), and 4 more where samples have weights
     WEIGH = 14
     # how the method goes in bursts, as `fastbias.engine.fused` numbers them; 0: it does not
     BURST = 15
@@ -237,18 +235,6 @@ class Slot(enum.IntEnum):
  SHIFT, WEIGH, BURST, GRAM, FILLED) = map(int, Slot)
 CONTROL = len(Slot)
 WEIGHTED = 4                          # what WEIGH has more where samples have weights
-
-
-@kernel
-def inside(control):
-    """The loss that a pass weighs inside; 0: none."""
-    return control[WEIGH] % WEIGHTED
-
-
-@kernel
-def weighted(control):
-    """Whether samples have weights of their own."""
-    return control[WEIGH] // WEIGHTED == 1
 
 
 class Records(NamedTuple):
@@ -277,7 +263,7 @@ def lengths(N, d, n, control):
     K = max(1, control[OUTPUTS])
     searched = K * N if control[SEARCH] != 0 else 0
     slopes, drawn = K * N, control[BATCH]
-    if weighted(control):
+    if control[WEIGH] // WEIGHTED == 1:
         slopes, drawn = padded(K * N) + 2 * K, 2 * drawn
     return (K * N, slopes, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], drawn, searched,
             searched)
@@ -285,9 +271,7 @@ def lengths(N, d, n, control):
 
 @kernel
 def room(N, d, n, control):
-    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and what control says of the
-    method.
-    """
+    """How long ``Buffers.work`` must be for (N, d) data, n parameters, and this control."""
     total = 0
     for size in lengths(N, d, n, control):
         total += padded(size)
@@ -296,10 +280,8 @@ def room(N, d, n, control):
 
 @kernel
 def packed_room(N, d, columns, filled=0, weighing=False):
-    """How long ``Buffers.packed`` must be for (N, d) data.
-
-    ``columns``: with the transpose too (control[BURST] = 5). ``filled`` is control[FILLED].
-    ``weighing``: samples have weights of their own (control[WEIGH] ≥ 4).
+    """How long ``Buffers.packed`` must be for (N, d) data; ``columns`` is control[BURST] = 5,
+    ``filled`` control[FILLED], ``weighing`` control[WEIGH] ≥ 4.
     """
     if filled > 0:
         return N + 1 + 2 * filled + (N if weighing else 0)

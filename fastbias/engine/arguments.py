@@ -27,14 +27,13 @@ from fastbias.engine.abi import (
     WEIGH,
     WEIGHTED,
     eights,
-    inside,
     packed_room,
     room,
-    weighted,
 )
 from fastbias.engine.compiled import JIT, inner, kernel
 from fastbias.engine.dense_pass import REACH, SQUARED
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
+from fastbias.engine.weighing import inside, weighted
 
 __all__ = ["ENTRIES", "PAGE", "bad_argument"]
 

@@ -18,13 +18,13 @@ from fastbias.engine.abi import (
     Records,
     eights,
     packed_room,
-    weighted,
 )
 from fastbias.engine.arguments import ENTRIES
 from fastbias.engine.compiled import callback, inner
 from fastbias.engine.loop import _descend as descend
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.simd import _either
+from fastbias.engine.weighing import weighted
 
 __all__ = ["address"]
 

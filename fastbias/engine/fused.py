@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias.engine.abi import BURST, HURRY, SHIFT, Status, eights, inside
+from fastbias.engine.abi import BURST, HURRY, SHIFT, Status, eights
 from fastbias.engine.compiled import inner, pasted
 from fastbias.engine.dense_pass import (
     NEVER,
@@ -66,6 +66,7 @@ from fastbias.engine.simd import (
     total,
     view,
 )
+from fastbias.engine.weighing import inside
 
 __all__ = ["Asked", "burst"]
 

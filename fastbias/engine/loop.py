@@ -43,7 +43,6 @@ from fastbias.engine.abi import (
     Params,
     Status,
     eights,
-    inside,
     room,
 )
 from fastbias.engine.arguments import bad_argument
@@ -57,7 +56,7 @@ from fastbias.engine.moves import COORDINATE
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
 from fastbias.engine.sparse_pass import lay_out, pass_over, products
-from fastbias.engine.weighing import NONE, PLAIN, WILD, how, pushed, valued
+from fastbias.engine.weighing import NONE, PLAIN, WILD, how, inside, pushed, valued
 
 __all__ = ["gradient"]
 

@@ -9,14 +9,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias.engine.compiled import inner
+from fastbias.engine.abi import WEIGH, WEIGHTED
+from fastbias.engine.compiled import inner, kernel
 from fastbias.engine.simd import view
 
-__all__ = ["MILD", "NONE", "PLAIN", "WILD", "how", "pushed", "valued"]
+__all__ = ["MILD", "NONE", "PLAIN", "WILD", "how", "inside", "pushed", "valued",
+           "weighted"]
 
 # weights in 2^±100 leave room beside the windows of `fastbias.engine.dense_pass`
 MILD = 2.0 ** 100
 NONE, PLAIN, WILD = 0, 1, 2   # no weights; one multiply each; sample by sample, in the log domain
+
+
+@kernel
+def inside(control):
+    """The loss that a pass weighs inside; 0: none."""
+    return control[WEIGH] % WEIGHTED
+
+
+@kernel
+def weighted(control):
+    """Whether samples have weights of their own."""
+    return control[WEIGH] // WEIGHTED == 1
 
 
 @inner

@@ -24,7 +24,7 @@ from fastbias.problem import Data, Reached
 from fastbias.solvers.cones import Cone
 from fastbias.solvers.minimiser import Minimiser, curvature, minimise
 from fastbias.theory.asymptotes import metric
-from fastbias.theory.inseparable import lift, others
+from fastbias.theory.inseparable import lift, orthogonal, others
 
 __all__ = ["Field"]
 
@@ -70,7 +70,9 @@ class Slaved(Linear):
     @cached_property
     def Z(self) -> np.ndarray:
         """The strict rows' parts across S: ⟨z, a⟩ = ⟨Z, w⟩."""
-        return np.asarray(self.strict - (self.strict @ self.lifted) @ self.basis.T)
+        assert self.parts is not None
+        rows, half = orthogonal(self.problem, self.parts)
+        return rows if half is None else rows @ half.T
 
     @cached_property
     def finite(self) -> Minimiser:

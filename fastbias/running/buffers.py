@@ -25,17 +25,15 @@ from fastbias.engine.abi import (
     Params,
     Pieces,
     eights,
-    inside,
     known,
     misfit,
     packed_room,
     room,
-    weighted,
 )
 from fastbias.engine.dense_pass import EXPONENTIAL
 from fastbias.engine.driver import aligned
 from fastbias.engine.fused import BY_PIECE, COORDINATE
-from fastbias.engine.weighing import MILD
+from fastbias.engine.weighing import MILD, inside, weighted
 from fastbias.problem import Problem
 
 __all__ = ["assemble"]

@@ -17,6 +17,7 @@ import numpy as np
 
 from fastbias import checks, data
 from fastbias.checks import files
+from fastbias.data.rows import called
 from fastbias.pieces import losses, methods, norms, potentials, steps
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.norms import Norm
@@ -248,11 +249,12 @@ def _margin(options: argparse.Namespace) -> int:
 
 
 def _weights(table: data.Dataset, dual: np.ndarray) -> None:
-    print("rows, from 0, and their weight λ:")
+    labels, own = np.unique(table.y, return_inverse=True)
+    names = table.classes or labels.tolist()
+    print(f"rows, from 0, {'against other classes, ' * (len(names) > 2)}and their weight λ:")
     heaviest = np.argsort(-dual)[:SHOWN]
     for n in heaviest[dual[heaviest] > FELT]:
-        # (with K classes each row has K − 1 weights)
-        print(f"  {n * len(table.y) // dual.size:<20} {dual[n]:>18.10g}")
+        print(f"  {called(n, own, names):<20} {dual[n]:>18.10g}")
 
 
 def _diagnose(options: argparse.Namespace) -> int:

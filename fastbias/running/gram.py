@@ -37,13 +37,12 @@ from fastbias.engine.abi import (
     packed_room,
     padded,
     room,
-    weighted,
 )
 from fastbias.engine.dense_pass import margins, pack
 from fastbias.engine.driver import Driver, aligned
 from fastbias.engine.fused import GRADIENT
 from fastbias.engine.layout import Data
-from fastbias.engine.weighing import NONE
+from fastbias.engine.weighing import NONE, weighted
 from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastbias.checks import files
-from fastbias.engine.abi import BURST, DONE, HURRY, LATEST, PACKED, ROW, SHIFT, Buffers, inside
+from fastbias.engine.abi import BURST, DONE, HURRY, LATEST, PACKED, ROW, SHIFT, Buffers
 from fastbias.engine.dense_pass import EXPONENTIAL, LOGISTIC, REACH, STRIDE
+from fastbias.engine.weighing import inside
 
 __all__ = ["NAMES", "restore", "snapshot"]
 

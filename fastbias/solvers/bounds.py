@@ -75,7 +75,7 @@ class Bounds:
             return float(self.norm.dual(pull) / fsum(lam))
         excess = pull[self.bound:]
         change = Balance(self._ends(on), lam, self.classes).correction(
-            np.append(-excess, excess) if self.classes == 2 else excess)
+            np.append(-excess, excess) if self.rows.free == 1 else excess)
         if not (np.abs(change) < 1).all():
             return np.inf
         # so small a part of λ that its own rounding is that of rounding

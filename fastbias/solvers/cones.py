@@ -18,7 +18,7 @@ from fastbias.solvers import exact
 from fastbias.solvers.quotients import Span, Whole, integers, numerators
 from fastbias.solvers.strict_rows import NOTHING, Division, conic, divided, positive
 
-__all__ = ["Cone", "cone", "distinct", "reduced", "signs"]
+__all__ = ["Cone", "across", "cone", "distinct", "reduced", "signs"]
 
 EPS = float(np.finfo(float).eps)
 # lengths next to one that are tried until rounding leaves margins over 0
@@ -61,6 +61,8 @@ class Cone:
     reason: str = ""
     whole: np.ndarray | None = None
     division: Division | None = field(default=None, repr=False)
+    # (M,): which row of `Division.modulo` a strict row is
+    place: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def pivots(self) -> list[int]:
@@ -90,11 +92,41 @@ def cone(rows: Rows | np.ndarray) -> Cone:
     # (a row of zeros takes no part in the sum)
     lam[~some] = lam[some].max() or 1.0
     dual = (lam / counts)[place]
-    total = float(dual.sum())
+    total, among = float(dual.sum()), (np.cumsum(strict) - 1)[place]
     strict = strict[place]
     whole, direction = _direction(found, data, strict)
     return Cone(strict, direction, dual / total if total else dual, _basis(found, data),
-                not found.doubt, found.doubt, whole, found)
+                not found.doubt, found.doubt, whole, found, among)
+
+
+def across(found: Cone, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """A basis N (D, k) of what is orthogonal to S, and of the strict rows z of all Z (M, D) the
+    products Nᵀz (M', k), which keep their digits however near to S a row is; None where nothing was
+    proved, or S is {0}. (Not of classes, whose rows are `reduced`.)
+    """
+    division, place = found.division, found.place
+    if not found.proved or place is None or division is None or not division.span.rank \
+            or not isinstance(division.modulo, Whole):
+        return None
+    span, c, floats = division.span, division.rows.columns, division.modulo.floats
+    # in the units of the features as they were given
+    R = [[Fraction(int(v), span.det) * Fraction(2) ** int(c[f] - c[p])
+          for f, v in zip(span.free, row, strict=True)]
+         for p, row in zip(span.pivots, span.top, strict=True)]
+    N = np.zeros((Z.shape[1], len(span.free)))
+    N[span.free] = np.eye(len(span.free))
+    N[span.pivots] = [[-float(v) for v in row] for row in R]
+    rows = np.flatnonzero(found.strict)
+    products = np.empty((rows.size, len(span.free)))
+    for n, row in zip(rows.tolist(), products, strict=True):
+        # one entry without rounding, and what the others are beside it
+        known = floats[place[n]]
+        at = int(np.argmax(np.abs(known)))
+        exactly = Fraction(Z[n, span.free[at]]) - sum(
+            (Fraction(Z[n, p]) * line[at] for p, line in zip(span.pivots, R, strict=True)),
+            Fraction())
+        row[:] = np.ldexp(known / known[at], c[span.free] - c[span.free[at]]) * float(exactly)
+    return N, products
 
 
 def distinct(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

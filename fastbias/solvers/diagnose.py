@@ -296,10 +296,12 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
     """An open hypothesis where columns differ so in size that a run takes over 1e10 updates.
 
     With η at its bound 1/σ₁² the slowest direction of a quadratic loss moves by a factor e in
-    (σ₁/σ_r)² updates, σ the singular values of X; towards a maximum ℓ2 ``margin`` γ it takes (max
-    ‖x_n‖/γ)². Silent where the geometry is not ℓ2.
+    (σ₁/σ_r)² updates, σ the singular values of X, of √c_n x_n with weights; towards a maximum ℓ2
+    ``margin`` γ it takes (max ‖x_n‖/γ)². Silent where the geometry is not ℓ2.
     """
-    geometry, columns = problem.method.geometry, lengths(problem.X.T)
+    # (no margin depends on weights)
+    X = problem.even[0] if margin is None else problem.X
+    geometry, columns = problem.method.geometry, lengths(X.T)
     columns = columns[columns > 0]
     plain = geometry is None or geometry is norms.l2 or geometry is potentials.euclidean
     method, unlike = problem.method, columns.size and columns.max() >= UNLIKE * columns.min()
@@ -307,13 +309,13 @@ def ill_scaled(problem: Problem, margin: float | None = None) -> list[Hypothesis
     if not (problem.model.linear and plain and moves and unlike):
         return []
     if margin is None:
-        X = problem.X / np.abs(problem.X).max()
-        sigma = foreign.ask("the singular values of X", "numpy.linalg.svd", X, compute_uv=False)
+        sigma = foreign.ask("the singular values of X", "numpy.linalg.svd", X / np.abs(X).max(),
+                            compute_uv=False)
         # the others are 0 but for rounding: there no w moves
         sigma = sigma[sigma > max(X.shape) * np.finfo(float).eps * sigma[0]]
         ratio = float(sigma[0]) / float(sigma[-1])
     else:
-        ratio = float(row_lengths(problem.X).max()) / margin if margin > 0 else np.inf
+        ratio = float(row_lengths(X).max()) / margin if margin > 0 else np.inf
     updates = ratio * ratio                               # (inf where `ratio ** 2` would raise)
     if not updates > LONG:
         return []

@@ -18,7 +18,7 @@ from fastbias.problem import Data
 from fastbias.solvers import exact
 from fastbias.solvers.limit import CERTIFIED
 
-__all__ = ["Minimiser", "curvature", "minimise"]
+__all__ = ["Minimiser", "curvature", "minimise", "sure"]
 
 STEPS = 500           # of Newton's method: where the minimum is far, each moves margins by one
 NEAR = 0.25           # Mδ from which on each step squares it, and needs no search
@@ -76,6 +76,13 @@ def _descended(task: _Task) -> Minimiser:
     for _ in range(POLISH):
         at = min(at, task.at(at.y + at.step()), key=_At.reach)
     return task.proved(at)
+
+
+def sure(data: Data, w: np.ndarray, errors: np.ndarray) -> bool:
+    """Whether bounds on the errors of w, all (size,), are small where features are of size one."""
+    units = np.maximum(data.rows.columns, 1e-300)
+    return bool(float((errors * units).max(initial=0.0))
+                <= SURE * max(1.0, float(np.abs(w * units).max(initial=0.0))))
 
 
 def curvature(data: Data, w: np.ndarray) -> np.ndarray:
@@ -191,10 +198,7 @@ class _Task:
             back = np.linalg.pinv(self.frame).T
             far = float(np.linalg.norm(back @ at.g) + np.linalg.norm(np.abs(back) @ rounding))
             errors = np.minimum(errors, far / self.decay)
-        units = np.maximum(data.rows.columns, 1e-300)
-        certain = float((errors * units).max(initial=0.0)) <= SURE \
-            * max(1.0, float(np.abs(w * units).max(initial=0.0)))
-        return Minimiser(w, residual, errors, bool(residual <= CERTIFIED and certain))
+        return Minimiser(w, residual, errors, residual <= CERTIFIED and sure(data, w, errors))
 
     def _rounding(self, w: np.ndarray, push: np.ndarray) -> np.ndarray:
         """How much of the gradient (size,) may be rounding: of predictions, and of the loss."""

@@ -271,7 +271,8 @@ def _linear_program(X: Matrix, y: np.ndarray, norm: Norm, ball: str) -> Iterator
     with np.errstate(all="ignore"):
         w = answer.x[:d] - answer.x[d:] if ball == "cross-polytope" else answer.x[:d] / answer.x[d]
         nu = np.asarray(answer.eqlin.marginals)
-        yield w * unit, (nu if nu @ y >= 0 else -nu) / lengths
+        found = w * unit, (nu if nu @ y >= 0 else -nu) / lengths
+    yield found
 
 
 def _proximal(X: np.ndarray, y: np.ndarray, norm: Norm) -> Iterator[Pair]:

@@ -37,13 +37,14 @@ def least_on_polytope(S: Matrix, b: np.ndarray, ball: str) -> Iterator[Pair]:
 
     First what they are on a vertex of the ball, where one can be told; then as they came.
     """
+    problem, found = _Problem(S, b, ball == "cube"), None
     with suppress(foreign.Unsolved), foreign.guarded("a minimum norm by interior points"):
-        problem = _Problem(S, b, ball == "cube")
-        state, error = followed(problem.start(), partial(_System, problem), CLOSE)
-        if not error < LOST:
-            return
-        yield from _on_vertices(problem, state)
-        yield problem.w(state), state.nu
+        found = followed(problem.start(), partial(_System, problem), CLOSE)
+    if found is None or not found[1] < LOST:
+        return
+    state, _ = found
+    yield from _on_vertices(problem, state)
+    yield problem.w(state), state.nu
 
 
 class _State(NamedTuple):
@@ -191,9 +192,11 @@ def _on_vertices(problem: _Problem, state: _State) -> Iterator[Pair]:
         return
     order, free = order[:most], free[:most]
     for chosen in (order[free], order) if not free.all() else (order,):
-        if chosen.size:
-            with suppress(foreign.Unsolved), foreign.guarded("the vertex of a minimum norm"):
-                yield _on_vertex(problem, state.nu, side, chosen)
+        pair = None
+        with suppress(foreign.Unsolved), foreign.guarded("the vertex of a minimum norm"):
+            pair = _on_vertex(problem, state.nu, side, chosen) if chosen.size else None
+        if pair is not None:
+            yield pair
 
 
 def _on_vertex(problem: _Problem, nu: np.ndarray, side: np.ndarray, free: np.ndarray) -> Pair:

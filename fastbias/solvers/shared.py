@@ -19,6 +19,7 @@ __all__ = ["SURE", "shared"]
 NEAR = 1e-9           # by which margins, and entries of w, may differ that are the same
 SURE = CERTIFIED / 2  # so that the rounding of an intercept may cost as much
 NEARLY = 1e-6         # relative gaps in plain sums that may be none
+SIZES = 1e-100, 1e100        # of margins and samples at which no product leaves float64
 LARGE = 20_000        # numbers of support vectors from which finding a λ of theirs is not cheap
 
 
@@ -29,7 +30,9 @@ def shared(rows: Rows, limit: Limit) -> tuple[Hypothesis, ...]:
     A w is the maximum margin in any norm in which some λ says so: its own one may, and so may one
     of the support vectors that pulls at w as the norm wants. These are sought of ℓ1, ℓ2 and ℓ∞.
     """
-    if not limit.certified or limit.norm is None:
+    low, high = SIZES
+    if not (limit.certified and low < limit.margin and rows.columns.max() < high) \
+            or limit.norm is None:
         return ()
     others: list[Norm] = [norms.l1, norms.l2, norms.linf]
     if limit.w.ndim == 2:

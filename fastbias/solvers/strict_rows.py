@@ -197,7 +197,6 @@ def _rounded(rows: exact.Scaled, lam: Mapping[int, Fraction]) -> np.ndarray:
     return found
 
 
-
 def _rough(rows: exact.Scaled, others: np.ndarray, lam: np.ndarray, doubt: str) -> Division:
     """The guess, in floats, where it is too large to be proved."""
     count, d = rows.floats.shape

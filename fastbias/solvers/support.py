@@ -205,8 +205,9 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray,
     A = (S[rows] / lengths[rows, None]).astype(np.longdouble)
     b = (1.0 / lengths[rows]).astype(np.longdouble)
     half, w, mu = None, w.astype(np.longdouble), (lam * lengths)[rows].astype(np.longdouble)
-    with np.errstate(all="ignore"):
-        for _ in range(ROUNDS):
+    for _ in range(ROUNDS):
+        # (closed before w is handed out: what a generator leaves open is its caller's as well)
+        with np.errstate(all="ignore"):
             f, g = mu @ A - gradient(w), b - A @ w
             new = hessian(np.asarray(w, float))
             # a quadratic's curvature stays: so do its factors
@@ -223,9 +224,9 @@ def _refined(S: np.ndarray, w: np.ndarray, lam: np.ndarray,
             mu[order] += linalg.solve_triangular(T, z - inside)
             weights = np.zeros(S.shape[0])
             weights[rows] = np.asarray(mu, float) / lengths[rows]
-            if not _finite(np.asarray(w, float), weights):
-                return
-            yield np.asarray(w, float), weights
+        if not _finite(np.asarray(w, float), weights):
+            return
+        yield np.asarray(w, float), weights
 
 
 def _finite(*arrays: np.ndarray) -> bool:

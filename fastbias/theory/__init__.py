@@ -69,12 +69,12 @@ def _of_intercept(problem: Problem, found: Limit) -> Hypothesis:
     if problem.method.decay:
         free = "with a free one λ‖w‖² would not count b"
     elif found.kind == "ray":
-        free = "with a free one the direction is another; fb.separation lets b be free"
+        free = "with a free one the direction may be another; fb.separation lets b be free"
     elif problem.loss.kind == "monotone":
-        free = "with a free one the limit is another: fb.max_margin(..., intercept=True)" \
-            if found.kind == "direction" else "with a free one other minimisers are as near"
+        free = "with a free one the limit may be another: fb.max_margin(..., intercept=True)" \
+            if found.kind == "direction" else "with a free one other minimisers may be as near"
     else:
-        free = "with a free one it is another: fb.minimum_norm(..., intercept=True)"
+        free = "with a free one it may be another: fb.minimum_norm(..., intercept=True)"
     return Hypothesis("the intercept b is penalised: a weight on ones, inside the method's "
                       "geometry", True, free)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.checks import foreign
-from fastbias.checks.sizes import length
 from fastbias.problem import Problem
 from fastbias.solvers import exact
 from fastbias.solvers.bregman import relative
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit, NoTheorem
-from fastbias.solvers.minimiser import SURE, minimise
+from fastbias.solvers.minimiser import Minimiser, minimise, sure
 from fastbias.theory.asked import endless
 from fastbias.theory.base import disproved, gradient, momentum, shown
 from fastbias.theory.stepsizes import small_steps
@@ -18,6 +17,10 @@ from fastbias.theory.stepsizes import small_steps
 __all__ = ["balanced", "solved"]
 
 EPS = float(np.finfo(float).eps)
+ROUNDED = 4.0 * EPS   # of what a gradient adds up, relatively, that rounding may be
+# how often the least singular value must be over its rounding, and what that costs at most
+KNOWN, SAFE = 100.0, 1.25
+REFINED = 2           # corrections of w by what its gradient says
 
 
 def solved(problem: Problem) -> bool:
@@ -36,42 +39,52 @@ def balanced(problem: Problem, flow: bool, theorem: str, source: str) -> Limit:
         raise NoTheorem("steps that add up to a finite length stop short of the minimiser; the "
                         "nearest theorem is the same with step sizes whose sum is infinite",
                         source, tuple(moved))
-    if problem.loss.quadratic:
-        w, residual, dual, far = _ridge(problem)
-        certified = bool(residual <= CERTIFIED and far <= SURE * length(w))
-    else:
-        found = minimise(problem, decay=decay)
-        w, residual, certified = found.w, found.residual, found.certified
-        dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)
-        far = float(np.linalg.norm(found.errors))
+    found = _ridge(problem) if problem.loss.quadratic else minimise(problem, decay=decay)
+    w, far = found.w, float(np.linalg.norm(found.errors))
+    dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)
     rows = [Hypothesis("L(w) + ½λ‖w‖² is strictly convex", True,
                        f"λ = {decay:g} or more is its curvature; the minimiser is within "
                        f"{far:.1e} of .w"),
             *moved, *ill_scaled(problem)]
-    return Limit(w.reshape(problem.shape), "point", theorem, source, tuple(rows), certified,
-                 residual, dual)
+    return Limit(w.reshape(problem.shape), "point", theorem, source, tuple(rows), found.certified,
+                 found.residual, dual)
 
 
-def _ridge(problem: Problem) -> tuple[np.ndarray, float, np.ndarray, float]:
-    """Ridge regression: ∇ = 2 Xᵀ(Xw − y) + λw is 0; its w, residual, dual ν with λw = Xᵀν, and how
-    far w may be from the minimiser.
+def _ridge(problem: Problem) -> Minimiser:
+    """Ridge regression: ∇ = 2 XᵀC(Xw − y) + λw is 0, C the weights.
+
+    The curvature H is the same everywhere, so that w is H⁻¹∇ from the minimiser.
     """
-    (X, y), decay = problem.even, problem.method.decay
-    counts = 1.0 if problem.weights is None else problem.weights
-    # squares of singular values would overflow, or vanish beside λ
-    U, values, V = foreign.ask("ridge regression", "scipy.linalg.svd", X, full_matrices=False)
-    w = V.T @ ((U.T @ y) / (values + 0.5 * decay / values))
-    dual = 2.0 * counts * (problem.y - problem.X @ w)
-    short = exact.careful(problem.X, dual) - decay * w
-    # less than rounding of the largest one leaves of them; others may as well be 0
-    sure = np.maximum(values - max(X.shape) * EPS * values.max(initial=0.0), 0.0)
-    along = V @ short
-    moved = np.where(sure > 0, along / (2.0 * sure + decay / sure) / sure, along / decay)
-    # δ of a residual pulls by σδ, and moves w by σδ/(2σ² + λ) at most
-    off = 2.0 * EPS * (X.shape[1] + 2) * length(np.abs(y) + np.abs(X) @ np.abs(w)) \
-        * min(1.0 / np.sqrt(8.0 * decay), float(values.max(initial=0.0)) / decay)
-    far = length(moved) + length(short - V.T @ along) / decay + off
-    return w, relative(short, X.T @ y, decay * w), dual, far
+    (X, y), decay, d = problem.even, problem.method.decay, problem.size
+    # as a least-squares problem with d more rows, which keeps the digits that XᵀX would square
+    # away, in columns of size one, which keep those of features that are small beside others
+    A = np.vstack([X, np.sqrt(decay / 2.0) * np.eye(d)])
+    units = np.exp2(np.frexp(np.abs(A).max(axis=0))[1])
+    U, sizes, V = foreign.ask("ridge regression", "numpy.linalg.svd", A / units,
+                              full_matrices=False)
+    kept = sizes > len(A) * EPS * sizes[0]
+    # H = 2 AᵀA, of which R is the root of the inverse
+    R = (V[kept].T / sizes[kept]) / units[:, None] / np.sqrt(2.0)
+    w = np.sqrt(2.0) * R @ (U[:len(y), kept].T @ y)
+    for _ in range(REFINED):
+        w = w + R @ (R.T @ _fall(problem, w)[0])
+    g, terms = _fall(problem, w)
+    rounding = ROUNDED * terms
+    gap = relative(g, X.T @ y, decay * w)
+    errors = np.full(d, float(np.linalg.norm(g) + np.linalg.norm(rounding)) / decay)
+    if sizes[-1] > KNOWN * len(A) * EPS * sizes[0]:
+        short = float(np.linalg.norm(R.T @ g) + np.linalg.norm(np.abs(R.T) @ rounding))
+        errors = np.minimum(errors, SAFE * short * np.linalg.norm(R, axis=1))
+    return Minimiser(w, gap, errors, gap <= CERTIFIED and sure(problem, w, errors))
+
+
+def _fall(problem: Problem, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """−∇ (d,) of ridge regression, rounded a few times, and the sizes of the terms of its sums."""
+    decay = problem.method.decay
+    off = exact.careful(np.vstack([problem.X.T, problem.y]), np.append(-w, 1.0))
+    push = 2.0 * off if problem.weights is None else 2.0 * problem.weights * off
+    g = exact.careful(np.vstack([problem.X, np.eye(w.size)]), np.append(push, -decay * w))
+    return g, np.abs(push) @ np.abs(problem.X) + decay * np.abs(w)
 
 
 def _moved(problem: Problem, flow: bool) -> list[Hypothesis]:

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastbias.data.rows import Rows, signed
+from fastbias.data.rows import Rows, called, signed
 from fastbias.pieces import norms
 from fastbias.problem import Data, Problem, radius, zero_rows
-from fastbias.solvers.cones import Cone, cone
+from fastbias.solvers.cones import Cone, across, cone
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem, Rate
 from fastbias.solvers.margins import Separability, separate, separator, widest
@@ -24,8 +24,8 @@ from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
 
-__all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "others", "resting",
-           "with_intercept"]
+__all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "orthogonal", "others",
+           "resting", "with_intercept"]
 
 JI = "Ji, Telgarsky (2019)"
 SOLE = "overlap: the minimiser of L, from any start"
@@ -57,14 +57,13 @@ def _as_stated(problem: Problem) -> list[Hypothesis]:
 INSEPARABLE: tuple[Row, ...] = (
     Rest("overlap: the minimiser of L over w(0) + the span of the moves", f"{JI}, and convexity",
          lambda p, flow: _shrinks(p) and named(p, "exponential", "logistic", "cross_entropy"),
-         hypotheses=lambda p: [endless(p), *small(p)],
          reason="steps that add up to a finite length stop short of the minimiser; the nearest "
                 "theorem is the same with step sizes whose sum is infinite"),
     Ray("quasi-separable data: the minimiser of the other samples on their span, and across it the "
         "l2 maximum margin of those that can be made strict", JI,
         lambda p, flow: _shrinks(p) and named(p, "exponential", "logistic"),
-        hypotheses=lambda p: [endless(p), *small(p), *_as_stated(p),
-                              *stated_for(p, "exponential", "logistic"), *classes(p)],
+        hypotheses=lambda p: [*_as_stated(p), *stated_for(p, "exponential", "logistic"),
+                              *classes(p)],
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is "
                "the same with step sizes whose sum is infinite"),
     Refusal("no theorem off separable data", JI, lambda p, flow: True,
@@ -87,11 +86,12 @@ def inseparable(problem: Problem, flow: bool, rows: list[Hypothesis], told: Sepa
     row = deciding(problem, flow, parts)
     if isinstance(row, Refusal):
         raise _refused(problem, row, rows, told)
-    rows = [row for row in rows if row.holds] + [_how(problem, parts)]
-    rows += row.hypotheses(problem)
+    steps = [endless(problem), *small(problem)]
+    rows = [*(row for row in rows if row.holds), _how(problem, parts), *steps,
+            *row.hypotheses(problem)]
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows), told.dual)
-    return (_point if _overlap(parts) else _ray)(problem, row, parts, rows)
+    return (_point if _overlap(parts) else _ray)(problem, row, parts, rows, _falls(steps))
 
 
 def deciding(problem: Problem, flow: bool, parts: Cone) -> Row:
@@ -124,7 +124,9 @@ def _refused(problem: Problem, row: Row, rows: list[Hypothesis], told: Separabil
     assert told.dual is not None
     # of a long certificate the heaviest few say where the data clash
     heaviest = np.argsort(-told.dual)[:4]
-    shown = ", ".join(f"{told.dual[n]:.4g} at {n}" for n in heaviest if told.dual[n] > 0)
+    names: list[object] = [] if problem.classes is None else problem.classes.tolist()
+    shown = ", ".join(f"{told.dual[n]:.4g} at {called(n, problem.y.astype(int), names)}"
+                      for n in heaviest if told.dual[n] > 0)
     more = ", …" if told.dual[heaviest].sum() < 0.999 else ""
     why = zero_rows(problem.X) or f"Σ λ z = 0 with λ ≥ 0, Σλ = 1 (λ in .dual: {shown}{more})"
     path = ""
@@ -138,6 +140,7 @@ def _refused(problem: Problem, row: Row, rows: list[Hypothesis], told: Separabil
 def with_intercept(problem: Problem) -> str:
     """What is to be said where a column of ones would make the data separable; "" where not."""
     X = problem.X
+    # (a column of zeros is none)
     constant = bool(((np.ptp(X, axis=0) == 0) & (X[0] != 0)).any())
     if constant or len(problem.sample) > 1:
         return ""
@@ -191,26 +194,28 @@ def _sure(problem: Problem, found: Minimiser, what: str) -> Hypothesis:
                       f"distance from it: {far:.1e}{weighed}")
 
 
-def _point(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Limit:
+def _point(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
+           falls: Hypothesis) -> Limit:
     w, found = resting(problem, parts)
-    rows = [*rows, _sure(problem, found, "L on the span of the data"), _falls(rows),
+    rows = [*rows, _sure(problem, found, "L on the span of the data"), falls,
             *ill_scaled(problem)]
     name = SOLE if parts.basis.shape[1] == problem.size else row.name
     return Limit(w.reshape(problem.shape), "point", name, row.source, tuple(rows),
                  found.certified and parts.proved, found.residual, parts.dual)
 
 
-def _falls(rows: list[Hypothesis]) -> Hypothesis:
+def _falls(steps: list[Hypothesis]) -> Hypothesis:
     """That L falls to its infimum, where all that was asked of the steps holds."""
-    proved = not any(row.holds is None for row in rows)
+    proved = all(row.holds for row in steps)
     return Hypothesis("L(w_t) → inf L", shown(proved),
                       "proved: ℓ is convex, L falls by at least a multiple of η‖∇L‖² at each step, "
                       "and Ση = ∞" if proved else "seen only in a run: trace.log_loss")
 
 
-def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Limit:
+def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
+         falls: Hypothesis) -> Limit:
     finite = minimise(others(problem, parts), parts.basis)
-    strict, half = _across(problem, parts)
+    strict, half = orthogonal(problem, parts)
     found = widest(Rows(strict), (problem.size,), norms.l2, separator(Rows(strict)))
     w = found.w if half is None else np.linalg.solve(half.T, found.w)
     lam = np.zeros(parts.strict.size)
@@ -219,37 +224,49 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis]) -> Lim
             found.hypotheses[0]._replace(
                 evidence=f"{found.hypotheses[0].evidence}; the margin is that of the strict rows' "
                          "parts across S"),
-            _falls(rows[:4]), *ill_scaled(problem, found.margin)]
+            falls, *ill_scaled(problem, found.margin)]
     return Limit(w.reshape(problem.shape), "ray", row.name, row.source, tuple(rows),
                  found.certified and finite.certified and parts.proved,
                  max(found.duality_gap, finite.residual), lam, found.margin, flat_norm(problem),
-                 _rates(problem, parts, replace(found, w=w), finite.w,
-                        strict if half is None else strict @ half.T),
+                 _rates(problem, replace(found, w=w), strict if half is None else strict @ half.T,
+                        problem.log_weights[parts.strict]
+                        - problem.Z[parts.strict] @ finite.w),
                  finite.w.reshape(problem.shape), span=parts.basis)
 
 
-def _across(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | None]:
+def orthogonal(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | None]:
     """The strict rows' parts orthogonal to S, in coordinates Lᵀw in which the method is gradient
     descent, and L (None: it is so already).
     """
-    Z, B, D = problem.Z[parts.strict], parts.basis, metric(problem)
-    half = None
-    if D is not None:
-        half = np.linalg.cholesky(D)
-        Z, B = np.linalg.solve(half, Z.T).T, np.linalg.qr(np.linalg.solve(half, B))[0]
-    # twice, as what is left may be small
-    for _ in range(2):
-        Z = Z - (Z @ B) @ B.T
-    return np.asarray(Z), half
+    D = metric(problem)
+    half = None if D is None else np.linalg.cholesky(D)
+    known = across(parts, problem.Z)
+    if known is None:
+        Z, B = problem.Z[parts.strict], parts.basis
+        if half is not None:
+            Z, B = np.linalg.solve(half, Z.T).T, np.linalg.qr(np.linalg.solve(half, B))[0]
+        # twice, as what is left may be small
+        for _ in range(2):
+            Z = Z - (Z @ B) @ B.T
+        return np.asarray(Z), half
+    # of a row next to S a difference would lose what counts
+    N, products = known
+    M = N if half is None else half.T @ N
+    sizes = np.linalg.norm(M, axis=0)
+    Q, R = np.linalg.qr(M / sizes)
+    return np.asarray(Q @ np.linalg.solve(R.T, (products / sizes).T)).T, half
 
 
-def _rates(problem: Problem, parts: Cone, found: Limit, finite: np.ndarray,
-           strict: np.ndarray) -> tuple[Rate, ...]:
-    """Across S the run is one on separable data; in S what the strict rows still push is 1/t."""
-    # what v̄ adds to margins weighs the pushes of strict rows, of which only ratios matter
-    added = problem.Z[parts.strict] @ finite
-    weights = np.exp(problem.log_weights[parts.strict] - (added - added.min()))
-    free = replace(problem, X=strict, y=np.ones(len(strict)), weights=weights)
-    rates = asymptote(free, found)[2] if not of_a_flow(problem) else ()
+def _rates(problem: Problem, found: Limit, strict: np.ndarray,
+           logs: np.ndarray) -> tuple[Rate, ...]:
+    """Across S the run is one on separable data, ``strict`` (N', d), whose weights e^logs are what
+    v̄ leaves of them; in S what the strict rows still push is 1/t.
+    """
+    with np.errstate(over="ignore"):
+        weights = np.exp(logs)
+    rates: tuple[Rate, ...] = ()
+    if not of_a_flow(problem) and (weights > 0).all() and np.isfinite(weights).all():
+        free = replace(problem, X=strict, y=np.ones(len(strict)), weights=weights)
+        rates = asymptote(free, found)[2]
     kept = tuple(rate for rate in rates if rate.quantity in ("direction", "angle", "1 - cos"))
     return (*kept, Rate("finite gap", "t", -1.0)) if pace(problem) == 0.0 else kept

@@ -33,6 +33,7 @@ from fastbias.theory.stepsizes import max_step
 __all__ = ["ROOT", "point"]
 
 SEEN, UNKNOWN = "seen only in a run: trace.log_loss", "no bound is known to the table"
+TINY = 1e-300         # to divide by instead of 0
 
 
 def _psi(problem: Problem) -> Potential:
@@ -224,13 +225,16 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
         return None
     # of all targets that can be met the nearest: these data are realisable by construction
     X, y = problem.even
-    reached = problem.X @ np.linalg.lstsq(X, y, rcond=None)[0]
+    # (in columns of size one: of features that are small beside others all digits count)
+    units = np.exp2(np.frexp(np.maximum(np.abs(X).max(axis=0), TINY))[1])
+    X = X / units
+    reached = problem.X @ (np.linalg.lstsq(X, y, rcond=None)[0] / units)
     try:
         found = bregman_projection(problem.X, reached, psi, problem.start)
     except Unreachable:
         return None
     # the certificate is for the data as they were given, not for the targets that replaced them
-    normal = X.T @ (X @ found.w.ravel() - y)
+    normal = X.T @ (X @ (found.w.ravel() * units) - y)
     gap = float(np.max([found.duality_gap,
                         relative(normal,
                                  np.linalg.norm(X, 2) * np.linalg.norm(y))]))

@@ -124,12 +124,12 @@ def test_what_solvers_make_of_a_point_is_not_believed(monkeypatch):
     """A solver that answers NaN, infinities or nonsense does not get a certificate."""
     for value in (NAN, INF, 1e300, 3.0):
         with monkeypatch.context() as patch:
-            patch.setattr("fastbias.solvers.minimum_norm._solvers", lambda norm, value=value: [
-                lambda X, y, norm: (np.full(3, value), np.full(2, value)),
-                lambda X, y, norm: (np.full(3, 0.1), np.full(2, NAN))])
+            patch.setattr("fastbias.solvers.minimum_norm._solvers", lambda *_, value=value: [
+                lambda *_: [(np.full(3, value), np.full(2, value))],
+                lambda *_: [(np.full(3, 0.1), np.full(2, NAN))]])
             assert not fb.minimum_norm(A, b).certified
     with monkeypatch.context() as patch:
-        patch.setattr("fastbias.solvers.minimum_norm._solvers", lambda norm: [lambda X, y, norm: np.linalg.inv(X)])
+        patch.setattr("fastbias.solvers.minimum_norm._solvers", lambda *_: [lambda X, *_: np.linalg.inv(X)])
         with pytest.raises(np.linalg.LinAlgError):                          # not one that this door would let through unseen
             fb.minimum_norm(A, b)
 
@@ -198,7 +198,7 @@ def test_l1_paths_at_the_ends():
 def test_l1_paths_where_the_solver_fails(monkeypatch):
     T, c = np.vstack([A, [[1, 1, 1], [0, 1, 2]]]), [1, -2, 3, 1]            # no w solves these
     plain = fb.l1_path(T, c, 4)
-    monkeypatch.setattr("cvxpy.Problem.solve", lambda *_: np.linalg.inv(np.zeros((1, 1))))
+    monkeypatch.setattr("cvxpy.Problem.solve", lambda *_, **__: np.linalg.inv(np.zeros((1, 1))))
     found = fb.l1_path(T, c, 4)
     assert np.isfinite(found.w).all()
     assert (found.residuals >= plain.residuals - 1e-12).all()

@@ -4,7 +4,7 @@ import pytest
 import scipy.sparse as sp
 
 import fastbias as fb
-from fastbias.data.rows import ClassRows, Rows, signed
+from fastbias.data.rows import ClassRows, Rows, called, signed
 
 RNG = np.random.default_rng(0)
 X = np.where(RNG.random((9, 4)) < 0.5, 0.0, RNG.normal(size=(9, 4)))
@@ -138,3 +138,15 @@ def test_entries_that_are_given_twice_are_added():
 def test_bad_sparse_data_are_refused_in_a_sentence(A, error, told):
     with pytest.raises(error, match=told):
         fb.separability(A, [1, -1])
+
+
+def test_rows_of_classes_are_called_by_sample_and_class():
+    y = np.array([0, 2, 1])
+    rows = signed(np.eye(3), y, 3)
+    names = ["a", "b", "c"]
+    for n, z in enumerate(rows.dense().reshape(-1, 3, 3)):
+        sample, against = called(n, y, names).split(" against ")
+        # e_y − e_c times the sample
+        assert z[y[int(sample)], int(sample)] == 1
+        assert z[names.index(against), int(sample)] == -1
+    assert called(2, y, ["no", "yes"]) == "2"

@@ -208,6 +208,30 @@ def test_every_public_name_has_a_docstring():
             assert (getattr(member, "__doc__", "") or "").strip(), f"{name}.{attribute}"
 
 
+def leaving_open(tree):
+    """Lines of generators that hand something out while warnings or float errors are put off: until they go on, or are
+    forgotten, so are their caller's. (A context manager of ours does that on purpose.)
+    """
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef) or any("contextmanager" in ast.unparse(d) for d in function.decorator_list):
+            continue
+        for block in ast.walk(function):
+            put_off = isinstance(block, ast.With) and any(
+                word in ast.unparse(item.context_expr) for item in block.items for word in ("errstate", "catch_warnings", "guarded"))
+            if put_off and any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(block)):
+                yield block.lineno
+
+
+def test_no_generator_leaves_float_errors_put_off():
+    assert {name: list(leaving_open(tree)) for name, tree in FILES.items() if list(leaving_open(tree))} == {}
+
+
+def test_the_rule_above_sees_one_that_does():
+    bad = "def f():\n    with np.errstate(all='ignore'):\n        yield 1\n"
+    assert list(leaving_open(ast.parse(bad))) == [2]
+    assert list(leaving_open(ast.parse("@contextmanager\n" + bad))) == []
+
+
 def test_status_numbers_are_frozen():
     """They are compiled into cached code, so they must never change."""
     assert {s.name: int(s) for s in fb.Status} == {"OK": 0, "NOT_FINITE": 1, "OUT_OF_DOMAIN": 2,

@@ -146,7 +146,7 @@ def test_rows_of_zeros_are_said():
         with pytest.raises(ValueError, match="rows 1, 3 of X are all zeros"):
             ask(A, [1, 1, 1, 1])
     with pytest.raises(fb.NoTheorem, match="row 1 of X is all zeros"):
-        fb.Plan(A[:3], [1, 1, 1], loss="logistic", method=GD).limit()
+        fb.Plan(A[:3], [1, 1, 1], loss="logistic", method=m.adam(0.1)).limit()
     told = fb.psd_separability([np.eye(2), np.zeros((2, 2))], [1, 1])
     assert "row 1 of X is all zeros" in str(told)
 
@@ -157,9 +157,9 @@ def test_columns_of_very_different_sizes_are_said():
     A = rng.normal(size=(20, 3)) * [1.0, 1e3, 1e6]
     y = np.sign(A[:, 0] + A[:, 1] / 1e3)
     statement = "the columns of X are of about one size, so that a run can arrive"
-    with pytest.raises(fb.NoTheorem) as failed:
-        fb.Plan(A[:, 1:] * [1, 1e3], -y * np.sign(rng.normal(size=20)), loss="logistic", method=GD).limit()
-    told = [h for h in failed.value.hypotheses if h.statement == statement]
+    clashing = fb.Plan(A[:, 1:] * [1, 1e3], -y * np.sign(rng.normal(size=20)), loss="logistic", method=GD).limit()
+    assert clashing.kind == "point"
+    told = [h for h in clashing.hypotheses if h.statement == statement]
     assert [h.holds for h in told] == [None]
     sigma = np.linalg.svd(A[:, 1:] * [1, 1e3], compute_uv=False)
     assert f"{(sigma[0] / sigma[1]) ** 2:.0e} updates" in told[0].evidence

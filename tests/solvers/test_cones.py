@@ -7,7 +7,7 @@ import pytest
 
 from fastbias.data.rows import signed
 from fastbias.solvers import cones, exact, quotients, strict_rows
-from fastbias.solvers.cones import cone, signs
+from fastbias.solvers.cones import across, cone, signs
 from tests.helpers import cones as naive
 
 
@@ -186,3 +186,38 @@ def test_equal_rows_are_looked_at_once():
     first, place = cones.distinct(Z)
     assert np.array_equal(Z[first][place], Z)
     assert first.size == 3
+
+
+def off_span(row, span):
+    """A row without its part in the span of others, in fractions (Gram, Schmidt)."""
+    for v in span:
+        share = sum(a * b for a, b in zip(row, v, strict=True)) / sum(b * b for b in v)
+        row = [a - share * b for a, b in zip(row, v, strict=True)]
+    return row
+
+
+def test_what_is_across_the_span_of_the_others_keeps_its_digits():
+    seen = 0
+    for seed in range(120):
+        Z = problem(seed)
+        if np.abs(Z).max() > 1e6 or (np.abs(Z[Z != 0]) < 1e-6).any():
+            continue                                                # (squares of lengths follow)
+        first = cone(Z)
+        others = Z[~first.strict]
+        if first.strict.any() and others.any():                      # strict rows far out along one of the others
+            Z[first.strict] += 2.0 ** 40 * others[np.abs(others).max(axis=1).argmax()]
+        found = cone(Z)
+        known = across(found, Z)
+        assert (known is None) == (not found.strict.any() or not others.any())
+        if known is None:
+            continue
+        N, products = known
+        Q, R = np.linalg.qr(N)
+        span = []
+        for row in naive.fractions(Z[~found.strict]):
+            rest = off_span(row, span)
+            span += [rest] if any(rest) else []
+        for row, mine in zip(naive.fractions(Z[found.strict]), products @ np.linalg.inv(R) @ Q.T, strict=True):
+            assert mine == pytest.approx(np.array(off_span(row, span), float), rel=1e-12, abs=1e-13 * np.abs(mine).max())
+            seen += 1
+    assert seen > 50

@@ -64,6 +64,20 @@ def test_weights_are_as_good_as_repeated_samples_and_sparse_data_as_dense(norm, 
         assert path.intercept.sum(axis=1) == pytest.approx([0, 0], abs=1e-12)
 
 
+@pytest.mark.parametrize(("norm", "larger"), [("l1", 1.0), ("l2", 2 ** 0.5), ("linf", 2.0)])
+def test_two_classes_of_a_row_each_are_the_logistic_loss_of_their_difference(norm, larger):
+    """Of which the longest is ``larger`` times the ball; on separable data, whose margin is a start."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(12, 2)) + [3.0, 0.0]
+    y = X[:, 0] > 3.0
+    radii = np.array([0.5, 2.0, 50.0])
+    two = fb.regularisation_path(X, y, radii, norm, "cross_entropy", intercept=True)
+    one = fb.regularisation_path(X, y, larger * radii, norm, "logistic", intercept=True)
+    assert two.log_loss == pytest.approx(one.log_loss, abs=1e-9)
+    assert two.w[:, 1] - two.w[:, 0] == pytest.approx(one.w, rel=1e-4, abs=1e-4)
+    assert two.intercept[:, 1] - two.intercept[:, 0] == pytest.approx(one.intercept, rel=1e-4)
+
+
 @pytest.mark.parametrize("norm", NORMS, ids=repr)
 def test_the_path_ends_at_the_margin_with_a_free_intercept(norm):
     rng = np.random.default_rng(2)

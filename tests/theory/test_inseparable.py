@@ -1,4 +1,6 @@
 """Limits off separable data, against runs, scipy's minimisers and published values."""
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize, nnls
@@ -140,6 +142,18 @@ def test_the_published_example_of_quasi_complete_separation():
     assert "margin gap" not in series
 
 
+@pytest.mark.parametrize("far", [0, 1e6, 1e9, 1e12])
+def test_a_ray_keeps_its_digits_where_strict_rows_are_next_to_the_span_of_the_others(far):
+    """Across (1, 1, 0) the rows are (1, −1, 1) and (3, −3, −1), however far they go along it."""
+    rows = [[1, 1, 0], [-1, -1, 0], [far + 1, far - 1, 1], [far + 3, far - 3, -1]]
+    limit = plan_of(rows, loss="exponential", method=m.gradient_descent(1e-30)).limit()
+    side = 2 ** 0.5
+    flat = fb.max_margin([[side, 1], [3 * side, -1]], [1, 1])
+    assert limit.certified
+    assert limit.margin == pytest.approx(flat.margin, rel=1e-14)
+    assert limit.w == pytest.approx([flat.w[0] / side, -flat.w[0] / side, flat.w[1]], abs=1e-14)
+
+
 def test_rows_of_zeros_are_not_in_the_way_of_a_direction():
     limit = plan_of([[0.0, 0], [2, 1], [1, 2]]).limit()
     assert limit.kind == "ray"
@@ -189,6 +203,9 @@ def test_an_intercept_that_would_separate_is_named():
     # a limit that there is says so beside how the data clash
     limit = plan_of([[1.0], [2], [3]], [-1, 1, 1]).limit()
     assert any("separable with an intercept" in h.evidence for h in limit.hypotheses)
+    # a column of zeros is no intercept
+    assert "Plan(..., intercept=True)" in refusal(plan_of([[1.0, 0], [2, 0], [3, 0]], [-1, 1, 1],
+                                                          method=m.gradient_descent(0.01, 0.5))).reason
     # there is one already, or none would help
     for rows in ([[1.0, 1], [2, 1], [3, 1]], [[1.0], [1], [3]]):
         assert "with an intercept" not in refusal(plan_of(rows, [-1, 1, -1], method=m.gradient_descent(0.01, 0.5))).reason
@@ -215,6 +232,80 @@ def test_weight_decay_ends_at_its_minimiser(loss, separable):
     assert holds(near.limit(), "from any start") is True
 
 
+def test_ridge_is_certified_where_its_minimiser_is_near_and_not_by_its_gradient_alone():
+    # against the closed form of features that know nothing of each other, w = 2xy/(2x² + λ)
+    for small, decay, near in ((1e-17, 1e-40, True), (1e-3, 1e-12, True), (1.0, 1e3, True)):
+        plan = plan_of(np.diag([1.0, small]), np.ones(2), "squared", m.gradient_descent(1e-4, weight_decay=decay))
+        exact = 2 * np.array([1, small]) / (2 * np.array([1, small]) ** 2 + decay)
+        assert plan.limit().certified is near
+        np.testing.assert_allclose(plan.limit().w, exact, rtol=1e-12)
+    # two features that differ in the ninth digit: the gradient vanishes to rounding far from there
+    twins = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-9], [1.0, 1.0]])
+    limit = plan_of(twins, np.array([1.0, 2.0, 3.0]), "squared", m.gradient_descent(0.01, weight_decay=1e-25)).limit()
+    assert limit.duality_gap < 1e-10
+    assert not limit.certified
+
+
+def test_ridge_against_fractions():
+    """Collinear columns, units far apart, weights of all sizes: within what is said, and 1e-8 where certified."""
+    certain = 0
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        X, d = rng.normal(size=(int(rng.integers(2, 8)), 3)), 3
+        if seed % 4 == 0:
+            X[:, 2] = X[:, 0] + 10.0 ** -rng.integers(3, 12) * rng.normal(size=len(X))
+        if seed % 4 == 1:
+            X = X * 10.0 ** rng.integers(-9, 9, d)
+        y, decay = rng.normal(size=len(X)), 10.0 ** rng.integers(-20, 2)
+        c = 10.0 ** rng.uniform(-6, 6, len(X)) if seed % 2 else np.ones(len(X))
+        limit = plan_of(X, y, "squared", m.gradient_descent(1e-12, weight_decay=decay), weights=c).limit()
+        F, C, Y = ([Fraction(float(v)) for v in x] for x in (X.ravel(), c, y))
+        rows = [F[i:i + d] for i in range(0, len(F), d)]
+        system = [[2 * sum(e * r[i] * r[j] for e, r in zip(C, rows, strict=True)) + (i == j) * Fraction(float(decay))
+                   for j in range(d)] + [2 * sum(e * r[i] * t for e, r, t in zip(C, rows, Y, strict=True))]
+                  for i in range(d)]
+        for i in range(d):                                          # (positive definite: no pivoting)
+            system[i] = [v / system[i][i] for v in system[i]]
+            system = [row if k == i else [a - row[i] * b for a, b in zip(row, system[i], strict=True)]
+                      for k, row in enumerate(system)]
+        exact = np.array([float(row[-1]) for row in system])
+        off, units = np.abs(limit.w - exact), np.abs(X).max(axis=0)
+        within = float(limit.hypotheses[0].evidence.split("within ")[1].split()[0])
+        assert np.linalg.norm(off) <= 1.06 * within + 1e-15 * np.linalg.norm(exact)
+        if limit.certified:
+            assert (off * units).max() <= 1e-8 * max(1, np.abs(exact * units).max())
+            certain += 1
+    assert certain >= 10
+
+
+def test_the_dual_of_ridge_knows_of_weights():
+    rng = np.random.default_rng(7)
+    X, y, c = rng.normal(size=(12, 3)), rng.normal(size=12), rng.uniform(0.1, 5, 12)
+    limit = plan_of(X, y, "squared", m.gradient_descent(0.001, weight_decay=0.7), weights=c).limit()
+    np.testing.assert_allclose(limit.w, np.linalg.solve(2 * X.T * c @ X + 0.7 * np.eye(3), 2 * X.T @ (c * y)),
+                               rtol=1e-12)
+    np.testing.assert_allclose(X.T @ limit.dual, 0.7 * limit.w, rtol=1e-10)
+
+
+def test_rates_across_know_of_weights_and_of_what_the_finite_part_leaves_of_them():
+    # across the last axis two rows whose pushes add up along (1, 0, 0) where they weigh the same
+    rows, signs = np.array([[1.0, 1, 1], [1, -1, -1], [0, 0, 1], [0, 0, -1]]), np.ones(4)
+
+    def fitted(weights):
+        plan = plan_of(rows, signs, "exponential", m.gradient_descent(0.01), weights=weights)
+        limit = plan.limit()
+        trace = plan.fast_forward(1e5)
+        known = {rate.quantity for rate in limit.rates}
+        return "direction" in known, trace.gap(limit)[-1] * 1e5
+    named, far = fitted(None)
+    assert not named
+    assert far < 1e-3
+    for weights in ([1, 3, 1, 1], [1, 1, 3, 1]):
+        named, far = fitted(weights)
+        assert named
+        assert far > 0.1
+
+
 def test_weight_decay_of_classes_and_what_is_left_open():
     rng = np.random.default_rng(6)
     X, y = rng.normal(size=(20, 2)), rng.integers(0, 3, 20)
@@ -234,12 +325,21 @@ def test_what_an_intercept_of_the_plan_is_is_said():
     gd = m.gradient_descent(0.01)
     limit, row = told(QUASI[:, :2], ANSWERS, gd)
     assert limit.intercept == limit.w[-1]
-    assert "the direction is another" in row.evidence
+    assert "the direction may be another" in row.evidence
     flipped = np.where(np.arange(10) == 8, 0, ANSWERS)
     limit, row = told(QUASI[:, :2], flipped, gd)
     assert "as a free one" in row.statement
     assert limit.intercept == pytest.approx(fb.separation(QUASI[:, :2], flipped).finite["(intercept)"], abs=1e-9)
+    # 0 and 1: the margin with a penalised intercept has the direction of that with a free one
+    assert "the limit may be another" in told(np.array([[0.0], [1.0]]), np.array([-1, 1]), gd)[1].evidence
     assert "λ‖w‖²" in told(QUASI[:, :2], ANSWERS, m.gradient_descent(0.01, weight_decay=0.1))[1].evidence
+
+
+def test_where_classes_clash_is_said_by_sample_and_class():
+    X, y = [[1, 2], [1, 2], [3, 1], [0, 1.0]], ["a", "b", "c", "c"]
+    plan = fb.Plan(X, y, loss="cross_entropy", method=fb.methods.adam(0.1))
+    with pytest.raises(fb.NoTheorem, match="at 0 against b"):
+        plan.limit()
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150, 1e200])

@@ -172,6 +172,13 @@ def test_unrealisable_least_squares():
         assert limit.w[3] == pytest.approx(0.4)
 
 
+def test_least_squares_of_a_feature_that_is_tiny_beside_others():
+    """Its weight, 1e17, is seen by no gradient of the others' size."""
+    limit = fb.Plan([[1.0, 0], [1, 0], [0, 1e-17]], [1, 2, 1], loss="squared", method=m.gradient_descent(0.1)).limit()
+    assert limit.certified
+    assert limit.w == pytest.approx([1.5, 1e17], rel=1e-12)
+
+
 # ------------------------------------------------------------------------------------------------- the ℓ1 story, §2.4
 
 COUNTER = np.array([[0.0, 3, -1], [3, 2, 2]]), np.array([2.0, -4.0])

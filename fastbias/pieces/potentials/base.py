@@ -194,24 +194,15 @@ class Potential:
         the Hessian is diagonal, or that and a multiple of wwᵀ. It certifies nothing:
         `fastbias.bregman_projection` does.
         """
-        A = checks.matrix("A", A) if hasattr(A, "tocsr") else checks.floats("A", A,
-                                                                            "a (k, d) array", 2)
-        b, z0 = checks.floats("b", b, "a (k,) array", 1), checks.floats("z0", z0, "a (d,) array", 1)
-        if A.shape != (b.size, z0.size) or self.size not in (None, z0.size):
-            raise ValueError(f"A must have the shape ({b.size}, {self.size or z0.size}) of b and "
-                             f"z0 in the {self.name} potential, got {A.shape}")
+        given, b, z0 = self._asked(A, b, z0)
         what = f"the projection in the {self.name} potential"
-        entries = A if isinstance(A, np.ndarray) else A.data
-        if not (np.isfinite(entries).all() and np.isfinite(z0).all()):
-            raise foreign.Unsolved(f"{what} could not be found: it is asked of numbers that are "
-                                   "not finite")
         # rows of any size: the equations are the same after each is divided by its length
-        lengths = row_lengths(A)
+        lengths = row_lengths(given)
         try:
             with foreign.guarded(what):
                 # dependent rows would make Newton's matrix singular; ν is 0 at those that are left
                 # out
-                V = divided(A, lengths)
+                V = divided(given, lengths)
                 rows = independent_rows(V)
                 V, c = V[rows], (b / lengths)[rows]
                 if not np.isfinite(c).all():
@@ -227,6 +218,20 @@ class Potential:
             raise foreign.Unsolved(f"{what} could not be found: Newton's method left what float64 "
                                    "can hold") from None
         return w, nu
+
+    def _asked(self, A: Any, b: ArrayLike, z0: ArrayLike) -> tuple[Any, np.ndarray, np.ndarray]:
+        """What a projection is asked of, checked."""
+        A = checks.matrix("A", A) if hasattr(A, "tocsr") else checks.floats("A", A,
+                                                                            "a (k, d) array", 2)
+        b, z0 = checks.floats("b", b, "a (k,) array", 1), checks.floats("z0", z0, "a (d,) array", 1)
+        if A.shape != (b.size, z0.size) or self.size not in (None, z0.size):
+            raise ValueError(f"A must have the shape ({b.size}, {self.size or z0.size}) of b and "
+                             f"z0 in the {self.name} potential, got {A.shape}")
+        entries = A if isinstance(A, np.ndarray) else A.data
+        if not (np.isfinite(entries).all() and np.isfinite(z0).all()):
+            raise foreign.Unsolved(f"the projection in the {self.name} potential could not be "
+                                   "found: it is asked of numbers that are not finite")
+        return A, b, z0
 
     def _project_linear(self, V: Any, c: np.ndarray,
                         z0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
