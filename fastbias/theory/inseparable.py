@@ -229,7 +229,7 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
     return Limit(w.reshape(problem.shape), "ray", row.name, row.source, tuple(rows),
                  found.certified and finite.certified and parts.proved,
                  max(found.duality_gap, finite.residual), lam, found.margin, flat_norm(problem),
-                 _rates(problem, found, strict if half is None else strict @ half.T,
+                 _rates(problem, replace(found, w=w), strict if half is None else strict @ half.T,
                         problem.log_weights[parts.strict]
                         - problem.Z[parts.strict] @ finite.w),
                  finite.w.reshape(problem.shape), span=parts.basis)

@@ -353,3 +353,25 @@ def test_the_square_of_the_longest_row_may_be_beyond_float64(scale):
 def test_a_column_of_zeros_is_no_intercept():
     refused = refusal(plan_of([[1.0, 0], [2, 0], [3, 0]], [-1, 1, 1], method=m.gradient_descent(0.01, 0.5)))
     assert "separable with an intercept" in refused.reason
+
+
+def test_rates_of_a_ray_in_another_metric_are_those_of_its_own_support():
+    X = np.array([[2.0, 0, 0], [0, 0, 0], [-1, 3, -2], [-2, 3, 1]])
+    D = np.array([[3.048, -2.564, -4.089], [-2.564, 3.628, 2.679], [-4.089, 2.679, 7]])
+    limit = plan_of(X, method=m.steepest_descent(N.quadratic(D), 0.0005)).limit()
+    assert (limit.kind, limit.certified) == ("ray", True)
+    assert {"direction", "finite gap"} <= {rate.quantity for rate in limit.rates}
+    assert limit.w @ D @ limit.w == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1, 1, 1], [1, 1, 1, 3], [1, np.e, 1, 1]])
+def test_a_ray_is_as_fast_as_the_weights_of_its_support_allow(weights):
+    # the first row's part of w is -1/2 where the first two weigh 1 and e, and sets the last two apart
+    X = [[1.0, 0, 0], [-1, 0, 0], [1, 1, 1], [-1, 1, -1]]
+    limit = plan_of(X, loss="exponential", method=m.gradient_descent(0.01), weights=weights).limit()
+    assert limit.w == pytest.approx(np.array([0, 1, 0]), abs=1e-12)
+    assert limit.offset == pytest.approx(np.array([-np.log(weights[1]) / 2, 0, 0]), abs=1e-12)
+    assert ("direction" in {rate.quantity for rate in limit.rates}) == (max(weights) > 1)
+    late = plan_of(X, loss="exponential", method=m.gradient_descent(0.01), weights=weights).fast_forward(1e4, [1e3, 1e4])
+    gaps = late.gap(limit)
+    assert gaps[1] < 1e-12 if max(weights) == 1 else gaps[1] == pytest.approx(gaps[0] / 10, rel=0.05)
