@@ -174,6 +174,9 @@ def plans(c: Case) -> Any:
     c.kept["grid"] = {"step_size": [0.1, c.size(-4, 1), 1e9][: c.pick((1, 2, 3))], "momentum": [0, 0.5]}
     if c.rng.random() < 0.5:
         c.kept["grid"] = None
+        if c.rng.random() < 0.3:                             # a template
+            c.kept["grid"] = {"step_size": [0.1, c.size(-4, 1)]}
+            return c.made("Plan")
         return [c.made("Plan") for _ in range(c.pick((1, 2, 4)))]
     descent = fb.methods.gradient_descent
     return lambda step_size, momentum: fb.Plan(c.X, c.y, loss=loss(c), method=descent(step_size, momentum))
@@ -252,7 +255,8 @@ STRATEGIES: dict[str, Any] = {
     "checkpoint": lambda c: c.pick((None, None, c.file("kept.npz"))), "time": numeric(np.inf, 1.0, 100.0, 1e-3),
     "rtol": numeric(1e-10, 1e-6, 1e-3), "log_t": numeric(3.0, 30.0, 700.0, 1e9), "max_steps": numeric(1000, 20000),
     "flow": numeric(False, True), "plan": lambda c: c.plan(), "plans": plans, "grid": lambda c: c.kept.get("grid"),
-    "executor": numeric(None), "argv": argv,
+    "executor": numeric(None), "argv": argv, "record_w": numeric(True, True, False),
+    "store": lambda c: c.pick((None, None, c.file("store"))), "retry_failed": numeric(False, True),
     # methods and steps
     "step_size": step_size, "eta": lambda c: c.size(), "eta_plus": lambda c: c.size(), "etas": lambda c: [0.1, 0.2],
     "a": lambda c: c.pick((0.5, 0.0, 1.0, 2.0)), "momentum": numeric(0.0, 0.5, 0.9, 1.5),
