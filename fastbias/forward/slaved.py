@@ -26,7 +26,7 @@ from fastbias.solvers.minimiser import Minimiser, curvature, minimise
 from fastbias.theory.asymptotes import metric
 from fastbias.theory.inseparable import lift, orthogonal, others
 
-__all__ = ["Slaved"]
+__all__ = ["Field"]
 
 CHORDS = 50           # steps with a fixed H to the balance, each a factor of the size of δ nearer
 NEAR = 1e-2           # from where the finite part settles, within which it is followed
