@@ -221,3 +221,13 @@ def test_what_is_across_the_span_of_the_others_keeps_its_digits():
             assert mine == pytest.approx(np.array(off_span(row, span), float), rel=1e-12, abs=1e-13 * np.abs(mine).max())
             seen += 1
     assert seen > 50
+
+
+def test_weights_that_leave_a_row_out_do_not_prove_it(monkeypatch):
+    """Stiemke asks for λ > 0 on all rows that are not strict: where a proof has none on one, another is sought."""
+    monkeypatch.setattr("fastbias.solvers.exact.surrounded", lambda rows, lam: lam * (np.arange(lam.size) > 0))
+    Z = np.array([[1.0, 0], [0, 1], [0, -1], [0, 2]])
+    found = cone(Z)
+    assert found.strict.tolist() == [True, False, False, False]
+    assert (found.dual[1:] > 0).all()
+    assert found.dual @ Z == pytest.approx(0, abs=1e-15)

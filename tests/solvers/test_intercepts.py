@@ -509,3 +509,14 @@ def test_no_warning_where_three_times_a_sample_overflows():
         limit = fb.max_margin([[1.6e308], [1.7e308]], [0, 1], intercept=True)
     assert limit.certified
     assert limit.margin == pytest.approx(0.05e308, rel=1e-13)
+
+
+def test_the_bound_is_that_of_weights_which_balance_exactly(monkeypatch):
+    """λ that balances to 1e-6 alone would say 0.4999 where the margin is a half: b has its say in that."""
+    monkeypatch.setattr("fastbias.solvers.bounds.balanced", lambda ends, lam, classes: lam)
+    rows = signed(np.array([[100.0], [99.0]]), np.array([1.0, -1.0]), 1, True)
+    best = Bounds(rows, free.freely(fb.norms.l2, rows.free))
+    best.offer(np.array([1.0, -99.5]), np.array([0.5 - 1e-6, 0.5]))
+    assert best.lower == pytest.approx(0.5, rel=1e-12)
+    assert best.upper >= 0.5 * (1 - 1e-10)
+    assert best.upper == pytest.approx(0.5, rel=1e-9)
