@@ -1,4 +1,5 @@
 """Limits off separable data, against runs, scipy's minimisers and published values."""
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -6,6 +7,9 @@ import pytest
 from scipy.optimize import minimize, nnls
 
 import fastbias as fb
+from fastbias.solvers.cones import cone
+from fastbias.solvers.margins import widest
+from fastbias.solvers.minimiser import minimise
 
 m, N, S = fb.methods, fb.norms, fb.steps
 # UCLA's example of quasi-complete separation, and a column of ones
@@ -375,3 +379,18 @@ def test_a_ray_is_as_fast_as_the_weights_of_its_support_allow(weights):
     late = plan_of(X, loss="exponential", method=m.gradient_descent(0.01), weights=weights).fast_forward(1e4, [1e3, 1e4])
     gaps = late.gap(limit)
     assert gaps[1] < 1e-12 if max(weights) == 1 else gaps[1] == pytest.approx(gaps[0] / 10, rel=0.05)
+
+
+@pytest.mark.parametrize("X", [[[1.0, 0], [0, 1], [0, -1]], [[1.0, 0], [0, 1], [-1, -1]]], ids=["ray", "point"])
+def test_nothing_is_certified_that_rests_on_what_is_not(X, monkeypatch):
+    plan = plan_of(X)
+    assert plan.limit().certified
+    for name, spoilt in (("cone", lambda rows: replace(cone(rows), proved=False, reason="rounding")),
+                         ("minimise", lambda *given: minimise(*given)._replace(certified=False))):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"fastbias.theory.inseparable.{name}", spoilt)
+            assert not plan.limit().certified
+    with monkeypatch.context() as patch:
+        patch.setattr("fastbias.theory.inseparable.widest", lambda *given: replace(widest(*given), certified=False))
+        limit = plan.limit()
+        assert limit.certified == (limit.kind == "point")
