@@ -5,6 +5,8 @@ import pytest
 import fastbias as fb
 from tests.theory.test_inseparable import ANSWERS, D4, OVERLAP, QUASI, planted
 
+pytestmark = pytest.mark.long
+
 m = fb.methods
 
 

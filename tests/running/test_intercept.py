@@ -57,6 +57,7 @@ def test_limits_say_that_it_is_penalised():
     np.testing.assert_array_equal(limit.intercept, limit.w[:, -1])
 
 
+@pytest.mark.long
 def test_fast_forward_flow_and_steps():
     a, b = (fb.Plan(data, Y, loss="exponential", method=GD, intercept=data is X)
             for data in (X, ONES))

@@ -139,6 +139,7 @@ def test_a_file_that_is_mapped_stays_where_it_is(tmp_path):
         plan(np.load(tmp_path / "X.npy", mmap_mode="r"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["rows", "sparse", "gram", "classes", "model", "stopped"])
 def test_runs_without_w_keep_the_rest(name, monkeypatch, tmp_path):
     from fastbias.running import thin
@@ -208,6 +209,7 @@ def test_a_run_without_w_that_is_ended_or_goes_on():
         plan().run(5, record_w=1)
 
 
+@pytest.mark.long
 def test_rows_that_take_a_gigabyte_are_warned_of():
     wide = sp.csr_matrix(([1.0], ([0], [5])), shape=(1, 2_000_000))
 

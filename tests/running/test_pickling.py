@@ -232,6 +232,7 @@ class Workers(Executor):
         return future
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_data_go_to_each_worker_once(monkeypatch, workers):
     rng = np.random.default_rng(0)

@@ -123,6 +123,7 @@ def test_sparse_plans_and_traces_pickle():
     assert back.run(9).u.tobytes() == plan.run(9).u.tobytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize("workers", [1, 3])
 def test_eight_megabytes_go_to_each_worker_once(monkeypatch, workers, kind):

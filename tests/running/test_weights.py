@@ -211,6 +211,7 @@ def test_weights_of_any_size_against_mpmath(loss, c):
     assert s + np.log(np.abs(q).max()) == pytest.approx(float(mpmath.log(largest)), rel=1e-13)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("c", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("loss", ["exponential", "logistic", "squared"])
 def test_runs_with_weights_of_any_size(loss, c):

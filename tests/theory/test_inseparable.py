@@ -46,6 +46,7 @@ def slope_of(loss, margins):
     return np.exp(-margins) if loss == "exponential" else 1 / (1 + np.exp(margins))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["logistic", "exponential"])
 def test_overlap_ends_at_the_minimiser_and_keeps_what_the_data_do_not_see(loss):
     X = np.hstack([OVERLAP, OVERLAP[:, :1]])                       # the fourth feature is the first one again
@@ -60,6 +61,7 @@ def test_overlap_ends_at_the_minimiser_and_keeps_what_the_data_do_not_see(loss):
     assert run.gap(limit)[-1] < 1e-12
 
 
+@pytest.mark.long
 def test_overlap_of_three_classes():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 2)), rng.integers(0, 3, 40)
@@ -75,6 +77,7 @@ D4 = np.diag([1.0, 4.0, 0.5, 2.0]) + 0.3
 METRICS = [m.steepest_descent(N.quadratic(D4), 0.01), m.mirror_descent(fb.potentials.quadratic(D4), 0.01)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METRICS, ids=["steepest", "mirror"])
 def test_metrics_have_their_own_point(method):
     X = np.hstack([OVERLAP, OVERLAP[:, :1]])
@@ -84,6 +87,7 @@ def test_metrics_have_their_own_point(method):
     assert plan.run(200_000).gap(limit)[-1] < 1e-12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METRICS, ids=["steepest", "mirror"])
 def test_metrics_have_their_own_ray(method):
     X = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0], [-2, 0, 0, 0], [1, 1, 2, 0.5], [0, 3, 1, 3]])
@@ -122,6 +126,7 @@ def test_a_ray_is_what_scipy_makes_of_its_parts(seed, loss):
     assert (limit.dual[:k] == 0).all()
 
 
+@pytest.mark.long
 def test_the_published_example_of_quasi_complete_separation():
     plan = plan_of(QUASI, ANSWERS)
     limit = plan.limit()
@@ -215,6 +220,7 @@ def test_an_intercept_that_would_separate_is_named():
         assert "with an intercept" not in refusal(plan_of(rows, [-1, 1, -1], method=m.gradient_descent(0.01, 0.5))).reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["logistic", "exponential", "probit"])
 @pytest.mark.parametrize("separable", [True, False])
 def test_weight_decay_ends_at_its_minimiser(loss, separable):
@@ -291,6 +297,7 @@ def test_the_dual_of_ridge_knows_of_weights():
     np.testing.assert_allclose(X.T @ limit.dual, 0.7 * limit.w, rtol=1e-10)
 
 
+@pytest.mark.long
 def test_rates_across_know_of_weights_and_of_what_the_finite_part_leaves_of_them():
     # across the last axis two rows whose pushes add up along (1, 0, 0) where they weigh the same
     rows, signs = np.array([[1.0, 1, 1], [1, -1, -1], [0, 0, 1], [0, 0, -1]]), np.ones(4)
@@ -310,6 +317,7 @@ def test_rates_across_know_of_weights_and_of_what_the_finite_part_leaves_of_them
         assert far > 0.1
 
 
+@pytest.mark.long
 def test_weight_decay_of_classes_and_what_is_left_open():
     rng = np.random.default_rng(6)
     X, y = rng.normal(size=(20, 2)), rng.integers(0, 3, 20)
@@ -368,6 +376,7 @@ def test_rates_of_a_ray_in_another_metric_are_those_of_its_own_support():
     assert limit.w @ D @ limit.w == pytest.approx(1, rel=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weights", [[1.0, 1, 1, 1], [1, 1, 1, 3], [1, np.e, 1, 1]])
 def test_a_ray_is_as_fast_as_the_weights_of_its_support_allow(weights):
     # the first row's part of w is -1/2 where the first two weigh 1 and e, and sets the last two apart

@@ -46,6 +46,7 @@ def test_weights_are_counts(case):
     assert weighed.max_step().step_size == pytest.approx(often.max_step().step_size, rel=1e-9)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ["ray", "overlap", "classes", "decay", "separable", "least squares"])
 def test_fast_forward_of_weighed_samples(case):
     X, y, loss, method = CASES[case]

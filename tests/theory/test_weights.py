@@ -32,6 +32,7 @@ def test_offsets_count_weights_and_directions_do_not(loss):
         assert np.abs(a.offset - plain.offset).max() > 1e-2
 
 
+@pytest.mark.long
 def test_offsets_of_weights_of_any_size_are_where_runs_go():
     rows, y = np.array([[1.0, 0.2], [0.1, 1.0]]), [1, 1]
     for c in ([1.0, 50.0], [1e-3, 2.0]):
@@ -84,6 +85,7 @@ def test_longest_steps(loss, method):
     assert a.theorem == b.theorem
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("loss", "method", "log_t"), [
     ("exponential", methods.gradient_descent(0.02), 1e4),
     ("logistic", methods.gradient_descent(0.02, momentum=0.5), 100.0),
@@ -99,6 +101,7 @@ def test_fast_forward(loss, method, log_t):
     np.testing.assert_allclose(a.log_loss, b.log_loss, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.long
 def test_steps_divided_by_the_loss():
     rows, steps = np.array([[1.0, 0.2], [0.1, 1.0]]), 160_000
     options = {"loss": "exponential", "method": methods.gradient_descent(fb.steps.loss_scaled(0.1))}
@@ -110,6 +113,7 @@ def test_steps_divided_by_the_loss():
     np.testing.assert_allclose(far.log_loss[-1], run.log_loss[-1], rtol=1e-10)
 
 
+@pytest.mark.long
 def test_nesterovs_sequence():
     k = np.arange(200_000.0)
     beta = k / (k + 3.0)
@@ -118,6 +122,7 @@ def test_nesterovs_sequence():
     np.testing.assert_allclose(a.w[-1], b.w[-1], rtol=1e-6)
 
 
+@pytest.mark.long
 def test_flows():
     for loss, y, time in (("squared", TARGETS, np.inf), ("logistic", Y, 50.0)):
         a, b = (plan.flow(time) for plan in pair(y, loss=loss, method=methods.gradient_descent(0.1)))
