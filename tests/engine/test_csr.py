@@ -256,6 +256,7 @@ def test_small_sparse_data_are_dense_for_theory(loss):
         assert one.fast_forward(20.0).w[-1] == pytest.approx(two.fast_forward(20.0).w[-1], abs=1e-9)
 
 
+@pytest.mark.long
 def test_a_maximum_margin_of_rows_too_large_to_be_dense():
     """Two blocks of features, in each as few samples as features: the l2 maximum margin by hand."""
     d, count = 200_000, 100
