@@ -58,8 +58,9 @@ def entries(names: Sequence[str] | None, shape: tuple[int, ...],
 
 
 def largest(w: np.ndarray, called: Sequence[str]) -> str:
-    """The largest entries of a vector by their names, as one line."""
+    """The entries of a vector by their names, as one line: of many the largest ones."""
     flat = np.ravel(w)
-    first = np.argsort(-np.abs(flat), kind="stable")[:SHOWN]
+    first = (np.arange(flat.size) if flat.size <= SHOWN
+             else np.argsort(-np.abs(flat), kind="stable")[:SHOWN])
     told = ", ".join(f"{called[i]}: {flat[i] + 0.0:.6g}" for i in first.tolist())
     return told + (f", … {flat.size - SHOWN} more" if flat.size > SHOWN else "")

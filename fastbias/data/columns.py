@@ -11,7 +11,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.columns import different
-from fastbias.data.text import MARKS, Source, is_number
+from fastbias.data.text import GAPS, Source, is_number
 
 if TYPE_CHECKING:
     import pandas
@@ -75,7 +75,8 @@ def _plain(column: Any) -> Any:
     if not (pandas.api.types.is_string_dtype(column.dtype) or column.dtype == object):
         return column
     cells = [cell.strip() if isinstance(cell, str) else cell for cell in column]
-    gaps = [bool(pandas.isna(cell)) or cell == "" or (isinstance(cell, str) and cell in MARKS)
+    gaps = [cell in GAPS if isinstance(cell, str) else cell is None or cell is pandas.NA
+            or cell != cell
             for cell in cells]
     there = [cell for cell, gap in zip(cells, gaps, strict=True) if not gap]
     if there and all(isinstance(cell, str) and is_number(cell) for cell in there):
@@ -153,7 +154,7 @@ def values(source: Source, column: Any) -> np.ndarray:
         raise ValueError(f"column {column.name!r} of {source.name} must hold finite numbers, got "
                          f"{found[at]} in {source.where(column.index[at])}")
     if getattr(column.dtype, "kind", "f") in "iuO":
-        for at in np.flatnonzero(np.abs(found) > 2.0 ** 53).tolist():
+        for at in np.flatnonzero(np.abs(found) >= 2.0 ** 53).tolist():
             if int(found[at]) != int(column.iloc[at]):
                 raise ValueError(
                     f"column {column.name!r} of {source.name} must hold integers that float64 "

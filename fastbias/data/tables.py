@@ -1,4 +1,4 @@
-"""Data: readers for the user's own tables, text files, DataFrames and NPZ files, the paper's examples,
+"""Data: readers for the user's own tables (text, DataFrames, NPZ files), the paper's examples,
 and seeded random problems.
 """
 from __future__ import annotations
@@ -69,14 +69,14 @@ class Table:
         return iter((self.X, self.y))
 
     def __repr__(self) -> str:
-        return "\n".join([f"{self.X.shape[0]} rows of {_few(self.names)}", *self.notes])
+        told = checks.mapping(np.array(self.classes)) if self.classes else []
+        return "\n".join([f"{self.X.shape[0]} rows of {_few(self.names)}", f"target {self.target}",
+                          *told, *self.notes])
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the table, a line each."""
-        lines = [f"target {self.target}"]
-        if self.classes:
-            lines += checks.mapping(np.array(self.classes)) or ["labels: −1 and +1"]
+        """What became of the columns and rows that are not as they were, a line each."""
+        lines = []
         if self.baselines:
             lines.append("factors: " + _few([f"{name} (against {level})"
                                              for name, level in self.baselines.items()]))
@@ -110,16 +110,15 @@ def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Any = -1, *,
         ``.npz`` holds arrays ``X`` and ``y``; where X is sparse, in place of it ``X_data``,
         ``X_indices``, ``X_indptr`` and ``X_shape``, as `scipy.sparse` has them of a CSR matrix.
     target : str or int, default −1
-        The column that is y, by name or index; all that is not named is X. (For NPZ: the name of the
-        array, default "y".) Two columns, as a list or, in one string, with a comma between them, are
-        counts of two kinds: each row is taken twice, as 1 with the first for its weight and as 0
-        with the second.
+        The column that is y, by name or index; the others are X. (For NPZ: the name of the array,
+        default "y".) Two columns, as a list or with a comma between them, are counts: each row is
+        taken twice, with the first for its weight and its label, which is +1, and with the second.
     drop : str or int, or a sequence of them
         Columns to leave out (names of the rows, say).
     labels : optional
-        None: labels stay what they are, and are sorted where they are used. Else the one of two that
-        is +1, or a list of all in order, the first being −1 or 0; "binary" makes the smaller of two
-        −1 and the larger +1, and "index" numbers them 0 … K − 1.
+        None: labels stay what they are, and are sorted where they are used. Else the one of two
+        that is +1, or a list of all in order, the first being −1 or 0; "binary" makes the smaller
+        of two −1 and the larger +1, and "index" numbers them 0 … K − 1.
     categories : "onehot" or "refuse", default "onehot"
         What becomes of factors. The first level is the first of the sorted ones, of a pandas
         Categorical the first in its own order.
@@ -199,9 +198,9 @@ def _of_frame(frame: Any) -> Source:
         raise ValueError("columns of the DataFrame must have different names, got "
                          f"{', '.join(map(repr, twice[:4]))} more than once")
     if min(frame.shape) < 1 or frame.shape[1] < 2:
-        raise ValueError("path must name a table with at least 1 row and 2 columns, got a DataFrame "
+        raise ValueError("path must be a table with at least 1 row and 2 columns, got a DataFrame "
                          f"with {frame.shape[0]} rows and {frame.shape[1]} columns")
-    made = frame.set_axis(names, axis=1).convert_dtypes(infer_objects=False)
+    made = frame.set_axis(names, axis=1).convert_dtypes()
     return Source(made, "the DataFrame")
 
 
@@ -335,9 +334,14 @@ def _npz(path: str, target: Any, labels: Any, weights: Any) -> Table:
         raise ValueError(f"weights must be the name of an array for {file}, got "
                          f"{checks.short(weights)}")
     X, raw = _matrix(path, file, name)
-    y, classes = (raw, ()) if labels is None else _encode(raw, labels)
-    if labels is None or labels in LABELS:
+    if labels is None and raw.dtype.kind in "Ub":
+        y = checks.named_values(name, raw, X.shape[0])
+        classes: tuple[Any, ...] = tuple(np.unique(y).tolist())
+    elif labels is None or (isinstance(labels, str) and labels in LABELS):
+        y, classes = (raw, ()) if labels is None else _encode(raw, labels)
         y = checks.array(name, y, "an (N,) array", dims=1, length=X.shape[0])
+    else:
+        y, classes = _encode(checks.named_values(name, raw, X.shape[0]), labels)
     c = None if weights is None else checks.weights(
         weights, files.read(path, "a whole NPZ file", (weights,))[weights], X.shape[0])
     named = tuple(f"x{j}" for j in range(math.prod(X.shape[1:])))

@@ -17,18 +17,20 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from fastbias import checks
 from fastbias.checks import foreign
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["MARKS", "Source", "is_number", "opened"]
+__all__ = ["GAPS", "Source", "is_number", "opened"]
 
 SEPARATORS = ("\t", ";", ",", "|", " ")    # a blank: any run of blanks and tabs
 LOOKED = 200          # rows by which the separator is found
-MARKS = ("?", ".", "na", "Na", "NAN", "none", "NONE", "Null")
-"""What stands for a gap, beside what pandas takes for one."""
+GAPS = frozenset((
+    "", "NA", "N/A", "n/a", "na", "Na", "NaN", "nan", "NAN", "-NaN", "-nan", "NULL", "null", "Null",
+    "None", "none", "NONE", "<NA>", "#N/A", "#NA", "#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN",
+    "-1.#QNAN", "?", "."))
+"""What stands for a gap: all that pandas takes for one, and what others write."""
 COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")             # a number with a decimal comma
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")          # … or one in groups of three digits
 POINT = re.compile(r"[+-]?\d*\.\d*([eE][+-]?\d+)?")
@@ -47,7 +49,7 @@ class Source:
     def where(self, row: Any) -> str:
         """In which line of the file a row ends, or what it is called in the frame."""
         if not self.text:
-            return f"row {row!r}"
+            return f"row {row}"
         rows = islice(_rows(self.text, self.separator), int(row) + self.header, None)
         return f"line {next(rows)[0]}"
 
@@ -85,7 +87,9 @@ def _lines(path: str, name: str) -> list[str]:
         raise ValueError(f"path must name a text file in UTF-8, got {name}: {error}") from None
     except pandas.errors.EmptyDataError:
         return []
-    except (pandas.errors.ParserError, EOFError) as error:
+    except OSError:                                       # it says which file, and why
+        raise
+    except Exception as error:                            # of whatever packed the file
         raise ValueError(f"path must name a text file, got {name}: {_said(error)}") from None
     lines: list[str] = found["line"].tolist()
     for i, line in enumerate(lines):
@@ -113,10 +117,13 @@ def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     if separator == " ":
         text = "\n".join(" ".join(line.split()) for line in text.split("\n"))
     reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    for row in reader:
-        cells = [cell.strip() for cell in row]
-        if cells not in ([], [""]):
-            yield reader.line_num, cells
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if cells not in ([], [""]):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise csv.Error(f"{error} in line {reader.line_num}") from None
 
 
 def _cut(lines: list[str]) -> tuple[str, str, list[list[str]]]:
@@ -124,7 +131,7 @@ def _cut(lines: list[str]) -> tuple[str, str, list[list[str]]]:
     # (a line stays a line, so that errors count them right)
     plain = ["" if line.startswith("#") else line for line in lines]
     separator, rows = _separated(plain)
-    if plain == lines or not rows:
+    if plain == lines or not rows or separator == " ":
         return "\n".join(plain), separator, rows
     # one with as many cells as the others is a row, or the names: it is for the user to say
     width = max(map(len, rows))
@@ -222,11 +229,11 @@ def _frame(file: str, text: str, names: list[str], **options: Any) -> pandas.Dat
         # (float_precision: pandas before 3.1 may round the last digit otherwise)
         found: pandas.DataFrame = _quietly(lambda: pandas.read_csv(
             io.StringIO(text), names=names, index_col=False, skipinitialspace=True,
-            na_values=list(MARKS), float_precision="round_trip", low_memory=False,
+            keep_default_na=False, na_values=sorted(GAPS), float_precision="round_trip", low_memory=False,
             dtype_backend="numpy_nullable", **options))
     except pandas.errors.EmptyDataError:
         return pandas.DataFrame(columns=names)
-    except (pandas.errors.ParserError, pandas.errors.ParserWarning) as error:
+    except Exception as error:
         raise ValueError(f"{file} must have {len(names)} cells in every row, got: "
                          f"{_said(error).removeprefix('Error tokenizing data. C error: ')}"
                          ) from None
