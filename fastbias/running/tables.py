@@ -33,8 +33,7 @@ def _w(trace: Trace, limit: Limit | None) -> np.ndarray:
 
 def _margin(trace: Trace, limit: Limit | None) -> float:
     problem = trace.problem
-    labels = problem is not None and (problem.loss.kind == "monotone"
-                                      or bool((np.abs(problem.y) == 1).all()))
+    labels = problem is not None and problem.labelled
     norm = None if limit is None else limit.norm
     if not labels:
         return np.nan

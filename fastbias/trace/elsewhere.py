@@ -25,7 +25,7 @@ def evaluation(data: Data, w: np.ndarray) -> Evaluation:
     predictions = [data.predictions(row.ravel()) for row in w]
     log_loss = [data.log(p) for p in predictions]
     if data.loss.kind == "root":
-        error = [_root_mean_square(p - data.y, data.weights) for p in predictions]
+        error = [_root_mean_square(p - data.y, data.each) for p in predictions]
     else:
         error = [float(np.average(data.least(row.ravel()) <= 0, weights=_even(data.weights)))
                  for row in w]

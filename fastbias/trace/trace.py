@@ -202,7 +202,7 @@ class Trace:
         """The data, which must have labels."""
         data = self._data("a margin")
         # labels seen through a regression loss have margins as well
-        if data.loss.kind != "monotone" and not (np.abs(data.y) == 1).all():
+        if not data.labelled:
             raise ValueError("y must be labels ±1 or classes to have margins, got targets of the "
                              f"{data.loss.name} loss")
         return data
