@@ -147,8 +147,8 @@ def _key(problem: Problem) -> bytes:
     geometry, maps = method.maps
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, problem.rule.rule,
               method.direction, method.advance, *maps)
-    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.intercept,
-                 None if problem.classes is None else problem.classes.tolist(),
+    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.columns,
+                 problem.intercept, None if problem.classes is None else problem.classes.tolist(),
                  [id(piece) for piece in pieces]))
     weights = [] if problem.weights is None else [problem.weights]
     X = parts(problem.X).values() if problem.sparse else [problem.X]
