@@ -33,7 +33,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.compiled import JIT, inner, kernel
 from fastbias.engine.dense_pass import REACH, SQUARED
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
-from fastbias.engine.outputs import outputs, samples
+from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.sparse_pass import laid_out
 from fastbias.engine.weighing import inside, weighted
 
@@ -95,9 +95,11 @@ def _search_fits(control):
 
 
 @inner
-def _outputs_fit(control):
-    """Whether what there is for one output alone is asked of one: inner losses and Gram space."""
-    single = inside(control) != 0 or control[GRAM] != 0
+def _outputs_fit(control, linear):
+    """Whether what there is for one output alone is asked of one: inner losses and Gram space, and
+    of numbers models that are not linear.
+    """
+    single = inside(control) != 0 or control[GRAM] != 0 or (goals(control) > 1 and not linear)
     return outputs(control) == 1 or not single
 
 
@@ -113,7 +115,7 @@ def _control_fits(control, rows, N, d, n, space):
         return False
     if control[FILLED] > 0 and (control[BURST] != 0 or control[GRAM] != 0 or inside(control) != 0):
         return False  # sparse rows go by a piece, update by update
-    return _outputs_fit(control) and _burst_fits(control, rows) and _search_fits(control)
+    return _outputs_fit(control, linear) and _burst_fits(control, rows) and _search_fits(control)
 
 
 @inner

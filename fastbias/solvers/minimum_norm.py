@@ -100,6 +100,8 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
     norm.fits(shape)
     demand("norm", norm)
     _demand_rows(A, norm)
+    if columns > 1 and exponent(norm) is None:
+        demand_blocks(A, columns, f"the minimum {norm.name} norm")
     problem = _Equations(Rows(A), targets.flat(y) if columns else y, norm,
                          checks.flag("intercept", intercept), max(1, columns))
     found, told = _solved(problem)
@@ -233,7 +235,6 @@ def _found(problem: _Equations, rows: Rows, goal: np.ndarray,
     if not c.any():
         return problem.proved(np.zeros(K * rows.size), np.zeros(goal.size)), told
     if K > 1:
-        demand_blocks(A, K, f"the minimum {norm.name} norm")
         A = blocks(A, K)
     chosen = _deciding(A)
     for solve in _solvers(norm, A):
