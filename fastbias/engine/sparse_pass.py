@@ -163,8 +163,8 @@ def pass_over(slope, params, data, w, p, q, g, control):
         _some(data, b, end, w, p)
         if control[HURRY] != 0:
             return np.nan
-        size = (outputs - 1) * N + end - b
-        seen, own, push = view(p, b, size), view(y, b, end - b), view(q, b, size)
+        size, goals = (outputs - 1) * N + end - b, (data.goals - 1) * N + end - b
+        seen, own, push = view(p, b, size), view(y, b, goals), view(q, b, size)
         at = slope(params, seen, own, push)
         if data.weighed != NONE:
             at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
@@ -179,12 +179,13 @@ def pass_over(slope, params, data, w, p, q, g, control):
 @inner
 def drawn_products(data, order, count, w, p, y_batch):
     """As `fastbias.engine.batch_pass.batch_margins`, of sparse rows."""
-    batch = y_batch.size
+    batch = p.size // data.outputs
     for i in range(batch):
         n = order[i] if i < count else order[0]
         for c in range(data.outputs):
             p[c * batch + i] = _product(data.packed, data.N, n, w, c * data.d)
-        y_batch[i] = data.y[n]
+        for c in range(data.goals):
+            y_batch[c * batch + i] = data.y[c * data.N + n]
 
 
 @inner

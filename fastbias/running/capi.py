@@ -44,13 +44,14 @@ typedef int64_t (*fastbias_descend)(
                                  beta, gamma */
     double *X, int64_t N, int64_t d,      /* (N, d) data, row by row; NULL where packed holds the
                                              rows of a sparse matrix (control[17] > 0) */
-    double *y,                /* (N) targets */
+    double *y,                /* (N) targets; (K N), output after output, where control[11] is −K */
     double *u, int64_t n,     /* (n) parameters, moved in place */
     double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
     double *mark,             /* (rows + 1, n) memory of the watch for repetition */
     int64_t *control,         /* (18) updates done, rows recorded, hurry, watch, unscaled, linear,
                                  batch, tell loss, rows of state and extra scratch that the method
-                                 asks for, line search, outputs K, packed is filled, power of two,
+                                 asks for, line search, outputs K (−K where each has
+                                 targets), packed is filled, power of two,
                                  inner loss (4 more: weights), burst, Gram, entries of sparse X: see
                                  fastbias.engine.abi.Slot */
     int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */

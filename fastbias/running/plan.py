@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks, forward, theory
 from fastbias.checks import Sparse
 from fastbias.engine.abi import Buffers, Params, Pieces, Records, Status
+from fastbias.forward.outputs import together
 from fastbias.pieces import models
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
@@ -445,7 +446,8 @@ class Plan:
         rtol : float, default 1e-10
             Asked relative accuracy.
         """
-        return forward.flow(self.problem.whole("a flow is followed"), time, rtol)
+        return together(self.problem.whole("a flow is followed"),
+                        lambda problem: forward.flow(problem, time, rtol))
 
     def __repr__(self) -> str:
         N, d = self.problem.X.shape

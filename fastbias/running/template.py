@@ -74,8 +74,9 @@ def _relabelled(old: Problem, y: Any) -> Data:
     """The data of a problem with other targets."""
     X = old.X if old.sparse else old.X.reshape(-1, *old.sample)
     found = gather(X, y, old.loss)
-    if found.shape != old.shape:
-        raise ValueError(f"y must have the classes of the template, which make predictors of shape "
+    if found.shape != old.shape or found.columns != old.columns:
+        what = "columns" if old.columns else "classes"
+        raise ValueError(f"y must have the {what} of the template, which make predictors of shape "
                          f"{old.shape}, got {found.shape}")
     # (X is the template's own: no copy a run)
     return replace(found, X=old.X, names=old.names, weights=old.weights,

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from fastbias.data.targets import table
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -225,16 +226,18 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
         return None
     # of all targets that can be met the nearest: these data are realisable by construction
     X, y = problem.even
+    y = table(y, problem.columns)
     # (in columns of size one: of features that are small beside others all digits count)
     units = np.exp2(np.frexp(np.maximum(np.abs(X).max(axis=0), TINY))[1])
-    X = X / units
-    reached = problem.X @ (np.linalg.lstsq(X, y, rcond=None)[0] / units)
+    X, tall = X / units, units[:, None] if problem.columns else units
+    reached = problem.X @ (np.linalg.lstsq(X, y, rcond=None)[0] / tall)
     try:
         found = bregman_projection(problem.X, reached, psi, problem.start)
     except Unreachable:
         return None
     # the certificate is for the data as they were given, not for the targets that replaced them
-    normal = X.T @ (X @ (found.w.ravel() * units) - y)
+    w = found.w.T if problem.columns else found.w.ravel()
+    normal = X.T @ (X @ (w * tall) - y)
     gap = float(np.max([found.duality_gap,
                         relative(normal,
                                  np.linalg.norm(X, 2) * np.linalg.norm(y))]))
@@ -263,7 +266,7 @@ def point(problem: Problem, flow: bool) -> Limit:
     psi = row.potential(problem)
     assert psi is not None
     try:
-        found = bregman_projection(problem.X, problem.y, psi, problem.start,
+        found = bregman_projection(problem.X, problem.targets, psi, problem.start,
                                    problem.method.constraint)
     except Unreachable as error:
         rows.append(Hypothesis(realisable, False, str(error)))
