@@ -51,10 +51,12 @@ def entries(names: Sequence[str] | None, shape: tuple[int, ...],
         return None
     if len(shape) == 1:
         return list(names)
-    known = range(shape[0]) if classes is None or len(classes) != shape[0] else \
-        np.asarray(classes).tolist()
-    called = [f"{c:g}" if isinstance(c, float) else str(c) for c in known]
-    return [f"{c}: {name}" for c in called for name in names]
+    known = np.arange(shape[0]) if classes is None or len(classes) != shape[0] else classes
+    return [f"{c}: {name}" for c in map(_text, np.asarray(known).tolist()) for name in names]
+
+
+def _text(label: object) -> str:
+    return f"{label:g}" if isinstance(label, float) else str(label)
 
 
 def largest(w: np.ndarray, called: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ DATE = re.compile(
 WRITTEN = re.compile(r"[+-]?[$€£]?\s?\d[\d.,' ]*\s?[%$€£]?")     # a number, in some other way
 
 
-def located(label: str, which: Any, names: list[str]) -> int:
+def located(label: str, which: object, names: list[str]) -> int:
     """The place of a column that is named, or told by its index; texts that no column is called
     and that read as whole numbers are an index, too.
     """
@@ -69,22 +69,32 @@ def settled(source: Source, columns: list[str]) -> pandas.DataFrame:
     return pandas.DataFrame(found, index=source.frame.index)
 
 
-def _plain(column: Any) -> Any:
+def _plain(column: pandas.Series) -> pandas.Series:
     """A column that holds texts or objects as what they are: numbers, texts, bools."""
-    pandas: Any = foreign.library("pandas")
-    if not (pandas.api.types.is_string_dtype(column.dtype) or column.dtype == object):
+    if not _texts(column):
         return column
-    cells = [cell.strip() if isinstance(cell, str) else cell for cell in column]
-    gaps = [cell in GAPS if isinstance(cell, str) else cell is None or cell is pandas.NA
-            or cell != cell
-            for cell in cells]
-    there = [cell for cell, gap in zip(cells, gaps, strict=True) if not gap]
+    pandas: Any = foreign.library("pandas")
+    cells = [_stripped(cell) for cell in column]
+    there = [cell for cell in cells if cell is not None]
     if there and all(isinstance(cell, str) and is_number(cell) for cell in there):
         # (integers of any size stay what they are)
-        cells = [None if gap else _number(cell) for cell, gap in zip(cells, gaps, strict=True)]
-    made = pandas.Series([None if gap else cell for cell, gap in zip(cells, gaps, strict=True)],
-                         index=column.index, dtype=object)
-    return made.convert_dtypes() if len(there) else made
+        cells = [_number(cell) if isinstance(cell, str) else None for cell in cells]
+    made = pandas.Series(cells, index=column.index, name=column.name, dtype=object)
+    return made.convert_dtypes() if there else made
+
+
+def _stripped(cell: object) -> object:
+    """A text without blanks around it, anything else as it is; None for a gap."""
+    pandas: Any = foreign.library("pandas")
+    if isinstance(cell, str):
+        text = cell.strip()
+        return None if text in GAPS else text
+    return None if pandas.api.types.is_scalar(cell) and pandas.isna(cell) else cell
+
+
+def _texts(column: pandas.Series) -> bool:
+    types: Any = foreign.library("pandas").api.types
+    return bool(types.is_string_dtype(column.dtype) or column.dtype == object)
 
 
 def _number(cell: str) -> float | int:
@@ -136,7 +146,7 @@ def coded(source: Source, table: pandas.DataFrame,
     return pandas.DataFrame(columns, index=table.index), baselines
 
 
-def is_numeric(column: Any) -> bool:
+def is_numeric(column: pandas.Series) -> bool:
     """Whether a column holds real numbers, bools not being any."""
     types: Any = foreign.library("pandas").api.types
     if column.dtype == object:                            # integers beyond 64 bits
@@ -145,7 +155,7 @@ def is_numeric(column: Any) -> bool:
                 and getattr(column.dtype, "kind", "f") in "iuf")
 
 
-def values(source: Source, column: Any) -> np.ndarray:
+def values(source: Source, column: pandas.Series) -> np.ndarray:
     """Numbers (N,), finite and as they stand in the file."""
     found = np.asarray(column.to_numpy(dtype=np.float64))
     bad = ~np.isfinite(found)
@@ -163,7 +173,7 @@ def values(source: Source, column: Any) -> np.ndarray:
     return found
 
 
-def _one_hot(source: Source, column: Any, categories: str,
+def _one_hot(source: Source, column: pandas.Series, categories: str,
              baselines: dict[str, Any]) -> dict[str, np.ndarray]:
     """A factor as a column for each level but the first, named after both."""
     column, name = labelled(source, column), column.name
@@ -188,11 +198,11 @@ def _one_hot(source: Source, column: Any, categories: str,
             for level, i in place.items() if i > 0}
 
 
-def _categorical(column: Any) -> bool:
+def _categorical(column: pandas.Series) -> bool:
     return isinstance(column.dtype, foreign.library("pandas").CategoricalDtype)
 
 
-def levels(column: Any) -> list[Any]:
+def levels(column: pandas.Series) -> list[Any]:
     """The values of a factor, sorted, those of a Categorical in its own order."""
     there = set(column)
     if _categorical(column):
@@ -200,31 +210,38 @@ def levels(column: Any) -> list[Any]:
     return [level.item() if isinstance(level, np.generic) else level for level in sorted(there)]
 
 
-def labelled(source: Source, column: Any) -> Any:
+def labelled(source: Source, column: pandas.Series) -> pandas.Series:
     """A column of texts, bools or categories; ValueError where it holds something else."""
     types: Any = foreign.library("pandas").api.types
     if _categorical(column) or types.is_bool_dtype(column.dtype):
         return column
-    told = f"column {column.name!r} of {source.name} must hold numbers or be a factor"
-    if not types.is_string_dtype(column.dtype) and column.dtype != object:
+    if not _texts(column):
         kind = "dates" if types.is_datetime64_any_dtype(column.dtype) else str(column.dtype)
-        raise ValueError(f"{told}, got {kind}: make numbers of them, days since the first, say, or "
-                         f"leave it out by drop={column.name!r}")
+        raise ValueError(_no_factor(source, column, kind))
+    _alike(source, column)
     cells = list(column)
-    odd = next((i for i, cell in enumerate(cells) if not isinstance(cell, str)), None)
-    numbers = [i for i, cell in enumerate(cells) if isinstance(cell, str) and is_number(cell)]
-    texts = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not is_number(cell)]
-    if odd is not None or (numbers and texts):
-        at = texts[0] if texts else odd or 0
-        raise ValueError(f"column {column.name!r} of {source.name} must hold numbers, got "
-                         f"{checks.short(cells[at])} in {source.where(column.index[at])} "
-                         "(or texts alone, to be a factor)")
     for kind, form in (("dates or times", DATE), ("numbers that are written otherwise", WRITTEN)):
         if all(map(form.fullmatch, cells)):
-            raise ValueError(f"{told}, got {kind}, {cells[0]!r} in "
-                             f"{source.where(column.index[0])}: make numbers of them, or leave it "
-                             f"out by drop={column.name!r}")
+            raise ValueError(_no_factor(source, column, f"{kind}, {cells[0]!r} in "
+                                        f"{source.where(column.index[0])}"))
     return column
+
+
+def _alike(source: Source, column: pandas.Series) -> None:
+    """Raise ValueError unless all cells are texts, of which none is a number."""
+    kinds = ["text" if isinstance(cell, str) and not is_number(cell) else
+             "number" if isinstance(cell, str) else "other" for cell in column]
+    if {*kinds} == {"text"}:
+        return
+    at = kinds.index("text") if "text" in kinds else kinds.index("other")
+    raise ValueError(f"column {column.name!r} of {source.name} must hold numbers, got "
+                     f"{checks.short(column.iloc[at])} in {source.where(column.index[at])} "
+                     "(or texts alone, to be a factor)")
+
+
+def _no_factor(source: Source, column: pandas.Series, kind: str) -> str:
+    return (f"column {column.name!r} of {source.name} must hold numbers or be a factor, got {kind}:"
+            f" make numbers of them, or leave it out by drop={column.name!r}")
 
 
 def listed(label: str, columns: object) -> list[Any]:

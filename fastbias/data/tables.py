@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,15 @@ from fastbias.checks import Seed, files, foreign
 from fastbias.data import columns
 from fastbias.data.columns import located
 from fastbias.data.rows import PARTS, joined
-from fastbias.data.text import Source, is_number, opened
+from fastbias.data.responses import of_array, of_column
+from fastbias.data.text import Source, alone, opened
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["Table", "example", "random_regression", "read"]
 
-LABELS = ("binary", "index")
+Target = str | int | Sequence[str | int]
 CATEGORIES, MISSING = ("onehot", "refuse"), ("drop", "refuse")
 SHOWN = 12            # names that are printed
 
@@ -93,8 +94,8 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Any = -1, *,
-         drop: str | int | Iterable[str | int] | None = (), labels: Any = None,
+def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Target = -1, *,
+         drop: str | int | Iterable[str | int] | None = (), labels: object = None,
          categories: str = "onehot", missing: str = "drop", weights: str | int | None = None,
          header: bool | None = None) -> Table:
     r"""Read X and y from a table: a text file, a DataFrame, or an NPZ file.
@@ -163,11 +164,7 @@ def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Any = -1, *,
     checks.name("missing", missing, MISSING)
     checks.choice("header", header)
     left_out = columns.listed("drop", drop)
-    if hasattr(path, "columns") and hasattr(path, "dtypes"):
-        if header is not None:
-            raise ValueError(f"header is for text files, got {header} with a DataFrame")
-        source = _of_frame(path)
-    else:
+    if isinstance(path, str) or not hasattr(path, "columns"):
         name = checks.filename("path", path)
         if PurePath(name).suffix == ".npz":
             if header is not None or left_out:
@@ -175,6 +172,8 @@ def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Any = -1, *,
                                  f"{PurePath(name).name}")
             return _npz(name, target, labels, weights)
         source = opened(name, header)
+    else:
+        source = _of_frame(path, header)
     goals, counts, used = _chosen(source, target, left_out, weights)
     table, dropped = columns.complete(source, columns.settled(source, used), missing)
     features = [name for name in used if name not in (*goals, counts)]
@@ -183,39 +182,37 @@ def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Any = -1, *,
     found = Table(X, None, tuple(X.columns), " against ".join(goals), (), c, dropped, baselines)
     if len(goals) == 2:
         return _of_counts(source, table, goals, found, labels)
-    y, classes = _labelled(source, table[goals[0]], labels)
+    y, classes = of_column(source, table[goals[0]], labels)
     return replace(found, y=y, classes=classes)
 
 
-def _of_frame(frame: Any) -> Source:
+def _of_frame(frame: object, header: bool | None) -> Source:
     """A DataFrame under names that are texts, its gaps as such."""
     pandas: Any = foreign.library("pandas")
     if not isinstance(frame, pandas.DataFrame):
         raise TypeError(f"path must be a path or a pandas DataFrame, got {checks.short(frame)}")
-    names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError("columns of the DataFrame must have different names, got "
-                         f"{', '.join(map(repr, twice[:4]))} more than once")
-    if min(frame.shape) < 1 or frame.shape[1] < 2:
+    if header is not None:
+        raise ValueError(f"header is for text files, got {header} with a DataFrame")
+    given: Any = frame
+    names = [str(name) for name in given.columns]
+    alone("columns of the DataFrame", names)
+    if min(given.shape) < 1 or given.shape[1] < 2:
         raise ValueError("path must be a table with at least 1 row and 2 columns, got a DataFrame "
-                         f"with {frame.shape[0]} rows and {frame.shape[1]} columns")
-    made = frame.set_axis(names, axis=1).convert_dtypes()
-    return Source(made, "the DataFrame")
+                         f"with {given.shape[0]} rows and {given.shape[1]} columns")
+    return Source(given.set_axis(names, axis=1).convert_dtypes(), "the DataFrame")
 
 
-def _chosen(source: Source, target: Any, drop: list[Any],
-            weights: Any) -> tuple[list[str], str | None, list[str]]:
+def _chosen(source: Source, target: object, drop: list[object],
+            weights: object) -> tuple[list[str], str | None, list[str]]:
     """The columns that are y, the one of weights, and all that are used."""
     names = list(source.frame.columns)
     goals = [names[located("target", one, names)] for one in _targets(target, names)]
     left = {names[located("drop", one, names)] for one in drop}
     counts = None if weights is None else names[located("weights", weights, names)]
     for goal in goals:
-        if goal in left:
-            raise ValueError(f"drop must not name the target column {goal!r}")
-        if goal == counts:
-            raise ValueError(f"weights must not name the target column {goal!r}")
+        if goal in (*left, counts):
+            raise ValueError(f"{'drop' if goal in left else 'weights'} must not name the target "
+                             f"column {goal!r}")
     if counts in left:
         raise ValueError(f"drop must not name the column of weights {counts!r}")
     used = [name for name in names if name not in left]
@@ -224,7 +221,7 @@ def _chosen(source: Source, target: Any, drop: list[Any],
     return goals, counts, used
 
 
-def _targets(target: Any, names: list[str]) -> list[Any]:
+def _targets(target: object, names: list[str]) -> list[object]:
     """One target, or the two columns of counts that make one."""
     if isinstance(target, str) and target not in names and target.count(",") == 1:
         target = [part.strip() for part in target.split(",")]
@@ -236,7 +233,7 @@ def _targets(target: Any, names: list[str]) -> list[Any]:
     return list(target)
 
 
-def _weights(source: Source, column: Any) -> np.ndarray:
+def _weights(source: Source, column: pandas.Series) -> np.ndarray:
     """A column of weights."""
     if not columns.is_numeric(column):
         raise ValueError(f"weights must be a column of numbers, got {column.name!r} of "
@@ -246,7 +243,7 @@ def _weights(source: Source, column: Any) -> np.ndarray:
 
 
 def _of_counts(source: Source, table: pandas.DataFrame, goals: list[str], found: Table,
-               labels: Any) -> Table:
+               labels: object) -> Table:
     """The table with each row twice: as often as the first column of counts says with label 1, and
     as often as the second does with label 0.
     """
@@ -264,68 +261,7 @@ def _of_counts(source: Source, table: pandas.DataFrame, goals: list[str], found:
                    classes=(goals[1], goals[0]))
 
 
-def _labelled(source: Source, column: Any, labels: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Targets as a Series: numbers, labels as they are, or as they are to be converted."""
-    pandas: Any = foreign.library("pandas")
-    numeric = columns.is_numeric(column)
-    if labels is None and not numeric:
-        column = columns.labelled(source, column)
-        known = columns.levels(column)
-        if not isinstance(column.dtype, pandas.CategoricalDtype):
-            column = column.astype(bool if isinstance(known[0], bool) else object)
-        return column, tuple(known)
-    cells = columns.values(source, column) if numeric else np.array(list(column))
-    y, classes = (cells, ()) if labels is None else _encode(cells, labels)
-    return pandas.Series(y, index=column.index, name=column.name), classes
-
-
-def _encode(raw: np.ndarray, labels: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Labels as numbers, or as categories of a given order; and what they are called."""
-    if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-        raise ValueError("the target must be finite to be converted to labels, got "
-                         f"{checks.short(raw.tolist())}")
-    # sorted, so that the order of rows does not decide which label is which
-    classes, index = np.unique(raw, return_inverse=True)
-    known = classes.tolist()
-    if not isinstance(labels, str) or labels not in LABELS:
-        order = _order(known, labels)
-        pandas: Any = foreign.library("pandas")
-        return pandas.Categorical(raw.tolist(), order), tuple(order)
-    if labels == "binary":
-        if classes.size != 2:
-            raise ValueError("labels=\"binary\" must find two distinct values in the target, got "
-                             f"{classes.size}: {checks.short(known)}")
-        index = 2 * index - 1                                 # −1 and +1: margins are y⟨w, x⟩
-    return index.astype(np.float64), tuple(known)
-
-
-def _order(known: list[Any], labels: Any) -> list[Any]:
-    """The labels in the order that is asked for: all of them, or of two the one that is +1."""
-    # (a command line has texts alone)
-    if isinstance(labels, str) and _among(known, labels) is None and "," in labels:
-        labels = [part.strip() for part in labels.split(",")]
-    asked = list(labels) if isinstance(labels, (list, tuple)) else [labels]
-    order = [_among(known, one) for one in asked]
-    if len(asked) == 1 and len(known) == 2 and order[0] is not None:
-        return [*(one for one in known if one != order[0]), order[0]]
-    if None in order or len({*order}) != len(asked) or len(asked) != len(known):
-        raise ValueError(f"labels must be one of {', '.join(LABELS)}, of two labels the one that "
-                         "is +1, or a list of all of them in order, got "
-                         f"{checks.short(labels)} for {checks.short(known)}")
-    return order
-
-
-def _among(known: list[Any], label: Any) -> Any:
-    """The label that is meant, also by a text of it; None where there is no such one."""
-    told = str(label)
-    for one in known:
-        number = isinstance(one, float) and is_number(told) and float(told) == one
-        if str(one) == told or number:
-            return one
-    return None
-
-
-def _npz(path: str, target: Any, labels: Any, weights: Any) -> Table:
+def _npz(path: str, target: object, labels: object, weights: object) -> Table:
     file, name = PurePath(path).name, target if isinstance(target, str) else "y"
     if not (isinstance(target, str) or (isinstance(target, numbers.Integral) and target == -1)):
         raise ValueError(f"target must be the name of an array for {file}, got "
@@ -334,14 +270,7 @@ def _npz(path: str, target: Any, labels: Any, weights: Any) -> Table:
         raise ValueError(f"weights must be the name of an array for {file}, got "
                          f"{checks.short(weights)}")
     X, raw = _matrix(path, file, name)
-    if labels is None and raw.dtype.kind in "Ub":
-        y = checks.named_values(name, raw, X.shape[0])
-        classes: tuple[Any, ...] = tuple(np.unique(y).tolist())
-    elif labels is None or (isinstance(labels, str) and labels in LABELS):
-        y, classes = (raw, ()) if labels is None else _encode(raw, labels)
-        y = checks.array(name, y, "an (N,) array", dims=1, length=X.shape[0])
-    else:
-        y, classes = _encode(checks.named_values(name, raw, X.shape[0]), labels)
+    y, classes = of_array(name, raw, labels, X.shape[0])
     c = None if weights is None else checks.weights(
         weights, files.read(path, "a whole NPZ file", (weights,))[weights], X.shape[0])
     named = tuple(f"x{j}" for j in range(math.prod(X.shape[1:])))

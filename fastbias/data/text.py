@@ -11,7 +11,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +22,7 @@ from fastbias.checks import foreign
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["GAPS", "Source", "is_number", "opened"]
+__all__ = ["GAPS", "Source", "alone", "is_number", "opened"]
 
 SEPARATORS = ("\t", ";", ",", "|", " ")    # a blank: any run of blanks and tabs
 LOOKED = 200          # rows by which the separator is found
@@ -46,11 +46,11 @@ class Source:
     separator: str = ","
     header: bool = True
 
-    def where(self, row: Any) -> str:
+    def where(self, row: object) -> str:
         """In which line of the file a row ends, or what it is called in the frame."""
         if not self.text:
             return f"row {row}"
-        rows = islice(_rows(self.text, self.separator), int(row) + self.header, None)
+        rows = islice(_rows(self.text, self.separator), int(str(row)) + self.header, None)
         return f"line {next(rows)[0]}"
 
 
@@ -99,7 +99,7 @@ def _lines(path: str, name: str) -> list[str]:
     return lines
 
 
-def _quietly(read: Any) -> Any:
+def _quietly(read: Callable[[], pandas.DataFrame]) -> pandas.DataFrame:
     """What pandas reads, without its warnings; but lost cells are an error."""
     pandas: Any = foreign.library("pandas")
     with warnings.catch_warnings():
@@ -144,16 +144,14 @@ def _cut(lines: list[str]) -> tuple[str, str, list[list[str]]]:
 
 def _separated(lines: list[str]) -> tuple[str, list[list[str]]]:
     """The separator of the lines of a table, and its first rows by it."""
-    best: tuple[str, list[list[str]]] = ",", []
-    most = 0
+    best, most = (",", [row for _, row in _rows("\n".join(lines[:LOOKED]), ",")]), 0
     for separator in SEPARATORS:
         rows = [row for _, row in _rows("\n".join(lines[:LOOKED]), separator)]
         # (the last one may be cut within a quoted cell)
         rows = rows[:-1] if len(lines) > LOOKED and len(rows) > 1 else rows
         widths = [len(row) for row in rows]
         width = max(widths, default=0)
-        if width < 2 or widths[0] < 2 or _within(separator, rows):
-            best = best if best[1] else (separator, rows)
+        if min(widths[:1], default=0) < 2 or _within(separator, rows):
             continue
         # a header may lack the name of the first column
         if widths[0] >= width - 1 and set(widths[1:]) <= {width}:
@@ -181,45 +179,46 @@ def _has_header(rows: list[list[str]]) -> bool:
 
 def _names(file: str, rows: list[list[str]], header: bool) -> list[str]:
     """The names of columns, as pandas calls those without one: ``Unnamed: 0``."""
-    width = max(len(rows[0]), len(rows[min(1, len(rows) - 1)]))
     if not header:
         return [f"x{j}" for j in range(len(rows[0]))]
-    names, more = rows[0], width - len(rows[0])
-    if more > 1:
+    names, width = rows[0], len(rows[min(1, len(rows) - 1)])
+    if width > len(names) + 1:
         raise ValueError(f"{file} must have {len(names)} cells in every row, got {width} in its "
                          "first row under the names")
-    if more:
+    if width > len(names):
         # rows that end with a separator, or, in front, names of rows as R writes them
         last = all(len(row) == width and not row[-1] for row in rows[1:])
         names = [*names, ""] if last else ["", *names]
     names = [names[0].removeprefix("# "), *names[1:]]
     names = [name or f"Unnamed: {j}" for j, name in enumerate(names)]
+    alone(f"columns of {file}", names)
+    return names
+
+
+def alone(label: str, names: list[str]) -> None:
+    """Raise ValueError where a name comes more than once."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"columns of {file} must have different names, got "
+        raise ValueError(f"{label} must have different names, got "
                          f"{', '.join(map(repr, twice[:4]))} more than once")
-    return names
 
 
 def _decimal(file: str, text: str, separator: str) -> str:
     """"," where numbers have decimal commas and nothing else, else "."; ValueError where commas may
     be either decimal ones or between thousands.
     """
-    if separator == ",":
+    if separator == "," or "," not in text:
         return "."
-    cells = {cell for _, row in _rows(text, separator) for cell in row if "," in cell
-             or POINT.fullmatch(cell)} if "," in text else set()
+    cells = {cell for _, row in _rows(text, separator) for cell in row}
     commas = {cell for cell in cells if COMMA.fullmatch(cell) or THOUSANDS.fullmatch(cell)}
-    points = {cell for cell in cells - commas if is_number(cell)}
-    if not commas:
-        return "."
-    thousands = all(map(THOUSANDS.fullmatch, commas))
-    if thousands or points:
+    points = {cell for cell in cells if POINT.fullmatch(cell) and is_number(cell)}
+    if commas and (points or all(map(THOUSANDS.fullmatch, commas))):
+        beside = f" and {min(points)!r}" if points else ""
         raise ValueError(f"numbers of {file} must have a decimal point, or decimal commas that are "
-                         f"no thousands and no points beside them, got {min(commas)!r}"
-                         + (f" and {min(points)!r}" if points else "") + ": read it by "
-                         "pandas.read_csv with decimal= or thousands=, and hand over the DataFrame")
-    return ","
+                         f"no thousands and no points beside them, got {min(commas)!r}{beside}: "
+                         "read it by pandas.read_csv with decimal= or thousands=, and hand over "
+                         "the DataFrame")
+    return "," if commas else "."
 
 
 def _frame(file: str, text: str, names: list[str], **options: Any) -> pandas.DataFrame:
@@ -229,8 +228,8 @@ def _frame(file: str, text: str, names: list[str], **options: Any) -> pandas.Dat
         # (float_precision: pandas before 3.1 may round the last digit otherwise)
         found: pandas.DataFrame = _quietly(lambda: pandas.read_csv(
             io.StringIO(text), names=names, index_col=False, skipinitialspace=True,
-            keep_default_na=False, na_values=sorted(GAPS), float_precision="round_trip", low_memory=False,
-            dtype_backend="numpy_nullable", **options))
+            keep_default_na=False, na_values=sorted(GAPS), float_precision="round_trip",
+            low_memory=False, dtype_backend="numpy_nullable", **options))
     except pandas.errors.EmptyDataError:
         return pandas.DataFrame(columns=names)
     except Exception as error:
@@ -244,7 +243,7 @@ def _frame(file: str, text: str, names: list[str], **options: Any) -> pandas.Dat
 
 
 def is_number(cell: str) -> bool:
-    """Whether `float` reads it, "nan" and "inf" as well: a column of them holds numbers, if bad."""
+    """Whether `float` reads it, "nan" and "inf" as well: a column of them holds numbers."""
     with suppress(ValueError):
         float(cell)
         return "_" not in cell                            # Python would read 1_0 as 10

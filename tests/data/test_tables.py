@@ -397,7 +397,7 @@ def test_npz(tmp_path):
         with pytest.raises(ValueError, match=words):
             fb.data.read(path, **options)
     np.savez(path, X=np.eye(2), y=[np.nan, 1])
-    with pytest.raises(ValueError, match="finite to be converted"):
+    with pytest.raises(ValueError, match="y must be finite, got nan at index 0"):
         fb.data.read(path, labels="binary")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="whole NPZ"):
