@@ -61,7 +61,7 @@ class Limit:
         Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
-    dual : (N,)
+    dual : (N,), or (N, K) for K outputs
         ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν; for margins λ ≥ 0 with Σλ = 1.
     margin : float
         NaN for a point.
@@ -77,7 +77,7 @@ class Limit:
         ≥ 0 makes strict; ``w`` is orthogonal to them.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
-    intercept : float, or (K,) with K > 2 classes
+    intercept : float, or (K,) with K > 2 classes, or K outputs
         b, added to each prediction; 0.0 without.
     support : (k,) of int, or None
         Of a margin, the samples that have weight in `dual` (with classes, against any other class):
