@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import Sparse, foreign, own
+from fastbias.checks.columns import entries
 from fastbias.checks.sizes import length, lengths, misfits, worst
 from fastbias.data import targets
 from fastbias.data.held import held
@@ -39,7 +40,7 @@ from fastbias.pieces.losses import Loss
 from fastbias.pieces.losses.base import log_beyond
 from fastbias.pieces.methods import Method
 from fastbias.pieces.models import Model
-from fastbias.pieces.models.base import Start, flat
+from fastbias.pieces.models.base import Start, flat_start
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
@@ -71,6 +72,8 @@ class Data:
     shape: tuple[int, ...]
     # what the labels −1, +1 or 0 … K−1 were called, sorted
     classes: np.ndarray | None = field(default=None, kw_only=True)
+    # what the entries of a predictor's last axis are called, where its columns have names
+    names: tuple[str, ...] | None = field(default=None, kw_only=True)
     # c (N,), all > 0, of L = Σ c_n ℓ_n; None where all are 1
     weights: np.ndarray | None = field(default=None, kw_only=True)
     # whether the last feature is 1 for each sample, and its weight an intercept
@@ -125,6 +128,11 @@ class Data:
     def outputs(self) -> int:
         """K, the predictions that each sample has."""
         return self.size // self.X.shape[1]
+
+    @property
+    def called(self) -> list[str] | None:
+        """What each entry of a predictor is called, flat; None where columns have no names."""
+        return entries(self.names, self.shape, self.classes)
 
     def predictions(self, w: np.ndarray) -> np.ndarray:
         """Return the predictions (K N,) of w, output after output; ±∞ or NaN beyond float64."""
@@ -272,13 +280,14 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
     stays so.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    rows = checks.matrix("X", X, mapped=True)
+    rows, names, order = checks.matrix("X", X, mapped=True), own.names(X), own.order(y)
     loss = checks.one_of("loss", loss, losses, Loss)
     if loss.classes and rows.ndim > 2:
         raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
                          f"{rows.shape}")
     if checks.flag("intercept", intercept):
         rows = with_ones(rows)
+        names = None if names is None else (*names, own.INTERCEPT)
     samples, shape = rows.shape[0], rows.shape[1:]
     y = (checks.named_values("y", y, samples) if loss.kind == "monotone"
          else targets.numbers(y, samples, shape))
@@ -289,13 +298,15 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
             rows, y, weights = rows[seen], y[seen], weights[seen]
     if isinstance(rows, np.ndarray):
         rows = rows.reshape(len(rows), -1)
-    data = Data(held(rows), y, loss, shape, weights=weights, intercept=bool(intercept))
+    data = Data(held(rows), y, loss, shape, names=names, weights=weights,
+                intercept=bool(intercept))
     if loss.kind != "monotone":
         return data if y.ndim == 1 else replace(data, y=targets.flat(y), shape=y.shape[1:] + shape,
                                                 columns=y.shape[1])
-    y, names = checks.labels("y", y, where=f" for the {loss.name} loss",
-                             signs=not loss.classes, known=known)
-    return replace(data, y=y, classes=names, shape=(names.size, *shape) if loss.classes else shape)
+    y, classes = checks.labels("y", y, where=f" for the {loss.name} loss",
+                               signs=not loss.classes, known=known, order=order)
+    return replace(data, y=y, classes=classes,
+                   shape=(classes.size, *shape) if loss.classes else shape)
 
 
 def make(data: Data, method: Method, model: Model | str,
@@ -441,7 +452,7 @@ def _start(start: ArrayLike | Start | None, n: int, data: Data, method: Method,
             raise ValueError(f"start must be one of the {model.name} model, got {start!r}")
         start = start.of(data.size)
     u = (checks.point("start", start, n, data.shape) if model.linear
-         else flat(start, n, model, data.size))
+         else flat_start(start, n, model, data.size))
     if psi is not None and not _inside(psi, u):
         raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got "
                          f"{checks.short(u)}")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import foreign, own
 from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, worst
 from fastbias.data import targets
 from fastbias.data.rows import Matrix, demand_symmetric
@@ -93,7 +93,7 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
                          f"{psi.name} potential of symmetric matrices, got {shape}")
     start = psi.start(size) if w0 is None else checks.point("w0", w0, size, shape)
     if columns and psi.separable and psi.size is None and constraint is None:
-        found = _joined([_projected(A, own, psi, w) for own, w in
+        found = _joined([_projected(A, goal, psi, w) for goal, w in
                          zip(y.T, start.reshape(shape), strict=True)])
     else:
         if columns:
@@ -103,7 +103,7 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
         found = _projected(A, y, psi, start)
     nu = found.nu if constraint is not None else targets.table(found.nu, columns)
     return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
-                 (found.told,), found.certified, found.gap, nu)
+                 (found.told,), found.certified, found.gap, nu, names=own.names(X))
 
 
 def _projected(A: Any, y: np.ndarray, psi: Potential, w0: np.ndarray) -> _Found:

@@ -59,7 +59,8 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         if problem.columns and ask is network:            # (K ridge regressions)
             found = _folded(problem, network(unfolded(problem), flow))
         else:
-            found = replace(ask(problem, flow), classes=problem.classes)
+            found = ask(problem, flow)
+        found = replace(found, classes=problem.classes, names=problem.names)
     return _with_intercept(problem, found) if problem.intercept else found
 
 

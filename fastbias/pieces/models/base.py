@@ -18,7 +18,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.recipe import Portable, Seed
 
-__all__ = ["Coordinates", "Layers", "Model", "Start", "flat", "linear"]
+__all__ = ["Coordinates", "Layers", "Model", "Start", "flat_start", "linear"]
 
 Layers = list[np.ndarray]
 
@@ -316,7 +316,7 @@ class Start(Portable):
                 f"{self.scale:g}{'' if self.seed is None else ', Gaussian'}>")
 
 
-def flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
+def flat_start(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
     """The parameters (n,) of a start that may also be a list of layers, or the one layer itself."""
     # []: a list of layers of any shapes
     shapes = [] if model.layers is None else model.layers(size)
@@ -327,7 +327,7 @@ def flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
         sole = checks.array("start", start, wanted, dims=(1, 2, 3))
         alone = sole[0] if sole.ndim == 3 and len(sole) == 1 else sole
         return checks.point("start", alone, n, shapes[0])
-    layers = _layers(start)
+    layers = _several(start)
     # a list of numbers is flat already
     if not layers:
         return checks.point("start", start, n, (n,))
@@ -338,7 +338,7 @@ def flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
     return checks.point("start", np.concatenate([layer.ravel() for layer in found]), n, (n,))
 
 
-def _layers(start: object) -> list[object]:
+def _several(start: object) -> list[object]:
     """What a list, a tuple or an array of several axes holds, where some of it has entries."""
     several = isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1
     layers = list(start) if several and isinstance(start, Iterable) else []
