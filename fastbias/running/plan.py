@@ -49,11 +49,12 @@ class Plan:
         Sparse data (in any format; entries that come twice are added, those that are 0 are kept)
         are rows of their entries and are never made dense by a run or its trace; `limit`,
         `max_step`, `flow` and `fast_forward` do so where N d ≤ 2^24.
-    y : (N,) array-like
+    y : (N,) array-like, or (N, K) for losses with a root
         Targets; for losses of labels two values, sorted, of which the later one is +1, or classes
-        (`checks.labels`).
+        (`checks.labels`). Of K columns the linear predictor is w (K, d), ⟨w_k, x_n⟩ against y_nk;
+        geometries are those of all its entries, flat or as a matrix.
     loss : Loss or its name
-        From ``fb.losses``; the objective is the sum over the samples.
+        From ``fb.losses``; the objective is the sum over the samples, and outputs.
     method : Method
         From ``fb.methods``. For a step size "auto" the plan takes half of what theory admits
         (`max_step`); where no bound is known, half of one over the curvature of the loss at the
@@ -76,7 +77,7 @@ class Plan:
     intercept : bool, default False, keyword-only
         Append a weight on a column of ones, which is inside the method's norm or potential (both
         of size d + 1, where their size is fixed): what people do with gradient methods. ``w`` then
-        has d + 1 entries, the last of which is the intercept.
+        has d + 1 entries (for each output), the last of which is the intercept.
 
     Attributes
     ----------

@@ -148,8 +148,8 @@ def _key(problem: Problem) -> bytes:
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, problem.rule.rule,
               method.direction, method.advance, *maps)
     told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.columns,
-                 problem.intercept, None if problem.classes is None else problem.classes.tolist(),
-                 problem.names,
+                 problem.intercept, problem.names,
+                 None if problem.classes is None else problem.classes.tolist(),
                  [id(piece) for piece in pieces]))
     weights = [] if problem.weights is None else [problem.weights]
     X = parts(problem.X).values() if problem.sparse else [problem.X]

@@ -93,7 +93,7 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
                          f"{psi.name} potential of symmetric matrices, got {shape}")
     start = psi.start(size) if w0 is None else checks.point("w0", w0, size, shape)
     if columns and psi.separable and psi.size is None and constraint is None:
-        found = _joined([_projected(A, column, psi, w) for column, w in
+        found = _joined([_projected(A, goal, psi, w) for goal, w in
                          zip(y.T, start.reshape(shape), strict=True)])
     else:
         if columns:

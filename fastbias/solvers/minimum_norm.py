@@ -152,13 +152,13 @@ class _Equations:
 
     def left(self, nu: np.ndarray) -> float:
         """The largest |Σ ν_n| of an output, which is 0 where b is free."""
-        return worst([abs(intercepts.total(own)) for own in nu.reshape(self.K, -1)])
+        return worst([abs(intercepts.total(part)) for part in nu.reshape(self.K, -1)])
 
     def dual(self, nu: np.ndarray) -> float:
         """‖Xᵀν‖⋆, without rounding of the sums; NaN where Xᵀν is not finite."""
         with np.errstate(all="ignore"):
-            pull = np.concatenate([exact.careful(self.rows.A, own)
-                                   for own in nu.reshape(self.K, -1)])
+            pull = np.concatenate([exact.careful(self.rows.A, part)
+                                   for part in nu.reshape(self.K, -1)])
         return float(self.norm.dual(pull)) if np.isfinite(pull).all() else float("nan")
 
     def proved(self, w: np.ndarray, nu: np.ndarray) -> _Found:
@@ -173,12 +173,12 @@ class _Equations:
             nu, dual = self._scaled(nu)
             reached = float(exact.careful(self.y[:, None], nu)[0]) / max(dual, 1.0)
             if self.intercept:
-                b = np.array([intercepts.best(self.rows.A, y, own)
-                              for y, own in zip(self.goals, each, strict=True)])
+                b = np.array([intercepts.best(self.rows.A, y, one)
+                              for y, one in zip(self.goals, each, strict=True)])
                 each = np.column_stack([each, b])
             gap = worst(ratio(abs(size - reached), size),
-                        [feasibility(self.whole, y, own)
-                         for y, own in zip(self.goals, each, strict=True)])
+                        [feasibility(self.whole, y, one)
+                         for y, one in zip(self.goals, each, strict=True)])
         # of another sum the bound would be that of one b alone
         balanced = not self.intercept or self.left(nu) == 0
         return _Found(gap if balanced else np.inf, w, nu, b)
@@ -190,7 +190,7 @@ class _Equations:
         if dual > 0:
             nu = nu / dual
             if self.intercept:
-                nu = np.concatenate([intercepts.balanced(own) for own in nu.reshape(self.K, -1)])
+                nu = np.concatenate([intercepts.balanced(part) for part in nu.reshape(self.K, -1)])
             dual = self.dual(nu)
         return nu, dual
 
@@ -224,12 +224,12 @@ def _found(problem: _Equations, rows: Rows, goal: np.ndarray,
     ``goal`` are X and y over 2 to those powers.
     """
     (down, up), norm, K = powers, problem.norm, problem.K
-    for own in goal.reshape(K, -1):
-        reachable(intercepts.beside(rows.A) if problem.intercept else rows.A, own,
+    for y in goal.reshape(K, -1):
+        reachable(intercepts.beside(rows.A) if problem.intercept else rows.A, y,
                   "X w + b" if problem.intercept else "X w")
     best = _Found(np.inf, np.empty(0), np.empty(0), np.zeros(K))
     told = f"w of about 2^{up - down} does not fit into float64"
-    free = [intercepts.Differences(rows.A, own) for own in goal.reshape(K, -1)] \
+    free = [intercepts.Differences(rows.A, y) for y in goal.reshape(K, -1)] \
         if problem.intercept else []
     A, c = (rows.A, goal) if not free else (free[0].rows, np.concatenate([x.goal for x in free]))
     if not c.any():
@@ -243,7 +243,7 @@ def _found(problem: _Equations, rows: Rows, goal: np.ndarray,
                 nu = np.zeros(c.size)
                 nu[chosen] = mu
                 if free:
-                    nu = np.concatenate([x.multipliers(own) for x, own in
+                    nu = np.concatenate([x.multipliers(part) for x, part in
                                          zip(free, nu.reshape(K, -1), strict=True)])
                 with np.errstate(all="ignore"):
                     found = problem.proved(np.ldexp(w, up - down), np.ldexp(nu, -down))

@@ -76,10 +76,12 @@ def unfolded(problem: Problem) -> Problem:
                        f"looked at together, got X of shape {problem.X.shape} and {K} outputs")
     X = problem.whole("several outputs are looked at together").X
     return replace(problem, X=blocks(X, K, getattr(problem.method.geometry, "symmetric", 0)),
-                   shape=(problem.size,), weights=problem.each, columns=0, intercept=False)
+                   shape=(problem.size,), weights=problem.each, columns=0, intercept=False,
+                   names=None)
 
 
 def first(problem: Problem) -> Problem:
     """The problem of the first of its outputs alone."""
     N, d = problem.X.shape
-    return replace(problem, y=problem.y[:N], shape=(d,), start=problem.start[:d], columns=0)
+    return replace(problem, y=problem.y[:N], shape=(d,), start=problem.start[:d],
+                   columns=0)

@@ -41,7 +41,7 @@ class BallPath:
         minimum is that over b no further off than 1 + |b|.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
-    intercept : (K,), or (K, C) with classes, whose mean is then 0, or 0.0
+    intercept : (K,), or (K, C) with outputs or classes, whose mean is then 0, or 0.0
         b, added to each prediction; 0.0 without.
     """
 
