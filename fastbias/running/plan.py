@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fastbias.pieces.models import Model
 from fastbias.pieces.models.base import Start
 from fastbias.problem import Problem, Reached, gather, make
 from fastbias.running import checkpoint as disk
+from fastbias.running.chosen import advice, settled
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
 from fastbias.running.thin import Thin
@@ -51,7 +53,11 @@ class Plan:
     loss : Loss or its name
         From ``fb.losses``; the objective is the sum over the samples.
     method : Method
-        From ``fb.methods``.
+        From ``fb.methods``. For a step size "auto" the plan takes half of what theory admits
+        (`max_step`); where no bound is known, half of one over the curvature of the loss at the
+        start (and about the limit point of a loss with a root), for moves of a length of their own
+        what is usual, halved until the loss falls in a trial of up to 2000 updates. The number is
+        cut to three digits, and is that of ``plan.problem.method`` from then on.
     model : Model or its name, default ``fb.models.linear``
         From ``fb.models``.
     start : (n,) array-like, or a list of layers, optional
@@ -113,7 +119,7 @@ class Plan:
                  gram: bool | None = None, weights: ArrayLike | None = None,
                  intercept: bool = False) -> None:
         data = gather(X, y, loss, weights=weights, intercept=intercept)
-        self.course = Course(make(data, method, model, start), gram)
+        self.course = Course(settled(make(data, method, model, start)), gram)
 
     @property
     def problem(self) -> Problem:
@@ -204,7 +210,8 @@ class Plan:
         ------
         RunStopped
             The iterate left the domain of the potential, or ceased to be finite; names the step,
-            and carries the trace up to the last good iterate.
+            and the step size that would have done where one is known, and carries the trace up to
+            the last good iterate.
         ValueError, TypeError
             Where an argument is bad, or the plan is running.
         OSError
@@ -224,7 +231,7 @@ class Plan:
         records = self._records(rows, checks.flag("record_w", record_w))
         look = None if callback is None else lambda: callback(self)
         trace = self.course.go(records, stop, log_target, progress, look,
-                               Store(checkpoint, every, self.save))
+                               Store(checkpoint, every, self.save), partial(advice, self.problem))
         if trace.status in FATAL and strict:
             raise RunStopped(trace.message, trace)
         return trace

@@ -17,6 +17,7 @@ from fastbias.engine.abi import ROW, Status
 from fastbias.pieces.methods import Method
 from fastbias.problem import Data, Problem, gather, make
 from fastbias.running import lanes
+from fastbias.running.chosen import settled
 from fastbias.running.course import FATAL, Course, told, written
 from fastbias.running.plan import Plan
 from fastbias.running.points import Grid, Point
@@ -66,7 +67,7 @@ def _problem(plan: Plan, point: Point) -> Problem:
     changes = {ARGUMENTS[name]: point[name] for name in point if name in ARGUMENTS}
     if changes:
         method = _factory(method)(**vars(method)["recipe"][1] | changes)
-    return make(data, method, old.model, point.get("start", old.start))
+    return settled(make(data, method, old.model, point.get("start", old.start)))
 
 
 def _relabelled(old: Problem, y: Any) -> Data:
@@ -224,8 +225,9 @@ class Columns:
         u, log_loss, count, t, status = (a[i] for a in self.found)
         steps, ended = self.rows[:count].copy(), Status(int(status))
         steps[-1] = t
-        return written(self.problem(i), steps, u[:count].copy(), log_loss[:count].copy(), ended,
-                       told(ended, int(t)))
+        problem = self.problem(i)
+        return written(problem, steps, u[:count].copy(), log_loss[:count].copy(), ended,
+                       told(problem, ended, int(t)))
 
     def problem(self, i: int) -> Problem:
         """The problem of a run."""
