@@ -21,8 +21,8 @@ from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
 try:
     from bench import oracles
 except ModuleNotFoundError:
-    raise ModuleNotFoundError("paper_figures.growth draws what bench/ measured, which is in a clone of "
-                              "fastbias, not in an installation") from None
+    raise ModuleNotFoundError("paper_figures.growth draws what bench/ measured, which is in a "
+                              "clone of fastbias, not in an installation") from None
 
 RED, GREEN, PINK, ORANGE, SKY, _ = COLOURS
 ORACLES = {"separability": (BLACK, "separable?"), "l2": (BLUE, "ℓ2"), "l1": (RED, "ℓ1"),

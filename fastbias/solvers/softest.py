@@ -26,8 +26,10 @@ from fastbias.solvers.separability import Labelled, parted
 __all__ = ["Softest", "softest"]
 
 LACKING = 1e-9        # of the largest lack: less is rounding
+POLISH = 3            # steps of least squares: what one leaves is its rounding
 ROUNDS = 30           # in which rows that a shorter w would make lack something join
 SAME = 1e-9           # of what all rows lack together: more counts as worse
+CLOSE = 1e-7          # what a solver's tolerance leaves of a zero, or of a margin of one
 TINY = 1e-300         # to divide by instead of 0
 
 
@@ -58,17 +60,37 @@ def softest(data: Labelled, norm: Norm) -> Softest:
     found = hinge(S)
     if found is None:
         raise foreign.Unsolved("the w whose rows lack least could not be found")
-    v = _shortest(S, found[0], units, freely(norm, rows.free))
-    lam = _lack(S, v)
-    terms = lam @ np.abs(S)
-    residual = float((np.abs(lam @ S) / np.where(terms > 0, terms, 1.0)).max())
+    v = _polished(S, found[0])
+    v = _polished(S, _shortest(S, v, units, freely(norm, rows.free)))
     w, b, _ = parted(data, v / units)
-    return Softest(w, b, residual)
+    return Softest(w, b, _residual(S, v))
 
 
 def _lack(S: np.ndarray, v: np.ndarray) -> np.ndarray:
     """What each row's margin lacks to one."""
     return np.maximum(0.0, 1.0 - S @ v)
+
+
+def _residual(S: np.ndarray, v: np.ndarray) -> float:
+    """The largest entry of Σ λ s, relative to the terms of its sum."""
+    lam = _lack(S, v)
+    terms = lam @ np.abs(S)
+    return float((np.abs(lam @ S) / np.where(terms > 0, terms, 1.0)).max())
+
+
+def _polished(S: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The v next to this one with the least Σ max(0, 1 − ⟨v, s⟩)², where the same rows lack
+    something: by least squares, which square no digits away.
+    """
+    for _ in range(POLISH):
+        lack = _lack(S, v)
+        on = lack > LACKING * lack.max()
+        after = v + foreign.ask("what rows lack least", "numpy.linalg.lstsq", S[on], lack[on],
+                                rcond=None)[0]
+        if not _residual(S, after) < _residual(S, v):
+            break
+        v = after
+    return v
 
 
 def _shortest(S: np.ndarray, v: np.ndarray, units: np.ndarray, norm: Gauge) -> np.ndarray:
@@ -111,6 +133,9 @@ def _program(held: np.ndarray, goal: np.ndarray, least: np.ndarray, units: np.nd
     if not solved:
         raise foreign.Unsolved(f"{what} could not be found: the solver failed at every tolerance")
     near = np.asarray(v.value)
-    # onto the equations themselves, which the solver meets to its tolerance
-    return np.asarray(near + foreign.ask(what, "numpy.linalg.lstsq", held, goal - held @ near,
+    # onto the equations themselves, which the solver meets to its tolerance, as it does zeros
+    near = np.where(np.abs(near) < CLOSE, 0.0, near)
+    touched = least[np.abs(least @ near - 1.0) < CLOSE]
+    rows, ends = np.vstack([held, touched]), np.append(goal, np.ones(len(touched)))
+    return np.asarray(near + foreign.ask(what, "numpy.linalg.lstsq", rows, ends - rows @ near,
                                          rcond=None)[0])
