@@ -6,7 +6,6 @@ the theory reasons about.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import Sparse, foreign, own
+from fastbias.checks.columns import entries
 from fastbias.checks.sizes import length, lengths, misfits, worst
 from fastbias.data.held import held
 from fastbias.data.rows import (
@@ -39,7 +39,7 @@ from fastbias.pieces.losses import Loss
 from fastbias.pieces.losses.base import log_beyond
 from fastbias.pieces.methods import Method
 from fastbias.pieces.models import Model
-from fastbias.pieces.models.base import Start
+from fastbias.pieces.models.base import Start, flat_start
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
@@ -70,6 +70,8 @@ class Data:
     shape: tuple[int, ...]
     # what the labels −1, +1 or 0 … K−1 were called, sorted
     classes: np.ndarray | None = field(default=None, kw_only=True)
+    # what the entries of a predictor's last axis are called, where its columns have names
+    names: tuple[str, ...] | None = field(default=None, kw_only=True)
     # c (N,), all > 0, of L = Σ c_n ℓ_n; None where all are 1
     weights: np.ndarray | None = field(default=None, kw_only=True)
     # whether the last feature is 1 for each sample, and its weight an intercept
@@ -105,6 +107,11 @@ class Data:
     def outputs(self) -> int:
         """K, the predictions that each sample has."""
         return self.size // self.X.shape[1]
+
+    @property
+    def called(self) -> list[str] | None:
+        """What each entry of a predictor is called, flat; None where columns have no names."""
+        return entries(self.names, self.shape, self.classes)
 
     def predictions(self, w: np.ndarray) -> np.ndarray:
         """Return the predictions (K N,) of w, output after output; ±∞ or NaN beyond float64."""
@@ -251,13 +258,14 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
     stays so.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    rows = checks.matrix("X", X, mapped=True)
+    rows, names, order = checks.matrix("X", X, mapped=True), own.names(X), own.order(y)
     loss = checks.one_of("loss", loss, losses, Loss)
     if loss.classes and rows.ndim > 2:
         raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
                          f"{rows.shape}")
     if checks.flag("intercept", intercept):
         rows = with_ones(rows)
+        names = None if names is None else (*names, own.INTERCEPT)
     samples, shape = rows.shape[0], rows.shape[1:]
     y = _targets(y, samples, loss)
     if weights is not None:
@@ -267,12 +275,14 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
             rows, y, weights = rows[seen], y[seen], weights[seen]
     if isinstance(rows, np.ndarray):
         rows = rows.reshape(len(rows), -1)
-    data = Data(held(rows), y, loss, shape, weights=weights, intercept=bool(intercept))
+    data = Data(held(rows), y, loss, shape, names=names, weights=weights,
+                intercept=bool(intercept))
     if loss.kind != "monotone":
         return data
-    y, names = checks.labels("y", y, where=f" for the {loss.name} loss",
-                             signs=not loss.classes, known=known)
-    return replace(data, y=y, classes=names, shape=(names.size, *shape) if loss.classes else shape)
+    y, classes = checks.labels("y", y, where=f" for the {loss.name} loss",
+                               signs=not loss.classes, known=known, order=order)
+    return replace(data, y=y, classes=classes,
+                   shape=(classes.size, *shape) if loss.classes else shape)
 
 
 def _targets(y: ArrayLike, samples: int, loss: Loss) -> np.ndarray:
@@ -304,8 +314,8 @@ def make(data: Data, method: Method, model: Model | str,
         raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} "
                          "model beyond float64")
     problem = Problem(data.X, data.y, data.loss, data.shape, method, model, u,
-                      _rule(data, method, model), classes=data.classes, weights=data.weights,
-                      intercept=data.intercept)
+                      _rule(data, method, model), classes=data.classes, names=data.names,
+                      weights=data.weights, intercept=data.intercept)
     # (at 0 it is finite for every loss there is, and the question costs a pass over the data)
     if u.any() and not problem.log_loss(u) < np.inf:
         raise ValueError(f"start must have a {data.loss.name} loss whose logarithm is finite, got "
@@ -423,7 +433,7 @@ def _start(start: ArrayLike | Start | None, n: int, data: Data, method: Method,
             raise ValueError(f"start must be one of the {model.name} model, got {start!r}")
         start = start.of(data.size)
     u = (checks.point("start", start, n, data.shape) if model.linear
-         else _flat(start, n, model, data.size))
+         else flat_start(start, n, model, data.size))
     if psi is not None and not _inside(psi, u):
         raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got "
                          f"{checks.short(u)}")
@@ -462,35 +472,6 @@ def _default_start(n: int, psi: Potential | None, method: Method, model: Model) 
         raise ValueError(f"constraint must have a point inside the domain of the {psi.name} "
                          "potential to start from")
     return start
-
-
-def _flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
-    """The parameters (n,) of a start that may also be a list of layers, or the one layer itself."""
-    # []: a list of layers of any shapes
-    shapes = [] if model.layers is None else model.layers(size)
-    wanted = "a list of layers"
-    if shapes:
-        wanted += f" of shapes {', '.join(map(str, shapes))}"
-    if len(shapes) == 1:
-        sole = checks.array("start", start, wanted, dims=(1, 2, 3))
-        alone = sole[0] if sole.ndim == 3 and len(sole) == 1 else sole
-        return checks.point("start", alone, n, shapes[0])
-    layers = _layers(start)
-    # a list of numbers is flat already
-    if not layers:
-        return checks.point("start", start, n, (n,))
-    found = [checks.array("start", layer, wanted, dims=(1, 2)) for layer in layers]
-    if shapes and [layer.shape for layer in found] != shapes:
-        raise ValueError(f"start must be ({n},) or {wanted}, got "
-                         f"{', '.join(str(layer.shape) for layer in found)}")
-    return checks.point("start", np.concatenate([layer.ravel() for layer in found]), n, (n,))
-
-
-def _layers(start: object) -> list[object]:
-    """What a list, a tuple or an array of several axes holds, where some of it has entries."""
-    several = isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1
-    layers = list(start) if several and isinstance(start, Iterable) else []
-    return layers if any(hasattr(layer, "__len__") for layer in layers) else []
 
 
 def _inside(psi: Potential, w: np.ndarray) -> bool:

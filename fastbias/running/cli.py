@@ -17,6 +17,8 @@ import numpy as np
 
 from fastbias import checks, data
 from fastbias.checks import files
+from fastbias.checks.columns import entries
+from fastbias.checks.own import INTERCEPT
 from fastbias.data.rows import called
 from fastbias.pieces import losses, methods, norms, potentials, steps
 from fastbias.pieces.losses import Loss
@@ -28,6 +30,7 @@ from fastbias.running.plan import Plan
 from fastbias.solvers.diagnose import diagnose
 from fastbias.solvers.limit import Limit, NoTheorem
 from fastbias.solvers.margins import max_margin, separability
+from fastbias.solvers.separation import separation
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["main"]
@@ -78,21 +81,34 @@ def _parser() -> argparse.ArgumentParser:
     diagnosis = commands.add_parser("diagnose", parents=[table],
                                     help="which norm's margin a direction from anywhere maximises")
     diagnosis.set_defaults(command=_diagnose)
-    diagnosis.add_argument("weights", help="the direction: an NPY file, or an NPZ that `run --out` "
-                           "wrote (its last row)")
+    diagnosis.add_argument("direction", metavar="weights", help="the direction: an NPY file, or an "
+                           "NPZ that `run --out` wrote (its last row)")
+    parted = commands.add_parser("separation", parents=[table], help="which coefficients of a "
+                                 "logistic regression are infinite, and what the others are")
+    parted.set_defaults(command=_separation)
+    parted.add_argument("--no-intercept", action="store_true", help="without one")
     return parser
 
 
 def _table_parser() -> argparse.ArgumentParser:
     """The arguments that say what is read, and how."""
     table = argparse.ArgumentParser(add_help=False)
-    table.add_argument("file", help="CSV (header or not) or NPZ with arrays X and y")
+    table.add_argument("file", help="a text file such as CSV (header or not), or NPZ with arrays X "
+                       "and y")
     table.add_argument("--target", default="-1", help="the column that is y, by name or index "
-                       "(default: the last)")
+                       "(default: the last); A,B: two columns of counts, A being +1")
     table.add_argument("--drop", action="append", default=[], metavar="COLUMN",
                        help="a column to leave out (may be repeated)")
-    table.add_argument("--labels", choices=data.LABELS, help="how to convert the target; default: "
-                       "it is numbers")
+    table.add_argument("--labels", help="the label that is +1, or all in order, commas between "
+                       "them; binary or index: numbers of the sorted ones (default: as they are, "
+                       "sorted)")
+    table.add_argument("--weights", metavar="COLUMN", help="the column of the samples' weights or "
+                       "counts, >= 0, by name or index (NPZ: the array)")
+    table.add_argument("--categories", choices=data.CATEGORIES, default="onehot",
+                       help="what becomes of columns of texts: 0 and 1 for all levels but the "
+                       "first")
+    table.add_argument("--missing", choices=data.MISSING, default="drop", help="what becomes of "
+                       "rows with gaps (default: left out, and counted)")
     table.add_argument("--intercept", action="store_true", help="with an intercept: free in "
                        "margins; of a run a weight on ones, which its geometry sees; the last "
                        "entry of a direction to diagnose")
@@ -121,46 +137,33 @@ def _run_parser(commands: Any, table: argparse.ArgumentParser) -> None:
                      "the curvature)")
     run.add_argument("--step-rule", choices=RULES, default="constant", help="eta itself, eta/L, or "
                      "min(eta, 1/(B^2 L)) of Theorem 5 (default constant)")
-    run.add_argument("--weights", metavar="COLUMN", help="the column of the samples' weights or "
-                     "counts, >= 0, by name or index (NPZ: the array)")
     run.add_argument("--steps", type=float, default=1e6, help="how many updates (default 1e6)")
     run.add_argument("--until", type=float, help="stop once the log loss is at or under this")
     run.add_argument("--out", help="write the trace to this NPZ file")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def _table(options: argparse.Namespace) -> data.Dataset:
-    return _columns(options, options.target, [*options.drop, *_weight_column(options)],
-                    options.labels)
-
-
-def _columns(options: argparse.Namespace, target: str, drop: list[str],
-             labels: str | None) -> data.Dataset:
-    """The table with one column as its target, and without others."""
-    names = data.names(options.file) if not options.no_header else ()
+def _table(options: argparse.Namespace) -> data.Table:
+    """The table; what was done to it is printed."""
     # neither flag: `read` looks for itself
     header = {(True, False): True, (False, True): False}.get((options.header, options.no_header))
-    return data.read(options.file, target=_column(target, names),
-                     drop=[_column(c, names) for c in drop], labels=labels, header=header)
+    # (an NPZ file has arrays by name, and no columns)
+    target = -1 if options.target == "-1" else options.target
+    table = data.read(options.file, target, drop=options.drop, labels=options.labels,
+                      categories=options.categories, missing=options.missing,
+                      weights=options.weights, header=header)
+    for line in table.notes:
+        print(line)
+    return table
 
 
-def _weight_column(options: argparse.Namespace) -> list[str]:
-    """The column of weights of a CSV file; an NPZ file has an array of them, and no columns."""
-    asked = options.command is _run and options.weights is not None
-    if not asked or str(options.file).endswith(".npz"):
-        return []
-    names = () if options.no_header else data.names(options.file)
-    if names and isinstance(_column(options.weights, names), str):
-        checks.name("--weights", options.weights, names)
-    return [options.weights]
-
-
-def _sample_weights(options: argparse.Namespace) -> np.ndarray | None:
-    """The weights of the samples, None without."""
-    if options.weights is None:
-        return None
-    others = [options.target, *options.drop] if _weight_column(options) else []
-    return _columns(options, options.weights, others, None).y
+def _counted(options: argparse.Namespace) -> data.Table:
+    """The table without rows that count nothing."""
+    table = _table(options)
+    if table.weights is None:
+        return table
+    seen = table.weights > 0
+    return replace(table, X=table.X[seen], y=table.y[seen], weights=table.weights[seen])
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -175,14 +178,14 @@ def _run(options: argparse.Namespace) -> int:
         options.step_size, why = _step_size(table, options)
         print(f"step size {options.step_size:.4g}, {why} (choose with --step-size)")
     plan = _plan(table, options, options.step_size)
-    print(f"{plan.problem.X.shape[0]} rows, {len(table.features)} columns"
+    print(f"{plan.problem.X.shape[0]} rows, {len(table.names)} columns"
           f"{' and an intercept' if options.intercept else ''}; {plan.problem.loss.name} loss; "
           f"{plan.problem.method!r}")
     _say_labels(table, plan.problem.classes)
     trace, code = _went(plan, options)
     print(f"{trace.message}\nwhere it went: t = {trace.t[-1]}, log loss {trace.log_loss[-1]:.6g}")
     limit = _predicted(plan)
-    _compare(trace, limit, _names(_extended(table, options.intercept), plan.problem.outputs,
+    _compare(trace, limit, _names(table, options.intercept, plan.problem.shape,
                                   plan.problem.classes))
     print(f"what theory says: {limit}")
     if not isinstance(limit, NoTheorem):
@@ -217,8 +220,16 @@ def _compare(trace: Trace, limit: Limit | NoTheorem, names: list[str]) -> None:
         print(f"  {name:<20} {went:>18.10g}{told}")
 
 
-def _margin(options: argparse.Namespace) -> int:
+def _separation(options: argparse.Namespace) -> int:
     table = _table(options)
+    found = separation(table.X, table.y, intercept=not options.no_intercept, names=table.names,
+                       weights=table.weights)
+    print(found if not table.classes else replace(found, classes=np.array(table.classes)))
+    return 0
+
+
+def _margin(options: argparse.Namespace) -> int:
+    table = _counted(options)
     free = options.intercept
     told = separability(table.X, table.y, intercept=free)
     _say_labels(table, told.classes)
@@ -236,11 +247,13 @@ def _margin(options: argparse.Namespace) -> int:
     print(f"maximum {norm.name} margin {limit.margin:.12g}, "
           f"{'certified' if limit.certified else 'NOT certified'}: relative duality gap "
           f"{limit.duality_gap:.1e}")
-    outputs, entries = limit.w.size // len(table.features), limit.w
+    entries, shape = limit.w, limit.w.shape
     if free:
-        entries = np.hstack([limit.w.reshape(outputs, -1), np.reshape(limit.intercept, (-1, 1))])
-    for name, value in zip(_names(_extended(table, free), outputs, limit.classes),
-                           entries.ravel(), strict=True):
+        rows = limit.w.reshape(-1, len(table.names))
+        entries = np.hstack([rows, np.reshape(limit.intercept, (-1, 1))])
+        shape = entries.shape if limit.w.ndim > 1 else (entries.size,)
+    for name, value in zip(_names(table, free, shape, limit.classes), entries.ravel(),
+                           strict=True):
         print(f"  {name:<20} {value:>18.10g}")
     _weights(table, limit.dual)
     for row in limit.hypotheses:
@@ -248,22 +261,22 @@ def _margin(options: argparse.Namespace) -> int:
     return 0
 
 
-def _weights(table: data.Dataset, dual: np.ndarray) -> None:
-    labels, own = np.unique(table.y, return_inverse=True)
-    names = table.classes or labels.tolist()
+def _weights(table: data.Table, dual: np.ndarray) -> None:
+    y, classes = checks.labels("y", table.y)
+    names = table.classes or classes.tolist()
     print(f"rows, from 0, {'against other classes, ' * (len(names) > 2)}and their weight λ:")
     heaviest = np.argsort(-dual)[:SHOWN]
     for n in heaviest[dual[heaviest] > FELT]:
-        print(f"  {called(n, own, names):<20} {dual[n]:>18.10g}")
+        print(f"  {called(n, y.astype(int), names):<20} {dual[n]:>18.10g}")
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    table = _table(options)
+    table = _counted(options)
     # the end of a run, or weights from anywhere
-    if str(options.weights).endswith(".npz"):
-        w = Trace.load(options.weights).w[-1]
+    if str(options.direction).endswith(".npz"):
+        w = Trace.load(options.direction).w[-1]
     else:
-        w = files.read_array("weights", options.weights, "an NPY file of numbers")
+        w = files.read_array("weights", options.direction, "an NPY file of numbers")
     b: Any = None
     if options.intercept:
         w, b = w[..., :-1], w[..., -1] if w.ndim > 1 else float(w[-1])
@@ -272,36 +285,22 @@ def _diagnose(options: argparse.Namespace) -> int:
     return 0
 
 
-def _say_labels(table: data.Dataset, classes: np.ndarray | None) -> None:
+def _say_labels(table: data.Table, classes: np.ndarray | None) -> None:
     """Print which label is +1, by the names that the file has for them."""
     for line in checks.mapping(np.array(table.classes) if classes is not None and table.classes
                                else classes):
         print(line)
 
 
-def _names(table: data.Dataset, outputs: int, classes: np.ndarray | None) -> list[str]:
+def _names(table: data.Table, intercept: bool, shape: tuple[int, ...],
+           classes: np.ndarray | None) -> list[str]:
     """What each entry of w is called: the feature, after its class where there are classes."""
-    if outputs == 1:
-        return list(table.features)
-    known = table.classes or (range(outputs) if classes is None else classes.tolist())
-    called = [f"{c:g}" if isinstance(c, float) else str(c) for c in known]
-    return [f"{c}: {name}" for c in called for name in table.features]
+    names = (*table.names, INTERCEPT) if intercept else table.names
+    # (samples that are matrices have a name for each entry)
+    return entries(names, shape, table.classes or classes) or list(names)
 
 
-def _extended(table: data.Dataset, intercept: bool) -> data.Dataset:
-    """The table with an intercept among the names of its features, where there is one."""
-    return replace(table, features=(*table.features, "(intercept)")) if intercept else table
-
-
-def _column(text: str, names: Sequence[str] = ()) -> str | int:
-    """A column as the user named it: a name where the file has it, else an index if it reads so."""
-    try:
-        return text if text in names else int(text)
-    except ValueError:
-        return text
-
-
-def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -> Plan:
+def _plan(table: data.Table, options: argparse.Namespace, eta: float | None) -> Plan:
     """The plan that the options describe, with a step size."""
     _consistent(options)
     beta, gamma = options.momentum or 0.0, options.nesterov
@@ -321,7 +320,7 @@ def _plan(table: data.Dataset, options: argparse.Namespace, eta: float | None) -
         "dual_acceleration": methods.dual_acceleration,
     }[options.method]()
     return Plan(table.X, table.y, loss=options.loss, method=made, intercept=options.intercept,
-                weights=_sample_weights(options))
+                weights=table.weights)
 
 
 def _consistent(options: argparse.Namespace) -> None:
@@ -346,7 +345,7 @@ def _only_for(method: str, name: str, value: str | None, *takers: str) -> None:
                          f"{' and '.join(takers)}")
 
 
-def _shape(table: data.Dataset, options: argparse.Namespace) -> tuple[int, ...]:
+def _shape(table: data.Table, options: argparse.Namespace) -> tuple[int, ...]:
     """The shape of predictors."""
     return gather(table.X, table.y, options.loss, intercept=options.intercept).shape
 
@@ -377,7 +376,7 @@ def _predicted(plan: Plan) -> Limit | NoTheorem:
         return reason
 
 
-def _step_size(table: data.Dataset, options: argparse.Namespace) -> tuple[float, str]:
+def _step_size(table: data.Table, options: argparse.Namespace) -> tuple[float, str]:
     """A step that works, and where it comes from: half of what theory admits, else by trial.
 
     For the squared loss the first guess is the curvature in the method's own geometry at start and

@@ -41,6 +41,7 @@ class Plan:
     Parameters
     ----------
     X : (N, d) array-like or `scipy.sparse` matrix, or (N, m, n) for matrix-valued predictors
+        A DataFrame's names of columns are kept, for limits and all that is printed.
         Data, converted to a float64 copy, which plans of equal data share; what is done to X later
         changes no plan. A file of float64 that is mapped to be read (``np.memmap(..., mode="r")``)
         stays where it is, and must stay as it is; only what a run lays out of it is in memory.
@@ -86,6 +87,9 @@ class Plan:
         The linear predictor as it stands (a copy).
     problem : Problem
         Data, loss, method, model and start, checked and converted.
+    names : tuple of str, or None
+        What the entries of w's last axis are called: the columns of a DataFrame, and
+        "(intercept)".
     status : Status
         How the last run ended.
     trace : Trace or None
@@ -145,6 +149,11 @@ class Plan:
     def status(self) -> Status:
         """How the last run ended."""
         return self.course.status
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """What the entries of w's last axis are called; None where columns had no names."""
+        return self.problem.names
 
     @property
     def trace(self) -> Trace | None:

@@ -78,7 +78,8 @@ def _relabelled(old: Problem, y: Any) -> Data:
         raise ValueError(f"y must have the classes of the template, which make predictors of shape "
                          f"{old.shape}, got {found.shape}")
     # (X is the template's own: no copy a run)
-    return replace(found, X=old.X, weights=old.weights, intercept=old.intercept)
+    return replace(found, X=old.X, names=old.names, weights=old.weights,
+                   intercept=old.intercept)
 
 
 class Rows(NamedTuple):

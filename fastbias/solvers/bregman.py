@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import foreign, own
 from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, worst
 from fastbias.data.rows import Matrix, demand_symmetric
 from fastbias.pieces import potentials
@@ -110,7 +110,7 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
     if psi.symmetric:
         found = _semidefinite(A, y, psi, found)
     return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
-                 (found.told,), found.certified, found.gap, found.nu)
+                 (found.told,), found.certified, found.gap, found.nu, names=own.names(X))
 
 
 def _further(X: Matrix, y: np.ndarray,

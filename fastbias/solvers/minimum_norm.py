@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import foreign, own
 from fastbias.checks.sizes import divided, length, ratio, row_lengths, worst
 from fastbias.checks.spans import SMALL, independent_rows
 from fastbias.data.rows import Matrix, Rows, largest
@@ -105,7 +105,7 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
         rows.append(Hypothesis("Σ ν_n = 0", left == 0 or None, f"{left:.3g}, without rounding"))
     return Limit(found.w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality",
                  tuple(rows), found.gap <= CERTIFIED, found.gap, found.nu,
-                 intercept=found.intercept)
+                 intercept=found.intercept, names=own.names(X))
 
 
 def _demand_rows(X: Matrix, norm: Norm) -> None:

@@ -54,7 +54,7 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         # a maximum margin asks for no more of the rows than products
         if problem.small or ask is not direction:
             problem = problem.whole("a limit is asked for")
-        found = replace(ask(problem, flow), classes=problem.classes)
+        found = replace(ask(problem, flow), classes=problem.classes, names=problem.names)
     return _with_intercept(problem, found) if problem.intercept else found
 
 

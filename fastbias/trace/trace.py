@@ -445,7 +445,7 @@ class Trace:
         return cls(**storing.read(path))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return the rows as a DataFrame: index t, columns log_loss, w0, w1, … (needs pandas)."""
+        """Return the rows as a DataFrame: index t, columns log_loss, w0, w1, … or w[name], …."""
         return storing.table(self)
 
     def to_xarray(self) -> xarray.Dataset:
