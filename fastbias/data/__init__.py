@@ -2,6 +2,6 @@
 features of inputs.
 """
 from fastbias.data.tables import CATEGORIES, MISSING, Table, example, random_regression, read
-from fastbias.data.targets import LABELS
+from fastbias.data.responses import LABELS
 
 __all__ = ["CATEGORIES", "LABELS", "MISSING", "Table", "example", "random_regression", "read"]

@@ -17,8 +17,8 @@ from fastbias import checks
 from fastbias.checks import Seed, files, foreign
 from fastbias.data import columns
 from fastbias.data.columns import located
+from fastbias.data.responses import of_array, of_column
 from fastbias.data.rows import PARTS, joined
-from fastbias.data.targets import of_array, of_column
 from fastbias.data.text import Source, alone, opened
 
 if TYPE_CHECKING:

@@ -228,12 +228,12 @@ def _references(about: Record) -> list[int]:
 def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, Any]:
     """The dtypes and axes of all arrays but those of the run, for `files.expect`."""
     wanted: dict[str, tuple[str, tuple[str | int, ...]]] = {
-        "y": ("f8", ("N",)), "start": ("f8", ("n",))}
+        "y": ("f8", ("N", "outputs")[:max(1, np.ndim(arrays["y"]))]), "start": ("f8", ("n",))}
     if "X" in arrays:
         wanted["X"] = "f8", ("N", math.prod(shape))
     else:                             # rows of `scipy.sparse`: N + 1 ends, Z entries
         wanted |= {"X_data": ("f8", ("Z",)), "X_indices": ("i4 i8", ("Z",)),
-                   "X_indptr": ("i4 i8", (arrays["y"].size + 1,))}
+                   "X_indptr": ("i4 i8", (len(arrays["y"]) + 1,))}
     if "weights" in arrays:
         wanted["weights"] = "f8", ("N",)
     if "trace_t" in arrays:
@@ -320,7 +320,7 @@ def asked(plan: Plan) -> tuple[Arrays, Record]:
     if problem.names is not None:
         about["names"] = list(problem.names)
     arrays |= rows.parts(problem.X) if problem.sparse else {"X": problem.X}
-    arrays |= {"y": problem.y, "start": problem.start}
+    arrays |= {"y": problem.targets, "start": problem.start}
     if problem.weights is not None:
         arrays["weights"] = problem.weights
     return arrays, about
@@ -380,7 +380,7 @@ def _matrix(arrays: Arrays, shape: list[int]) -> rows.Matrix:
     if "X" in arrays:
         return np.asarray(arrays["X"].reshape(-1, *shape))
     with files.untrusted(SENTENCE):
-        return rows.joined(arrays, (arrays["y"].size, shape[0]))
+        return rows.joined(arrays, (len(arrays["y"]), shape[0]))
 
 
 def _without_ones(X: rows.Matrix) -> rows.Matrix:

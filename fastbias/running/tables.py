@@ -33,8 +33,7 @@ def _w(trace: Trace, limit: Limit | None) -> np.ndarray:
 
 def _margin(trace: Trace, limit: Limit | None) -> float:
     problem = trace.problem
-    labels = problem is not None and (problem.loss.kind == "monotone"
-                                      or bool((np.abs(problem.y) == 1).all()))
+    labels = problem is not None and problem.labelled
     norm = None if limit is None else limit.norm
     if not labels:
         return np.nan
@@ -148,8 +147,9 @@ def _key(problem: Problem) -> bytes:
     geometry, maps = method.maps
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, problem.rule.rule,
               method.direction, method.advance, *maps)
-    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.intercept,
-                 None if problem.classes is None else problem.classes.tolist(), problem.names,
+    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.columns,
+                 problem.intercept, problem.names,
+                 None if problem.classes is None else problem.classes.tolist(),
                  [id(piece) for piece in pieces]))
     weights = [] if problem.weights is None else [problem.weights]
     X = parts(problem.X).values() if problem.sparse else [problem.X]

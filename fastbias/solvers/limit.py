@@ -62,7 +62,7 @@ class Limit:
         Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
-    dual : (N,)
+    dual : (N,), or (N, K) for K outputs
         ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν; for margins λ ≥ 0 with Σλ = 1.
     margin : float
         NaN for a point.
@@ -80,7 +80,7 @@ class Limit:
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     names : tuple of str, or None
         What the entries of w's last axis are called, where the columns of X have names.
-    intercept : float, or (K,) with K > 2 classes
+    intercept : float, or (K,) with K > 2 classes, or K outputs
         b, added to each prediction; 0.0 without.
     support : (k,) of int, or None
         Of a margin, the samples that have weight in `dual` (with classes, against any other class):

@@ -124,7 +124,7 @@ def step_size(c: Case) -> Any:
     how = c.rng.random()
     if how < 0.25:
         return c.made("StepRule")
-    return c.size(-4, 1) if how < 0.8 else c.pick((1e-300, 1e300, 40.0, [0.1, 0.2], np.float32(0.1), 1))
+    return c.size(-4, 1) if how < 0.8 else c.pick((1e-300, 1e300, 40.0, [0.1, 0.2], np.float32(0.1), 1, "auto"))
 
 
 def start(c: Case) -> Any:
@@ -258,6 +258,7 @@ STRATEGIES: dict[str, Any] = {
     "executor": numeric(None), "argv": argv, "record_w": numeric(True, True, False),
     "store": lambda c: c.pick((None, None, c.file("store"))), "retry_failed": numeric(False, True),
     # methods and steps
+    "why": lambda c: "tried", "rule": lambda c: c.pick((c.size(), fb.steps.power(0.1, 0.5))),
     "step_size": step_size, "eta": lambda c: c.size(), "eta_plus": lambda c: c.size(), "etas": lambda c: [0.1, 0.2],
     "a": lambda c: c.pick((0.5, 0.0, 1.0, 2.0)), "momentum": numeric(0.0, 0.5, 0.9, 1.5),
     "nesterov": numeric(0.0, 0.0, 0.5, 1.0),
