@@ -80,7 +80,8 @@ def _rounded(eta: float) -> float:
     """A step size cut to three digits: what is written down is what is used, and threads of a
     linear algebra that change the last digit of a singular value change nothing.
     """
-    digits, exponent = f"{eta:.16e}".split("e")
+    # (a bound that is undercut by its rounding is meant to be the number above)
+    digits, exponent = f"{eta * (1.0 + 1e-12):.16e}".split("e")
     return float(f"{digits[:DIGITS + 1]}e{exponent}") or eta
 
 

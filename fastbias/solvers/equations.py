@@ -95,10 +95,10 @@ def _units(X: np.ndarray) -> np.ndarray:
 
 
 def least_squares(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Some w (d,) with the least ‖Xw − y‖₂."""
+    """Some w (d,), of y (N, K) some (d, K), with the least ‖Xw − y‖₂."""
     units = _units(X)
-    return np.asarray(foreign.ask("least squares", "numpy.linalg.lstsq", X / units, y,
-                                  rcond=None)[0] / units)
+    w = foreign.ask("least squares", "numpy.linalg.lstsq", X / units, y, rcond=None)[0]
+    return np.asarray((w.T / units).T)
 
 
 def off_normal(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
@@ -107,8 +107,8 @@ def off_normal(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
     """
     units = _units(X)
     X = X / units
-    normal = X.T @ (X @ (w * units) - y)
-    return ratio(length(normal), float(np.linalg.norm(X, 2) * np.linalg.norm(y)))
+    normal = X.T @ (X @ (w.T * units).T - y)
+    return ratio(length(normal.ravel()), float(np.linalg.norm(X, 2) * np.linalg.norm(y)))
 
 
 def demand_few(X: Matrix) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from fastbias.data.targets import table
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -224,13 +225,15 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
         return None
     # of all targets that can be met the nearest: these data are realisable by construction
     X, y = problem.even
+    y = table(y, problem.columns)
     reached = problem.X @ least_squares(X, y)
     try:
         found = bregman_projection(problem.X, reached, psi, problem.start)
     except Unreachable:
         return None
     # the certificate is for the data as they were given, not for the targets that replaced them
-    gap = float(np.max([found.duality_gap, off_normal(X, y, found.w.ravel())]))
+    w = found.w.T if problem.columns else found.w.ravel()
+    gap = float(np.max([found.duality_gap, off_normal(X, y, w)]))
     met = found.certified and gap <= CERTIFIED
     rows = [*rows, *_in_span(problem),
             Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ" if problem.weights is None
@@ -256,7 +259,7 @@ def point(problem: Problem, flow: bool) -> Limit:
     psi = row.potential(problem)
     assert psi is not None
     try:
-        found = bregman_projection(problem.X, problem.y, psi, problem.start,
+        found = bregman_projection(problem.X, problem.targets, psi, problem.start,
                                    problem.method.constraint)
     except Unreachable as error:
         rows.append(Hypothesis(realisable, False, str(error)))
