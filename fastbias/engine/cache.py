@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import sys
 import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ from numba.core.serialize import dumps
 
 __all__ = ["made_of", "of"]
 
+# (no warning: there is nothing to mend)
+COMPILING = "fastbias: compiling, once, ~15 s"
+# where the long functions are; pieces take a moment each
+LOOP = (f"{__package__}.", "fastbias.running.")
 SEAL = 32              # bytes of the digest that a file begins with
 
 
@@ -221,6 +226,7 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any], stamp: str) -> None:
         super().__init__(function)
+        self._own = function.__module__.startswith(LOOP)
         self._cache_file = _Entries(os.path.join(self._cache_path, self._impl.filename_base),
                                     repr((stamp, self._impl.locator.get_source_stamp())))
 
@@ -229,7 +235,11 @@ class _Cache(FunctionCache):
         file.
         """
         with suppress(Exception):
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
+            if found is not None:
+                return found
+        if self._own:
+            _say()
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -258,6 +268,18 @@ def of(function: Callable[..., Any], was: str = "") -> Any:
         if _source(function):
             _warn("neither the folder of the source nor the user's cache folder is")
         return NullCache()
+
+
+_told = False
+
+
+def _say() -> None:
+    """Say once a process, on stderr where there is one, why the first call takes its time."""
+    global _told
+    if not _told:
+        _told = True
+        with suppress(Exception):                         # closed, or somebody's own
+            print(COMPILING, file=sys.stderr, flush=True)
 
 
 _said = False

@@ -1,0 +1,134 @@
+"""Sweeps as pictures: a heat map over two axes of the grid, a curve over one."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.checks.shown import clipped
+from fastbias.plots.base import BLUE, COLOURS, axes_of, legend
+from fastbias.running import tables
+from fastbias.running.sweep import Sweep
+from fastbias.solvers.limit import Limit
+from fastbias.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["sweep"]
+
+TICKS = 10            # along an axis
+ENDS = ("log_loss", "t")
+BAD = "#cccccc"
+
+
+def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "log_loss",
+          ax: Axes | None = None) -> Axes:
+    """Draw one number a run over the grid of a sweep: a heat map, or a curve over one axis.
+
+    Parameters
+    ----------
+    result : Sweep
+        Over a grid of which one or two axes have several values.
+    value : str or callable, default "log_loss"
+        "log_loss" and "t" where runs ended, "margin" and "gap" (the last ones), or a function of
+        (trace, limit) that returns a number, as for `Sweep.to_pandas`.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's where it is not given.
+
+    Returns
+    -------
+    matplotlib Axes
+        The first axis of the grid upwards, the second to the right. Runs that failed, and values
+        that are not finite, are grey.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the sweep has no grid, or more axes, or the value is no number.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> plan = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.gradient_descent(0.01))
+    >>> grid = {"step_size": [0.001, 0.002, 0.004], "momentum": [0.0, 0.5]}
+    >>> ax = fb.plots.sweep(fb.sweep(plan, grid, steps=10))
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('momentum', 'step_size')
+    """
+    if not isinstance(result, Sweep):
+        raise TypeError(f"result must be a Sweep, got {checks.short(result)}")
+    grid = {name: values for name, values in (result.axes or {}).items() if len(values) > 1}
+    if not 1 <= len(grid) <= 2:
+        raise ValueError("result must be a Sweep over a grid of which one or two axes have several "
+                         f"values, got {len(grid)}")
+    told, numbers = _numbers(result, value)
+    names, values = list(grid), list(grid.values())
+    shaped = numbers.reshape([len(v) for v in values])
+    failed = np.zeros(len(result), bool)
+    failed[list(result.failures)] = True
+    bad = failed.reshape(shaped.shape) | ~np.isfinite(shaped)
+    ax = axes_of(ax)
+    if len(grid) == 1:
+        _curve(ax, values[0], shaped, bad)
+        ax.set(xlabel=names[0], ylabel=told)
+        legend(ax)
+        return ax
+    mesh = ax.pcolormesh(np.ma.masked_array(shaped, bad), cmap="viridis")
+    ax.set_facecolor(BAD)
+    for axis, of in ((ax.yaxis, values[0]), (ax.xaxis, values[1])):
+        _ticks(axis, of)
+    figure: Any = ax.get_figure()
+    if not bad.all():
+        figure.colorbar(mesh, ax=ax, label=told)
+    if bad.any():
+        ax.set_title(f"grey: {int(bad.sum())} of {bad.size} runs without such a number")
+    ax.set(xlabel=names[1], ylabel=names[0])
+    return ax
+
+
+def _numbers(result: Sweep, value: Any) -> tuple[str, np.ndarray]:
+    """What the numbers are called, and one for each run."""
+    if isinstance(value, str) and value in ENDS:
+        found = np.asarray(tables.ends(result)[value], float)
+        return {"log_loss": "log L at the end", "t": "steps done"}[value], found
+    if isinstance(value, str):
+        checks.name("value", value, {*ENDS, *tables.KNOWN} - {"w"})
+    elif not callable(value):
+        raise TypeError("value must be a name or a function of (trace, limit), got "
+                        f"{checks.short(value)}")
+    (name, found), = tables.values(result, (value,)).items()
+    if found.ndim != 1 or found.dtype.kind not in "iufb":
+        raise ValueError(f"value must be one number a run, got {name} of shape {found.shape[1:]}")
+    return name, found.astype(float)
+
+
+def _ticks(axis: Any, values: list[Any]) -> None:
+    """Name some of the cells along an axis."""
+    every = -(-len(values) // TICKS)
+    shown = range(0, len(values), every)
+    axis.set_ticks([i + 0.5 for i in shown], [_told(values[i]) for i in shown])
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, (int, float, np.number)):
+        return f"{value:.3g}"
+    return clipped(value if isinstance(value, str) else checks.short(value), 16)
+
+
+def _curve(ax: Axes, values: list[Any], numbers: np.ndarray, bad: np.ndarray) -> None:
+    """One number a run against one axis of the grid."""
+    try:
+        x = np.array([float(v) for v in values])
+    except (TypeError, ValueError):
+        x = np.arange(len(values), dtype=float)
+        ax.set_xticks(x, [_told(v) for v in values])
+    ax.plot(x[~bad], numbers[~bad], "o-", color=BLUE, ms=4)
+    if bad.any():
+        ax.plot(x[bad], np.zeros(bad.sum()), "X", color=COLOURS[0], clip_on=False,
+                transform=ax.get_xaxis_transform(), label="runs without such a number")
+    # values that span decades are seen on a logarithmic axis
+    if x.min() > 0 and x.max() >= 50 * x.min():
+        ax.set_xscale("log")
