@@ -37,8 +37,6 @@ __all__ = ["made_of", "of"]
 
 # (no warning: there is nothing to mend)
 COMPILING = "fastbias: compiling, once, ~15 s"
-# where the long functions are; pieces take a moment each
-LOOP = (f"{__package__}.", "fastbias.running.")
 SEAL = 32              # bytes of the digest that a file begins with
 
 
@@ -224,9 +222,9 @@ class _Cache(FunctionCache):
     run.
     """
 
-    def __init__(self, function: Callable[..., Any], stamp: str) -> None:
+    def __init__(self, function: Callable[..., Any], stamp: str, long: bool) -> None:
         super().__init__(function)
-        self._own = function.__module__.startswith(LOOP)
+        self._long = long
         self._cache_file = _Entries(os.path.join(self._cache_path, self._impl.filename_base),
                                     repr((stamp, self._impl.locator.get_source_stamp())))
 
@@ -238,7 +236,7 @@ class _Cache(FunctionCache):
             found = super().load_overload(sig, target_context)
             if found is not None:
                 return found
-        if self._own:
+        if self._long:
             _say()
         return None
 
@@ -253,15 +251,16 @@ class _Cache(FunctionCache):
             pass
 
 
-def of(function: Callable[..., Any], was: str = "") -> Any:
+def of(function: Callable[..., Any], was: str = "", long: bool = False) -> Any:
     """The disk cache of a function; ``was`` is what `made_of` said of it when it was made, if that
-    is some time ago.
+    is some time ago. Where it takes ``long`` to compile, that is said on stderr before.
 
     Where there is no file, or no folder to keep things in, it is one that keeps nothing; the latter
     is said once.
     """
     try:
-        return _Cache(function, repr((numba.__version__, PACKAGE, was, made_of(function))))
+        stamp = repr((numba.__version__, PACKAGE, was, made_of(function)))
+        return _Cache(function, stamp, long)
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "cannot cache" not in str(error):
             raise

@@ -225,6 +225,9 @@ def trajectory(trace: Trace, limit: Limit | None = None, axes: tuple[int, int] =
     name = style.pop("label", "iterates")
     stopped = trace.status.name in ("NOT_FINITE", "OUT_OF_DOMAIN", "UNBOUNDED")
     ax.plot(*path.T, **({"color": colour, "lw": 1.2, "zorder": 2} | style))
+    # steps are points of their own; a flow has none
+    if trace.t.dtype.kind != "f":
+        ax.plot(*path.T, ".", color=colour, ms=3, zorder=2)
     ax.plot(*path[:1].T, "o", color=colour, mfc="white", ms=6, zorder=3)
     if stopped:
         name = f"{name}: {trace.status.name} at t = {trace.t[-1]:g}"

@@ -31,7 +31,7 @@ from fastbias.engine.abi import (
     Status,
     eights,
 )
-from fastbias.engine.compiled import inner, kernel, pointer
+from fastbias.engine.compiled import inner, long_kernel, pointer
 from fastbias.engine.dense_pass import (
     LOG2E,
     LOGISTIC,
@@ -294,7 +294,7 @@ def _abreast(value, loss, data, lanes, records, k, stop):
             _watched(value, data, lanes, views, records, k, row)
 
 
-@kernel
+@long_kernel
 def _all(log_loss, loss, data, groups, records, k, stop):
     """Run groups of eight lanes from k to ``stop``, one after the other; how many lanes still
     run.
