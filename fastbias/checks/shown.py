@@ -142,13 +142,16 @@ def clipped(line: str, length: int = LONG) -> str:
 
 
 def _fitting(report: Report) -> Report:
-    """The report with its tables cut, the longest first, until it has at most 30 lines."""
+    """The report cut to at most 30 lines: its tables, the longest first, and then its end."""
     parts = list(report)
     for i in sorted(range(len(parts)), key=lambda i: -_height(parts[i])):
         table, over = parts[i], sum(map(_height, parts)) - MOST
         if over > 0 and isinstance(table, Table):
-            parts[i] = cut(table, max(len(table.rows) - over, 2))
-    return parts
+            parts[i] = cut(table, max(len(table.rows) - over, LARGEST + 1))
+    dropped = 0
+    while sum(map(_height, parts)) + (dropped > 0) > MOST and len(parts) > 1:
+        dropped += _height(parts.pop())
+    return [*parts, f"… {dropped} lines more"] if dropped else parts
 
 
 def cut(table: Table, most: int) -> Table:
@@ -222,7 +225,7 @@ def _html_cell(cell: Cell) -> str:
                     f'fill="{BLUE}"/>')
     if isinstance(cell, Spark):
         y = _heights(cell.values, width)
-        x = np.linspace(INSIDE, width - INSIDE, y.size) if y.size > 1 else np.array([width / 2])
+        x = np.linspace(INSIDE, width - INSIDE, y.size) if y.size != 1 else np.array([width / 2])
         points = [(a, height - INSIDE - b * (height - 2 * INSIDE))
                   for a, b in zip(x, y, strict=True) if not np.isnan(b)]
         if len(points) == 1:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbias import checks
+from fastbias.checks import foreign
 from fastbias.checks.shown import clipped
 from fastbias.plots.base import BLUE, COLOURS, axes_of, legend
 from fastbias.running import tables
@@ -41,8 +42,8 @@ def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "lo
     Returns
     -------
     matplotlib Axes
-        The first axis of the grid upwards, the second to the right. Runs that failed, and values
-        that are not finite, are grey.
+        The first axis of the grid upwards, the second to the right. Runs that failed, or have no
+        such number, are grey; white, those whose loss is exactly 0.
 
     Raises
     ------
@@ -69,22 +70,27 @@ def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "lo
     shaped = numbers.reshape([len(v) for v in values])
     failed = np.zeros(len(result), bool)
     failed[list(result.failures)] = True
-    bad = failed.reshape(shaped.shape) | ~np.isfinite(shaped)
+    bad = failed.reshape(shaped.shape) | np.isnan(shaped) | (shaped == np.inf)
+    nothing = ~bad & (shaped == -np.inf)                  # of log L: where L is 0
     ax = axes_of(ax)
     if len(grid) == 1:
-        _curve(ax, values[0], shaped, bad)
+        _curve(ax, values[0], shaped, bad | nothing)
         ax.set(xlabel=names[0], ylabel=told)
         legend(ax)
         return ax
-    mesh = ax.pcolormesh(np.ma.masked_array(shaped, bad), cmap="viridis")
+    finite = shaped[~bad & ~nothing]
+    least, most = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    colours = foreign.library("matplotlib").colormaps["viridis"].with_extremes(under="white")
+    mesh = ax.pcolormesh(np.ma.masked_array(np.where(nothing, least - 1.0, shaped), bad),
+                         cmap=colours, vmin=least, vmax=most)
     ax.set_facecolor(BAD)
     for axis, of in ((ax.yaxis, values[0]), (ax.xaxis, values[1])):
         _ticks(axis, of)
     figure: Any = ax.get_figure()
-    if not bad.all():
+    if finite.size:
         figure.colorbar(mesh, ax=ax, label=told)
-    if bad.any():
-        ax.set_title(f"grey: {int(bad.sum())} of {bad.size} runs without such a number")
+    said = [f"grey: {int(bad.sum())} of {bad.size} runs without such a number"] * bool(bad.any())
+    ax.set_title("; ".join(said + ["white: L is 0"] * bool(nothing.any())))
     ax.set(xlabel=names[1], ylabel=names[0])
     return ax
 

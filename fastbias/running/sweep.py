@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "sweep"]
 
+MOST = 12             # kinds of ends that are printed
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep(Sequence[Trace | None]):
     """What a sweep came to: a sequence of traces in grid order; ``sweep[i]`` is that of run i.
@@ -134,7 +137,9 @@ class Sweep(Sequence[Trace | None]):
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.shape)) if len(self.shape) > 1 else str(len(self))
         ends = Counter(tables.ends(self)["status"].tolist())
-        told = ", ".join(f"{count} {name}" for name, count in sorted(ends.items()))
+        told = ", ".join(f"{count} {name}" for name, count in sorted(ends.items())[:MOST])
+        if len(ends) > MOST:
+            told += f", … {len(ends) - MOST} kinds more"
         return f"<Sweep of {size} runs: {told}>"
 
     def __str__(self) -> str:

@@ -167,6 +167,7 @@ class Interpolant(Shown):
         return [f"a function of least cost, {self.cost:.10g}, through {self.dual.size} points",
                 f"{proof}, residual {self.duality_gap:.1e}", *self.function._report()]
 
+
 def fit(x: ArrayLike, y: ArrayLike) -> Interpolant:
     """Solve argmin R(f) subject to f(x_n) = y_n over ReLU networks of any width, with its proof.
 
