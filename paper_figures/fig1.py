@@ -40,6 +40,7 @@ MOMENTA = ((0, 0), (0, 0.5), (0.5, 0.5), (0.5, 0), (0.6, 0.6))     # (β, γ)
 NATURAL = (0.02, 0.08, 0.1, 0.11, 0.12)  # η < 1/8 keeps the first step inside the domain
 STEEPEST = (0.02, 0.05, 0.08, 0.13, 0.14)                  # from about 0.2 on, the loss grows
 P = 4 / 3
+LARGE = 700.0                                              # a log loss that has a loss
 ON = 0.01                                                  # of the view: as near as on the star
 Window = tuple[tuple[float, float], tuple[float, float]]
 Data = tuple[np.ndarray, np.ndarray]
@@ -137,8 +138,9 @@ class Panel:
             seen.append(self.star[None])
         points = np.vstack(seen)[:, list(self.axes)]
         low, high = points.min(axis=0), points.max(axis=0)
-        room = 0.12 * max((high - low).max(), 1e-12)
-        (left, bottom), (right, top) = low - room, high + room
+        room = max((high - low).max(), 1e-12) * np.array([[0.5, 0.15], [0.15, 0.15]])
+        # (most on the left: there marks stand beside the star)
+        (left, bottom), (right, top) = low - room[0], high + room[1]
         return (float(left), float(right)), (float(bottom), float(top))
 
     def on_star(self, run: Run) -> bool:
@@ -247,7 +249,7 @@ def steepest(asked: Asked) -> Panel:
     star = projected(data, fb.potentials.squared_lp(asked.power)) if 1 < asked.power <= 2 else None
     name = r"$w^*_{\|\cdot\|}$"
     if not asked.own:
-        return Panel("c", title.partition("\n")[0], f"$\\ell_{{{power}}}$", runs, star, name,
+        return Panel("c", title.partition(":")[0], f"$\\ell_{{{power}}}$", runs, star, name,
                      view=None)
     return Panel("c", title, "seen along $w_2$", runs, star, name, axes=(0, 2),
                  view=((-1.05, 1.65), (-4.9, 0.3)), zoom=((-0.08, 0.52), (-4.4, -3.8)))
@@ -269,17 +271,22 @@ def draw(ax: Axes, panel: Panel) -> None:
     for k, run in enumerate(panel.runs):
         if run.trace is None:
             continue
-        colour = COLOURS[k % len(COLOURS)]
+        colour = hue(panel, k)
         fb.plots.trajectory(run.trace, axes=panel.axes, ax=ax, color=colour, lw=1.1,
                             ls="--" if colour == BLACK else "-", label="",
-                            marker="" if panel.on_star(run) else mark(k))
+                            marker="" if panel.on_star(run) else mark(panel, k))
     if (drawn := ax.get_legend()) is not None:
         drawn.remove()
 
 
-def mark(k: int) -> str:
-    """The marker of a panel's run k."""
-    return MARKERS[k % len(MARKERS)]
+def mark(panel: Panel, k: int) -> str:
+    """The marker of a panel's run k; that of the flow is its own."""
+    return MARKERS[-1] if panel.runs[k].flow else MARKERS[k % len(MARKERS)]
+
+
+def hue(panel: Panel, k: int) -> str:
+    """Its colour, likewise."""
+    return BLACK if panel.runs[k].flow else COLOURS[k % len(COLOURS)]
 
 
 def beside(ax: Axes, panel: Panel) -> None:
@@ -288,13 +295,12 @@ def beside(ax: Axes, panel: Panel) -> None:
     if not there:
         return
     assert panel.star is not None
-    at, low = panel.star[list(panel.axes)], -14
-    places = [(-38 - 15 * i, low) for i in range(len(there))]
-    ax.annotate("", at, (places[-1][0] - 6, low), textcoords="offset points", zorder=1.4,
-                arrowprops={"arrowstyle": "-", "lw": 1, "color": BLACK, "shrinkB": 6})
-    for k, (dx, dy) in zip(there, places, strict=True):
+    at, steps = panel.star[list(panel.axes)], [32 + 17 * i for i in range(len(there))]
+    ax.annotate("", at, (-steps[-1], -0.25 * steps[-1]), textcoords="offset points", zorder=1.4,
+                arrowprops={"arrowstyle": "-", "lw": 1, "color": BLACK})
+    for k, (dx, dy) in zip(there, [(-x, -0.25 * x) for x in steps], strict=True):
         moved = ax.transData + ScaledTranslation(dx / 72, dy / 72, ax.figure.dpi_scale_trans)
-        ax.plot(*at, mark(k), color=COLOURS[k % len(COLOURS)], mec="white", mew=0.7, ms=9,
+        ax.plot(*at, mark(panel, k), color=hue(panel, k), mec="white", mew=0.7, ms=9,
                 transform=moved, zorder=4)
 
 
@@ -305,7 +311,7 @@ def annotate(ax: Axes, panel: Panel) -> None:
     def name(ax: Axes, text: str, at: Any, offset: tuple[float, float], ha: str = "right") -> None:
         ax.annotate(text, at, offset, textcoords="offset points", ha=ha, va="center", fontsize=13)
     plane, (across, up) = list(panel.axes), panel.window
-    if len(panel.line):
+    if len(panel.line) and panel.view is not None:
         xs, ys = panel.line[np.argsort(panel.line[:, plane[0]])][:, plane].T
         if up[0] < (height := np.interp(across[0], xs, ys)) < up[1]:
             name(ax, "$G$", (across[0], height), (22, 6))
@@ -315,13 +321,15 @@ def annotate(ax: Axes, panel: Panel) -> None:
                                                        else ((-11, -19),)))
     ax.set(title=f"({panel.letter}) {panel.title}", xlabel=f"$w_{plane[0] + 1}$",
            ylabel=f"$w_{plane[1] + 1}$", xlim=across, ylim=up)
-    keys = [Line2D([], [], color=COLOURS[k % len(COLOURS)], ls="", ms=9,
-                   marker="X" if run.stopped else mark(k)) for k, run in enumerate(panel.runs)]
+    keys = [Line2D([], [], color=hue(panel, k), ls="", ms=9,
+                   marker="X" if run.stopped else mark(panel, k))
+            for k, run in enumerate(panel.runs)]
     told, title = [run.told for run in panel.runs], panel.note
     beside(ax, panel)
     if panel.zoom is None:
-        ax.legend(keys, told, title=title, alignment="left", loc="upper left" if panel.view
-                  else "best")
+        ax.legend(keys, told, title=title, alignment="left",
+                  loc="upper left" if panel.view or panel.letter != "c" else "lower right",
+                  frameon=panel.view is None, framealpha=0.8, edgecolor="none")
         return
     ax.legend(keys, told, title=title, alignment="left", loc="upper right",
               bbox_to_anchor=(1, 0.94))
@@ -352,9 +360,11 @@ def numbers(panel: Panel) -> Iterator[dict[str, Any]]:
     star.
     """
     def row(run: str, kind: str, t: Any, w: np.ndarray) -> dict[str, Any]:
+        with np.errstate(over="ignore"):                  # a run that ran away
+            gap = "" if panel.star is None else np.linalg.norm(w - panel.star)
         entries = dict(zip((f"w{j + 1}" for j in range(max(w.size, 3))), [*w, ""], strict=False))
         return {"panel": panel.letter, "run": run, "kind": kind, "t": t, **entries,
-                "gap": "" if panel.star is None else np.linalg.norm(w - panel.star)}
+                "gap": gap}
     yield from (row("G", "line", "", w) for w in panel.line)
     if panel.star is not None:
         yield row("w*", "prediction", "", panel.star)
@@ -369,7 +379,7 @@ def numbers(panel: Panel) -> Iterator[dict[str, Any]]:
 def report(panel: Panel) -> None:
     """Print where each run ended, how far that is from the star, and whether theory predicts it."""
     def point(w: np.ndarray) -> str:
-        return " ".join(f"{x:9.6f}" for x in w)
+        return " ".join(f"{x:9.6f}" if abs(x) < 1e3 else f"{x:9.2e}" for x in w)
     star = "none" if panel.star is None else point(panel.star)
     print(f"({panel.letter}) {' '.join(panel.title.split())}. w* = {star}\n")
     print(f"  {'run':15}  {'t':>6}  {'L(w)':>5}  {'limit w':29}  {'|w - w*|':>8}  does theory "
@@ -378,7 +388,8 @@ def report(panel: Panel) -> None:
         if run.trace is None:
             print(f"  {run.name:15}  {run.stopped}")
             continue
-        t, w, loss = run.trace.t[-1], run.trace.w[-1], np.exp(run.trace.log_loss[-1])
+        t, w = run.trace.t[-1], run.trace.w[-1]
+        loss = np.exp(min(run.trace.log_loss[-1], LARGE))
         gap = np.nan if panel.star is None else run.trace.gap(panel.star)[-1]
         print(f"  {run.name:15}  {t:6.5g}  {loss:5.0e}  {point(w):29}  {gap:8.1e}  {run.theory}"
               + (f"; {run.stopped}" if run.stopped else ""))

@@ -62,7 +62,9 @@ def diagnosis(found: Diagnosis, ax: Axes | None = None) -> Axes:
     ax = axes_of(ax)
     bars = ax.barh(range(len(names)), values,
                    color=[BLUE if name in marked else COLOURS[4] for name in names])
-    ax.bar_label(bars, [f" {value:.4f}" for value in values], fontsize=9)
+    told = ax.bar_label(bars, [f"{value:.4f}" for value in values], label_type="center", fontsize=9)
+    for name, text in zip(names, told, strict=True):
+        text.set_color("white" if name in marked else BLACK)
     ax.axvline(1.0, **THEORY, label="maximum")
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="margin as a fraction of the maximum", ylim=(len(names) - 0.4, -0.6))

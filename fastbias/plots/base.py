@@ -71,11 +71,11 @@ def clock(trace: Trace) -> tuple[np.ndarray, str]:
 
 
 def power(slope: float, of: str) -> str:
-    """A power of a clock in words: "1/log t", "t^−2"."""
+    """A power of a clock as matplotlib sets it, 1/log t for instance."""
+    clock = "t" if of == "t" else r"\log t"
     if slope == -1.0:
-        return f"1/{of}" if of == "t" else "1/log t"
-    told = f"{slope:.3g}".replace("-", "−")
-    return f"t^{told}" if of == "t" else f"(log t)^{told}"
+        return f"$1/{clock}$"
+    return f"${clock}^{{{slope:.3g}}}$" if of == "t" else f"$({clock})^{{{slope:.3g}}}$"
 
 
 def places(axes: object, size: int) -> tuple[int, int]:
@@ -91,4 +91,4 @@ def places(axes: object, size: int) -> tuple[int, int]:
 def legend(ax: Axes) -> None:
     """A legend of what has a name, where anything has."""
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False)
+        ax.legend(frameon=True, framealpha=0.85, edgecolor="none")

@@ -215,7 +215,7 @@ def loss(trace: Trace, limit: Limit | None = None, ax: Axes | None = None,
         slopes = {"fitted": fall.fitted}
         if np.isfinite(level):
             ax.plot(x[use], (level - trace.log_t[use]) / np.log(10.0), **THEORY,
-                    label=f"theory: {np.exp(level):.4g}/t")
+                    label=f"theory: ${np.exp(level):.4g}/t$")
         else:
             slopes["theory"] = fall.predicted
         _slopes(ax, trace, fall, use, slopes)

@@ -216,11 +216,11 @@ def trajectory(trace: Trace, limit: Limit | None = None, axes: tuple[int, int] =
     marker = style.pop("marker", "o")
     problem = trace.problem
     if (problem is not None and problem.loss.kind == "root" and len(problem.shape) == 1
-        and not _drawn(ax, "solutions")):
+        and not any(line.get_gid() == "solutions" for line in ax.lines)):
         line = _line(dense(problem.X), np.asarray(problem.y, float))
         if line is not None:
             _draw_line(ax, line, (plane[0], plane[1]), {"label": "solutions of Xw = y"})
-    if limit is not None and not _drawn(ax, "limit"):
+    if limit is not None:
         _goal(ax, is_limit(limit), plane, path)
     name = style.pop("label", "iterates")
     stopped = trace.status.name in ("NOT_FINITE", "OUT_OF_DOMAIN", "UNBOUNDED")
@@ -244,19 +244,17 @@ def _goal(ax: Axes, limit: Limit, plane: list[int], path: np.ndarray) -> None:
     if limit.w.size <= max(plane):
         raise ValueError(f"limit must have entries {plane} of w, got {limit.w.size} entries")
     w = limit.w.ravel()[plane]
+    stars = [line for line in ax.lines if line.get_gid() == "limit"]
     if limit.kind == "point":
-        ax.plot(*w[:, None], **STAR, label="limit", gid="limit")
+        # another run of the same picture may have drawn it already
+        if not any(np.array_equal(np.ravel(line.get_data()), w) for line in stars):
+            ax.plot(*w[:, None], **STAR, label=None if stars else "limit", gid="limit")
         return
     foot = np.zeros(2) if limit.offset is None or limit.kind != "ray" \
         else limit.offset.ravel()[plane]
     reach = max(float(np.abs(path - foot).max()), 1e-300)
     tip = foot + w / (float(np.abs(w).max()) or 1.0) * reach
-    ax.plot(*np.array([foot, tip]).T, **THEORY, label=f"limit {limit.kind}", gid="limit")
-
-
-def _drawn(ax: Axes, what: str) -> bool:
-    """Whether another run of the same picture has drawn it already."""
-    return any(line.get_gid() == what for line in getattr(ax, "lines", ()))
+    ax.plot(*np.array([foot, tip]).T, **THEORY, label=f"limit {limit.kind}")
 
 
 def _line(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -166,6 +166,10 @@ def test_trajectories_end_at_the_projection(equations):
     assert sum(line.get_gid() == "limit" for line in again.lines) == 1
     assert sum(line.get_gid() == "solutions" for line in again.lines) == 1
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("w0", "w1")
+    # and one with another limit brings that
+    other = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.05))
+    fb.plots.trajectory(other.run(9), other.limit(), ax=ax)
+    assert sum(line.get_gid() == "limit" for line in ax.lines) == 2
 
 
 def test_directions_are_arrows_and_stopped_runs_crosses(separable):
@@ -181,17 +185,19 @@ def test_directions_are_arrows_and_stopped_runs_crosses(separable):
 
 def test_sweeps_are_heat_maps():
     plan = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.gradient_descent(0.01))
-    grid = {"step_size": [0.001, 0.01, 40.0], "momentum": [0.0, 0.5]}
-    sweep = fb.sweep(plan, grid, steps=20)
+    grid = {"step_size": [0.0001, 0.0002, 40.0], "momentum": [0.0, 0.5]}
+    sweep = fb.sweep(plan, grid, steps=300)
+    assert sorted(sweep.failures) == [4, 5]
     ax = sweep.plot()
     shown = ax.collections[0].get_array()
     want = np.reshape([t.log_loss[-1] for t in sweep], sweep.shape)
     assert np.array_equal(shown.mask, np.reshape([i in sweep.failures for i in range(6)], (3, 2)))
     assert np.array_equal(shown.data[~shown.mask], want[~shown.mask])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("momentum", "step_size")
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["0.001", "0.01", "40"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0.0001", "0.0002", "40"]
     assert ax.get_title() == "grey: 2 of 6 runs without such a number"
-    done = fb.sweep(plan, grid, steps=300).plot()             # L is 0, which is no failure
+    # L is 0, which is no failure
+    done = fb.sweep(plan, grid | {"step_size": [0.001, 0.01, 40.0]}, steps=300).plot()
     assert done.get_title() == "grey: 2 of 6 runs without such a number; white: L is 0"
     assert done.collections[0].get_array().min() < done.collections[0].get_clim()[0]
 
@@ -224,22 +230,22 @@ def test_diagnoses_separations_and_paths_are_drawn():
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda t, l: t.plot("gap"), ValueError, "limit must be given for a picture of 'gap'"),
-    (lambda t, l: t.plot("nothing"), ValueError, "what must be"),
-    (lambda t, l: t.plot("finite gap", l), ValueError, "quantity must be"),
-    (lambda t, l: t.plot(3), TypeError, "ax must be a matplotlib Axes, got 3"),
-    (lambda t, l: t.plot("gap", 3), TypeError, "limit must be a Limit, got 3"),
-    (lambda t, l: t.plot("trajectory", axes=(0, 2)), ValueError, "axes must be two different indices under 2"),
-    (lambda t, l: t.plot("trajectory", axes="01"), TypeError, "axes must be two indices of w"),
-    (lambda t, l: l.plot(X), ValueError, "X and y must be given together"),
-    (lambda t, l: l.plot(np.ones((4, 3)), Y), ValueError, "X must have the 2 features of the limit, got 3"),
-    (lambda t, l: fb.plots.data(np.ones((4, 3)), Y), ValueError, "X must have two features to be drawn"),
-    (lambda t, l: fb.plots.data(X, Y, [0, 0]), ValueError, "directions must have two entries"),
-    (lambda t, l: fb.plots.solutions(np.eye(3), [1, 1, 1]), ValueError, "X must be of rank d − 1"),
-    (lambda t, l: fb.plots.diagnosis(3), TypeError, "found must be a Diagnosis, got 3"),
-    (lambda t, l: fb.plots.sweep(3), TypeError, "result must be a Sweep, got 3"),
-    (lambda t, l: fb.Sweep([{}], (1,), [None], [None]).plot(), ValueError, "result must be a Sweep over a grid"),
-    (lambda t, l: fb.Trace(t.t[:0], t.u[:0], t.w[:0], t.log_loss[:0]).plot(), ValueError, "trace must have a row"),
+    (lambda t, limit: t.plot("gap"), ValueError, "limit must be given for a picture of 'gap'"),
+    (lambda t, limit: t.plot("nothing"), ValueError, "what must be"),
+    (lambda t, limit: t.plot("finite gap", limit), ValueError, "quantity must be"),
+    (lambda t, limit: t.plot(3), TypeError, "ax must be a matplotlib Axes, got 3"),
+    (lambda t, limit: t.plot("gap", 3), TypeError, "limit must be a Limit, got 3"),
+    (lambda t, limit: t.plot("trajectory", axes=(0, 2)), ValueError, "axes must be two different indices under 2"),
+    (lambda t, limit: t.plot("trajectory", axes="01"), TypeError, "axes must be two indices of w"),
+    (lambda t, limit: limit.plot(X), ValueError, "X and y must be given together"),
+    (lambda t, limit: limit.plot(np.ones((4, 3)), Y), ValueError, "X must have the 2 features of the limit, got 3"),
+    (lambda t, limit: fb.plots.data(np.ones((4, 3)), Y), ValueError, "X must have two features to be drawn"),
+    (lambda t, limit: fb.plots.data(X, Y, [0, 0]), ValueError, "directions must have two entries"),
+    (lambda t, limit: fb.plots.solutions(np.eye(3), [1, 1, 1]), ValueError, "X must be of rank d − 1"),
+    (lambda t, limit: fb.plots.diagnosis(3), TypeError, "found must be a Diagnosis, got 3"),
+    (lambda t, limit: fb.plots.sweep(3), TypeError, "result must be a Sweep, got 3"),
+    (lambda t, limit: fb.Sweep([{}], (1,), [None], [None]).plot(), ValueError, "result must be a Sweep over a grid"),
+    (lambda t, limit: fb.Trace(t.t[:0], t.u[:0], t.w[:0], t.log_loss[:0]).plot(), ValueError, "trace must have a row"),
 ])
 def test_bad_input(separable, call, error, message):
     with pytest.raises(error, match=message):
@@ -248,7 +254,7 @@ def test_bad_input(separable, call, error, message):
 
 def test_clocks_and_powers_are_named():
     assert [base.power(*p) for p in ((-1.0, "t"), (-1.0, "log t"), (-2.0, "log t"), (-0.5, "t"))] == [
-        "1/t", "1/log t", "(log t)^−2", "t^−0.5"]
+        "$1/t$", r"$1/\log t$", r"$(\log t)^{-2}$", "$t^{-0.5}$"]
 
 
 def test_colours_can_be_told_apart():

@@ -211,6 +211,7 @@ def test_every_file_that_a_page_names_exists(page):
 
 
 def test_figures_are_drawn_where_git_does_not_look_unless_told(tmp_path, monkeypatch):
+    (tmp_path / "docs" / "figures").mkdir(parents=True)       # a clone
     monkeypatch.setattr(_style, "ROOT", tmp_path)
     assert _style.folder([], "A figure.") == tmp_path / "figures"
     assert _style.folder(["--committed"], "A figure.") == tmp_path / "docs" / "figures"
