@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastbias import checks
-from fastbias.checks.shown import clipped, features, named
+from fastbias.checks.shown import WIDE, clipped, features, named
 from fastbias.plots.base import (
     BLACK,
     BLUE,
@@ -32,6 +32,7 @@ __all__ = ["diagnosis", "entries", "path", "separation"]
 
 MOST = 25             # bars in one picture
 CURVES = 10           # curves in one picture that have names
+Coefficient = tuple[str, str, float, float]               # name, kind, value, standard error
 
 
 def diagnosis(found: Diagnosis, ax: Axes | None = None) -> Axes:
@@ -58,6 +59,7 @@ def diagnosis(found: Diagnosis, ax: Axes | None = None) -> Axes:
     if not isinstance(found, Diagnosis):
         raise TypeError(f"found must be a Diagnosis, got {checks.short(found)}")
     names, values = list(found.fractions), list(found.fractions.values())
+    # (of a diagnosis made by hand ties may be left out)
     marked = found.ties or (found.best,)
     ax = axes_of(ax)
     bars = ax.barh(range(len(names)), values,
@@ -68,6 +70,7 @@ def diagnosis(found: Diagnosis, ax: Axes | None = None) -> Axes:
     ax.axvline(1.0, **THEORY, label="maximum")
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="margin as a fraction of the maximum", ylim=(len(names) - 0.4, -0.6))
+    # margins under 0 belong to directions that do not separate
     ax.set_xlim(min(0.0, *values) * 1.15, max(1.0, *values) * 1.15)
     return ax
 
@@ -87,11 +90,12 @@ def entries(limit: Limit, ax: Axes | None = None) -> Axes:
     """
     values = is_limit(limit).w
     names = features(values.shape, named(limit), limit.classes)
+    # the largest, yet in the order of the features
     largest = np.sort(np.argsort(-np.abs(values.ravel()), kind="stable")[:MOST])
     ax = axes_of(ax)
     ax.barh(range(largest.size), values.ravel()[largest], color=BLUE)
     ax.axvline(0.0, color=GREY, lw=0.8)
-    ax.set_yticks(range(largest.size), [clipped(names(int(i)), 24) for i in largest])
+    ax.set_yticks(range(largest.size), [clipped(names(int(i)), WIDE) for i in largest])
     proof = "certified" if limit.certified else "not certified"
     left = values.size - largest.size
     ax.set(xlabel="w" if limit.norm is None else f"w, of length one in {limit.norm.name}",
@@ -118,32 +122,41 @@ def separation(found: Separation, ax: Axes | None = None) -> Axes:
     if not isinstance(found, Separation):
         raise TypeError(f"found must be a Separation, got {checks.short(found)}")
     rows = _coefficients(found)
+    # infinite ones are what the picture is for, so they stay where there are too many
     shown = sorted(sorted(range(len(rows)), key=lambda i: rows[i][1] == "finite")[:MOST])
+    ends = np.array([abs(rows[i][2]) + 2 * rows[i][3] for i in shown])
+    reach = float(ends[np.isfinite(ends)].max(initial=0.0)) or 1.0
     ax = axes_of(ax)
-    finite = [abs(rows[i][2]) + 2 * rows[i][3] for i in shown if np.isfinite(rows[i][2])]
-    reach = max([x for x in finite if np.isfinite(x)], default=1.0) or 1.0
     ax.axvline(0.0, color=GREY, lw=0.8)
     for place, i in enumerate(shown):
-        _, kind, value, error = rows[i]
-        if kind == "finite" and np.isfinite(value):
-            ax.errorbar(value, place, xerr=2 * error if np.isfinite(error) else None, fmt="o",
-                        color=BLUE, capsize=3)
-        elif kind in ("+inf", "-inf"):
-            tip = reach * (1.2 if kind == "+inf" else -1.2)
-            ax.annotate("", (tip, place), (0.0, place),
-                        arrowprops={"arrowstyle": "-|>", "color": COLOURS[0], "lw": 1.8})
-            ax.annotate(kind.replace("inf", "∞").replace("-", "−"), (tip, place), (0, 4),
-                        textcoords="offset points", color=COLOURS[0], va="bottom", ha="center")
-        else:
-            ax.annotate("?", (0.0, place), ha="center", va="center", color=BLACK)
-    ax.set_yticks(range(len(shown)), [clipped(rows[i][0], 24) for i in shown])
+        _coefficient(ax, place, rows[i], reach)
+    ax.set_yticks(range(len(shown)), [clipped(rows[i][0], WIDE) for i in shown])
     left = len(rows) - len(shown)
+    # (downwards, as the printed table is)
     ax.set(xlabel="coefficient", xlim=(-1.4 * reach, 1.4 * reach), ylim=(len(shown) - 0.3, -0.7),
            title=found.kind + (f"; {left} coefficients left out" if left else ""))
     return ax
 
 
-def _coefficients(found: Separation) -> list[tuple[str, str, float, float]]:
+def _coefficient(ax: Axes, place: int, row: Coefficient, reach: float) -> None:
+    """Draw one coefficient at its height: a point with two errors, an arrow, or a question."""
+    _, kind, value, error = row
+    if kind == "finite" and np.isfinite(value):
+        ax.errorbar(value, place, xerr=2 * error if np.isfinite(error) else None, fmt="o",
+                    color=BLUE, capsize=3)
+        return
+    if kind not in ("+inf", "-inf"):
+        ax.annotate("?", (0.0, place), ha="center", va="center", color=BLACK)
+        return
+    # past the ends of all error bars: no finite place is meant
+    tip = reach * (1.2 if kind == "+inf" else -1.2)
+    ax.annotate("", (tip, place), (0.0, place),
+                arrowprops={"arrowstyle": "-|>", "color": COLOURS[0], "lw": 1.8})
+    ax.annotate(kind.replace("inf", "∞").replace("-", "−"), (tip, place), (0, 4),
+                textcoords="offset points", color=COLOURS[0], va="bottom", ha="center")
+
+
+def _coefficients(found: Separation) -> list[Coefficient]:
     """Each coefficient: name, kind, value, standard error; with classes for each pair."""
     if not found.pairs:
         return [(name, kind, found.finite[name], found.standard_errors[name])
@@ -174,6 +187,7 @@ def path(found: RegularisationPath | BallPath, ax: Axes | None = None) -> Axes:
     names = features(found.w.shape[1:], named(found), getattr(found, "classes", None))
     flat = found.w.reshape(len(found.w), -1)
     if isinstance(found, BallPath):
+        # of one size at all radii: w itself grows with them
         x, told, flat = found.radii, "radius c", flat / found.radii[:, None]
     else:
         x, told = found.lambdas, "λ"
@@ -183,12 +197,13 @@ def path(found: RegularisationPath | BallPath, ax: Axes | None = None) -> Axes:
         if j in heavy:
             k = int(np.flatnonzero(heavy == j)[0])
             ax.plot(x, flat[:, j], color=(BLUE, *COLOURS)[k % (len(COLOURS) + 1)], lw=1.8,
-                    ls="-" if k <= len(COLOURS) else "--", label=clipped(names(j), 24))
+                    ls="-" if k <= len(COLOURS) else "--", label=clipped(names(j), WIDE))
         else:
             ax.plot(x, flat[:, j], color=GREY, lw=0.6, zorder=1)
     ax.axhline(0.0, color=GREY, lw=0.8)
     ax.set(xscale="log", xlabel=told,
            ylabel="entries of w/c" if isinstance(found, BallPath) else "entries of w")
+    # towards less regularisation either way
     if not isinstance(found, BallPath):
         ax.invert_xaxis()
     legend(ax)

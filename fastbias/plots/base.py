@@ -40,6 +40,7 @@ def axes_of(ax: Axes | None) -> Axes:
         # only here: pyplot opens windows where it can, and takes a second to load
         plt: Any = foreign.library("matplotlib.pyplot")
         return plt.subplots(layout="constrained")[1]
+    # (an Axes of any backend, or what draws like one)
     if not callable(getattr(ax, "plot", None)) or not callable(getattr(ax, "get_figure", None)):
         raise TypeError(f"ax must be a matplotlib Axes, got {checks.short(ax)}")
     return ax
@@ -72,6 +73,7 @@ def clock(trace: Trace) -> tuple[np.ndarray, str]:
 
 def power(slope: float, of: str) -> str:
     """A power of a clock as matplotlib sets it, 1/log t for instance."""
+    # (mathtext has its own minus signs)
     clock = "t" if of == "t" else r"\log t"
     if slope == -1.0:
         return f"$1/{clock}$"

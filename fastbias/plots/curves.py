@@ -74,11 +74,13 @@ def margin(trace: Trace, limit: Limit | None = None, norm: Norm | str | None = N
     if norm is None:
         norm = norms.l2 if limit is None or limit.norm is None else limit.norm
     norm = checks.one_of("norm", norm, norms, Norm)
+    # before any figure is made: it may refuse
     y = trace.margin(norm)
     ax = axes_of(ax)
     x, told = clock(trace)
     use = (x > 0) & np.isfinite(y)
     ax.plot(x[use], y[use], **_styled(style, "the run"))
+    # in another norm the limit's margin bounds nothing
     if limit is not None and limit.norm is not None and limit.norm.name == norm.name:
         proof = "certified" if limit.certified else "not certified"
         ax.axhline(limit.margin, **THEORY, label=f"maximum {limit.margin:.6g}, {proof}")
@@ -155,6 +157,7 @@ def _slopes(ax: Axes, trace: Trace, one: Series, use: np.ndarray,
     """Draw powers of the clock over the last rows: a fitted one through their middle, theory's
     through the level that it names, or the last row.
     """
+    # the same rows, clock and logarithms that exponents are fitted to
     logs = one.values if _unit(one) > 1 else _log(one.values)
     s = _log(trace.log_t) if one.clock == "log t" else trace.log_t
     rows = np.flatnonzero(use & np.isfinite(s) & late(trace))
@@ -163,6 +166,7 @@ def _slopes(ax: Axes, trace: Trace, one: Series, use: np.ndarray,
             continue
         if words == "fitted":
             at, height, style = s[rows].mean(), logs[rows].mean(), FITTED
+        # a level is the height at clock 1
         elif np.isfinite(one.level):
             at, height, style = 0.0, one.level, THEORY
         else:
@@ -213,6 +217,7 @@ def loss(trace: Trace, limit: Limit | None = None, ax: Axes | None = None,
         fall, exact = known["log loss"], known.get("log t L")
         level = exact.level if exact is not None else np.nan
         slopes = {"fitted": fall.fitted}
+        # exact where theory knows the constant, else only as steep
         if np.isfinite(level):
             ax.plot(x[use], (level - trace.log_t[use]) / np.log(10.0), **THEORY,
                     label=f"theory: ${np.exp(level):.4g}/t$")

@@ -61,6 +61,7 @@ def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "lo
     """
     if not isinstance(result, Sweep):
         raise TypeError(f"result must be a Sweep, got {checks.short(result)}")
+    # axes of one value are of no interest
     grid = {name: values for name, values in (result.axes or {}).items() if len(values) > 1}
     if not 1 <= len(grid) <= 2:
         raise ValueError("result must be a Sweep over a grid of which one or two axes have several "
@@ -68,6 +69,7 @@ def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "lo
     told, numbers = _numbers(result, value)
     names, values = list(grid), list(grid.values())
     shaped = numbers.reshape([len(v) for v in values])
+    # a run that failed has a last row, which is no end
     failed = np.zeros(len(result), bool)
     failed[list(result.failures)] = True
     bad = failed.reshape(shaped.shape) | np.isnan(shaped) | (shaped == np.inf)
@@ -78,21 +80,29 @@ def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "lo
         ax.set(xlabel=names[0], ylabel=told)
         legend(ax)
         return ax
+    _mesh(ax, told, shaped, bad, nothing)
+    for axis, of in ((ax.yaxis, values[0]), (ax.xaxis, values[1])):
+        _ticks(axis, of)
+    said = [f"grey: {int(bad.sum())} of {bad.size} runs without such a number"] * bool(bad.any())
+    ax.set(xlabel=names[1], ylabel=names[0],
+           title="; ".join(said + ["white: L is 0"] * bool(nothing.any())))
+    return ax
+
+
+def _mesh(ax: Axes, told: str, shaped: np.ndarray, bad: np.ndarray, nothing: np.ndarray) -> None:
+    """The heat map with its scale: what is bad is left out, a loss of 0 is under the scale."""
     finite = shaped[~bad & ~nothing]
     least, most = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     colours = foreign.library("matplotlib").colormaps["viridis"].with_extremes(under="white")
-    mesh = ax.pcolormesh(np.ma.masked_array(np.where(nothing, least - 1.0, shaped), bad),
+    # (a scale of one value is widened by a tenth of it)
+    under = least - 1.0 - abs(least)
+    mesh = ax.pcolormesh(np.ma.masked_array(np.where(nothing, under, shaped), bad),
                          cmap=colours, vmin=least, vmax=most)
+    # seen through what is left out
     ax.set_facecolor(BAD)
-    for axis, of in ((ax.yaxis, values[0]), (ax.xaxis, values[1])):
-        _ticks(axis, of)
     figure: Any = ax.get_figure()
     if finite.size:
         figure.colorbar(mesh, ax=ax, label=told)
-    said = [f"grey: {int(bad.sum())} of {bad.size} runs without such a number"] * bool(bad.any())
-    ax.set_title("; ".join(said + ["white: L is 0"] * bool(nothing.any())))
-    ax.set(xlabel=names[1], ylabel=names[0])
-    return ax
 
 
 def _numbers(result: Sweep, value: Any) -> tuple[str, np.ndarray]:
@@ -105,6 +115,7 @@ def _numbers(result: Sweep, value: Any) -> tuple[str, np.ndarray]:
     elif not callable(value):
         raise TypeError("value must be a name or a function of (trace, limit), got "
                         f"{checks.short(value)}")
+    # (limits are solved once for each problem)
     (name, found), = tables.values(result, (value,)).items()
     if found.ndim != 1 or found.dtype.kind not in "iufb":
         raise ValueError(f"value must be one number a run, got {name} of shape {found.shape[1:]}")
@@ -115,6 +126,7 @@ def _ticks(axis: Any, values: list[Any]) -> None:
     """Name some of the cells along an axis."""
     every = -(-len(values) // TICKS)
     shown = range(0, len(values), every)
+    # (cells are of length one)
     axis.set_ticks([i + 0.5 for i in shown], [_told(values[i]) for i in shown])
 
 
@@ -126,6 +138,7 @@ def _told(value: Any) -> str:
 
 def _curve(ax: Axes, values: list[Any], numbers: np.ndarray, bad: np.ndarray) -> None:
     """One number a run against one axis of the grid."""
+    # what is no number stands in its order
     try:
         x = np.array([float(v) for v in values])
     except (TypeError, ValueError):

@@ -12,6 +12,7 @@ from fastbias.checks import foreign
 from fastbias.checks.shown import named
 from fastbias.checks.sizes import length
 from fastbias.data.rows import dense
+from fastbias.engine.abi import Status
 from fastbias.plots.base import (
     BLUE,
     COLOURS,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["data", "solutions", "support", "trajectory"]
 
+STOPPED = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
+FLAT = 1e-12          # of the largest singular value: what rounding leaves of 0
 NEAR = 1e-9           # relative to the least margin: which samples support a direction
 Line = tuple[np.ndarray, float]                           # w (2,) and its intercept
 
@@ -83,6 +86,7 @@ def data(X: ArrayLike | checks.Sparse, y: ArrayLike,
         colour = (BLUE, *COLOURS)[k % len(COLOURS)]
         _part(ax, w, b, color=colour, lw=1.8, label=name)
         unit = w / length(w)
+        # from the line, beside the middle of the data
         foot = points.mean(axis=0)
         foot = foot - unit * (unit @ foot + b / length(w))
         tip = foot + 0.25 * reach * unit
@@ -118,6 +122,7 @@ def support(limit: Limit, X: ArrayLike | checks.Sparse, y: ArrayLike,
         raise ValueError(f"limit must be a direction to have support vectors, got a {limit.kind}")
     margins = _margins(limit, X, y)
     least = margins.min()
+    # solvers name them; of other directions those that touch the margin
     held = (np.unique(limit.support) if limit.support is not None
             else np.flatnonzero(margins <= least + NEAR * abs(least)))
     if held.size and held[-1] >= margins.size:
@@ -212,26 +217,18 @@ def trajectory(trace: Trace, limit: Limit | None = None, axes: tuple[int, int] =
     plane = list(places(axes, int(np.prod(trace.w.shape[1:]))))
     path = trace._flat[:, plane]
     ax = axes_of(ax)
-    colour = style.pop("color", BLUE)
-    marker = style.pop("marker", "o")
-    problem = trace.problem
-    if (problem is not None and problem.loss.kind == "root" and len(problem.shape) == 1
-        and not any(line.get_gid() == "solutions" for line in ax.lines)):
-        line = _line(dense(problem.X), np.asarray(problem.y, float))
-        if line is not None:
-            _draw_line(ax, line, (plane[0], plane[1]), {"label": "solutions of Xw = y"})
+    _root(ax, trace, (plane[0], plane[1]))
     if limit is not None:
         _goal(ax, is_limit(limit), plane, path)
+    colour, marker = style.pop("color", BLUE), style.pop("marker", "o")
     name = style.pop("label", "iterates")
-    stopped = trace.status.name in ("NOT_FINITE", "OUT_OF_DOMAIN", "UNBOUNDED")
     ax.plot(*path.T, **({"color": colour, "lw": 1.2, "zorder": 2} | style))
     # steps are points of their own; a flow has none
     if trace.t.dtype.kind != "f":
         ax.plot(*path.T, ".", color=colour, ms=3, zorder=2)
     ax.plot(*path[:1].T, "o", color=colour, mfc="white", ms=6, zorder=3)
-    if stopped:
-        name = f"{name}: {trace.status.name} at t = {trace.t[-1]:g}"
-        marker = "X"
+    if trace.status in STOPPED:
+        marker, name = "X", f"{name}: {trace.status.name} at t = {trace.t[-1]:g}"
     ax.plot(*path[-1:].T, marker, color=colour, mec="white", mew=0.7, ms=9, zorder=4, label=name)
     known = named(trace) or [f"w{j}" for j in range(trace._flat.shape[1])]
     ax.set(xlabel=known[plane[0]], ylabel=known[plane[1]])
@@ -239,17 +236,30 @@ def trajectory(trace: Trace, limit: Limit | None = None, axes: tuple[int, int] =
     return ax
 
 
+def _root(ax: Axes, trace: Trace, plane: tuple[int, int]) -> None:
+    """Draw the solutions of Xw = y that a run goes to, unless another run of the picture has."""
+    problem = trace.problem
+    # (of several outputs or matrices the solutions are no line in the plane of two entries)
+    if problem is None or problem.loss.kind != "root" or len(problem.shape) > 1:
+        return
+    line = _line(dense(problem.X), np.asarray(problem.y, float))
+    if line is not None and not any(drawn.get_gid() == "solutions" for drawn in ax.lines):
+        _draw_line(ax, line, plane, {"label": "solutions of Xw = y"})
+
+
 def _goal(ax: Axes, limit: Limit, plane: list[int], path: np.ndarray) -> None:
-    """Draw a limit: a star, or an arrow."""
+    """Draw a limit: a star, or an arrow as long as the run went."""
     if limit.w.size <= max(plane):
         raise ValueError(f"limit must have entries {plane} of w, got {limit.w.size} entries")
     w = limit.w.ravel()[plane]
-    stars = [line for line in ax.lines if line.get_gid() == "limit"]
     if limit.kind == "point":
         # another run of the same picture may have drawn it already
-        if not any(np.array_equal(np.ravel(line.get_data()), w) for line in stars):
+        stars: list[np.ndarray] = [np.asarray(line.get_xydata()).ravel() for line in ax.lines
+                                   if line.get_gid() == "limit"]
+        if not any(np.array_equal(star, w) for star in stars):
             ax.plot(*w[:, None], **STAR, label=None if stars else "limit", gid="limit")
         return
+    # a ray begins at its finite part
     foot = np.zeros(2) if limit.offset is None or limit.kind != "ray" \
         else limit.offset.ravel()[plane]
     reach = max(float(np.abs(path - foot).max()), 1e-300)
@@ -259,20 +269,22 @@ def _goal(ax: Axes, limit: Limit, plane: list[int], path: np.ndarray) -> None:
 
 def _line(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """A point and the direction of the line of (least-squares) solutions; None where it is none."""
+    # fewer equations leave a plane or more
     if X.shape[1] < 2 or X.shape[1] > X.shape[0] + 1:
         return None
     _, sizes, turned = foreign.ask("the solutions of Xw = y", "numpy.linalg.svd", X)
     full = np.append(sizes, np.zeros(X.shape[1] - sizes.size))
-    small = full <= 1e-12 * full[0]
+    small = full <= FLAT * full[0]
     if small.sum() != 1:
         return None
-    point = foreign.ask("the solutions of Xw = y", "numpy.linalg.lstsq", X, y, rcond=1e-12)[0]
+    point = foreign.ask("the solutions of Xw = y", "numpy.linalg.lstsq", X, y, rcond=FLAT)[0]
     return np.asarray(point), np.asarray(turned[-1])
 
 
 def _draw_line(ax: Axes, line: tuple[np.ndarray, np.ndarray], plane: tuple[int, int],
                style: dict[str, Any]) -> None:
     point, along = (part[list(plane)] for part in line)
+    # (seen along itself it is a point)
     if np.abs(along).max() > 0:
         plain: dict[str, Any] = {"color": BLUE, "lw": 2.5, "zorder": 1, "gid": "solutions"}
         ax.axline(tuple(point), tuple(point + along), **(plain | style))
@@ -299,6 +311,7 @@ def _directions(given: Mapping[str, Any] | Limit | ArrayLike | None) -> dict[str
         else:
             w, b = checks.array("directions", one, "a Limit, or an array of two or three entries",
                                 dims=1), 0.0
+        # of a plan with an intercept the last weight is that of the ones
         if w.size == 3 and not np.any(b):
             w, b = w[:2], float(w[2])
         if w.size != 2 or np.ndim(b) or not w.any():
@@ -331,6 +344,7 @@ def _margins(limit: Limit, X: ArrayLike | checks.Sparse, y: ArrayLike) -> np.nda
     if K == 1:
         return labels * predictions[:, 0]
     own = labels.astype(int)
+    # against the best of the others
     mine = predictions[np.arange(own.size), own]
     predictions[np.arange(own.size), own] = -np.inf
     return np.asarray(mine - predictions.max(axis=1))

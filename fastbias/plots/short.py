@@ -47,11 +47,11 @@ def trace(run: Trace, what: str | Axes | None = "loss", limit: Limit | None = No
     matplotlib Axes
     """
     run = is_trace(run)
+    # trace.plot(ax) was all there was once
     if not isinstance(what, str):
         ax, what = what if ax is None else ax, "loss"
     checks.name("what", what, (*ALONE, *BESIDE, *QUANTITIES))
     if what in ALONE:
-        # (of a loss alone only the limit says what else there is to draw)
         return ALONE[what](run, limit, ax=ax, **style)
     if limit is None:
         raise ValueError(f"limit must be given for a picture of {what!r}, got None")

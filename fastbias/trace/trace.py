@@ -464,16 +464,9 @@ class Trace(Shown):
             "loss", "margin", "gap", "angle", any quantity of `rates`, or "trajectory": the first
             two entries of w.
         limit : Limit, optional
-            What theory says is drawn dashed, and what is fitted dotted; gap, angle and the series
-            of `rates` need it.
+            Drawn dashed, beside what is fitted; gap, angle and the series of `rates` need it.
         ax : matplotlib Axes, optional
-            Where to draw; a new figure's where it is not given.
-        **style
-            Handed to ``ax.plot``.
-
-        Returns
-        -------
-        matplotlib Axes
+            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``.
         """
         return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
 
