@@ -23,7 +23,7 @@ matplotlib.rcParams.update({
     "legend.frameon": False, "legend.handletextpad": 0.5,
 })
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]                # of the clone, if this is one
 
 
 def folder(argv: list[str] | None, doc: str | None) -> Path:
@@ -34,26 +34,26 @@ def folder(argv: list[str] | None, doc: str | None) -> Path:
 
 def options(argv: list[str] | None, doc: str | None,
             add: Callable[[argparse.ArgumentParser], None] | None = None) -> argparse.Namespace:
-    """Read the command line: where to write, and what a figure itself asks.
+    """Read the command line: where to write, ``figures/``, which git ignores, if not told, and
+    what a figure itself asks.
 
-    In a clone that is ``figures/``, which git ignores, elsewhere ``figures/`` where one stands;
-    ``--committed`` writes to ``docs/figures/`` of the clone, whose figures the documents show and
-    git keeps; ``--out DIR`` writes anywhere.
+    ``--committed`` writes to ``docs/figures/``, whose figures the documents show and git keeps;
+    ``--out DIR`` writes anywhere. An installation has no documents: there ``figures/`` is that of
+    the folder where the command is given.
     """
-    kept = ROOT / "docs" / "figures"
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n\n")[0])
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--committed", action="store_const", const=kept,
-                       dest="out", help="write to docs/figures/ of a clone, where the documents "
-                       "link to")
+    shown, default = ROOT / "docs" / "figures", Path("figures")
+    if shown.is_dir():
+        default = ROOT / default
+        where.add_argument("--committed", action="store_const", const=shown, dest="out",
+                           help="write to docs/figures/, where the documents link to")
     where.add_argument("--out", type=Path, metavar="DIR",
-                       help="write there (default: figures/)")
-    parser.set_defaults(out=(ROOT if kept.is_dir() else Path()) / "figures")
+                       help="write there (default: figures/, which git ignores in a clone)")
+    parser.set_defaults(out=default)
     if add is not None:
         add(parser)
     read = parser.parse_args(argv)
-    if read.out == kept and not kept.is_dir():
-        parser.error("--committed must be left out where there is no clone with docs/figures/")
     read.out.mkdir(parents=True, exist_ok=True)
     return read
 

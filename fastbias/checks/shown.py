@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["MOST", "WIDE", "Bar", "Cell", "Report", "Shown", "Spark", "Table", "clipped", "cut",
-           "entries", "features", "html", "named", "series", "text", "vector"]
+from fastbias.checks import columns
+
+__all__ = ["MOST", "WIDE", "Bar", "Cell", "Entries", "Report", "Shown", "Spark", "Table", "clipped",
+           "cut", "features", "html", "series", "text", "vector"]
 
 MOST = 30             # lines that are printed
 LONG = 1000           # characters of a line
 WIDE = 24             # of a name
-LARGEST = 8           # entries that are shown of many
+LEAST = 9             # rows that a table keeps
 FEW = 12              # entries that are shown as an array, where they have no names
 BLOCKS = "▁▂▃▄▅▆▇█"
 COLUMNS = 24          # of a sparkline or bar in text
@@ -49,7 +51,29 @@ class Table(NamedTuple):
     headings: tuple[str, ...] = ()
 
 
-Report = list[str | Table]
+class Entries(NamedTuple):
+    """The largest entries of a vector by their names: one line of text, in HTML a table."""
+
+    what: str
+    values: np.ndarray
+    called: Callable[[int], str]
+
+    def line(self) -> str:
+        """All on one line."""
+        return f"{self.what}: {columns.largest(self.values, self.called)}"
+
+    def table(self) -> Table:
+        """A row each, in the order of the entries."""
+        flat = np.asarray(self.values, float).ravel()
+        first = np.sort(columns.order(flat))
+        rows: list[tuple[Cell, ...]] = [(clipped(self.called(i), WIDE), f"{flat[i]:.8g}")
+                                        for i in first.tolist()]
+        if flat.size > first.size:
+            rows.append((f"… {flat.size - first.size} more", ""))
+        return Table(rows, (self.what, ""))
+
+
+Report = list[str | Table | Entries]
 
 
 class Shown:
@@ -70,7 +94,7 @@ class Shown:
 def text(report: Report) -> str:
     """The report as lines, at most 30."""
     lines: list[str] = []
-    for part in _fitting(report):
+    for part in _fitting([part.line() if isinstance(part, Entries) else part for part in report]):
         lines += _aligned(part) if isinstance(part, Table) else map(clipped, part.split("\n"))
     if len(lines) > MOST:
         lines[MOST - 1:] = [f"… {len(lines) - MOST + 1} lines more"]
@@ -80,14 +104,14 @@ def text(report: Report) -> str:
 def html(report: Report) -> str:
     """The same as HTML: lines as paragraphs, sparklines as pictures; all text is escaped."""
     parts: list[str] = []
-    for i, part in enumerate(_fitting(report)):
+    for part in _fitting([part.table() if isinstance(part, Entries) else part for part in report]):
         if isinstance(part, Table):
             parts.append(_html_table(part))
         elif "\n" in part:
             parts.append(f"<pre>{escape(text([part]))}</pre>")
         else:
             line = escape(clipped(part))
-            parts.append(f"<p><strong>{line}</strong></p>" if i == 0 else f"<p>{line}</p>")
+            parts.append(f"<p>{line}</p>" if parts else f"<p><strong>{line}</strong></p>")
     return "\n".join(parts)
 
 
@@ -95,45 +119,21 @@ def vector(what: str, values: np.ndarray, names: Sequence[str] | None = None,
            classes: np.ndarray | None = None) -> Report:
     """A vector or matrix: whole where it is small and nameless, else its largest entries."""
     values = np.asarray(values)
-    if values.size <= FEW and not names:
+    if values.size <= FEW and columns.entries(names, values.shape, classes) is None:
         return [f"{what}: {np.array2string(values, precision=8, threshold=FEW)}"]
-    left = values.size - LARGEST
-    told = f", the {LARGEST} largest of {values.size} entries" if left > 0 else ""
-    return [f"{what}{told}:", entries(values, names, classes)]
-
-
-def entries(values: np.ndarray, names: Sequence[str] | None = None,
-            classes: np.ndarray | None = None, most: int = LARGEST) -> Table:
-    """The largest entries of a vector or matrix, in their order, by their names."""
-    flat, called = np.asarray(values, float).ravel(), features(values.shape, names, classes)
-    # (NaN is not the largest of anything, and comes last)
-    order = np.argsort(-np.nan_to_num(np.abs(flat), nan=-1.0, posinf=np.inf), kind="stable")
-    rows: list[tuple[Cell, ...]] = [(clipped(called(i), WIDE), f"{flat[i]:.8g}")
-                                    for i in sorted(order[:most].tolist())]
-    if flat.size > most:
-        rows.append((f"… {flat.size - most} more", f"up to {abs(flat[order[most]]):.3g}"))
-    return Table(rows)
+    return [Entries(what, values, features(values.shape, names, classes))]
 
 
 def features(shape: tuple[int, ...], names: Sequence[str] | None = None,
              classes: np.ndarray | None = None) -> Callable[[int], str]:
-    """What each entry of w is called: its feature, after its class where there are classes."""
-    def feature(j: int) -> str:
-        return str(names[j]) if names and j < len(names) else f"x{j}"
+    """What each entry of a predictor is called: its column, else its place."""
+    known = columns.entries(names, shape, classes)
 
     def called(i: int) -> str:
-        place = tuple(int(k) for k in np.unravel_index(i, shape))
-        if len(place) == 1:
-            return feature(place[0])
-        if len(place) == 2 and classes is not None and len(classes) == shape[0]:
-            return f"{classes[place[0]]}: {feature(place[1])}"
-        return str(list(place))
+        if known is not None:
+            return known[i]
+        return f"x{i}" if len(shape) == 1 else str([int(k) for k in np.unravel_index(i, shape)])
     return called
-
-
-def named(result: Any) -> tuple[str, ...] | None:
-    """The names of the features of a result, where it knows them."""
-    return cast("tuple[str, ...] | None", getattr(result, "names", None))
 
 
 def clipped(line: str, length: int = LONG) -> str:
@@ -141,13 +141,13 @@ def clipped(line: str, length: int = LONG) -> str:
     return line if len(line) <= length else line[:length - 1] + "…"
 
 
-def _fitting(report: Report) -> Report:
+def _fitting(report: list[str | Table]) -> list[str | Table]:
     """The report cut to at most 30 lines: its tables, the longest first, and then its end."""
     parts = list(report)
     for i in sorted(range(len(parts)), key=lambda i: -_height(parts[i])):
         table, over = parts[i], sum(map(_height, parts)) - MOST
         if over > 0 and isinstance(table, Table):
-            parts[i] = cut(table, max(len(table.rows) - over, LARGEST + 1))
+            parts[i] = cut(table, max(len(table.rows) - over, LEAST))
     dropped = 0
     while sum(map(_height, parts)) + (dropped > 0) > MOST and len(parts) > 1:
         dropped += _height(parts.pop())

@@ -303,11 +303,11 @@ def by_piece(slope, params, data, w, p, q, g, control):
                 store(p, c * N + n, _products(X, n * width, width, w, c * d))
                 if control[HURRY] != 0:
                     return np.nan
-        size = (outputs - 1) * N + end - b
-        at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
+        size, goals = (outputs - 1) * N + end - b, (data.goals - 1) * N + end - b
+        at = slope(params, view(p, b, size), view(y, b, goals), view(q, b, size))
         if data.weighed != NONE:
             at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
-                        view(p, b, size), view(y, b, end - b), view(q, b, size), at)
+                        view(p, b, size), view(y, b, goals), view(q, b, size), at)
         store(q, b + size, splat8(0.0))
         factor = 1.0
         if b == 0:

@@ -14,13 +14,16 @@ from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import margins
 from fastbias.engine.layout import alone, sample_weights
 from fastbias.engine.scattered import gathered, place, put, scattered
-from fastbias.engine.simd import fma, inlined, load8, splat8, total, view
+from fastbias.engine.simd import fetch, fma, inlined, load8, splat8, total, view
 from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "pass_over",
            "products"]
 
-BLOCK = 4096     # entries of X that are read for predictions and, while they are near, for Xᵀq
+# entries of X that are read for predictions and, while they are near, for Xᵀq: so many that each
+# entry of w, and then of the gradient, is met several times before the other takes its place
+BLOCK = 1 << 15
+AHEAD = 64       # entries from here that are brought near: the machine's own guess comes too late
 FAR = 20.0       # log of how much larger a block's scale is where all before it is made smaller
 
 
@@ -77,12 +80,21 @@ def _columns(packed, N):
 
 
 @inner
+def _near(packed, first, base, o):
+    """Bring the o-th entry near, and its column; nothing is read, so there may be none."""
+    inlined()
+    fetch(packed, first + o)
+    fetch(packed, base + o // 2)
+
+
+@inner
 def _product(packed, N, n, w, start):
     """The product of row n with w[start:]."""
     inlined()
     o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
     sums, first = splat8(0.0), N + 1
     while o + 8 <= end:
+        _near(packed, first, base, o + AHEAD)
         sums = fma(load8(packed, first + o), gathered(packed, base, o, w, start), sums)
         o += 8
     result = total(sums)
@@ -99,6 +111,7 @@ def _add(packed, N, n, q, g, start):
     o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
     first = N + 1
     while o + 8 <= end:
+        _near(packed, first, base, o + AHEAD)
         scattered(packed, base, o, g, start, load8(packed, first + o) * q)
         o += 8
     while o < end:
@@ -163,8 +176,8 @@ def pass_over(slope, params, data, w, p, q, g, control):
         _some(data, b, end, w, p)
         if control[HURRY] != 0:
             return np.nan
-        size = (outputs - 1) * N + end - b
-        seen, own, push = view(p, b, size), view(y, b, end - b), view(q, b, size)
+        size, goals = (outputs - 1) * N + end - b, (data.goals - 1) * N + end - b
+        seen, own, push = view(p, b, size), view(y, b, goals), view(q, b, size)
         at = slope(params, seen, own, push)
         if data.weighed != NONE:
             at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
@@ -179,12 +192,13 @@ def pass_over(slope, params, data, w, p, q, g, control):
 @inner
 def drawn_products(data, order, count, w, p, y_batch):
     """As `fastbias.engine.batch_pass.batch_margins`, of sparse rows."""
-    batch = y_batch.size
+    batch = p.size // data.outputs
     for i in range(batch):
         n = order[i] if i < count else order[0]
         for c in range(data.outputs):
             p[c * batch + i] = _product(data.packed, data.N, n, w, c * data.d)
-        y_batch[i] = data.y[n]
+        for c in range(data.goals):
+            y_batch[c * batch + i] = data.y[c * data.N + n]
 
 
 @inner

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastbias import checks
-from fastbias.checks.shown import WIDE, clipped, features, named
+from fastbias.checks.shown import WIDE, clipped, features
 from fastbias.plots.base import (
     BLACK,
     BLUE,
@@ -89,7 +89,7 @@ def entries(limit: Limit, ax: Axes | None = None) -> Axes:
         At most 25 bars, in the order of the entries; the title says how many are left out.
     """
     values = is_limit(limit).w
-    names = features(values.shape, named(limit), limit.classes)
+    names = features(values.shape, limit.names, limit.classes)
     # the largest, yet in the order of the features
     largest = np.sort(np.argsort(-np.abs(values.ravel()), kind="stable")[:MOST])
     ax = axes_of(ax)
@@ -184,7 +184,7 @@ def path(found: RegularisationPath | BallPath, ax: Axes | None = None) -> Axes:
         raise TypeError("found must be a RegularisationPath or a BallPath, got "
                         f"{checks.short(found)}")
     ax = axes_of(ax)
-    names = features(found.w.shape[1:], named(found), getattr(found, "classes", None))
+    names = features(found.w.shape[1:], None, getattr(found, "classes", None))
     flat = found.w.reshape(len(found.w), -1)
     if isinstance(found, BallPath):
         # of one size at all radii: w itself grows with them

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.shown import named
 from fastbias.checks.sizes import length
 from fastbias.data.rows import dense
 from fastbias.engine.abi import Status
@@ -230,8 +229,9 @@ def trajectory(trace: Trace, limit: Limit | None = None, axes: tuple[int, int] =
     if trace.status in STOPPED:
         marker, name = "X", f"{name}: {trace.status.name} at t = {trace.t[-1]:g}"
     ax.plot(*path[-1:].T, marker, color=colour, mec="white", mew=0.7, ms=9, zorder=4, label=name)
-    known = named(trace) or [f"w{j}" for j in range(trace._flat.shape[1])]
-    ax.set(xlabel=known[plane[0]], ylabel=known[plane[1]])
+    called = None if trace.problem is None else trace.problem.called
+    ax.set(**{f"{axis}label": f"w{j}" if called is None else called[j]
+              for axis, j in zip("xy", plane, strict=True)})
     legend(ax)
     return ax
 

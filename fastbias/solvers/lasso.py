@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.shown import Report, Shown, Table, named, series, vector
+from fastbias.checks.shown import Report, Shown, Table, series, vector
 from fastbias.checks.sizes import worst
 from fastbias.checks.spans import SMALL
 from fastbias.data.rows import dense, largest
@@ -77,7 +77,7 @@ class RegularisationPath(Shown):
                 Table([series("λ", self.lambdas), series("‖w‖₁", norm),
                        series("entries not 0", (self.w != 0).sum(axis=1)),
                        series("residual", self.residuals)], ("", "first", "last", "one by one")),
-                *(vector("w at the last λ", self.w[-1], named(self)) if len(self.w) else []),
+                *(vector("w at the last λ", self.w[-1]) if len(self.w) else []),
                 f"largest residual {worst(self.residuals):.1e}"]
 
 

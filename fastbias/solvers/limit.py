@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.shown import Report, Shown, html, named, text, vector
+from fastbias.checks.shown import Report, Shown, html, text, vector
 from fastbias.pieces.norms import Norm
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Limit(Shown):
         Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
-    dual : (N,)
+    dual : (N,), or (N, K) for K outputs
         ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν; for margins λ ≥ 0 with Σλ = 1.
     margin : float
         NaN for a point.
@@ -84,7 +84,9 @@ class Limit(Shown):
         ≥ 0 makes strict; ``w`` is orthogonal to them.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
-    intercept : float, or (K,) with K > 2 classes
+    names : tuple of str, or None
+        What the entries of w's last axis are called, where the columns of X have names.
+    intercept : float, or (K,) with K > 2 classes, or K outputs
         b, added to each prediction; 0.0 without.
     support : (k,) of int, or None
         Of a margin, the samples that have weight in `dual` (with classes, against any other class):
@@ -111,6 +113,7 @@ class Limit(Shown):
     intercept: float | np.ndarray = 0.0
     support: np.ndarray | None = None
     alpha: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
 
     def plot(self, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike | None = None,
              ax: Axes | None = None) -> Axes:
@@ -132,10 +135,9 @@ class Limit(Shown):
 
     def _report(self) -> Report:
         proof = "certified" if self.certified else "NOT certified"
-        names = named(self)
-        lines: Report = vector(f"limit {self.kind}", self.w, names, self.classes)
+        lines: Report = vector(f"limit {self.kind}", self.w, self.names, self.classes)
         if self.kind == "ray" and self.offset is not None:
-            lines += vector("finite part", self.offset, names, self.classes)
+            lines += vector("finite part", self.offset, self.names, self.classes)
         lines += told_intercept(self.intercept)
         if self.norm is not None and np.isfinite(self.margin):
             lines.append(f"margin {self.margin:.12g} in the norm {self.norm.name}"

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.checks.shown import Report, Shown, named, vector
+from fastbias.checks.shown import Report, Shown, vector
 from fastbias.data.rows import Rows, signed, zero_rows
 from fastbias.solvers import exact, narrow
 from fastbias.solvers.free import centre, moved
@@ -30,8 +30,8 @@ from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.programs import Pair, largest_least, nearest_point
 from fastbias.solvers.progress import Tell, silent, told
 
-__all__ = ["Labelled", "Separability", "advice", "few", "labelled", "parted", "separability",
-           "separate", "separated", "separator"]
+__all__ = ["Inseparable", "Labelled", "Separability", "advice", "few", "labelled", "parted",
+           "separability", "separate", "separated", "separator"]
 
 EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
@@ -84,13 +84,17 @@ class Separability(Shown):
         lines: Report
         if self.w is not None:
             lines = [f"separable, the least margin {self.residual:.1e} times its rounding bound",
-                     *vector("w", self.w, named(self), self.classes),
+                     *vector("w", self.w, None, self.classes),
                      *told_intercept(self.intercept)]
         else:
             assert self.dual is not None
             lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}",
                      f"λ > 0 on {int((self.dual > 0).sum())} of {self.dual.size} rows"]
         return [*lines, *[self.reason] * bool(self.reason), *checks.mapping(self.classes)]
+
+
+class Inseparable(ValueError):  # noqa: N818 (it names the event)
+    """No w separates, so there is no maximum margin."""
 
 
 class Labelled(NamedTuple):
@@ -421,6 +425,6 @@ def separated(rows: Rows | np.ndarray, why: str = "", tell: Tell = silent) -> Se
     if found.w is None:
         reasons = [why, advice(rows)] if why else [
             advice(rows) or "fb.separability has the certificate that they are not"]
-        raise ValueError("X, y must be linearly separable to have a maximum margin; "
-                         + "; ".join(filter(None, reasons)))
+        raise Inseparable("X, y must be linearly separable to have a maximum margin; "
+                          + "; ".join(filter(None, reasons)))
     return found

@@ -95,16 +95,6 @@ def test_from_the_command_line_that_is_one_sentence(tmp_path, monkeypatch):
         _style.command(fig1.main)
 
 
-def test_figures_are_drawn_where_one_stands_if_there_is_no_clone(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_style, "ROOT", tmp_path / "site-packages")
-    monkeypatch.chdir(tmp_path)
-    assert _style.folder([], "A figure.").resolve() == tmp_path / "figures"
-    with pytest.raises(SystemExit):
-        _style.folder(["--committed"], "A figure.")
-    assert "--committed must be left out" in capsys.readouterr().err
-    assert not (tmp_path / "site-packages").exists()
-
-
 def test_marks_that_end_on_the_star_stand_beside_it():
     panel = fig1.natural(fig1.Asked())
     there = [run.name for run in panel.runs if panel.on_star(run)]

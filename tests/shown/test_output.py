@@ -95,15 +95,14 @@ def results():
     out["rates"] = out["trace"].rates(dataclasses.replace(limit(wide), kind="point"))
     out["series"] = out["rates"][0]
     out["function"] = out["relu"].function
-    named = trace(tall)
-    object.__setattr__(named, "names", names)            # (as a table's names come with it)
-    return out | {"trace with names": named}
+    problem = dataclasses.replace(out["plan"].problem, names=names[:300])
+    return out | {"trace with names": trace(tall[:, :300], problem=problem), "limit with names": limit(wide, names=names)}
 
 
 RESULTS = ("trace", "trace of matrices", "trace of one", "trace of nothing", "trace without w", "limit", "limit of classes",
            "ray", "no theorem", "separability", "overlap", "classes", "evaluation", "diagnosis", "l1 path", "ball path",
            "sweep", "separation", "features", "plan", "plan on classes", "relu", "rates", "series", "function",
-           "trace with names")
+           "trace with names", "limit with names")
 
 
 def test_all_are_looked_at():
@@ -135,9 +134,10 @@ def test_what_matters_is_there():
     assert "margin 0.5 in the norm l2, on 999 support vectors" in told
     assert "… 992 more" in told
     w = results()["limit"].w
-    assert f"x{np.abs(w).argmax()} " in told
+    assert f"x{np.abs(w).argmax()}: " in told
+    assert told.startswith("limit direction: x")
     assert told.count("[open]") > 1
-    assert told.splitlines()[-1] == f"… {40 + 13 - 29} lines more"
+    assert told.splitlines()[-1] == f"… {40 + 4 - 29} lines more"
 
 
 def test_numbers_shown_are_those_of_the_result():
@@ -158,11 +158,12 @@ def test_numbers_shown_are_those_of_the_result():
     assert page.seen.count("polyline") == len(found)
 
 
-def test_names_of_features_are_printed_and_escaped():
-    told = repr(results()["trace with names"])
+@pytest.mark.parametrize("name", ["trace with names", "limit with names", "separation"])
+def test_names_of_features_are_printed_and_escaped(name):
+    told = repr(results()[name])
     assert "<b>&" in told
-    assert "x0" not in told
-    page = results()["trace with names"]._repr_html_()
+    assert "x1" not in told
+    page = results()[name]._repr_html_()
     assert "&lt;b&gt;&amp;" in page
     assert "<b>" not in page
 
@@ -190,7 +191,10 @@ def test_long_reports_are_cut():
     assert len(shown.text(["x" * 5000])) == 1000
     # the largest entries, in their order
     told = shown.text(shown.vector("w", np.array([*np.zeros(20), 3.0, np.nan, -5.0])))
-    assert [line.split()[0] for line in told.splitlines()[-4:]] == ["x5", "x20", "x22", "…"]
+    assert told == "w: x22: -5, x20: 3, x0: 0, x1: 0, x2: 0, x3: 0, x4: 0, x5: 0, … 15 more"
+    page = shown.html(shown.vector("w", np.array([*np.zeros(20), 3.0, np.nan, -5.0])))
+    assert page.count("<tr>") == 10
+    assert page.index("x20") < page.index("x22")
 
 
 @pytest.mark.parametrize("values", [np.zeros(0), np.zeros((3, 0)), np.array([np.nan] * 20), np.full((2, 10), np.inf)])
