@@ -47,7 +47,7 @@ from fastbias.engine.abi import (
 )
 from fastbias.engine.arguments import bad_argument
 from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
-from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
+from fastbias.engine.compiled import JIT, inner, long_kernel, pasted, pointer
 from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
 from fastbias.engine.layout import Data, Scratch, alone, sample_weights, scratch
@@ -444,7 +444,7 @@ def _watched(buffers, k):
     return STALLED if _repeats(buffers.u, buffers.state, buffers.mark) else OK
 
 
-@kernel
+@long_kernel
 def _descend(pieces, params, X, y, buffers, records, stop_at, until):
     """The compiled body of `fastbias.engine.call.descend`, which has looked at the types of all
     arguments.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias.engine.compiled import inner, kernel
+from fastbias.engine.compiled import inner, long_kernel
 from fastbias.engine.moves import adagrad, power
 from fastbias.engine.simd import (
     absolute,
@@ -41,7 +41,7 @@ def _gradient(u, s, g, size, by):
     return fma(g, by.step, u), s, size
 
 
-@kernel
+@long_kernel
 def _gradients(job, groups, records):
     return abreast(None, None, _gradient, None, job, groups, records)
 
@@ -59,7 +59,7 @@ def _ahead(u, s, by):
     return fma(s, by.gamma, u)
 
 
-@kernel
+@long_kernel
 def _heavies(job, groups, records):
     return abreast(_ahead, None, _heavy, None, job, groups, records)
 
@@ -71,7 +71,7 @@ def _adaptive(u, s, g, size, by):
     return u, s, size
 
 
-@kernel
+@long_kernel
 def _adagrads(job, groups, records):
     return abreast(None, None, _adaptive, True, job, groups, records)
 
@@ -83,7 +83,7 @@ def _entropic(u, s, g, size, by):
     return exp(s, 0.0), s, size
 
 
-@kernel
+@long_kernel
 def _entropies(job, groups, records):
     return abreast(None, None, _entropic, True, job, groups, records)
 
@@ -100,7 +100,7 @@ def _signed(u, s, g, size, by):
     return fma(_sign(g), by.eta, u), s, size
 
 
-@kernel
+@long_kernel
 def _signs(job, groups, records):
     return abreast(None, None, _signed, None, job, groups, records)
 
@@ -120,7 +120,7 @@ def _cubic(u, s, g, size, by):
     return fma(_sign(g), size, u), s, size
 
 
-@kernel
+@long_kernel
 def _cubes(job, groups, records):
     return abreast(None, _total, _cubic, None, job, groups, records)
 
@@ -148,7 +148,7 @@ def _first(u, s, g, size, by):
     return fma(chosen, step, u), s, (choose_less(far, least, least, np.inf), step)
 
 
-@kernel
+@long_kernel
 def _coordinates(job, groups, records):
     return abreast(None, _leader, _first, None, job, groups, records)
 
@@ -160,7 +160,7 @@ def _unit_leader(g, d, by):
     return top * (1.0 - by.one), choose_less(0.0, top, by.eta / top, 0.0)
 
 
-@kernel
+@long_kernel
 def _unit_coordinates(job, groups, records):
     return abreast(None, _unit_leader, _first, None, job, groups, records)
 
@@ -181,7 +181,7 @@ def _shared(u, s, g, size, by):
     return fma(choose_less(absolute(g), least, 0.0, g), step, u), s, size
 
 
-@kernel
+@long_kernel
 def _averages(job, groups, records):
     return abreast(None, _leaders, _shared, None, job, groups, records)
 
@@ -208,7 +208,7 @@ def _steepest(u, s, g, size, by):
     return fma(g * by.step, power(absolute(g) * size, by.one - 2.0), u), s, size
 
 
-@kernel
+@long_kernel
 def _powers(job, groups, records):
     return abreast(None, _inverse_size, _steepest, None, job, groups, records)
 
@@ -219,7 +219,7 @@ def _unit(u, s, g, size, by):
     return fma(_sign(g) * by.eta, power(absolute(g) * size, by.one - 1.0), u), s, size
 
 
-@kernel
+@long_kernel
 def _units(job, groups, records):
     return abreast(None, _inverse_size, _unit, None, job, groups, records)
 

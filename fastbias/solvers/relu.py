@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks.shown import Report, Shown, Table, series
 from fastbias.checks.sizes import ratio, worst
 from fastbias.solvers.limit import CERTIFIED
 
 __all__ = ["Interpolant", "PiecewiseLinear", "fit", "network"]
 
 
-@dataclass(frozen=True, eq=False)
-class PiecewiseLinear:
+@dataclass(frozen=True, eq=False, repr=False)
+class PiecewiseLinear(Shown):
     """The function f(x) = offset + slope x + Σ_k bends_k [x − knots_k]₊, to call on arrays.
 
     Parameters
@@ -65,6 +66,16 @@ class PiecewiseLinear:
             near = x / far
             over = np.maximum(near[..., None] - self.knots / far[..., None], 0.0)
             return np.asarray(self.offset + (self.slope * near + over @ self.bends) * far)
+
+    def _report(self) -> Report:
+        lines: Report = [f"piecewise linear, with {self.knots.size} knots: cost {self.cost:.10g}, "
+                         f"slope {self.slope:.6g} on the left, f(0) = {float(self(0.0)):.6g}"]
+        if self.knots.size:
+            lines.append(Table([series("knots", self.knots), series("slope after each",
+                                                                    self.slopes[1:]),
+                                series("f at each", self(self.knots))],
+                               ("", "first", "last", "one by one")))
+        return lines
 
     @property
     def slopes(self) -> np.ndarray:
@@ -125,8 +136,8 @@ def network(a: ArrayLike, b: ArrayLike, c: ArrayLike, offset: float = 0.0) -> Pi
     return PiecewiseLinear(knots[~flat], bends, slope, height)
 
 
-@dataclass(frozen=True, eq=False)
-class Interpolant:
+@dataclass(frozen=True, eq=False, repr=False)
+class Interpolant(Shown):
     """A function of least cost through given points, with its proof.
 
     Parameters
@@ -150,6 +161,11 @@ class Interpolant:
     dual: np.ndarray
     duality_gap: float
     certified: bool
+
+    def _report(self) -> Report:
+        proof = "certified" if self.certified else "NOT certified"
+        return [f"a function of least cost, {self.cost:.10g}, through {self.dual.size} points",
+                f"{proof}, residual {self.duality_gap:.1e}", *self.function._report()]
 
 
 def fit(x: ArrayLike, y: ArrayLike) -> Interpolant:
