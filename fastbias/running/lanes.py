@@ -104,11 +104,11 @@ def standing(plans: Sequence[Any]) -> Runs:
 
 def place(plan: Any, ends: Ends, i: int) -> Records:
     """Let a plan stand where run i came to; the run's records."""
-    buffers, runs = plan.buffers, ends.runs
-    rows = runs.own.shape[1] // runs.u.shape[1]
+    buffers, runs, d = plan.buffers, ends.runs, ends.runs.u.shape[1]
+    rows = runs.own.shape[1] // d
     buffers.u[:], buffers.state[0] = runs.u[i], runs.move[i]
-    buffers.state[1:1 + rows] = runs.own[i].reshape(rows, -1)
-    buffers.mark[:2 + rows] = runs.mark[i].reshape(2 + rows, -1)
+    buffers.state[1:1 + rows] = runs.own[i].reshape(rows, d)
+    buffers.mark[:2 + rows] = runs.mark[i].reshape(2 + rows, d)
     buffers.control[[SHIFT, DONE, ROW]] = runs.shift[i], ends.done[i], ends.rows[i]
     if buffers.kept.size:             # predictions that coordinate descent keeps
         buffers.kept[:plan.problem.y.size] = plan.problem.X @ buffers.u
