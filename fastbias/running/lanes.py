@@ -142,9 +142,10 @@ def _room(like: Any, runs: Runs) -> Lanes:
     shift[:L] = np.stack([runs.shift, 2.0 ** -runs.shift], 1)
     done = np.zeros((groups, 16), np.int64)
     done[:, :8] = like.buffers.control[DONE]
-    work = eights(17 * d + 10 * N + 8)
+    work = eights(9 * d + 10 * N + 8)
     numbers, y, u, move, own, mark = (_laid(a, groups) for a in runs[:6])
-    return Lanes(numbers, y, u, move, own, mark, _laid(shift, groups),
+    at = _laid(runs.u, groups)
+    return Lanes(numbers, y, u, move, at, own, mark, _laid(shift, groups),
                  np.zeros((groups, 16 * d + 16 + own.shape[1])),
                  aligned(groups * work).reshape(groups, work), status, done)
 

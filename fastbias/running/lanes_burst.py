@@ -37,11 +37,12 @@ class Lanes(NamedTuple):
     y: Any        # (8 N,)   targets
     u: Any        # (8 d,)   parameters
     move: Any     # (8 d,)   the last moves Δu
+    at: Any       # (8 d,)   where gradients are taken
     own: Any      # (8 d,) or (0,)  the method's row of state: AdaGrad's G, z = ∇ψ(w)
     mark: Any     # (16 d + own,)  u, Δu and the row at the last power of two
     shift: Any    # (16,)    k0 and 2^−k0
     back: Any     # (16 d + 16 + own,)  u, Δu, shift and the row as the burst under way began
-    work: Any     # (10 d + 10 N + 8 rounded up,) and more: scratch, see `Views`
+    work: Any     # (9 d + 10 N + 8,)  scratch, see `Views`
     status: Any   # (8,)     int64: OK while it runs, STALLED or APART
     done: Any     # (16,)    int64: updates done, and rows written
 
@@ -49,7 +50,6 @@ class Lanes(NamedTuple):
 class Views(NamedTuple):
     """The scratch of eight runs on (N, d) data, cut up."""
 
-    at: Any  # (8 d,)  where gradients are taken
     g: Any   # (8 d,)  gradients
     q: Any   # (8 N,)  weights, row after row
     z: Any   # (8,)    the largest −m of each lane
@@ -73,9 +73,9 @@ class Rates(NamedTuple):
 @inner
 def views(work, N, d):
     """``Lanes.work`` cut up."""
-    g, q, z = 8 * d, 16 * d, 8 * (2 * d + N)
-    p, w, y = z + 8, z + 8 + N, z + 8 + N + d
-    return Views(work[:g], work[g:q], work[q:z], work[z:p], work[p:w], work[w:y], work[y:y + N])
+    q, z, p = 8 * d, 8 * (d + N), 8 * (d + N + 1)
+    w, y = p + N, p + N + d
+    return Views(work[:q], work[q:z], work[z:p], work[p:w], work[w:y], work[y:y + N])
 
 
 @inner
@@ -101,7 +101,7 @@ def _pulled(X, q8, q, j):
 
 
 @pasted
-def _entered(ahead, each, kept, by, lanes, at, j, g, size):
+def _entered(ahead, each, kept, by, lanes, j, g, size):
     """Move entry j along its gradients g; what is left of ``size`` for the entries behind."""
     u, move = lanes.u, lanes.move
     x, s = load8(u, 8 * j), g
@@ -111,7 +111,7 @@ def _entered(ahead, each, kept, by, lanes, at, j, g, size):
         s = load8(lanes.own, 8 * j)
     new, s, size = each(x, s, g, size, by)
     if ahead is not None:                                 # (then s is the move itself)
-        store(at, 8 * j, ahead(new, s, by))
+        store(lanes.at, 8 * j, ahead(new, s, by))
     elif kept is not None:
         store(lanes.own, 8 * j, s)
     store(move, 8 * j, new - x)
@@ -132,7 +132,7 @@ def burst(ahead, measure, each, kept, job, lanes, views, count):
     by = Rates(eta, beta, gamma, es, eta * es, job.one, job.two)
     at = lanes.u                                          # where the gradient is taken
     if ahead is not None:
-        at = views.at
+        at = lanes.at
         for j in range(d):
             store(at, 8 * j, ahead(load8(lanes.u, 8 * j), load8(lanes.move, 8 * j), by))
     for _ in range(count):
@@ -161,10 +161,10 @@ def burst(ahead, measure, each, kept, job, lanes, views, count):
             by = Rates(eta, beta, gamma, es, eta * es, job.one, job.two)
         if measure is None:
             for j in range(d):
-                _entered(ahead, each, kept, by, lanes, at, j, _pulled(X, q8, q, j), none)
+                _entered(ahead, each, kept, by, lanes, j, _pulled(X, q8, q, j), none)
         else:
             for j in range(d):
                 store(g8, 8 * j, _pulled(X, q8, q, j))
             size = measure(g8, d, by)
             for j in range(d):
-                size = _entered(ahead, each, kept, by, lanes, at, j, load8(g8, 8 * j), size)
+                size = _entered(ahead, each, kept, by, lanes, j, load8(g8, 8 * j), size)

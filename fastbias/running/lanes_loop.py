@@ -176,8 +176,8 @@ def abreast(ahead, measure, each, kept, job, groups, records):
     """Run groups of eight lanes as a job says, one after the other; how many lanes still run."""
     running, m, r, job = 0, lent(groups), lent(records), lent(job)
     for g in range(m.u.shape[0]):
-        lanes = Lanes(m.numbers[g], m.y[g], m.u[g], m.move[g], m.own[g], m.mark[g], m.shift[g],
-                      m.back[g], m.work[g], m.status[g], m.done[g])
+        lanes = Lanes(m.numbers[g], m.y[g], m.u[g], m.move[g], m.at[g], m.own[g], m.mark[g],
+                      m.shift[g], m.back[g], m.work[g], m.status[g], m.done[g])
         own = Records(r.steps, r.u[8 * g:8 * g + 8], r.log_loss[8 * g:8 * g + 8])
         running += _eight(ahead, measure, each, kept, job, lanes, own)
     return running

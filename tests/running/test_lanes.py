@@ -78,7 +78,7 @@ def test_every_method_that_goes_in_lanes_is_among_the_cases():
     assert {lanes.twin(make(1.0), False).kernel for make, _ in CASES.values()} == {
         found.kernel for method in [make(1.0) for make, _ in CASES.values()] + [m.gradient_descent(1.0)]
         if (found := lanes.twin(method, False)) is not None}
-    assert len({key for key in TWINS}) == len(TWINS) == 13
+    assert len(set(TWINS)) == len(TWINS) == 13
 
 
 @pytest.mark.parametrize("loss", ["exponential", *(pytest.param(loss, marks=pytest.mark.long) for loss in ("logistic", "squared"))])
