@@ -26,13 +26,15 @@ from fastbias.engine.abi import (
     Records,
     eights,
 )
+from fastbias.engine.compiled import JIT
 from fastbias.engine.dense_pass import REACH
 from fastbias.engine.driver import CHUNK
 from fastbias.engine.fused import REFRESH
 from fastbias.engine.shared import aligned
+from fastbias.running.buffers import handed
 from fastbias.running.gram import LEAST
-from fastbias.running.lanes_burst import Lanes
-from fastbias.running.lanes_loop import APART, OK, Job
+from fastbias.running.lanes_burst import Lanes, made
+from fastbias.running.lanes_loop import APART, OK, Job, abreast
 from fastbias.running.lanes_moves import Twin, twin
 
 __all__ = ["APART", "WIDTH", "Ends", "Runs", "common", "go", "place", "run", "standing"]
@@ -155,11 +157,12 @@ def _advance(like: Any, how: Twin, memory: Lanes, records: Records, stop: int,
     """Run groups to ``stop``, in chunks, until ``halt`` is no longer empty."""
     control, chunk = like.buffers.control, REFRESH
     begun = int(control[DONE])
-    job = Job(like.pieces.log_loss, like.params.loss, int(control[WEIGH]), *how.numbers,
-              like.problem.X, begun, stop)
+    burst = made(how.burst)
+    job = Job(burst.address if JIT else burst, like.pieces.log_loss, like.params.loss,
+              int(control[WEIGH]), *how.numbers, handed(like.problem.X), begun, stop)
     while True:
         began, aim = perf_counter(), min(stop, begun + chunk)
-        running = how.kernel(job._replace(k=begun, stop=aim), memory, records)
+        running = abreast(job._replace(k=begun, stop=aim), memory, records)
         begun = aim
         if running == 0 or begun >= stop or halt:
             return

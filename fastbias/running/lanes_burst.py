@@ -4,14 +4,19 @@ method's own move along the gradient.
 Lane i of every vector belongs to run i, so that eight runs (each with its own η, β, γ, y, u and
 shift k0, see `fastbias.engine.dense_pass`) cost about as much as one. A method comes as three
 functions of vectors (`fastbias.running.lanes_moves`), of which those that it does without are None:
-Numba then leaves out what would ask them. All that is handed a function is pasted: one that is
-handed to a call could not be kept on disk.
+Numba then leaves out what would ask them. All that is handed a function is pasted into the method's
+own burst, which has an address as pieces do: a function that is handed one could not be kept on
+disk, and each method is compiled when somebody asks for it.
 """
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastbias.engine.compiled import inner, pasted
+from numba import types
+
+from fastbias.engine.compiled import JIT, callback, inner, pasted, pointer
 from fastbias.engine.dense_pass import LOG2E, LOGISTIC, NEVER, SQUARED, WINDOW, moved, weights
 from fastbias.engine.simd import (
     absolute,
@@ -25,7 +30,7 @@ from fastbias.engine.simd import (
     store,
 )
 
-__all__ = ["Lanes", "Rates", "Views", "burst", "views"]
+__all__ = ["Lanes", "Rates", "Task", "Views", "as_burst", "burst", "made", "views"]
 
 
 class Lanes(NamedTuple):
@@ -45,6 +50,28 @@ class Lanes(NamedTuple):
     work: Any     # (9 d + 10 N + 8,)  scratch, see `Views`
     status: Any   # (8,)     int64: OK while it runs, STALLED or APART
     done: Any     # (16,)    int64: updates done, and rows written
+
+
+_f8, _i8, _V = types.float64, types.int64, types.Array(types.float64, 1, "C")
+_I = types.Array(types.int64, 1, "C")
+_LANES = types.NamedTuple((_V,) * 10 + (_I,) * 2, Lanes)
+BURST = _i8(_i8, _f8, _f8, types.Array(_f8, 2, "C"), _LANES, _i8)
+as_burst = pointer(BURST)
+
+
+@functools.cache
+def made(function: Callable[..., Any]) -> Any:
+    """A method's burst, compiled: what has its ``address`` (without the compiler: itself)."""
+    return callback(function, BURST) if JIT else function
+
+
+class Task(NamedTuple):
+    """What a method's burst is told beside its lanes."""
+
+    loss: Any  # which one a pass weighs inside
+    one: Any   # two numbers of the method's own
+    two: Any
+    X: Any     # (N, d)
 
 
 class Views(NamedTuple):
@@ -120,12 +147,13 @@ def _entered(ahead, each, kept, by, lanes, j, g, size):
 
 
 @pasted
-def burst(ahead, measure, each, kept, job, lanes, views, count):
+def burst(ahead, measure, each, kept, job, lanes, count):
     """``count`` updates of all lanes, by the functions of a method."""
     steady()
     loss, X, shift = job.loss, job.X, lanes.shift
-    y8, q8, z8, g8 = lanes.y, views.q, views.z, views.g
     N, d = X.shape
+    scratch = views(lanes.work, N, d)
+    y8, q8, z8, g8 = lanes.y, scratch.q, scratch.z, scratch.g
     eta, beta, gamma = load8(lanes.numbers, 0), load8(lanes.numbers, 8), load8(lanes.numbers, 16)
     none, two = splat8(0.0), splat8(2.0)
     k0, es = load8(shift, 0), load8(shift, 8)
@@ -168,3 +196,4 @@ def burst(ahead, measure, each, kept, job, lanes, views, count):
             size = measure(g8, d, by)
             for j in range(d):
                 size = _entered(ahead, each, kept, by, lanes, j, load8(g8, 8 * j), size)
+    return 0

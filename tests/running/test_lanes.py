@@ -75,8 +75,8 @@ def data(shape, loss):
 
 
 def test_every_method_that_goes_in_lanes_is_among_the_cases():
-    assert {lanes.twin(make(1.0), False).kernel for make, _ in CASES.values()} == {
-        found.kernel for method in [make(1.0) for make, _ in CASES.values()] + [m.gradient_descent(1.0)]
+    assert {lanes.twin(make(1.0), False).burst for make, _ in CASES.values()} == {
+        found.burst for method in [make(1.0) for make, _ in CASES.values()] + [m.gradient_descent(1.0)]
         if (found := lanes.twin(method, False)) is not None}
     assert len(set(TWINS)) == len(TWINS) == 13
 
