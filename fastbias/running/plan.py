@@ -69,6 +69,13 @@ class Plan:
         Append a weight on a column of ones, which is inside the method's norm or potential (both
         of size d + 1, where their size is fixed): what people do with gradient methods. ``w`` then
         has d + 1 entries, the last of which is the intercept.
+    threads : int ≥ 1 or "auto", default "auto", keyword-only
+        How many threads share a pass over X, whose rows are cut into up to 32 slabs by its size
+        alone: so no bit of a run depends on it. "auto" is as many as there are CPUs for this
+        process, unless ``FASTBIAS_NUM_THREADS`` or ``NUMBA_NUM_THREADS`` says fewer or other runs
+        have them, from N d ≈ 1e5 on, where it pays; it is 1 inside a sweep, and in workers of
+        `multiprocessing` and dask. Batches, coordinate descent and losses of the user's own have
+        one thread.
 
     Attributes
     ----------
@@ -89,6 +96,8 @@ class Plan:
         all memory of a run on the parameters. In Gram space (``gram``) the loop works on other
         memory, and ``buffers.u, buffers.state, buffers.control`` show where it stands after each
         chunk.
+    threads : int or "auto"
+        As above; it may be set between two runs (`load` knows of none, so that it is "auto").
     course : Course
         How the run goes: for sweeps and checkpoints, see `fastbias.running.course`.
 
@@ -111,9 +120,9 @@ class Plan:
     def __init__(self, X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method,
                  model: Model | str = models.linear, start: ArrayLike | Start | None = None,
                  gram: bool | None = None, weights: ArrayLike | None = None,
-                 intercept: bool = False) -> None:
+                 intercept: bool = False, threads: int | str = "auto") -> None:
         data = gather(X, y, loss, weights=weights, intercept=intercept)
-        self.course = Course(make(data, method, model, start), gram)
+        self.course = Course(make(data, method, model, start), gram, threads)
 
     @property
     def problem(self) -> Problem:
@@ -229,6 +238,15 @@ class Plan:
             raise RunStopped(trace.message, trace)
         return trace
 
+    @property
+    def threads(self) -> int | str:
+        """How many threads share a pass over X; may be set."""
+        return self.course.threads
+
+    @threads.setter
+    def threads(self, threads: int | str) -> None:
+        self.course.threads = threads
+
     def _records(self, rows: np.ndarray, record_w: bool) -> Records | Thin:
         """Room for what is written down."""
         n = self.problem.start.size
@@ -264,12 +282,12 @@ class Plan:
         """
         disk.write(path, *disk.kept(self))
 
-    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[bytes, dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[bytes, dict[str, Any], int | str]]:
         """Pickle a plan as its checkpoint, with the pieces of the user's own beside it."""
         # (the addresses of compiled pieces mean nothing in another process)
         kept, about = disk.kept(self)
         own = {part: getattr(self.problem, part) for part in disk.own(about)}
-        return type(self)._unpickled, (disk.dumps(kept, about), own)
+        return type(self)._unpickled, (disk.dumps(kept, about), own, self.threads)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, loss: Loss | str | None = None,
@@ -302,8 +320,10 @@ class Plan:
         return disk.made(cls, *disk.read(path), loss=loss, method=method, model=model)
 
     @classmethod
-    def _unpickled(cls, raw: bytes, own: dict[str, Any]) -> Plan:
-        return disk.made(cls, *disk.loads(io.BytesIO(raw)), **own)
+    def _unpickled(cls, raw: bytes, own: dict[str, Any], threads: int | str) -> Plan:
+        plan = disk.made(cls, *disk.loads(io.BytesIO(raw)), **own)
+        plan.threads = threads
+        return plan
 
     def limit(self, flow: bool = False) -> Limit:
         """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.
@@ -439,12 +459,12 @@ class Plan:
 def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
         model: Model | str = models.linear, start: ArrayLike | Start | None = None,
         gram: bool | None = None, weights: ArrayLike | None = None, intercept: bool = False,
-        **options: Any) -> Trace:
+        threads: int | str = "auto", **options: Any) -> Trace:
     """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)``.
 
     Parameters
     ----------
-    X, y, loss, method, model, start, gram, weights, intercept
+    X, y, loss, method, model, start, gram, weights, intercept, threads
         As for `Plan`.
     steps : int ≥ 0
         How many updates.
@@ -470,5 +490,5 @@ def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method
     [0.6 0.8]
     """
     plan = Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram,
-                weights=weights, intercept=intercept)
+                weights=weights, intercept=intercept, threads=threads)
     return plan.run(steps, **options)
