@@ -45,10 +45,6 @@ def slabs(plan):
     return abi.slabs(*plan.problem.X.shape, plan.buffers.control)
 
 
-def sealed(trace):
-    return trace.t.tobytes(), trace.u.tobytes(), trace.log_loss.tobytes(), trace.status, trace.message
-
-
 def test_the_size_of_X_alone_says_how_many_slabs():
     control = plan().buffers.control.copy()
     assert [abi.slabs(N, d, control) for N, d in ((4, 3), (20, 50), (1000, 100), (1000, 1000), (100000, 200), (40, 10**6))] \
@@ -112,16 +108,16 @@ def test_classes_in_slabs_are_the_gradient():
         assert one.run(5).w[-1] == pytest.approx(W, rel=1e-11, abs=1e-15)
 
 
-def same_bits(make, steps=60, cuts=((60,),)):
+def same_bits(make, cuts):
     """A run by each number of threads, in chunks that are cut in different places."""
     found = set()
     for threads in MANY:
         for cut in cuts:
             one = make(threads)
-            for part in cut:
-                trace = one.run(part, record=np.arange(0, steps + 1, 7)[np.arange(0, steps + 1, 7) >= one.t], strict=False)
-            found.add((sealed(trace)[1:], one.u.tobytes(), one.buffers.state.tobytes(),
-                       one.buffers.control[abi.DONE], one.buffers.control[abi.SHIFT]))
+            for steps in cut:
+                trace = one.run(steps, record=10, strict=False)
+            found.add((trace.u[-1].tobytes(), trace.log_loss[-1].tobytes(), trace.status, trace.message, one.u.tobytes(),
+                       one.buffers.state.tobytes(), one.t, one.buffers.control[abi.SHIFT]))
     assert len(found) == 1
 
 
@@ -133,7 +129,7 @@ def test_no_bit_of_any_method_depends_on_the_number_of_threads(method, eager):
             plan(1, 0.01 * X, Y, loss, method)
         except (ValueError, TypeError):                                  # a method for matrices, a rule for other losses
             continue
-        same_bits(lambda threads, loss=loss: plan(threads, 0.01 * X, Y, loss, method), 12, ((12,),))
+        same_bits(lambda threads, loss=loss: plan(threads, 0.01 * X, Y, loss, method), ((12,),))
 
 
 CASES = {
@@ -153,8 +149,8 @@ CASES = {
     "diagonal": {"model": fb.models.diagonal(2), "start": np.full(244, 0.1), "method": m.gradient_descent(1e-5)},
     "coordinate": {"method": m.coordinate_descent(1e-4), "loss": "exponential"},
     "ended": {"loss": "squared", "method": m.gradient_descent(1.0)},
-    "gram": {"X": RNG.normal(size=(400, 401)), "y": Y[:400], "gram": True},
-    "gram by piece": {"X": RNG.normal(size=(400, 401)), "y": Y[:400], "gram": True, "loss": "probit"},
+    "gram": {"X": RNG.normal(size=(300, 700)), "y": Y[:300], "gram": True},
+    "gram by piece": {"X": RNG.normal(size=(300, 700)), "y": Y[:300], "gram": True, "loss": "probit"},
 }
 
 
@@ -164,11 +160,11 @@ def test_no_bit_depends_on_threads_or_on_where_a_run_was_cut(name, eager):
     case = CASES[name]
     if "gram" not in name:
         assert slabs(plan(**case)) > 1
-    steps, cuts = 60, ((60,), (1,) * 20 + (7, 33))
+    cuts = (60,), (1,) * 20 + (7, 33)
     if name == "ended":
-        steps, cuts = 600, ((600,),)
+        cuts = ((600,), (1, 599))
         assert plan(**case).run(600, strict=False).status == fb.Status.NOT_FINITE
-    same_bits(lambda threads: plan(threads, **case), steps, cuts)
+    same_bits(lambda threads: plan(threads, **case), cuts)
 
 
 @needs_threads
