@@ -16,7 +16,8 @@ from numba.np.arrayobj import populate_array
 
 from fastbias.engine.simd import _either
 
-__all__ = ["breathe", "drawn", "numbers_at", "place_of", "put", "seen", "wholes_at"]
+__all__ = ["breathe", "drawn", "numbers_at", "place_of", "put", "seen", "swapped",
+           "wholes_at"]
 
 
 def _cell(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -58,6 +59,23 @@ def drawn(typing: Any, a: Any, i: Any) -> Any:
         cell = _cell(context, builder, signature, args)
         return builder.atomic_rmw("add", cell, ir.Constant(ir.IntType(64), 1), "acq_rel")
     return types.int64(a, types.intp), code
+
+
+def _swapped(a, i, old, new):
+    same = int(a[i]) == old
+    if same:
+        a[i] = new
+    return same
+
+
+@_either(_swapped)
+def swapped(typing: Any, a: Any, i: Any, old: Any, new: Any) -> Any:
+    """If a[i] is old, a[i] ← new, and True: of several who try one has it."""
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        cell = _cell(context, builder, signature, args)
+        result = builder.cmpxchg(cell, args[2], args[3], "acq_rel", "acquire")
+        return builder.extract_value(result, 1)
+    return types.boolean(a, types.intp, types.int64, types.int64), code
 
 
 @_either(lambda: None)

@@ -25,11 +25,12 @@ from fastbias.engine.abi import (
     Records,
     Status,
     eights,
+    padded,
     slabs,
 )
 from fastbias.engine.call import NOBODY, by_team
 from fastbias.engine.compiled import JIT
-from fastbias.engine.helpers import Team, at_work, ready, spare
+from fastbias.engine.helpers import Team, at_work, away, ready, spare
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.shared import begin, end
 from fastbias.engine.travel import PACKAGE
@@ -58,6 +59,7 @@ class Driver:
         self.threads: int | str = "auto"
         self.pace = 0.0                                   # updates a second
         self._team = 1                                    # threads of the chunk under way
+        self._leaving: list[Any] = []                     # helpers of the one before
         self._slabs = int(slabs(y.size, X.shape[1], buffers.control))
         self._left = b""  # u as the last run left it, where predictions are kept
 
@@ -82,6 +84,15 @@ class Driver:
         chunk, kept = max(1, int(self.pace * CHUNK)), self.buffers.kept
         if kept.size and self._left not in (b"", self.buffers.u.tobytes()):
             kept[:self.y.size] = self.X @ self.buffers.u  # somebody has written to u since
+        try:
+            yield from self._cut(chunk, records, stop, log_target, bar)
+        finally:
+            self._leaving = away(self._leaving)
+
+    def _cut(self, chunk: int, records: Records, stop: int, log_target: float,
+             bar: Any) -> Iterator[Status]:
+        """As `chunks`, beginning with so many updates."""
+        kept = self.buffers.kept
         while True:
             begun, began = self.t, perf_counter()
             self._team = self._members(min(stop, begun + chunk) - begun)
@@ -104,6 +115,9 @@ class Driver:
         X = (self.y.size * eights(self.X.shape[1]) if control[FILLED] == 0
              else SPARSE * int(control[FILLED])) * max(1, int(control[OUTPUTS]))
         if updates * X < WORTH or not self._shareable:
+            return 1
+        self._leaving = away(self._leaving, 0.0)
+        if self._leaving:             # they have not had a core for so long: there is none to spare
             return 1
         if self.threads != "auto":
             return min(int(self.threads), self._slabs)
@@ -128,8 +142,14 @@ class Driver:
             if self._team == 1 or not ready():
                 yield NOBODY
                 return
-            with Team(self._team) as board:
-                yield board
+            N, K = self.y.size, max(1, int(self.buffers.control[OUTPUTS]))
+            sizes = padded(K * N), padded(N), padded(K * self.X.shape[1])
+            team = Team(self._team, sizes, (self.params, self.y, self.buffers))
+            try:
+                with team as board:
+                    yield board
+            finally:
+                self._leaving = team.left
 
     def chunk(self, records: Records, stop: int, log_target: float) -> int:
         """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in

@@ -1,7 +1,7 @@
 """How many threads a run may have, and those that help its own one through a chunk of it.
 
 They live for as long as the loop is away from Python, some hundredths of a second: nothing of them
-is there when a process forks, and Ctrl-C finds the leader alone.
+is there when a process forks after a run, and Ctrl-C finds the leader alone.
 """
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from fastbias.engine.compiled import JIT
 from fastbias.engine.passes import assist
 from fastbias.engine.team import BOARD, LINE, STOP, YIELD
 
-__all__ = ["VARIABLE", "Team", "alone", "at_work", "ready", "spare"]
+__all__ = ["VARIABLE", "Team", "alone", "at_work", "away", "ready", "spare"]
 
 VARIABLE = "FASTBIAS_NUM_THREADS"
 """The environment variable that says how many threads "auto" is at most."""
+LEAVE = 1e-3          # seconds that a chunk waits for its helpers to go; a run waits for them
 
 _HERE = threading.local()
 _AT_WORK: dict[int, int] = {}         # by the leader's number, the threads of runs under way
@@ -118,9 +119,9 @@ def ready() -> bool:
     """Whether there can be helpers; what they do is compiled by then, or loaded."""
     if not JIT or not _yield():
         return False
-    board = _board(1)
+    board, none = _board(1), np.empty(0)
     board[STOP] = 1
-    assist(board, 0)
+    assist(board, 0, none, none, none)
     return True
 
 
@@ -135,41 +136,59 @@ def _board(members: int) -> np.ndarray:
 
 
 class Team:
-    """A context in which so many threads, this one among them, share what is on ``board``."""
+    """A context in which so many threads, this one among them, share what is on ``board``.
 
-    def __init__(self, members: int) -> None:
-        self.board = _board(members)
-        self._left: list[_thread.LockType] = []           # each released as a helper goes
+    Parameters
+    ----------
+    members : int
+    sizes : tuple of int
+        How many numbers a helper has for predictions, their weights and a gradient.
+    held : object
+        What the board has addresses in, kept while a helper may still look there.
+    """
+
+    def __init__(self, members: int, sizes: tuple[int, int, int], held: object) -> None:
+        self.board, self.sizes, self.held = _board(members), sizes, held
+        self.left: list[_thread.LockType] = []            # each released as a helper goes
 
     def __enter__(self) -> np.ndarray:
         # (no threading.Thread: its start waits for the thread, which may have to wait for a core)
         for me in range(1, (self.board.size - BOARD) // LINE):
-            left = _thread.allocate_lock()
+            left, own = _thread.allocate_lock(), [np.zeros(size) for size in self.sizes]
             left.acquire()
             try:
-                _thread.start_new_thread(_help, (self.board, me, left))
+                _thread.start_new_thread(_help, (left, self.held, self.board, me, *own))
             except RuntimeError:                          # there are too many: then with fewer
                 break
-            self._left.append(left)
+            self.left.append(left)
         return self.board
 
     def __exit__(self, *error: object) -> None:
         self.board[STOP] = 1
-        interrupted: KeyboardInterrupt | None = None
-        for left in self._left:
-            while True:
-                try:
-                    left.acquire()
-                    break
-                except KeyboardInterrupt as signal:       # it waits a moment, and is not lost
-                    interrupted = signal
-        if interrupted is not None:
-            raise interrupted
+        self.left = away(self.left, LEAVE)
 
 
-def _help(board: np.ndarray, me: int, left: _thread.LockType) -> None:
+def away(left: list[_thread.LockType], patience: float = -1.0) -> list[_thread.LockType]:
+    """Wait for helpers to go, so many seconds for each (−1: until they have); who is left."""
+    interrupted: KeyboardInterrupt | None = None
+    still = []
+    for lock in left:
+        while True:
+            try:
+                if not lock.acquire(timeout=patience):
+                    still.append(lock)
+                break
+            except KeyboardInterrupt as signal:           # it waits a moment, and is not lost
+                interrupted = signal
+    if interrupted is not None:
+        raise interrupted
+    return still
+
+
+def _help(left: _thread.LockType, held: object, board: np.ndarray, me: int,
+          *own: np.ndarray) -> None:
     """What a helper does."""
     try:
-        assist(board, me)
+        assist(board, me, *own)
     finally:
         left.release()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.engine.abi import CONTROL, FILLED, HURRY, SLOPE
-from fastbias.engine.atomics import numbers_at, wholes_at
+from fastbias.engine.atomics import drawn, numbers_at, seen, wholes_at
 from fastbias.engine.compiled import inner, kernel, pointer
 from fastbias.engine.dense_pass import (
     NEVER,
@@ -34,10 +34,12 @@ from fastbias.engine.team import (
     BEGIN_AT,
     COEFFICIENTS_AT,
     CONTROL_AT,
+    DONE,
     G_AT,
     G_SIZE,
     KIND,
     LOSS_AT,
+    NUMBER,
     OUTPUTS_AT,
     P_AT,
     PACKED_AT,
@@ -49,12 +51,13 @@ from fastbias.engine.team import (
     SHIFT_AT,
     SLABS_AT,
     SLOPE_AT,
+    TURNS,
     W_AT,
     WEIGHED_AT,
     WIDTH_AT,
     Y_AT,
     claimed,
-    finished,
+    closed,
     opened,
     settled,
     waited,
@@ -126,12 +129,10 @@ def _shared(data):
 def _led(data, kind, k0, w, p, q, g, control):
     """A pass by the whole team. False if asked to come back."""
     while True:
-        opened(data.board, kind, k0, w, p, q, g)
-        take(data.board, 0)
-        cut = settled(data.board, data.slabs)
+        cut = _lead(data.board, opened(data.board, kind, k0, w, p, q, g))
         if control[HURRY] != 0:
             return False
-        if not cut:  # (else somebody saw a hurry that was called off since)
+        if not cut:                   # (else it was a hurry that was called off since)
             return True
 
 
@@ -275,46 +276,96 @@ def _gathered(data, q, g, begin, end, control):
 
 
 @inner
-def take(board, me):
-    """Do slabs of the pass on the board, as long as there are any."""
-    steady()
-    i = claimed(board, board[SLABS_AT], me)
-    if i < 0:
-        return
-    control = wholes_at(board[CONTROL_AT], CONTROL)
+def _common(board):
+    """What all passes of a call have in common: the data, the numbers of its loss, and control."""
     N = board[ROWS_AT]
     data = Data(N, board[WIDTH_AT], board[OUTPUTS_AT], board[COEFFICIENTS_AT] != 0,
                 numbers_at(board[PACKED_AT], 0), numbers_at(board[Y_AT], N), board[WEIGHED_AT],
                 board[BEGIN_AT], board[SLABS_AT], numbers_at(board[PARTS_AT], 0), board)
-    params = numbers_at(board[PARAMS_AT], board[PARAMS_SIZE])
+    return (data, numbers_at(board[PARAMS_AT], board[PARAMS_SIZE]),
+            wholes_at(board[CONTROL_AT], CONTROL))
+
+
+@inner
+def _slab(board, data, params, control, i, p, q, g):
+    """Do slab i of the pass on the board, into p, q and its own gradient g: what it says of itself,
+    and whether it was cut short.
+    """
+    kind, w = board[KIND], numbers_at(board[W_AT], 0)
+    begin, end = rows_of(data, i)
+    if kind == WEIGHED:
+        return _weighed_slab(board[LOSS_AT], data, w, p, g, float(board[SHIFT_AT]), i, control)
+    if kind == ASKED:
+        return _asked(_as_slope(board[SLOPE_AT]), params, data, w, p, q, g, begin, end, control)
+    if kind == PRODUCTS:
+        return 0.0, not _products(data, w, p, begin, end, control)
+    return 0.0, not _gathered(data, numbers_at(board[Q_AT], 0), g, begin, end, control)
+
+
+@inner
+def _in_place(board, data, params, control, i):
+    """Do slab i where it belongs; whether it was cut short."""
+    p, q = numbers_at(board[P_AT], 0), numbers_at(board[Q_AT], 0)
+    g = numbers_at(board[G_AT], board[G_SIZE])
+    s, cut = _slab(board, data, params, control, i, p, q, part(data, g, i))
+    data.parts[said(data, i)] = s
+    return cut
+
+
+@inner
+def _copied(board, data, i, s, p, g):
+    """Put what a helper has made of slab i where it belongs."""
+    kind, (begin, end) = board[KIND], rows_of(data, i)
+    data.parts[said(data, i)] = s
+    if kind != GATHERED:
+        there = numbers_at(board[P_AT], 0)
+        for c in range(data.outputs):
+            for n in range(c * data.N + begin, c * data.N + end):
+                there[n] = p[n]
+    if kind != PRODUCTS:
+        there = part(data, numbers_at(board[G_AT], board[G_SIZE]), i)
+        first = begin if data.coefficients else 0
+        for v in range(first, end if data.coefficients else data.outputs * data.d, 8):
+            store(there, v, load8(g, v))
+
+
+@inner
+def _lead(board, number):
+    """Do the slabs of a pass that no helper does; whether one was cut short."""
+    steady()
+    (data, params, control), own, cut = _common(board), 0, False
+    i = claimed(board, data.slabs, 0)
     while i >= 0:
-        # only now: the slab may be of a later pass than the one before it
-        kind, k0 = board[KIND], float(board[SHIFT_AT])
-        w, p = numbers_at(board[W_AT], 0), numbers_at(board[P_AT], 0)
-        q, g = numbers_at(board[Q_AT], 0), numbers_at(board[G_AT], board[G_SIZE])
-        begin, end = rows_of(data, i)
-        own, said_at, cut = part(data, g, i), said(data, i), False
-        if kind == WEIGHED:
-            z, cut = _weighed_slab(board[LOSS_AT], data, w, p, own, k0, i, control)
-            data.parts[said_at] = z
-        elif kind == ASKED:
-            s, cut = _asked(_as_slope(board[SLOPE_AT]), params, data, w, p, q, own, begin, end,
-                            control)
-            data.parts[said_at] = s
-        elif kind == PRODUCTS:
-            cut = not _products(data, w, p, begin, end, control)
-        else:
-            cut = not _gathered(data, q, own, begin, end, control)
-        finished(board, cut)
-        i = claimed(board, board[SLABS_AT], me)
+        if closed(board, i, number):
+            cut |= _in_place(board, data, params, control, i)
+            own += 1
+        i = claimed(board, data.slabs, 0)
+    if not settled(board, data.slabs, own, board[TURNS]):
+        for i in range(data.slabs):
+            if closed(board, i, number):
+                cut |= _in_place(board, data, params, control, i)
+                own += 1
+        settled(board, data.slabs, own, -1)
+    return cut
 
 
 @kernel
-def assist(board, me):
-    """Be a member of a team until its leader says that it is over, or nobody leads for long."""
+def assist(board, me, p, q, g):
+    """Be a helper until the leader says that it is over, or nobody leads for long; p (K N padded,),
+    q (N padded,) and g (K d padded,) are one's own.
+    """
     last = 0
     while True:
         last = waited(board, last)
         if last < 0:
             return
-        take(board, me)
+        data, params, control = _common(board)
+        i = claimed(board, data.slabs, me)
+        while i >= 0:
+            # (before all else that is read of the pass)
+            number = seen(board, NUMBER)
+            s, cut = _slab(board, data, params, control, i, p, q, g)
+            if not cut and closed(board, i, number):
+                _copied(board, data, i, s, p, g)
+                drawn(board, DONE)
+            i = claimed(board, data.slabs, me)

@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse as sp
 
 import fastbias as fb
-from fastbias.engine import abi, driver, helpers
+from fastbias.engine import abi, driver, helpers, team
 from fastbias.engine.call import NOBODY, by_team
 from tests.helpers import JIT, ROOT
 
@@ -170,7 +170,7 @@ def test_no_bit_depends_on_threads_or_on_where_a_run_was_cut(name, eager):
 @needs_threads
 def test_helpers_do_help(eager, monkeypatch):
     teams, true = [], driver.Team
-    monkeypatch.setattr(driver, "Team", lambda members: teams.append(members) or true(members))
+    monkeypatch.setattr(driver, "Team", lambda members, *rest: teams.append(members) or true(members, *rest))
     plan(3).run(50)
     assert teams
     assert set(teams) == {3}
@@ -208,11 +208,19 @@ def test_a_loss_of_ones_own_has_one_thread_and_the_same_slabs(eager, monkeypatch
 @needs_threads
 @pytest.mark.parametrize("loss", ["logistic", "probit"])
 def test_who_never_comes_is_not_waited_for(loss):
-    """A board for eight with nobody there; helpers that come in the middle; and ones that go at once."""
-    def chunks(board, plan, late=0):
+    """A board for eight with nobody there; helpers that come in the middle; ones that go at once; and ones that draw tickets
+    and do nothing.
+    """
+    def lazy(board):
+        while not board[helpers.STOP]:
+            board[team.BOARD + team.LINE] = 2                            # as many of its own as there are: they are gone
+            time.sleep(1e-5)
+
+    def chunks(board, plan, late=0, others=()):
         records = abi.Records(np.empty(0, np.int64), np.empty((0, plan.u.size)), np.empty(0))
         p = plan.problem
-        others = [threading.Timer(0.002 * i, helpers.assist, (board, i)) for i in range(1, late + 1)]
+        others = [threading.Timer(0.002 * i, helpers.assist, (board, i, *(np.zeros(1200) for _ in range(3))))
+                  for i in range(1, late + 1)] + list(others)
         for other in others:
             other.start()
         for stop in range(1, 300):
@@ -227,6 +235,8 @@ def test_who_never_comes_is_not_waited_for(loss):
     wanted = chunks(NOBODY, plan(loss=loss))
     assert chunks(helpers._board(8), plan(loss=loss)) == wanted
     assert chunks(helpers._board(8), plan(loss=loss), late=3) == wanted
+    board = helpers._board(8)
+    assert chunks(board, plan(loss=loss), others=[threading.Thread(target=lazy, args=(board,))]) == wanted
     gone = helpers._board(3)
     gone[helpers.STOP] = 1
     assert chunks(gone, plan(loss=loss), late=2) == wanted
