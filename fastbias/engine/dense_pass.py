@@ -246,13 +246,14 @@ def add_two(X, o, width, fresh, far, q, r, g):
 
 
 @inner
-def weighed_rows(loss, data, w, p, g, k0, begin, end, control):
+def weighed_rows(loss, data, vectors, k0, begin, end, control):
     """For a loss that is weighed inside, of the rows from one on up to another: p ← X w, g ← 2^k0
     Xᵀ(−ℓ') (in Gram space: 2^k0 (−ℓ') of each).
 
     Returns the largest −m of each lane, and whether it was asked to come back.
     """
     inlined()
+    w, p, g = vectors.w, vectors.p, vectors.g
     N, X, y = data.N, data.packed, targets(data)
     width, tall = eights(data.d), eights(N)
     at = factors(loss, data.weighed, tall)
@@ -282,11 +283,12 @@ def weighed_rows(loss, data, w, p, g, k0, begin, end, control):
 
 
 @inner
-def asked_rows(slope, params, data, w, p, q, g, begin, end, control):
+def asked_rows(slope, params, data, vectors, begin, end, control):
     """For any loss of one output, by its piece, of the rows from one on up to another: p ← X w, g ←
     Xᵀq (in Gram space: q of each); returns s, −∇L = e^s g, and whether it was asked to come back.
     """
     inlined()
+    w, p, q, g = vectors
     y, width = data.y, eights(data.d)
     # a block's rows are read for p and again for g: small enough to be still near
     block, s = max(32, BLOCK // width // 8 * 8), 0.0

@@ -14,7 +14,7 @@ from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
 from fastbias.engine.weighing import NONE
 
-__all__ = ["Data", "Scratch", "alone", "columns", "part", "parts", "rows_of", "said",
+__all__ = ["Data", "Scratch", "Vectors", "alone", "columns", "part", "parts", "rows_of", "said",
            "sample_weights", "scratch", "swept", "targets"]
 
 
@@ -34,6 +34,15 @@ class Data(NamedTuple):
     # (slabs (K d padded + 8),)  the slabs' own gradients, and behind them what each says of itself
     parts: Any
     board: Any         # (·,) int64  `fastbias.engine.team`, of those who share a pass; (0,): nobody
+
+
+class Vectors(NamedTuple):
+    """What a pass reads and writes, of all rows or of some."""
+
+    w: Any  # (K d,)  where it is
+    p: Any  # (K N,)  predictions
+    q: Any  # (K N,)  their weights, where a piece says them
+    g: Any  # (K d,)  the gradient; (N,) in Gram space
 
 
 class Scratch(NamedTuple):

@@ -22,7 +22,7 @@ from fastbias.engine.dense_pass import (
     moved,
     weighed_rows,
 )
-from fastbias.engine.layout import Data, alone, part, rows_of, said, sample_weights
+from fastbias.engine.layout import Data, Vectors, alone, part, rows_of, said, sample_weights
 from fastbias.engine.simd import inlined, largest, load8, splat8, steady, store, view
 from fastbias.engine.sparse_pass import (
     sparse_asked_rows,
@@ -90,7 +90,7 @@ def weighed(loss, data, w, p, g, k0, control):
     """
     inlined()
     while data.slabs == 1:
-        z, cut = weighed_rows(loss, data, w, p, g, k0, 0, data.N, control)
+        z, cut = weighed_rows(loss, data, Vectors(w, p, p, g), k0, 0, data.N, control)
         if cut:
             return np.nan
         if loss == SQUARED:
@@ -112,7 +112,7 @@ def by_piece(slope, params, data, w, p, q, g, control):
         return _whole(slope, params, data, w, p, q, g, control)
     if data.slabs > 1:
         return _asked_in_slabs(slope, params, data, w, p, q, g, control)
-    s, cut = _asked(slope, params, data, w, p, q, g, 0, data.N, control)
+    s, cut = _asked(slope, params, data, Vectors(w, p, q, g), 0, data.N, control)
     return np.nan if cut else s
 
 
@@ -150,8 +150,8 @@ def _weighed_in_slabs(loss, data, w, p, g, k0, control):
             _added(data, g, 1, data.slabs)
         else:
             for i in range(data.slabs):
-                own = part(data, g, min(i, 1))
-                z, cut = _weighed_slab(loss, data, w, p, own, k0, i, control)
+                own = Vectors(w, p, p, part(data, g, min(i, 1)))
+                z, cut = _weighed_slab(loss, data, own, k0, i, control)
                 if cut:
                     return np.nan
                 top = max(top, z)
@@ -165,13 +165,13 @@ def _weighed_in_slabs(loss, data, w, p, g, k0, control):
 
 
 @inner
-def _weighed_slab(loss, data, w, p, g, k0, i, control):
+def _weighed_slab(loss, data, vectors, k0, i, control):
     """A loss that is weighed inside, of a slab: its largest −m, and whether it was asked to come
     back.
     """
     steady()
     begin, end = rows_of(data, i)
-    z, cut = weighed_rows(loss, data, w, p, g, k0, begin, end, control)
+    z, cut = weighed_rows(loss, data, vectors, k0, begin, end, control)
     return largest(z), cut
 
 
@@ -200,7 +200,7 @@ def _asked_in_slabs(slope, params, data, w, p, q, g, control):
         if shared:
             at = data.parts[said(data, i)]
         else:
-            at, cut = _asked(slope, params, data, w, p, q, own, begin, end, control)
+            at, cut = _asked(slope, params, data, Vectors(w, p, q, own), begin, end, control)
             if cut:
                 return np.nan
         s = at if i == 0 else _joined(data, s, at, own, g, begin, end)
@@ -256,12 +256,12 @@ def _products(data, w, p, begin, end, control):
 
 
 @inner
-def _asked(slope, params, data, w, p, q, g, begin, end, control):
+def _asked(slope, params, data, vectors, begin, end, control):
     """A loss by its piece, of some rows: s, and whether it was asked to come back."""
     steady()
     if control[FILLED] > 0:
-        return sparse_asked_rows(slope, params, data, w, p, q, g, begin, end, control)
-    return asked_rows(slope, params, data, w, p, q, g, begin, end, control)
+        return sparse_asked_rows(slope, params, data, vectors, begin, end, control)
+    return asked_rows(slope, params, data, vectors, begin, end, control)
 
 
 @inner
@@ -287,27 +287,27 @@ def _common(board):
 
 
 @inner
-def _slab(board, data, params, control, i, p, q, g):
-    """Do slab i of the pass on the board, into p, q and its own gradient g: what it says of itself,
-    and whether it was cut short.
+def _slab(board, data, params, control, i, own):
+    """Do slab i of the pass on the board, into vectors of one's own (their w apart): what it says
+    of itself, and whether it was cut short.
     """
     kind, w = board[KIND], numbers_at(board[W_AT], 0)
-    begin, end = rows_of(data, i)
+    (begin, end), vectors = rows_of(data, i), Vectors(w, own.p, own.q, own.g)
     if kind == WEIGHED:
-        return _weighed_slab(board[LOSS_AT], data, w, p, g, float(board[SHIFT_AT]), i, control)
+        return _weighed_slab(board[LOSS_AT], data, vectors, float(board[SHIFT_AT]), i, control)
     if kind == ASKED:
-        return _asked(_as_slope(board[SLOPE_AT]), params, data, w, p, q, g, begin, end, control)
+        return _asked(_as_slope(board[SLOPE_AT]), params, data, vectors, begin, end, control)
     if kind == PRODUCTS:
-        return 0.0, not _products(data, w, p, begin, end, control)
-    return 0.0, not _gathered(data, numbers_at(board[Q_AT], 0), g, begin, end, control)
+        return 0.0, not _products(data, w, own.p, begin, end, control)
+    return 0.0, not _gathered(data, numbers_at(board[Q_AT], 0), own.g, begin, end, control)
 
 
 @inner
 def _in_place(board, data, params, control, i):
     """Do slab i where it belongs; whether it was cut short."""
     p, q = numbers_at(board[P_AT], 0), numbers_at(board[Q_AT], 0)
-    g = numbers_at(board[G_AT], board[G_SIZE])
-    s, cut = _slab(board, data, params, control, i, p, q, part(data, g, i))
+    g = part(data, numbers_at(board[G_AT], board[G_SIZE]), i)
+    s, cut = _slab(board, data, params, control, i, Vectors(p, p, q, g))
     data.parts[said(data, i)] = s
     return cut
 
@@ -364,7 +364,7 @@ def assist(board, me, p, q, g):
         while i >= 0:
             # (before all else that is read of the pass)
             number = seen(board, NUMBER)
-            s, cut = _slab(board, data, params, control, i, p, q, g)
+            s, cut = _slab(board, data, params, control, i, Vectors(p, p, q, g))
             if not cut and closed(board, i, number):
                 _copied(board, data, i, s, p, g)
                 drawn(board, DONE)

@@ -125,8 +125,9 @@ def sparse_products(data, w, p, begin, end, control):
 
 
 @inner
-def sparse_asked_rows(slope, params, data, w, p, q, g, begin, end, control):
+def sparse_asked_rows(slope, params, data, vectors, begin, end, control):
     """As `fastbias.engine.dense_pass.asked_rows`."""
+    w, p, q, g = vectors
     block, s, y = _block(data), 0.0, data.y
     sparse_cleared(data, g)
     for b in range(begin, end, block):

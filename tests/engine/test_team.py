@@ -53,14 +53,14 @@ def _rested(board, turns):
     yield ("rest",)
 def _common(board):
     return data, None, None
-def _slab(board, data, params, control, i, p, q, g):
+def _slab(board, data, params, control, i, own):
     kind = board[KIND]
     yield ("rest",)
     where = board[W_AT]
     yield ("rest",)
     return (kind, where, world["w"], i), False
 def _in_place(board, data, params, control, i):
-    s, cut = yield from _slab(board, data, params, control, i, None, None, None)
+    s, cut = yield from _slab(board, data, params, control, i, None)
     world["made"].append((i, s))
     return cut
 def _copied(board, data, i, s, p, g):
@@ -100,7 +100,7 @@ def play(members, slabs, count, seed, source=SOURCE, mortal=False):
     board[team.TURNS] = rng.choice((0, 3, 30))
     world = {"w": None, "made": [], "passes": []}
     space = CELLS | {"place_of": lambda a: a if isinstance(a, int) else 0, "world": world, "PATIENCE": 10**9,
-                     "EMPTY": np.zeros(0), "steady": lambda: None, "data": type("Data", (), {"slabs": slabs})}
+                     "EMPTY": np.zeros(0), "steady": lambda: None, "Vectors": lambda *a: None, "data": type("Data", (), {"slabs": slabs})}
     exec(source, space)
     crowd = {0: space["leader"](board, count)} | {me: space["assist"](board, me, None, None, None) for me in range(1, members)}
     answers, copying = dict.fromkeys(crowd), set()
