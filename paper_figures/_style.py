@@ -17,7 +17,7 @@ matplotlib.rcParams.update({
     "legend.frameon": False, "legend.handletextpad": 0.2,
 })
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]                # of the clone, if this is one
 
 BLACK, GREY, BLUE, YELLOW = "#000000", "#666666", "#0072B2", "#F0E442"
 # with BLUE and YELLOW: Okabe & Ito (2008)
@@ -29,15 +29,19 @@ def folder(argv: list[str] | None, doc: str | None) -> Path:
     """Read from the command line where to write: ``figures/``, which git ignores, if not told.
 
     ``--committed`` writes to ``docs/figures/``, whose figures the documents show and git keeps;
-    ``--out DIR`` writes anywhere.
+    ``--out DIR`` writes anywhere. An installation has no documents: there ``figures/`` is that of
+    the folder where the command is given.
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--committed", action="store_const", const=ROOT / "docs" / "figures",
-                       dest="out", help="write to docs/figures/, where the documents link to")
+    shown, default = ROOT / "docs" / "figures", Path("figures")
+    if shown.is_dir():
+        default = ROOT / default
+        where.add_argument("--committed", action="store_const", const=shown, dest="out",
+                           help="write to docs/figures/, where the documents link to")
     where.add_argument("--out", type=Path, metavar="DIR",
-                       help="write there (default: figures/, which git ignores)")
-    parser.set_defaults(out=ROOT / "figures")
+                       help="write there (default: figures/, which git ignores in a clone)")
+    parser.set_defaults(out=default)
     out: Path = parser.parse_args(argv).out
     out.mkdir(parents=True, exist_ok=True)
     return out

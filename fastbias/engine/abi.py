@@ -30,7 +30,7 @@ Glossary of the one-letter names used inside pieces and the loop
     X (N, d) data; y (N,) targets or labels
     u (n,) parameters; w = F(u) (d,) linear predictor; p = X w predictions
     L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small
-    a loss of K > 1 outputs (classes) has w (K, d) and p (K, N), both flat, class after class
+    K > 1 outputs (classes, or targets y (K, N)) have w (K, d), p (K, N), flat, one after the other
     g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done
     move the direction before the step size
     ψ potential, z = ∇ψ(w) its dual variable
@@ -95,7 +95,7 @@ MESSAGES: dict[int, str] = {
         "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
     -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
-        "0 … K−1",
+        "0 … K−1, or K where control says −K",
     -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
     -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do "
         "not lie behind",
@@ -217,7 +217,7 @@ class Slot(enum.IntEnum):
     # the step is searched along the move: 1 of any convex loss, 2 of squares and a model of degree
     # 2
     SEARCH = 10
-    OUTPUTS = 11   # K, the predictions that a sample has; 0 counts as 1
+    OUTPUTS = 11   # K, the predictions that a sample has; 0 counts as 1; −K: each has its target
     PACKED = 12    # flag: ``packed`` is filled
     SHIFT = 13     # the power of two that the weights of a monotone loss are multiplied by
     # the loss that a pass weighs inside, numbered as in `fastbias.engine.dense_pass` (0: by its
@@ -269,7 +269,7 @@ def slabs(N, d, control):
     Each adds up a gradient of its own, which costs as much as some rows do: so slabs are not low,
     and of sparse rows have several entries a feature.
     """
-    K, filled, count = max(1, control[OUTPUTS]), control[FILLED], 1
+    K, filled, count = max(1, abs(control[OUTPUTS])), control[FILLED], 1
     if control[BATCH] > 0:
         return count
     most = min(K * N * eights(d) // SLAB, N // LOW)
@@ -285,11 +285,11 @@ def lengths(N, d, n, control):
     """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order, and behind them
     that of ``Data.parts``.
     """
-    K = max(1, control[OUTPUTS])
+    K = max(1, abs(control[OUTPUTS]))
     searched = K * N if control[SEARCH] != 0 else 0
-    slopes, drawn = K * N, control[BATCH]
+    slopes, drawn = K * N, max(1, -control[OUTPUTS]) * control[BATCH]
     if control[WEIGH] // WEIGHTED == 1:
-        slopes, drawn = padded(K * N) + 2 * K, 2 * drawn
+        slopes, drawn = padded(K * N) + 2 * K, drawn + control[BATCH]
     count = slabs(N, d, control)
     parts = count * (padded(K * d) + 8) if count > 1 else 0
     return (K * N, slopes, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], drawn, searched,

@@ -236,7 +236,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     X, y : (N, d), (N,) float64, C-contiguous
         Data; X is (0, d) where ``buffers.packed`` holds rows that are sparse. With
         K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after
-        output, and y are classes 0 … K−1.
+        output, and y are classes 0 … K−1; with −K in its place y are numbers (K N,) as these.
     buffers : abi.Buffers
         u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another
         thread, makes the call return within one pass over a few rows; the update under way is then
@@ -279,11 +279,11 @@ def by_team(board: np.ndarray, *arguments: Any) -> int:
         return -8
     control = buffers.control
     # what only the owners of known pieces can say, compiled code cannot look at
-    K = max(1, int(control[OUTPUTS]))
+    K, each = int(control[OUTPUTS]), max(1, -int(control[OUTPUTS]))
     n, rows = buffers.u.size, len(buffers.state)
     batch, extra = int(control[BATCH]), int(control[SCRATCH])
     wrong = misfit(map(KNOWN.get, pieces), params,
-                   (y.size, X.shape[1], n, K, rows, 2 * n + extra, batch))
+                   (y.size // each, X.shape[1], n, K, rows, 2 * n + extra, batch))
     # plain tuples will do, but compiled code knows ours alone
     handed = (Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records), stop,
               least)

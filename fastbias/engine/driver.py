@@ -60,7 +60,8 @@ class Driver:
         self.pace = 0.0                                   # updates a second
         self._team = 1                                    # threads of the chunk under way
         self._leaving: list[Any] = []                     # helpers of the one before
-        self._slabs = int(slabs(y.size, X.shape[1], buffers.control))
+        self._samples = y.size // max(1, -int(buffers.control[OUTPUTS]))
+        self._slabs = int(slabs(self._samples, X.shape[1], buffers.control))
         self._left = b""  # u as the last run left it, where predictions are kept
 
     @property
@@ -112,8 +113,8 @@ class Driver:
         if self._slabs == 1 or self.threads == 1 or not JIT:
             return 1
         control = self.buffers.control
-        X = (self.y.size * eights(self.X.shape[1]) if control[FILLED] == 0
-             else SPARSE * int(control[FILLED])) * max(1, int(control[OUTPUTS]))
+        X = (self._samples * eights(self.X.shape[1]) if control[FILLED] == 0
+             else SPARSE * int(control[FILLED])) * max(1, abs(int(control[OUTPUTS])))
         if updates * X < WORTH or not self._shareable:
             return 1
         self._leaving = away(self._leaving, 0.0)
@@ -142,7 +143,7 @@ class Driver:
             if self._team == 1 or not ready():
                 yield NOBODY
                 return
-            N, K = self.y.size, max(1, int(self.buffers.control[OUTPUTS]))
+            N, K = self._samples, max(1, abs(int(self.buffers.control[OUTPUTS])))
             sizes = padded(K * N), padded(N), padded(K * self.X.shape[1])
             team = Team(self._team, sizes, (self.params, self.y, self.buffers))
             try:

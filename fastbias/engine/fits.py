@@ -14,19 +14,18 @@ _OWN = (0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 5, 5, 5)  # which vector of Params each of
 
 def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] | None:
     """The first of 13 pieces (None: not known) of another signature (1), handed too few params (2)
-    or too small buffers (5).
+    or too small buffers (5), with the name of its slot in `Pieces`.
 
-    Returned with the name of its slot in `Pieces`.
-
-    ``sizes``: N, d, n, K, rows of state, entries of scratch, batch (0: all samples).
+    ``sizes``: N, d, n, K (or −K, as in control), rows of state, scratch, batch (0: all samples).
     """
     N, d, n, K, rows, scratch, batch = sizes
-    seen, square = batch or N, (n, n)
-    handed = ((K * seen, seen, K * seen), (K * seen, seen), (n, K * d), (n, K * d, n), (),
+    seen, square, w = batch or N, (n, n), max(1, abs(K)) * d
+    p, y = w // d * seen, max(1, -K) * seen
+    handed = ((p, y, p), (p, y), (n, w), (n, w, n), (),
               (2 * N + 1, batch), (n, rows), (n, rows, scratch), square, (n,), square, square,
               (n, n, n))
-    every = zip(Pieces._fields, pieces, _SLOTS, _OWN, handed, strict=True)
-    for slot, piece, kind, own, vectors in every:
+    for slot, piece, kind, own, vectors in zip(Pieces._fields, pieces, _SLOTS, _OWN, handed,
+                                               strict=True):
         if piece is None:
             continue
         if piece.kind != kind:

@@ -24,9 +24,10 @@ class Data(NamedTuple):
     N: Any             # samples
     d: Any             # features
     outputs: Any       # predictions of a sample
+    goals: Any         # its targets: one, or as many
     coefficients: Any  # whether X is a Gram matrix: then u moves along q itself, not along Xᵀq
     packed: Any  # `fastbias.engine.dense_pass.pack` or `fastbias.engine.sparse_pass.lay_out` of X
-    y: Any             # (N,) as pieces read it
+    y: Any             # (N,) as pieces read it, or (K N,)
     weighed: Any       # how samples are weighed, as `fastbias.engine.weighing.how` says
     # where in packed their weights (N,) stand, if they have any
     begin: Any
@@ -58,7 +59,8 @@ class Scratch(NamedTuple):
     move: Any   # (n,)    what the method makes of it
     new: Any    # (n,)    the parameters after the update
     extra: Any  # (2 n + control[SCRATCH],)  the method's own
-    # (control[BATCH],)  targets of the samples that were drawn; behind them their weights, if any
+    # (control[BATCH],)  targets of the samples that were drawn, or K of each; behind them their
+    # weights, if any
     batch: Any
     along: Any  # (K N,)  of line searches: predictions of the move
     trial: Any  # (K N,)  and of a point that is tried

@@ -27,7 +27,6 @@ from fastbias.engine.abi import (
     LOSS,
     MAP,
     MAP_AT,
-    OUTPUTS,
     PACKED,
     ROW,
     RULE,
@@ -54,6 +53,7 @@ from fastbias.engine.fused import REFRESH, Asked, burst
 from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
+from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.passes import by_piece, products, weighed
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
@@ -161,11 +161,11 @@ def _calls(pieces, params):
 @pasted
 def _laid(X, y, c, buffers, board):
     """The data as the passes read them, laid out by whoever comes first."""
-    N, d, control = y.size, X.shape[1], buffers.control
-    filled, n = control[FILLED], buffers.u.size
+    d, control, n = X.shape[1], buffers.control, buffers.u.size
+    N, filled = samples(y.size, control), control[FILLED]
     # (weights stand behind all else)
-    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, how(c),
-                packed_room(N, d, False, filled), slabs(N, d, control),
+    data = Data(N, d, outputs(control), goals(control), control[GRAM] != 0, buffers.packed, y,
+                how(c), packed_room(N, d, False, filled), slabs(N, d, control),
                 parts(buffers.work, N, d, n, control, board.size > 0), board)
     if control[PACKED] == 0:
         if filled > 0:
@@ -273,8 +273,8 @@ def _batch(run, w, v, k):
     """
     calls, params, data, scratch = run.calls, run.params, run.data, run.scratch
     order, batch = run.buffers.order, run.buffers.control[BATCH]
-    size = data.outputs * batch
-    p, q, y = view(scratch.p, 0, size), view(scratch.q, 0, size), view(scratch.batch, 0, batch)
+    size, own = data.outputs * batch, data.goals * batch
+    p, q, y = view(scratch.p, 0, size), view(scratch.q, 0, size), view(scratch.batch, 0, own)
     drawn = calls.sample(params.sample, k, order)
     if not drawn_fit(order, drawn, batch, data.N):
         return np.nan, POISONED
@@ -285,7 +285,7 @@ def _batch(run, w, v, k):
         batch_margins(run.X, data.y, order, drawn, w, p, y)
     s = calls.slope(params.loss, p, y, q)
     if data.weighed != NONE:
-        c = view(scratch.batch, batch, batch)
+        c = view(scratch.batch, own, batch)
         batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
         s = pushed(calls.slope, params.loss, c, alone(data, scratch.q, WILD), p, y, q, s)
     if filled:

@@ -37,6 +37,7 @@ from fastbias.engine.team import (
     DONE,
     G_AT,
     G_SIZE,
+    GOALS_AT,
     KIND,
     LOSS_AT,
     NUMBER,
@@ -279,9 +280,10 @@ def _gathered(data, q, g, begin, end, control):
 def _common(board):
     """What all passes of a call have in common: the data, the numbers of its loss, and control."""
     N = board[ROWS_AT]
-    data = Data(N, board[WIDTH_AT], board[OUTPUTS_AT], board[COEFFICIENTS_AT] != 0,
-                numbers_at(board[PACKED_AT], 0), numbers_at(board[Y_AT], N), board[WEIGHED_AT],
-                board[BEGIN_AT], board[SLABS_AT], numbers_at(board[PARTS_AT], 0), board)
+    data = Data(N, board[WIDTH_AT], board[OUTPUTS_AT], board[GOALS_AT],
+                board[COEFFICIENTS_AT] != 0, numbers_at(board[PACKED_AT], 0),
+                numbers_at(board[Y_AT], N), board[WEIGHED_AT], board[BEGIN_AT], board[SLABS_AT],
+                numbers_at(board[PARTS_AT], 0), board)
     return (data, numbers_at(board[PARAMS_AT], board[PARAMS_SIZE]),
             wholes_at(board[CONTROL_AT], CONTROL))
 

@@ -14,13 +14,16 @@ from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import joined
 from fastbias.engine.layout import alone, sample_weights
 from fastbias.engine.scattered import gathered, place, put, scattered
-from fastbias.engine.simd import fma, inlined, load8, splat8, total, view
+from fastbias.engine.simd import fetch, fma, inlined, load8, splat8, total, view
 from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "sparse_asked_rows",
            "sparse_cleared", "sparse_gathered_rows", "sparse_products"]
 
-BLOCK = 4096     # entries of X that are read for predictions and, while they are near, for Xᵀq
+# entries of X that are read for predictions and, while they are near, for Xᵀq: so many that each
+# entry of w, and then of the gradient, is met several times before the other takes its place
+BLOCK = 1 << 15
+AHEAD = 64       # entries from here that are brought near: the machine's own guess comes too late
 
 
 def fill(packed: np.ndarray, indptr: np.ndarray, columns: np.ndarray,
@@ -76,12 +79,21 @@ def _columns(packed, N):
 
 
 @inner
+def _near(packed, first, base, o):
+    """Bring the o-th entry near, and its column; nothing is read, so there may be none."""
+    inlined()
+    fetch(packed, first + o)
+    fetch(packed, base + o // 2)
+
+
+@inner
 def _product(packed, N, n, w, start):
     """The product of row n with w[start:]."""
     inlined()
     o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
     sums, first = splat8(0.0), N + 1
     while o + 8 <= end:
+        _near(packed, first, base, o + AHEAD)
         sums = fma(load8(packed, first + o), gathered(packed, base, o, w, start), sums)
         o += 8
     result = total(sums)
@@ -98,6 +110,7 @@ def _add(packed, N, n, q, g, start):
     o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
     first = N + 1
     while o + 8 <= end:
+        _near(packed, first, base, o + AHEAD)
         scattered(packed, base, o, g, start, load8(packed, first + o) * q)
         o += 8
     while o < end:
@@ -163,12 +176,13 @@ def sparse_gathered_rows(data, q, factor, g, begin, end):
 @inner
 def drawn_products(data, order, count, w, p, y_batch):
     """As `fastbias.engine.batch_pass.batch_margins`, of sparse rows."""
-    batch = y_batch.size
+    batch = p.size // data.outputs
     for i in range(batch):
         n = order[i] if i < count else order[0]
         for c in range(data.outputs):
             p[c * batch + i] = _product(data.packed, data.N, n, w, c * data.d)
-        y_batch[i] = data.y[n]
+        for c in range(data.goals):
+            y_batch[c * batch + i] = data.y[c * data.N + n]
 
 
 @inner

@@ -27,9 +27,9 @@ LINE = 16                             # cells of two cache lines: who writes slo
 PASS, STOP, DONE, KIND, NUMBER = 0, 1, LINE, 2 * LINE, 2 * LINE + 1
 SHIFT_AT, W_AT, P_AT, Q_AT, G_AT, G_SIZE = range(NUMBER + 1, NUMBER + 7)
 # what all passes have in common
-(ROWS_AT, WIDTH_AT, OUTPUTS_AT, COEFFICIENTS_AT, WEIGHED_AT, BEGIN_AT, SLABS_AT, PACKED_AT, Y_AT,
- PARTS_AT, CONTROL_AT, LOSS_AT, SLOPE_AT, PARAMS_AT, PARAMS_SIZE, YIELD,
- TURNS) = range(3 * LINE, 4 * LINE + 1)
+(ROWS_AT, WIDTH_AT, OUTPUTS_AT, GOALS_AT, COEFFICIENTS_AT, WEIGHED_AT, BEGIN_AT, SLABS_AT,
+ PACKED_AT, Y_AT, PARTS_AT, CONTROL_AT, LOSS_AT, SLOPE_AT, PARAMS_AT, PARAMS_SIZE, YIELD,
+ TURNS) = range(3 * LINE, 4 * LINE + 2)
 STATES = 5 * LINE                     # the cells of the slabs, LINE each
 BOARD = STATES + SLABS * LINE         # cells before the tickets, LINE a member
 PAUSES = 1500                         # looks at the board before the core is offered to others
@@ -52,7 +52,8 @@ def _rested(board, turns):
 def introduced(board, data, loss, slope, params, control):
     """Write down what all passes of a call have in common."""
     board[ROWS_AT], board[WIDTH_AT], board[OUTPUTS_AT] = data.N, data.d, data.outputs
-    board[COEFFICIENTS_AT], board[WEIGHED_AT] = int(data.coefficients), data.weighed
+    board[GOALS_AT], board[COEFFICIENTS_AT] = data.goals, int(data.coefficients)
+    board[WEIGHED_AT] = data.weighed
     board[BEGIN_AT], board[SLABS_AT] = data.begin, data.slabs
     board[PACKED_AT], board[Y_AT] = place_of(data.packed), place_of(data.y)
     board[PARTS_AT], board[CONTROL_AT] = place_of(data.parts), place_of(control)

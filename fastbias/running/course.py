@@ -41,13 +41,24 @@ def threads_of(threads: object) -> int | str:
                           f"{checks.short(threads)}") from None
 
 
-def told(status: Status, t: int) -> str:
-    """How a run that came to t updates ended, in words."""
+Advice = Callable[[Status, int, float, float], str]
+"""What else to say of a run that came to (status, t) while log L went from a number to another."""
+
+
+def told(problem: Problem, status: Status, t: int) -> str:
+    """How a run that came to t updates ended, in words; and a step size that nobody gave."""
+    when = f", at step {t}"
     if status == Status.OK:
-        return f"{MESSAGES[status]}, t = {t}"
+        when = f", t = {t}"
     if status in FATAL:
-        return f"{MESSAGES[status]} in the update from step {t} to {t + 1}"
-    return f"{MESSAGES[status]}, at step {t}"
+        when = f" in the update from step {t} to {t + 1}"
+    return f"{MESSAGES[status]}{when}{_chosen(problem)}"
+
+
+def _chosen(problem: Problem) -> str:
+    """The end of a sentence that says which step size was chosen, and why."""
+    rule = problem.rule
+    return f"; step size {rule.params[0]:g}, chosen: {rule.chosen}" if rule.chosen else ""
 
 
 def written(problem: Problem, t: np.ndarray, u: np.ndarray, log_loss: np.ndarray, status: Status,
@@ -117,10 +128,11 @@ class Course:
         return self.status in FATAL or self.status == Status.STALLED
 
     def go(self, records: Records | Thin, stop: int, log_target: float, progress: bool,
-           look: Callable[[], object] | None, store: Store) -> Trace:
+           look: Callable[[], object] | None, store: Store, advise: Advice | None = None) -> Trace:
         """Run to ``stop``, saving on the way; however that ends, the trace is kept, the run saved.
 
-        ``look`` is called after each chunk, and may raise StopIteration to end the run.
+        ``look`` is called after each chunk, and may raise StopIteration to end the run; ``advise``
+        at the end.
         """
         message, raised, status = None, None, Status.OK
 
@@ -138,6 +150,8 @@ class Course:
                         look()
                     if store.due:
                         keep()
+                if advise is not None:
+                    message = self._advised(records, status, advise)
             except StopIteration:
                 # one that ended in the same chunk says why itself
                 if status == Status.OK:
@@ -156,6 +170,15 @@ class Course:
                 raised = None                             # whose traceback knows this frame
         assert self.trace is not None
         return self.trace
+
+    def _advised(self, records: Records | Thin, status: Status, advise: Advice) -> str:
+        """How the run ended, and what is to be said to that."""
+        count = records.count if isinstance(records, Thin) else int(self.buffers.control[ROW])
+        message = told(self.problem, status, self.t)
+        if count == 0:
+            return message
+        first, last = records.log_loss[0], records.log_loss[count - 1]
+        return message + advise(status, self.t, float(first), float(last))
 
     def _begin(self) -> None:
         """Take the turn; `Busy` where another has it."""
@@ -269,7 +292,8 @@ class Course:
         if K == 0 or t[-1] != self.t:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
-        return written(self.problem, t, u, log_loss, status, message or told(status, self.t))
+        return written(self.problem, t, u, log_loss, status,
+                       message or told(self.problem, status, self.t))
 
     def _thin(self, kept: Thin, status: Status, message: str | None) -> Trace:
         """As `traced`, where of w but the first and the last were kept."""
@@ -280,8 +304,8 @@ class Course:
             margins = np.append(margins, least(problem, u))
         rows = np.array([u if kept.first is None else kept.first, u])
         w = problem.predictor(rows).reshape(2, *problem.shape)
-        return Trace(t, rows, w, log_loss, status, message or told(status, self.t), problem,
-                     least=margins)
+        return Trace(t, rows, w, log_loss, status, message or told(problem, status, self.t),
+                     problem, least=margins)
 
     def reached(self) -> Reached:
         """Where it stands, as the theory asks."""

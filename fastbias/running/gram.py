@@ -92,7 +92,8 @@ def _obstacle(problem: Problem) -> str | None:
     if problem.sparse:
         return "sparse data"
     if problem.outputs > 1:
-        return f"the {problem.loss.name} loss"
+        return f"the {problem.loss.name} loss" if not problem.columns \
+            else f"y of {problem.outputs} columns"
     if not problem.model.linear:
         return f"the {problem.model.name} model"
     if method.sampling.batch:
@@ -166,7 +167,7 @@ def _multiply(X, back, packed, control, K):
     """K ← X backᵀ, made symmetric."""
     N, d = X.shape
     w, p = np.zeros(padded(d)), np.zeros(padded(N))
-    data = Data(N, d, 1, False, packed, p, NONE, 0, 1, p, control[:0])
+    data = Data(N, d, 1, 1, False, packed, p, NONE, 0, 1, p, control[:0])
     pack(X, p[:0], data, 0, False)
     for n in range(N):
         for j in range(d):

@@ -1,7 +1,7 @@
 """What a sweep came to as columns: how runs ended, and functions of a run and its limit."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +33,7 @@ def _w(trace: Trace, limit: Limit | None) -> np.ndarray:
 
 def _margin(trace: Trace, limit: Limit | None) -> float:
     problem = trace.problem
-    labels = problem is not None and (problem.loss.kind == "monotone"
-                                      or bool((np.abs(problem.y) == 1).all()))
+    labels = problem is not None and problem.labelled
     norm = None if limit is None else limit.norm
     if not labels:
         return np.nan
@@ -148,7 +147,8 @@ def _key(problem: Problem) -> bytes:
     geometry, maps = method.maps
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, problem.rule.rule,
               method.direction, method.advance, *maps)
-    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.intercept,
+    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.columns,
+                 problem.intercept, problem.names,
                  None if problem.classes is None else problem.classes.tolist(),
                  [id(piece) for piece in pieces]))
     weights = [] if problem.weights is None else [problem.weights]
@@ -170,9 +170,17 @@ def table(sweep: Sweep, functions: tuple[Any, ...]) -> pandas.DataFrame:
     columns |= last
     for name, found in _values(sweep, asked).items():
         flat = found.reshape(len(found), int(np.prod(found.shape[1:])))
-        names = [name] if found.ndim == 1 else [f"{name}{j}" for j in range(flat.shape[1])]
+        called = _called(sweep, asked[name], flat.shape[1])
+        names = [name] if found.ndim == 1 else [f"{name}{one}" for one in called]
         columns |= dict(zip(names, flat.T, strict=True))
     return pandas.DataFrame(columns, index=pandas.RangeIndex(len(sweep), name="run"))
+
+
+def _called(sweep: Sweep, function: Function, size: int) -> Iterable[str | int]:
+    """What the entries of a function are called: those of w by the names of columns."""
+    first = next((plan for plan in sweep.plans if plan is not None), None)
+    known = None if first is None or function is not _w else first.problem.called
+    return [f"[{one}]" for one in known] if known and len(known) == size else range(size)
 
 
 def _parameters(sweep: Sweep) -> dict[str, Any]:

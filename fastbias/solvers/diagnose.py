@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import process_time
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +18,7 @@ from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
 from fastbias.solvers.conditions import Conditions
+from fastbias.solvers.fitted import Fitted, agreeing, coefficients, is_fitted
 from fastbias.solvers.free import moved
 from fastbias.solvers.limit import Hypothesis
 from fastbias.solvers.margins import Separability, labelled, widest
@@ -99,7 +102,7 @@ class Diagnosis:
                           *checks.mapping(self.classes)])
 
 
-def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
+def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, *,
              intercept: ArrayLike | None = None, progress: bool = False) -> Diagnosis:
     """Say which norm's margin a direction maximises; or that several share it, or none is near.
 
@@ -108,10 +111,12 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     X : (N, d), (N, m, n) or sparse (N, d), y : (N,) labels
         Separable data. Of two values, sorted, the later one is +1 (one alone must be −1 or +1);
         three or more are classes.
-    w : (d,), (m, n) or (K, d)
+    w : (d,), (m, n) or (K, d), or a fitted linear estimator
         The direction; its length does not matter. With classes, what all rows share changes no
         prediction but counts in the norm: take it out (w − w.mean(0)) where a method left it in
-        from its start.
+        from its start. Of two classes (1, d) is taken too, as ``coef_`` of scikit-learn is. Of an
+        estimator ``coef_`` is w and ``intercept_`` is b, unless its ``fit_intercept`` is False; its
+        ``classes_`` must be the labels, and its predictions those of w and b.
     intercept : float, or (K,) with K > 2 classes, optional
         The b beside w, 0.0 too: then margins are those of (w, b), and are held against the largest
         of any w and any b. None: there is no intercept.
@@ -137,9 +142,17 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     >>> round(found.fractions["l2"], 9), round(found.fractions["linf"], 9)
     (1.0, 1.0)
     """
+    model = w if is_fitted(w) else None
+    if model is not None:
+        if intercept is not None:
+            raise ValueError("intercept must be left out where w is an estimator, which has its "
+                             f"own, got {checks.short(intercept)}")
+        w, intercept = coefficients(model)
     data = labelled(X, y, intercept=intercept is not None)
     rows, shape = data.rows, data.shape
-    given = checks.point("w", w, rows.bound, shape)
+    given = checks.point("w", _lone(w, shape), rows.bound, shape)
+    if model is not None:
+        agreeing(model, X, data.classes, given.reshape(-1, shape[-1]), intercept)
     if not given.any():
         raise ValueError("w must not be 0 to have a direction")
     # of size one: powers of it stay within float64
@@ -158,11 +171,22 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
         return _diagnosed(maxima, found, data.classes)
 
 
+def _lone(w: Any, shape: tuple[int, ...]) -> Any:
+    """A direction (1, d) of two classes, which are one predictor, as that; others as they are."""
+    # (rows of different lengths have no shape)
+    with suppress(ValueError):
+        if len(shape) == 1 and np.shape(w) == (1, *shape):
+            return np.ravel(w)
+    return w
+
+
 def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.ndarray:
     """The intercepts given beside w, for samples as they are centred; none where there is none."""
     free = data.rows.free
     if free == 0:
         return np.zeros(0)
+    if free == 1 and np.shape(intercept) == (1,):
+        intercept = np.ravel(intercept)[0]
     b = (np.array([checks.number("intercept", intercept)]) if free == 1 else
          checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
     return moved(w.reshape(free, -1), b, -data.centre)[0]

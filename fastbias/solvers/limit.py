@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbias import checks
+from fastbias.checks import columns
 from fastbias.pieces.norms import Norm
 
 __all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate", "told_intercept"]
@@ -61,7 +62,7 @@ class Limit:
         Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
-    dual : (N,)
+    dual : (N,), or (N, K) for K outputs
         ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν; for margins λ ≥ 0 with Σλ = 1.
     margin : float
         NaN for a point.
@@ -77,7 +78,9 @@ class Limit:
         ≥ 0 makes strict; ``w`` is orthogonal to them.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
-    intercept : float, or (K,) with K > 2 classes
+    names : tuple of str, or None
+        What the entries of w's last axis are called, where the columns of X have names.
+    intercept : float, or (K,) with K > 2 classes, or K outputs
         b, added to each prediction; 0.0 without.
     support : (k,) of int, or None
         Of a margin, the samples that have weight in `dual` (with classes, against any other class):
@@ -104,10 +107,11 @@ class Limit:
     intercept: float | np.ndarray = 0.0
     support: np.ndarray | None = None
     alpha: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         proof = "certified" if self.certified else "NOT certified"
-        lines = [f"limit {self.kind}: {np.array2string(self.w, precision=8, threshold=12)}",
+        lines = [f"limit {self.kind}: {self._told(self.w)}",
                  *self._finite(),
                  *told_intercept(self.intercept),
                  f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}",
@@ -118,7 +122,13 @@ class Limit:
         """The finite part of a ray, for print."""
         if self.kind != "ray" or self.offset is None:
             return []
-        return [f"finite part: {np.array2string(self.offset, precision=8, threshold=12)}"]
+        return [f"finite part: {self._told(self.offset)}"]
+
+    def _told(self, w: np.ndarray) -> str:
+        """A vector, its largest entries by their names where columns have some."""
+        called = columns.entries(self.names, w.shape, self.classes)
+        return (np.array2string(w, precision=8, threshold=12) if called is None
+                else columns.largest(w, called))
 
 
 class NoTheorem(LookupError):  # noqa: N818 (the contract's name)

@@ -29,8 +29,8 @@ from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.programs import Pair, largest_least, nearest_point
 from fastbias.solvers.progress import Tell, silent, told
 
-__all__ = ["Labelled", "Separability", "advice", "few", "labelled", "parted", "separability",
-           "separate", "separated", "separator"]
+__all__ = ["Inseparable", "Labelled", "Separability", "advice", "few", "labelled", "parted",
+           "separability", "separate", "separated", "separator"]
 
 EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
@@ -87,6 +87,10 @@ class Separability:
         else:
             lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}"]
         return "\n".join(lines + [self.reason] * bool(self.reason) + checks.mapping(self.classes))
+
+
+class Inseparable(ValueError):  # noqa: N818 (it names the event)
+    """No w separates, so there is no maximum margin."""
 
 
 class Labelled(NamedTuple):
@@ -417,6 +421,6 @@ def separated(rows: Rows | np.ndarray, why: str = "", tell: Tell = silent) -> Se
     if found.w is None:
         reasons = [why, advice(rows)] if why else [
             advice(rows) or "fb.separability has the certificate that they are not"]
-        raise ValueError("X, y must be linearly separable to have a maximum margin; "
-                         + "; ".join(filter(None, reasons)))
+        raise Inseparable("X, y must be linearly separable to have a maximum margin; "
+                          + "; ".join(filter(None, reasons)))
     return found

@@ -61,12 +61,14 @@ def _in_order(t: np.ndarray, log_times: np.ndarray | None) -> None:
 
 
 def table(trace: Trace) -> pandas.DataFrame:
-    """The rows with index t and columns log_loss, w0, w1, …."""
+    """The rows with index t and columns log_loss, w0, w1, …, or w[name] of columns with names."""
     import pandas
     columns = {"log_loss": trace.log_loss}
     if trace.least is None:
         flat = trace.w.reshape(len(trace), int(np.prod(trace.w.shape[1:])))
-        columns |= {f"w{i}": flat[:, i] for i in range(flat.shape[1])}
+        called = None if trace.problem is None else trace.problem.called
+        columns |= {f"w{i}" if called is None else f"w[{called[i]}]": flat[:, i]
+                    for i in range(flat.shape[1])}
     else:
         columns["least_margin"] = trace.least
     return pandas.DataFrame(columns, index=pandas.Index(trace.t, name="t"))
@@ -81,7 +83,10 @@ def frame(trace: Trace) -> xarray.Dataset:
         columns |= {"w": (("t", *dims), trace.w), "u": (("t", "n"), trace.u)}
     else:
         columns["least_margin"] = "t", trace.least
-    return xarray.Dataset(columns, coords={"t": trace.t},
+    coords: dict[str, Any] = {"t": trace.t}
+    if "w" in columns and trace.problem is not None and trace.problem.called is not None:
+        coords[dims[-1]] = list(trace.problem.names or ())
+    return xarray.Dataset(columns, coords=coords,
                           attrs={"status": trace.status.name, "message": trace.message})
 
 

@@ -42,7 +42,7 @@ class Trace:
         Updates done at each row (for a flow: float64, the time).
     u : (K, n) float64
         The parameters.
-    w : (K, d) or (K, m, n) float64
+    w : (K, d), (K, m, n) or, of C classes or outputs, (K, C, d) float64
         The linear predictor F(u); the parameters themselves for the linear model.
     log_loss : (K,) float64
         log L, the logarithm of the sum over the samples; −inf where L is exactly 0.
@@ -102,8 +102,8 @@ class Trace:
 
     @property
     def intercept(self) -> np.ndarray:
-        """The weights of the column of ones at each row, (K,), or (K, C) for C classes; zeros where
-        the run had none.
+        """The weights of the column of ones at each row, (K,), or (K, C) for C classes or outputs;
+        zeros where the run had none.
         """
         self._demand_w("intercepts")
         last = self.w[..., -1]
@@ -202,7 +202,7 @@ class Trace:
         """The data, which must have labels."""
         data = self._data("a margin")
         # labels seen through a regression loss have margins as well
-        if data.loss.kind != "monotone" and not (np.abs(data.y) == 1).all():
+        if not data.labelled:
             raise ValueError("y must be labels ±1 or classes to have margins, got targets of the "
                              f"{data.loss.name} loss")
         return data
@@ -317,7 +317,7 @@ class Trace:
 
         Parameters
         ----------
-        X : (N, d) or (N, m, n), y : (N,)
+        X : (N, d) or (N, m, n), y : (N,) or (N, K)
             As for the `Plan`: features of the same shape (those of an intercept are appended
             here, too), labels called as there.
         weights : (N,), optional
@@ -328,7 +328,7 @@ class Trace:
         Evaluation
             ``log_loss`` (K,): log of the sum over these samples; ``error`` (K,): for labels and
             classes the fraction that is on the wrong side (or on the boundary), for other targets
-            the root mean square of w·x − y. With weights all three are weighted.
+            the root mean square of w·x − y (over all outputs). With weights all three are weighted.
 
         Raises
         ------
@@ -339,8 +339,9 @@ class Trace:
         # by the names of labels: the others may lack some class, and their order is not ours
         data = self._data("an evaluation")
         other = gather(X, y, data.loss, data.classes, weights=weights, intercept=data.intercept)
-        if other.shape != data.shape:
-            raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
+        if other.shape != data.shape or other.columns != data.columns:
+            raise ValueError(f"X and y must have predictors of shape {data.shape}, got "
+                             f"{other.shape}")
         return evaluation(other, self.w)
 
     @classmethod
@@ -350,16 +351,16 @@ class Trace:
 
         Parameters
         ----------
-        X : (N, d) or (N, m, n), y : (N,)
+        X : (N, d) or (N, m, n), y : (N,) or (N, K)
             The data.
         t : (K,) increasing, ≥ 0
             Updates done, or times.
-        w : (K, d), (K, m, n), or (K, C, d) for C classes
+        w : (K, d), (K, m, n), or (K, C, d) for C classes or outputs
             The linear predictors.
         loss : Loss or its name, optional
-            By default cross_entropy where w has one more axis than a sample, logistic where all y
-            are ±1, or strings or bools, else squared. With cross_entropy and fewer labels than rows
-            of w, these must be among 0 … C−1.
+            By default squared where y has columns, cross_entropy where w has one more axis than a
+            sample, logistic where all y are ±1, or strings or bools, else squared. With
+            cross_entropy and fewer labels than rows of w, these must be among 0 … C−1.
 
         Raises
         ------
@@ -445,7 +446,7 @@ class Trace:
         return cls(**storing.read(path))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return the rows as a DataFrame: index t, columns log_loss, w0, w1, … (needs pandas)."""
+        """Return the rows as a DataFrame: index t, columns log_loss, w0, w1, … or w[name], …."""
         return storing.table(self)
 
     def to_xarray(self) -> xarray.Dataset:

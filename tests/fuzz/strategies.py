@@ -124,7 +124,7 @@ def step_size(c: Case) -> Any:
     how = c.rng.random()
     if how < 0.25:
         return c.made("StepRule")
-    return c.size(-4, 1) if how < 0.8 else c.pick((1e-300, 1e300, 40.0, [0.1, 0.2], np.float32(0.1), 1))
+    return c.size(-4, 1) if how < 0.8 else c.pick((1e-300, 1e300, 40.0, [0.1, 0.2], np.float32(0.1), 1, "auto"))
 
 
 def start(c: Case) -> Any:
@@ -259,6 +259,7 @@ STRATEGIES: dict[str, Any] = {
     "executor": numeric(None), "argv": argv, "record_w": numeric(True, True, False),
     "store": lambda c: c.pick((None, None, c.file("store"))), "retry_failed": numeric(False, True),
     # methods and steps
+    "why": lambda c: "tried", "rule": lambda c: c.pick((c.size(), fb.steps.power(0.1, 0.5))),
     "step_size": step_size, "eta": lambda c: c.size(), "eta_plus": lambda c: c.size(), "etas": lambda c: [0.1, 0.2],
     "a": lambda c: c.pick((0.5, 0.0, 1.0, 2.0)), "momentum": numeric(0.0, 0.5, 0.9, 1.5),
     "nesterov": numeric(0.0, 0.0, 0.5, 1.0),
@@ -292,13 +293,14 @@ STRATEGIES: dict[str, Any] = {
     "offset": numeric(0.0, -1.0),
     "other": lambda c: c.vector(), "path": lambda c: c.file("file.npz"), "header": numeric(None, True, False),
     "target": lambda c: c.pick((-1, 0, "y")), "labels": lambda c: c.pick((None, None, *fb.data.LABELS)),
-    "drop": numeric((), ("x0",)),
+    "drop": numeric((), ("x0",)), "categories": numeric("onehot", "refuse"), "missing": numeric("drop", "refuse"),
+    "data.read.weights": lambda c: c.pick((None, None, "x0", 0)),
     "number": numeric(2, 3, 4), "N": numeric(1, 3), "positive": numeric(False, True),
     # where a name means another thing
     "hypentropy.beta": lambda c: c.size(-6, 2), "network.a": lambda c: c.vector(3), "network.b": lambda c: c.vector(3),
     "network.c": lambda c: c.vector(3),
     "Loss.p": lambda c: c.vector(c.N * (int(c.y.max()) + 1 if c.kind == "classes" else 1)),
-    "arguments.steps": numeric((), [0, 1]), "data.names.path": table, "data.read.path": table, "Plan.load.path": saved,
+    "arguments.steps": numeric((), [0, 1]), "data.read.path": table, "Plan.load.path": saved,
     "Trace.load.path": lambda c: saved(c, True), "symmetric.n": lambda c: c.sample[0],
     "spectral_entropy.n": lambda c: c.sample[0],
     "from_arrays.w": lambda c: np.stack([c.w.reshape(c.sample)] * 3),

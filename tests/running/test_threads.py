@@ -325,9 +325,10 @@ def test_a_checkpoint_says_nothing_of_threads(eager, tmp_path):
         one.run(20)
         one.save(tmp_path / "p.npz")
         again = fb.Plan.load(tmp_path / "p.npz")
-        assert again.threads == "auto"
-        again.threads = then
+        assert again.course.threads == "auto"
+        again.course.threads = then
         copied = pickle.loads(pickle.dumps(one))
+        assert copied.course.threads == first
         wanted = plan(1).run(50, record=2).w[-1].tobytes()
         assert one.run(30).w[-1].tobytes() == again.run(30).w[-1].tobytes() == copied.run(30).w[-1].tobytes() == wanted
     with np.load(tmp_path / "p.npz", allow_pickle=False) as file:
@@ -436,8 +437,8 @@ def test_threads_that_are_none_are_told_of_in_a_sentence(wrong):
                                                      threads=wrong)):
         with pytest.raises((ValueError, TypeError), match='threads must be "auto" or a whole number >= 1, got '):
             call()
-    assert plan(np.int64(2)).threads == 2
-    assert plan(2.0).threads == 2
+    assert plan(np.int64(2)).course.threads == 2
+    assert plan(2.0).course.threads == 2
 
 
 @needs_threads
