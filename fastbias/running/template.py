@@ -57,7 +57,7 @@ def _factory(method: Method) -> Callable[..., Method]:
 def varied(plan: Plan, point: Point) -> Plan:
     """The plan with what a point names in place of its own, at its start."""
     made = object.__new__(Plan)
-    made.course = Course(_problem(plan, point), plan.course.gram)
+    made.course = Course(_problem(plan, point), plan.course.gram, plan.course.threads)
     return made
 
 
