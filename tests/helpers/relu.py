@@ -1,6 +1,7 @@
 """Random problems for ReLU networks, and slow, obvious twins: the dual function on random units, and the cone program over all
 patterns (Pilanci & Ergen 2020). Nothing here imports the library.
 """
+import warnings
 from itertools import combinations, product
 
 import numpy as np
@@ -29,7 +30,7 @@ def problem(seed, most=None):
         _, first, place = np.unique(X, axis=0, return_index=True, return_inverse=True)
         y = y[first][place.ravel()]
         if task[0] == "margin" and len(set(y)) == 1:
-            y[(X == X[0]).all(axis=1)] *= -1
+            y[(X[0] == X).all(axis=1)] *= -1
     if kind == "shift":
         X = X + 1e3
     X, y = X * {"small": 1e-6, "large": 1e6}.get(kind, 1.0), y if task[0] == "margin" else y * 10.0 ** rng.integers(-6, 7)
@@ -64,7 +65,7 @@ def patterns(X):
     Z, D = Z / np.linalg.norm(Z, axis=1, keepdims=True), Z.shape[1]
     found = set()
     for rows in combinations(range(len(Z)), D - 1):
-        U, S, V = np.linalg.svd(Z[list(rows)])
+        _, S, V = np.linalg.svd(Z[list(rows)])
         if S[-1] > 1e-9:
             at = Z @ V[-1]
             on = np.flatnonzero(np.abs(at) < 1e-9)
@@ -91,5 +92,7 @@ def cone_program(X, y, task):
             cost = cost + cp.norm(M @ v)
     constraints.append(cp.multiply(y, f) >= 1 if what == "margin" else f == y)
     program = cp.Problem(cp.Minimize(cost), constraints)
-    program.solve(solver="CLARABEL", tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                                       # it stops a little short of these tolerances
+        program.solve(solver="CLARABEL", tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
     return program.value

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MOST", "count", "flat_basis", "independent", "unscaled", "sign_vectors", "whole"]
+__all__ = ["MOST", "count", "flat_basis", "independent", "sign_vectors", "unscaled", "whole"]
 
 MOST = 100_000         # faces; more are refused
 
@@ -47,7 +47,7 @@ def unscaled(rows: Whole) -> tuple[np.ndarray, int]:
 
 
 def count(n: int, D: int) -> int:
-    """How many faces n rows of rank D have at most: those of rows in general position."""
+    """How many faces n rows of rank D have at most, 0 among them: as in general position."""
     total = 1
     for zeros in range(D):
         rest = n - zeros
@@ -133,7 +133,7 @@ def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _rays(rows: Whole) -> tuple[Whole, np.ndarray]:
     """One of each two opposite rays, as whole vectors (R, D), and its signs (R, n)."""
     n, D = rows.shape
-    chosen = np.array(list(combinations(range(n), D - 1)), dtype=np.intp).reshape(-1, D - 1)
+    chosen = np.array(list(combinations(range(n), D - 1)), dtype=np.intp)
     normals = _normals(rows, chosen)
     normals = normals[(normals != 0).any(axis=1)]
     signs = _signs(normals.dot(rows.T))
@@ -159,7 +159,7 @@ def sign_vectors(rows: Whole) -> np.ndarray:
         for side in (1, -1):
             block = np.repeat((side * signs[simple])[:, None, :], len(around), axis=1)
             at = np.nonzero(signs[simple] == 0)
-            places = at[1].reshape(-1, D - 1)
+            places = at[1].reshape(int(simple.sum()), D - 1)
             block[np.arange(len(places))[:, None, None], np.arange(len(around))[None, :, None],
                   places[:, None, :]] = around
             found.append(block.reshape(-1, n))

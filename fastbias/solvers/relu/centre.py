@@ -1,9 +1,9 @@
 """A dual for units that are optimal already, well inside of what all other units allow.
 
-Where few units do, many λ prove it, and the programs of `exchange` leap from one corner of these to
-another, each of which some new unit cuts off. Here the units in use stay, M_kᵀλ = s_k u_k/‖u_k‖, and
-of the other units v in hand |φ_λ(v)| ≤ 1 − t σ_v, with t as large as can be, σ_v the squared distance
-to the nearest unit in use as the samples see them: near those φ is 1 up to a square.
+Where few units do, many λ prove it, and the programs of `exchange` leap from one corner of these
+to another, each of which some new unit cuts off. Here the units in use stay, M_kᵀλ = s_k u_k/‖u_k‖,
+and of the other units v in hand |φ_λ(v)| ≤ 1 − t σ_v, with t as large as can be, σ_v the squared
+distance to the nearest unit in use as the samples see them: near those φ is 1 up to a square.
 """
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = ["centred"]
 ROUNDS, JOIN = 12, 200
 ON = 1e-9               # relatively: margins that are the least
 SEEN = 1e-13            # |φ| over 1 that is
+DEAR = 1e-13            # of the widest unit, as in `exchange`
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
@@ -58,10 +59,11 @@ def _program(equal: np.ndarray, right: np.ndarray, values: np.ndarray, on: np.nd
              directions: np.ndarray, signs: np.ndarray | None) -> np.ndarray | None:
     """The λ of the largest t."""
     sizes = np.sqrt((values ** 2).sum(axis=0))
-    values, sizes = values[:, sizes > 0], sizes[sizes > 0]
+    known = sizes > DEAR * sizes.max()
+    values, sizes = values[:, known], sizes[known]
     near = np.abs(directions @ (values / sizes)).max(axis=0)
     slack = 2.0 * np.maximum(1.0 - near, 0.0)
-    unit = float(np.median(sizes))
+    unit = float(sizes.max())
     rows, n = values[on].T / sizes[:, None], int(on.sum())
     allowed = unit / sizes
     A = np.vstack([np.column_stack([s * rows, slack * allowed]) for s in (1.0, -1.0)])

@@ -79,8 +79,8 @@ def _points(units: Units, f: Network) -> np.ndarray:
 
 
 def _left(lam: np.ndarray, offset: bool) -> float:
-    """What rounding leaves of Σλ, which is to be 0: the λ next to it that adds up to 0 differs by so
-    much in one weight.
+    """What rounding leaves of Σλ, which is to be 0: by so much, in one weight, the next λ differs
+    that adds up to 0.
     """
     return abs(fsum(lam)) if offset else 0.0
 

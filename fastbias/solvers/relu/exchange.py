@@ -1,11 +1,12 @@
 """The least cost over units of any number, by exchanging units: linear programs over those in hand,
 to which the units join that their dual makes larger than one.
 
-    min Σ|a_k|  s.t.  Σ a_k [⟨b_k, x_n⟩ + c_k]₊ + o = y_n   (margins: y_n (…) ≥ 1),  all of size one,
+    min Σ|a_k|  s.t.  Σ a_k [⟨b_k, x_n⟩ + c_k]₊ + o = y_n    (margins: y_n (…) ≥ 1),
     max ⟨λ, y⟩  s.t.  |φ_λ(v)| ≤ 1 for all v of size one     (margins: y_n λ_n ≥ 0, max Σ|λ_n|),
 
-with Σλ = 0 where o is free. Units of one face and sign add up to one unit that costs no more; and
-when the gap is small, Newton's method on the faces in use (`polish`) makes the pair exact.
+all units of size one, and with Σλ = 0 where o is free. Units of one face and sign add up to one
+unit that costs no more; and when the gap is small, Newton's method on the faces in use (`polish`)
+makes the pair exact.
 """
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ KEPT, ROOM = 6, 700     # units a sample, and more, that stay, those of largest 
 ENOUGH = 1e-13          # of gap and residual: rounding
 PATIENCE, WAIT = 12, 3  # rounds without a better pair, and until λ is sought well inside
 DUST = 1e-9, 1e-4  # units under this share of the largest are left out of polishing
+DEAR = 1e-13            # of the widest unit: those that are seen less are not asked
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
@@ -70,8 +72,8 @@ class Pair:
 
 
 def balanced(lam: np.ndarray) -> np.ndarray:
-    """λ with what rounding leaves of its sum taken from the least of its weights, whose own rounding
-    is the finest.
+    """λ with what rounding leaves of its sum taken from the least of its weights, whose own
+    rounding is the finest.
     """
     if lam.any():
         lam = lam.copy()
@@ -98,7 +100,9 @@ def judged(task: Task, groups: list[Group], offset: float, lam: np.ndarray) -> P
     """A pair, with its gap and residual."""
     lam, top = bounding(task, lam)
     cost = float(sum(np.sqrt(g.u @ g.u) for g in groups))
-    f = sum((g.sign * np.maximum(g.u @ g.seen, 0.0) for g in groups), np.zeros(len(task.y))) + offset
+    f = np.full(len(task.y), offset)
+    for g in groups:
+        f = f + g.sign * np.maximum(g.u @ g.seen, 0.0)
     if not task.margin:
         bound = _bound(task, lam)
         return Pair(groups, offset, lam, ratio(abs(cost - bound), cost),
@@ -134,13 +138,23 @@ class _Columns:
 def _program(task: Task, F: np.ndarray) -> tuple[np.ndarray, float, np.ndarray] | None:
     """a, o and λ of the linear program over units of these values; None where it is not solved."""
     sizes = F.max(axis=0)
-    unit = float(np.median(sizes))
-    A = [F / sizes, -F / sizes]
-    if task.offset:
-        ones = np.ones((len(F), 1))
-        A += [ones, -ones]
-    M, K = np.hstack(A), F.shape[1]
-    costs = np.concatenate([unit / sizes, unit / sizes, np.zeros(M.shape[1] - 2 * K)])
+    # at prices in terms of the widest unit, what samples hardly see is too dear to be of use; where
+    # that is all there is, in terms of the middle one
+    for unit, least in ((float(sizes.max()), DEAR), (float(np.median(sizes)), 0.0)):
+        found = _priced(task, F, sizes, unit, least)
+        if found is not None:
+            return found
+    return None
+
+
+def _priced(task: Task, F: np.ndarray, sizes: np.ndarray, unit: float,
+            least: float) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """The same at prices in these units, of the columns whose sizes are over a share of it."""
+    known = np.flatnonzero(sizes > least * unit)
+    K, seen = len(known), F[:, known] / sizes[known]
+    ones = np.ones((len(F), int(task.offset)))
+    M = np.hstack([seen, -seen, ones, -ones])
+    costs = np.concatenate([np.tile(unit / sizes[known], 2), np.zeros(2 * int(task.offset))])
     given: dict[str, Any] = {"A_eq": M, "b_eq": task.y} if not task.margin else \
         {"A_ub": -task.y[:, None] * M, "b_ub": -np.ones(len(F))}
     for options in (TIGHT, {}):
@@ -150,7 +164,8 @@ def _program(task: Task, F: np.ndarray) -> tuple[np.ndarray, float, np.ndarray] 
         except foreign.Unsolved:
             continue
         if found.status == 0:
-            a = (found.x[:K] - found.x[K:2 * K]) / sizes
+            a = np.zeros(len(sizes))
+            a[known] = (found.x[:K] - found.x[K:2 * K]) / sizes[known]
             o = float(found.x[2 * K] - found.x[2 * K + 1]) if task.offset else 0.0
             lam = -found.ineqlin.marginals * task.y if task.margin else found.eqlin.marginals
             return a, o, lam / unit
@@ -194,6 +209,8 @@ def _violated(units: Units, lam: np.ndarray) -> list[tuple[int, np.ndarray]]:
 
 def solve(task: Task) -> Pair:
     """The best pair found: certified or not, it is for others to say."""
+    if not task.margin and (task.y == (task.y[0] if task.offset else 0.0)).all():
+        return Pair([], float(task.y[0]), 0.0 * task.y, 0.0, 0.0)
     columns, best = _Columns(task.units), Pair([], 0.0, 0.0 * task.y, float("inf"), float("inf"))
     waiting = _starting(task.units, np.random.default_rng(0))
     proved, cheapest, waited = best, best, 0
@@ -235,6 +252,9 @@ def solve(task: Task) -> Pair:
         phi = np.abs(lam @ columns.values)
         columns.keep((a != 0) | (phi >= np.sort(phi)[-min(phi.size, KEPT * task.y.size + ROOM)]))
         columns.join(more)
+    if not np.isfinite(best.error):
+        raise foreign.Unsolved("the program of ReLU units could not be solved: points that are too "
+                               "near to each other for their values, or of too different sizes")
     return best
 
 
@@ -246,8 +266,8 @@ def _bound(task: Task, lam: np.ndarray) -> float:
 def _polished(task: Task, columns: _Columns, a: np.ndarray, offset: float,
               lam: np.ndarray, gap: float) -> list[Pair]:
     """What polishing makes of the units in use."""
-    for dust in DUST:
-        better = None if gap > NEAR else polish(task.y, _merged(task, columns, a, dust), offset, lam, task.offset,
+    for dust in DUST if gap <= NEAR else ():
+        better = polish(task.y, _merged(task, columns, a, dust), offset, lam, task.offset,
                         task.margin)
         if better is not None:
             return [judged(task, *better)]

@@ -162,10 +162,9 @@ def fit(X: ArrayLike, y: ArrayLike, biases: str = "free", offset: bool = True) -
     y = checks.array("y", y, "an (N,) array", dims=1, length=len(X))
     if X.ndim == 1 and not counted:
         found = line.straight(X, y)
-        f = found.function
-        return Interpolant(f, f.cost, found.dual, found.gap,
-                           worst(found.gap, found.misfit) <= CERTIFIED, Network(*line.units(f)),
-                           found.misfit)
+        return Interpolant(found.function, found.function.cost, found.dual, found.gap,
+                           worst(found.gap, found.misfit) <= CERTIFIED,
+                           Network(*line.units(found.function)), found.misfit)
     points, first, place = _distinct(X)
     clash = np.flatnonzero(y[first][place] != y)
     if clash.size:
@@ -232,7 +231,7 @@ def margin(X: ArrayLike, y: ArrayLike, biases: str = "counted", offset: bool = F
                          f"{checks.short(X[clash[0]].tolist())}")
     if offset and (y == y[0]).all():
         raise ValueError(f"labels must have two values where the offset is free, as the margin is "
-                         f"infinite otherwise, got {checks.short(y[0])} alone")
+                         f"infinite otherwise, got {y[0]:g} alone")
     units, signs = Units(points, counted), y[first]
     pair = solve(Task(units, signs, offset, True))
     f = _of(units, pair, 0, X.ndim == 1)
@@ -245,17 +244,17 @@ def margin(X: ArrayLike, y: ArrayLike, biases: str = "counted", offset: bool = F
 
 def _proved(lam: np.ndarray, offset: bool,
             proof: Callable[[np.ndarray], Proof]) -> tuple[np.ndarray, Proof]:
-    """λ and what it proves: where rounding alone is in the way, of a few lengths the one that rounds
-    best.
+    """λ and what it proves: where rounding alone is in the way, of a few lengths the one that
+    rounds best.
     """
+    tried = []
     for k in range(TRIES):
         other = lam * (1.0 - k * SHORTER)
         other = balanced(other) if offset else other
-        found = other, proof(other)
-        best = min(best, found, key=lambda one: one[1].gap) if k else found
-        if not CERTIFIED < best[1].gap < NEARLY:
+        tried.append((other, proof(other)))
+        if not CERTIFIED < tried[-1][1].gap < NEARLY:
             break
-    return best
+    return min(tried, key=lambda one: one[1].gap)
 
 
 def _asked(X: ArrayLike, biases: str, offset: bool) -> tuple[np.ndarray, bool, bool]:
@@ -293,5 +292,8 @@ def _of(units: Units, pair: Pair, e: int, flat: bool) -> Network:
     b = np.array(v).reshape(len(a), units.X.shape[1] + 1)
     with np.errstate(over="ignore", under="ignore"):
         weights = np.ldexp(np.array(a), e - units.power)
+    if not np.isfinite(weights).all():
+        raise ValueError("y must rise and fall between points of X by slopes that fit into "
+                         f"float64, got X up to {np.abs(units.X).max():.3g}")
     return Network(weights, b[:, 0] if flat else b[:, :-1], b[:, -1],
                    float(np.ldexp(pair.offset, e)))

@@ -134,8 +134,7 @@ def straight(x: np.ndarray, y: np.ndarray) -> Straight:
 
 
 def _proof(f: PiecewiseLinear, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> tuple[float, float]:
-    """How far f's cost is above the bound by p, and f from the points (x, y), x rising: relatively.
-    """
+    """How far f's cost is above the bound by p, and f from points (x, y), x rising: relatively."""
     with np.errstate(all="ignore"):
         secants = np.diff(y) / np.diff(x)
         steepest = worst(1.0, np.abs(p), np.abs(p - p[0]))

@@ -1,5 +1,5 @@
-"""Networks with one hidden layer of rectified units, as functions of one or several inputs, and what
-they cost.
+"""Networks with one hidden layer of rectified units, as functions of one or several inputs, and
+what they cost.
 
 f(x) = o + Σ a_k [⟨b_k, x⟩ + c_k]₊. With biases free, the least ½ Σ a_k² + ‖b_k‖² over all networks
 that make the function f is, for units grouped by their hyperplanes H (of normals w_H, ‖w_H‖ = 1),
@@ -100,8 +100,7 @@ class Network:
         return 1 if self.normals.ndim == 1 else self.normals.shape[1]
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """Return f(x): for x (..., d) of shape (...); on the line, for normals (K,), of x's shape.
-        """
+        """Return f(x): of shape (...) for x (..., d); on the line, for normals (K,), of x's own."""
         if self.normals.ndim == 1:
             return self.function(x)
         x = checks.array("x", x, "an array of points", dims=(1, 2, 3, 4), empty=True)
@@ -146,8 +145,7 @@ class Network:
 
     @cached_property
     def cost(self) -> float:
-        """R(f), the least ½ Σ a_k² + ‖b_k‖² of any network that makes this function, biases free.
-        """
+        """R(f), the least ½ Σ a_k² + ‖b_k‖² of all networks that make the function, biases free."""
         return self.function.cost if self.inputs == 1 else _least(self)
 
     @property
@@ -186,9 +184,8 @@ class Network:
 def network(a: ArrayLike, b: ArrayLike, c: ArrayLike, offset: float = 0.0) -> Network:
     """The function of a finite network, f(x) = offset + Σ_k a_k [⟨b_k, x⟩ + c_k]₊.
 
-    Its cost R(f) is at most Σ|a_k| ‖b_k‖ ≤ ½ Σ a_k² + ‖b_k‖². The first two are equal where no units
-    bend against each other at a common hyperplane, or where all a_k ‖b_k‖ have one sign and their
-    a_k b_k one direction; the last two where all |a_k| = ‖b_k‖.
+    Its cost R(f) is at most Σ|a_k| ‖b_k‖ ≤ ½ Σ a_k² + ‖b_k‖². The first two are equal where no
+    units bend against each other at a common hyperplane; the last two where all |a_k| = ‖b_k‖.
 
     Parameters
     ----------

@@ -4,9 +4,9 @@ Of units v_k = E_k u_k on fixed faces, with signs s_k and values M_k u_k at the 
 
     Σ s_k M_k u_k + o = y,     s_k M_kᵀ λ = u_k/‖u_k‖,     Σλ = 0 (where o is free)
 
-are smooth equations. Margins ask the first of the samples alone that have weight. A unit that a step
-would turn round is one too many, and is left out; so is a sample whose weight changes its sign, and
-one whose margin falls short joins.
+are smooth equations. Margins ask the first of the samples alone that have weight. A unit that a
+step would turn round is one too many, and is left out; so is a sample whose weight changes its
+sign, and one whose margin falls short joins.
 """
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ weights λ of samples the *dual function* φ(v) = Σ λ_n [⟨b, x_n⟩ + c]₊ 
 arrangement. On the flat of a face, in a basis E that is orthonormal in the size, it is ⟨h, u⟩ at
 v = E u: so where φ is largest or smallest over the face at size one, v is ± E h/‖h‖, or lies on a
 smaller face. Every such v is looked at, whether it lies in its face or not: each is a unit, and the
-extremes are among them. Free biases leave out the faces on which no ⟨z_n, v⟩ is 0, as φ is piecewise
-linear in c there, and Σλ = 0.
+extremes are among them. Free biases leave out the faces on which no ⟨z_n, v⟩ is 0, as φ is
+piecewise linear in c there, and Σλ = 0.
 """
 from __future__ import annotations
 
