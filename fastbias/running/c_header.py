@@ -9,12 +9,13 @@ import textwrap
 from collections.abc import Iterable
 
 from fastbias.engine import abi
-from fastbias.engine.abi import CONTROL, MESSAGES, WEIGHTED, Params, Pieces, Slot, Status
+from fastbias.engine.abi import CONTROL, MESSAGES, WEIGHTED, Geometry, Params, Pieces, Slot, Status
 from fastbias.running.capi import ARGUMENTS, PROTOTYPE
 
 __all__ = ["header"]
 
 WIDTH = 100
+MOMENTUM = ("beta", "gamma")
 PLAIN = str.maketrans({"−": "-", "…": "...", "×": "x", "→": "->", "∂": "d", "⊤": "T", "ᵀ": "^T",
                        "ψ": "psi", "∇": "grad ", "Δ": "Delta ", "⁻": "^-", "¹": "1", "≥": ">=",
                        "≤": "<=", "‖": "||", "⋆": "*", "²": "^2"})
@@ -31,7 +32,11 @@ def header() -> str:
     ['    FASTBIAS_SLOT_DONE = 0,                 /* updates done */']
     """
     from fastbias import __version__
-    slots, pieces, params = (_comments(x) for x in (Slot, Pieces, Params))
+    slots, own = _comments(Slot), _comments(Params)
+    params = {name: told or (f"one of {name} a step, the last of which goes on" if name in MOMENTUM
+                             else f"the numbers of the {name}") for name, told in own.items()}
+    # (five of them are the maps of a geometry)
+    pieces = _comments(Pieces) | _comments(Geometry)
     parts = [
         _remark(f"fastbias {__version__}: the loop of a run behind plain C. Written by `fastbias "
                 "header`; a run is prepared in Python (fb.Plan), where all is checked, and driven "
@@ -93,9 +98,10 @@ def _beside(begun: str, comment: str, column: int = 44) -> str:
     if not comment:
         return begun
     begun = begun.ljust(column - 1) + " "
-    return textwrap.fill(f"/* {' '.join(comment.split())} */", WIDTH, initial_indent=begun,
-                         subsequent_indent=" " * (column + 3), drop_whitespace=True,
-                         break_long_words=False)
+    words = " ".join(comment.translate(PLAIN).split())
+    # (the end of the comment does not stand alone)
+    return textwrap.fill(f"/* {words}\0*/", WIDTH, initial_indent=begun, break_long_words=False,
+                         subsequent_indent=" " * (column + 3)).replace("\0", " ")
 
 
 def _struct() -> str:
