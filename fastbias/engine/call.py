@@ -31,14 +31,14 @@ from fastbias.engine.abi import (
     Piece,
     Pieces,
     Records,
-    misfit,
 )
 from fastbias.engine.arguments import PAGE, bad_argument
 from fastbias.engine.compiled import JIT, kernel, pointer
+from fastbias.engine.fits import misfit
 from fastbias.engine.loop import _descend
 from fastbias.engine.weighing import WILD, how, pushed, valued
 
-__all__ = ["call", "call_rows", "call_weighed", "descend"]
+__all__ = ["NOBODY", "by_team", "call", "call_rows", "call_weighed", "descend"]
 
 _as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
 _as_slope, _as_log_loss = pointer(SLOPE), pointer(LOG_LOSS)
@@ -255,6 +255,14 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
         `fastbias.engine.abi.MESSAGES`. A piece of the package is recognised by its address; of
         anybody else's code nothing can be known.
     """
+    return by_team(NOBODY, pieces, params, X, y, buffers, records, stop_at, until)
+
+
+def by_team(board: np.ndarray, *arguments: Any) -> int:
+    """`descend` of these arguments, whose passes are shared by those who look at the board: see
+    `fastbias.engine.team`.
+    """
+    pieces, params, X, y, buffers, records, stop_at, until = arguments
     # types first: to compiled code an array of another kind is memory that it misreads
     bad = _mistyped(pieces, params, X, y, buffers, records)
     if bad:
@@ -281,9 +289,10 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
               least)
     if wrong is not None:             # what the arguments say of each other comes first
         return -(int(bad_argument(*handed)) or wrong[0])
-    return int(_descend(*handed))
+    return int(_descend(*handed, board))
 
 
+NOBODY = np.empty(0, np.int64)        # the board of who is alone
 _VECTOR, _WHOLES, _MATRIX = (1, _F8), (1, _I8), (2, _F8)
 _BUFFERS = (_VECTOR, _MATRIX, _MATRIX, _WHOLES, _WHOLES, _VECTOR, _VECTOR, _VECTOR)
 _RECORDS = (_WHOLES, _MATRIX, _VECTOR)

@@ -30,11 +30,11 @@ from fastbias.engine.abi import (
     Pieces,
     eights,
     known,
-    misfit,
     packed_room,
     room,
 )
 from fastbias.engine.dense_pass import EXPONENTIAL
+from fastbias.engine.fits import misfit
 from fastbias.engine.fused import BY_PIECE, COORDINATE
 from fastbias.engine.shared import aligned, laid
 from fastbias.engine.sparse_pass import fill

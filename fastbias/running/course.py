@@ -24,10 +24,21 @@ from fastbias.running.interruptions import Busy, Store, Turns, terminable
 from fastbias.running.thin import Thin, least
 from fastbias.trace import Trace
 
-__all__ = ["FATAL", "Course", "told", "written"]
+__all__ = ["FATAL", "Course", "threads_of", "told", "written"]
 
 # a run that ended so does not go on
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
+
+
+def threads_of(threads: object) -> int | str:
+    """How many threads a run may have, checked."""
+    if isinstance(threads, str) and threads == "auto":
+        return threads
+    try:
+        return checks.whole("threads", threads, least=1)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"threads must be \"auto\" or a whole number >= 1, got "
+                          f"{checks.short(threads)}") from None
 
 
 Advice = Callable[[Status, int, float, float], str]
@@ -74,6 +85,8 @@ class Course:
     problem : Problem
     gram : bool or None
         Whether in Gram space; None: where it pays, which is seen when the first run begins.
+    threads : int or "auto"
+        How many share a pass over X.
 
     Attributes
     ----------
@@ -87,14 +100,14 @@ class Course:
     trace : Trace or None
     """
 
-    def __init__(self, problem: Problem, gram: bool | None) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, gram: bool | None,
+                 threads: int | str = "auto") -> None:
+        self.problem, self._threads = problem, threads_of(threads)
         self.pieces, self.params, self.buffers = assemble(problem)
         self.status = Status.OK
         self.trace: Trace | None = None
         self.turns = Turns()
-        self.driver = Driver(self.pieces, self.params, handed(problem.X), problem.y,
-                             self.buffers)
+        self.driver = self._driver()
         self.gram = checks.choice("gram", gram)
         if gram:
             self.settle()
@@ -243,9 +256,25 @@ class Course:
             driver.restore(kept)
         # (a driver of the parameters stays: it knows the pace)
         if driver is not None or isinstance(self.driver, Gram):
-            self.driver = driver or Driver(self.pieces, self.params, handed(self.problem.X),
-                                           self.problem.y, self.buffers)
+            self.driver = driver or self._driver()
+            self.driver.threads = self._threads
         self.gram = isinstance(driver, Gram)
+
+    def _driver(self) -> Driver:
+        """A driver of the parameters."""
+        driver = Driver(self.pieces, self.params, handed(self.problem.X), self.problem.y,
+                        self.buffers)
+        driver.threads = self._threads
+        return driver
+
+    @property
+    def threads(self) -> int | str:
+        """How many threads share a pass over X."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, threads: int | str) -> None:
+        self._threads = self.driver.threads = threads_of(threads)
 
     def finish(self, records: Records, stop: int, halt: list[bool]) -> None:
         """Go on to ``stop`` without a turn of its own; ``halt`` ends it once it is not empty."""
@@ -291,4 +320,5 @@ class Course:
             work=aligned(self.buffers.work.size), packed=self.buffers.packed)
         other.driver = self.driver.copy(other.buffers)
         other.driver.pace, other.turns = self.driver.pace, Turns()
+        other.driver.threads = self._threads
         return other

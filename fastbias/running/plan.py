@@ -78,6 +78,11 @@ class Plan:
         Append a weight on a column of ones, which is inside the method's norm or potential (both
         of size d + 1, where their size is fixed): what people do with gradient methods. ``w`` then
         has d + 1 entries (for each output), the last of which is the intercept.
+    threads : int ≥ 1 or "auto", default "auto", keyword-only
+        How many threads share a pass over X; no bit of a run depends on it. "auto": the CPUs that
+        this process may use and other runs leave, or as ``FASTBIAS_NUM_THREADS`` says, where N d ≥
+        1e5; 1 in sweeps and in workers of `multiprocessing` and dask. Batches, coordinate descent
+        and losses of the user's own have one. A checkpoint knows of none.
 
     Attributes
     ----------
@@ -123,9 +128,9 @@ class Plan:
     def __init__(self, X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method,
                  model: Model | str = models.linear, start: ArrayLike | Start | None = None,
                  gram: bool | None = None, weights: ArrayLike | None = None,
-                 intercept: bool = False) -> None:
+                 intercept: bool = False, threads: int | str = "auto") -> None:
         data = gather(X, y, loss, weights=weights, intercept=intercept)
-        self.course = Course(settled(make(data, method, model, start)), gram)
+        self.course = Course(settled(make(data, method, model, start)), gram, threads)
 
     @property
     def problem(self) -> Problem:
@@ -282,12 +287,12 @@ class Plan:
         """
         disk.write(path, *disk.kept(self))
 
-    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[bytes, dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[bytes, dict[str, Any], int | str]]:
         """Pickle a plan as its checkpoint, with the pieces of the user's own beside it."""
         # (the addresses of compiled pieces mean nothing in another process)
         kept, about = disk.kept(self)
         own = {part: getattr(self.problem, part) for part in disk.own(about)}
-        return type(self)._unpickled, (disk.dumps(kept, about), own)
+        return type(self)._unpickled, (disk.dumps(kept, about), own, self.course.threads)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, loss: Loss | str | None = None,
@@ -320,8 +325,10 @@ class Plan:
         return disk.made(cls, *disk.read(path), loss=loss, method=method, model=model)
 
     @classmethod
-    def _unpickled(cls, raw: bytes, own: dict[str, Any]) -> Plan:
-        return disk.made(cls, *disk.loads(io.BytesIO(raw)), **own)
+    def _unpickled(cls, raw: bytes, own: dict[str, Any], threads: int | str) -> Plan:
+        plan = disk.made(cls, *disk.loads(io.BytesIO(raw)), **own)
+        plan.course.threads = threads
+        return plan
 
     def limit(self, flow: bool = False) -> Limit:
         """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.
@@ -458,12 +465,12 @@ class Plan:
 def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
         model: Model | str = models.linear, start: ArrayLike | Start | None = None,
         gram: bool | None = None, weights: ArrayLike | None = None, intercept: bool = False,
-        **options: Any) -> Trace:
+        threads: int | str = "auto", **options: Any) -> Trace:
     """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)``.
 
     Parameters
     ----------
-    X, y, loss, method, model, start, gram, weights, intercept
+    X, y, loss, method, model, start, gram, weights, intercept, threads
         As for `Plan`.
     steps : int ≥ 0
         How many updates.
@@ -489,5 +496,5 @@ def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method
     [0.6 0.8]
     """
     plan = Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram,
-                weights=weights, intercept=intercept)
+                weights=weights, intercept=intercept, threads=threads)
     return plan.run(steps, **options)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbias.engine.abi import Records, Status
+from fastbias.engine.helpers import alone
 from fastbias.running import checkpoint as disk
 from fastbias.running import lanes
 from fastbias.running.course import Course
@@ -112,7 +113,7 @@ class Task:
         """Run them; how each ended."""
         # numpy's own settings are each thread's: a pool's are not those of who called
         # a run says for itself where its numbers cease to be finite
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), alone():
             if not self.together:
                 return [Ended(self._alone(plan, halt)) for plan in self.plans]
             ends = lanes.run(self.plans, self.rows, self.stop, halt)

@@ -186,13 +186,13 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, 
         return _diagnosed(maxima, found, data.classes)
 
 
-def _lone(w: Any, shape: tuple[int, ...]) -> Any:
-    """A direction (1, d) of two classes, which are one predictor, as that; others as they are."""
+def _lone(given: Any, shape: tuple[int, ...]) -> Any:
+    """What is of the shape (1, …) of one row of its kind, as that row; others as they are."""
     # (rows of different lengths have no shape)
     with suppress(ValueError):
-        if len(shape) == 1 and np.shape(w) == (1, *shape):
-            return np.ravel(w)
-    return w
+        if len(shape) < 2 and np.shape(given) == (1, *shape):
+            return np.asarray(given)[0]
+    return given
 
 
 def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.ndarray:
@@ -200,9 +200,8 @@ def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.nd
     free = data.rows.free
     if free == 0:
         return np.zeros(0)
-    if free == 1 and np.shape(intercept) == (1,):
-        intercept = np.ravel(intercept)[0]
-    b = (np.array([checks.number("intercept", intercept)]) if free == 1 else
+    # (whose own is an array (1,) in scikit-learn)
+    b = (np.array([checks.number("intercept", _lone(intercept, ()))]) if free == 1 else
          checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
     return moved(w.reshape(free, -1), b, -data.centre)[0]
 

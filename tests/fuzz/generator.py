@@ -153,6 +153,8 @@ def _discover() -> tuple[dict[str, Target], dict[str, list[Any]]]:
     _walk(fb, "", found)
     classes = {k: c for name, module in sys.modules.items() if name.startswith("fastbias") for k, c in vars(module).items()
                if inspect.isclass(c) and c.__module__ == name and not k.startswith("_")}
+    # of two of one name the public one
+    classes |= {thing.__name__: thing for thing in found.values() if inspect.isclass(thing) and thing.__name__ in classes}
     targets: dict[str, Target] = {}
     makers: dict[str, list[Any]] = {}
     for label, thing in found.items():

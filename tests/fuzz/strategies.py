@@ -247,6 +247,7 @@ STRATEGIES: dict[str, Any] = {
     "diagnose.intercept": lambda c: c.pick((None, None, 0.0, 1.5, c.vector(int(c.y.max()) + 1 if c.kind == "classes" else 1))),
     "weights": lambda c: c.pick((None, None, np.abs(c.vector(c.N)), c.rng.integers(0, 4, c.N), np.geomspace(1e-200, 1e200, c.N))),
     "names": lambda c: c.pick((None, [f"feature {j}" for j in range(c.d)])),
+    "threads": numeric("auto", 1, 2, 3),
     "constraint": equations, "gram": lambda c: c.pick((None, None, True, False)),
     # runs
     "steps": lambda c: int(c.pick((0, 1, 7, 100, 3000))), "record": record,
