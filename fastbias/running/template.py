@@ -17,6 +17,7 @@ from fastbias.engine.abi import ROW, Status
 from fastbias.pieces.methods import Method
 from fastbias.problem import Data, Problem, gather, make
 from fastbias.running import lanes
+from fastbias.running.chosen import settled
 from fastbias.running.course import FATAL, Course, told, written
 from fastbias.running.plan import Plan
 from fastbias.running.points import Grid, Point
@@ -56,7 +57,7 @@ def _factory(method: Method) -> Callable[..., Method]:
 def varied(plan: Plan, point: Point) -> Plan:
     """The plan with what a point names in place of its own, at its start."""
     made = object.__new__(Plan)
-    made.course = Course(_problem(plan, point), plan.course.gram)
+    made.course = Course(_problem(plan, point), plan.course.gram, plan.course.threads)
     return made
 
 
@@ -66,18 +67,20 @@ def _problem(plan: Plan, point: Point) -> Problem:
     changes = {ARGUMENTS[name]: point[name] for name in point if name in ARGUMENTS}
     if changes:
         method = _factory(method)(**vars(method)["recipe"][1] | changes)
-    return make(data, method, old.model, point.get("start", old.start))
+    return settled(make(data, method, old.model, point.get("start", old.start)))
 
 
 def _relabelled(old: Problem, y: Any) -> Data:
     """The data of a problem with other targets."""
     X = old.X if old.sparse else old.X.reshape(-1, *old.sample)
     found = gather(X, y, old.loss)
-    if found.shape != old.shape:
-        raise ValueError(f"y must have the classes of the template, which make predictors of shape "
+    if found.shape != old.shape or found.columns != old.columns:
+        what = "columns" if old.columns else "classes"
+        raise ValueError(f"y must have the {what} of the template, which make predictors of shape "
                          f"{old.shape}, got {found.shape}")
     # (X is the template's own: no copy a run)
-    return replace(found, X=old.X, weights=old.weights, intercept=old.intercept)
+    return replace(found, X=old.X, names=old.names, weights=old.weights,
+                   intercept=old.intercept)
 
 
 class Rows(NamedTuple):
@@ -240,8 +243,9 @@ class Columns:
         u, log_loss, count, t, status = (a[i] for a in self.found)
         steps, ended = self.rows[:count].copy(), Status(int(status))
         steps[-1] = t
-        return written(self.problem(i), steps, u[:count].copy(), log_loss[:count].copy(), ended,
-                       told(ended, int(t)))
+        problem = self.problem(i)
+        return written(problem, steps, u[:count].copy(), log_loss[:count].copy(), ended,
+                       told(problem, ended, int(t)))
 
     def problem(self, i: int) -> Problem:
         """The problem of a run."""
