@@ -15,7 +15,6 @@ import pytest
 import fastbias as fb
 from fastbias.running import lanes
 
-
 m = fb.methods
 METHODS = {"adagrad": m.adagrad, "entropy": lambda eta: m.mirror_descent("entropy", eta), "sign": m.sign_descent,
            "coordinate": m.coordinate_descent, "average": lambda eta: m.coordinate_descent(eta, "average"),
