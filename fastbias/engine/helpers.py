@@ -157,7 +157,7 @@ class Team:
             left, own = _thread.allocate_lock(), [np.zeros(size) for size in self.sizes]
             left.acquire()
             try:
-                _thread.start_new_thread(_help, (left, self.held, self.board, me, *own))
+                _thread.start_new_thread(_help, (left, self.held, self.board, me, own))
             except RuntimeError:                          # there are too many: then with fewer
                 break
             self.left.append(left)
@@ -186,7 +186,7 @@ def away(left: list[_thread.LockType], patience: float = -1.0) -> list[_thread.L
 
 
 def _help(left: _thread.LockType, held: object, board: np.ndarray, me: int,
-          *own: np.ndarray) -> None:
+          own: list[np.ndarray]) -> None:
     """What a helper does."""
     try:
         assist(board, me, *own)
