@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import foreign
 from fastbias.checks.sizes import length as length_of
 from fastbias.pieces.laws import ours
 from fastbias.problem import Problem
@@ -28,7 +28,7 @@ def points_of(problem: Problem) -> np.ndarray | None:
     model, X = problem.model, problem.X
     if model.rectified is None or model.degree != 2 or not ours(model):
         return None
-    dense = X.toarray() if isinstance(X, Sparse) else X
+    dense = X if isinstance(X, np.ndarray) else X.toarray()
     one = (dense != 0).sum(axis=1) == 1
     if not (one.all() and (dense.max(axis=1) == 1).all()):
         return None
