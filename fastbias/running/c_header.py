@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterable
 
@@ -31,14 +32,15 @@ def header() -> str:
     >>> [line for line in header().splitlines() if line.startswith("    FASTBIAS_SLOT_DONE")]
     ['    FASTBIAS_SLOT_DONE = 0,                 /* updates done */']
     """
-    from fastbias import __version__
+    # (the package itself stands above all floors)
+    version = vars(sys.modules["fastbias"])["__version__"]
     slots, own = _comments(Slot), _comments(Params)
     params = {name: told or (f"one of {name} a step, the last of which goes on" if name in MOMENTUM
                              else f"the numbers of the {name}") for name, told in own.items()}
     # (five of them are the maps of a geometry)
     pieces = _comments(Pieces) | _comments(Geometry)
     parts = [
-        _remark(f"fastbias {__version__}: the loop of a run behind plain C. Written by `fastbias "
+        _remark(f"fastbias {version}: the loop of a run behind plain C. Written by `fastbias "
                 "header`; a run is prepared in Python (fb.Plan), where all is checked, and driven "
                 "from here: fb.capi.address() is a fastbias_descend, and fb.capi.arguments(plan) "
                 "are its arguments, which fb.capi.Call packs into a struct fastbias_call. The "
