@@ -118,7 +118,7 @@ def same_bits(make, cuts):
             one = make(threads)
             for steps in cut:
                 trace = one.run(steps, record=10, strict=False)
-            found.add((trace.u[-1].tobytes(), trace.log_loss[-1].tobytes(), trace.status, trace.message, one.u.tobytes(),
+            found.add((trace.u[-1].tobytes(), trace.log_loss[-1].tobytes(), trace.status, one.u.tobytes(),
                        one.buffers.state.tobytes(), one.t, one.buffers.control[abi.SHIFT]))
     assert len(found) == 1
 
