@@ -1,7 +1,7 @@
 """What columns are called: the names that come with data, kept for all that is printed of them."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from fastbias import checks
 from fastbias.checks import own
 from fastbias.checks.own import INTERCEPT
 
-__all__ = ["different", "entries", "largest", "named"]
+__all__ = ["different", "entries", "largest", "named", "order"]
 
 SHOWN = 8             # entries of a vector that are printed by their names
 
@@ -59,10 +59,15 @@ def _text(label: object) -> str:
     return f"{label:g}" if isinstance(label, float) else str(label)
 
 
-def largest(w: np.ndarray, called: Sequence[str]) -> str:
+def largest(w: np.ndarray, called: Callable[[int], str]) -> str:
     """The entries of a vector by their names, as one line: of many the largest ones."""
     flat = np.ravel(w)
-    first = (np.arange(flat.size) if flat.size <= SHOWN
-             else np.argsort(-np.abs(flat), kind="stable")[:SHOWN])
-    told = ", ".join(f"{called[i]}: {flat[i] + 0.0:.6g}" for i in first.tolist())
+    told = ", ".join(f"{called(i)}: {flat[i] + 0.0:.6g}" for i in order(flat).tolist())
     return told + (f", … {flat.size - SHOWN} more" if flat.size > SHOWN else "")
+
+
+def order(flat: np.ndarray) -> np.ndarray:
+    """Which entries of a vector are shown: all of few, of many the largest first, NaN last."""
+    if flat.size <= SHOWN:
+        return np.arange(flat.size)
+    return np.argsort(-np.nan_to_num(np.abs(flat), nan=-1.0, posinf=np.inf), kind="stable")[:SHOWN]

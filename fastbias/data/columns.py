@@ -16,8 +16,7 @@ from fastbias.data.text import GAPS, Source, is_number
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["coded", "complete", "is_numeric", "labelled", "levels", "listed", "located", "settled",
-           "values"]
+__all__ = ["coded", "complete", "is_numeric", "labelled", "levels", "listed", "located", "values"]
 
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)*")
 SOME = 8              # names that are listed
@@ -27,7 +26,7 @@ DATE = re.compile(
     rf"|(\d{{1,2}}[ -])?{MONTH}[ -]?(\d{{1,2}},?[ -])?(\d{{4}}|'?\d{{2}}))"
     r"([ T]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[ap]m)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?"
     r"|\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[ap]m)?", re.IGNORECASE)
-WRITTEN = re.compile(r"[+-]?[$€£]?\s?\d[\d.,' ]*\s?[%$€£]?")     # a number, in some other way
+WRITTEN = re.compile(r"\(?[+-]?[$€£]?\s?\d[\d.,' ]*\s?[%$€£]?\)?")     # a number, in some other way
 
 
 def located(label: str, which: object, names: list[str]) -> int:
@@ -62,19 +61,27 @@ def _near(name: str, names: list[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
 
 
-def settled(source: Source, columns: list[str]) -> pandas.DataFrame:
-    """These columns, texts without blanks around them, gaps as such; numbers where all are some."""
-    pandas: Any = foreign.library("pandas")
-    found = {name: _plain(source.frame[name]) for name in columns}
-    return pandas.DataFrame(found, index=source.frame.index)
+def _settled(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """The columns with texts without blanks around them, gaps as such; numbers where all are."""
+    texts = [name for name, dtype in zip(frame.columns, frame.dtypes, strict=True)
+             if _texts(dtype)]
+    # (of many columns each one costs)
+    made = frame.copy() if texts else frame
+    for name in texts:
+        made[name] = _plain(frame[name])
+    return made
+
+
+def _texts(dtype: object) -> bool:
+    return str(dtype) in ("object", "str") or str(dtype).startswith("string")
 
 
 def _plain(column: pandas.Series) -> pandas.Series:
     """A column that holds texts or objects as what they are: numbers, texts, bools."""
-    if not _texts(column):
-        return column
     pandas: Any = foreign.library("pandas")
-    cells = [_stripped(cell) for cell in column]
+    cells = [_stripped(cell) if isinstance(cell, str) else
+             None if pandas.api.types.is_scalar(cell) and pandas.isna(cell) else cell
+             for cell in column]
     there = [cell for cell in cells if cell is not None]
     if there and all(isinstance(cell, str) and is_number(cell) for cell in there):
         # (integers of any size stay what they are)
@@ -83,18 +90,10 @@ def _plain(column: pandas.Series) -> pandas.Series:
     return made.convert_dtypes() if there else made
 
 
-def _stripped(cell: object) -> object:
-    """A text without blanks around it, anything else as it is; None for a gap."""
-    pandas: Any = foreign.library("pandas")
-    if isinstance(cell, str):
-        text = cell.strip()
-        return None if text in GAPS else text
-    return None if pandas.api.types.is_scalar(cell) and pandas.isna(cell) else cell
-
-
-def _texts(column: pandas.Series) -> bool:
-    types: Any = foreign.library("pandas").api.types
-    return bool(types.is_string_dtype(column.dtype) or column.dtype == object)
+def _stripped(cell: str) -> str | None:
+    """A text without blanks around it; None for a gap."""
+    text = cell.strip()
+    return None if text in GAPS else text
 
 
 def _number(cell: str) -> float | int:
@@ -102,27 +101,30 @@ def _number(cell: str) -> float | int:
     return int(cell) if re.fullmatch(r"[+-]?\d{1,300}", cell) else float(cell)
 
 
-def complete(source: Source, table: pandas.DataFrame, missing: str) -> tuple[pandas.DataFrame, int]:
-    """The rows without gaps, and how many there were with some; ValueError where these are refused,
-    or where none is left.
+def complete(source: Source, used: list[str], missing: str) -> tuple[pandas.DataFrame, int]:
+    """The rows without gaps in columns that are used, and how many there were with some; ValueError
+    where these are refused, or where none is left.
     """
-    gaps = table.isna()
-    for name in table.columns:
-        if gaps[name].all():
-            raise ValueError(f"column {name!r} of {source.name} must hold something, got gaps "
-                             f"alone: leave it out by drop={name!r}")
-    bad = gaps.any(axis=1).to_numpy()
+    table = _settled(source.frame[used])
+    gaps = table.isna().to_numpy()
+    empty = np.flatnonzero(gaps.all(axis=0))
+    if empty.size:
+        name = table.columns[empty[0]]
+        raise ValueError(f"column {name!r} of {source.name} must hold something, got gaps alone: "
+                         f"drop={name!r} leaves it out")
+    bad = gaps.any(axis=1)
     if bad.any() and missing == "refuse":
-        row = table.index[int(bad.argmax())]
-        name = next(name for name in table.columns if gaps[name].to_numpy()[bad.argmax()])
+        row, name = table.index[bad.argmax()], table.columns[gaps[bad.argmax()].argmax()]
         raise ValueError(f"{source.name} must have no gaps for missing=\"refuse\", got "
                          f"{int(bad.sum())} rows with some, the first of column {name!r} in "
                          f"{source.where(row)}")
     if bad.all():
-        most = max(table.columns, key=lambda name: int(gaps[name].sum()))
+        many = gaps.sum(axis=0)
+        most = table.columns[many.argmax()]
         raise ValueError(f"{source.name} must have a row without gaps, got none: column {most!r} "
-                         f"has {int(gaps[most].sum())} of them, drop={most!r} leaves it out")
-    return table[~bad].infer_objects(), int(bad.sum())
+                         f"has {many.max()} of them, drop={most!r} leaves it out")
+    # (numbers may have been texts only for what stood in a row with gaps)
+    return _settled(table[~bad]), int(bad.sum())
 
 
 def coded(source: Source, table: pandas.DataFrame,
@@ -148,11 +150,9 @@ def coded(source: Source, table: pandas.DataFrame,
 
 def is_numeric(column: pandas.Series) -> bool:
     """Whether a column holds real numbers, bools not being any."""
-    types: Any = foreign.library("pandas").api.types
     if column.dtype == object:                            # integers beyond 64 bits
         return all(type(cell) is int for cell in column)
-    return bool(types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype)
-                and getattr(column.dtype, "kind", "f") in "iuf")
+    return getattr(column.dtype, "kind", "O") in "iuf"
 
 
 def values(source: Source, column: pandas.Series) -> np.ndarray:
@@ -199,7 +199,7 @@ def _one_hot(source: Source, column: pandas.Series, categories: str,
 
 
 def _categorical(column: pandas.Series) -> bool:
-    return isinstance(column.dtype, foreign.library("pandas").CategoricalDtype)
+    return str(column.dtype) == "category"
 
 
 def levels(column: pandas.Series) -> list[Any]:
@@ -212,11 +212,11 @@ def levels(column: pandas.Series) -> list[Any]:
 
 def labelled(source: Source, column: pandas.Series) -> pandas.Series:
     """A column of texts, bools or categories; ValueError where it holds something else."""
-    types: Any = foreign.library("pandas").api.types
-    if _categorical(column) or types.is_bool_dtype(column.dtype):
+    sort = getattr(column.dtype, "kind", "O")
+    if _categorical(column) or sort == "b":
         return column
-    if not _texts(column):
-        kind = "dates" if types.is_datetime64_any_dtype(column.dtype) else str(column.dtype)
+    if not _texts(column.dtype):
+        kind = "dates" if sort == "M" else str(column.dtype)
         raise ValueError(_no_factor(source, column, kind))
     _alike(source, column)
     cells = list(column)

@@ -175,7 +175,7 @@ def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Target = -1, *
     else:
         source = _of_frame(path, header)
     goals, counts, used = _chosen(source, target, left_out, weights)
-    table, dropped = columns.complete(source, columns.settled(source, used), missing)
+    table, dropped = columns.complete(source, used, missing)
     features = [name for name in used if name not in (*goals, counts)]
     X, baselines = columns.coded(source, table[features], categories)
     c = None if counts is None else _weights(source, table[counts])
@@ -199,7 +199,7 @@ def _of_frame(frame: object, header: bool | None) -> Source:
     if min(given.shape) < 1 or given.shape[1] < 2:
         raise ValueError("path must be a table with at least 1 row and 2 columns, got a DataFrame "
                          f"with {given.shape[0]} rows and {given.shape[1]} columns")
-    return Source(given.set_axis(names, axis=1).convert_dtypes(), "the DataFrame")
+    return Source(given.set_axis(names, axis=1), "the DataFrame")
 
 
 def _chosen(source: Source, target: object, drop: list[object],

@@ -151,15 +151,15 @@ def _separated(lines: list[str]) -> tuple[str, list[list[str]]]:
         rows = rows[:-1] if len(lines) > LOOKED and len(rows) > 1 else rows
         widths = [len(row) for row in rows]
         width = max(widths, default=0)
-        if min(widths[:1], default=0) < 2 or _within(separator, rows):
+        # (blanks within texts are no sign that they separate where something else does)
+        within = bool(most) if separator == " " else _within(separator, rows)
+        if min(widths[:1], default=0) < 2 or within:
             continue
         # a header may lack the name of the first column
         if widths[0] >= width - 1 and set(widths[1:]) <= {width}:
             return separator, rows
-        # (blanks within texts are no sign that they separate where something else does)
-        usual = widths.count(width)
-        if usual > most and (separator != " " or most == 0):
-            best, most = (separator, rows), usual
+        if widths.count(width) > most:
+            best, most = (separator, rows), widths.count(width)
     return best
 
 

@@ -148,4 +148,4 @@ def address() -> int:
     """The C address of the loop behind the prototype of `fastbias.running.capi`; compiled when
     first asked for.
     """
-    return int(callback(_descend_c, _C).address)
+    return int(callback(_descend_c, _C, long=True).address)

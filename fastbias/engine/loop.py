@@ -47,7 +47,7 @@ from fastbias.engine.abi import (
 )
 from fastbias.engine.arguments import bad_argument
 from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
-from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
+from fastbias.engine.compiled import JIT, inner, long_kernel, pasted, pointer
 from fastbias.engine.dense_pass import LOG2, REACH, pack, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
 from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
@@ -439,7 +439,7 @@ def _watched(buffers, k):
     return STALLED if _repeats(buffers.u, buffers.state, buffers.mark) else OK
 
 
-@kernel
+@long_kernel
 def _descend(pieces, params, X, y, buffers, records, end, board):
     """The compiled body of `fastbias.engine.call.descend`, which has looked at the types of all
     arguments; ``end`` is (stop_at, until), ``board`` that of the team who does it, see

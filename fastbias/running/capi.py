@@ -55,7 +55,8 @@ ARGUMENTS: tuple[tuple[str, str, str], ...] = (
     ("K", "int64_t", "how many"))
 """What the C function takes but ``stop_at`` and ``until``: names, types in C, and what they are."""
 
-KINDS = {"int64_t": ctypes.c_int64, "int64_t *": ctypes.c_void_p, "double *": ctypes.c_void_p}
+KINDS: dict[str, Any] = {"int64_t": ctypes.c_int64, "int64_t *": ctypes.c_void_p,
+                         "double *": ctypes.c_void_p}
 SIGNATURE = f"int64_t ({', '.join(kind for _, kind, _ in ARGUMENTS)}, int64_t, double)"
 
 

@@ -217,7 +217,8 @@ def advice(problem: Problem, status: Status, t: int, first: float, last: float) 
     a sentence; "" where none is known, or the step was not the reason.
     """
     rule, method = problem.rule, problem.method
-    grown = last > first + 1e-9 * max(1.0, abs(first))
+    # (weight decay may raise the loss, which is not all that it lowers)
+    grown = last > first + 1e-9 * max(1.0, abs(first)) and not method.decay
     stopped = status in FATAL and status != Status.UNBOUNDED
     if not (stopped or grown) or rule.search or rule.radius:
         return ""

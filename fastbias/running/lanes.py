@@ -26,13 +26,15 @@ from fastbias.engine.abi import (
     Records,
     eights,
 )
+from fastbias.engine.compiled import JIT
 from fastbias.engine.dense_pass import REACH
 from fastbias.engine.driver import CHUNK
 from fastbias.engine.fused import REFRESH
 from fastbias.engine.shared import aligned
+from fastbias.running.buffers import handed
 from fastbias.running.gram import LEAST
-from fastbias.running.lanes_burst import Lanes
-from fastbias.running.lanes_loop import APART, OK, Job
+from fastbias.running.lanes_burst import Lanes, made
+from fastbias.running.lanes_loop import APART, OK, Job, abreast
 from fastbias.running.lanes_moves import Twin, twin
 
 __all__ = ["APART", "WIDTH", "Ends", "Runs", "common", "go", "place", "run", "standing"]
@@ -104,11 +106,11 @@ def standing(plans: Sequence[Any]) -> Runs:
 
 def place(plan: Any, ends: Ends, i: int) -> Records:
     """Let a plan stand where run i came to; the run's records."""
-    buffers, runs = plan.buffers, ends.runs
-    rows = runs.own.shape[1] // runs.u.shape[1]
+    buffers, runs, d = plan.buffers, ends.runs, ends.runs.u.shape[1]
+    rows = runs.own.shape[1] // d
     buffers.u[:], buffers.state[0] = runs.u[i], runs.move[i]
-    buffers.state[1:1 + rows] = runs.own[i].reshape(rows, -1)
-    buffers.mark[:2 + rows] = runs.mark[i].reshape(2 + rows, -1)
+    buffers.state[1:1 + rows] = runs.own[i].reshape(rows, d)
+    buffers.mark[:2 + rows] = runs.mark[i].reshape(2 + rows, d)
     buffers.control[[SHIFT, DONE, ROW]] = runs.shift[i], ends.done[i], ends.rows[i]
     if buffers.kept.size:             # predictions that coordinate descent keeps
         buffers.kept[:plan.problem.y.size] = plan.problem.X @ buffers.u
@@ -142,9 +144,10 @@ def _room(like: Any, runs: Runs) -> Lanes:
     shift[:L] = np.stack([runs.shift, 2.0 ** -runs.shift], 1)
     done = np.zeros((groups, 16), np.int64)
     done[:, :8] = like.buffers.control[DONE]
-    work = eights(17 * d + 10 * N + 8)
+    work = eights(9 * d + 10 * N + 8)
     numbers, y, u, move, own, mark = (_laid(a, groups) for a in runs[:6])
-    return Lanes(numbers, y, u, move, own, mark, _laid(shift, groups),
+    at = _laid(runs.u, groups)
+    return Lanes(numbers, y, u, move, at, own, mark, _laid(shift, groups),
                  np.zeros((groups, 16 * d + 16 + own.shape[1])),
                  aligned(groups * work).reshape(groups, work), status, done)
 
@@ -154,11 +157,12 @@ def _advance(like: Any, how: Twin, memory: Lanes, records: Records, stop: int,
     """Run groups to ``stop``, in chunks, until ``halt`` is no longer empty."""
     control, chunk = like.buffers.control, REFRESH
     begun = int(control[DONE])
-    job = Job(like.pieces.log_loss, like.params.loss, int(control[WEIGH]), *how.numbers,
-              like.problem.X, begun, stop)
+    burst = made(how.burst)
+    job = Job(burst.address if JIT else burst, like.pieces.log_loss, like.params.loss,
+              int(control[WEIGH]), *how.numbers, handed(like.problem.X), begun, stop)
     while True:
         began, aim = perf_counter(), min(stop, begun + chunk)
-        running = how.kernel(job._replace(k=begun, stop=aim), memory, records)
+        running = abreast(job._replace(k=begun, stop=aim), memory, records)
         begun = aim
         if running == 0 or begun >= stop or halt:
             return

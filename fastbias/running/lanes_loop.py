@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastbias.engine.abi import LOG_LOSS, Records, Status
-from fastbias.engine.compiled import inner, pasted, pointer
+from fastbias.engine.compiled import inner, kernel, pointer
 from fastbias.engine.dense_pass import REACH
 from fastbias.engine.fused import REFRESH
 from fastbias.engine.simd import lent
-from fastbias.running.lanes_burst import Lanes, burst, views
+from fastbias.running.lanes_burst import Lanes, as_burst, views
 
 __all__ = ["APART", "Job", "abreast"]
 
@@ -27,7 +27,8 @@ _as_log_loss = pointer(LOG_LOSS)
 class Job(NamedTuple):
     """What a call does: from k on up to ``stop`` updates of groups of runs on the same X."""
 
-    log_loss: Any  # the address of a LOG_LOSS
+    burst: Any     # the address of a method's burst
+    log_loss: Any  # and of a LOG_LOSS
     numbers: Any   # (·,)  its numbers
     loss: Any      # which one a pass weighs inside
     one: Any       # two numbers of the method's own
@@ -146,12 +147,12 @@ def _looked(job, lanes, views, records, k, row):
     return running, row + due
 
 
-@pasted
-def _eight(ahead, measure, each, kept, job, lanes, records):
+@inner
+def _eight(job, lanes, records):
     """Run eight lanes from where they stand to the stop; how many still run."""
     steps, k, stop = records.steps, job.k, job.stop
     d, row = job.X.shape[1], lanes.done[8:].max()
-    scratch = views(lanes.work, job.X.shape[0], d)
+    scratch, burst = views(lanes.work, job.X.shape[0], d), as_burst(job.burst)
     while True:
         running, row = _looked(job, lanes, scratch, records, k, row)
         if k >= stop or running == 0:
@@ -160,7 +161,7 @@ def _eight(ahead, measure, each, kept, job, lanes, records):
         if row < steps.size:
             end = min(end, steps[row])
         _kept(lanes, d)
-        burst(ahead, measure, each, kept, job, lanes, scratch, end - k)
+        burst(job.loss, job.one, job.two, job.X, lanes, end - k)
         k = end
         for i in range(8):
             if lanes.status[i] == OK and _spoilt(lanes, d, i):
@@ -171,13 +172,13 @@ def _eight(ahead, measure, each, kept, job, lanes, records):
             _watched(job, lanes, scratch, records, k, row)
 
 
-@pasted
-def abreast(ahead, measure, each, kept, job, groups, records):
+@kernel
+def abreast(job, groups, records):
     """Run groups of eight lanes as a job says, one after the other; how many lanes still run."""
     running, m, r, job = 0, lent(groups), lent(records), lent(job)
     for g in range(m.u.shape[0]):
-        lanes = Lanes(m.numbers[g], m.y[g], m.u[g], m.move[g], m.own[g], m.mark[g], m.shift[g],
-                      m.back[g], m.work[g], m.status[g], m.done[g])
+        lanes = Lanes(m.numbers[g], m.y[g], m.u[g], m.move[g], m.at[g], m.own[g], m.mark[g],
+                      m.shift[g], m.back[g], m.work[g], m.status[g], m.done[g])
         own = Records(r.steps, r.u[8 * g:8 * g + 8], r.log_loss[8 * g:8 * g + 8])
-        running += _eight(ahead, measure, each, kept, job, lanes, own)
+        running += _eight(job, lanes, own)
     return running

@@ -1,7 +1,7 @@
 """The methods that go in lanes: each is the move of its pieces, to rounding, written for vectors of
 eight runs, and compiled when it is first asked for.
 
-To add one: what becomes of an entry, a kernel, and a row of `TWINS`; nothing else knows of methods.
+To add one: what becomes of an entry, a burst, and a row of `TWINS`; nothing else knows of methods.
 ``each(u, s, g, size, by)`` → (u⁺, s⁺, size) moves an entry along its gradient (−∇L is es g), where
 s is the entry of the method's row of state; ``measure(g, d, by)`` → size, of whatever kind, looks
 at all entries first, and ``each`` hands it on; ``ahead(u, s, by)`` is where the gradient is taken,
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias.engine.compiled import inner, kernel
+from fastbias.engine.compiled import inner
 from fastbias.engine.moves import adagrad, power
 from fastbias.engine.simd import (
     absolute,
@@ -30,7 +30,7 @@ from fastbias.engine.simd import (
 )
 from fastbias.pieces import methods, norms
 from fastbias.pieces.methods import Method
-from fastbias.running.lanes_loop import abreast
+from fastbias.running.lanes_burst import Task, burst
 
 __all__ = ["Twin", "twin"]
 
@@ -41,9 +41,8 @@ def _gradient(u, s, g, size, by):
     return fma(g, by.step, u), s, size
 
 
-@kernel
-def _gradients(job, groups, records):
-    return abreast(None, None, _gradient, None, job, groups, records)
+def _gradients(loss, one, two, X, lanes, count):
+    return burst(None, None, _gradient, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -59,9 +58,8 @@ def _ahead(u, s, by):
     return fma(s, by.gamma, u)
 
 
-@kernel
-def _heavies(job, groups, records):
-    return abreast(_ahead, None, _heavy, None, job, groups, records)
+def _heavies(loss, one, two, X, lanes, count):
+    return burst(_ahead, None, _heavy, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -71,9 +69,8 @@ def _adaptive(u, s, g, size, by):
     return u, s, size
 
 
-@kernel
-def _adagrads(job, groups, records):
-    return abreast(None, None, _adaptive, True, job, groups, records)
+def _adagrads(loss, one, two, X, lanes, count):
+    return burst(None, None, _adaptive, True, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -83,9 +80,8 @@ def _entropic(u, s, g, size, by):
     return exp(s, 0.0), s, size
 
 
-@kernel
-def _entropies(job, groups, records):
-    return abreast(None, None, _entropic, True, job, groups, records)
+def _entropies(loss, one, two, X, lanes, count):
+    return burst(None, None, _entropic, True, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -100,9 +96,8 @@ def _signed(u, s, g, size, by):
     return fma(_sign(g), by.eta, u), s, size
 
 
-@kernel
-def _signs(job, groups, records):
-    return abreast(None, None, _signed, None, job, groups, records)
+def _signs(loss, one, two, X, lanes, count):
+    return burst(None, None, _signed, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -120,9 +115,8 @@ def _cubic(u, s, g, size, by):
     return fma(_sign(g), size, u), s, size
 
 
-@kernel
-def _cubes(job, groups, records):
-    return abreast(None, _total, _cubic, None, job, groups, records)
+def _cubes(loss, one, two, X, lanes, count):
+    return burst(None, _total, _cubic, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -148,9 +142,8 @@ def _first(u, s, g, size, by):
     return fma(chosen, step, u), s, (choose_less(far, least, least, np.inf), step)
 
 
-@kernel
-def _coordinates(job, groups, records):
-    return abreast(None, _leader, _first, None, job, groups, records)
+def _coordinates(loss, one, two, X, lanes, count):
+    return burst(None, _leader, _first, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -160,9 +153,8 @@ def _unit_leader(g, d, by):
     return top * (1.0 - by.one), choose_less(0.0, top, by.eta / top, 0.0)
 
 
-@kernel
-def _unit_coordinates(job, groups, records):
-    return abreast(None, _unit_leader, _first, None, job, groups, records)
+def _unit_coordinates(loss, one, two, X, lanes, count):
+    return burst(None, _unit_leader, _first, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -181,9 +173,8 @@ def _shared(u, s, g, size, by):
     return fma(choose_less(absolute(g), least, 0.0, g), step, u), s, size
 
 
-@kernel
-def _averages(job, groups, records):
-    return abreast(None, _leaders, _shared, None, job, groups, records)
+def _averages(loss, one, two, X, lanes, count):
+    return burst(None, _leaders, _shared, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -208,9 +199,8 @@ def _steepest(u, s, g, size, by):
     return fma(g * by.step, power(absolute(g) * size, by.one - 2.0), u), s, size
 
 
-@kernel
-def _powers(job, groups, records):
-    return abreast(None, _inverse_size, _steepest, None, job, groups, records)
+def _powers(loss, one, two, X, lanes, count):
+    return burst(None, _inverse_size, _steepest, None, Task(loss, one, two, X), lanes, count)
 
 
 @inner
@@ -219,15 +209,14 @@ def _unit(u, s, g, size, by):
     return fma(_sign(g) * by.eta, power(absolute(g) * size, by.one - 1.0), u), s, size
 
 
-@kernel
-def _units(job, groups, records):
-    return abreast(None, _inverse_size, _unit, None, job, groups, records)
+def _units(loss, one, two, X, lanes, count):
+    return burst(None, _inverse_size, _unit, None, Task(loss, one, two, X), lanes, count)
 
 
 class Twin(NamedTuple):
     """How a method goes in lanes."""
 
-    kernel: Callable[..., Any]   # (job, groups, records) → how many lanes still run
+    burst: Callable[..., Any]    # as `fastbias.running.lanes_burst.burst`, of its own functions
     numbers: tuple[float, float] = (0.0, 0.0)   # of the method's own, ``by.one`` and ``by.two``
     rows: int = 0                # of state that it keeps: 0 or 1, …
     zeros: int = 0               # … and that stand below, and are 0 while there is no momentum
@@ -243,19 +232,19 @@ def _key(method: Method) -> Key:
 
 def _coordinate(method: Method) -> Twin | None:
     tie, choice, shrinkage, _, unit = method.params
-    kernels = {0.0: _coordinates, 1.0: _averages}
-    return None if unit or choice not in kernels else Twin(kernels[choice], (tie, shrinkage))
+    bursts = {0.0: _coordinates, 1.0: _averages}
+    return None if unit or choice not in bursts else Twin(bursts[choice], (tie, shrinkage))
 
 
-def _power(kernel: Callable[..., Any]) -> Callable[[Method], Twin | None]:
+def _power(burst: Callable[..., Any]) -> Callable[[Method], Twin | None]:
     def made(method: Method) -> Twin | None:
         q = float(method.maps[0][1])
-        return Twin(kernel, (q, 0.0)) if q <= 64 else None    # of `fastbias.engine.moves.power`
+        return Twin(burst, (q, 0.0)) if q <= 64 else None    # of `fastbias.engine.moves.power`
     return made
 
 
-def _largest(kernel: Callable[..., Any]) -> Callable[[Method], Twin]:
-    return lambda method: Twin(kernel, (float(method.maps[0][0]), 1.0))
+def _largest(burst: Callable[..., Any]) -> Callable[[Method], Twin]:
+    return lambda method: Twin(burst, (float(method.maps[0][0]), 1.0))
 
 
 def _steepest_in(norm: norms.Norm, unit: bool = False) -> Key:
@@ -287,4 +276,4 @@ def twin(method: Method, moving: bool) -> Twin | None:
     if found is None or not moving:
         return found
     # (with momentum others are not what is written above, nor is it in their theory)
-    return Twin(_heavies) if found.kernel is _gradients and method.geometry is None else None
+    return Twin(_heavies) if found.burst is _gradients and method.geometry is None else None

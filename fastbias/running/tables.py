@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbias import checks, theory
+from fastbias.checks.shown import WIDE, Report, Table, clipped, series
 from fastbias.data.rows import parts
 from fastbias.engine.abi import Status
 from fastbias.problem import Problem
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from fastbias.running.sweep import Sweep
 
-__all__ = ["ends", "frame", "table"]
+__all__ = ["KNOWN", "ends", "frame", "report", "table", "values"]
 
+WORDS = 200           # characters of a failure that are shown
 Function = Callable[[Trace, Limit | None], Any]
 
 
@@ -76,6 +78,34 @@ def ends(sweep: Sweep) -> dict[str, np.ndarray]:
         if trace is not None:
             t[i], log_loss[i] = trace.t[-1], trace.log_loss[-1]
     return {"status": status, "t": t, "log_loss": log_loss, "error": error}
+
+
+def report(sweep: Sweep) -> Report:
+    """What a sweep says of itself: its grid, where runs ended, and what went wrong first."""
+    last = ends(sweep)
+    lines: Report = [repr(sweep).strip("<>")]
+    if sweep.axes:
+        lines.append(Table([(clipped(name, WIDE), str(len(values)), _told(values[0]),
+                             _told(values[-1])) for name, values in sweep.axes.items()],
+                           ("grid", "values", "first", "last")))
+    if len(sweep):
+        lines.append(Table([series("t", last["t"]), series("log L", last["log_loss"])],
+                           ("where runs ended", "first run", "last run", "run by run")))
+    seen = dict.fromkeys(type(failure).__name__ for failure in sweep.failures.values())
+    for name in seen:
+        i = next(i for i in sorted(sweep.failures) if type(sweep.failures[i]).__name__ == name)
+        said = str(sweep.failures[i]).partition("\n")[0]
+        lines.append(f"run {i}: {name}: {clipped(said, WORDS)}")
+    return lines
+
+
+def _told(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else clipped(checks.short(value), WIDE)
+
+
+def values(sweep: Sweep, functions: tuple[Any, ...]) -> dict[str, np.ndarray]:
+    """What functions say of each run, by their names; NaN where there is no trace."""
+    return _values(sweep, _functions(functions))
 
 
 def _functions(functions: tuple[Any, ...]) -> dict[str, Function]:

@@ -199,8 +199,7 @@ def _column(plan: Plan, name: str, values: list[Any]) -> tuple[np.ndarray, np.nd
 
 
 def _begun(plan: Plan, starts: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """The method's own rows of state at each start, as lanes keep them; what has none is not good.
-    """
+    """The method's own rows of state at each start; one that has none is not good."""
     own = np.repeat(lanes.standing([plan]).own, len(starts), axis=0)
     for i in np.flatnonzero(good).tolist() if own.size else ():
         try:

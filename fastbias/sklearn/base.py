@@ -50,7 +50,7 @@ class LinearClassifier(ClassifierMixin, Linear):
         self.classes_, index = np.unique(y, return_inverse=True)
         if self.classes_.size < 2:
             raise ValueError("y must have two classes or more, got 1 class: "
-                             f"{checks.short(self.classes_[0])}")
+                             f"{checks.short(self.classes_.tolist()[0])}")
         return np.asarray(index)
 
     def _least(self, X: Any, index: np.ndarray) -> np.ndarray:

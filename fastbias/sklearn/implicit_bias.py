@@ -148,7 +148,7 @@ class ImplicitBiasClassifier(LinearClassifier):
         targets = index if loss.classes else 2 * index - 1
         self.plan_ = Plan(rows, targets, loss=loss, method=self._method(), weights=weights,
                           intercept=self.fit_intercept)
-        vars(self).pop("limit_", None)                       # of an earlier fit
+        self.__dict__.pop("limit_", None)                    # of an earlier fit
         self.trace_: Trace = self.plan_.run(self.steps)
         self.n_iter_ = self.plan_.t
         w = np.atleast_2d(self.plan_.w)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
+from fastbias.checks.shown import Bar, Report, Shown, Table
 from fastbias.checks.sizes import lengths, row_lengths
 from fastbias.data.rows import Matrix, Rows, dense
 from fastbias.pieces import norms, potentials
@@ -24,6 +25,9 @@ from fastbias.solvers.limit import Hypothesis
 from fastbias.solvers.margins import Separability, labelled, widest
 from fastbias.solvers.progress import Tell, told
 from fastbias.solvers.separability import Labelled, few, separated
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Diagnosis", "diagnose", "ill_scaled"]
 
@@ -42,8 +46,8 @@ MIDDLE = 0.5          # 1/p of ℓ2
 TRIES, FINE = 10, 60  # … and for one by optimality conditions, which are quick
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis(Shown):
     """How near a direction comes to each norm's maximum margin.
 
     Parameters
@@ -83,23 +87,34 @@ class Diagnosis:
     near: bool = True
     classes: np.ndarray | None = None
 
-    def __str__(self) -> str:
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the fractions as bars, a norm each.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        """
+        return foreign.library("fastbias.plots").diagnosis(self, ax)
+
+    def _report(self) -> Report:
         tied = len(self.ties) > 1
-        mark = "   <- tied" if tied else "   <- best" if self.near else "   <- nearest"
+        mark = "<- tied" if tied else "<- best" if self.near else "<- nearest"
         marked = self.ties or (self.best,)
-        lines = [f"  {name:<10} {value:>12.8f}" + (mark if name in marked else "")
-                 for name, value in self.fractions.items()]
+        rows = [(name, f"{value:.8f}", Bar(value), mark if name in marked else "")
+                for name, value in self.fractions.items()]
         low, high = self.p_range
         told = f"best p: {self.p:.6g}"
         if low < 0.999 * high:                            # more than the search's own width
             told = f"any p from {low:.6g} to {high:.6g}"
-        lines.append(f"{told} (fraction {self.fraction:.10f})")
+        lines: Report = ["margin as a fraction of the maximum, by norm:", Table(rows),
+                         f"{told} (fraction {self.fraction:.10f})",
+                         f"maxima known to {max(self.gaps.values(), default=np.nan):.1e}"]
         if tied:
             lines.append(f"a tie: w does not tell {', '.join(self.ties)} apart")
         if not self.near:
             lines.append(f"far from every maximum: no fraction is {NEAR} or more")
-        return "\n".join(["margin as a fraction of the maximum, by norm:", *lines,
-                          *checks.mapping(self.classes)])
+        return [*lines, *checks.mapping(self.classes)]
 
 
 def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, *,
@@ -171,13 +186,13 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, 
         return _diagnosed(maxima, found, data.classes)
 
 
-def _lone(w: Any, shape: tuple[int, ...]) -> Any:
-    """A direction (1, d) of two classes, which are one predictor, as that; others as they are."""
+def _lone(given: Any, shape: tuple[int, ...]) -> Any:
+    """What is of the shape (1, …) of one row of its kind, as that row; others as they are."""
     # (rows of different lengths have no shape)
     with suppress(ValueError):
-        if len(shape) == 1 and np.shape(w) == (1, *shape):
-            return np.ravel(w)
-    return w
+        if len(shape) < 2 and np.shape(given) == (1, *shape):
+            return np.asarray(given)[0]
+    return given
 
 
 def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.ndarray:
@@ -185,9 +200,8 @@ def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.nd
     free = data.rows.free
     if free == 0:
         return np.zeros(0)
-    if free == 1 and np.shape(intercept) == (1,):
-        intercept = np.ravel(intercept)[0]
-    b = (np.array([checks.number("intercept", intercept)]) if free == 1 else
+    # (whose own is an array (1,) in scikit-learn)
+    b = (np.array([checks.number("intercept", _lone(intercept, ()))]) if free == 1 else
          checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
     return moved(w.reshape(free, -1), b, -data.centre)[0]
 

@@ -4,13 +4,18 @@ none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import columns
+from fastbias.checks import foreign
+from fastbias.checks.shown import Report, Shown, html, text, vector
 from fastbias.pieces.norms import Norm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate", "told_intercept"]
 
@@ -18,6 +23,7 @@ __all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate", "to
 # algebra on float64 leaves.
 CERTIFIED = 1e-10
 PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
+SUPPORTS = 8          # support vectors whose numbers are printed
 
 
 class Hypothesis(NamedTuple):
@@ -43,8 +49,8 @@ class Rate(NamedTuple):
     level: float = float("nan")
 
 
-@dataclass(frozen=True, eq=False)
-class Limit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Limit(Shown):
     """Where theory says a run goes, with proof.
 
     Parameters
@@ -109,26 +115,45 @@ class Limit:
     alpha: np.ndarray | None = None
     names: tuple[str, ...] | None = None
 
-    def __str__(self) -> str:
+    def plot(self, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike | None = None,
+             ax: Axes | None = None) -> Axes:
+        """Draw the largest entries; with the data of a direction, its support vectors.
+
+        Parameters
+        ----------
+        X : (N, d) or (N, m, n), y : (N,) labels, optional
+            Of two features the plane is drawn, with the line that parts it and the margin; of
+            others each sample's margin.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        return foreign.library("fastbias.plots").limit(self, X, y, ax)
+
+    def _report(self) -> Report:
         proof = "certified" if self.certified else "NOT certified"
-        lines = [f"limit {self.kind}: {self._told(self.w)}",
-                 *self._finite(),
-                 *told_intercept(self.intercept),
-                 f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}",
-                 *checks.mapping(self.classes)]
-        return "\n".join(lines + _listed(self.hypotheses))
+        lines: Report = vector(f"limit {self.kind}", self.w, self.names, self.classes)
+        if self.kind == "ray" and self.offset is not None:
+            lines += vector("finite part", self.offset, self.names, self.classes)
+        lines += told_intercept(self.intercept)
+        if self.norm is not None and np.isfinite(self.margin):
+            lines.append(f"margin {self.margin:.12g} in the norm {self.norm.name}"
+                         + _supported(self.support))
+        return [*lines, f"by {self.theorem} [{self.source}]",
+                f"{proof}, residual {self.duality_gap:.1e}", *checks.mapping(self.classes),
+                *_listed(self.hypotheses)]
 
-    def _finite(self) -> list[str]:
-        """The finite part of a ray, for print."""
-        if self.kind != "ray" or self.offset is None:
-            return []
-        return [f"finite part: {self._told(self.offset)}"]
 
-    def _told(self, w: np.ndarray) -> str:
-        """A vector, its largest entries by their names where columns have some."""
-        called = columns.entries(self.names, w.shape, self.classes)
-        return (np.array2string(w, precision=8, threshold=12) if called is None
-                else columns.largest(w, called))
+def _supported(support: np.ndarray | None) -> str:
+    """How many samples decide a margin, and the first of them."""
+    if support is None or not support.size:
+        return ""
+    first = ", ".join(map(str, support[:SUPPORTS].tolist()))
+    left = f", … {support.size - SUPPORTS} more" if support.size > SUPPORTS else ""
+    return f", on {support.size} support vectors: rows {first}{left}"
 
 
 class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
@@ -148,8 +173,14 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
 
     def __init__(self, reason: str, source: str = PAPER, hypotheses: tuple[Hypothesis, ...] = (),
                  dual: np.ndarray | None = None) -> None:
-        super().__init__("\n".join([f"{reason} [{source}]", *_listed(hypotheses)]))
+        super().__init__(text(_refusal(reason, source, hypotheses)))
         self.reason, self.source, self.hypotheses, self.dual = reason, source, hypotheses, dual
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({checks.short(self.reason)})"
+
+    def _repr_html_(self) -> str:
+        return html(_refusal(self.reason, self.source, self.hypotheses))
 
     def __reduce__(self) -> tuple[type[NoTheorem], tuple[object, ...]]:
         return type(self), (self.reason, self.source, self.hypotheses, self.dual)
@@ -160,6 +191,10 @@ def told_intercept(b: float | np.ndarray) -> list[str]:
     if np.ndim(b) == 0:
         return [f"intercept b = {float(b)!r}"] if b else []
     return [f"intercepts b = {np.array2string(np.asarray(b), precision=12, threshold=12)}"]
+
+
+def _refusal(reason: str, source: str, hypotheses: tuple[Hypothesis, ...]) -> Report:
+    return [f"{reason} [{source}]", *_listed(hypotheses)]
 
 
 def _listed(hypotheses: tuple[Hypothesis, ...]) -> list[str]:

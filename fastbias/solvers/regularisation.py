@@ -3,11 +3,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.shown import Report, Shown, Table, series, vector
+from fastbias.checks.sizes import lengths, worst
 from fastbias.data.rows import signed
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
@@ -20,11 +24,14 @@ from fastbias.solvers.margins import separate, widest
 from fastbias.solvers.minimum_norm import minimum_norm
 from fastbias.solvers.oracles import demand_convex
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["BallPath", "regularisation_path"]
 
 
-@dataclass(frozen=True, eq=False)
-class BallPath:
+@dataclass(frozen=True, eq=False, repr=False)
+class BallPath(Shown):
     """The minimisers ŵ(c) of a loss over balls ‖w‖ ≤ c, each with how far from optimal it can be.
 
     Parameters
@@ -51,6 +58,26 @@ class BallPath:
     residuals: np.ndarray
     classes: np.ndarray | None = None
     intercept: float | np.ndarray = 0.0
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the entries of w along the path.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        """
+        return foreign.library("fastbias.plots").path(self, ax)
+
+    def _report(self) -> Report:
+        sizes = lengths(self.w.reshape(len(self.w), -1))
+        return [f"minimisers of a loss over {self.radii.size} balls",
+                Table([series("radius", self.radii), series("log L", self.log_loss),
+                       series("‖w‖₂", sizes), series("residual", self.residuals)],
+                      ("", "first", "last", "one by one")),
+                *(vector("w in the last ball", self.w[-1], None, self.classes)
+                  if len(self.w) else []),
+                f"largest residual {worst(self.residuals):.1e}", *checks.mapping(self.classes)]
 
 
 def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: ArrayLike,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
+from fastbias.checks.shown import Report, Shown, vector
 from fastbias.data.rows import Rows, signed, zero_rows
 from fastbias.solvers import exact, narrow
 from fastbias.solvers.free import centre, moved
@@ -40,8 +41,8 @@ HASTY, HURRIED = 3, 20      # exchanges of weights in one of its first rounds: a
 START, JOINING = 10, 4      # rows for each feature: in the first set, and that join it at most
 
 
-@dataclass(frozen=True, eq=False)
-class Separability:
+@dataclass(frozen=True, eq=False, repr=False)
+class Separability(Shown):
     """Whether some w has y_n(⟨w, x_n⟩ + b) > 0 for every n, with the certificate either way.
 
     Parameters
@@ -73,20 +74,23 @@ class Separability:
     residual: float
     classes: np.ndarray | None = None
     reason: str = ""
-    weights: np.ndarray | None = field(default=None, repr=False)
+    weights: np.ndarray | None = None
     intercept: float | np.ndarray = 0.0
 
     def __bool__(self) -> bool:
         return self.separable
 
-    def __str__(self) -> str:
+    def _report(self) -> Report:
+        lines: Report
         if self.w is not None:
             lines = [f"separable, the least margin {self.residual:.1e} times its rounding bound",
-                     f"w = {np.array2string(self.w, precision=8, threshold=12)}",
+                     *vector("w", self.w, None, self.classes),
                      *told_intercept(self.intercept)]
         else:
-            lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}"]
-        return "\n".join(lines + [self.reason] * bool(self.reason) + checks.mapping(self.classes))
+            assert self.dual is not None
+            lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}",
+                     f"λ > 0 on {int((self.dual > 0).sum())} of {self.dual.size} rows"]
+        return [*lines, *[self.reason] * bool(self.reason), *checks.mapping(self.classes)]
 
 
 class Inseparable(ValueError):  # noqa: N818 (it names the event)

@@ -13,21 +13,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import columns
+from fastbias.checks import columns, foreign
 from fastbias.checks.own import INTERCEPT
+from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
 from fastbias.data.rows import Rows, signed
 from fastbias.solvers.cones import Cone, cone, distinct, reduced, signs
 from fastbias.solvers.likelihood import Fit, Likelihood
 from fastbias.solvers.limit import CERTIFIED
-from fastbias.solvers.separation_table import html, text
+from fastbias.solvers.separation_table import report
 from fastbias.solvers.strict_rows import Division
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["INTERCEPT", "Pairs", "Separation", "separation"]
 
@@ -45,8 +49,8 @@ class Pairs(dict[tuple[Any, Any], dict[str, Any]]):
                 for name, v in self[b, a].items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Separation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Separation(Shown):
     """Whether labels can be told apart, wholly or in part, and what becomes of each coefficient.
 
     Parameters
@@ -110,13 +114,18 @@ class Separation:
     reason: str = ""
     left_out: int = 0
 
-    def __str__(self) -> str:
-        return text(self)
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the coefficients: finite ones with two standard errors either way, others as arrows.
 
-    __repr__ = __str__
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        """
+        return foreign.library("fastbias.plots").separation(self, ax)
 
-    def _repr_html_(self) -> str:
-        return html(self)
+    def _report(self) -> Report:
+        return report(self)
 
 
 def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = True,

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import Sparse
+from fastbias.checks.shown import Report, Table, html, series, text
 from fastbias.problem import Data
 
 __all__ = ["Evaluation", "evaluation", "guessed"]
@@ -19,6 +20,17 @@ class Evaluation(NamedTuple):
 
     log_loss: np.ndarray
     error: np.ndarray
+
+    def _report(self) -> Report:
+        return [f"Evaluation of {self.log_loss.size} rows on other data",
+                Table([series("log loss", self.log_loss), series("error", self.error)],
+                      ("", "first row", "last row", "row by row"))]
+
+    def __repr__(self) -> str:
+        return text(self._report())
+
+    def _repr_html_(self) -> str:
+        return html(self._report())
 
 
 def evaluation(data: Data, w: np.ndarray) -> Evaluation:

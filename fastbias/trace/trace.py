@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse
+from fastbias.checks import Sparse, foreign
+from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import MESSAGES, Status
 from fastbias.pieces import norms
@@ -21,19 +22,19 @@ from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import Limit
 from fastbias.trace import rates, storing
 from fastbias.trace.elsewhere import Evaluation, evaluation, guessed
-from fastbias.trace.rates import LAST, Series
+from fastbias.trace.rates import LAST, Rates, Series
 
 if TYPE_CHECKING:
-    import matplotlib.axes
     import pandas
     import xarray
+    from matplotlib.axes import Axes
 
 
 __all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
 
 
-@dataclass(frozen=True, eq=False)
-class Trace:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace(Shown):
     """What a run wrote down: K rows of time, parameters and log loss, first and last step included.
 
     Parameters
@@ -65,11 +66,11 @@ class Trace:
     log_loss: np.ndarray
     status: Status = Status.OK
     message: str = MESSAGES[Status.OK]
-    problem: Data | None = field(default=None, repr=False)
-    error_estimate: np.ndarray | None = field(default=None, repr=False)
-    log_times: np.ndarray | None = field(default=None, repr=False)
-    slack: np.ndarray | None = field(default=None, repr=False)
-    least: np.ndarray | None = field(default=None, repr=False)
+    problem: Data | None = None
+    error_estimate: np.ndarray | None = None
+    log_times: np.ndarray | None = None
+    slack: np.ndarray | None = None
+    least: np.ndarray | None = None
 
     @cached_property
     def log_t(self) -> np.ndarray:
@@ -230,7 +231,7 @@ class Trace:
                              f"{last.size}")
         return np.asarray((self.w[-1] - self.w[first]) / (self.log_t[-1] - self.log_t[first]))
 
-    def rates(self, limit: Limit) -> tuple[Series, ...]:
+    def rates(self, limit: Limit) -> Rates:
         """How the run approaches a limit: series, with the exponents fitted and predicted.
 
         Parameters
@@ -240,13 +241,14 @@ class Trace:
 
         Returns
         -------
-        tuple of Series
-            For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 −
-            margin/γ), "norm" (‖w‖ in the limit's norm), "log loss", "log t L" (of t L(t)); for a
-            ray: the first three, "finite gap", "norm" and "log loss"; for a point: "distance" and
-            "log loss". ``fitted`` is the slope of log value (of the value
-            itself where that is a logarithm) against the logarithm of the clock over the last two
-            decades of t, or, where t has left int64, over the last decade of log t.
+        Rates
+            A tuple of Series, which prints as a table. For a direction: "direction" (the gap),
+            "angle" (radians), "1 - cos", "margin gap" (1 − margin/γ), "norm" (‖w‖ in the limit's
+            norm), "log loss", "log t L" (of t L(t)); for a ray: the first three, "finite gap",
+            "norm" and "log loss"; for a point: "distance" and "log loss". ``fitted`` is the slope
+            of log value (of the value itself where that is a logarithm) against the logarithm of
+            the clock over the last two decades of t, or, where t has left int64, over the last
+            decade of log t.
         """
         if not isinstance(limit, Limit):
             raise TypeError(f"limit must be a Limit, got {checks.short(limit)}")
@@ -453,28 +455,24 @@ class Trace:
         """Return the rows as a Dataset over the dimension t (needs xarray)."""
         return storing.frame(self)
 
-    def plot(self, ax: matplotlib.axes.Axes | None = None, **style: Any) -> matplotlib.axes.Axes:
-        """Draw the loss against t on logarithmic axes; against log t where t does not fit in.
+    def plot(self, what: str | Axes | None = "loss", limit: Limit | None = None,
+             ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the run against t on logarithmic axes; against log t where t does not fit in.
 
         Parameters
         ----------
+        what : str, default "loss"
+            "loss", "margin", "gap", "angle", any quantity of `rates`, or "trajectory": the first
+            two entries of w.
+        limit : Limit, optional
+            Drawn dashed, beside what is fitted; gap, angle and the series of `rates` need it.
         ax : matplotlib Axes, optional
-            Where to draw; a new figure's where it is not given.
-        **style
-            Handed to ``ax.plot``.
-
-        Returns
-        -------
-        matplotlib Axes
+            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``.
         """
-        return storing.draw(self, ax, style)
+        return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
 
-    def __str__(self) -> str:
-        if not len(self):
-            return f"0 rows; {self.message}"
-        when = f"t = {self.t[-1]:g}" if self.t[-1] >= 0 else f"log t = {self.log_t[-1]:g}"
-        end = f"{when}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
-        return f"{len(self)} rows to {end}; {self.message}"
+    def _report(self) -> Report:
+        return storing.report(self)
 
 
 class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)

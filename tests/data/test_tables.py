@@ -59,6 +59,7 @@ def test_with_and_without_a_header(table):
     found = fb.data.read(table("1,2,3\n4,5,6\n\n"))
     assert (rows(found), found.y.tolist(), found.names) == ([[1, 2], [4, 5]], [3, 6], ("x0", "x1"))
     assert fb.data.read(table("1,2,yes\n4,5,no\n")).y.tolist() == ["yes", "no"]
+    assert fb.data.read(table("self,frame,y\nu,1,2\nv,1,3\nu,1,4\n")).names == ("self_v", "frame")
     assert rows(fb.data.read(table("7,8\n1,2\n3,4\n"), header=True)) == [[1], [3]]
     assert fb.data.read(table("2019,2020\n1,2\n3,4\n"), target="2020", header=True).names == ("2019",)
     assert len(fb.data.read(table("u,v\nu,w\nx,w\n"), header=False).X) == 3
@@ -159,6 +160,7 @@ def test_categories_keep_their_own_order():
     ("k,a,y\n2021-03-04T12:30:01.5Z,1,0\n2021-03-04T12:30:01+01:00,2,1\n2021-03-04T12:30:01.5Z,2,1\n", {}, "dates or times"),
     ("k,a,y\n12:30,1,0\n13:30:05,2,1\n12:30,2,1\n", {}, "dates or times"),
     ("k,a,y\n12%,1,0\n13%,2,1\n13%,2,1\n", {}, "numbers that are written otherwise, '12%'"),
+    ("k,a,y\n(5),1,0\n(6),2,1\n(5),2,1\n", {}, "written otherwise"),
     ("k,a,y\n$5,1,0\n$1000,2,1\n$5,2,1\n", {}, "written otherwise"),
     ('k,a,y\n"1,000",1,0\n"2,000",2,1\n"1,000",2,1\n', {}, "written otherwise"),
     ("k,a,y\n1,1,0\nx,2,1\n", {}, "column 'k' of my.csv must hold numbers, got 'x' in line 3 .or texts alone, to be a factor"),
@@ -203,8 +205,14 @@ def test_gaps_leave_integers_and_bools_what_they_are(table):
     assert fb.data.read(table("a,b,y\n1,2,3\n4\n5,6,7\n")).dropped == 1          # cells that are not there
 
 
+def test_a_row_with_gaps_decides_nothing(table):
+    found = fb.data.read(table("a,y\n1,2\n3,4\n\nsource: somewhere\n"))
+    assert (rows(found), found.dropped) == ([[1], [3]], 1)
+    assert fb.data.read(table("full name,age\nAnn Lee,3\nBo Ray\nAnn Lee,4\nBo Ray,5\n")).names == ("full name_Bo Ray",)
+
+
 def test_columns_and_rows_without_anything(table):
-    with pytest.raises(ValueError, match="column 'b' of my.csv must hold something, got gaps alone: leave it out by drop='b'"):
+    with pytest.raises(ValueError, match="column 'b' of my.csv must hold something, got gaps alone: drop='b' leaves it out"):
         fb.data.read(table("a,b,y\n1,,3\n2,,4\n"))
     with pytest.raises(ValueError, match="must have a row without gaps, got none: column 'b' has 2 of them, drop='b'"):
         fb.data.read(table("a,b,y\n,1,3\n2,,4\n3,,5\n"))

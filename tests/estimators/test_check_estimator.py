@@ -10,8 +10,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fastbias.sklearn import ImplicitBiasClassifier, MaxMarginClassifier, MinimumNormRegressor
 
 # (runs take long without the compiler, and other arguments meet the same checks)
-EVERY = [MaxMarginClassifier(), MinimumNormRegressor(), *[ImplicitBiasClassifier()] * JIT]
-MORE = [MaxMarginClassifier("l1", fit_intercept=False), MaxMarginClassifier(1.5), MinimumNormRegressor("l1"),
+EVERY = [MaxMarginClassifier(), MinimumNormRegressor(), *[ImplicitBiasClassifier(steps=1000)] * JIT]
+MORE = [ImplicitBiasClassifier(), MaxMarginClassifier("l1", fit_intercept=False), MaxMarginClassifier(1.5), MinimumNormRegressor("l1"),
         MinimumNormRegressor(fit_intercept=False), ImplicitBiasClassifier("sign", steps=2000),
         ImplicitBiasClassifier("coordinate", steps=2000, fit_intercept=False, loss="exponential"),
         ImplicitBiasClassifier(steps=500, loss="cross_entropy")]

@@ -35,8 +35,8 @@ def test_max_margins_are_those_of_a_hard_svm_whose_labels_are_words():
     found = MaxMarginClassifier().fit(X[TWO], NAMES[TWO])
     svm = SVC(kernel="linear", C=1e10, tol=1e-9).fit(X[TWO], NAMES[TWO])
     assert found.classes_.tolist() == ["setosa", "versicolor"]
-    assert found.coef_ == pytest.approx(svm.coef_, rel=1e-6)
-    assert found.intercept_ == pytest.approx(svm.intercept_, rel=1e-6)
+    assert found.coef_ == pytest.approx(svm.coef_, rel=1e-5)
+    assert found.intercept_ == pytest.approx(svm.intercept_, rel=1e-5)
     assert set(found.support_) <= set(svm.support_)
     assert found.margin_ == pytest.approx(1 / np.linalg.norm(found.coef_))
     scores = found.decision_function(X[TWO])

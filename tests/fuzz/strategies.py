@@ -296,6 +296,16 @@ STRATEGIES: dict[str, Any] = {
     "drop": numeric((), ("x0",)), "categories": numeric("onehot", "refuse"), "missing": numeric("drop", "refuse"),
     "data.read.weights": lambda c: c.pick((None, None, "x0", 0)),
     "number": numeric(2, 3, 4), "N": numeric(1, 3), "positive": numeric(False, True),
+    # pictures
+    "trace": of("Trace"), "result": of("Sweep"), "value": numeric("log_loss", "t", "margin", "gap"),
+    "what": numeric("loss", "loss", "margin", "gap", "angle", "trajectory", "margin gap", "distance"),
+    "quantity": numeric("direction", "distance", "angle", "log loss", "margin gap"), "axes": numeric((0, 1), (1, 0)),
+    "directions": lambda c: c.pick((None, c.vector(2), {"w": c.vector(3)})),
+    "plots.margin.limit": of("Limit"), "plots.gap.limit": of("Limit"), "plots.angle.limit": of("Limit"),
+    "plots.series.limit": of("Limit"), "plots.support.limit": of("Limit"), "plots.entries.limit": of("Limit"),
+    "plots.trace.run": of("Trace"), "plots.limit.found": of("Limit"), "plots.diagnosis.found": of("Diagnosis"),
+    "plots.separation.found": of("Separation"), "plots.path.found": lambda c: c.made(c.pick(("BallPath", "RegularisationPath"))),
+    "Trace.plot.limit": lambda c: c.pick((None, c.made("Limit"))), "Limit.plot.X": lambda c: c.pick((None, c.X)),
     # where a name means another thing
     "hypentropy.beta": lambda c: c.size(-6, 2), "network.a": lambda c: c.vector(3), "network.b": lambda c: c.vector(3),
     "network.c": lambda c: c.vector(3),

@@ -14,12 +14,12 @@ from tests.house.measure import circles, imported, trees
 
 PACKAGE = pathlib.Path(fb.__file__).parent
 FLOORS = [["checks"], ["engine"], ["pieces"], ["data"], ["problem"], ["solvers"], ["theory", "trace"],
-          ["forward"], ["running"], ["sklearn"], ["__main__", "__init__"]]
+          ["forward"], ["running"], ["plots", "sklearn"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = trees(PACKAGE)
 # what makes names that compiled code may call
 INTRINSIC = ("pointer", "_either", "_splat", "_load", "_count")
-COMPILED = {"piece", "kernel", "inner", "pasted", "_sums"}
+COMPILED = {"piece", "kernel", "long_kernel", "inner", "pasted", "_sums"}
 
 
 def noun(name):

@@ -8,11 +8,12 @@ import fastbias as fb
 from fastbias.running import lanes
 from fastbias.running.lanes_moves import TWINS
 from tests.helpers import JIT, naive
-from tests.running.test_sweep import assert_close, same
+from tests.running.test_sweep import same
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning") if not JIT else []
 m, n = fb.methods, fb.norms
-STEPS = 1000 if JIT else 70
+STEPS = 200 if JIT else 20
+SHAPES = ((1, 1), (1, 2), (4, 3), (7, 5), (5, 12)) if JIT else ((4, 3),)
 X = np.array([[0.5, 1.5, -0.3], [1.5, 0.5, 0.2], [-1.5, -0.5, 0.9], [0.7, -1.1, 2.5], [1.0, 0.3, 0.4]])
 
 
@@ -69,57 +70,57 @@ CASES = {
 def data(shape, loss):
     """Random rows, and targets that a positive w makes."""
     rng = np.random.default_rng(shape)
-    X, w = rng.normal(size=shape), 0.5 + rng.uniform(size=shape[1])
-    return X, X @ w if loss == "squared" else np.sign(X @ w), w
+    X, w, v = rng.normal(size=shape), *(0.5 + rng.uniform(size=(2, shape[1])))
+    return X, *(X @ u if loss == "squared" else np.sign(X @ u) for u in (w, v)), w
 
 
 def test_every_method_that_goes_in_lanes_is_among_the_cases():
-    assert {lanes.twin(make(1.0), False).kernel for make, _ in CASES.values()} == {
-        found.kernel for method in [make(1.0) for make, _ in CASES.values()] + [m.gradient_descent(1.0)]
+    assert {lanes.twin(make(1.0), False).burst for make, _ in CASES.values()} == {
+        found.burst for method in [make(1.0) for make, _ in CASES.values()] + [m.gradient_descent(1.0)]
         if (found := lanes.twin(method, False)) is not None}
-    assert len({key for key in TWINS}) == len(TWINS) == 13
+    assert len(set(TWINS)) == len(TWINS) == 13
 
 
-@pytest.mark.parametrize("loss", ["exponential", "logistic", "squared"])
+@pytest.mark.parametrize("loss", ["exponential", *(pytest.param(loss, marks=pytest.mark.long) for loss in ("logistic", "squared"))])
 @pytest.mark.parametrize("name", CASES)
 def test_lanes_equal_runs_alone_and_the_naive_twin(name, loss):
     make, step = CASES[name]
-    for shape in ((1, 1), (1, 2), (4, 3), (7, 5), (5, 12)):
-        X, y, w = data(shape, loss)
-        eta = 0.02 / np.linalg.norm(X, 2) ** 2
+    # (where g_j goes through 0, |g_j|^(1/3) makes 1e-5 of a rounding)
+    tol = 1e-8 if name == "l4" else 1e-12
+    for shape in SHAPES:
+        X, y, other, w = data(shape, loss)
+        eta = 0.002 / np.linalg.norm(X, 2) ** 2
         plan = fb.Plan(X, y, loss=loss, method=make(eta), start=w / 3)
         assert lanes.common(plan) is not None
-        grid = {"step_size": [eta, eta / 3], "start": [w / 3, w[::-1] / 2], "y": [y, y[::-1]]}
+        grid = {"step_size": [eta, eta / 3], "start": [w / 3, w[::-1] / 2], "y": [y, other]}
         sweep = fb.sweep(plan, grid, steps=STEPS, record=10)
         for point, trace in zip(sweep.points, sweep, strict=True):
             single = fb.Plan(X, point["y"], loss=loss, method=make(point["step_size"]), start=point["start"])
-            assert_close(trace, single.run(STEPS, record=10))
+            alone = single.run(STEPS, record=10)
+            assert trace.t.tolist() == alone.t.tolist()
+            assert trace.w == pytest.approx(alone.w, rel=tol, abs=tol)
+            assert np.exp(trace.log_loss) == pytest.approx(np.exp(alone.log_loss), rel=100 * tol, abs=1e-24)
             twin, s = point["start"], np.full(shape[1], 0.5)
-            for _ in range(70):
+            for _ in range(STEPS):
                 twin, s = step(twin, s, slopes(loss, X, point["y"], twin), point["step_size"])
-            if not JIT:
-                assert trace.w[-1] == pytest.approx(twin, rel=1e-11, abs=1e-13)
-            else:
-                short = fb.sweep(plan, {k: [v] for k, v in point.items()}, steps=70)[0]
-                assert short.w[-1] == pytest.approx(twin, rel=1e-11, abs=1e-13)
+            assert trace.w[-1] == pytest.approx(twin, rel=10 * tol, abs=10 * tol)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_columns_are_the_bits_of_plans_in_whatever_company_and_chunks(name, monkeypatch):
     make, _ = CASES[name]
     y, starts = np.array([1.0, 1, -1, 1, 1]), [[0.3, 0.2, 0.5], [1.0, 2.0, 0.1]]
     grid = {"step_size": [0.001, 0.02, 0.3], "start": starts}
     plan = fb.Plan(X, y, loss="logistic", method=make(0.1), start=[1.0, 1, 1])
-    whole = fb.sweep(plan, grid, steps=STEPS, record=[100, 150])
+    steps = 1000
+    whole = fb.sweep(plan, grid, steps=steps, record=[100, 150])
     plans = [fb.Plan(X, y, loss="logistic", method=make(p["step_size"]), start=p["start"]) for p in whole.points]
-    twins = fb.sweep(plans[::-1], steps=130, record=[100])
-    assert twins[0].t[-1] == plans[0].t
+    assert not fb.sweep(plans[::-1], steps=130, record=[100]).failures
     monkeypatch.setattr(lanes, "CHUNK", 1e-9)
-    fb.sweep(plans, steps=max(STEPS - 130, 0), record=[150])
-    for trace, one in zip(whole, plans, strict=True):
-        if JIT:
-            assert one.u.tobytes() == trace.u[-1].tobytes()
-    chunks = fb.sweep(plan, grid, steps=STEPS, record=[100, 150])
+    fb.sweep(plans, steps=steps - 130, record=[150])
+    assert all(one.u.tobytes() == trace.u[-1].tobytes() for trace, one in zip(whole, plans, strict=True))
+    chunks = fb.sweep(plan, grid, steps=steps, record=[100, 150])
     assert all(same(a, b) for a, b in zip(whole, chunks, strict=True))
 
 
@@ -128,33 +129,31 @@ def test_plans_go_on_from_their_lanes(name):
     """Between two multiples of 64, as predictions that are kept are taken anew there."""
     make, _ = CASES[name]
     shape = (7, 5)
-    X, y, w = data(shape, "logistic")
+    X, y, _, w = data(shape, "logistic")
     plans = [fb.Plan(X, y, loss="logistic", method=make(eta), start=w) for eta in (0.01, 0.02)]
-    fb.sweep(plans, steps=37)
+    assert not fb.sweep(plans, steps=37).failures
     for eta, plan in zip((0.01, 0.02), plans, strict=True):
         single = fb.Plan(X, y, loss="logistic", method=make(eta), start=w)
         assert plan.run(33).w[-1] == pytest.approx(single.run(70).w[-1], rel=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["exponential", "squared"])
 @pytest.mark.parametrize("name", CASES)
 def test_every_end_is_that_of_a_run_alone(name, loss):
-    """At rest, beyond numbers, out of the reach of weights."""
+    """At rest, beyond numbers, out of the reach of weights: up to where rounding has a run rest."""
     make, _ = CASES[name]
-    start = np.array([1.0, 1.5, 0.3])
-    grid = {"step_size": [1e-3, 0.02, 1.0, 1e30, 1e200], "start": [start, 1e3 * start]}
-    X, y = [[0.5, 1.5, -0.3], [1.5, 0.5, 0.2]], [1.0, 2.0] if loss == "squared" else [1.0, -1.0]
-    plan = fb.Plan(X, y, loss=loss, method=make(0.1), start=start)
-    steps = 3000 if JIT else 130
-    sweep = fb.sweep(plan, grid, steps=steps, record=2)
+    start, X = np.array([1.0, 1.5, 0.3]), [[0.5, 1.5, -0.3], [1.5, 0.5, 0.2]]
+    y = [1.0, 2.0] if loss == "squared" else [1.0, -1.0]
+    grid = {"step_size": [1e-3, 1e30, 1e200], "start": [start, 1e3 * start]}
+    sweep = fb.sweep(fb.Plan(X, y, loss=loss, method=make(0.1), start=start), grid, steps=3000, record=2)
     for point, trace in zip(sweep.points, sweep, strict=True):
         single = fb.Plan(X, y, loss=loss, method=make(point["step_size"]), start=point["start"])
-        alone = single.run(steps, record=2, strict=False)
-        if point["step_size"] < 1e-2 or trace.status in (fb.Status.NOT_FINITE, fb.Status.OUT_OF_DOMAIN) \
-                or alone.status in (fb.Status.NOT_FINITE, fb.Status.OUT_OF_DOMAIN):
-            # (one that comes to rest does so where rounding lets it)
-            assert trace.status == alone.status or {trace.status, alone.status} == {fb.Status.OK, fb.Status.STALLED}
-            assert abs(int(trace.t[-1]) - int(alone.t[-1])) <= 64 or trace.status != fb.Status.NOT_FINITE
+        alone = single.run(3000, record=2, strict=False)
+        at_rest = {fb.Status.OK, fb.Status.STALLED}
+        assert trace.status == alone.status or {trace.status, alone.status} == at_rest
+        if trace.status not in at_rest:
+            assert abs(int(trace.t[-1]) - int(alone.t[-1])) <= 8            # as above
 
 
 def test_a_start_outside_the_domain_is_the_failure_of_its_own_runs():

@@ -116,6 +116,9 @@ def test_the_interpolant_against_a_linear_program_with_knots_anywhere(seed):
     assert found.function(x) == pytest.approx(y, abs=1e-10 * height)
     assert found.certified
     assert found.function.cost == found.cost
+    assert found.network(x) == pytest.approx(y, abs=1e-10 * height)
+    assert found.network.cost == pytest.approx(found.cost, rel=1e-12)
+    assert np.abs(found.network.weights * found.network.normals).sum() == pytest.approx(found.cost, rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -185,10 +188,10 @@ def test_many_points_close_together():
 @pytest.mark.parametrize(("call", "error", "words"), [
     (lambda: fit([1, 2, 1], [0, 0, 3]), ValueError, "y must be one value at each x, got 0 and 3 at x = 1"),
     (lambda: fit([1, 2], [0]), ValueError, "y must be an .* with length 2, got length 1"),
-    (lambda: fit([[1, 2]], [0]), ValueError, "x must be an"),
-    (lambda: fit([1, np.nan], [0, 1]), ValueError, "x must be finite"),
-    (lambda: fit([1e308, -1e308], [0, 1]), ValueError, "x must span at most 8e307, got -1e\\+308 and 1e\\+308"),
-    (lambda: fit([], []), ValueError, "x must be .* not empty"),
+    (lambda: fit([[[1, 2]]], [0]), ValueError, "X must be an"),
+    (lambda: fit([1, np.nan], [0, 1]), ValueError, "X must be finite"),
+    (lambda: fit([1e308, -1e308], [0, 1]), ValueError, "X must span at most 8e307, got -1e\\+308 and 1e\\+308"),
+    (lambda: fit([], []), ValueError, "X must be .* not empty"),
     (lambda: fit([0, 1e-300], [0, 1e300]), ValueError, "y must rise and fall .* by slopes that fit into float64"),
     (lambda: PiecewiseLinear([1], [1, 2]), ValueError, "bends must be .* with length 1, got length 2"),
     (lambda: PiecewiseLinear([1], [1], "0"), TypeError, "slope must be"),

@@ -14,6 +14,7 @@ from fastbias import checks, data
 from fastbias.running.cli import figure, header, run, solved, swept
 from fastbias.running.cli.table import table_parser
 from fastbias.running.cli.words import factories
+from fastbias.solvers.limit import NoTheorem
 
 __all__ = ["METHODS", "data", "main"]
 
@@ -36,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.command(options))
     except MemoryError:
         print("fastbias: there is not enough memory for this", file=sys.stderr)
-    except (ValueError, TypeError, LookupError, OSError, ArithmeticError) as error:
-        # (a KeyError quotes what it says)
+    except (ValueError, TypeError, NoTheorem, OSError, ArithmeticError) as error:
         print(f"fastbias: {' '.join(str(error).split())}", file=sys.stderr)
     return BAD
 

@@ -55,7 +55,7 @@ def plan_parser() -> argparse.ArgumentParser:
 def _rules() -> list[str]:
     """The step rules that one number makes."""
     return [name for name, make in factories("rule").items()
-            if [x.startswith("eta") for x in parameters(make)] == [True] and name != "sequence"]
+            if list(parameters(make)) in (["eta"], ["eta_plus"])]
 
 
 def plan_of(table: data.Table, options: argparse.Namespace) -> Plan:

@@ -10,7 +10,6 @@ from fastbias import checks
 from fastbias.running.cli import shown
 from fastbias.running.cli.plans import plan_of, plan_parser
 from fastbias.running.cli.table import add_command, read
-from fastbias.running.course import FATAL
 from fastbias.running.plan import Plan
 from fastbias.solvers.limit import Limit, NoTheorem
 from fastbias.trace import RunStopped, Trace
@@ -64,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     # (what was chosen has been said)
     print(trace.message.partition("; step size ")[0])
     if options.fast_forward is not None and code == 0:
-        trace = _forwarded(plan, trace, options.fast_forward)
+        trace, code = _forwarded(plan, trace, options.fast_forward)
     when = f"t = {trace.t[-1]}" if trace.t[-1] >= 0 else f"log t = {trace.log_t[-1]:g}"
     print(f"where it went: {when}, log loss {trace.log_loss[-1]:.6g}")
     limit = predicted(plan)
@@ -76,7 +75,10 @@ def _run(options: argparse.Namespace) -> int:
         trace.save(options.out)
         print(f"wrote {options.out}")
     if options.plot:
-        trace.plot().figure.savefig(options.plot)
+        from matplotlib.figure import Figure
+        figure = Figure(layout="constrained")
+        trace.plot(figure.subplots())
+        figure.savefig(options.plot)
         print(f"drew {options.plot}")
     return code
 
@@ -99,13 +101,15 @@ def _went(plan: Plan, options: argparse.Namespace) -> tuple[Trace, int]:
         return plan.trace, INTERRUPTED
 
 
-def _forwarded(plan: Plan, trace: Trace, log_t: float) -> Trace:
-    """The trace, and where it is fast-forwarded to."""
-    if trace.status in FATAL:
-        return trace
-    far = plan.fast_forward(log_t)
+def _forwarded(plan: Plan, trace: Trace, log_t: float) -> tuple[Trace, int]:
+    """The trace with where it is fast-forwarded to, and the exit code."""
+    try:
+        far = plan.fast_forward(log_t)
+    except NoTheorem as reason:
+        print(f"no fast-forward: {reason}")
+        return trace, STOPPED
     print(far.message)
-    return trace.join(far)
+    return trace.join(far), 0
 
 
 def _compare(trace: Trace, limit: Limit | NoTheorem, names: list[str]) -> None:

@@ -38,7 +38,7 @@ def weights(known: Sequence[str], w: np.ndarray, goal: np.ndarray | None = None)
     listed = np.arange(w.size)
     if w.size > LINES:
         listed = np.sort(np.argsort(-np.fmax(np.abs(w), np.abs(goal)), kind="stable")[:LINES])
-    for i in listed:
+    for i in listed.tolist():
         told = "" if np.isnan(goal[i]) else f"   predicted {goal[i]:>18.10g}"
         print(f"  {known[i]:<20} {w[i]:>18.10g}{told}")
     if w.size > LINES:

@@ -167,11 +167,12 @@ def _write(path: str, names: list[str], rows: np.ndarray) -> None:
 def _draw(path: str, told: str, at: np.ndarray, w: np.ndarray, names: list[str]) -> None:
     """The weights along the path."""
     from matplotlib.figure import Figure
-    ax = Figure(layout="constrained").subplots()
+    figure = Figure(layout="constrained")
+    ax = figure.subplots()
     for name, column in zip(names, w.T, strict=True):
         ax.semilogx(at, column, label=name)
     ax.set_xlabel(told)
     ax.set_ylabel("weight")
     if len(names) <= shown.LINES:
         ax.legend()
-    ax.figure.savefig(path)
+    figure.savefig(path)

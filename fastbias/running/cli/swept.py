@@ -70,7 +70,10 @@ def _axis(text: str) -> tuple[str, list[Any]]:
         raise ValueError(f"--grid must be NAME=VALUES, such as step_size=.1,.2, got "
                          f"{checks.short(text)}")
     found = Words(f"--grid {name}").value(None, values)
-    return name, found if isinstance(found, list) else [found]
+    # (one start is a list of numbers itself)
+    several = isinstance(found, list) and (name != "start" or any(isinstance(x, list)
+                                                                  for x in found))
+    return name, found if several else [found]
 
 
 def _draw(path: str, found: Sweep, grid: dict[str, list[Any]]) -> None:

@@ -9,19 +9,20 @@ Evron, Soudry, Srebro 2019, Theorem 3.1)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks.shown import Report, Shown, Table, series
 from fastbias.checks.sizes import ratio, worst
-from fastbias.solvers.limit import CERTIFIED
 
-__all__ = ["Interpolant", "PiecewiseLinear", "fit", "network"]
+__all__ = ["PiecewiseLinear", "Straight", "straight", "units"]
 
 
-@dataclass(frozen=True, eq=False)
-class PiecewiseLinear:
+@dataclass(frozen=True, eq=False, repr=False)
+class PiecewiseLinear(Shown):
     """The function f(x) = offset + slope x + Σ_k bends_k [x − knots_k]₊, to call on arrays.
 
     Parameters
@@ -66,6 +67,16 @@ class PiecewiseLinear:
             over = np.maximum(near[..., None] - self.knots / far[..., None], 0.0)
             return np.asarray(self.offset + (self.slope * near + over @ self.bends) * far)
 
+    def _report(self) -> Report:
+        lines: Report = [f"piecewise linear, with {self.knots.size} knots: cost {self.cost:.10g}, "
+                         f"slope {self.slope:.6g} on the left, f(0) = {float(self(0.0)):.6g}"]
+        if self.knots.size:
+            lines.append(Table([series("knots", self.knots), series("slope after each",
+                                                                    self.slopes[1:]),
+                                series("f at each", self(self.knots))],
+                               ("", "first", "last", "one by one")))
+        return lines
+
     @property
     def slopes(self) -> np.ndarray:
         """The slope (K + 1,) left of the first knot, between knots, and right of the last."""
@@ -78,116 +89,25 @@ class PiecewiseLinear:
             return worst(np.abs(self.bends).sum(), abs(2 * self.slope + self.bends.sum()))
 
 
-def network(a: ArrayLike, b: ArrayLike, c: ArrayLike, offset: float = 0.0) -> PiecewiseLinear:
-    """The function of a finite network, f(x) = offset + Σ_k a_k [b_k x + c_k]₊.
-
-    Its cost R(f) is at most Σ|a_k b_k| ≤ ½ Σ a_k² + b_k². The first two are equal where no units
-    bend against each other at a common knot −c_k/b_k, or where all a_k b_k have one sign; the last
-    two where all |a_k| = |b_k|.
-
-    Parameters
-    ----------
-    a, b, c : (K,)
-        Outer weights, inner weights, biases.
-    offset : float, default 0
-        The bias of the output.
-
-    Returns
-    -------
-    PiecewiseLinear
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where an argument is bad.
-
-    Examples
-    --------
-    >>> import fastbias as fb
-    >>> f = fb.relu.network(a=[1, 1], b=[1, -1], c=[0, 0])
-    >>> print(f.knots, f.bends, f.slope, f.cost)
-    [0.] [2.] -1.0 2.0
-    """
-    a = checks.array("a", a, "a (K,) array", dims=1, empty=True)
-    b = checks.array("b", b, "a (K,) array", dims=1, length=a.size, empty=True)
-    c = checks.array("c", c, "a (K,) array", dims=1, length=a.size, empty=True)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        knots = 0.0 - c / b
-        flat = ~np.isfinite(knots)                            # b = 0, or a knot beyond all numbers
-        # a[bx + c]₊ = a(bx + c) + a|b| [x + c/b]₊
-        falls = ~flat & (b < 0)
-        bends, slope = (a * np.abs(b))[~flat], (a * b)[falls].sum()
-        height = (checks.number("offset", offset) + (a * c)[falls].sum()
-                  + (a * np.maximum(c, 0.0))[flat].sum())
-    if not np.isfinite([*bends, slope, height]).all():
-        raise ValueError(f"a, b, c must have products within float64, got {checks.short(a)}, "
-                         f"{checks.short(b)}, {checks.short(c)}")
-    return PiecewiseLinear(knots[~flat], bends, slope, height)
-
-
-@dataclass(frozen=True, eq=False)
-class Interpolant:
-    """A function of least cost through given points, with its proof.
-
-    Parameters
-    ----------
-    function : PiecewiseLinear
-    cost : float
-        R of it.
-    dual : (N,)
-        At the x_n, a function p that is linear between them, 0 right of them and constant left of
-        them, with |p| ≤ 1 and |p − p(−∞)| ≤ 1. For every f, R(f) ≥ ∫ p df′ + p(−∞) f′(−∞), which
-        depends on f(x_1) … f(x_N) alone.
-    duality_gap : float
-        The larger of (cost − that bound)/cost and the largest |f(x_n) − y_n| relative to the terms
-        of f(x_n).
-    certified : bool
-        Whether it is at most 1e-10.
+class Straight(NamedTuple):
+    """The closed form: the function, the values p of its dual at each x, and how far from optimal
+    (relatively) and from the points (relative to the terms of f(x_n)) it is.
     """
 
     function: PiecewiseLinear
-    cost: float
     dual: np.ndarray
-    duality_gap: float
-    certified: bool
+    gap: float
+    misfit: float
 
 
-def fit(x: ArrayLike, y: ArrayLike) -> Interpolant:
-    """Solve argmin R(f) subject to f(x_n) = y_n over ReLU networks of any width, with its proof.
+def straight(x: np.ndarray, y: np.ndarray) -> Straight:
+    """Solve argmin R(f) subject to f(x_n) = y_n over functions of one input.
 
     The function that joins the points by straight lines has the least ∫|f″|, the turns between its
     secants. It goes on straight at both ends unless the slopes of the first and last secant add up
     to more, S > ∫|f″|: then both outer slopes are turned towards 0 by (S − ∫|f″|)/4, and the cost
     is the mean of the two. Other functions may cost the same.
-
-    Parameters
-    ----------
-    x, y : (N,)
-        The points, in any order. Equal x must come with equal y.
-
-    Returns
-    -------
-    Interpolant
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where two values are asked for at one x, or an argument is bad.
-
-    References
-    ----------
-    Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm networks look in function
-    space?" (COLT 2019).
-
-    Examples
-    --------
-    >>> import fastbias as fb
-    >>> found = fb.relu.fit([0, 1, 2], [0, 1, 0])
-    >>> print(found.function([-1, 0.5, 3]), found.cost, found.certified)
-    [-1.   0.5 -1. ] 2.0 True
     """
-    x = checks.array("x", x, "an (N,) array", dims=1)
-    y = checks.array("y", y, "an (N,) array", dims=1, length=x.size)
     knots, first, place = np.unique(x, return_index=True, return_inverse=True)
     heights = y[first]
     clash = np.flatnonzero(heights[place] != y)
@@ -197,15 +117,15 @@ def fit(x: ArrayLike, y: ArrayLike) -> Interpolant:
                          f"at x = {x[n]:g}")
     # (halves: the difference of the whole ones may itself be beyond float64)
     if knots[-1] / 2 - knots[0] / 2 > 4e307:
-        raise ValueError(f"x must span at most 8e307, got {knots[0]:g} and {knots[-1]:g}")
+        raise ValueError(f"X must span at most 8e307, got {knots[0]:g} and {knots[-1]:g}")
     if knots.size == 1:
-        return Interpolant(PiecewiseLinear(np.zeros(0), np.zeros(0), 0.0, heights[0]), 0.0,
-                           np.zeros(x.size), 0.0, True)
+        return Straight(PiecewiseLinear(np.zeros(0), np.zeros(0), 0.0, heights[0]),
+                        np.zeros(x.size), 0.0, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
         secants = np.diff(heights) / np.diff(knots)
         turns, ends = np.diff(secants), secants[0] + secants[-1]
         if not np.isfinite([*secants, np.abs(turns).sum(), ends]).all():
-            raise ValueError("y must rise and fall between neighbouring x by slopes that fit into "
+            raise ValueError("y must rise and fall between neighbouring X by slopes that fit into "
                              "float64, got slopes up to "
                              f"{float(np.abs(np.diff(heights) / np.diff(knots)).max()):.3g}")
         # p(−∞): where the outer slopes cost more than the turns, a turn outside pays for itself
@@ -214,26 +134,46 @@ def fit(x: ArrayLike, y: ArrayLike) -> Interpolant:
         slope = float(secants[0] - give)
         offset = heights[0] - slope * knots[0]
         if not np.isfinite(offset):
-            raise ValueError("x, y must be of sizes at which the line through the first two points "
+            raise ValueError("X, y must be of sizes at which the line through the first two points "
                              f"is finite at x = 0, got x = {knots[0]:.3g} and a slope of "
                              f"{slope:.3g}")
         f = PiecewiseLinear(knots, np.concatenate([[give], turns, [-give]]), slope, offset)
     # p is as large as it may be against each turn: then ∫ p df′ is all of R(f)
     p = np.concatenate([[side], np.where(turns > 0, min(1.0, 1.0 + side), max(-1.0, side - 1.0)),
                         [0.0]])
-    gap = _gap(f, knots, heights, p)
-    return Interpolant(f, f.cost, p[place], gap, gap <= CERTIFIED)
+    return Straight(f, p[place], *_proof(f, knots, heights, p))
 
 
-def _gap(f: PiecewiseLinear, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> float:
-    """The larger of f's relative misfit at (x, y), x rising, and its cost above the bound by p."""
+def _proof(f: PiecewiseLinear, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> tuple[float, float]:
+    """How far f's cost is above the bound by p, and f from points (x, y), x rising: relatively."""
     with np.errstate(all="ignore"):
         secants = np.diff(y) / np.diff(x)
         steepest = worst(1.0, np.abs(p), np.abs(p - p[0]))
         bound = float(np.diff(secants) @ p[1:-1] + secants[0] * p[0]) / steepest
-        excess = ratio(abs(f.cost - bound), f.cost)
+        excess = worst(ratio(abs(f.cost - bound), f.cost), abs(float(p[-1])))
         # held against the terms of each sum, not against y: f(x) may cancel
         turned = np.maximum(x[:, None] - f.knots, 0.0) @ np.abs(f.bends)
         terms = abs(f.offset) + np.abs(f.slope * x) + turned
         error = np.abs(f(x) - y)
-        return worst(excess, np.where(error == 0, 0.0, error / terms), abs(float(p[-1])))
+        return excess, worst(np.where(error == 0, 0.0, error / terms))
+
+
+def units(f: PiecewiseLinear) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """a, b, c and the offset of units that make f and cost R(f).
+
+    A bend e at t is p [x − t]₊ + q [t − x]₊ with p + q = e; the q add up to −f′(−∞). Only what the
+    bends cannot give of that costs more.
+    """
+    knots, bends = (f.knots, f.bends) if f.knots.size else (np.zeros(1), np.zeros(1))
+    side = np.maximum(bends, 0.0) if f.slope < 0 else np.minimum(bends, 0.0)
+    there = float(side.sum())
+    share = min(1.0, -f.slope / there) if there else 0.0
+    left = side * share
+    # the rest is a line, two units of opposite weights
+    rest = -f.slope - float(left.sum()) if share in (0.0, 1.0) else 0.0
+    left[0] += rest
+    right = bends - left
+    a, some = np.concatenate([right, left]), np.concatenate([right, left]) != 0
+    b = np.repeat([1.0, -1.0], knots.size)
+    return (a[some], b[some], (-b * np.tile(knots, 2))[some],
+            f.offset - float(left @ knots))
