@@ -6,7 +6,6 @@ the theory reasons about.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -16,8 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import Sparse, foreign, own
+from fastbias.checks.columns import entries
 from fastbias.checks.sizes import length, lengths, misfits, worst
+from fastbias.data import targets
 from fastbias.data.held import held
 from fastbias.data.rows import (
     Rows,
@@ -39,7 +40,7 @@ from fastbias.pieces.losses import Loss
 from fastbias.pieces.losses.base import log_beyond
 from fastbias.pieces.methods import Method
 from fastbias.pieces.models import Model
-from fastbias.pieces.models.base import Start
+from fastbias.pieces.models.base import Start, flat_start
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.steps import StepRule
@@ -60,20 +61,25 @@ class TooLarge(ValueError):  # noqa: N818 (it says what X is)
 class Data:
     """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite.
 
-    X is an array or, never made dense as a whole, a CSR matrix of `scipy.sparse`.
+    X is an array or, never made dense as a whole, a CSR matrix of `scipy.sparse`. Of K columns of
+    targets y is (K N,), output after output.
     """
 
     X: Any   # `fastbias.data.rows.Matrix`; what wants an array asks for a problem that is `whole`
     y: np.ndarray
     loss: Loss
-    # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes
+    # of one predictor: (d,), (m, n) where X was (N, m, n), (K, d) for K classes or outputs
     shape: tuple[int, ...]
     # what the labels −1, +1 or 0 … K−1 were called, sorted
     classes: np.ndarray | None = field(default=None, kw_only=True)
+    # what the entries of a predictor's last axis are called, where its columns have names
+    names: tuple[str, ...] | None = field(default=None, kw_only=True)
     # c (N,), all > 0, of L = Σ c_n ℓ_n; None where all are 1
     weights: np.ndarray | None = field(default=None, kw_only=True)
     # whether the last feature is 1 for each sample, and its weight an intercept
     intercept: bool = field(default=False, kw_only=True)
+    # K, how many columns of targets there are; 0 where y was a vector
+    columns: int = field(default=0, kw_only=True)
 
     @property
     def size(self) -> int:
@@ -83,7 +89,24 @@ class Data:
     @property
     def sample(self) -> tuple[int, ...]:
         """The shape of one sample: (d,) or (m, n)."""
-        return self.shape[1:] if self.loss.classes else self.shape
+        return self.shape[1:] if self.loss.classes or self.columns else self.shape
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Y as it was given: (N,), or (N, K) for K columns."""
+        return targets.table(self.y, self.columns)
+
+    @property
+    def each(self) -> np.ndarray | None:
+        """The weight of each entry of y; None where all are 1."""
+        return self.weights if self.weights is None else np.tile(self.weights,
+                                                                 max(1, self.columns))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether y are labels, which have margins; through a regression loss, too."""
+        return self.loss.kind == "monotone" or (not self.columns
+                                                and bool((np.abs(self.y) == 1).all()))
 
     @property
     def sparse(self) -> bool:
@@ -106,6 +129,11 @@ class Data:
         """K, the predictions that each sample has."""
         return self.size // self.X.shape[1]
 
+    @property
+    def called(self) -> list[str] | None:
+        """What each entry of a predictor is called, flat; None where columns have no names."""
+        return entries(self.names, self.shape, self.classes)
+
     def predictions(self, w: np.ndarray) -> np.ndarray:
         """Return the predictions (K N,) of w, output after output; ±∞ or NaN beyond float64."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -118,6 +146,8 @@ class Data:
     @cached_property
     def rows(self) -> Rows:
         """The rows z with margin ⟨w, z⟩: y_n x_n, or (e_y − e_c) ⊗ x_n for each c ≠ y."""
+        if self.columns:
+            raise ValueError(f"y must be labels to have margins, got {self.columns} columns")
         return signed(self.X, self.y, self.outputs)
 
     @cached_property
@@ -140,16 +170,16 @@ class Data:
             return self.X, self.y
         root = np.sqrt(self.weights)
         with np.errstate(over="ignore"):
-            return times(self.X, root), root * self.y
+            return times(self.X, root), np.tile(root, max(1, self.columns)) * self.y
 
     def log(self, p: np.ndarray) -> float:
         """Return log L at predictions p (K N,), as the samples are weighed."""
-        return self.loss.log(p, self.y, self.weights)
+        return self.loss.log(p, self.y, self.each)
 
     def pull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
         """Return s and g (size,) with −∇L(w) = e^s g."""
         with np.errstate(over="ignore", invalid="ignore"):
-            s, q = self.loss.scaled(self.predictions(w), self.y, self.weights)
+            s, q = self.loss.scaled(self.predictions(w), self.y, self.each)
             return s, np.asarray((q.reshape(self.outputs, -1) @ self.X).ravel())
 
     def slope(self, w: np.ndarray) -> np.ndarray:
@@ -219,13 +249,12 @@ class Problem(Data):
             w = self.predictor(u)
             p = self.predictions(w)
         if np.isfinite(p).all() or not np.isfinite(w).all():
-            return float(call_weighed(self.loss.log_loss, self.loss.params, self.weights, p,
-                                      self.y))
+            return float(call_weighed(self.loss.log_loss, self.loss.params, self.each, p, self.y))
         # powers of two are taken out of w and X, and put back in log space
         _, powers = np.frexp([np.abs(w).max(), largest(self.X, 0).max()])
         rows = ldexp(self.X, -powers[1], self.X.shape[1])
         p = np.asarray((np.ldexp(w, -powers[0]).reshape(self.outputs, -1) @ rows.T).ravel())
-        return log_beyond(self.loss, p, self.y, int(powers.sum()), self.weights)
+        return log_beyond(self.loss, p, self.y, int(powers.sum()), self.each)
 
     def descent(self, u: np.ndarray) -> np.ndarray:
         """Return −∇L(u) (n,) in the parameters."""
@@ -251,15 +280,17 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
     stays so.
     Raises ValueError or TypeError with one sentence. The rule for labels is `checks.labels`.
     """
-    rows = checks.matrix("X", X, mapped=True)
+    rows, names, order = checks.matrix("X", X, mapped=True), own.names(X), own.order(y)
     loss = checks.one_of("loss", loss, losses, Loss)
     if loss.classes and rows.ndim > 2:
         raise ValueError(f"X must be an (N, d) array for the {loss.name} loss, got shape "
                          f"{rows.shape}")
     if checks.flag("intercept", intercept):
         rows = with_ones(rows)
+        names = None if names is None else (*names, own.INTERCEPT)
     samples, shape = rows.shape[0], rows.shape[1:]
-    y = _targets(y, samples, loss)
+    y = (checks.named_values("y", y, samples) if loss.kind == "monotone"
+         else targets.numbers(y, samples, shape))
     if weights is not None:
         weights = checks.weights("weights", weights, samples)
         seen = weights > 0
@@ -267,23 +298,15 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
             rows, y, weights = rows[seen], y[seen], weights[seen]
     if isinstance(rows, np.ndarray):
         rows = rows.reshape(len(rows), -1)
-    data = Data(held(rows), y, loss, shape, weights=weights, intercept=bool(intercept))
+    data = Data(held(rows), y, loss, shape, names=names, weights=weights,
+                intercept=bool(intercept))
     if loss.kind != "monotone":
-        return data
-    y, names = checks.labels("y", y, where=f" for the {loss.name} loss",
-                             signs=not loss.classes, known=known)
-    return replace(data, y=y, classes=names, shape=(names.size, *shape) if loss.classes else shape)
-
-
-def _targets(y: ArrayLike, samples: int, loss: Loss) -> np.ndarray:
-    """Targets as numbers, or labels as they are, one a sample."""
-    if loss.kind == "monotone":
-        return checks.named_values("y", y, samples)
-    found = checks.array("y", y, "an (N,) array", dims=1)
-    if found.size != samples:
-        raise ValueError(f"y must have one entry for each row of X, got {found.size} entries for "
-                         f"{samples} rows")
-    return found
+        return data if y.ndim == 1 else replace(data, y=targets.flat(y), shape=y.shape[1:] + shape,
+                                                columns=y.shape[1])
+    y, classes = checks.labels("y", y, where=f" for the {loss.name} loss",
+                               signs=not loss.classes, known=known, order=order)
+    return replace(data, y=y, classes=classes,
+                   shape=(classes.size, *shape) if loss.classes else shape)
 
 
 def make(data: Data, method: Method, model: Model | str,
@@ -303,9 +326,8 @@ def make(data: Data, method: Method, model: Model | str,
     if not np.isfinite(model.predictor(u, data.size)).all():
         raise ValueError(f"start must make a predictor that is finite, got one of the {model.name} "
                          "model beyond float64")
-    problem = Problem(data.X, data.y, data.loss, data.shape, method, model, u,
-                      _rule(data, method, model), classes=data.classes, weights=data.weights,
-                      intercept=data.intercept)
+    problem = Problem(**{x.name: getattr(data, x.name) for x in fields(Data)}, method=method,
+                      model=model, start=u, rule=_rule(data, method, model))
     # (at 0 it is finite for every loss there is, and the question costs a pass over the data)
     if u.any() and not problem.log_loss(u) < np.inf:
         raise ValueError(f"start must have a {data.loss.name} loss whose logarithm is finite, got "
@@ -331,6 +353,8 @@ def _shaped(data: Data, method: Method, model: Model) -> None:
     if own and not model.linear:
         raise ValueError(f"model must be linear for {method!r}, whose geometry is that of the "
                          f"predictor, got {model!r}")
+    if data.columns and not model.linear:
+        raise ValueError(f"model must be linear for y of {data.columns} columns, got {model!r}")
     if data.intercept and model.shape is not None and len(model.shape) > 1:
         raise ValueError(f"intercept must be False for the {model.name} model, whose predictor is "
                          f"a matrix {model.shape} with no place for one")
@@ -358,7 +382,12 @@ def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
     if len(data.shape) > 1 and wanted not in (None, data.shape):
         raise ValueError(f"predictors must have the shape {wanted} of the {geometry.name} norm, "
                          f"got {data.shape}")
-    demand_symmetric(data.X, getattr(geometry, "symmetric", 0))
+    n = getattr(geometry, "symmetric", 0)
+    if not data.columns:
+        demand_symmetric(data.X, n)
+    elif n and data.shape != (n, n):
+        raise ValueError(f"y must have as many columns as X has, {n}, for the {geometry.name} "
+                         f"potential of symmetric matrices, got {data.shape}")
 
 
 def _rule(data: Data, method: Method, model: Model) -> StepRule:
@@ -423,7 +452,7 @@ def _start(start: ArrayLike | Start | None, n: int, data: Data, method: Method,
             raise ValueError(f"start must be one of the {model.name} model, got {start!r}")
         start = start.of(data.size)
     u = (checks.point("start", start, n, data.shape) if model.linear
-         else _flat(start, n, model, data.size))
+         else flat_start(start, n, model, data.size))
     if psi is not None and not _inside(psi, u):
         raise ValueError(f"start must lie inside the domain of the {psi.name} potential, got "
                          f"{checks.short(u)}")
@@ -462,35 +491,6 @@ def _default_start(n: int, psi: Potential | None, method: Method, model: Model) 
         raise ValueError(f"constraint must have a point inside the domain of the {psi.name} "
                          "potential to start from")
     return start
-
-
-def _flat(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
-    """The parameters (n,) of a start that may also be a list of layers, or the one layer itself."""
-    # []: a list of layers of any shapes
-    shapes = [] if model.layers is None else model.layers(size)
-    wanted = "a list of layers"
-    if shapes:
-        wanted += f" of shapes {', '.join(map(str, shapes))}"
-    if len(shapes) == 1:
-        sole = checks.array("start", start, wanted, dims=(1, 2, 3))
-        alone = sole[0] if sole.ndim == 3 and len(sole) == 1 else sole
-        return checks.point("start", alone, n, shapes[0])
-    layers = _layers(start)
-    # a list of numbers is flat already
-    if not layers:
-        return checks.point("start", start, n, (n,))
-    found = [checks.array("start", layer, wanted, dims=(1, 2)) for layer in layers]
-    if shapes and [layer.shape for layer in found] != shapes:
-        raise ValueError(f"start must be ({n},) or {wanted}, got "
-                         f"{', '.join(str(layer.shape) for layer in found)}")
-    return checks.point("start", np.concatenate([layer.ravel() for layer in found]), n, (n,))
-
-
-def _layers(start: object) -> list[object]:
-    """What a list, a tuple or an array of several axes holds, where some of it has entries."""
-    several = isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1
-    layers = list(start) if several and isinstance(start, Iterable) else []
-    return layers if any(hasattr(layer, "__len__") for layer in layers) else []
 
 
 def _inside(psi: Potential, w: np.ndarray) -> bool:

@@ -158,10 +158,11 @@ def cells(entry: Entry) -> list[str]:
 # inches: the column of names, a column, a bar, between bars
 NAMES, WIDE, HIGH, SPACE = 1.55, 4.55, 0.37, 0.05
 HEAD = 0.66                                                # over a block
-HEADS = ((("§2", "a limit point; number: distance from it"),
-          ("§3", "a limit direction; number: 1 − margin/γ (not separable: a distance)")),
-         (("§4", "number: distance; finite steps extrapolated to η → 0"),
-          ("§4", "number: 1 − margin/γ; of stationary points, the KKT residual")))
+HEADS = ((("§2", "a limit point; off: how far from it the run ends"),
+          ("§3", "a limit direction; short: what its margin lacks of the maximum")),
+         (("§4", "off: distance from the limit, finite steps extrapolated to η → 0"),
+          ("§4", "short: as above; KKT: how far from stationary")))
+SAID = {"1 − margin/γ": "short", "KKT residual": "KKT"}    # what else is measured is a distance
 SIDES = "linear model,\nby method", "$w=F(u)$, gradient\ndescent, by model"
 
 
@@ -198,10 +199,12 @@ class Bar:
 
     @property
     def number(self) -> str:
-        """The worst of those that hold, the largest of those that do not."""
-        worst = max(run.number for run in self.runs)
-        return ("≤ " if len(self.runs) > 1 and isinstance(self.runs[0].theory, fb.Limit)
-                else "") + sci(worst)
+        """The worst of those that hold, the largest of those that do not, after what it is."""
+        worst = max(self.runs, key=lambda run: run.number)
+        if isinstance(worst.theory, fb.Limit):
+            what = SAID.get(worst.measured[0], "off")
+            return f"{what} {'≤ ' if len(self.runs) > 1 else ''}{sci(worst.number)}"
+        return f"{'away' if worst.second is None else 'apart'} {sci(worst.number)}"
 
     @property
     def detail(self) -> str:
@@ -288,7 +291,7 @@ def legend(ax: Axes, every: list[Entry]) -> None:
     count, x = Counter(entry.verdict for entry in every), 0.08
     meaning = {HOLDS: "a theorem, and the runs end where it says",
                OPEN: "known only from the run, or not at all",
-               NONE: "none; number: how far apart two runs end",
+               NONE: "none: two runs end so far apart, or so far away from what one expects",
                FAILS: "a theorem, and a run ends elsewhere"}
     for verdict, words in meaning.items():
         if count[verdict]:

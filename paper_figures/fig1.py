@@ -2,6 +2,12 @@
 which optimum wins.
 
     python -m paper_figures.fig1 [--committed | --out DIR]
+    python -m paper_figures.fig1 --data "2,3;1.5" --eta .01 .02 --out DIR
+
+With ``--data`` the three panels are of your own equations, one for each "x1,x2,…;y" (separated by
+spaces or "|"); ``--eta`` are the step sizes of (b) and (c), the first of them that of (a);
+``--momentum`` the pairs "β,γ" of (a); ``--power`` that of the norm of (c). A run that stops is
+drawn to its last finite point, which a cross marks, and the legend says why.
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization
 Geometry" (ICML 2018), Figure 1, Examples 2, 3 and 4. The paper does not print its step sizes and
@@ -10,6 +16,8 @@ running, the stars from solving.
 """
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +26,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 from scipy.linalg import null_space
 
 import fastbias as fb
-from paper_figures._style import BLACK, BLUE, COLOURS, MARKERS, YELLOW, folder, save
+from fastbias.plots.base import STAR
+from paper_figures._style import BLACK, BLUE, COLOURS, MARKERS, command, options, save
 
 STEPS = 10_000                                             # every run has come to rest long before
 ETA = 0.05                                                 # of panel (a)
@@ -29,7 +40,10 @@ MOMENTA = ((0, 0), (0, 0.5), (0.5, 0.5), (0.5, 0), (0.6, 0.6))     # (β, γ)
 NATURAL = (0.02, 0.08, 0.1, 0.11, 0.12)  # η < 1/8 keeps the first step inside the domain
 STEEPEST = (0.02, 0.05, 0.08, 0.13, 0.14)                  # from about 0.2 on, the loss grows
 P = 4 / 3
+LARGE = 700.0                                              # a log loss that has a loss
+ON = 0.01                                                  # of the view: as near as on the star
 Window = tuple[tuple[float, float], tuple[float, float]]
+Data = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,9 +57,31 @@ class Run:
     flow: bool = False
 
     @cached_property
-    def trace(self) -> fb.Trace:
-        """Where it goes."""
-        return self.plan.flow(rtol=1e-10) if self.flow else self.plan.run(STEPS, record=400)
+    def ended(self) -> tuple[fb.Trace | None, str]:
+        """Where it goes, and what stopped it, if anything did."""
+        try:
+            if self.flow:
+                return self.plan.flow(rtol=1e-10), ""
+            return self.plan.run(STEPS, record=400), ""
+        except fb.RunStopped as stopped:
+            return stopped.trace, f"{stopped.status.name} after t = {stopped.trace.t[-1]:g}"
+        except (ArithmeticError, LookupError) as error:
+            return None, str(error).partition("\n")[0]
+
+    @property
+    def trace(self) -> fb.Trace | None:
+        """Where it goes; None where it cannot be followed."""
+        return self.ended[0]
+
+    @property
+    def stopped(self) -> str:
+        """Why it did not go on, empty where it came to rest or is still under way."""
+        return self.ended[1]
+
+    @property
+    def told(self) -> str:
+        """Its name in the legend."""
+        return f"{self.name}: {self.stopped:.40}" if self.stopped else self.name
 
     @property
     def theory(self) -> str:
@@ -58,104 +94,265 @@ class Run:
 
 @dataclass(frozen=True)
 class Panel:
-    """Runs on one problem, the point w* that one would expect them to reach, and how to look at
-    them.
+    """Runs on one problem, the point w* that one would expect them to reach (None where there is
+    none), and how to look at them.
     """
 
     letter: str
     title: str
     note: str
     runs: list[Run]
-    star: np.ndarray
+    star: np.ndarray | None
     star_name: str = r"$w^*_\psi$"
     axes: tuple[int, int] = (0, 1)
-    view: Window = ((0, 1.06), (0, 1.06))
+    view: Window | None = ((0, 1.06), (0, 1.06))
     zoom: Window | None = None
 
     @property
+    def problem(self) -> Any:
+        """Data, loss and method of the first run."""
+        return self.runs[0].plan.problem
+
+    @property
     def line(self) -> np.ndarray:
-        """Two points of the line G of global minima, far apart, (2, d)."""
-        return self.star + 10 * np.outer([-1, 1], null_space(self.runs[0].plan.problem.X)[:, 0])
+        """Two points of the line G of global minima, far apart, (2, d); none where it is no
+        line.
+        """
+        X, y = self.problem.X, self.problem.y
+        kernel = null_space(X)
+        if kernel.shape[1] != 1:
+            return np.empty((0, X.shape[1]))
+        middle = self.star if self.star is not None else np.linalg.lstsq(X, y, rcond=None)[0]
+        return middle + 10 * np.outer([-1, 1], kernel[:, 0])
+
+    @cached_property
+    def window(self) -> Window:
+        """What is seen: what was asked for, or all runs that did not stop, the star and the
+        start.
+        """
+        if self.view is not None:
+            return self.view
+        seen = [self.problem.start[None]]
+        seen += [run.trace.w for run in self.runs if run.trace is not None and not run.stopped]
+        if self.star is not None:
+            seen.append(self.star[None])
+        points = np.vstack(seen)[:, list(self.axes)]
+        low, high = points.min(axis=0), points.max(axis=0)
+        room = max((high - low).max(), 1e-12) * np.array([[0.5, 0.15], [0.15, 0.15]])
+        # (most on the left: there marks stand beside the star)
+        (left, bottom), (right, top) = low - room[0], high + room[1]
+        return (float(left), float(right)), (float(bottom), float(top))
+
+    def on_star(self, run: Run) -> bool:
+        """Whether a run ends so near to the star that its mark would hide it."""
+        if self.star is None or run.trace is None or run.stopped:
+            return False
+        return bool(run.trace.gap(self.star)[-1] <= ON * np.ptp(self.window))
 
 
-def planned(example: int, methods: dict[str, fb.methods.Method], flow: bool = False) -> list[Run]:
-    """Plan each method on the data of an example, from the method's own start; if asked, their
-    common flow too.
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; by default the paper's own figure."""
+
+    data: Data | None = None
+    eta: tuple[float, ...] = ()
+    momenta: tuple[tuple[float, float], ...] = MOMENTA
+    power: float = P
+
+    @property
+    def own(self) -> bool:
+        """Whether the windows are those that the paper's runs fit into."""
+        return not (self.data or self.eta or self.momenta != MOMENTA or self.power != P)
+
+    def example(self, number: int) -> Data:
+        """The equations of a panel: those given, or an example of the paper."""
+        return fb.data.example(number) if self.data is None else self.data
+
+
+def table(texts: list[str]) -> Data:
+    """The equations of ``--data``: X (N, d) and y (N,)."""
+    tight = re.sub(r"\s*([,;|])\s*", r"\1", " ".join(texts).strip())
+    rows = []
+    for row in filter(None, re.split(r"[|\s]+", tight)):
+        features, _, target = row.partition(";")
+        try:
+            rows.append(([float(x) for x in features.split(",")], float(target)))
+        except ValueError:
+            raise ValueError("--data must be rows such as \"2,3;1.5\", features and after the "
+                             f"semicolon a target, got {row!r}") from None
+    if not rows or len({len(x) for x, _ in rows}) > 1 or len(rows[0][0]) < 2:
+        raise ValueError("--data must be rows of two features or more, of equal number, got "
+                         f"{' '.join(texts)!r}")
+    return np.array([x for x, _ in rows]), np.array([y for _, y in rows])
+
+
+def pairs(texts: list[str]) -> tuple[tuple[float, float], ...]:
+    """The pairs (β, γ) of ``--momentum``."""
+    found = []
+    for text in texts:
+        parts = text.split(",")
+        try:
+            beta, gamma = map(float, parts)
+        except ValueError:
+            raise ValueError(f"--momentum must be pairs such as 0.5,0, got {text!r}") from None
+        found.append((beta, gamma))
+    return tuple(found)
+
+
+def planned(data: Data, methods: dict[str, fb.methods.Method], flow: bool = False) -> list[Run]:
+    """Plan each method on the data, from the method's own start; if asked, their common flow
+    too.
     """
-    X, y = fb.data.example(example)
-    runs = [Run(name, fb.Plan(X, y, loss="squared", method=method))
+    runs = [Run(name, fb.Plan(*data, loss="squared", method=method))
             for name, method in methods.items()]
     return [*runs, Run("η → 0, the flow", runs[0].plan, flow=True)] if flow else runs
 
 
-def momentum() -> Panel:
+def projected(data: Data, potential: fb.potentials.Potential) -> np.ndarray | None:
+    """The point that one would expect, argmin of the potential over G; None where there is none."""
+    try:
+        return np.asarray(fb.bregman_projection(*data, potential).w)
+    except (ValueError, ArithmeticError, LookupError) as error:
+        print(f"no w*: {error}\n")
+        return None
+
+
+def momentum(asked: Asked) -> Panel:
     """(a) Example 2: primal momentum moves the limit; γ alone and dual momentum do not."""
-    mirror = fb.methods.mirror_descent
-    methods = {f"β = {beta:g}, γ = {gamma:g}": mirror("entropy", ETA, primal_momentum=beta,
-                                                      nesterov=gamma) for beta, gamma in MOMENTA}
-    methods["dual: β = 0.5"] = mirror("entropy", ETA, dual_momentum=0.5)
+    mirror, data = fb.methods.mirror_descent, asked.example(2)
+    eta = asked.eta[0] if asked.eta else ETA
+    methods = {f"β = {beta:g}, γ = {gamma:g}": mirror("entropy", eta, primal_momentum=beta,
+                                                      nesterov=gamma)
+               for beta, gamma in asked.momenta}
+    methods["dual: β = 0.5"] = mirror("entropy", eta, dual_momentum=0.5)
     return Panel("a", "Mirror descent, primal momentum:\nthe limit depends on β and γ",
-                 f"entropy ψ, η = {ETA:g}", planned(2, methods),
-                 fb.bregman_projection(*fb.data.example(2), fb.potentials.entropy).w)
+                 f"entropy ψ, η = {eta:g}", planned(data, methods),
+                 projected(data, fb.potentials.entropy), view=seen(asked))
 
 
-def natural() -> Panel:
+def natural(asked: Asked) -> Panel:
     """(b) Example 3: finite steps leave the path of the flow, which lands on the star."""
-    runs = planned(3, {f"η = {eta:g}": fb.methods.natural_gradient("entropy", eta)
-                       for eta in NATURAL}, flow=True)
+    data = asked.example(3)
+    runs = planned(data, {f"η = {eta:g}": fb.methods.natural_gradient("entropy", eta)
+                          for eta in asked.eta or NATURAL}, flow=True)
     return Panel("b", "Natural gradient descent:\nthe limit depends on η", "entropy ψ", runs,
-                 fb.bregman_projection(*fb.data.example(3), fb.potentials.entropy).w)
+                 projected(data, fb.potentials.entropy), view=seen(asked))
 
 
-def steepest() -> Panel:
+def steepest(asked: Asked) -> Panel:
     """(c) Example 4: in a norm that is not quadratic, not even the flow reaches the star."""
-    runs = planned(4, {f"η = {eta:g}": fb.methods.steepest_descent(fb.norms.lp(P), eta)
-                       for eta in STEEPEST}, flow=True)
-    return Panel("c", "Steepest descent in the 4/3-norm:\nthe limit depends on η; η → 0 misses w*",
-                 "seen along $w_2$", runs,
-                 fb.bregman_projection(*fb.data.example(4), fb.potentials.squared_lp(P)).w,
-                 r"$w^*_{\|\cdot\|}$", axes=(0, 2), view=((-1.05, 1.65), (-4.9, 0.3)),
-                 zoom=((-0.08, 0.52), (-4.4, -3.8)))
+    data, norm = asked.example(4), fb.norms.lp(asked.power)
+    runs = planned(data, {f"η = {eta:g}": fb.methods.steepest_descent(norm, eta)
+                          for eta in asked.eta or STEEPEST}, flow=asked.power > 1)
+    power = "4/3" if asked.power == P else f"{asked.power:g}"
+    title = f"Steepest descent in the {power}-norm:\nthe limit depends on η; η → 0 misses w*"
+    star = projected(data, fb.potentials.squared_lp(asked.power)) if 1 < asked.power <= 2 else None
+    name = r"$w^*_{\|\cdot\|}$"
+    if not asked.own:
+        return Panel("c", title.partition(":")[0], f"$\\ell_{{{power}}}$", runs, star, name,
+                     view=None)
+    return Panel("c", title, "seen along $w_2$", runs, star, name, axes=(0, 2),
+                 view=((-1.05, 1.65), (-4.9, 0.3)), zoom=((-0.08, 0.52), (-4.4, -3.8)))
+
+
+def seen(asked: Asked) -> Window | None:
+    """The window of (a) and (b): that of the paper's runs, or None."""
+    return ((0, 1.06), (0, 1.06)) if asked.own else None
 
 
 def draw(ax: Axes, panel: Panel) -> None:
-    """Draw G, the star, the trajectories and where they end."""
-    plane = list(panel.axes)
-    ax.plot(*panel.line[:, plane].T, color=BLUE, lw=2.5, zorder=1)
-    ax.plot(*panel.star[plane], "*", color=YELLOW, mec=BLACK, ms=24, zorder=3)
+    """Draw G, the star, the trajectories and where they end; marks that would lie on the star
+    stand beside it.
+    """
+    if len(panel.line):
+        fb.plots.solutions(panel.problem.X, panel.problem.y, panel.axes, ax)
+    if panel.star is not None:
+        ax.plot(*panel.star[list(panel.axes)], **STAR | {"ms": 24})
     for k, run in enumerate(panel.runs):
-        w, colour = run.trace.w[:, plane].T, COLOURS[k]
-        ax.plot(*w, color=colour, lw=1.1, ls="--" if colour == BLACK else "-", zorder=2)
-        if not run.flow:
-            ax.plot(*w, ".", color=colour, ms=3, zorder=2)
-        ax.plot(*w[:, -1], MARKERS[k], color=colour, mec="white", mew=0.7, ms=10.5 - 0.7 * k,
-                zorder=4, label=run.name)
+        if run.trace is None:
+            continue
+        colour = hue(panel, k)
+        fb.plots.trajectory(run.trace, axes=panel.axes, ax=ax, color=colour, lw=1.1,
+                            ls="--" if colour == BLACK else "-", label="",
+                            marker="" if panel.on_star(run) else mark(panel, k))
+    if (drawn := ax.get_legend()) is not None:
+        drawn.remove()
+
+
+def mark(panel: Panel, k: int) -> str:
+    """The marker of a panel's run k; that of the flow is its own."""
+    return MARKERS[-1] if panel.runs[k].flow else MARKERS[k % len(MARKERS)]
+
+
+def hue(panel: Panel, k: int) -> str:
+    """Its colour, likewise."""
+    return BLACK if panel.runs[k].flow else COLOURS[k % len(COLOURS)]
+
+
+def beside(ax: Axes, panel: Panel) -> None:
+    """Stand the marks of runs that end on the star in a row beside it, on a line to it."""
+    there = [k for k, run in enumerate(panel.runs) if panel.on_star(run)]
+    if not there:
+        return
+    assert panel.star is not None
+    at, steps = panel.star[list(panel.axes)], [32 + 17 * i for i in range(len(there))]
+    ax.annotate("", at, (-steps[-1], -0.25 * steps[-1]), textcoords="offset points", zorder=1.4,
+                arrowprops={"arrowstyle": "-", "lw": 1, "color": BLACK})
+    for k, (dx, dy) in zip(there, [(-x, -0.25 * x) for x in steps], strict=True):
+        moved = ax.transData + ScaledTranslation(dx / 72, dy / 72, ax.figure.dpi_scale_trans)
+        ax.plot(*at, mark(panel, k), color=hue(panel, k), mec="white", mew=0.7, ms=9,
+                transform=moved, zorder=4)
 
 
 def annotate(ax: Axes, panel: Panel) -> None:
     """Name the axes, the line, the start, the star and the runs; zoom in where the panel asks for
     it.
     """
-    def name(ax: Axes, text: str, at: Any, offset: tuple[float, float]) -> None:
-        ax.annotate(text, at, offset, textcoords="offset points", ha="right", va="center",
-                    fontsize=13)
-    plane, left = list(panel.axes), panel.view[0][0]
-    xs, ys = panel.line[np.argsort(panel.line[:, 0])][:, plane].T
-    name(ax, "$G$", (left, np.interp(left, xs, ys)), (22, 6))
-    name(ax, "$w(0)$", panel.runs[0].trace.w[0, plane], (-5, 0))
-    name(ax, panel.star_name, panel.star[plane], (-11, -19))
+    def name(ax: Axes, text: str, at: Any, offset: tuple[float, float], ha: str = "right") -> None:
+        ax.annotate(text, at, offset, textcoords="offset points", ha=ha, va="center", fontsize=13)
+    plane, (across, up) = list(panel.axes), panel.window
+    if len(panel.line) and panel.view is not None:
+        xs, ys = panel.line[np.argsort(panel.line[:, plane[0]])][:, plane].T
+        if up[0] < (height := np.interp(across[0], xs, ys)) < up[1]:
+            name(ax, "$G$", (across[0], height), (22, 6))
+    name(ax, "$w(0)$", panel.problem.start[plane], (-5, 0))
+    if panel.star is not None:
+        name(ax, panel.star_name, panel.star[plane], *(((-4, 25),) if panel.zoom is None
+                                                       else ((-11, -19),)))
     ax.set(title=f"({panel.letter}) {panel.title}", xlabel=f"$w_{plane[0] + 1}$",
-           ylabel=f"$w_{plane[1] + 1}$", xlim=panel.view[0], ylim=panel.view[1])
+           ylabel=f"$w_{plane[1] + 1}$", xlim=across, ylim=up)
+    keys = [Line2D([], [], color=hue(panel, k), ls="", ms=9,
+                   marker="X" if run.stopped else mark(panel, k))
+            for k, run in enumerate(panel.runs)]
+    told, title = [run.told for run in panel.runs], panel.note
+    beside(ax, panel)
     if panel.zoom is None:
-        ax.legend(title=panel.note, alignment="left", loc="upper left")
+        ax.legend(keys, told, title=title, alignment="left",
+                  loc="upper left" if panel.view or panel.letter != "c" else "lower right",
+                  frameon=panel.view is None, framealpha=0.8, edgecolor="none")
         return
-    ax.legend(title=panel.note, alignment="left", loc="upper right", bbox_to_anchor=(1, 0.94))
-    inset = ax.inset_axes((0.64, 0.2, 0.36, 0.28), xlim=panel.zoom[0], ylim=panel.zoom[1],
-                          xticks=[], yticks=[])
+    ax.legend(keys, told, title=title, alignment="left", loc="upper right",
+              bbox_to_anchor=(1, 0.94))
+    inset = ax.inset_axes((0.64, 0.2, 0.36, 0.28), xlim=panel.zoom[0], ylim=panel.zoom[1])
     inset.spines[:].set_visible(True)
     draw(inset, panel)
-    name(inset, r"$w^\infty_{\eta\to 0}$", panel.runs[-1].trace.w[-1, plane], (4, -15))
+    inset.set(xticks=[], yticks=[], xlabel="", ylabel="", xlim=panel.zoom[0], ylim=panel.zoom[1])
+    flow = panel.runs[-1].trace
+    assert flow is not None
+    name(inset, r"$w^\infty_{\eta\to 0}$", flow.w[-1, plane], (4, -15))
     ax.indicate_inset_zoom(inset, edgecolor=BLACK)
+
+
+def key(figure: Any, stops: bool) -> None:
+    """What all panels share, under them."""
+    star = {name: value for name, value in STAR.items() if name != "zorder"} | {"ms": 14}
+    handles = [Line2D([], [], color=BLUE, lw=2.5), Line2D([], [], **star),
+               Line2D([], [], color=BLACK, marker="X", ls="", ms=8)]
+    names = ["$G$: all global minima, $Xw=y$",
+             "$w^*$: the one nearest to $w(0)$ in the method's own geometry; marks on a line to it "
+             "end on it", "a run that stopped"]
+    shown = 2 + stops
+    figure.legend(handles[:shown], names[:shown], loc="outside lower center", ncols=shown)
 
 
 def numbers(panel: Panel) -> Iterator[dict[str, Any]]:
@@ -163,29 +360,39 @@ def numbers(panel: Panel) -> Iterator[dict[str, Any]]:
     star.
     """
     def row(run: str, kind: str, t: Any, w: np.ndarray) -> dict[str, Any]:
-        w1, w2, w3 = [*w, ""][:3]
-        return {"panel": panel.letter, "run": run, "kind": kind, "t": t, "w1": w1, "w2": w2,
-                "w3": w3,
-                "gap": np.linalg.norm(w - panel.star)}
+        with np.errstate(over="ignore"):                  # a run that ran away
+            gap = "" if panel.star is None else np.linalg.norm(w - panel.star)
+        entries = dict(zip((f"w{j + 1}" for j in range(max(w.size, 3))), [*w, ""], strict=False))
+        return {"panel": panel.letter, "run": run, "kind": kind, "t": t, **entries,
+                "gap": gap}
     yield from (row("G", "line", "", w) for w in panel.line)
-    yield row("w*", "prediction", "", panel.star)
+    if panel.star is not None:
+        yield row("w*", "prediction", "", panel.star)
     for run in panel.runs:
+        if run.trace is None:
+            continue
         yield from (row(run.name, "trajectory", t, w)
                     for t, w in zip(run.trace.t, run.trace.w, strict=True))
-        yield row(run.name, "limit", run.trace.t[-1], run.trace.w[-1])
+        yield row(run.name, run.stopped or "limit", run.trace.t[-1], run.trace.w[-1])
 
 
 def report(panel: Panel) -> None:
     """Print where each run ended, how far that is from the star, and whether theory predicts it."""
     def point(w: np.ndarray) -> str:
-        return " ".join(f"{x:9.6f}" for x in w)
-    print(f"({panel.letter}) {' '.join(panel.title.split())}. w* = {point(panel.star)}\n")
+        return " ".join(f"{x:9.6f}" if abs(x) < 1e3 else f"{x:9.2e}" for x in w)
+    star = "none" if panel.star is None else point(panel.star)
+    print(f"({panel.letter}) {' '.join(panel.title.split())}. w* = {star}\n")
     print(f"  {'run':15}  {'t':>6}  {'L(w)':>5}  {'limit w':29}  {'|w - w*|':>8}  does theory "
           "predict it?")
     for run in panel.runs:
-        t, w, loss = run.trace.t[-1], run.trace.w[-1], np.exp(run.trace.log_loss[-1])
-        gap = run.trace.gap(panel.star)[-1]
-        print(f"  {run.name:15}  {t:6.5g}  {loss:5.0e}  {point(w):29}  {gap:8.1e}  {run.theory}")
+        if run.trace is None:
+            print(f"  {run.name:15}  {run.stopped}")
+            continue
+        t, w = run.trace.t[-1], run.trace.w[-1]
+        loss = np.exp(min(run.trace.log_loss[-1], LARGE))
+        gap = np.nan if panel.star is None else run.trace.gap(panel.star)[-1]
+        print(f"  {run.name:15}  {t:6.5g}  {loss:5.0e}  {point(w):29}  {gap:8.1e}  {run.theory}"
+              + (f"; {run.stopped}" if run.stopped else ""))
     print()
 
 
@@ -196,18 +403,34 @@ def beyond() -> str:
                   strict=False).message
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be asked for."""
+    parser.add_argument("--data", nargs="+", metavar="x1,x2;y", help="your own equations, one for "
+                        "each \"x1,x2,…;y\", separated by spaces or |; one that begins with a "
+                        "minus sign as --data=-1,2;3 (default: the paper's examples)")
+    parser.add_argument("--eta", nargs="+", type=float, default=[], help="step sizes of (b) and "
+                        "(c), the first of them that of (a)")
+    parser.add_argument("--momentum", nargs="+", metavar="β,γ", help="primal momentum and Nesterov "
+                        "momentum of the runs of (a)")
+    parser.add_argument("--power", type=float, default=P, help="the p of (c)'s norm (default 4/3)")
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Run, draw, tell, save."""
-    out = folder(argv, __doc__)
-    panels = [momentum(), natural(), steepest()]
-    figure, axes = plt.subplots(1, 3, figsize=(12.6, 4.7), layout="constrained")
+    """Run, draw, tell, save; ValueError, in one sentence, where an argument is bad."""
+    read = options(argv, __doc__, arguments)
+    asked = Asked(None if read.data is None else table(read.data), tuple(read.eta),
+                  MOMENTA if read.momentum is None else pairs(read.momentum), read.power)
+    panels = [momentum(asked), natural(asked), steepest(asked)]
+    figure, axes = plt.subplots(1, 3, figsize=(12.6, 5.1), layout="constrained")
     for ax, panel in zip(axes, panels, strict=True):
         draw(ax, panel)
         annotate(ax, panel)
         report(panel)
-    print(f"Not drawn in (a): β = 0.9, γ = 0: {beyond()}.\n")
-    save(figure, [row for panel in panels for row in numbers(panel)], "fig1", out)
+    key(figure, any(run.stopped for panel in panels for run in panel.runs))
+    if asked.own:
+        print(f"Not drawn in (a): β = 0.9, γ = 0: {beyond()}.\n")
+    save(figure, [row for panel in panels for row in numbers(panel)], "fig1", read.out)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,8 +16,13 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from bench import oracles
 from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
+
+try:
+    from bench import oracles
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("paper_figures.growth draws what bench/ measured, which is in a "
+                              "clone of fastbias, not in an installation") from None
 
 RED, GREEN, PINK, ORANGE, SKY, _ = COLOURS
 ORACLES = {"separability": (BLACK, "separable?"), "l2": (BLUE, "ℓ2"), "l1": (RED, "ℓ1"),

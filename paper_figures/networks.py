@@ -19,6 +19,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 import fastbias as fb
 from fastbias.solvers.kkt import kkt_residual
@@ -242,6 +243,9 @@ UNBALANCED = [Run(run.name, run.model, run.colour, 1.0, DRAW) for run in CONVEX]
 TOLD = [Run("fully connected, L = 2", fb.models.deep_linear(2), PINK), *CONVEX, *STATIONARY,
         *UNBALANCED,
         *(Run(run.name, run.model, run.colour, 0.1, DRAW) for run in CONVEX[1:])]
+DASHES = (0, (3, 1.5))
+FLOW: dict[str, Any] = {"ls": "", "marker": "o", "color": YELLOW, "mec": BLACK, "ms": 6,
+                        "zorder": 4}
 MINIMISED = {"fully connected": r"$\|w\|_2$", "convolutional": r"$\|\mathrm{DFT}\,w\|_{2/L}$",
              "diagonal": r"$\|w\|_{2/L}$"}
 
@@ -265,8 +269,8 @@ def predictors(axes: np.ndarray) -> None:
         stems(below, run, spectrum(run.w), None if run.star is None else spectrum(run.star))
         power = "1" if run.depth == 2 else f"2/{run.depth}"
         kind = MINIMISED[run.name.split(",")[0]].replace("2/L", power)
-        above.set_title(f"({letter}) {run.name}\n{'least' if run.norm else 'stationary'} {kind}",
-                        color=run.colour)
+        goal = f"to the least {kind}" if run.norm else f"stationary point of {kind}"
+        above.set_title(f"({letter}) {run.name}\n{goal}", color=run.colour)
         said = f"KKT residual\nat most {run.last:.0e}"
         if run.norm:
             said = f"at least {np.floor(1e4 * (1 - run.last)) / 1e4:.4f} of\nthe maximum margin"
@@ -276,8 +280,9 @@ def predictors(axes: np.ndarray) -> None:
     axes[0, 0].set_ylabel("$w_j$")
     axes[1, 0].set_ylabel(r"$|\mathrm{DFT}\,w|_k$")
     axes[1, 0].plot([], "o", color=GREY, ms=5.5, label="end of the run")
-    axes[1, 0].plot([], "o", mfc="none", mec=BLACK, mew=1.1, ms=9.5, label="maximum margin, solved")
-    axes[1, 0].legend(loc="upper right")
+    axes[1, 0].plot([], "o", mfc="none", mec=BLACK, mew=1.1, ms=9.5,
+                    label="maximum margin, solved\n(none in (c), (e))")
+    axes[1, 0].legend(loc="upper right", borderaxespad=0)
 
 
 def spectrum(w: np.ndarray) -> np.ndarray:
@@ -290,9 +295,9 @@ def climbing(ax: Axes) -> None:
     starts.
     """
     for run in (*CONVEX, *UNBALANCED):
-        ax.plot(run.far, run.series, color=run.colour, lw=2, ls=(0, (3, 1.5)) if run.rng else "-",
-                zorder=3, label=None if run.rng else run.name)
-        ax.plot(MATCHED, run.measured(run.flow), "o", color=YELLOW, mec=BLACK, ms=6, zorder=4)
+        ax.plot(run.far, run.series, color=run.colour, lw=2, ls=DASHES if run.rng else "-",
+                zorder=3)
+        ax.plot(MATCHED, run.measured(run.flow), **FLOW)
     for run, first, beside in ((CONVEX[1], 1e15, 0.6), (UNBALANCED[2], 1e9, 1.7)):
         assert run.slower is not None
         slope(ax, run, run.slower - 1, f"{run.slower - 1:.2f}", first, beside)
@@ -302,11 +307,14 @@ def climbing(ax: Axes) -> None:
     ax.set(title="(f) The maximum margin is reached, from some starts slowly", xscale="log",
            yscale="log", ylim=(1e-6, 1.3), xlabel=r"$-\log L$, about the least margin",
            ylabel=r"shortfall $1-$margin$/\gamma$")
-    ax.plot([], color=GREY, lw=2, label="start: 0.5 times the identity")
-    ax.plot([], color=GREY, lw=2, ls=(0, (3, 1.5)), label="Gaussian, σ = 1: unbalanced")
-    ax.plot([], "o", color=YELLOW, mec=BLACK, ms=6, label="flow, integrated")
-    ax.legend(loc="upper right", ncols=2, handlelength=2, columnspacing=1.2,
-              bbox_to_anchor=(1.02, 1.02))
+    networks = [Line2D([], [], color=run.colour, lw=2.5, label=run.name) for run in CONVEX]
+    kinds = [Line2D([], [], color=GREY, lw=2, label=f"from {SMALL:g} times the identity"),
+             Line2D([], [], color=GREY, lw=2, ls=DASHES, label="from Gaussian weights, σ = 1"),
+             Line2D([], [], **FLOW, label="gradient flow at the same loss")]
+    ax.add_artist(ax.legend(handles=networks, title="network", loc="upper right",
+                            bbox_to_anchor=(0.68, 1.02), alignment="left"))
+    ax.legend(handles=kinds, title="start", loc="upper right", bbox_to_anchor=(1.04, 1.02),
+              alignment="left")
 
 
 def slope(ax: Axes, run: Run, power: float, name: str, first: float, beside: float) -> None:
@@ -328,14 +336,15 @@ def settling(ax: Axes) -> None:
     for run in STATIONARY:
         ax.plot(run.far, run.series, color=run.colour, lw=2, ls=(0, (1, 0.8)) if run.depth == 3
                 else "-", label=run.name)
-        ax.plot(MATCHED, run.measured(run.flow), "o", color=YELLOW, mec=BLACK, ms=6, zorder=4)
+        ax.plot(MATCHED, run.measured(run.flow), **FLOW)
     for run, first in zip(STATIONARY[2:], (1e6, 1e8), strict=True):
         slope(ax, run, -1 / run.depth, f"-1/{run.depth}", first, 1.5)
     ax.set(title="(g) Deeper networks: stationary points only", xscale="log", yscale="log",
            xlabel=r"$-\log L$, about the least margin", ylabel="KKT residual", ylim=(1e-6, 1.3))
-    ax.annotate("trembling: steps of finite length", (0.82, 0.02), xycoords="axes fraction",
+    ax.annotate("steps of finite length jitter", (0.82, 0.02), xycoords="axes fraction",
                 ha="right", color=GREY)
-    ax.legend(loc="lower left")
+    ax.plot([], [], **FLOW, label="gradient flow at the same loss")
+    ax.legend(loc="lower left", title="network", alignment="left")
 
 
 def numbers() -> Iterator[dict[str, Any]]:

@@ -194,21 +194,29 @@ class Run:
 
 LOGISTIC = Run("logistic", THEIRS, "logistic", "1/σ_max", BLUE)
 EXPONENTIAL = Run("exponential", THEIRS, "exponential", "Theorem 5", RED)
-BALL = Run("heavy ball", THEIRS, "exponential", "Theorem 5", GREEN, BETA)
-SLID_LOGISTIC = Run("logistic, slid", SLID, "logistic", "1/σ_max", SKY)
-SLID_EXPONENTIAL = Run("exponential, slid", SLID, "exponential", "Theorem 5", ORANGE)
-SCALED = Run("steps η/L, slid", SLID, "exponential", "η/L", PINK, steps=FAST_STEPS)
-DUAL = Run("dual acceleration, slid", SLID, "exponential", "dual", GREY, steps=FAST_STEPS)
+BALL = Run("exponential, momentum", THEIRS, "exponential", "Theorem 5", GREEN, BETA)
+SLID_LOGISTIC = Run("logistic, other data", SLID, "logistic", "1/σ_max", SKY)
+SLID_EXPONENTIAL = Run("exponential, other data", SLID, "exponential", "Theorem 5", ORANGE)
+SCALED = Run("steps η/L, other data", SLID, "exponential", "η/L", PINK, steps=FAST_STEPS)
+DUAL = Run("dual acceleration, other data", SLID, "exponential", "dual", GREY, steps=FAST_STEPS)
 TWO = Run("degenerate", DEGENERATE, "exponential", "Theorem 5", RED)
 BALANCED, UNEVEN, FAST = (LOGISTIC, EXPONENTIAL,
                           BALL), (SLID_LOGISTIC, SLID_EXPONENTIAL), (SCALED, DUAL)
 KEYS = {r"logistic loss, $\eta=1/\sigma_{\max}(X)$": LOGISTIC,
-        "logistic, slid support": SLID_LOGISTIC,
+        "logistic loss, other data": SLID_LOGISTIC,
         r"exponential loss, $\eta=1/(B^2L(0))$": EXPONENTIAL,
-        "exponential, slid support": SLID_EXPONENTIAL,
-        rf"exponential, same $\eta$, heavy ball $\beta={BETA}$": BALL,
-        r"exponential, slid, steps $1/(B^2L(w_t))$": SCALED,
-        "exponential, slid, dual acceleration": DUAL}
+        "exponential loss, other data": SLID_EXPONENTIAL,
+        rf"exponential loss, same $\eta$, momentum $\beta={BETA}$": BALL,
+        r"other data, growing steps $1/(B^2L(w_t))$": SCALED,
+        "other data, dual acceleration": DUAL}
+
+
+WORDS = (r"$\hat w$: the shortest $w$ with all margins at least 1. $\gamma=1/\|\hat w\|$: the "
+         "largest margin. "
+         r"Other data: one sample at the margin is moved along it, so that $\hat w$ "
+         "stays.\n"
+         r"$w_t=\hat w\,\log t+\rho_t$ and $\rho_t\to\rho_\infty$, which on the first data points "
+         r"along $\hat w$. $\eta$: step size. $B$: the longest sample.")
 
 
 @dataclass(frozen=True)
@@ -259,7 +267,7 @@ def sizes(ax: Axes) -> Iterator[Line]:
          xycoords=("axes fraction", "data"), ha="right")
     note(ax, "$\\hat w=$argmin $\\|w\\|^2$ with all margins $\\geq1$\n"
          r"dashed: $\|\hat w\,\log t+\rho_\infty\|\,/\,\log t$", 0.98, 0.05, ha="right")
-    ax.set(title="(a) The norm grows like ‖ŵ‖ log t;\nan offset ρ∞ fades slowly",
+    ax.set(title="(a) The norm grows like ‖ŵ‖ log t,\nup to a constant vector ρ∞",
            xlabel="steps $t$", xscale="log", ylabel=r"$\|w(t)\|\,/\,\log t$", ylim=(0, 1.15))
 
 
@@ -302,8 +310,8 @@ def towards(ax: Axes, panel: str, quantity: str) -> Iterator[Line]:
     note(ax, f"slope {power:.0f}".replace("-", "−"), *(np.sqrt(z[0] * z[1]) for z in (reach, line)),
          GREY, xycoords="data", xytext=(0, 8), textcoords="offset points", ha="center")
     balanced = rf"$\propto t^{{-{LOGISTIC.decay:.2g}}}/\log t$"
-    note(ax, f"Soudry et al.'s data:\n{balanced}", 0.04, 0.17, LOGISTIC.colour, fontsize=11)
-    note(ax, r"one support slid: $\propto 1/\log t$", 0.04, 0.93, SLID_EXPONENTIAL.colour,
+    note(ax, f"data of Soudry et al.:\n{balanced}", 0.04, 0.17, LOGISTIC.colour, fontsize=11)
+    note(ax, r"other data: $\propto 1/\log t$", 0.04, 0.93, SLID_EXPONENTIAL.colour,
          fontsize=11)
     ticks = [2, 4, 8, 16]
     ax.set(xlabel=r"$\log t$", xscale="log", yscale="log", xticks=ticks,
@@ -356,7 +364,8 @@ def degenerate(ax: Axes) -> Iterator[Line]:
     note(ax, "dashed, the flow:\n"
          r"$e^{w_2}+w_2=1+\log\eta t$", 0.98, 0.3, ha="right", fontsize=11)
     ax.set(xlabel=r"$\log\log t$", ylabel="$w_2(t)$",
-           title="(f) A support vector of weight 0:\n$\\bf{w_2}$ grows for ever, like log log t")
+           title="(f) A sample at the margin that ŵ does not\n"
+                 "need: $\\bf{w_2}$ grows like log log t")
     steps_on_top(ax, np.log)
 
 
@@ -364,14 +373,14 @@ def report() -> None:
     """Print what was run, what theory says, and each slope: fitted, of theory's own curve fitted
     alike, and at t = ∞.
     """
-    for name, run in (("Soudry et al.'s", LOGISTIC), ("One support vector slid along the margin",
+    for name, run in (("Soudry et al.'s", LOGISTIC), ("One sample moved along the margin",
                                                       SLID_LOGISTIC)):
         print(f"{name}: {len(run.data[0])} points, ŵ = {run.hat}, γ = {run.limit.margin:.6f}, "
               f"certificate {run.limit.duality_gap:.0e}, B² = {run.B2:.4g}, δ = "
               f"{abs(run.imbalance):.2g}, μ = {run.decay:.4g};")
         print("  ", *(f"{h.statement}: {h.evidence}" for h in run.limit.hypotheses
                       if "steps are small" in h.statement))
-    print(f"\n{format(STEPS, '.0e') + ' steps':18}  {'η':>8}  {'|Δw/Δlog t|/|ŵ|':>16}  "
+    print(f"\n{format(STEPS, '.0e') + ' steps':23}  {'η':>8}  {'|Δw/Δlog t|/|ŵ|':>16}  "
           f"{'t L·η/|ŵ|²':>11}   slopes in log t: of the angle, of the margin gap")
     for run in (*BALANCED, *UNEVEN):
         parts = []
@@ -383,7 +392,7 @@ def report() -> None:
                 parts[-1] += f" (of ŵ log t + ρ∞: {theirs:.3f}, at ∞: −1)"
         growth = np.linalg.norm(run.trace.increment()) / np.linalg.norm(run.hat)
         share = np.exp(run.series("log t L")[-1]) / run.level
-        print(f"{run.name:18}  {run.step_size:8.4g}  {growth:16.4f}  {share:11.5f}   "
+        print(f"{run.name:23}  {run.step_size:8.4g}  {growth:16.4f}  {share:11.5f}   "
               f"{', '.join(parts)}")
     print()
     for run in BALANCED:
@@ -414,13 +423,14 @@ def main(argv: list[str] | None = None) -> None:
     a, b, c, d, e, f = axes.flat
     lines = [*sizes(a), *losses(b), *towards(c, "c", "angle"), *towards(d, "d", "margin gap"),
              *fast(e), *degenerate(f)]
-    c.set_title("(c) The angle to ŵ falls like 1/log t;\nfaster where the supports balance")
+    c.set_title("(c) The angle to ŵ falls like 1/log t;\non some data faster")
     c.set_ylabel("angle to $\\hat w$, radians")
-    d.set(title="(d) The margin gap does the same", ylabel="margin gap $1-$margin$/\\gamma$")
+    d.set(title="(d) So does what the margin\nlacks of its maximum γ",
+          ylabel="margin gap $1-$margin$/\\gamma$")
     handles = [*(Line2D([], [], color=run.colour, lw=2.6) for run in KEYS.values()),
                Line2D([], [], **DASHED)]
     figure.legend(handles, [*KEYS, "theory"], loc="outside lower center", ncols=4,
-                  handletextpad=0.5)
+                  handletextpad=0.5, title=WORDS)
     report()
     save(figure, ({"panel": line.panel, "run": line.run.name, "kind": line.kind, "x": x, "y": y}
                   for line in lines for x, y in zip(line.x, line.y, strict=True)), "rates", out)

@@ -23,9 +23,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from bench import table
-from bench.peers import C_GRAM, FASTBIAS, JAX, METHODS, NUMPY, ROWS, SIZES, C, Method
 from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
+
+try:
+    from bench import table
+    from bench.peers import C_GRAM, FASTBIAS, JAX, METHODS, NUMPY, ROWS, SIZES, C, Method
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("paper_figures.speed draws what bench/ measured, which is in a "
+                              "clone of fastbias, not in an installation") from None
 
 RED, GREEN, PINK, ORANGE, SKY, _ = COLOURS
 STYLES: dict[str, dict[str, Any]] = {                      # in the order in which they are drawn

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastbias.checks import own
 from fastbias.checks.meant import meant, named, nearest
 from fastbias.checks.sparse import Sparse
 
@@ -279,12 +280,13 @@ def positive_definite(label: str, value: object) -> np.ndarray:
 
 
 def labels(label: str, value: object, length: int | None = None, *, where: str = "",
-           signs: bool | None = None,
-           known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+           signs: bool | None = None, known: np.ndarray | None = None,
+           order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Labels (N,) as the numbers that all past this door works with, and what they were called.
 
     Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1
-    or +1, and stays; three or more, sorted, become the classes 0 … K−1.
+    or +1, and stays; three or more, sorted, become the classes 0 … K−1. Categories of pandas are
+    sorted in their own order.
 
     Parameters
     ----------
@@ -294,7 +296,9 @@ def labels(label: str, value: object, length: int | None = None, *, where: str =
         True: no more than two values will do; False: two are the classes 0 and 1
         (`losses.cross_entropy`).
     known : (2,) or (K,) array, optional
-        What the labels of other data were called, sorted: these must be among them.
+        What the labels of other data were called, in order: these must be among them.
+    order : array, optional
+        In which labels are sorted, where they are no longer categories.
 
     Returns
     -------
@@ -303,16 +307,19 @@ def labels(label: str, value: object, length: int | None = None, *, where: str =
         The labels as they were given, sorted: −1 and +1, or 0 … K−1.
     """
     raw = named_values(label, value, length)
-    classes = _classes(raw, where, signs) if known is None else known
+    order = own.order(value) if order is None else order
+    classes = _classes(raw, where, signs, order) if known is None else known
     # (numpy would compare "1" and 1 as texts, and call them equal)
     if (raw.dtype.kind == "U") != (classes.dtype.kind == "U") or not np.isin(raw, classes).all():
         raise ValueError(f"labels must be among {_listed(classes)}, which the model was made for, "
                          f"got {_listed(raw)}")
-    index = np.searchsorted(classes, raw).astype(float)
+    rank = np.argsort(classes)
+    index = rank[np.searchsorted(classes, raw, sorter=rank)].astype(float)
     return (2.0 * index - 1.0 if classes.size == 2 and signs is not False else index), classes
 
 
-def _classes(raw: np.ndarray, where: str, signs: bool | None) -> np.ndarray:
+def _classes(raw: np.ndarray, where: str, signs: bool | None,
+             order: np.ndarray | None) -> np.ndarray:
     """The distinct values of labels, sorted; ValueError where there are too few or too many."""
     classes = np.unique(raw)
     alone = classes.size == 1 and signs is not False and raw.dtype.kind != "U"
@@ -320,7 +327,7 @@ def _classes(raw: np.ndarray, where: str, signs: bool | None) -> np.ndarray:
     if alone and abs(float(raw[0])) == 1:
         return np.array([-1.0, 1.0])
     if classes.size >= 2 and not (signs and classes.size > 2):
-        return classes
+        return classes if order is None else order[np.isin(order, classes)]
     wanted = ("have two values or more" if signs is False else "have two values"
               if classes.size > 2 else "be −1 or +1 where they are all the same")
     raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")

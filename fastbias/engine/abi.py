@@ -30,7 +30,7 @@ Glossary of the one-letter names used inside pieces and the loop
     X (N, d) data; y (N,) targets or labels
     u (n,) parameters; w = F(u) (d,) linear predictor; p = X w predictions
     L = Σ_n ℓ(p_n, y_n); −∂L/∂p = e^s q, with q of size one where the loss can be small
-    a loss of K > 1 outputs (classes) has w (K, d) and p (K, N), both flat, class after class
+    K > 1 outputs (classes, or targets y (K, N)) have w (K, d), p (K, N), flat, one after the other
     g = F'(u)ᵀ Xᵀ q, so that −∇L = e^s g; k the number of updates done
     move the direction before the step size
     ψ potential, z = ∇ψ(w) its dual variable
@@ -95,7 +95,7 @@ MESSAGES: dict[int, str] = {
         "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
     -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
-        "0 … K−1",
+        "0 … K−1, or K where control says −K",
     -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
     -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do "
         "not lie behind",
@@ -217,7 +217,7 @@ class Slot(enum.IntEnum):
     # the step is searched along the move: 1 of any convex loss, 2 of squares and a model of degree
     # 2
     SEARCH = 10
-    OUTPUTS = 11   # K, the predictions that a sample has; 0 counts as 1
+    OUTPUTS = 11   # K, the predictions that a sample has; 0 counts as 1; −K: each has its target
     PACKED = 12    # flag: ``packed`` is filled
     SHIFT = 13     # the power of two that the weights of a monotone loss are multiplied by
     # the loss that a pass weighs inside, numbered as in `fastbias.engine.dense_pass` (0: by its
@@ -257,16 +257,43 @@ def padded(size):
     return eights(size) + 8
 
 
+SLAB, SLABS = 1 << 13, 32             # entries of X in a slab at least, slabs at most
+LOW, THIN = 32, 8                     # rows in a slab at least; entries of sparse X a feature
+
+
+@kernel
+def slabs(N, d, control):
+    """Into how many slabs of rows a pass over all of X is cut, whoever does it: a power of two,
+    by the size of X alone.
+
+    Each adds up a gradient of its own, which costs as much as some rows do: so slabs are not low,
+    and of sparse rows have several entries a feature.
+    """
+    K, filled, count = max(1, abs(control[OUTPUTS])), control[FILLED], 1
+    if control[BATCH] > 0:
+        return count
+    most = min(K * N * eights(d) // SLAB, N // LOW)
+    if filled > 0:
+        most = min(min(K * filled // SLAB, filled // (THIN * d)), N // LOW)
+    while 2 * count <= min(most, SLABS):
+        count *= 2
+    return count
+
+
 @kernel
 def lengths(N, d, n, control):
-    """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order."""
-    K = max(1, control[OUTPUTS])
+    """How long the vectors of `fastbias.engine.layout.Scratch` are, in its order, and behind them
+    that of ``Data.parts``.
+    """
+    K = max(1, abs(control[OUTPUTS]))
     searched = K * N if control[SEARCH] != 0 else 0
-    slopes, drawn = K * N, control[BATCH]
+    slopes, drawn = K * N, max(1, -control[OUTPUTS]) * control[BATCH]
     if control[WEIGH] // WEIGHTED == 1:
-        slopes, drawn = padded(K * N) + 2 * K, 2 * drawn
+        slopes, drawn = padded(K * N) + 2 * K, drawn + control[BATCH]
+    count = slabs(N, d, control)
+    parts = count * (padded(K * d) + 8) if count > 1 else 0
     return (K * N, slopes, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], drawn, searched,
-            searched)
+            searched, parts)
 
 
 @kernel
@@ -386,34 +413,6 @@ def _essence(error: Exception) -> str:
     return said[:200] + (f" (line {where[1]})" if where else "")
 
 
-def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] | None:
-    """The first of 13 pieces (None: not known) of another signature (1), handed too few params (2)
-    or too small buffers (5).
-
-    Returned with the name of its slot in `Pieces`.
-
-    ``sizes``: N, d, n, K, rows of state, entries of scratch, batch (0: all samples).
-    """
-    N, d, n, K, rows, scratch, batch = sizes
-    seen, square = batch or N, (n, n)
-    handed = ((K * seen, seen, K * seen), (K * seen, seen), (n, K * d), (n, K * d, n), (),
-              (2 * N + 1, batch), (n, rows), (n, rows, scratch), square, (n,), square, square,
-              (n, n, n))
-    every = zip(Pieces._fields, pieces, _SLOTS, _OWN, handed, strict=True)
-    for slot, piece, kind, own, vectors in every:
-        if piece is None:
-            continue
-        if piece.kind != kind:
-            return 1, slot
-        asked = piece.needs != 0 and not (slot == "sample" and batch == 0)
-        if asked and not piece.fits(params[own], *vectors):
-            # (it may be the buffers that are too small)
-            roomy = (n, 1 << 60, 1 << 60)[:len(vectors)]
-            small = slot in ("direction", "advance") and piece.fits(params[own], *roomy)
-            return 5 if small else 2, slot
-    return None
-
-
 _TWINS: dict[tuple[Piece, ...], list[tuple[int, Callable[[np.ndarray], bool]]]] = {}
 
 
@@ -495,6 +494,3 @@ def piece(signature: Any, *,
 
 _NAMES = {MAP: "MAP", MAP_AT: "MAP_AT", VALUE: "VALUE", SLOPE: "SLOPE", LOG_LOSS: "LOG_LOSS",
           RULE: "RULE", SAMPLE: "SAMPLE", DIRECTION: "DIRECTION", ADVANCE: "ADVANCE"}
-_SLOTS = ("SLOPE", "LOG_LOSS", "MAP", "MAP_AT", "RULE", "SAMPLE", "DIRECTION", "ADVANCE",
-          "MAP", "VALUE", "MAP", "MAP", "MAP_AT")
-_OWN = (0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 5, 5, 5)  # which vector of Params each of `Pieces` is handed

@@ -33,6 +33,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.compiled import JIT, inner, kernel
 from fastbias.engine.dense_pass import REACH, SQUARED
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
+from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.sparse_pass import laid_out
 from fastbias.engine.weighing import inside, weighted
 
@@ -51,7 +52,7 @@ def _sizes_fit(control, rows, N, d, space):
     return (0 <= control[BATCH] <= N
             and 0 <= control[ROWS] <= rows
             and 0 <= control[SCRATCH] <= space
-            and 0 <= control[OUTPUTS] <= most_outputs and most_outputs > 0
+            and -most_outputs <= control[OUTPUTS] <= most_outputs and most_outputs > 0
             and 0 <= control[FILLED] <= N * d)
 
 
@@ -71,7 +72,7 @@ def _burst_fits(control, rows):
     """Whether the method may go in bursts: of the linear model, all samples, a step that is not
     searched.
     """
-    burst, single = control[BURST], control[OUTPUTS] <= 1
+    burst, single = control[BURST], outputs(control) == 1
     if burst == 0:
         return True
     if control[LINEAR] == 0 or control[BATCH] > 0 or control[SEARCH] != 0:
@@ -90,14 +91,16 @@ def _search_fits(control):
         return True
     if control[BATCH] > 0:                                # whose loss is not the one that counts
         return False
-    return linear if control[SEARCH] == 1 else not linear and control[OUTPUTS] <= 1
+    return linear if control[SEARCH] == 1 else not linear and outputs(control) == 1
 
 
 @inner
-def _outputs_fit(control):
-    """Whether what there is for one output alone is asked of one: inner losses and Gram space."""
-    single = inside(control) != 0 or control[GRAM] != 0
-    return control[OUTPUTS] <= 1 or not single
+def _outputs_fit(control, linear):
+    """Whether what there is for one output alone is asked of one: inner losses and Gram space, and
+    of numbers models that are not linear.
+    """
+    single = inside(control) != 0 or control[GRAM] != 0 or (goals(control) > 1 and not linear)
+    return outputs(control) == 1 or not single
 
 
 @inner
@@ -106,13 +109,13 @@ def _control_fits(control, rows, N, d, n, space):
     if not (_sizes_fit(control, rows, N, d, space) and _entries_fit(control)):
         return False
     linear = control[LINEAR] != 0
-    if linear and n != d * max(1, control[OUTPUTS]):      # w is u
+    if linear and n != d * outputs(control):              # w is u
         return False
     if control[GRAM] != 0 and not d == N == n:
         return False
     if control[FILLED] > 0 and (control[BURST] != 0 or control[GRAM] != 0 or inside(control) != 0):
         return False  # sparse rows go by a piece, update by update
-    return _outputs_fit(control) and _burst_fits(control, rows) and _search_fits(control)
+    return _outputs_fit(control, linear) and _burst_fits(control, rows) and _search_fits(control)
 
 
 @inner
@@ -200,11 +203,11 @@ def _params_fit(params, N, asked):
 
 
 @inner
-def _labels_fit(y, outputs):
-    """Whether y are classes 0 … outputs − 1, where there are several."""
-    if outputs > 1:                                       # they become indices
+def _labels_fit(y, classes):
+    """Whether y are classes 0 … K − 1, where there are several."""
+    if classes > 1:                                       # they become indices
         for n in range(y.size):
-            if not 0 <= y[n] < outputs or y[n] != np.floor(y[n]):
+            if not 0 <= y[n] < classes or y[n] != np.floor(y[n]):
                 return False
     return True
 
@@ -241,14 +244,16 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
     control = buffers.control
     if _nowhere(pieces):
         return 1
+    # (a control of another size is told of below)
+    N = samples(y.size, control) if control.size == CONTROL else y.size
     # (an X whose rows are in packed has none to count)
-    if not _params_fit(params, X.shape[0] if X.shape[0] > 0 else y.size, weighted(control)):
+    if not _params_fit(params, X.shape[0] if X.shape[0] > 0 else N, weighted(control)):
         return 2
     if X.shape[1] == 0 or (X.shape[0] == 0 and control[FILLED] <= 0):
         return 3
-    if y.size == 0 or (X.shape[0] != y.size and X.shape[0] != 0):
+    if N == 0 or (X.shape[0] != N and X.shape[0] != 0):
         return 4
-    if not _buffers_fit(params, X, y.size, buffers):
+    if not _buffers_fit(params, X, N, buffers):
         return 5
     if not _labels_fit(y, control[OUTPUTS]):
         return 4

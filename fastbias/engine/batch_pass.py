@@ -14,15 +14,18 @@ def batch_margins(X, y, order, count, w, p, y_batch):
     """p ← the margins of the drawn samples, y_batch ← their targets; places that a short batch
     leaves repeat its first.
     """
-    d, batch = X.shape[1], y_batch.size
+    N, d = X.shape
+    K = w.size // d
+    batch = p.size // K
     for i in range(batch):
         n = order[i] if i < count else order[0]
-        for c in range(p.size // batch):
+        for c in range(K):
             total = 0.0
             for j in range(d):
                 total += X[n, j] * w[c * d + j]
             p[c * batch + i] = total
-        y_batch[i] = y[n]
+        for c in range(y_batch.size // batch):
+            y_batch[c * batch + i] = y[c * N + n]
 
 
 @_sums

@@ -23,6 +23,7 @@ from fastbias.engine.arguments import ENTRIES
 from fastbias.engine.compiled import callback, inner
 from fastbias.engine.loop import _descend as descend
 from fastbias.engine.moves import COORDINATE
+from fastbias.engine.outputs import goals
 from fastbias.engine.simd import _either
 from fastbias.engine.weighing import weighted
 
@@ -115,19 +116,21 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     batches, coordinate, filled = about[BATCH] > 0, about[BURST] == COORDINATE, about[FILLED]
     if not 0 <= filled < ENTRIES or (batches and missing(order)) or (coordinate and missing(kept)):
         return -5
+    if goals(about) > ENTRIES // N:
+        return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6
     a = carray(pieces, (13,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
         _slices(carray(params, (begins[8] + (N if weighted(about) else 0),)), begins),
-        carray(X, (0 if sparse else N, d)), carray(y, (N,)),
+        carray(X, (0 if sparse else N, d)), carray(y, (N * goals(about),)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
                 carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
                 carray(packed, (packed_room(N, d, coordinate, filled, weighted(about)),)),
                 carray(kept, (eights(N) if coordinate else 0,))),
         Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))),
-        stop_at, until)
+        stop_at, until, about[:0])
 
 
 _D, _I, _N = types.CPointer(types.float64), types.CPointer(types.int64), types.int64
@@ -145,4 +148,4 @@ def address() -> int:
     """The C address of the loop behind the prototype of `fastbias.running.capi`; compiled when
     first asked for.
     """
-    return int(callback(_descend_c, _C).address)
+    return int(callback(_descend_c, _C, long=True).address)

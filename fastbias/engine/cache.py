@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import sys
 import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ from numba.core.serialize import dumps
 
 __all__ = ["made_of", "of"]
 
+# (no warning: there is nothing to mend)
+COMPILING = "fastbias: compiling, once, ~15 s"
 SEAL = 32              # bytes of the digest that a file begins with
 
 
@@ -219,8 +222,9 @@ class _Cache(FunctionCache):
     run.
     """
 
-    def __init__(self, function: Callable[..., Any], stamp: str) -> None:
+    def __init__(self, function: Callable[..., Any], stamp: str, long: bool) -> None:
         super().__init__(function)
+        self._long = long
         self._cache_file = _Entries(os.path.join(self._cache_path, self._impl.filename_base),
                                     repr((stamp, self._impl.locator.get_source_stamp())))
 
@@ -229,7 +233,11 @@ class _Cache(FunctionCache):
         file.
         """
         with suppress(Exception):
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
+            if found is not None:
+                return found
+        if self._long:
+            _say()
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -243,21 +251,34 @@ class _Cache(FunctionCache):
             pass
 
 
-def of(function: Callable[..., Any], was: str = "") -> Any:
+def of(function: Callable[..., Any], was: str = "", long: bool = False) -> Any:
     """The disk cache of a function; ``was`` is what `made_of` said of it when it was made, if that
-    is some time ago.
+    is some time ago. Where it takes ``long`` to compile, that is said on stderr before.
 
     Where there is no file, or no folder to keep things in, it is one that keeps nothing; the latter
     is said once.
     """
     try:
-        return _Cache(function, repr((numba.__version__, PACKAGE, was, made_of(function))))
+        stamp = repr((numba.__version__, PACKAGE, was, made_of(function)))
+        return _Cache(function, stamp, long)
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "cannot cache" not in str(error):
             raise
         if _source(function):
             _warn("neither the folder of the source nor the user's cache folder is")
         return NullCache()
+
+
+_told = False
+
+
+def _say() -> None:
+    """Say once a process, on stderr where there is one, why the first call takes its time."""
+    global _told
+    if not _told:
+        _told = True
+        with suppress(Exception):                         # closed, or somebody's own
+            print(COMPILING, file=sys.stderr, flush=True)
 
 
 _said = False

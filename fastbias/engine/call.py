@@ -31,14 +31,14 @@ from fastbias.engine.abi import (
     Piece,
     Pieces,
     Records,
-    misfit,
 )
 from fastbias.engine.arguments import PAGE, bad_argument
 from fastbias.engine.compiled import JIT, kernel, pointer
+from fastbias.engine.fits import misfit
 from fastbias.engine.loop import _descend
 from fastbias.engine.weighing import WILD, how, pushed, valued
 
-__all__ = ["call", "call_rows", "call_weighed", "descend"]
+__all__ = ["NOBODY", "by_team", "call", "call_rows", "call_weighed", "descend"]
 
 _as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
 _as_slope, _as_log_loss = pointer(SLOPE), pointer(LOG_LOSS)
@@ -236,7 +236,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     X, y : (N, d), (N,) float64, C-contiguous
         Data; X is (0, d) where ``buffers.packed`` holds rows that are sparse. With
         K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after
-        output, and y are classes 0 … K−1.
+        output, and y are classes 0 … K−1; with −K in its place y are numbers (K N,) as these.
     buffers : abi.Buffers
         u, state, mark, control, order, work, packed, kept. ``control[HURRY]``, set from another
         thread, makes the call return within one pass over a few rows; the update under way is then
@@ -255,6 +255,14 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
         `fastbias.engine.abi.MESSAGES`. A piece of the package is recognised by its address; of
         anybody else's code nothing can be known.
     """
+    return by_team(NOBODY, pieces, params, X, y, buffers, records, stop_at, until)
+
+
+def by_team(board: np.ndarray, *arguments: Any) -> int:
+    """`descend` of these arguments, whose passes are shared by those who look at the board: see
+    `fastbias.engine.team`.
+    """
+    pieces, params, X, y, buffers, records, stop_at, until = arguments
     # types first: to compiled code an array of another kind is memory that it misreads
     bad = _mistyped(pieces, params, X, y, buffers, records)
     if bad:
@@ -271,19 +279,20 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
         return -8
     control = buffers.control
     # what only the owners of known pieces can say, compiled code cannot look at
-    K = max(1, int(control[OUTPUTS]))
+    K, each = int(control[OUTPUTS]), max(1, -int(control[OUTPUTS]))
     n, rows = buffers.u.size, len(buffers.state)
     batch, extra = int(control[BATCH]), int(control[SCRATCH])
     wrong = misfit(map(KNOWN.get, pieces), params,
-                   (y.size, X.shape[1], n, K, rows, 2 * n + extra, batch))
+                   (y.size // each, X.shape[1], n, K, rows, 2 * n + extra, batch))
     # plain tuples will do, but compiled code knows ours alone
     handed = (Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records), stop,
               least)
     if wrong is not None:             # what the arguments say of each other comes first
         return -(int(bad_argument(*handed)) or wrong[0])
-    return int(_descend(*handed))
+    return int(_descend(*handed, board))
 
 
+NOBODY = np.empty(0, np.int64)        # the board of who is alone
 _VECTOR, _WHOLES, _MATRIX = (1, _F8), (1, _I8), (2, _F8)
 _BUFFERS = (_VECTOR, _MATRIX, _MATRIX, _WHOLES, _WHOLES, _VECTOR, _VECTOR, _VECTOR)
 _RECORDS = (_WHOLES, _MATRIX, _VECTOR)

@@ -13,25 +13,27 @@ from numba.extending import intrinsic
 
 from fastbias.engine import cache
 
-__all__ = ["JIT", "cached", "callback", "inner", "kernel", "pasted", "pointer"]
+__all__ = ["JIT", "cached", "callback", "inner", "kernel", "long_kernel", "pasted", "pointer"]
 
 JIT = not vars(numba.config)["DISABLE_JIT"]
 
 
-def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def cached(long: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Numba's ``njit`` with the disk cache of `fastbias.engine.cache`, without the GIL, with IEEE
-    division.
+    division; ``long`` is what a user waits for when it is compiled.
     """
     def decorate(function: Callable[..., Any]) -> Any:
         compiled = njit(nogil=True, error_model="numpy", **options)(function)
         if JIT:
-            compiled._cache = cache.of(function)
+            compiled._cache = cache.of(function, long=long)
         return compiled
     return decorate
 
 
 kernel = cached()
 """Decorator of the package's own compiled functions: no fastmath."""
+long_kernel = cached(long=True)
+"""The same of those that take seconds to compile, which is said."""
 
 
 def inner(function: Callable[..., Any]) -> Any:
@@ -53,13 +55,14 @@ def pasted(function: Callable[..., Any]) -> Any:
     return njit(nogil=True, error_model="numpy", inline="always")(function)
 
 
-def callback(function: Callable[..., Any], signature: Any, made_of: str = "") -> Any:
+def callback(function: Callable[..., Any], signature: Any, made_of: str = "",
+             long: bool = False) -> Any:
     """Compile a function of fixed signature to one with a C address, through the same cache
     (Numba's ``cfunc``).
     """
     compiled: Any = CFunc(function, normalize_signature(signature), locals={},
                           options={"error_model": "numpy"})
-    compiled._cache = cache.of(function, made_of)
+    compiled._cache = cache.of(function, made_of, long)
     compiled.compile()
     return compiled
 

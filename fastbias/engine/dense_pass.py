@@ -1,10 +1,10 @@
 """One pass over the data at the machine's limit: margins, their weights and the gradient, eight
 rows at a time.
 
-`weighed` and `by_piece` are the pass that every run with full gradients goes through. The three
-common losses are weighed inside; for any other one its piece is called on blocks of rows. X is
-packed in tiles of eight rows by eight columns, padded with zeros, so that a pass is one stream:
-entry (n, j) stands at 8 width (n//8) + 64 (j//8) + 8 (n mod 8) + j mod 8.
+The three common losses are weighed inside; for any other one its piece is called on blocks of rows.
+What is here works on some rows: `fastbias.engine.passes` makes whole passes of it. X is packed in
+tiles of eight rows by eight columns, padded with zeros, so that a pass is one stream: entry (n, j)
+stands at 8 width (n//8) + 64 (j//8) + 8 (n mod 8) + j mod 8.
 
 Monotone losses are kept in range by a whole number k0, q = 2^k0 (−ℓ'), a multiple of 128: it is
 changed, and the pass done again, only when the largest weight has left 2^±150. Powers of two round
@@ -26,20 +26,18 @@ from fastbias.engine.simd import (
     inlined,
     lane,
     larger,
-    largest,
     load8,
     negative,
     smaller,
     splat8,
-    steady,
     store,
     totals8,
     view,
 )
 from fastbias.engine.weighing import NONE, WILD, pushed
 
-__all__ = ["add", "add_two", "by_piece", "factors", "margins", "moved", "pack", "unscaled",
-           "weighed", "weights", "worth"]
+__all__ = ["add", "add_two", "asked_rows", "dense_products", "factors", "gathered_rows", "joined",
+           "moved", "pack", "unscaled", "weighed_rows", "weights", "worth"]
 
 # losses with twins; 0: known by its pieces alone
 EXPONENTIAL, LOGISTIC, SQUARED = 1, 2, 3
@@ -52,6 +50,7 @@ NEVER = -1e15                         # −m of what pads the samples: its weigh
 WINDOW, STRIDE, REACH = 150.0, 128.0, 128.0 * 2.0 ** 33
 NEAR = 4096                           # entries of X that stay in the first cache
 BLOCK = 4096                          # entries of X that a pass reads twice while they are near
+FAR = 20.0                            # log of how much larger a scale lets all before it shrink
 
 
 @inner
@@ -156,13 +155,18 @@ def moved(loss, z, k0):
 
 
 @inner
-def margins(data, w, p, control):
-    """p ← X w for each output, of packed data. False if asked to come back."""
-    steady()
+def dense_products(data, w, p, begin, end, control):
+    """p ← X w for each output, of rows from one on up to another. False if asked to come back."""
+    inlined()
     N, X, width = data.N, data.packed, eights(data.d)
     for c in range(data.outputs):
-        for n in range(0, N, 8):
-            store(p, c * N + n, _products(X, n * width, width, w, c * data.d))
+        for n in range(begin, end, 8):
+            x = _products(X, n * width, width, w, c * data.d)
+            if n + 8 > N and c < data.outputs - 1:        # (or it would write to the next output)
+                for j in range(N - n):
+                    p[c * N + n + j] = lane(x, j)
+            else:
+                store(p, c * N + n, x)
             if control[HURRY] != 0:
                 return False
     return True
@@ -242,97 +246,111 @@ def add_two(X, o, width, fresh, far, q, r, g):
 
 
 @inner
-def weighed(loss, data, w, p, g, k0, control):
-    """One pass for a loss that is weighed inside: p ← X w, g ← 2^k0 Xᵀ(−ℓ') (in Gram space: 2^k0
-    (−ℓ')).
+def weighed_rows(loss, data, vectors, k0, begin, end, control):
+    """For a loss that is weighed inside, of the rows from one on up to another: p ← X w, g ← 2^k0
+    Xᵀ(−ℓ') (in Gram space: 2^k0 (−ℓ') of each).
 
-    Returns k0, which may have moved; NaN if asked to come back.
+    Returns the largest −m of each lane, and whether it was asked to come back.
     """
     inlined()
+    w, p, g = vectors.w, vectors.p, vectors.g
     N, X, y = data.N, data.packed, targets(data)
     width, tall = eights(data.d), eights(N)
     at = factors(loss, data.weighed, tall)
     es, far = unscaled(k0), N * width > NEAR and width <= 128
-    while True:
-        z, n = splat8(NEVER), 0
-        while n < N:
-            m = _products(X, n * width, width, w, 0)
-            store(p, n, m)
-            e, bound = weights(loss, load8(y, n), load8(y, tall + n), load8(y, at + n), m, k0, es)
+    z, n = splat8(NEVER), begin
+    while n < end:
+        m = _products(X, n * width, width, w, 0)
+        store(p, n, m)
+        e, bound = weights(loss, load8(y, n), load8(y, tall + n), load8(y, at + n), m, k0, es)
+        z = larger(bound, z)
+        if data.coefficients:
+            store(g, n, e)
+        elif n + 8 < end:             # sixteen rows at a time while there are so many
+            i = n + 8
+            m = _products(X, i * width, width, w, 0)
+            store(p, i, m)
+            f, bound = weights(loss, load8(y, i), load8(y, tall + i), load8(y, at + i), m, k0, es)
             z = larger(bound, z)
-            if data.coefficients:
-                store(g, n, e)
-            elif n + 8 < N:           # sixteen rows at a time while there are so many
-                i = n + 8
-                m = _products(X, i * width, width, w, 0)
-                store(p, i, m)
-                f, bound = weights(loss, load8(y, i), load8(y, tall + i), load8(y, at + i), m, k0,
-                                   es)
-                z = larger(bound, z)
-                add_two(X, n * width, width, n == 0, far, e, f, g)
-                n = i
-            else:
-                add(X, n * width, width, n == 0, e, g, 0)
-            n += 8
-            if control[HURRY] != 0:
-                return np.nan
-        if loss == SQUARED:
-            return 0.0
-        k1 = moved(loss, largest(z), k0)
-        if k1 == k0:
-            return k0
-        k0, es = k1, unscaled(k1)
+            add_two(X, n * width, width, n == begin, far, e, f, g)
+            n = i
+        else:
+            add(X, n * width, width, n == begin, e, g, 0)
+        n += 8
+        if control[HURRY] != 0:
+            return z, True
+    return z, False
 
 
 @inner
-def by_piece(slope, params, data, w, p, q, g, control):
-    """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
-    asked to come back.
+def asked_rows(slope, params, data, vectors, begin, end, control):
+    """For any loss of one output, by its piece, of the rows from one on up to another: p ← X w, g ←
+    Xᵀq (in Gram space: q of each); returns s, −∇L = e^s g, and whether it was asked to come back.
     """
-    steady()
-    N, d, outputs, X, y = data.N, data.d, data.outputs, data.packed, data.y
-    width = eights(d)
-    # a block's rows are read for p and again for g: small enough to be still near; classes come
-    # whole
-    block = N if outputs > 1 else max(32, BLOCK // width // 8 * 8)
-    s = 0.0
-    for b in range(0, N, block):
-        end = min(N, b + block)
-        for c in range(outputs):
-            for n in range(b, end, 8):
-                store(p, c * N + n, _products(X, n * width, width, w, c * d))
-                if control[HURRY] != 0:
-                    return np.nan
-        size = (outputs - 1) * N + end - b
-        at = slope(params, view(p, b, size), view(y, b, end - b), view(q, b, size))
+    inlined()
+    w, p, q, g = vectors
+    y, width = data.y, eights(data.d)
+    # a block's rows are read for p and again for g: small enough to be still near
+    block, s = max(32, BLOCK // width // 8 * 8), 0.0
+    for b in range(begin, end, block):
+        last = min(end, b + block)
+        if not dense_products(data, w, p, b, last, control):
+            return s, True
+        size = last - b
+        at = slope(params, view(p, b, size), view(y, b, size), view(q, b, size))
         if data.weighed != NONE:
-            at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
-                        view(p, b, size), view(y, b, end - b), view(q, b, size), at)
-        store(q, b + size, splat8(0.0))
+            at = pushed(slope, params, sample_weights(data, b, size), alone(data, q, WILD),
+                        view(p, b, size), view(y, b, size), view(q, b, size), at)
+        if last == data.N:
+            store(q, last, splat8(0.0))
         factor = 1.0
-        if b == 0:
+        if b == begin:
             s = at
-        elif at != s:                 # blocks of different scales: the larger is kept
-            if at > s + 20.0:         # what came before is small beside this block
-                factor, s = np.exp(s - at), at
-                for v in range(0, g.size - 7, 8):
-                    store(g, v, load8(g, v) * factor)
-            factor = np.exp(at - s)
-        for c in range(outputs):
-            n = b
-            while n < end:
-                e, fresh = load8(q, c * N + n) * factor, n == 0
-                if data.coefficients:
-                    store(g, n, e)
-                elif n + 8 < end and outputs == 1:
-                    add_two(X, n * width, width, fresh, False, e, load8(q, n + 8) * factor, g)
-                    n += 8
-                else:
-                    add(X, n * width, width, fresh, e, g, c * d)
+        else:
+            # (of Gram space's g other rows may be somebody else's)
+            start, stop = (begin, b) if data.coefficients else (0, g.size - 7)
+            s, factor = joined(s, at, g, start, stop)
+        if not gathered_rows(data, q, factor, g, b, last, b == begin, control):
+            return s, True
+    return s, False
+
+
+@inner
+def joined(s, at, g, begin, end):
+    """The scale of Xᵀq so far and of more of it together, and what that more is multiplied by; g,
+    from one entry on, goes along where the new scale is by far the larger one.
+    """
+    if at == s:
+        return s, 1.0
+    if at > s + FAR:                  # what came before is small beside it
+        factor, s = np.exp(s - at), at
+        for v in range(begin, end, 8):
+            store(g, v, load8(g, v) * factor)
+    return s, np.exp(at - s)
+
+
+@inner
+def gathered_rows(data, q, factor, g, begin, end, fresh, control):
+    """g += (fresh: ←) factor times Xᵀq for each output, of the rows from one on up to another, or q
+    itself in Gram space. False if asked to come back.
+    """
+    inlined()
+    N, d, X, width = data.N, data.d, data.packed, eights(data.d)
+    for c in range(data.outputs):
+        n = begin
+        while n < end:
+            e, first = load8(q, c * N + n) * factor, fresh and n == begin
+            if data.coefficients:
+                store(g, n, e)
+            elif n + 8 < end and data.outputs == 1:
+                add_two(X, n * width, width, first, False, e, load8(q, n + 8) * factor, g)
                 n += 8
-                if control[HURRY] != 0:
-                    return np.nan
-    return s
+            else:
+                add(X, n * width, width, first, e, g, c * d)
+            n += 8
+            if control[HURRY] != 0:
+                return False
+    return True
 
 
 @inner

@@ -5,15 +5,36 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from fastbias.engine.abi import DONE, HURRY, MESSAGES, Buffers, Params, Pieces, Records, Status
-from fastbias.engine.call import descend
+from fastbias.engine.abi import (
+    BURST,
+    DONE,
+    FILLED,
+    HURRY,
+    KNOWN,
+    MESSAGES,
+    OUTPUTS,
+    Buffers,
+    Params,
+    Pieces,
+    Records,
+    Status,
+    eights,
+    padded,
+    slabs,
+)
+from fastbias.engine.call import NOBODY, by_team
+from fastbias.engine.compiled import JIT
+from fastbias.engine.helpers import Team, at_work, away, ready, spare
+from fastbias.engine.moves import COORDINATE
 from fastbias.engine.shared import begin, end
+from fastbias.engine.travel import PACKAGE
+from fastbias.engine.weighing import inside
 
 __all__ = ["Driver"]
 
@@ -21,15 +42,26 @@ CHUNK = 0.03  # seconds of compiled work between two looks at Python (signals, p
 # entries of X, or of what is laid out of it, from which one step is slow enough to run it in a
 # thread that can be hurried
 LARGE = 20_000_000
+# entries of X (of sparse X each counts for several) from which it pays to share a pass, and in the
+# updates of a chunk, from which it pays to have helpers for it
+PAYS, WORTH, SPARSE = 100_000, 3_000_000, 10
 
 
 class Driver:
-    """One run's pieces, numbers, data and memory, and how fast it was last seen to go."""
+    """One run's pieces, numbers, data and memory, and how fast it was last seen to go.
+
+    ``threads`` share a pass over X: so many, or "auto".
+    """
 
     def __init__(self, pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray,
                  buffers: Buffers) -> None:
         self.pieces, self.params, self.X, self.y, self.buffers = pieces, params, X, y, buffers
+        self.threads: int | str = "auto"
         self.pace = 0.0                                   # updates a second
+        self._team = 1                                    # threads of the chunk under way
+        self._leaving: list[Any] = []                     # helpers of the one before
+        self._samples = y.size // max(1, -int(buffers.control[OUTPUTS]))
+        self._slabs = int(slabs(self._samples, X.shape[1], buffers.control))
         self._left = b""  # u as the last run left it, where predictions are kept
 
     @property
@@ -53,8 +85,18 @@ class Driver:
         chunk, kept = max(1, int(self.pace * CHUNK)), self.buffers.kept
         if kept.size and self._left not in (b"", self.buffers.u.tobytes()):
             kept[:self.y.size] = self.X @ self.buffers.u  # somebody has written to u since
+        try:
+            yield from self._cut(chunk, records, stop, log_target, bar)
+        finally:
+            self._leaving = away(self._leaving)
+
+    def _cut(self, chunk: int, records: Records, stop: int, log_target: float,
+             bar: Any) -> Iterator[Status]:
+        """As `chunks`, beginning with so many updates."""
+        kept = self.buffers.kept
         while True:
             begun, began = self.t, perf_counter()
+            self._team = self._members(min(stop, begun + chunk) - begun)
             status = Status(self.chunk(records, min(stop, begun + chunk), log_target))
             took = perf_counter() - began
             self._left = self.buffers.u.tobytes() if kept.size else b""
@@ -66,6 +108,50 @@ class Driver:
             self.pace = chunk / max(took, 1e-9)
             chunk = max(1, int(min(8.0, CHUNK / max(took, 1e-9)) * chunk))
 
+    def _members(self, updates: int) -> int:
+        """How many threads are to share the passes of so many updates."""
+        if self._slabs == 1 or self.threads == 1 or not JIT:
+            return 1
+        control = self.buffers.control
+        X = (self._samples * eights(self.X.shape[1]) if control[FILLED] == 0
+             else SPARSE * int(control[FILLED])) * max(1, abs(int(control[OUTPUTS])))
+        if updates * X < WORTH or not self._shareable:
+            return 1
+        self._leaving = away(self._leaving, 0.0)
+        if self._leaving:             # they have not had a core for so long: there is none to spare
+            return 1
+        if self.threads != "auto":
+            return min(int(self.threads), self._slabs)
+        return min(spare(), self._slabs) if X >= PAYS else 1
+
+    @property
+    def _shareable(self) -> bool:
+        """Whether others can help: not with bursts that keep their predictions, nor with a loss of
+        the user's own, which may bear no more than one thread.
+        """
+        control, slope = self.buffers.control, KNOWN.get(self.pieces.slope)
+        ours = slope is not None and slope.function.__module__.startswith(PACKAGE + ".")
+        return (ours or inside(control) != 0) and control[BURST] != COORDINATE
+
+    @contextmanager
+    def _sharing(self) -> Iterator[np.ndarray]:
+        """The board of those who share the passes of a chunk, who are there in this block."""
+        if self._slabs == 1:
+            yield NOBODY
+            return
+        with at_work(self._team):
+            if self._team == 1 or not ready():
+                yield NOBODY
+                return
+            N, K = self._samples, max(1, abs(int(self.buffers.control[OUTPUTS])))
+            sizes = padded(K * N), padded(N), padded(K * self.X.shape[1])
+            team = Team(self._team, sizes, (self.params, self.y, self.buffers))
+            try:
+                with team as board:
+                    yield board
+            finally:
+                self._leaving = team.left
+
     def chunk(self, records: Records, stop: int, log_target: float) -> int:
         """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in
         the middle of it.
@@ -73,8 +159,9 @@ class Driver:
         def work() -> None:
             begin(self.buffers)
             try:
-                answer.append(int(descend(self.pieces, self.params, self.X, self.y, self.buffers,
-                                          records, stop, log_target)))
+                with self._sharing() as board:
+                    answer.append(by_team(board, self.pieces, self.params, self.X, self.y,
+                                          self.buffers, records, stop, log_target))
             finally:
                 end(self.buffers)
                 done.set()

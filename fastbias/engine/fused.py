@@ -21,12 +21,9 @@ from fastbias.engine.dense_pass import (
     SQUARED,
     add,
     add_two,
-    by_piece,
     factors,
-    margins,
     moved,
     unscaled,
-    weighed,
     weights,
 )
 from fastbias.engine.layout import columns, targets
@@ -47,6 +44,7 @@ from fastbias.engine.moves import (
     power,
     radical,
 )
+from fastbias.engine.passes import by_piece, products, weighed
 from fastbias.engine.registers import tiny, tiny_burst
 from fastbias.engine.simd import (
     absolute,
@@ -206,7 +204,7 @@ def _coordinates(numbers, data, trial, k0, control, k, count):
     for t in range(count):
         # taken anew now and then, so that roundings do not add up; at steps that no cut of the run
         # moves
-        if (k + t) % REFRESH == 0 and not margins(data, w, p, control):
+        if (k + t) % REFRESH == 0 and not products(data, w, p, control):
             return np.nan
         k0, es, top = _gathered(numbers, data, trial, k0, es, control)
         if not abs(k0) < REACH:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbias.engine.abi import eights, lengths, padded
+from fastbias.engine.abi import eights, lengths, padded, room, slabs
 from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
 from fastbias.engine.weighing import NONE
 
-__all__ = ["Data", "Scratch", "alone", "columns", "sample_weights", "scratch", "targets"]
+__all__ = ["Data", "Scratch", "Vectors", "alone", "columns", "part", "parts", "rows_of", "said",
+           "sample_weights", "scratch", "swept", "targets"]
 
 
 class Data(NamedTuple):
@@ -23,12 +24,26 @@ class Data(NamedTuple):
     N: Any             # samples
     d: Any             # features
     outputs: Any       # predictions of a sample
+    goals: Any         # its targets: one, or as many
     coefficients: Any  # whether X is a Gram matrix: then u moves along q itself, not along Xᵀq
     packed: Any  # `fastbias.engine.dense_pass.pack` or `fastbias.engine.sparse_pass.lay_out` of X
-    y: Any             # (N,) as pieces read it
+    y: Any             # (N,) as pieces read it, or (K N,)
     weighed: Any       # how samples are weighed, as `fastbias.engine.weighing.how` says
     # where in packed their weights (N,) stand, if they have any
     begin: Any
+    slabs: Any         # how many slabs of rows a pass is cut into: `fastbias.engine.abi.slabs`
+    # (slabs (K d padded + 8),)  the slabs' own gradients, and behind them what each says of itself
+    parts: Any
+    board: Any         # (·,) int64  `fastbias.engine.team`, of those who share a pass; (0,): nobody
+
+
+class Vectors(NamedTuple):
+    """What a pass reads and writes, of all rows or of some."""
+
+    w: Any  # (K d,)  where it is
+    p: Any  # (K N,)  predictions
+    q: Any  # (K N,)  their weights, where a piece says them
+    g: Any  # (K d,)  the gradient; (N,) in Gram space
 
 
 class Scratch(NamedTuple):
@@ -44,7 +59,8 @@ class Scratch(NamedTuple):
     move: Any   # (n,)    what the method makes of it
     new: Any    # (n,)    the parameters after the update
     extra: Any  # (2 n + control[SCRATCH],)  the method's own
-    # (control[BATCH],)  targets of the samples that were drawn; behind them their weights, if any
+    # (control[BATCH],)  targets of the samples that were drawn, or K of each; behind them their
+    # weights, if any
     batch: Any
     along: Any  # (K N,)  of line searches: predictions of the move
     trial: Any  # (K N,)  and of a point that is tried
@@ -69,6 +85,52 @@ def scratch(work, N, d, n, control):
                    _cut(work, sizes, 3), _cut(work, sizes, 4), _cut(work, sizes, 5),
                    _cut(work, sizes, 6), _cut(work, sizes, 7), _cut(work, sizes, 8),
                    _cut(work, sizes, 9), _cut(work, sizes, 10), _cut(work, sizes, 11))
+
+
+@inner
+def swept(N, d, n, control):
+    """How much of ``Buffers.work`` comes before ``Data.parts``, which nobody reads unwritten."""
+    return room(N, d, n, control) - padded(lengths(N, d, n, control)[12])
+
+
+@inner
+def parts(work, N, d, n, control, shared):
+    """``Data.parts``, in ``Buffers.work`` behind all else; what pads them is a number. Who is alone
+    has one beside g itself.
+    """
+    sizes, count = lengths(N, d, n, control), slabs(N, d, control)
+    found = _cut(work, sizes, 12)
+    if count > 1:
+        size, each = sizes[2], padded(sizes[2])
+        for i in range(count if shared else 2):
+            for j in range(i * each + size, i * each + each):
+                found[j] = 0.0
+    return found
+
+
+@inner
+def part(data, g, i):
+    """Where slab i has its gradient: the first in g itself; in Gram space all do, each its rows."""
+    inlined()
+    if i == 0 or data.coefficients:
+        return view(g, 0, g.size)
+    size = padded(data.outputs * data.d)
+    return view(data.parts, i * size, size)
+
+
+@inner
+def said(data, i):
+    """Where in ``Data.parts`` slab i says its largest exponent, or its scale."""
+    inlined()
+    return data.slabs * padded(data.outputs * data.d) + 8 * i
+
+
+@inner
+def rows_of(data, i):
+    """The first row of slab i, and the first behind it: in sixteens, as evenly as these go."""
+    inlined()
+    blocks = (data.N + 15) // 16
+    return 16 * (i * blocks // data.slabs), min(data.N, 16 * ((i + 1) * blocks // data.slabs))
 
 
 @inner

@@ -27,7 +27,6 @@ from fastbias.engine.abi import (
     LOSS,
     MAP,
     MAP_AT,
-    OUTPUTS,
     PACKED,
     ROW,
     RULE,
@@ -44,25 +43,22 @@ from fastbias.engine.abi import (
     Status,
     eights,
     packed_room,
-    room,
+    slabs,
 )
 from fastbias.engine.arguments import bad_argument
 from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
-from fastbias.engine.compiled import JIT, inner, kernel, pasted, pointer
-from fastbias.engine.dense_pass import LOG2, REACH, by_piece, pack, weighed, worth
+from fastbias.engine.compiled import JIT, inner, long_kernel, pasted, pointer
+from fastbias.engine.dense_pass import LOG2, REACH, pack, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
-from fastbias.engine.layout import Data, Scratch, alone, sample_weights, scratch
+from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
+from fastbias.engine.outputs import goals, outputs, samples
+from fastbias.engine.passes import by_piece, products, weighed
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
-from fastbias.engine.sparse_pass import (
-    drawn_gather,
-    drawn_products,
-    lay_out,
-    pass_over,
-    products,
-)
+from fastbias.engine.sparse_pass import drawn_gather, drawn_products, lay_out
+from fastbias.engine.team import introduced
 from fastbias.engine.weighing import NONE, PLAIN, WILD, how, inside, pushed, valued
 
 __all__ = ["gradient"]
@@ -163,13 +159,14 @@ def _calls(pieces, params):
 
 
 @pasted
-def _laid(X, y, c, buffers):
+def _laid(X, y, c, buffers, board):
     """The data as the passes read them, laid out by whoever comes first."""
-    N, d, control = y.size, X.shape[1], buffers.control
-    filled = control[FILLED]
+    d, control, n = X.shape[1], buffers.control, buffers.u.size
+    N, filled = samples(y.size, control), control[FILLED]
     # (weights stand behind all else)
-    data = Data(N, d, max(1, control[OUTPUTS]), control[GRAM] != 0, buffers.packed, y, how(c),
-                packed_room(N, d, False, filled))
+    data = Data(N, d, outputs(control), goals(control), control[GRAM] != 0, buffers.packed, y,
+                how(c), packed_room(N, d, False, filled), slabs(N, d, control),
+                parts(buffers.work, N, d, n, control, board.size > 0), board)
     if control[PACKED] == 0:
         if filled > 0:
             lay_out(X, c, filled, data)
@@ -190,7 +187,7 @@ def _without_weights(params):
 def _room_of(data, buffers):
     """The run's scratch, all of it zero: what pads a vector must be a number: it meets zeros."""
     work, control, n = buffers.work, buffers.control, buffers.u.size
-    for i in range(room(data.N, data.d, n, control)):
+    for i in range(swept(data.N, data.d, n, control)):
         work[i] = 0.0
     s = scratch(work, data.N, data.d, n, control)
     if control[LINEAR] == 0:
@@ -276,8 +273,8 @@ def _batch(run, w, v, k):
     """
     calls, params, data, scratch = run.calls, run.params, run.data, run.scratch
     order, batch = run.buffers.order, run.buffers.control[BATCH]
-    size = data.outputs * batch
-    p, q, y = view(scratch.p, 0, size), view(scratch.q, 0, size), view(scratch.batch, 0, batch)
+    size, own = data.outputs * batch, data.goals * batch
+    p, q, y = view(scratch.p, 0, size), view(scratch.q, 0, size), view(scratch.batch, 0, own)
     drawn = calls.sample(params.sample, k, order)
     if not drawn_fit(order, drawn, batch, data.N):
         return np.nan, POISONED
@@ -288,7 +285,7 @@ def _batch(run, w, v, k):
         batch_margins(run.X, data.y, order, drawn, w, p, y)
     s = calls.slope(params.loss, p, y, q)
     if data.weighed != NONE:
-        c = view(scratch.batch, batch, batch)
+        c = view(scratch.batch, own, batch)
         batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
         s = pushed(calls.slope, params.loss, c, alone(data, scratch.q, WILD), p, y, q, s)
     if filled:
@@ -310,9 +307,7 @@ def _whole(run):
             return np.nan, HURRIED
         control[SHIFT] = int(k0)
         s = -k0 * LOG2
-    if control[FILLED] > 0:
-        s = pass_over(slope, loss, data, w, p, q, v, control)
-    elif abs(k0) >= REACH:
+    if abs(k0) >= REACH:
         s = by_piece(slope, loss, data, w, p, q, v, control)
     return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
 
@@ -444,16 +439,18 @@ def _watched(buffers, k):
     return STALLED if _repeats(buffers.u, buffers.state, buffers.mark) else OK
 
 
-@kernel
-def _descend(pieces, params, X, y, buffers, records, stop_at, until):
+@long_kernel
+def _descend(pieces, params, X, y, buffers, records, stop_at, until, board):
     """The compiled body of `fastbias.engine.call.descend`, which has looked at the types of all
-    arguments.
+    arguments; ``board`` is that of the team who does it, see `fastbias.engine.team`, or (0,).
     """
     bad = bad_argument(pieces, params, X, y, buffers, records, stop_at, until)
     if bad != 0:
         return -bad
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
-    data, control = _laid(X, y, params.weights, buffers), buffers.control
+    data, control = _laid(X, y, params.weights, buffers, lent(board)), buffers.control
+    if JIT and board.size > 0:
+        introduced(board, data, inside(control), pieces.slope, params.loss, control)
     params = _without_weights(params)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
     run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias.engine.abi import FILLED, HURRY
+from fastbias.engine.abi import HURRY
 from fastbias.engine.compiled import inner
-from fastbias.engine.dense_pass import margins
+from fastbias.engine.dense_pass import joined
 from fastbias.engine.layout import alone, sample_weights
 from fastbias.engine.scattered import gathered, place, put, scattered
-from fastbias.engine.simd import fma, inlined, load8, splat8, total, view
+from fastbias.engine.simd import fetch, fma, inlined, load8, splat8, total, view
 from fastbias.engine.weighing import NONE, WILD, pushed
 
-__all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "pass_over",
-           "products"]
+__all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "sparse_asked_rows",
+           "sparse_cleared", "sparse_gathered_rows", "sparse_products"]
 
-BLOCK = 4096     # entries of X that are read for predictions and, while they are near, for Xᵀq
-FAR = 20.0       # log of how much larger a block's scale is where all before it is made smaller
+# entries of X that are read for predictions and, while they are near, for Xᵀq: so many that each
+# entry of w, and then of the gradient, is met several times before the other takes its place
+BLOCK = 1 << 15
+AHEAD = 64       # entries from here that are brought near: the machine's own guess comes too late
 
 
 def fill(packed: np.ndarray, indptr: np.ndarray, columns: np.ndarray,
@@ -77,12 +79,21 @@ def _columns(packed, N):
 
 
 @inner
+def _near(packed, first, base, o):
+    """Bring the o-th entry near, and its column; nothing is read, so there may be none."""
+    inlined()
+    fetch(packed, first + o)
+    fetch(packed, base + o // 2)
+
+
+@inner
 def _product(packed, N, n, w, start):
     """The product of row n with w[start:]."""
     inlined()
     o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
     sums, first = splat8(0.0), N + 1
     while o + 8 <= end:
+        _near(packed, first, base, o + AHEAD)
         sums = fma(load8(packed, first + o), gathered(packed, base, o, w, start), sums)
         o += 8
     result = total(sums)
@@ -99,6 +110,7 @@ def _add(packed, N, n, q, g, start):
     o, end, base = int(packed[n]), int(packed[n + 1]), _columns(packed, N)
     first = N + 1
     while o + 8 <= end:
+        _near(packed, first, base, o + AHEAD)
         scattered(packed, base, o, g, start, load8(packed, first + o) * q)
         o += 8
     while o < end:
@@ -107,84 +119,70 @@ def _add(packed, N, n, q, g, start):
 
 
 @inner
-def _some(data, begin, end, w, p):
-    """The predictions p of the rows from one on up to another, for each output."""
-    for n in range(begin, end):
-        for c in range(data.outputs):
-            p[c * data.N + n] = _product(data.packed, data.N, n, w, c * data.d)
-
-
-@inner
 def _block(data):
-    """How many rows a pass reads twice before it goes on; classes come whole."""
-    if data.outputs > 1:
-        return data.N
+    """How many rows a pass reads twice before it goes on."""
     return max(8, BLOCK * data.N // max(1, int(data.packed[data.N])))
 
 
 @inner
-def products(data, w, p, control):
-    """p ← X w for each output. False if asked to come back."""
-    if control[FILLED] == 0:
-        return margins(data, w, p, control)
+def sparse_products(data, w, p, begin, end, control):
+    """p ← X w for each output, of rows from one on up to another. False if asked to come back."""
     block = _block(data)
-    for b in range(0, data.N, block):
-        _some(data, b, min(data.N, b + block), w, p)
+    for b in range(begin, end, block):
+        for n in range(b, min(end, b + block)):
+            for c in range(data.outputs):
+                p[c * data.N + n] = _product(data.packed, data.N, n, w, c * data.d)
         if control[HURRY] != 0:
             return False
     return True
 
 
 @inner
-def _joined(s, at, g, size):
-    """The scale of Xᵀq so far and of a block together, and what the block's q is multiplied by; g
-    goes along where the block's is by far the larger one.
-    """
-    if at == s:
-        return s, 1.0
-    if at > s + FAR:                  # as in `fastbias.engine.dense_pass.by_piece`
-        factor, s = np.exp(s - at), at
-        for j in range(size):
-            g[j] *= factor
-    return s, np.exp(at - s)
+def sparse_asked_rows(slope, params, data, vectors, begin, end, control):
+    """As `fastbias.engine.dense_pass.asked_rows`."""
+    w, p, q, g = vectors
+    block, s, y = _block(data), 0.0, data.y
+    sparse_cleared(data, g)
+    for b in range(begin, end, block):
+        last = min(end, b + block)
+        if not sparse_products(data, w, p, b, last, control):
+            return s, True
+        size = last - b
+        seen, own, push = view(p, b, size), view(y, b, size), view(q, b, size)
+        at = slope(params, seen, own, push)
+        if data.weighed != NONE:
+            at = pushed(slope, params, sample_weights(data, b, size), alone(data, q, WILD), seen,
+                        own, push, at)
+        s, factor = joined(at if b == begin else s, at, g, 0, data.d)
+        sparse_gathered_rows(data, q, factor, g, b, last)
+    return s, control[HURRY] != 0
 
 
 @inner
-def pass_over(slope, params, data, w, p, q, g, control):
-    """One pass for any loss, by its piece: p ← X w, g ← Xᵀq; returns s, −∇L = e^s g, or NaN if
-    asked to come back.
-    """
-    N, outputs, y = data.N, data.outputs, data.y
-    for j in range(outputs * data.d):  # every entry: which ones the rows miss is not known
+def sparse_cleared(data, g):
+    """g ← 0, every entry: which ones the rows miss is not known."""
+    for j in range(data.outputs * data.d):
         g[j] = 0.0
-    s, block = 0.0, _block(data)
-    for b in range(0, N, block):
-        end = min(N, b + block)
-        _some(data, b, end, w, p)
-        if control[HURRY] != 0:
-            return np.nan
-        size = (outputs - 1) * N + end - b
-        seen, own, push = view(p, b, size), view(y, b, end - b), view(q, b, size)
-        at = slope(params, seen, own, push)
-        if data.weighed != NONE:
-            at = pushed(slope, params, sample_weights(data, b, end - b), alone(data, q, WILD),
-                        seen, own, push, at)
-        s, factor = _joined(at if b == 0 else s, at, g, data.d)
-        for n in range(b, end):
-            for c in range(outputs):
-                _add(data.packed, N, n, q[c * N + n] * factor, g, c * data.d)
-    return np.nan if control[HURRY] != 0 else s
+
+
+@inner
+def sparse_gathered_rows(data, q, factor, g, begin, end):
+    """g += factor times Xᵀq for each output, of the rows from one on up to another."""
+    for n in range(begin, end):
+        for c in range(data.outputs):
+            _add(data.packed, data.N, n, q[c * data.N + n] * factor, g, c * data.d)
 
 
 @inner
 def drawn_products(data, order, count, w, p, y_batch):
     """As `fastbias.engine.batch_pass.batch_margins`, of sparse rows."""
-    batch = y_batch.size
+    batch = p.size // data.outputs
     for i in range(batch):
         n = order[i] if i < count else order[0]
         for c in range(data.outputs):
             p[c * batch + i] = _product(data.packed, data.N, n, w, c * data.d)
-        y_batch[i] = data.y[n]
+        for c in range(data.goals):
+            y_batch[c * batch + i] = data.y[c * data.N + n]
 
 
 @inner

@@ -62,9 +62,9 @@ def valued(log_loss, params, weighed, c, one, p, y):
         return log_loss(params, p, y)
     N, largest, total = y.size, -np.inf, 0.0
     for n in range(N):
-        x, factor = log_loss(params, _predictions(p, n, N, one), view(y, n, 1)), c[n]
+        x, factor = log_loss(params, _predictions(p, n, N, one), view(y, n, 1)), c[n % c.size]
         if weighed == WILD:
-            x, factor = x + np.log(c[n]), 1.0
+            x, factor = x + np.log(factor), 1.0
         if x > largest:
             total = total * np.exp(largest - x) + factor
             largest = x
@@ -84,9 +84,8 @@ def pushed(slope, params, c, one, p, y, q, s):
     """
     if one.size > 0:
         return _apart(slope, params, c, one, p, y, q)
-    N = y.size
     for i in range(p.size):
-        q[i] *= c[i % N]
+        q[i] *= c[i % c.size]
     return s
 
 
@@ -101,7 +100,7 @@ def _scale(slope, params, c, one, p, y, n):
         if not np.isfinite(q[k]):
             return np.nan, q[k]
         top = max(top, abs(q[k]))
-    return s + np.log(c[n]) + np.log(top), top
+    return s + np.log(c[n % c.size]) + np.log(top), top
 
 
 @inner

@@ -18,9 +18,10 @@ from fastbias.forward.base import FAR, FAR_RTOL, Field
 from fastbias.forward.choice import choose
 from fastbias.forward.fields import Linear
 from fastbias.forward.integrate import Stalled
+from fastbias.forward.outputs import together
 from fastbias.forward.resting import Bowl, settles
 from fastbias.forward.slaved import Slaved
-from fastbias.problem import Problem, Reached
+from fastbias.problem import Problem, Reached, TooLarge
 from fastbias.solvers.cones import Cone, cone
 from fastbias.solvers.limit import NoTheorem
 from fastbias.solvers.margins import Separability, separate
@@ -99,7 +100,13 @@ def _closed_form(problem: Problem, here: Reached, rows: np.ndarray) -> Trace:
     why = closed_form.covers(problem)
     if why is not None:
         raise NoTheorem(why, SOURCE)
-    trace = closed_form.at(problem, here.u, here.move, here.t, rows)
+    try:
+        trace = together(problem, lambda one: closed_form.at(one, here.u, here.move, here.t, rows))
+    except TooLarge as error:
+        raise NoTheorem(str(error), SOURCE) from None
+    # (of numbers there are no margins, but a slack has always been told of those of one output)
+    if problem.columns:
+        return trace
     # (margins may be beyond float64 where iterates are not)
     with np.errstate(all="ignore"):
         slack = trace.log_t[:, None] - trace.u @ (problem.y[:, None] * problem.X).T

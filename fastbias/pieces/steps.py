@@ -7,7 +7,8 @@ itself.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +18,10 @@ from fastbias.engine.abi import RULE, Piece, expect, piece
 from fastbias.engine.call import call
 from fastbias.pieces.recipe import Portable, recorded
 
-__all__ = ["StepRule", "bounded", "constant", "line_search", "loss_scaled", "power", "sequence"]
+__all__ = ["StepRule", "bounded", "chosen", "constant", "line_search", "loss_scaled", "power",
+           "sequence"]
+
+AUTO = "auto"         # in place of a number: a `Plan` chooses it
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,9 @@ class StepRule(Portable):
     ``constant`` says that η_k does not depend on k; ``loss`` that the piece wants log L, which then
     costs a pass; ``monotone`` that it has a meaning for strictly monotone losses alone; ``search``
     that the step is searched along the move instead; ``radius`` that ``params[1]`` is to be B², B =
-    max_n ‖x_n‖⋆, which a `Plan` computes from its data.
+    max_n ‖x_n‖⋆, which a `Plan` computes from its data; ``auto`` that the first number is still to
+    be chosen, by the `Plan` that is made with it; ``chosen`` says what one that was chosen rests
+    on.
     """
 
     name: str
@@ -39,10 +45,12 @@ class StepRule(Portable):
     monotone: bool = False
     search: bool = False
     radius: bool = False
+    auto: bool = False
+    chosen: str = ""
 
     def __post_init__(self) -> None:
-        checks.fields("StepRule", self, texts=("name",), flags=("constant", "loss", "monotone",
-                                                                "search", "radius"))
+        checks.fields("StepRule", self, texts=("name", "chosen"),
+                      flags=("constant", "loss", "monotone", "search", "radius", "auto"))
         object.__setattr__(self, "params",
                            checks.array("params", self.params, "a (K,) array", dims=1))
         expect("StepRule", self.params, rule=(self.rule, RULE))
@@ -53,17 +61,53 @@ class StepRule(Portable):
         return self.constant and self.rule is _sequence
 
     def __call__(self, k: int) -> float:
-        """Return η_k, the step size of the update from step k ≥ 0 to k + 1, at loss 1."""
+        """Return η_k, the step size of the update from step k ≥ 0 to k + 1, at loss 1; ValueError
+        where it is still to be chosen.
+        """
+        if self.auto:
+            raise ValueError(f"step_size must be a number by now, got {self!r}: a Plan chooses it")
         return float(call(self.rule, self.params, checks.whole("k", k), 0.0, 0.0))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{x:g}" for x in self.params[:4]) + (", …" if self.params.size > 4
-                                                                else "")
-        return f"{self.name}({shown})"
+        shown = [f"{x:g}" for x in self.params[:4]] + ["…"] * (self.params.size > 4)
+        if self.auto:
+            shown[0] = AUTO
+        if self.chosen:
+            shown.append(f"chosen: {self.chosen}")
+        return f"{self.name}({', '.join(shown)})"
+
+    def with_number(self, eta: float, why: str) -> StepRule:
+        """The rule with a number in the place of "auto", and what that rests on; as it is where it
+        has one.
+        """
+        if not self.auto:
+            return self
+        numbers = np.append(eta, self.params[1:])
+        made = replace(self, params=numbers, auto=False)
+        # (by its own factory, so that it knows how it was made)
+        if hasattr(self, "_maker"):
+            made = self._maker(**{name: eta if _is_auto(value) else value
+                                  for name, value in vars(self)["recipe"][1].items()})
+        return chosen(made, why)
 
 
 StepSize = ArrayLike | StepRule
-"""What a method takes for a step size: a number, one for each update, or a rule."""
+"""What a method takes for a step size: a number, one for each update, a rule, or "auto", for which
+a `Plan` puts a number that suits its data.
+"""
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == AUTO
+
+
+def _first(label: str, eta: float | str) -> tuple[float, bool]:
+    """A number > 0, and whether it only keeps the place of one that is to be chosen."""
+    if _is_auto(eta):
+        return 1.0, True
+    if isinstance(eta, str):
+        raise TypeError(f'{label} must be a finite number > 0 or "auto", got {checks.short(eta)}')
+    return checks.number(label, eta, above=0), False
 
 
 @piece(RULE, needs=1)
@@ -73,10 +117,29 @@ def _sequence(params, k, s, log_loss):
 
 
 @recorded
-def constant(eta: float) -> StepRule:
-    """Return the rule η_k = eta for every k; eta > 0, else ValueError."""
-    return StepRule("constant", _sequence, np.array([checks.number("eta", eta, above=0)]),
-                    constant=True)
+def constant(eta: float | str) -> StepRule:
+    """Return the rule η_k = eta for every k; eta > 0 or "auto", else ValueError."""
+    number, auto = _first("eta", eta)
+    return StepRule("constant", _sequence, np.array([number]), constant=True, auto=auto)
+
+
+@recorded
+def chosen(rule: float | StepRule, why: str) -> StepRule:
+    """Return a rule (a number is a constant one) that says what its number rests on, as a `Plan`
+    writes it where step_size is "auto".
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.steps.chosen(0.1, "half of what the descent lemma admits")
+    constant(0.1, chosen: half of what the descent lemma admits)
+    """
+    if not isinstance(why, str) or not why:
+        raise TypeError(f"why must be a text, got {checks.short(why)}")
+    made = as_rule(rule)
+    if made.auto:
+        raise ValueError(f"rule must have its numbers, got {made!r}")
+    return replace(made, chosen=why)
 
 
 @recorded
@@ -96,9 +159,9 @@ def _power(params, k, s, log_loss):
 
 
 @recorded
-def power(eta: float, a: float) -> StepRule:
-    """Return the rule η_k = eta/(k + 1)^a; eta > 0 and a ≥ 0, else ValueError. With a = 0 it is
-    ``constant(eta)``.
+def power(eta: float | str, a: float) -> StepRule:
+    """Return the rule η_k = eta/(k + 1)^a; eta > 0 or "auto" and a ≥ 0, else ValueError. With a = 0
+    it is ``constant(eta)``.
 
     Examples
     --------
@@ -107,8 +170,10 @@ def power(eta: float, a: float) -> StepRule:
     0.1
     """
     # a = 0 is the constant rule by its own name, so that what is known of that holds
-    numbers = np.array([checks.number("eta", eta, above=0), checks.number("a", a, least=0)])
-    return constant(float(numbers[0])) if numbers[1] == 0 else StepRule("power", _power, numbers)
+    (number, auto), fall = _first("eta", eta), checks.number("a", a, least=0)
+    if fall == 0:
+        return constant(eta)
+    return StepRule("power", _power, np.array([number, fall]), auto=auto)
 
 
 @piece(RULE, needs=1)
@@ -118,15 +183,16 @@ def _loss_scaled(params, k, s, log_loss):
 
 
 @recorded
-def loss_scaled(eta: float) -> StepRule:
-    """Return the rule η_k = eta/L(w_k), for strictly monotone losses; eta > 0, else ValueError.
+def loss_scaled(eta: float | str) -> StepRule:
+    """Return the rule η_k = eta/L(w_k), for strictly monotone losses; eta > 0 or "auto", else
+    ValueError.
 
     In the log domain, so it goes on where L itself is long under 1e-308 (Ji & Telgarsky: the margin
     gap falls like 1/t).
     """
-    return StepRule("loss_scaled", _loss_scaled, np.array([checks.number("eta", eta, above=0)]),
-                    constant=True, loss=True,
-                    monotone=True)
+    number, auto = _first("eta", eta)
+    return StepRule("loss_scaled", _loss_scaled, np.array([number]), constant=True, loss=True,
+                    monotone=True, auto=auto)
 
 
 @piece(RULE, needs=2)
@@ -136,17 +202,17 @@ def _bounded(params, k, s, log_loss):
 
 
 @recorded
-def bounded(eta_plus: float) -> StepRule:
+def bounded(eta_plus: float | str) -> StepRule:
     """Return Theorem 5's rule η_k = min(eta_plus, 1/(B² L(w_k))), B = max_n ‖x_n‖⋆ in the dual of
     the method's norm.
 
     The paper prints max; its descent argument needs min. For gradient, steepest and coordinate
     descent on strictly monotone losses and the linear model; ``plan.problem.rule`` shows B².
-    eta_plus > 0, else ValueError.
+    eta_plus > 0 or "auto", which is 1, else ValueError.
     """
-    return StepRule("bounded", _bounded,
-                    np.array([checks.number("eta_plus", eta_plus, above=0), 1.0]), constant=True,
-                    loss=True, monotone=True, radius=True)
+    number, auto = _first("eta_plus", eta_plus)
+    return StepRule("bounded", _bounded, np.array([number, 1.0]), constant=True, loss=True,
+                    monotone=True, radius=True, auto=auto)
 
 
 @piece(RULE, needs=2)
@@ -179,9 +245,14 @@ def line_search() -> StepRule:
 
 
 def as_rule(step_size: StepSize) -> StepRule:
-    """Return a rule from a number (constant), a (K,) array (sequence), or a rule."""
+    """Return a rule from a number or "auto" (constant), a (K,) array (sequence), or a rule."""
     if isinstance(step_size, StepRule):
         return step_size
+    if isinstance(step_size, str):
+        if step_size != AUTO:
+            raise TypeError("step_size must be a number or a (K,) array of numbers, a rule of "
+                            f'fb.steps or "auto", got {checks.short(step_size)}')
+        return constant(AUTO)
     etas = checks.steps("step_size", step_size, above=0)
     return constant(float(etas[0])) if etas.size == 1 else sequence(etas)
 

@@ -30,11 +30,11 @@ from fastbias.engine.abi import (
     Pieces,
     eights,
     known,
-    misfit,
     packed_room,
     room,
 )
 from fastbias.engine.dense_pass import EXPONENTIAL
+from fastbias.engine.fits import misfit
 from fastbias.engine.fused import BY_PIECE, COORDINATE
 from fastbias.engine.shared import aligned, laid
 from fastbias.engine.sparse_pass import fill
@@ -59,7 +59,7 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
                     np.empty(0) if problem.weights is None else problem.weights.copy())
     state = _state(problem)
     control = _control(problem, len(state))
-    sizes = (N, d, n, problem.outputs, len(state), 2 * n + method.scratch, sampling.batch)
+    sizes = (N, d, n, _outputs(problem), len(state), 2 * n + method.scratch, sampling.batch)
     wrong = misfit(pieces, params, sizes)
     if wrong is not None:
         piece = pieces[Pieces._fields.index(wrong[1])]
@@ -139,7 +139,7 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     control[WATCH] = method.constant and not method.random
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, linear, batch
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, rows, method.scratch
-    control[SEARCH], control[OUTPUTS] = rule.search * (1 if linear else 2), problem.outputs
+    control[SEARCH], control[OUTPUTS] = rule.search * (1 if linear else 2), _outputs(problem)
     control[FILLED] = _filled(problem)
     control[WEIGH] = _inside(problem) if single and not control[FILLED] else 0
     if problem.weights is not None:
@@ -147,6 +147,11 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     if linear and not batch and rule.fixed and not control[FILLED]:
         control[BURST] = method.burst if inside(control) else BY_PIECE.get(method.burst, 0)
     return control
+
+
+def _outputs(problem: Problem) -> int:
+    """K, the predictions of a sample; −K where each has a target of its own."""
+    return -problem.outputs if problem.columns > 1 else problem.outputs
 
 
 def _filled(problem: Problem) -> int:

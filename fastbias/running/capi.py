@@ -9,6 +9,7 @@ later ``stop_at``.
 from __future__ import annotations
 
 import ctypes
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -19,52 +20,75 @@ from fastbias.engine.abi import LATEST, ROW
 from fastbias.engine.c_face import address
 from fastbias.running.plan import Plan
 
-__all__ = ["PROTOTYPE", "address", "arguments", "capsule", "low_level_callable"]
+__all__ = ["PROTOTYPE", "Call", "address", "arguments", "capsule", "low_level_callable"]
 
-SIGNATURE = ("int64_t (int64_t *, double *, int64_t *, double *, int64_t, int64_t, double *, "
-             "double *, int64_t, double *, int64_t, double *, int64_t *, int64_t *, double *, "
-             "int64_t, double *, double *, int64_t *, double *, double *, int64_t, int64_t, "
-             "double)")
+ARGUMENTS: tuple[tuple[str, str, str], ...] = (
+    ("pieces", "int64_t *", "(13) addresses of compiled pieces: loss, model, step rule, sampler, "
+     "method, geometry"),
+    ("params", "double *", "the numbers of the pieces, eight vectors end to end; behind them (N) "
+     "weights > 0 of the samples where control[14] >= 4"),
+    ("sizes", "int64_t *", "(8) their lengths: loss, model, rule, sample, method, geometry, beta, "
+     "gamma"),
+    ("X", "double *", "(N, d) data, row by row; NULL where packed holds the rows of a sparse "
+     "matrix (control[17] > 0)"),
+    ("N", "int64_t", "samples"),
+    ("d", "int64_t", "features"),
+    ("y", "double *", "(N) targets; (K N), output after output, where control[11] is -K"),
+    ("u", "double *", "(n) parameters, moved in place"),
+    ("n", "int64_t", "how many"),
+    ("state", "double *", "(rows, n) memory of the method, moved in place"),
+    ("rows", "int64_t", "how many"),
+    ("mark", "double *", "(rows + 1, n) memory of the watch for repetition"),
+    ("control", "int64_t *", "(18) counters and flags, named in fastbias.h and in "
+     "fastbias.engine.abi.Slot"),
+    ("order", "int64_t *", "(2 N + 1) where control[6] > 0, else unused"),
+    ("work", "double *", "scratch"),
+    ("room", "int64_t", "how much: fastbias.engine.abi.room(N, d, n, control)"),
+    ("packed", "double *", "X and y padded, or the entries of a sparse X, filled by the first "
+     "call: fastbias.engine.abi.packed_room(N, d, control[15] == 5, control[17], control[14] >= "
+     "4)"),
+    ("kept", "double *", "N rounded up to a multiple of 8, where control[15] == 5, else unused; "
+     "moved in place"),
+    ("steps", "int64_t *", "(K) which steps to write down"),
+    ("rows_u", "double *", "(K, n) the parameters there"),
+    ("rows_log_loss", "double *", "(K) the logarithms of the loss there"),
+    ("K", "int64_t", "how many"))
+"""What the C function takes but ``stop_at`` and ``until``: names, types in C, and what they are."""
 
-PROTOTYPE = """\
+KINDS: dict[str, Any] = {"int64_t": ctypes.c_int64, "int64_t *": ctypes.c_void_p,
+                         "double *": ctypes.c_void_p}
+SIGNATURE = f"int64_t ({', '.join(kind for _, kind, _ in ARGUMENTS)}, int64_t, double)"
+
+
+class Call(ctypes.Structure):
+    """``struct fastbias_call`` of fastbias.h: ``Call(*fb.capi.arguments(plan)[0])``."""
+
+    _fields_ = [(name, KINDS[kind]) for name, kind, _ in ARGUMENTS]
+
+
+def _prototype() -> str:
+    """The C prototype, with a comment for each argument."""
+    lines = []
+    for name, kind, comment in ARGUMENTS:
+        begun = f"    {kind}{'' if kind.endswith('*') else ' '}{name},"
+        lines.append(textwrap.fill(f"/* {comment} */", 100, initial_indent=f"{begun:<27} ",
+                                   subsequent_indent=" " * 31, break_long_words=False))
+    return """\
 #include <stdint.h>
-/* NULL, sizes that no memory has, and all that fastbias.descend refuses, are told by -i; how much
-   memory stands behind a pointer C alone knows.
-   Do updates until stop_at are done (counted from the start of the run) or log L <= until.
-   Returns 0, > 0 for a numerical end, -i where argument i of descend is bad;
-   fastbias.engine.abi.MESSAGES has the words.
+/* Do updates until stop_at are done (counted from the start of the run) or log L <= until.
+   Returns 0, > 0 for a numerical end, -i where argument i of fastbias.descend is bad;
+   fastbias.engine.abi.MESSAGES has the words. NULL, sizes that no memory has, and all that
+   fastbias.descend refuses, are told by -i; how much memory stands behind a pointer C alone knows.
    Allocates nothing, but for the scratch of matrix norms and of matrix and convolutional models,
    freed within the update. */
 typedef int64_t (*fastbias_descend)(
-    int64_t *pieces,          /* (13) addresses of compiled pieces: loss, model, step rule, sampler,
-                                 method, geometry */
-    double *params,           /* the numbers of the pieces, eight vectors end to end; behind them
-                                 (N) weights > 0 of the samples where control[14] >= 4 */
-    int64_t *sizes,           /* (8) their lengths: loss, model, rule, sample, method, geometry,
-                                 beta, gamma */
-    double *X, int64_t N, int64_t d,      /* (N, d) data, row by row; NULL where packed holds the
-                                             rows of a sparse matrix (control[17] > 0) */
-    double *y,                /* (N) targets */
-    double *u, int64_t n,     /* (n) parameters, moved in place */
-    double *state, int64_t rows,          /* (rows, n) memory of the method, moved in place */
-    double *mark,             /* (rows + 1, n) memory of the watch for repetition */
-    int64_t *control,         /* (18) updates done, rows recorded, hurry, watch, unscaled, linear,
-                                 batch, tell loss, rows of state and extra scratch that the method
-                                 asks for, line search, outputs K, packed is filled, power of two,
-                                 inner loss (4 more: weights), burst, Gram, entries of sparse X: see
-                                 fastbias.engine.abi.Slot */
-    int64_t *order,           /* (2 N + 1) where control[6] > 0, else unused */
-    double *work, int64_t room,           /* scratch, fastbias.engine.abi.room(N, d, n, control) */
-    double *packed,           /* X and y padded, or the entries of a sparse X, filled by the first
-                                 call: fastbias.engine.abi.packed_room(N, d, control[15] == 5,
-                                 control[17], control[14] >= 4) */
-    double *kept,             /* N rounded up to a multiple of 8, where control[15] == 5, else
-                                 unused; moved in place */
-    int64_t *steps, double *rows_u, double *rows_log_loss, int64_t K,   /* (K), (K, n), (K): which
-                                                                           steps to write down */
-    int64_t stop_at, double until);
+""" + "\n".join(lines) + "\n    int64_t stop_at, double until);\n"
+
+
+PROTOTYPE = _prototype()
+"""The C prototype, to be pasted into a source file or header; `fastbias header` prints all of
+fastbias.h.
 """
-"""The C prototype, to be pasted into a source file or header."""
 
 
 def capsule() -> Any:

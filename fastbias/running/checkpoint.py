@@ -228,12 +228,12 @@ def _references(about: Record) -> list[int]:
 def _wanted(arrays: Arrays, shape: list[int], referred: list[int]) -> dict[str, Any]:
     """The dtypes and axes of all arrays but those of the run, for `files.expect`."""
     wanted: dict[str, tuple[str, tuple[str | int, ...]]] = {
-        "y": ("f8", ("N",)), "start": ("f8", ("n",))}
+        "y": ("f8", ("N", "outputs")[:max(1, np.ndim(arrays["y"]))]), "start": ("f8", ("n",))}
     if "X" in arrays:
         wanted["X"] = "f8", ("N", math.prod(shape))
     else:                             # rows of `scipy.sparse`: N + 1 ends, Z entries
         wanted |= {"X_data": ("f8", ("Z",)), "X_indices": ("i4 i8", ("Z",)),
-                   "X_indptr": ("i4 i8", (arrays["y"].size + 1,))}
+                   "X_indptr": ("i4 i8", (len(arrays["y"]) + 1,))}
     if "weights" in arrays:
         wanted["weights"] = "f8", ("N",)
     if "trace_t" in arrays:
@@ -259,7 +259,7 @@ def _check_record(about: Record, traced: bool) -> None:
     names = {"format", "status", "shape", "settings", "gram", *PARTS}
     names |= {"message", "ended"} if traced else set()
     # (which files of earlier versions have not)
-    names |= {"classes", "intercept"} & set(about)
+    names |= {"classes", "intercept", "names"} & set(about)
     if set(about) != names:
         raise ValueError(f"its record must have the entries {', '.join(sorted(names))}, got "
                          f"{checks.short(sorted(about))}")
@@ -270,6 +270,7 @@ def _check_record(about: Record, traced: bool) -> None:
             ("gram", lambda x: x is None or isinstance(x, bool), "true, false or null"),
             ("classes", _are_names, "null or the names of labels"),
             ("intercept", lambda x: isinstance(x, bool), "true or false"),
+            ("names", _are_texts, "null or the names of columns"),
             ("shape", _is_shape, "that of a sample")):
         if name in about and not fits(about[name]):
             raise ValueError(f"{name} must be {what}, got {checks.short(about[name])}")
@@ -286,6 +287,12 @@ def _are_names(classes: object) -> bool:
         return True
     return (isinstance(classes, list) and len({(type(c), c) for c in classes}) == len(classes)
             and all(isinstance(c, (bool, int, float, str)) and c == c for c in classes))
+
+
+def _are_texts(names: object) -> bool:
+    """Whether these are what columns can be called: different texts."""
+    return names is None or (isinstance(names, list) and all(isinstance(x, str) for x in names)
+                             and len({*names}) == len(names) > 0)
 
 
 def _is_shape(shape: object) -> bool:
@@ -310,8 +317,10 @@ def asked(plan: Plan) -> tuple[Arrays, Record]:
     classes = None if problem.classes is None else problem.classes.tolist()
     about |= {"shape": list(problem.sample), "settings": _settings(plan.course),
               "classes": classes, "intercept": problem.intercept}
+    if problem.names is not None:
+        about["names"] = list(problem.names)
     arrays |= rows.parts(problem.X) if problem.sparse else {"X": problem.X}
-    arrays |= {"y": problem.y, "start": problem.start}
+    arrays |= {"y": problem.targets, "start": problem.start}
     if problem.weights is not None:
         arrays["weights"] = problem.weights
     return arrays, about
@@ -349,7 +358,7 @@ def made(cls: type[Plan], arrays: Arrays, about: Record, **given: Any) -> Plan:
         raise ValueError("loss, method and model must be those of the checkpoint, got others: "
                          "their parameters differ")
     with files.untrusted(SENTENCE):
-        _rename(course, about.get("classes"))
+        _rename(course, about.get("classes"), about.get("names"))
         resume(course, arrays, about)
     return plan
 
@@ -371,7 +380,7 @@ def _matrix(arrays: Arrays, shape: list[int]) -> rows.Matrix:
     if "X" in arrays:
         return np.asarray(arrays["X"].reshape(-1, *shape))
     with files.untrusted(SENTENCE):
-        return rows.joined(arrays, (arrays["y"].size, shape[0]))
+        return rows.joined(arrays, (len(arrays["y"]), shape[0]))
 
 
 def _without_ones(X: rows.Matrix) -> rows.Matrix:
@@ -389,18 +398,22 @@ def _weights(arrays: Arrays) -> np.ndarray | None:
     return c
 
 
-def _rename(course: Course, classes: list[Any] | None) -> None:
-    """Call the labels, which are kept as numbers, what they were called."""
+def _rename(course: Course, classes: list[Any] | None, names: list[str] | None) -> None:
+    """Call labels, which are kept as numbers, and columns what they were called."""
     # the problem was made again of labels −1, +1 or 0 … K−1, which know no other names
     own = course.problem.classes
     if classes is not None and (own is None or len(classes) != own.size):
         raise ValueError(f"classes must name the labels of the loss, got {checks.short(classes)}")
     if classes is not None:
         called = np.array(classes)
-        if called.dtype.kind not in "biufU" or not np.array_equal(np.unique(called), called):
-            raise ValueError("classes must be of one kind and in order, got "
+        if called.dtype.kind not in "biufU" or np.unique(called).size != called.size:
+            raise ValueError("classes must be of one kind and different, got "
                              f"{checks.short(classes)}")
         course.problem = replace(course.problem, classes=called)
+    if names is not None:
+        if len(names) != course.problem.sample[-1] or len(course.problem.sample) > 1:
+            raise ValueError(f"names must be those of the columns, got {checks.short(names)}")
+        course.problem = replace(course.problem, names=tuple(names))
 
 
 def _trace(course: Course, arrays: Arrays, ended: Status, message: str) -> Trace:

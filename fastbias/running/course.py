@@ -24,19 +24,41 @@ from fastbias.running.interruptions import Busy, Store, Turns, terminable
 from fastbias.running.thin import Thin, least
 from fastbias.trace import Trace
 
-__all__ = ["FATAL", "Course", "told", "written"]
+__all__ = ["FATAL", "Course", "threads_of", "told", "written"]
 
 # a run that ended so does not go on
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
 
 
-def told(status: Status, t: int) -> str:
-    """How a run that came to t updates ended, in words."""
+def threads_of(threads: object) -> int | str:
+    """How many threads a run may have, checked."""
+    if isinstance(threads, str) and threads == "auto":
+        return threads
+    try:
+        return checks.whole("threads", threads, least=1)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"threads must be \"auto\" or a whole number >= 1, got "
+                          f"{checks.short(threads)}") from None
+
+
+Advice = Callable[[Status, int, float, float], str]
+"""What else to say of a run that came to (status, t) while log L went from a number to another."""
+
+
+def told(problem: Problem, status: Status, t: int) -> str:
+    """How a run that came to t updates ended, in words; and a step size that nobody gave."""
+    when = f", at step {t}"
     if status == Status.OK:
-        return f"{MESSAGES[status]}, t = {t}"
+        when = f", t = {t}"
     if status in FATAL:
-        return f"{MESSAGES[status]} in the update from step {t} to {t + 1}"
-    return f"{MESSAGES[status]}, at step {t}"
+        when = f" in the update from step {t} to {t + 1}"
+    return f"{MESSAGES[status]}{when}{_chosen(problem)}"
+
+
+def _chosen(problem: Problem) -> str:
+    """The end of a sentence that says which step size was chosen, and why."""
+    rule = problem.rule
+    return f"; step size {rule.params[0]:g}, chosen: {rule.chosen}" if rule.chosen else ""
 
 
 def written(problem: Problem, t: np.ndarray, u: np.ndarray, log_loss: np.ndarray, status: Status,
@@ -63,6 +85,8 @@ class Course:
     problem : Problem
     gram : bool or None
         Whether in Gram space; None: where it pays, which is seen when the first run begins.
+    threads : int or "auto"
+        How many share a pass over X.
 
     Attributes
     ----------
@@ -76,14 +100,14 @@ class Course:
     trace : Trace or None
     """
 
-    def __init__(self, problem: Problem, gram: bool | None) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, gram: bool | None,
+                 threads: int | str = "auto") -> None:
+        self.problem, self._threads = problem, threads_of(threads)
         self.pieces, self.params, self.buffers = assemble(problem)
         self.status = Status.OK
         self.trace: Trace | None = None
         self.turns = Turns()
-        self.driver = Driver(self.pieces, self.params, handed(problem.X), problem.y,
-                             self.buffers)
+        self.driver = self._driver()
         self.gram = checks.choice("gram", gram)
         if gram:
             self.settle()
@@ -104,10 +128,11 @@ class Course:
         return self.status in FATAL or self.status == Status.STALLED
 
     def go(self, records: Records | Thin, stop: int, log_target: float, progress: bool,
-           look: Callable[[], object] | None, store: Store) -> Trace:
+           look: Callable[[], object] | None, store: Store, advise: Advice | None = None) -> Trace:
         """Run to ``stop``, saving on the way; however that ends, the trace is kept, the run saved.
 
-        ``look`` is called after each chunk, and may raise StopIteration to end the run.
+        ``look`` is called after each chunk, and may raise StopIteration to end the run; ``advise``
+        at the end.
         """
         message, raised, status = None, None, Status.OK
 
@@ -125,6 +150,8 @@ class Course:
                         look()
                     if store.due:
                         keep()
+                if advise is not None:
+                    message = self._advised(records, status, advise)
             except StopIteration:
                 # one that ended in the same chunk says why itself
                 if status == Status.OK:
@@ -143,6 +170,15 @@ class Course:
                 raised = None                             # whose traceback knows this frame
         assert self.trace is not None
         return self.trace
+
+    def _advised(self, records: Records | Thin, status: Status, advise: Advice) -> str:
+        """How the run ended, and what is to be said to that."""
+        count = records.count if isinstance(records, Thin) else int(self.buffers.control[ROW])
+        message = told(self.problem, status, self.t)
+        if count == 0:
+            return message
+        first, last = records.log_loss[0], records.log_loss[count - 1]
+        return message + advise(status, self.t, float(first), float(last))
 
     def _begin(self) -> None:
         """Take the turn; `Busy` where another has it."""
@@ -220,9 +256,25 @@ class Course:
             driver.restore(kept)
         # (a driver of the parameters stays: it knows the pace)
         if driver is not None or isinstance(self.driver, Gram):
-            self.driver = driver or Driver(self.pieces, self.params, handed(self.problem.X),
-                                           self.problem.y, self.buffers)
+            self.driver = driver or self._driver()
+            self.driver.threads = self._threads
         self.gram = isinstance(driver, Gram)
+
+    def _driver(self) -> Driver:
+        """A driver of the parameters."""
+        driver = Driver(self.pieces, self.params, handed(self.problem.X), self.problem.y,
+                        self.buffers)
+        driver.threads = self._threads
+        return driver
+
+    @property
+    def threads(self) -> int | str:
+        """How many threads share a pass over X."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, threads: int | str) -> None:
+        self._threads = self.driver.threads = threads_of(threads)
 
     def finish(self, records: Records, stop: int, halt: list[bool]) -> None:
         """Go on to ``stop`` without a turn of its own; ``halt`` ends it once it is not empty."""
@@ -240,7 +292,8 @@ class Course:
         if K == 0 or t[-1] != self.t:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
-        return written(self.problem, t, u, log_loss, status, message or told(status, self.t))
+        return written(self.problem, t, u, log_loss, status,
+                       message or told(self.problem, status, self.t))
 
     def _thin(self, kept: Thin, status: Status, message: str | None) -> Trace:
         """As `traced`, where of w but the first and the last were kept."""
@@ -251,8 +304,8 @@ class Course:
             margins = np.append(margins, least(problem, u))
         rows = np.array([u if kept.first is None else kept.first, u])
         w = problem.predictor(rows).reshape(2, *problem.shape)
-        return Trace(t, rows, w, log_loss, status, message or told(status, self.t), problem,
-                     least=margins)
+        return Trace(t, rows, w, log_loss, status, message or told(problem, status, self.t),
+                     problem, least=margins)
 
     def reached(self) -> Reached:
         """Where it stands, as the theory asks."""
@@ -267,4 +320,5 @@ class Course:
             work=aligned(self.buffers.work.size), packed=self.buffers.packed)
         other.driver = self.driver.copy(other.buffers)
         other.driver.pace, other.turns = self.driver.pace, Turns()
+        other.driver.threads = self._threads
         return other

@@ -38,10 +38,11 @@ from fastbias.engine.abi import (
     padded,
     room,
 )
-from fastbias.engine.dense_pass import margins, pack
+from fastbias.engine.dense_pass import pack
 from fastbias.engine.driver import Driver
 from fastbias.engine.fused import GRADIENT
 from fastbias.engine.layout import Data
+from fastbias.engine.passes import products
 from fastbias.engine.shared import aligned
 from fastbias.engine.weighing import NONE
 from fastbias.pieces.methods import gradient_descent
@@ -91,7 +92,8 @@ def _obstacle(problem: Problem) -> str | None:
     if problem.sparse:
         return "sparse data"
     if problem.outputs > 1:
-        return f"the {problem.loss.name} loss"
+        return f"the {problem.loss.name} loss" if not problem.columns \
+            else f"y of {problem.outputs} columns"
     if not problem.model.linear:
         return f"the {problem.model.name} model"
     if method.sampling.batch:
@@ -165,12 +167,12 @@ def _multiply(X, back, packed, control, K):
     """K ← X backᵀ, made symmetric."""
     N, d = X.shape
     w, p = np.zeros(padded(d)), np.zeros(padded(N))
-    data = Data(N, d, 1, False, packed, p, NONE, 0)
+    data = Data(N, d, 1, 1, False, packed, p, NONE, 0, 1, p, control[:0])
     pack(X, p[:0], data, 0, False)
     for n in range(N):
         for j in range(d):
             w[j] = back[n, j]
-        margins(data, w, p, control)
+        products(data, w, p, control)
         for i in range(N):
             K[n, i] = p[i]
     for n in range(N):

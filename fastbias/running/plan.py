@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks, forward, theory
 from fastbias.checks import Sparse
 from fastbias.engine.abi import Buffers, Params, Pieces, Records, Status
+from fastbias.forward.outputs import together
 from fastbias.pieces import models
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
@@ -21,6 +23,7 @@ from fastbias.pieces.models import Model
 from fastbias.pieces.models.base import Start
 from fastbias.problem import Problem, Reached, gather, make
 from fastbias.running import checkpoint as disk
+from fastbias.running.chosen import advice, settled
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
 from fastbias.running.thin import Thin
@@ -39,19 +42,25 @@ class Plan:
     Parameters
     ----------
     X : (N, d) array-like or `scipy.sparse` matrix, or (N, m, n) for matrix-valued predictors
+        A DataFrame's names of columns are kept, for limits and all that is printed.
         Data, converted to a float64 copy, which plans of equal data share; what is done to X later
         changes no plan. A file of float64 that is mapped to be read (``np.memmap(..., mode="r")``)
         stays where it is, and must stay as it is; only what a run lays out of it is in memory.
         Sparse data (in any format; entries that come twice are added, those that are 0 are kept)
         are rows of their entries and are never made dense by a run or its trace; `limit`,
         `max_step`, `flow` and `fast_forward` do so where N d ≤ 2^24.
-    y : (N,) array-like
+    y : (N,) array-like, or (N, K) for losses with a root
         Targets; for losses of labels two values, sorted, of which the later one is +1, or classes
-        (`checks.labels`).
+        (`checks.labels`). Of K columns the linear predictor is w (K, d), ⟨w_k, x_n⟩ against y_nk;
+        geometries are those of all its entries, flat or as a matrix.
     loss : Loss or its name
-        From ``fb.losses``; the objective is the sum over the samples.
+        From ``fb.losses``; the objective is the sum over the samples, and outputs.
     method : Method
-        From ``fb.methods``.
+        From ``fb.methods``. For a step size "auto" the plan takes half of what theory admits
+        (`max_step`); where no bound is known, half of one over the curvature of the loss at the
+        start (and about the limit point of a loss with a root), for moves of a length of their own
+        what is usual, halved until the loss falls in a trial of up to 2000 updates. The number is
+        cut to three digits, and is that of ``plan.problem.method`` from then on.
     model : Model or its name, default ``fb.models.linear``
         From ``fb.models``.
     start : (n,) array-like, or a list of layers, optional
@@ -68,7 +77,12 @@ class Plan:
     intercept : bool, default False, keyword-only
         Append a weight on a column of ones, which is inside the method's norm or potential (both
         of size d + 1, where their size is fixed): what people do with gradient methods. ``w`` then
-        has d + 1 entries, the last of which is the intercept.
+        has d + 1 entries (for each output), the last of which is the intercept.
+    threads : int ≥ 1 or "auto", default "auto", keyword-only
+        How many threads share a pass over X; no bit of a run depends on it. "auto": the CPUs that
+        this process may use and other runs leave, or as ``FASTBIAS_NUM_THREADS`` says, where N d ≥
+        1e5; 1 in sweeps and in workers of `multiprocessing` and dask. Batches, coordinate descent
+        and losses of the user's own have one. A checkpoint knows of none.
 
     Attributes
     ----------
@@ -80,6 +94,9 @@ class Plan:
         The linear predictor as it stands (a copy).
     problem : Problem
         Data, loss, method, model and start, checked and converted.
+    names : tuple of str, or None
+        What the entries of w's last axis are called: the columns of a DataFrame, and
+        "(intercept)".
     status : Status
         How the last run ended.
     trace : Trace or None
@@ -111,9 +128,9 @@ class Plan:
     def __init__(self, X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method,
                  model: Model | str = models.linear, start: ArrayLike | Start | None = None,
                  gram: bool | None = None, weights: ArrayLike | None = None,
-                 intercept: bool = False) -> None:
+                 intercept: bool = False, threads: int | str = "auto") -> None:
         data = gather(X, y, loss, weights=weights, intercept=intercept)
-        self.course = Course(make(data, method, model, start), gram)
+        self.course = Course(settled(make(data, method, model, start)), gram, threads)
 
     @property
     def problem(self) -> Problem:
@@ -139,6 +156,11 @@ class Plan:
     def status(self) -> Status:
         """How the last run ended."""
         return self.course.status
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """What the entries of w's last axis are called; None where columns had no names."""
+        return self.problem.names
 
     @property
     def trace(self) -> Trace | None:
@@ -204,7 +226,8 @@ class Plan:
         ------
         RunStopped
             The iterate left the domain of the potential, or ceased to be finite; names the step,
-            and carries the trace up to the last good iterate.
+            and the step size that would have done where one is known, and carries the trace up to
+            the last good iterate.
         ValueError, TypeError
             Where an argument is bad, or the plan is running.
         OSError
@@ -224,7 +247,7 @@ class Plan:
         records = self._records(rows, checks.flag("record_w", record_w))
         look = None if callback is None else lambda: callback(self)
         trace = self.course.go(records, stop, log_target, progress, look,
-                               Store(checkpoint, every, self.save))
+                               Store(checkpoint, every, self.save), partial(advice, self.problem))
         if trace.status in FATAL and strict:
             raise RunStopped(trace.message, trace)
         return trace
@@ -264,12 +287,12 @@ class Plan:
         """
         disk.write(path, *disk.kept(self))
 
-    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[bytes, dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[bytes, dict[str, Any], int | str]]:
         """Pickle a plan as its checkpoint, with the pieces of the user's own beside it."""
         # (the addresses of compiled pieces mean nothing in another process)
         kept, about = disk.kept(self)
         own = {part: getattr(self.problem, part) for part in disk.own(about)}
-        return type(self)._unpickled, (disk.dumps(kept, about), own)
+        return type(self)._unpickled, (disk.dumps(kept, about), own, self.course.threads)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, loss: Loss | str | None = None,
@@ -302,8 +325,10 @@ class Plan:
         return disk.made(cls, *disk.read(path), loss=loss, method=method, model=model)
 
     @classmethod
-    def _unpickled(cls, raw: bytes, own: dict[str, Any]) -> Plan:
-        return disk.made(cls, *disk.loads(io.BytesIO(raw)), **own)
+    def _unpickled(cls, raw: bytes, own: dict[str, Any], threads: int | str) -> Plan:
+        plan = disk.made(cls, *disk.loads(io.BytesIO(raw)), **own)
+        plan.course.threads = threads
+        return plan
 
     def limit(self, flow: bool = False) -> Limit:
         """What theory predicts for this plan, certified; ``print(plan.limit())`` says why.
@@ -429,7 +454,8 @@ class Plan:
         rtol : float, default 1e-10
             Asked relative accuracy.
         """
-        return forward.flow(self.problem.whole("a flow is followed"), time, rtol)
+        return together(self.problem.whole("a flow is followed"),
+                        lambda problem: forward.flow(problem, time, rtol))
 
     def __repr__(self) -> str:
         N, d = self.problem.X.shape
@@ -439,12 +465,12 @@ class Plan:
 def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method, steps: float,
         model: Model | str = models.linear, start: ArrayLike | Start | None = None,
         gram: bool | None = None, weights: ArrayLike | None = None, intercept: bool = False,
-        **options: Any) -> Trace:
+        threads: int | str = "auto", **options: Any) -> Trace:
     """Run a method on a problem and return its trace: ``Plan(X, y, ...).run(steps, ...)``.
 
     Parameters
     ----------
-    X, y, loss, method, model, start, gram, weights, intercept
+    X, y, loss, method, model, start, gram, weights, intercept, threads
         As for `Plan`.
     steps : int ≥ 0
         How many updates.
@@ -470,5 +496,5 @@ def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method
     [0.6 0.8]
     """
     plan = Plan(X, y, loss=loss, method=method, model=model, start=start, gram=gram,
-                weights=weights, intercept=intercept)
+                weights=weights, intercept=intercept, threads=threads)
     return plan.run(steps, **options)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.shown import html, text
 from fastbias.running import tables
 from fastbias.running.crew import hand_out
 from fastbias.running.intake import Intake, OfPlans, OfTemplate
@@ -30,8 +32,12 @@ from fastbias.trace import Trace
 if TYPE_CHECKING:
     import pandas
     import xarray
+    from matplotlib.axes import Axes
 
 __all__ = ["Sweep", "sweep"]
+
+MOST = 12             # kinds of ends that are printed
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep(Sequence[Trace | None]):
@@ -111,11 +117,36 @@ class Sweep(Sequence[Trace | None]):
         """The values of the grid by name; None where points were given one by one."""
         return self.points.axes if isinstance(self.points, Grid) and self.points.axes else None
 
+    def plot(self, value: str | Callable[[Trace, Limit | None], Any] = "log_loss",
+             ax: Axes | None = None) -> Axes:
+        """Draw one number a run over the grid: a heat map, or a curve over one axis.
+
+        Parameters
+        ----------
+        value : str or callable, default "log_loss"
+            "log_loss", "t", "margin", "gap", or a function of (trace, limit), as for `to_pandas`.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        return foreign.library("fastbias.plots").sweep(self, value, ax)
+
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.shape)) if len(self.shape) > 1 else str(len(self))
         ends = Counter(tables.ends(self)["status"].tolist())
-        told = ", ".join(f"{count} {name}" for name, count in sorted(ends.items()))
+        told = ", ".join(f"{count} {name}" for name, count in sorted(ends.items())[:MOST])
+        if len(ends) > MOST:
+            told += f", … {len(ends) - MOST} kinds more"
         return f"<Sweep of {size} runs: {told}>"
+
+    def __str__(self) -> str:
+        return text(tables.report(self))
+
+    def _repr_html_(self) -> str:
+        return html(tables.report(self))
 
 
 def sweep(plans: Callable[..., Plan] | Iterable[Plan] | Plan,

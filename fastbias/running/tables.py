@@ -1,12 +1,13 @@
 """What a sweep came to as columns: how runs ended, and functions of a run and its limit."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbias import checks, theory
+from fastbias.checks.shown import WIDE, Report, Table, clipped, series
 from fastbias.data.rows import parts
 from fastbias.engine.abi import Status
 from fastbias.problem import Problem
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from fastbias.running.sweep import Sweep
 
-__all__ = ["ends", "frame", "table"]
+__all__ = ["KNOWN", "ends", "frame", "report", "table", "values"]
 
+WORDS = 200           # characters of a failure that are shown
 Function = Callable[[Trace, Limit | None], Any]
 
 
@@ -33,8 +35,7 @@ def _w(trace: Trace, limit: Limit | None) -> np.ndarray:
 
 def _margin(trace: Trace, limit: Limit | None) -> float:
     problem = trace.problem
-    labels = problem is not None and (problem.loss.kind == "monotone"
-                                      or bool((np.abs(problem.y) == 1).all()))
+    labels = problem is not None and problem.labelled
     norm = None if limit is None else limit.norm
     if not labels:
         return np.nan
@@ -77,6 +78,34 @@ def ends(sweep: Sweep) -> dict[str, np.ndarray]:
         if trace is not None:
             t[i], log_loss[i] = trace.t[-1], trace.log_loss[-1]
     return {"status": status, "t": t, "log_loss": log_loss, "error": error}
+
+
+def report(sweep: Sweep) -> Report:
+    """What a sweep says of itself: its grid, where runs ended, and what went wrong first."""
+    last = ends(sweep)
+    lines: Report = [repr(sweep).strip("<>")]
+    if sweep.axes:
+        lines.append(Table([(clipped(name, WIDE), str(len(values)), _told(values[0]),
+                             _told(values[-1])) for name, values in sweep.axes.items()],
+                           ("grid", "values", "first", "last")))
+    if len(sweep):
+        lines.append(Table([series("t", last["t"]), series("log L", last["log_loss"])],
+                           ("where runs ended", "first run", "last run", "run by run")))
+    seen = dict.fromkeys(type(failure).__name__ for failure in sweep.failures.values())
+    for name in seen:
+        i = next(i for i in sorted(sweep.failures) if type(sweep.failures[i]).__name__ == name)
+        said = str(sweep.failures[i]).partition("\n")[0]
+        lines.append(f"run {i}: {name}: {clipped(said, WORDS)}")
+    return lines
+
+
+def _told(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else clipped(checks.short(value), WIDE)
+
+
+def values(sweep: Sweep, functions: tuple[Any, ...]) -> dict[str, np.ndarray]:
+    """What functions say of each run, by their names; NaN where there is no trace."""
+    return _values(sweep, _functions(functions))
 
 
 def _functions(functions: tuple[Any, ...]) -> dict[str, Function]:
@@ -148,7 +177,8 @@ def _key(problem: Problem) -> bytes:
     geometry, maps = method.maps
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, problem.rule.rule,
               method.direction, method.advance, *maps)
-    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.intercept,
+    told = repr((loss, method, method.sampling.batch, model, problem.shape, problem.columns,
+                 problem.intercept, problem.names,
                  None if problem.classes is None else problem.classes.tolist(),
                  [id(piece) for piece in pieces]))
     weights = [] if problem.weights is None else [problem.weights]
@@ -170,9 +200,17 @@ def table(sweep: Sweep, functions: tuple[Any, ...]) -> pandas.DataFrame:
     columns |= last
     for name, found in _values(sweep, asked).items():
         flat = found.reshape(len(found), int(np.prod(found.shape[1:])))
-        names = [name] if found.ndim == 1 else [f"{name}{j}" for j in range(flat.shape[1])]
+        called = _called(sweep, asked[name], flat.shape[1])
+        names = [name] if found.ndim == 1 else [f"{name}{one}" for one in called]
         columns |= dict(zip(names, flat.T, strict=True))
     return pandas.DataFrame(columns, index=pandas.RangeIndex(len(sweep), name="run"))
+
+
+def _called(sweep: Sweep, function: Function, size: int) -> Iterable[str | int]:
+    """What the entries of a function are called: those of w by the names of columns."""
+    first = next((plan for plan in sweep.plans if plan is not None), None)
+    known = None if first is None or function is not _w else first.problem.called
+    return [f"[{one}]" for one in known] if known and len(known) == size else range(size)
 
 
 def _parameters(sweep: Sweep) -> dict[str, Any]:

@@ -20,10 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbias.engine.abi import Records, Status
+from fastbias.engine.helpers import alone
 from fastbias.running import checkpoint as disk
 from fastbias.running import lanes
 from fastbias.running.course import Course
+from fastbias.running.interruptions import Store
 from fastbias.running.plan import Plan
+from fastbias.trace.rows import planned
 
 __all__ = ["Answer", "Ended", "Missing", "Post", "Task", "digest"]
 
@@ -110,7 +113,7 @@ class Task:
         """Run them; how each ended."""
         # numpy's own settings are each thread's: a pool's are not those of who called
         # a run says for itself where its numbers cease to be finite
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), alone():
             if not self.together:
                 return [Ended(self._alone(plan, halt)) for plan in self.plans]
             ends = lanes.run(self.plans, self.rows, self.stop, halt)
@@ -118,12 +121,16 @@ class Task:
                     for plan, end in zip(self.plans, ends, strict=True)]
 
     def _alone(self, plan: Plan, halt: list[bool]) -> Exception | None:
-        def look(plan: Plan) -> None:
+        def look() -> None:
             if halt:
                 raise StopIteration
         try:
-            plan.run(self.stop - plan.t, record=self.rows, until=self.until, callback=look,
-                     strict=False)
+            n = plan.problem.start.size
+            rows = planned(self.rows, plan.t, self.stop, n + 1)
+            # (among many that are tried out, none is told which step size would do)
+            plan.course.go(Records(rows, np.empty((rows.size, n)), np.empty(rows.size)), self.stop,
+                           -np.inf if self.until is None else self.until, False, look,
+                           Store(None, np.inf, plan.save))
         except Exception as error:
             return error
         return None

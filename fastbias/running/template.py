@@ -1,6 +1,6 @@
 """A plan as the template of many: what of it may vary, and runs that no plan is made for.
 
-Tiny gradient descents take their numbers from columns and leave their rows in columns; whatever
+Tiny runs that go in lanes take their numbers from columns and leave their rows in columns; whatever
 else a template is of, each run makes its plan when its turn comes, and drops it.
 """
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fastbias.engine.abi import ROW, Status
 from fastbias.pieces.methods import Method
 from fastbias.problem import Data, Problem, gather, make
 from fastbias.running import lanes
+from fastbias.running.chosen import settled
 from fastbias.running.course import FATAL, Course, told, written
 from fastbias.running.plan import Plan
 from fastbias.running.points import Grid, Point
@@ -56,7 +57,7 @@ def _factory(method: Method) -> Callable[..., Method]:
 def varied(plan: Plan, point: Point) -> Plan:
     """The plan with what a point names in place of its own, at its start."""
     made = object.__new__(Plan)
-    made.course = Course(_problem(plan, point), plan.course.gram)
+    made.course = Course(_problem(plan, point), plan.course.gram, plan.course.threads)
     return made
 
 
@@ -66,18 +67,20 @@ def _problem(plan: Plan, point: Point) -> Problem:
     changes = {ARGUMENTS[name]: point[name] for name in point if name in ARGUMENTS}
     if changes:
         method = _factory(method)(**vars(method)["recipe"][1] | changes)
-    return make(data, method, old.model, point.get("start", old.start))
+    return settled(make(data, method, old.model, point.get("start", old.start)))
 
 
 def _relabelled(old: Problem, y: Any) -> Data:
     """The data of a problem with other targets."""
     X = old.X if old.sparse else old.X.reshape(-1, *old.sample)
     found = gather(X, y, old.loss)
-    if found.shape != old.shape:
-        raise ValueError(f"y must have the classes of the template, which make predictors of shape "
+    if found.shape != old.shape or found.columns != old.columns:
+        what = "columns" if old.columns else "classes"
+        raise ValueError(f"y must have the {what} of the template, which make predictors of shape "
                          f"{old.shape}, got {found.shape}")
     # (X is the template's own: no copy a run)
-    return replace(found, X=old.X, weights=old.weights, intercept=old.intercept)
+    return replace(found, X=old.X, names=old.names, weights=old.weights,
+                   intercept=old.intercept)
 
 
 class Rows(NamedTuple):
@@ -141,11 +144,13 @@ class Table:
 
     def __init__(self, plan: Plan, grid: Grid) -> None:
         self.plan, self.grid = plan, grid
-        found = {name: _column(plan, name, values) for name, values in grid.axes.items()
-                 if name != "seed"}
-        self.columns = {name: column for name, column in found.items() if column is not None}
         # whether any run can go in lanes
-        self.fits = lanes.common(plan) is not None and len(found) == len(self.columns)
+        self.fits = lanes.common(plan) is not None
+        found = {name: _column(plan, name, values) for name, values in grid.axes.items()
+                 if name != "seed" and self.fits}
+        self.columns = {name: column for name, column in found.items() if column is not None}
+        self.fits = self.fits and len(found) == len(self.columns)
+        self.own = _begun(plan, *self.columns["start"]) if "start" in self.columns else None
 
     def good(self, which: np.ndarray) -> np.ndarray:
         """Which of some points are in order; what is wrong with others a plan says."""
@@ -159,12 +164,14 @@ class Table:
         """Where the runs of some points begin."""
         L, at, plan = len(which), self.grid.places(which), self.plan
         one = lanes.standing([plan])
-        numbers, y, u = (np.repeat(a, L, axis=0) for a in (one.numbers, one.y, one.u))
-        for name, where in (("step_size", (numbers, 0)), ("momentum", (numbers, 1)),
-                            ("y", (y, slice(None))), ("start", (u, slice(None)))):
+        runs = lanes.Runs(*(np.repeat(a, L, axis=0) for a in one))
+        for name, where in (("step_size", (runs.numbers, 0)), ("momentum", (runs.numbers, 1)),
+                            ("y", (runs.y, slice(None))), ("start", (runs.u, slice(None)))):
             if name in at:
                 where[0][:, where[1]] = self.columns[name][0][at[name]]
-        return lanes.Runs(numbers, y, u, *(np.repeat(a, L, axis=0) for a in one[3:]))
+        if self.own is not None:
+            runs.own[:] = self.own[at["start"]]
+        return runs
 
 
 def _column(plan: Plan, name: str, values: list[Any]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -189,6 +196,18 @@ def _column(plan: Plan, name: str, values: list[Any]) -> tuple[np.ndarray, np.nd
         return found, (np.abs(flat) == 1).all(axis=1)
     mild = float(largest(plan.problem.X, 1).max()) <= MILD
     return found, (np.abs(flat) <= MILD).all(axis=1) & mild
+
+
+def _begun(plan: Plan, starts: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """The method's own rows of state at each start; one that has none is not good."""
+    own = np.repeat(lanes.standing([plan]).own, len(starts), axis=0)
+    for i in np.flatnonzero(good).tolist() if own.size else ():
+        try:
+            own[i] = plan.problem.method.begin(starts[i]).ravel()[:own.shape[1]]
+        except (TypeError, ValueError):                   # it is outside the domain, as a plan says
+            good[i] = False
+    good &= np.isfinite(own).all(axis=1)
+    return own
 
 
 def bands(table: Table, which: np.ndarray, rows: np.ndarray, stop: int) -> Iterator[Band]:
@@ -224,8 +243,9 @@ class Columns:
         u, log_loss, count, t, status = (a[i] for a in self.found)
         steps, ended = self.rows[:count].copy(), Status(int(status))
         steps[-1] = t
-        return written(self.problem(i), steps, u[:count].copy(), log_loss[:count].copy(), ended,
-                       told(ended, int(t)))
+        problem = self.problem(i)
+        return written(problem, steps, u[:count].copy(), log_loss[:count].copy(), ended,
+                       told(problem, ended, int(t)))
 
     def problem(self, i: int) -> Problem:
         """The problem of a run."""

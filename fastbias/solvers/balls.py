@@ -64,7 +64,7 @@ class Objective:
         value = data.log(p)
         # a residual of inf or NaN is told so
         with np.errstate(over="ignore", invalid="ignore"):
-            s, q = data.loss.scaled(p, data.y, data.weights)
+            s, q = data.loss.scaled(p, data.y, data.each)
             q = q.reshape(data.outputs, -1)
             g = np.concatenate([(q @ data.X).ravel(), q.sum(axis=1)[:self.free]])
             return value, np.exp(s - value) * g if np.isfinite(value) else g
@@ -81,7 +81,7 @@ class Objective:
         for c in range(K):
             e = np.zeros(p.size)
             e[c * N:(c + 1) * N] = h
-            (s1, q1), (s0, q0) = (data.loss.scaled(p + way * e, data.y, data.weights)
+            (s1, q1), (s0, q0) = (data.loss.scaled(p + way * e, data.y, data.each)
                                   for way in (1.0, -1.0))
             turn = (np.exp(s0 - value) * q0 - np.exp(s1 - value) * q1).reshape(K, N) / (2.0 * h)
             columns = slice(c * d, (c + 1) * d)

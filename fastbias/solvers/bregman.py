@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import foreign, own
 from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, worst
+from fastbias.data import targets
 from fastbias.data.rows import Matrix, demand_symmetric
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
 from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
+from fastbias.solvers.outputs import blocks, demand_blocks
 from fastbias.solvers.programs import limits
 
 __all__ = ["bregman_projection", "feasibility", "relative"]
@@ -36,22 +38,24 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
 
     Parameters
     ----------
-    X : (N, d) or (N, m, n), or sparse (N, d) of `scipy.sparse`; y : (N,)
-        The affine set. Sparse rows stay so; they want a potential of vectors whose Hessian is
-        diagonal, or that and a multiple of wwᵀ, or constant, and no more than 5000 rows or 5000
-        columns.
+    X : (N, d) or (N, m, n), or sparse (N, d) of `scipy.sparse`; y : (N,) or (N, K)
+        The affine set; of K outputs that of w (K, d) with X wᵀ = y: K projections where ψ is a sum
+        over the entries, else K² N d ≤ 2^24 is wanted. Sparse rows stay so; they want a potential
+        of vectors whose Hessian is diagonal, or that and a multiple of wwᵀ, or constant, and no
+        more than 5000 rows or 5000 columns.
     potential : Potential
         ψ.
-    w0 : (d,), optional
+    w0 : (d,), (m, n) or (K, d), optional
         The point to project, inside dom ψ; argmin ψ by default, which gives argmin ψ over the set.
     constraint : (G, h), optional
-        Further equations Gw = h, G (k, d), h (k,) (Theorem 1a); ν then has N + k entries.
+        Further equations Gw = h, G (k, d), h (k,) (Theorem 1a); ν then has N + k entries. For K
+        outputs G is (k, K d), and ν (K N + k,), output after output.
 
     Returns
     -------
     Limit
-        ``kind`` "point"; ``certified`` is False where the projection lies on the boundary of the
-        domain, where no finite ν exists.
+        ``kind`` "point"; ``dual`` ν of the shape of y; ``certified`` is False where the projection
+        lies on the boundary of the domain, where no finite ν exists.
 
     Raises
     ------
@@ -76,18 +80,40 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
     A: Any = checks.matrix("X", X)
     shape = A.shape[1:]
     A = A.reshape(A.shape[0], -1) if A.ndim > 2 else A
-    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
-    if psi.size not in (None, A.shape[1]):
-        raise ValueError(f"X must have {psi.size} columns for the {psi.name} potential, got "
-                         f"{A.shape[1]}")
-    A, y = (A, y) if constraint is None else _further(A, y, constraint)
+    y = targets.numbers(y, A.shape[0], shape)
+    columns = y.shape[1] if y.ndim == 2 else 0
+    shape = (columns, *shape) if columns else shape
+    size = A.shape[1] * max(1, columns)
+    if psi.size not in (None, size):
+        what = f"X must have {psi.size} columns" if not columns \
+            else f"X and y must make predictors of {psi.size} entries"
+        raise ValueError(f"{what} for the {psi.name} potential, got {size}")
+    if columns and psi.symmetric and shape != (psi.symmetric, psi.symmetric):
+        raise ValueError(f"y must have as many columns as X has, {psi.symmetric}, for the "
+                         f"{psi.name} potential of symmetric matrices, got {shape}")
+    start = psi.start(size) if w0 is None else checks.point("w0", w0, size, shape)
+    if columns and psi.separable and psi.size is None and constraint is None:
+        found = _joined([_projected(A, goal, psi, w) for goal, w in
+                         zip(y.T, start.reshape(shape), strict=True)])
+    else:
+        if columns:
+            demand_blocks(A, columns, f"the projection in the {psi.name} potential")
+            A, y = blocks(A, columns, psi.symmetric), targets.flat(y)
+        A, y = (A, y) if constraint is None else _further(A, y, constraint)
+        found = _projected(A, y, psi, start)
+    nu = found.nu if constraint is not None else targets.table(found.nu, columns)
+    return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
+                 (found.told,), found.certified, found.gap, nu, names=own.names(X))
+
+
+def _projected(A: Any, y: np.ndarray, psi: Potential, w0: np.ndarray) -> _Found:
+    """The projection of w0 on {w : Aw = y}, w (d,)."""
     if not isinstance(A, np.ndarray):
         demand_few(A)
         if psi.symmetric:
             raise TypeError(f"X must be dense for the {psi.name} potential, which is of matrices, "
                             f"got a sparse {type(A).__name__}: call .toarray() first")
     demand_symmetric(A, psi.symmetric)
-    w0 = psi.start(A.shape[1]) if w0 is None else checks.point("w0", w0, A.shape[1], shape)
     try:
         z0 = psi.to_dual(w0)
     except ValueError:
@@ -109,8 +135,16 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
         found = _bounded_below(A, y, psi, z0, found)
     if psi.symmetric:
         found = _semidefinite(A, y, psi, found)
-    return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
-                 (found.told,), found.certified, found.gap, found.nu)
+    return found
+
+
+def _joined(parts: list[_Found]) -> _Found:
+    """The projections of several outputs as one: as good as the worst of them."""
+    worse = max(parts, key=lambda part: (not part.certified, part.told.holds is False,
+                                         worst(part.gap)))
+    return _Found(np.concatenate([part.w for part in parts]),
+                  np.concatenate([part.nu for part in parts]), worst(*(part.gap for part in parts)),
+                  all(part.certified for part in parts), worse.told)
 
 
 def _further(X: Matrix, y: np.ndarray,

@@ -2,25 +2,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import process_time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
+from fastbias.checks.shown import Bar, Report, Shown, Table
 from fastbias.checks.sizes import lengths, row_lengths
 from fastbias.data.rows import Matrix, Rows, dense
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
 from fastbias.solvers.conditions import Conditions
+from fastbias.solvers.fitted import Fitted, agreeing, coefficients, is_fitted
 from fastbias.solvers.free import moved
 from fastbias.solvers.limit import Hypothesis
 from fastbias.solvers.margins import Separability, labelled, widest
 from fastbias.solvers.progress import Tell, told
 from fastbias.solvers.separability import Labelled, few, separated
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Diagnosis", "diagnose", "ill_scaled"]
 
@@ -39,8 +46,8 @@ MIDDLE = 0.5          # 1/p of ℓ2
 TRIES, FINE = 10, 60  # … and for one by optimality conditions, which are quick
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis(Shown):
     """How near a direction comes to each norm's maximum margin.
 
     Parameters
@@ -80,26 +87,37 @@ class Diagnosis:
     near: bool = True
     classes: np.ndarray | None = None
 
-    def __str__(self) -> str:
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the fractions as bars, a norm each.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        """
+        return foreign.library("fastbias.plots").diagnosis(self, ax)
+
+    def _report(self) -> Report:
         tied = len(self.ties) > 1
-        mark = "   <- tied" if tied else "   <- best" if self.near else "   <- nearest"
+        mark = "<- tied" if tied else "<- best" if self.near else "<- nearest"
         marked = self.ties or (self.best,)
-        lines = [f"  {name:<10} {value:>12.8f}" + (mark if name in marked else "")
-                 for name, value in self.fractions.items()]
+        rows = [(name, f"{value:.8f}", Bar(value), mark if name in marked else "")
+                for name, value in self.fractions.items()]
         low, high = self.p_range
         told = f"best p: {self.p:.6g}"
         if low < 0.999 * high:                            # more than the search's own width
             told = f"any p from {low:.6g} to {high:.6g}"
-        lines.append(f"{told} (fraction {self.fraction:.10f})")
+        lines: Report = ["margin as a fraction of the maximum, by norm:", Table(rows),
+                         f"{told} (fraction {self.fraction:.10f})",
+                         f"maxima known to {max(self.gaps.values(), default=np.nan):.1e}"]
         if tied:
             lines.append(f"a tie: w does not tell {', '.join(self.ties)} apart")
         if not self.near:
             lines.append(f"far from every maximum: no fraction is {NEAR} or more")
-        return "\n".join(["margin as a fraction of the maximum, by norm:", *lines,
-                          *checks.mapping(self.classes)])
+        return [*lines, *checks.mapping(self.classes)]
 
 
-def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
+def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, *,
              intercept: ArrayLike | None = None, progress: bool = False) -> Diagnosis:
     """Say which norm's margin a direction maximises; or that several share it, or none is near.
 
@@ -108,10 +126,12 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     X : (N, d), (N, m, n) or sparse (N, d), y : (N,) labels
         Separable data. Of two values, sorted, the later one is +1 (one alone must be −1 or +1);
         three or more are classes.
-    w : (d,), (m, n) or (K, d)
+    w : (d,), (m, n) or (K, d), or a fitted linear estimator
         The direction; its length does not matter. With classes, what all rows share changes no
         prediction but counts in the norm: take it out (w − w.mean(0)) where a method left it in
-        from its start.
+        from its start. Of two classes (1, d) is taken too, as ``coef_`` of scikit-learn is. Of an
+        estimator ``coef_`` is w and ``intercept_`` is b, unless its ``fit_intercept`` is False; its
+        ``classes_`` must be the labels, and its predictions those of w and b.
     intercept : float, or (K,) with K > 2 classes, optional
         The b beside w, 0.0 too: then margins are those of (w, b), and are held against the largest
         of any w and any b. None: there is no intercept.
@@ -137,9 +157,17 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
     >>> round(found.fractions["l2"], 9), round(found.fractions["linf"], 9)
     (1.0, 1.0)
     """
+    model = w if is_fitted(w) else None
+    if model is not None:
+        if intercept is not None:
+            raise ValueError("intercept must be left out where w is an estimator, which has its "
+                             f"own, got {checks.short(intercept)}")
+        w, intercept = coefficients(model)
     data = labelled(X, y, intercept=intercept is not None)
     rows, shape = data.rows, data.shape
-    given = checks.point("w", w, rows.bound, shape)
+    given = checks.point("w", _lone(w, shape), rows.bound, shape)
+    if model is not None:
+        agreeing(model, X, data.classes, given.reshape(-1, shape[-1]), intercept)
     if not given.any():
         raise ValueError("w must not be 0 to have a direction")
     # of size one: powers of it stay within float64
@@ -158,12 +186,22 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike, *,
         return _diagnosed(maxima, found, data.classes)
 
 
+def _lone(given: Any, shape: tuple[int, ...]) -> Any:
+    """What is of the shape (1, …) of one row of its kind, as that row; others as they are."""
+    # (rows of different lengths have no shape)
+    with suppress(ValueError):
+        if len(shape) < 2 and np.shape(given) == (1, *shape):
+            return np.asarray(given)[0]
+    return given
+
+
 def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.ndarray:
     """The intercepts given beside w, for samples as they are centred; none where there is none."""
     free = data.rows.free
     if free == 0:
         return np.zeros(0)
-    b = (np.array([checks.number("intercept", intercept)]) if free == 1 else
+    # (whose own is an array (1,) in scikit-learn)
+    b = (np.array([checks.number("intercept", _lone(intercept, ()))]) if free == 1 else
          checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
     return moved(w.reshape(free, -1), b, -data.centre)[0]
 

@@ -1,4 +1,6 @@
-"""Whether equations Xw = y have a solution, X dense or sparse, and how many sparse ones may be."""
+"""Whether equations Xw = y have a solution, X dense or sparse, what comes nearest to one, and how
+many sparse ones may be.
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -6,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastbias.checks import foreign
-from fastbias.checks.sizes import divided, misfits, row_lengths, worst
+from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, worst
 from fastbias.checks.spans import SMALL, SQUARE, independent_rows, shortest
 from fastbias.data.rows import Matrix
 
-__all__ = ["Unreachable", "demand_few", "reachable", "stacked"]
+__all__ = ["Unreachable", "demand_few", "least_squares", "off_normal", "reachable", "stacked"]
 
 SOLVED = 1e-9         # misfit of equations that have a solution, relative to their largest one
 EACH = 1e-6           # the same relative to a row's own terms: rows may lie at the edge of float64
@@ -83,6 +85,30 @@ def _spread(X: Matrix, y: np.ndarray, what: str) -> bool:
         raise Unreachable(f"y must be reachable by {what}, but rows that depend on others are off "
                           f"by {off:.3g} of their own terms")
     return True
+
+
+def _units(X: np.ndarray) -> np.ndarray:
+    """Powers of two by which columns are of size one: of features that are small beside others all
+    digits count.
+    """
+    return np.asarray(np.exp2(np.frexp(np.maximum(np.abs(X).max(axis=0), TINY))[1]))
+
+
+def least_squares(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Some w (d,), of y (N, K) some (d, K), with the least ‖Xw − y‖₂."""
+    units = _units(X)
+    w = foreign.ask("least squares", "numpy.linalg.lstsq", X / units, y, rcond=None)[0]
+    return np.asarray((w.T / units).T)
+
+
+def off_normal(X: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
+    """How far w is from a least-squares solution: ‖Xᵀ(Xw − y)‖ relative to ‖X‖‖y‖, columns of size
+    one.
+    """
+    units = _units(X)
+    X = X / units
+    normal = X.T @ (X @ (w.T * units).T - y)
+    return ratio(length(normal.ravel()), float(np.linalg.norm(X, 2) * np.linalg.norm(y)))
 
 
 def demand_few(X: Matrix) -> None:

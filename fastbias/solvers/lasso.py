@@ -4,13 +4,14 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
+from fastbias.checks.shown import Report, Shown, Table, series, vector
 from fastbias.checks.sizes import worst
 from fastbias.checks.spans import SMALL
 from fastbias.data.rows import dense, largest
@@ -18,6 +19,9 @@ from fastbias.pieces import norms
 from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.minimum_norm import minimum_norm, of_size_one
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["RegularisationPath", "l1_path"]
 
@@ -31,8 +35,8 @@ JOINS = 1e-11                # by which a feature may pull harder than λ, relat
 STEPS = 20                   # of an active set at one λ, for each sample or feature: few do
 
 
-@dataclass(frozen=True, eq=False)
-class RegularisationPath:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegularisationPath(Shown):
     """The solutions ŵ(λ) of min L(w) + λ‖w‖₁ at chosen λ, and how optimal each is.
 
     Parameters
@@ -55,6 +59,26 @@ class RegularisationPath:
         """Whether no |w_j| falls as λ does (where it was looked): then stagewise goes this path."""
         sizes = np.abs(self.w)
         return bool((np.diff(sizes, axis=0) >= -RISES * sizes.max()).all())
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the entries of w along the path.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        """
+        return foreign.library("fastbias.plots").path(self, ax)
+
+    def _report(self) -> Report:
+        norm = np.abs(self.w).sum(axis=1)
+        return [f"ℓ1 path at {self.lambdas.size} λ"
+                + (", along which no entry shrinks" if len(self.w) and self.monotone else ""),
+                Table([series("λ", self.lambdas), series("‖w‖₁", norm),
+                       series("entries not 0", (self.w != 0).sum(axis=1)),
+                       series("residual", self.residuals)], ("", "first", "last", "one by one")),
+                *(vector("w at the last λ", self.w[-1]) if len(self.w) else []),
+                f"largest residual {worst(self.residuals):.1e}"]
 
 
 def l1_path(X: ArrayLike | checks.Sparse, y: ArrayLike,

@@ -4,12 +4,18 @@ none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.shown import Report, Shown, html, text, vector
 from fastbias.pieces.norms import Norm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate", "told_intercept"]
 
@@ -17,6 +23,7 @@ __all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate", "to
 # algebra on float64 leaves.
 CERTIFIED = 1e-10
 PAPER = "Gunasekar, Lee, Soudry, Srebro (2018)"
+SUPPORTS = 8          # support vectors whose numbers are printed
 
 
 class Hypothesis(NamedTuple):
@@ -42,8 +49,8 @@ class Rate(NamedTuple):
     level: float = float("nan")
 
 
-@dataclass(frozen=True, eq=False)
-class Limit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Limit(Shown):
     """Where theory says a run goes, with proof.
 
     Parameters
@@ -61,7 +68,7 @@ class Limit:
         Whether the residuals, recomputed from w and the dual alone, are at most 1e-10.
     duality_gap : float
         The larger of the relative feasibility and stationarity residuals.
-    dual : (N,)
+    dual : (N,), or (N, K) for K outputs
         ν with ∇ψ(w) − ∇ψ(w0) = Xᵀν; for margins λ ≥ 0 with Σλ = 1.
     margin : float
         NaN for a point.
@@ -77,7 +84,9 @@ class Limit:
         ≥ 0 makes strict; ``w`` is orthogonal to them.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
-    intercept : float, or (K,) with K > 2 classes
+    names : tuple of str, or None
+        What the entries of w's last axis are called, where the columns of X have names.
+    intercept : float, or (K,) with K > 2 classes, or K outputs
         b, added to each prediction; 0.0 without.
     support : (k,) of int, or None
         Of a margin, the samples that have weight in `dual` (with classes, against any other class):
@@ -104,21 +113,47 @@ class Limit:
     intercept: float | np.ndarray = 0.0
     support: np.ndarray | None = None
     alpha: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
 
-    def __str__(self) -> str:
+    def plot(self, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike | None = None,
+             ax: Axes | None = None) -> Axes:
+        """Draw the largest entries; with the data of a direction, its support vectors.
+
+        Parameters
+        ----------
+        X : (N, d) or (N, m, n), y : (N,) labels, optional
+            Of two features the plane is drawn, with the line that parts it and the margin; of
+            others each sample's margin.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        return foreign.library("fastbias.plots").limit(self, X, y, ax)
+
+    def _report(self) -> Report:
         proof = "certified" if self.certified else "NOT certified"
-        lines = [f"limit {self.kind}: {np.array2string(self.w, precision=8, threshold=12)}",
-                 *self._finite(),
-                 *told_intercept(self.intercept),
-                 f"by {self.theorem} [{self.source}]", f"{proof}, residual {self.duality_gap:.1e}",
-                 *checks.mapping(self.classes)]
-        return "\n".join(lines + _listed(self.hypotheses))
+        lines: Report = vector(f"limit {self.kind}", self.w, self.names, self.classes)
+        if self.kind == "ray" and self.offset is not None:
+            lines += vector("finite part", self.offset, self.names, self.classes)
+        lines += told_intercept(self.intercept)
+        if self.norm is not None and np.isfinite(self.margin):
+            lines.append(f"margin {self.margin:.12g} in the norm {self.norm.name}"
+                         + _supported(self.support))
+        return [*lines, f"by {self.theorem} [{self.source}]",
+                f"{proof}, residual {self.duality_gap:.1e}", *checks.mapping(self.classes),
+                *_listed(self.hypotheses)]
 
-    def _finite(self) -> list[str]:
-        """The finite part of a ray, for print."""
-        if self.kind != "ray" or self.offset is None:
-            return []
-        return [f"finite part: {np.array2string(self.offset, precision=8, threshold=12)}"]
+
+def _supported(support: np.ndarray | None) -> str:
+    """How many samples decide a margin, and the first of them."""
+    if support is None or not support.size:
+        return ""
+    first = ", ".join(map(str, support[:SUPPORTS].tolist()))
+    left = f", … {support.size - SUPPORTS} more" if support.size > SUPPORTS else ""
+    return f", on {support.size} support vectors: rows {first}{left}"
 
 
 class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
@@ -138,8 +173,14 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
 
     def __init__(self, reason: str, source: str = PAPER, hypotheses: tuple[Hypothesis, ...] = (),
                  dual: np.ndarray | None = None) -> None:
-        super().__init__("\n".join([f"{reason} [{source}]", *_listed(hypotheses)]))
+        super().__init__(text(_refusal(reason, source, hypotheses)))
         self.reason, self.source, self.hypotheses, self.dual = reason, source, hypotheses, dual
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({checks.short(self.reason)})"
+
+    def _repr_html_(self) -> str:
+        return html(_refusal(self.reason, self.source, self.hypotheses))
 
     def __reduce__(self) -> tuple[type[NoTheorem], tuple[object, ...]]:
         return type(self), (self.reason, self.source, self.hypotheses, self.dual)
@@ -150,6 +191,10 @@ def told_intercept(b: float | np.ndarray) -> list[str]:
     if np.ndim(b) == 0:
         return [f"intercept b = {float(b)!r}"] if b else []
     return [f"intercepts b = {np.array2string(np.asarray(b), precision=12, threshold=12)}"]
+
+
+def _refusal(reason: str, source: str, hypotheses: tuple[Hypothesis, ...]) -> Report:
+    return [f"{reason} [{source}]", *_listed(hypotheses)]
 
 
 def _listed(hypotheses: tuple[Hypothesis, ...]) -> list[str]:

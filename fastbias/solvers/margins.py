@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import own
 from fastbias.data.rows import ClassRows, Rows
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
@@ -112,7 +113,7 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
         start = separated(data.rows, data.zeros, tell)
         limit = widest(data.rows, data.shape, norm, start, tell)
     others = shared(data.rows, limit)
-    limit = replace(limit, classes=data.classes)
+    limit = replace(limit, classes=data.classes, names=own.names(X))
     limit = _as_given(limit, data) if data.rows.free else limit
     # (what a rounded intercept costs is no more than these were proved to without)
     sure = limit.duality_gap <= SURE

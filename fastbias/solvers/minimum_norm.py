@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import foreign, own
 from fastbias.checks.sizes import divided, length, ratio, row_lengths, worst
 from fastbias.checks.spans import SMALL, independent_rows
+from fastbias.data import targets
 from fastbias.data.rows import Matrix, Rows, largest
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
@@ -25,6 +26,7 @@ from fastbias.solvers.equations import demand_few, reachable
 from fastbias.solvers.faces import NEARBY, finished
 from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.oracles import Oracle
+from fastbias.solvers.outputs import blocks, demand_blocks, exponent, shares
 from fastbias.solvers.polytopes import least_on_polytope
 from fastbias.solvers.programs import Pair, limits, solve_tightly
 
@@ -39,6 +41,8 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
                  intercept: bool = False) -> Limit:
     """Solve argmin ‖w‖ subject to Xw = y, or to Xw + b = y, with its certificate.
 
+    For K outputs, y (N, K), the norm is that of all entries of w (K, d), and X wᵀ = y.
+
     ℓ1 and ℓ∞ by linear programming, many numbers by interior points; quadratic and ℓp norms by
     projection; the others by their proximal map where they have one (50 × 50 matrices with 750
     known entries: ten seconds on one core), exactly on the face of the ball that it finds, else by
@@ -50,20 +54,23 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
     X : (N, d), or (N, m, n) for matrices; or sparse (N, d) of `scipy.sparse`
         Sparse rows stay so; they want an ℓ1, ℓ2, ℓ∞, ℓp or quadratic norm, and no more than 5000
         rows or 5000 columns.
-    y : (N,)
-        The equations ⟨w, x_n⟩ = y_n.
+    y : (N,) or (N, K)
+        The equations ⟨w, x_n⟩ = y_n; or ⟨w_k, x_n⟩ = y_nk for K outputs, of which in ℓ1, ℓ2, ℓ∞ and
+        ℓp each is solved for by itself, and other norms want K² N d ≤ 2^24.
     norm : Norm or its name, default l1
     intercept : bool, default False
-        Whether a number b, which the norm does not see, is added to each prediction.
+        Whether a number b, which the norm does not see, is added to each prediction (one for each
+        output).
 
     Returns
     -------
     Limit
-        ``w`` (d,) or (m, n); ``dual`` ν (N,) with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩ bounds every
-        solution's norm from below; ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖ and the
-        relative residual of Xw = y; ``certified``: it is at most 1e-10. A minimiser need
+        ``w`` (d,), (m, n) or (K, d); ``dual`` ν, of the shape of y, with ‖Xᵀν‖⋆ ≤ 1, so that ⟨ν, y⟩
+        bounds every solution's norm from below; ``duality_gap`` is the larger of (‖w‖ − ⟨ν, y⟩)/‖w‖
+        and the relative residual of Xw = y; ``certified``: it is at most 1e-10. A minimiser need
         not be the only one where the norm is not strictly convex. With an intercept, which is
-        ``intercept``, Σ ν_n = 0 without rounding, so that the bound holds whatever b is.
+        ``intercept`` (of K outputs (K,)), Σ ν_n = 0 without rounding, so that the bound holds
+        whatever b is.
 
     Raises
     ------
@@ -86,26 +93,28 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
     A: Any = checks.matrix("X", X)
     shape = A.shape[1:]
     A = A.reshape(A.shape[0], -1) if A.ndim > 2 else A
-    y = checks.array("y", y, "an (N,) array", dims=1, length=A.shape[0])
+    y = targets.numbers(y, A.shape[0], shape)
+    columns = y.shape[1] if y.ndim == 2 else 0
+    shape = (columns, *shape) if columns else shape
     norm = checks.one_of("norm", norm, norms, Norm)
     norm.fits(shape)
     demand("norm", norm)
     _demand_rows(A, norm)
-    # of size one, exactly: solvers square what they get
-    down, up = (int(np.floor(np.log2(x))) if x else 0
-                for x in (float(largest(A, 1).max()), float(np.abs(y).max())))
-    problem = _Equations(Rows(A), y, norm, checks.flag("intercept", intercept))
-    found, told = _found(problem, Rows(A).scaled(-down), np.ldexp(y, -up), (down, up))
+    if columns > 1 and exponent(norm) is None:
+        demand_blocks(A, columns, f"the minimum {norm.name} norm")
+    problem = _Equations(Rows(A), targets.flat(y) if columns else y, norm,
+                         checks.flag("intercept", intercept), max(1, columns))
+    found, told = _solved(problem)
     if not found.w.size:
         raise ArithmeticError(f"the minimum {norm.name} norm could not be found: {told}")
     size = problem.dual(found.nu)
     rows = [Hypothesis("‖Xᵀν‖⋆ ≤ 1", True if size <= 1 + ROUNDED else None, f"{size:.16g}")]
     if intercept:
-        left = intercepts.total(found.nu)
+        left = problem.left(found.nu)
         rows.append(Hypothesis("Σ ν_n = 0", left == 0 or None, f"{left:.3g}, without rounding"))
     return Limit(found.w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality",
-                 tuple(rows), found.gap <= CERTIFIED, found.gap, found.nu,
-                 intercept=found.intercept)
+                 tuple(rows), found.gap <= CERTIFIED, found.gap, targets.table(found.nu, columns),
+                 intercept=found.b if columns else float(found.b[0]), names=own.names(X))
 
 
 def _demand_rows(X: Matrix, norm: Norm) -> None:
@@ -124,37 +133,54 @@ class _Found(NamedTuple):
     gap: float
     w: np.ndarray
     nu: np.ndarray
-    intercept: float
+    b: np.ndarray         # (K,), of K outputs; zeros without intercepts
 
 
 class _Equations:
-    """The equations as they were given, which answers are held against."""
+    """The equations as they were given, which answers are held against: X w_k + b_k = y_k for K
+    outputs, y (K N,) and w (K d,).
+    """
 
-    def __init__(self, rows: Rows, y: np.ndarray, norm: Norm, intercept: bool) -> None:
-        self.rows, self.y, self.norm, self.intercept = rows, y, norm, intercept
+    def __init__(self, rows: Rows, y: np.ndarray, norm: Norm, intercept: bool, K: int = 1) -> None:
+        self.rows, self.y, self.norm, self.intercept, self.K = rows, y, norm, intercept, K
         self.whole = intercepts.beside(rows.A) if intercept else rows.A
+        self.goals = y.reshape(K, -1)
+
+    def output(self, k: int) -> _Equations:
+        """Those of one output alone."""
+        return _Equations(self.rows, self.goals[k], self.norm, self.intercept)
+
+    def left(self, nu: np.ndarray) -> float:
+        """The largest |Σ ν_n| of an output, which is 0 where b is free."""
+        return worst([abs(intercepts.total(part)) for part in nu.reshape(self.K, -1)])
 
     def dual(self, nu: np.ndarray) -> float:
         """‖Xᵀν‖⋆, without rounding of the sums; NaN where Xᵀν is not finite."""
         with np.errstate(all="ignore"):
-            pull = exact.careful(self.rows.A, nu)
+            pull = np.concatenate([exact.careful(self.rows.A, part)
+                                   for part in nu.reshape(self.K, -1)])
         return float(self.norm.dual(pull)) if np.isfinite(pull).all() else float("nan")
 
     def proved(self, w: np.ndarray, nu: np.ndarray) -> _Found:
         """The larger relative residual that w, with the best b, and a multiple of ν leave; and
         these.
         """
+        b = np.zeros(self.K)
         if not np.isfinite(w).all():
-            return _Found(np.inf, w, nu, 0.0)
-        size = self.norm(w)
+            return _Found(np.inf, w, nu, b)
+        size, each = self.norm(w), w.reshape(self.K, -1)
         with np.errstate(all="ignore"):
             nu, dual = self._scaled(nu)
             reached = float(exact.careful(self.y[:, None], nu)[0]) / max(dual, 1.0)
-            b = intercepts.best(self.rows.A, self.y, w) if self.intercept else 0.0
-            v = np.append(w, b) if self.intercept else w
-            gap = worst(ratio(abs(size - reached), size), feasibility(self.whole, self.y, v))
+            if self.intercept:
+                b = np.array([intercepts.best(self.rows.A, y, one)
+                              for y, one in zip(self.goals, each, strict=True)])
+                each = np.column_stack([each, b])
+            gap = worst(ratio(abs(size - reached), size),
+                        [feasibility(self.whole, y, one)
+                         for y, one in zip(self.goals, each, strict=True)])
         # of another sum the bound would be that of one b alone
-        balanced = not self.intercept or intercepts.total(nu) == 0
+        balanced = not self.intercept or self.left(nu) == 0
         return _Found(gap if balanced else np.inf, w, nu, b)
 
     def _scaled(self, nu: np.ndarray) -> tuple[np.ndarray, float]:
@@ -163,9 +189,33 @@ class _Equations:
         # the division rounds, and where Xᵀν is small by cancellation that is felt
         if dual > 0:
             nu = nu / dual
-            nu = intercepts.balanced(nu) if self.intercept else nu
+            if self.intercept:
+                nu = np.concatenate([intercepts.balanced(part) for part in nu.reshape(self.K, -1)])
             dual = self.dual(nu)
         return nu, dual
+
+
+def _solved(problem: _Equations) -> tuple[_Found, str]:
+    """The best answer that the solvers have, and what the last one said that failed: output by
+    output where the norm allows that.
+    """
+    p = exponent(problem.norm)
+    if problem.K == 1 or p is None:
+        # of size one, exactly: solvers square what they get
+        A, y = problem.rows.A, problem.y
+        down, up = (int(np.floor(np.log2(x))) if x else 0
+                    for x in (float(largest(A, 1).max()), float(np.abs(y).max())))
+        return _found(problem, problem.rows.scaled(-down), np.ldexp(y, -up), (down, up))
+    parts, told = [], ""
+    for k in range(problem.K):
+        found, told = _solved(problem.output(k))
+        if not found.w.size:
+            return found, told
+        parts.append(found)
+    w = np.concatenate([part.w for part in parts])
+    c = shares(np.array([problem.norm(part.w) for part in parts]), p)
+    return problem.proved(w, np.concatenate([share * part.nu
+                                             for share, part in zip(c, parts, strict=True)])), told
 
 
 def _found(problem: _Equations, rows: Rows, goal: np.ndarray,
@@ -173,22 +223,28 @@ def _found(problem: _Equations, rows: Rows, goal: np.ndarray,
     """The best answer that the solvers have, and what the last one said that failed; ``rows`` and
     ``goal`` are X and y over 2 to those powers.
     """
-    (down, up), norm, N = powers, problem.norm, rows.count
-    reachable(intercepts.beside(rows.A) if problem.intercept else rows.A, goal,
-              "X w + b" if problem.intercept else "X w")
-    best = _Found(np.inf, np.empty(0), np.empty(0), 0.0)
+    (down, up), norm, K = powers, problem.norm, problem.K
+    for y in goal.reshape(K, -1):
+        reachable(intercepts.beside(rows.A) if problem.intercept else rows.A, y,
+                  "X w + b" if problem.intercept else "X w")
+    best = _Found(np.inf, np.empty(0), np.empty(0), np.zeros(K))
     told = f"w of about 2^{up - down} does not fit into float64"
-    free = intercepts.Differences(rows.A, goal) if problem.intercept else None
-    A, c = (rows.A, goal) if free is None else (free.rows, free.goal)
+    free = [intercepts.Differences(rows.A, y) for y in goal.reshape(K, -1)] \
+        if problem.intercept else []
+    A, c = (rows.A, goal) if not free else (free[0].rows, np.concatenate([x.goal for x in free]))
     if not c.any():
-        return problem.proved(np.zeros(rows.size), np.zeros(N)), told
+        return problem.proved(np.zeros(K * rows.size), np.zeros(goal.size)), told
+    if K > 1:
+        A = blocks(A, K)
     chosen = _deciding(A)
     for solve in _solvers(norm, A):
         try:
             for w, mu in solve(A[chosen], c[chosen], norm):
                 nu = np.zeros(c.size)
                 nu[chosen] = mu
-                nu = nu if free is None else free.multipliers(nu)
+                if free:
+                    nu = np.concatenate([x.multipliers(part) for x, part in
+                                         zip(free, nu.reshape(K, -1), strict=True)])
                 with np.errstate(all="ignore"):
                     found = problem.proved(np.ldexp(w, up - down), np.ldexp(nu, -down))
                 # any finite w is better than none
@@ -295,7 +351,7 @@ def _on_face(X: np.ndarray, y: np.ndarray, norm: Norm, found: Iterable[Pair]) ->
     inverse = foreign.ask("the minimum norm", "numpy.linalg.pinv", rows @ rows.T, rcond=DEPENDENT,
                           hermitian=True)
     problem = _Equations(Rows(X), y, norm, False)
-    best = _Found(np.inf, np.zeros(X.shape[1]), np.zeros(y.size), 0.0)
+    best = _Found(np.inf, np.zeros(X.shape[1]), np.zeros(y.size), np.zeros(1))
 
     def offer(w: np.ndarray, nu: np.ndarray) -> None:
         nonlocal best

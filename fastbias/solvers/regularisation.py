@@ -3,11 +3,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.shown import Report, Shown, Table, series, vector
+from fastbias.checks.sizes import lengths, worst
 from fastbias.data.rows import signed
 from fastbias.pieces import norms
 from fastbias.pieces.laws import demand
@@ -20,11 +24,14 @@ from fastbias.solvers.margins import separate, widest
 from fastbias.solvers.minimum_norm import minimum_norm
 from fastbias.solvers.oracles import demand_convex
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["BallPath", "regularisation_path"]
 
 
-@dataclass(frozen=True, eq=False)
-class BallPath:
+@dataclass(frozen=True, eq=False, repr=False)
+class BallPath(Shown):
     """The minimisers ŵ(c) of a loss over balls ‖w‖ ≤ c, each with how far from optimal it can be.
 
     Parameters
@@ -41,7 +48,7 @@ class BallPath:
         minimum is that over b no further off than 1 + |b|.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
-    intercept : (K,), or (K, C) with classes, whose mean is then 0, or 0.0
+    intercept : (K,), or (K, C) with outputs or classes, whose mean is then 0, or 0.0
         b, added to each prediction; 0.0 without.
     """
 
@@ -51,6 +58,26 @@ class BallPath:
     residuals: np.ndarray
     classes: np.ndarray | None = None
     intercept: float | np.ndarray = 0.0
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the entries of w along the path.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        """
+        return foreign.library("fastbias.plots").path(self, ax)
+
+    def _report(self) -> Report:
+        sizes = lengths(self.w.reshape(len(self.w), -1))
+        return [f"minimisers of a loss over {self.radii.size} balls",
+                Table([series("radius", self.radii), series("log L", self.log_loss),
+                       series("‖w‖₂", sizes), series("residual", self.residuals)],
+                      ("", "first", "last", "one by one")),
+                *(vector("w in the last ball", self.w[-1], None, self.classes)
+                  if len(self.w) else []),
+                f"largest residual {worst(self.residuals):.1e}", *checks.mapping(self.classes)]
 
 
 def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: ArrayLike,
@@ -67,7 +94,7 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
 
     Parameters
     ----------
-    X : (N, d) or (N, m, n), or sparse (N, d) of `scipy.sparse`; y : (N,)
+    X : (N, d) or (N, m, n), or sparse (N, d) of `scipy.sparse`; y : (N,), or (N, K) for K outputs
         Sparse X stays so; of more than 1000 features it wants ℓ1, or ℓ2 and fewer rows than
         features.
     radii : (K,) > 0
@@ -78,7 +105,7 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
         c_n of L = Σ c_n ℓ_n; all 1 by default. A sample of weight 0 is left out.
     intercept : bool, default False
         Whether a number b, which the norm does not see, is added to each prediction; one for each
-        class with the cross-entropy.
+        class with the cross-entropy, or output.
 
     Returns
     -------
@@ -126,7 +153,7 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
     rows, n = np.array(points), data.size
     # (of classes only differences of intercepts matter)
     b = rows[:, n:] - rows[:, n:].mean(axis=1, keepdims=True) if free and data.loss.classes \
-        else rows[:, n:].ravel()
+        else rows[:, n:] if data.columns else rows[:, n:].ravel()
     return BallPath(grid, rows[:, :n].reshape(-1, *data.shape), np.array(logs), np.array(gaps),
                     data.classes, b if free else 0.0)
 
@@ -149,8 +176,8 @@ def _interpolation(data: Data, norm: Norm, free: bool) -> np.ndarray | None:
     """The (w, b) of least norm with Xw + b = y, where L = 0 for a loss with a finite root, or
     None.
     """
-    if data.loss.kind != "monotone" and data.outputs == 1:
+    if data.loss.kind != "monotone":
         with suppress(Unreachable, ArithmeticError):
-            found = minimum_norm(data.X, data.y, norm, intercept=free)
-            return np.append(found.w, [found.intercept] * free)
+            found = minimum_norm(data.X, data.targets, norm, intercept=free)
+            return np.append(found.w, np.atleast_1d(found.intercept)[:data.outputs * free])
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import foreign
+from fastbias.checks.shown import Report, Shown, vector
 from fastbias.data.rows import Rows, signed, zero_rows
 from fastbias.solvers import exact, narrow
 from fastbias.solvers.free import centre, moved
@@ -29,8 +30,8 @@ from fastbias.solvers.pivots import pivoted
 from fastbias.solvers.programs import Pair, largest_least, nearest_point
 from fastbias.solvers.progress import Tell, silent, told
 
-__all__ = ["Labelled", "Separability", "advice", "few", "labelled", "parted", "separability",
-           "separate", "separated", "separator"]
+__all__ = ["Inseparable", "Labelled", "Separability", "advice", "few", "labelled", "parted",
+           "separability", "separate", "separated", "separator"]
 
 EPS = float(np.finfo(float).eps)
 SMALL = 20_000        # numbers up to which all rows are looked at at once
@@ -40,8 +41,8 @@ HASTY, HURRIED = 3, 20      # exchanges of weights in one of its first rounds: a
 START, JOINING = 10, 4      # rows for each feature: in the first set, and that join it at most
 
 
-@dataclass(frozen=True, eq=False)
-class Separability:
+@dataclass(frozen=True, eq=False, repr=False)
+class Separability(Shown):
     """Whether some w has y_n(⟨w, x_n⟩ + b) > 0 for every n, with the certificate either way.
 
     Parameters
@@ -73,20 +74,27 @@ class Separability:
     residual: float
     classes: np.ndarray | None = None
     reason: str = ""
-    weights: np.ndarray | None = field(default=None, repr=False)
+    weights: np.ndarray | None = None
     intercept: float | np.ndarray = 0.0
 
     def __bool__(self) -> bool:
         return self.separable
 
-    def __str__(self) -> str:
+    def _report(self) -> Report:
+        lines: Report
         if self.w is not None:
             lines = [f"separable, the least margin {self.residual:.1e} times its rounding bound",
-                     f"w = {np.array2string(self.w, precision=8, threshold=12)}",
+                     *vector("w", self.w, None, self.classes),
                      *told_intercept(self.intercept)]
         else:
-            lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}"]
-        return "\n".join(lines + [self.reason] * bool(self.reason) + checks.mapping(self.classes))
+            assert self.dual is not None
+            lines = [f"not separable: λ ≥ 0, Σλ = 1 with Σ λ z = 0, residual {self.residual:.1e}",
+                     f"λ > 0 on {int((self.dual > 0).sum())} of {self.dual.size} rows"]
+        return [*lines, *[self.reason] * bool(self.reason), *checks.mapping(self.classes)]
+
+
+class Inseparable(ValueError):  # noqa: N818 (it names the event)
+    """No w separates, so there is no maximum margin."""
 
 
 class Labelled(NamedTuple):
@@ -417,6 +425,6 @@ def separated(rows: Rows | np.ndarray, why: str = "", tell: Tell = silent) -> Se
     if found.w is None:
         reasons = [why, advice(rows)] if why else [
             advice(rows) or "fb.separability has the certificate that they are not"]
-        raise ValueError("X, y must be linearly separable to have a maximum margin; "
-                         + "; ".join(filter(None, reasons)))
+        raise Inseparable("X, y must be linearly separable to have a maximum margin; "
+                          + "; ".join(filter(None, reasons)))
     return found

@@ -9,27 +9,32 @@ where the fit goes while it runs off along C (Ji, Telgarsky 2019).
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import columns, foreign
+from fastbias.checks.own import INTERCEPT
+from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
 from fastbias.data.rows import Rows, signed
 from fastbias.solvers.cones import Cone, cone, distinct, reduced, signs
 from fastbias.solvers.likelihood import Fit, Likelihood
 from fastbias.solvers.limit import CERTIFIED
-from fastbias.solvers.separation_table import html, text
+from fastbias.solvers.separation_table import report
 from fastbias.solvers.strict_rows import Division
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["INTERCEPT", "Pairs", "Separation", "separation"]
 
-INTERCEPT = "(intercept)"
 MIRRORED = {"+inf": "-inf", "-inf": "+inf"}
 
 
@@ -44,8 +49,8 @@ class Pairs(dict[tuple[Any, Any], dict[str, Any]]):
                 for name, v in self[b, a].items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Separation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Separation(Shown):
     """Whether labels can be told apart, wholly or in part, and what becomes of each coefficient.
 
     Parameters
@@ -109,13 +114,18 @@ class Separation:
     reason: str = ""
     left_out: int = 0
 
-    def __str__(self) -> str:
-        return text(self)
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the coefficients: finite ones with two standard errors either way, others as arrows.
 
-    __repr__ = __str__
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's where it is not given.
+        """
+        return foreign.library("fastbias.plots").separation(self, ax)
 
-    def _repr_html_(self) -> str:
-        return html(self)
+    def _report(self) -> Report:
+        return report(self)
 
 
 def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = True,
@@ -161,7 +171,8 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
         raise ValueError(f"X must be an (N, d) array, got shape {data.shape}")
     intercept = checks.flag("intercept", intercept)
     labelled, classes = checks.labels("y", y, data.shape[0])
-    names = _names(_own_names(X) if names is None else names, data.shape[1])
+    d = data.shape[1]
+    called = list(columns.named("names", names, X, d) or [f"x{j}" for j in range(d)])
     N = data.shape[0]
     counts = np.ones(N) if weights is None else checks.weights("weights", weights, N)
     kept = np.flatnonzero(counts > 0)
@@ -173,35 +184,8 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
     first, place = distinct(samples)
     problem = _Problem(samples[first, :-1], samples[first, -1], classes,
                        np.bincount(place, counts[kept]), np.bincount(place),
-                       names + [INTERCEPT] * intercept)
+                       called + [INTERCEPT] * intercept)
     return problem.answer(kept, place, len(counts), intercept)
-
-
-def _own_names(X: Any) -> list[str] | None:
-    """The names of the columns of a DataFrame, where they are different texts."""
-    found = list(getattr(X, "columns", []))
-    fit = all(isinstance(name, str) for name in found) and len({*found, INTERCEPT}) > len(found)
-    return found if found and fit else None
-
-
-def _names(names: Sequence[str] | None, d: int) -> list[str]:
-    """The names of features, checked."""
-    if names is None:
-        return [f"x{j}" for j in range(d)]
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"names must be a list of strings, got {checks.short(names)}")
-    found: list[str] = []
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"names must be a list of strings, got {checks.short(name)} in it")
-        if name in (*found, INTERCEPT):
-            raise ValueError(f"names must be different, and not {INTERCEPT!r}, got {name!r}"
-                             + " twice" * (name in found))
-        found.append(str(name))
-    if len(found) != d:
-        raise ValueError(f"names must have one entry for each column of X, got {len(found)} entries"
-                         f" for {d} columns")
-    return found
 
 
 class _Problem:

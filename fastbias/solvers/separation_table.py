@@ -1,46 +1,28 @@
 """What `fb.separation` prints: a table for people who fit models, and what to do next."""
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbias import checks
+from fastbias.checks.shown import MOST, WIDE, Report, Table, clipped
 
 if TYPE_CHECKING:
     from fastbias.solvers.separation import Separation
 
-__all__ = ["html", "text"]
+__all__ = ["report"]
 
-MOST = 30             # lines that are printed
-WIDE = 24             # characters of a name
 KINDS = {"complete": "complete separation", "quasi": "quasi-complete separation",
          "overlap": "overlap: no separation"}
 Row = tuple[str, ...]
 
 
-def text(found: Separation) -> str:
-    """The table as lines, at most 30."""
+def report(found: Separation) -> Report:
+    """The kind in words, a table of the coefficients, and what to do next."""
     head, foot = _head(found), _foot(found)
-    table = [_headings(found), *_cut(_rows(found), MOST - len(head) - len(foot) - 1)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    sides = [str.ljust, *[str.rjust] * (len(widths) - 1)]
-    lines = ["  " + "  ".join(side(cell, width) for side, cell, width
-                              in zip(sides, row, widths, strict=True)) for row in table]
-    return "\n".join([*head, *map(str.rstrip, lines), *foot])
-
-
-def html(found: Separation) -> str:
-    """The table as HTML."""
-    def line(row: Row, tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
-    head, *more = _head(found)
-    rows = _cut(_rows(found), MOST)
-    return "\n".join([f"<p><strong>{escape(head)}</strong></p>",
-                      *(f"<p>{escape(part)}</p>" for part in more), "<table>",
-                      line(_headings(found), "th"), *(line(row, "td") for row in rows), "</table>",
-                      *(f"<p>{escape(part)}</p>" for part in _foot(found))])
+    rows = _cut(_rows(found), MOST - len(head) - len(foot) - 1)
+    return [*head, Table(rows, _headings(found)), *foot]
 
 
 def _head(found: Separation) -> list[str]:
@@ -68,7 +50,7 @@ def _rows(found: Separation) -> list[Row]:
     if not found.pairs:
         return [_row(name, found.coefficients, found.finite, found.standard_errors)
                 for name in found.coefficients]
-    return [(_short(f"{b} / {a}"), *_row(name, kinds, found.finite[a, b],
+    return [(clipped(f"{b} / {a}", WIDE), *_row(name, kinds, found.finite[a, b],
                                          found.standard_errors[a, b]))
             for (a, b), kinds in found.pairs.items() for name in kinds]
 
@@ -76,12 +58,8 @@ def _rows(found: Separation) -> list[Row]:
 def _row(name: str, kinds: dict[str, str], finite: dict[str, float],
          errors: dict[str, float]) -> Row:
     if kinds[name] != "finite":
-        return _short(name), kinds[name], ""
-    return _short(name), f"{finite[name]:.6g}", f"{errors[name]:.3g}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= WIDE else name[:WIDE - 1] + "…"
+        return clipped(name, WIDE), kinds[name], ""
+    return clipped(name, WIDE), f"{finite[name]:.6g}", f"{errors[name]:.3g}"
 
 
 def _cut(rows: list[Row], most: int) -> list[Row]:

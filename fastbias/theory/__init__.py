@@ -14,8 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastbias.data.targets import table
 from fastbias.problem import Problem, TooLarge
 from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
+from fastbias.solvers.outputs import unfolded
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
 from fastbias.theory.directions import MARGIN, direction
@@ -54,8 +56,17 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         # a maximum margin asks for no more of the rows than products
         if problem.small or ask is not direction:
             problem = problem.whole("a limit is asked for")
-        found = replace(ask(problem, flow), classes=problem.classes)
+        if problem.columns and ask is network:            # (K ridge regressions)
+            found = _folded(problem, network(unfolded(problem), flow))
+        else:
+            found = ask(problem, flow)
+        found = replace(found, classes=problem.classes, names=problem.names)
     return _with_intercept(problem, found) if problem.intercept else found
+
+
+def _folded(problem: Problem, found: Limit) -> Limit:
+    """The limit of a problem of several outputs, from that of all their entries."""
+    return replace(found, w=found.w.reshape(problem.shape), dual=table(found.dual, problem.columns))
 
 
 def _with_intercept(problem: Problem, found: Limit) -> Limit:
@@ -86,12 +97,12 @@ def _of_intercept(problem: Problem, found: Limit) -> Hypothesis:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say by a NoTheorem that sparse data are too large for what theory wants of them."""
+    """Say by a NoTheorem that data are too large for what theory wants of them."""
     try:
         yield
     except TooLarge as error:
         raise NoTheorem(f"{error}; the nearest are fb.max_margin, fb.minimum_norm and "
-                        "fb.regularisation_path, which take sparse rows", "sparse data") from None
+                        "fb.regularisation_path, which take more", "large data") from None
 
 
 def max_step(problem: Problem, u: np.ndarray) -> MaxStep:

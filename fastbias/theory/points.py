@@ -7,13 +7,14 @@ from contextlib import suppress
 
 import numpy as np
 
+from fastbias.data.targets import table
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
-from fastbias.solvers.bregman import bregman_projection, relative
+from fastbias.solvers.bregman import bregman_projection
 from fastbias.solvers.diagnose import ill_scaled
-from fastbias.solvers.equations import Unreachable
+from fastbias.solvers.equations import Unreachable, least_squares, off_normal
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.theory.asymptotes import pace, rule_of
 from fastbias.theory.base import (
@@ -33,7 +34,6 @@ from fastbias.theory.stepsizes import max_step
 __all__ = ["ROOT", "point"]
 
 SEEN, UNKNOWN = "seen only in a run: trace.log_loss", "no bound is known to the table"
-TINY = 1e-300         # to divide by instead of 0
 
 
 def _psi(problem: Problem) -> Potential:
@@ -225,19 +225,15 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
         return None
     # of all targets that can be met the nearest: these data are realisable by construction
     X, y = problem.even
-    # (in columns of size one: of features that are small beside others all digits count)
-    units = np.exp2(np.frexp(np.maximum(np.abs(X).max(axis=0), TINY))[1])
-    X = X / units
-    reached = problem.X @ (np.linalg.lstsq(X, y, rcond=None)[0] / units)
+    y = table(y, problem.columns)
+    reached = problem.X @ least_squares(X, y)
     try:
         found = bregman_projection(problem.X, reached, psi, problem.start)
     except Unreachable:
         return None
     # the certificate is for the data as they were given, not for the targets that replaced them
-    normal = X.T @ (X @ (found.w.ravel() * units) - y)
-    gap = float(np.max([found.duality_gap,
-                        relative(normal,
-                                 np.linalg.norm(X, 2) * np.linalg.norm(y))]))
+    w = found.w.T if problem.columns else found.w.ravel()
+    gap = float(np.max([found.duality_gap, off_normal(X, y, w)]))
     met = found.certified and gap <= CERTIFIED
     rows = [*rows, *_in_span(problem),
             Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ" if problem.weights is None
@@ -263,7 +259,7 @@ def point(problem: Problem, flow: bool) -> Limit:
     psi = row.potential(problem)
     assert psi is not None
     try:
-        found = bregman_projection(problem.X, problem.y, psi, problem.start,
+        found = bregman_projection(problem.X, problem.targets, psi, problem.start,
                                    problem.method.constraint)
     except Unreachable as error:
         rows.append(Hypothesis(realisable, False, str(error)))

@@ -14,6 +14,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
+from fastbias.solvers.outputs import first, unfolded
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
 from fastbias.theory.base import gradient, momentum, named, shown, steepest
 
@@ -45,6 +46,8 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
         Where the table knows no bound for the method and loss, or the bound is no number of
         float64.
     """
+    if problem.columns:
+        problem, u = _together(problem, u)
     exponential = named(problem, "exponential")
     if _decays(problem):
         return _with_decay(problem, u)
@@ -61,6 +64,14 @@ def max_step(problem: Problem, u: np.ndarray) -> MaxStep:
                     f"{problem.loss.name} loss is known to the table; the nearest are the descent "
                     "lemma for gradient descent and Theorem 5 for steepest descent",
                     f"{PAPER}, Theorem 5")
+
+
+def _together(problem: Problem, u: np.ndarray) -> tuple[Problem, np.ndarray]:
+    """A problem of several outputs as one of one: in ℓ2 each of them bends as all do."""
+    geometry = problem.method.geometry
+    if geometry is None or getattr(geometry, "matrix", None) is np.eye:
+        return first(problem), u[:problem.X.shape[1]]
+    return unfolded(problem), u
 
 
 def _descends(problem: Problem) -> bool:

@@ -1,6 +1,7 @@
 """Data that a run did not see, and rows that it did not make: what is said of them."""
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.checks import Sparse
+from fastbias.checks.shown import Report, Table, html, series, text
 from fastbias.problem import Data
 
 __all__ = ["Evaluation", "evaluation", "guessed"]
@@ -19,13 +21,24 @@ class Evaluation(NamedTuple):
     log_loss: np.ndarray
     error: np.ndarray
 
+    def _report(self) -> Report:
+        return [f"Evaluation of {self.log_loss.size} rows on other data",
+                Table([series("log loss", self.log_loss), series("error", self.error)],
+                      ("", "first row", "last row", "row by row"))]
+
+    def __repr__(self) -> str:
+        return text(self._report())
+
+    def _repr_html_(self) -> str:
+        return html(self._report())
+
 
 def evaluation(data: Data, w: np.ndarray) -> Evaluation:
     """What `Trace.evaluate` says of the predictors w (K, ...) on other data."""
     predictions = [data.predictions(row.ravel()) for row in w]
     log_loss = [data.log(p) for p in predictions]
     if data.loss.kind == "root":
-        error = [_root_mean_square(p - data.y, data.weights) for p in predictions]
+        error = [_root_mean_square(p - data.y, data.each) for p in predictions]
     else:
         error = [float(np.average(data.least(row.ravel()) <= 0, weights=_even(data.weights)))
                  for row in w]
@@ -34,6 +47,9 @@ def evaluation(data: Data, w: np.ndarray) -> Evaluation:
 
 def guessed(X: ArrayLike | Sparse, y: ArrayLike, rows: np.ndarray) -> str:
     """The loss that `Trace.from_arrays` takes where none is given."""
+    with suppress(ValueError):                            # (rows of unlike lengths have no axes)
+        if np.ndim(y) == 2:
+            return "squared"
     labels = checks.named_values("y", y)
     if rows.ndim > checks.matrix("X", X, mapped=True).ndim:
         return "cross_entropy"

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastbias.checks.shown import Report, Shown, Spark, Table, html, text
 from fastbias.solvers.limit import Limit
 
 if TYPE_CHECKING:
     from fastbias.trace.trace import Trace
 
-__all__ = ["LAST", "Series", "series"]
+__all__ = ["LAST", "Rates", "Series", "late", "series"]
 
 LAST = float(np.log(100.0))       # two decades of t: exponents are those of the end, not of the way
 LATE = 0.1                        # where t has left int64, log t is the clock: its last decade
@@ -31,8 +32,40 @@ class Series(NamedTuple):
     predicted: float          # by theory
     level: float
 
+    def __repr__(self) -> str:
+        return text(_report((self,)))
 
-def series(trace: Trace, limit: Limit) -> tuple[Series, ...]:
+    def _repr_html_(self) -> str:
+        return html(_report((self,)))
+
+
+class Rates(Shown, tuple[Series, ...]):
+    """The series of a run and its limit, in a tuple that shows itself as a table."""
+
+    def _report(self) -> Report:
+        return _report(self)
+
+
+def _report(every: tuple[Series, ...]) -> Report:
+    """Series as a table: the last value, the exponents, and the curve where it is not flat."""
+    def told(x: float) -> str:
+        return "" if np.isnan(x) else f"{x:.4g}"
+    return [f"{len(every)} series along a run" if len(every) > 1 else "a series along a run",
+            Table([(s.quantity, told(s.values[-1]) if s.values.size else "", s.clock,
+                    told(s.fitted), told(s.predicted), told(s.level), Spark(_logs_of(s)))
+                   for s in every],
+                  ("quantity", "last", "clock", "fitted slope", "predicted", "level", "log scale"))]
+
+
+def _logs_of(s: Series) -> np.ndarray:
+    """The logarithm of its values, of those that are none themselves."""
+    if s.quantity.startswith("log "):
+        return s.values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(s.values))
+
+
+def series(trace: Trace, limit: Limit) -> Rates:
     """What `Trace.rates` describes."""
     known = {rate.quantity: rate for rate in limit.rates}
     out = []
@@ -46,7 +79,7 @@ def series(trace: Trace, limit: Limit) -> tuple[Series, ...]:
         values = logs if name.startswith("log ") else np.exp(logs)
         slope, level = (rate.slope, rate.level) if rate else (UNKNOWN, UNKNOWN)
         out.append(Series(name, values, clock, _slope(trace, logs, clock), slope, level))
-    return tuple(out)
+    return Rates(out)
 
 
 def _logs(trace: Trace, limit: Limit) -> dict[str, np.ndarray]:
@@ -80,8 +113,13 @@ def _slope(trace: Trace, logs: np.ndarray, clock: str) -> float:
     """The slope of a series' logarithm against that of its clock, over its last rows."""
     with np.errstate(divide="ignore", invalid="ignore"):
         x = np.log(trace.log_t) if clock == "log t" else trace.log_t
-    end = float(trace.log_t[-1])
-    begin = LATE * end if trace.t[-1] < 0 else end - LAST
-    use = (trace.log_t > 0) & (trace.log_t >= begin) & np.isfinite(logs) & np.isfinite(x)
+    use = late(trace) & np.isfinite(logs) & np.isfinite(x)
     enough = use.sum() >= FEW and np.ptp(x[use]) > 0
     return float(np.polyfit(x[use], logs[use], 1)[0]) if enough else UNKNOWN
+
+
+def late(trace: Trace) -> np.ndarray:
+    """Which rows (K,) exponents are fitted to: those of the last decades."""
+    end = float(trace.log_t[-1])
+    begin = LATE * end if trace.t[-1] < 0 else end - LAST
+    return np.asarray((trace.log_t > 0) & (trace.log_t >= begin))

@@ -1,4 +1,4 @@
-"""Traces elsewhere: in files, as tables of pandas and xarray, and as a picture."""
+"""Traces elsewhere: in files, as tables of pandas and xarray, and as a few lines."""
 from __future__ import annotations
 
 import os
@@ -8,16 +8,17 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks import files
+from fastbias.checks.shown import Report, Table, series, vector
+from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import Status
 
 if TYPE_CHECKING:
-    import matplotlib.axes
     import pandas
     import xarray
 
     from fastbias.trace.trace import Trace
 
-__all__ = ["draw", "frame", "read", "table", "write"]
+__all__ = ["frame", "read", "report", "table", "write"]
 
 # what only a fast-forwarded trace has, and one without w at each row
 EXTRA = ("error_estimate", "log_times", "slack", "least")
@@ -61,12 +62,14 @@ def _in_order(t: np.ndarray, log_times: np.ndarray | None) -> None:
 
 
 def table(trace: Trace) -> pandas.DataFrame:
-    """The rows with index t and columns log_loss, w0, w1, …."""
+    """The rows with index t and columns log_loss, w0, w1, …, or w[name] of columns with names."""
     import pandas
     columns = {"log_loss": trace.log_loss}
     if trace.least is None:
         flat = trace.w.reshape(len(trace), int(np.prod(trace.w.shape[1:])))
-        columns |= {f"w{i}": flat[:, i] for i in range(flat.shape[1])}
+        called = None if trace.problem is None else trace.problem.called
+        columns |= {f"w{i}" if called is None else f"w[{called[i]}]": flat[:, i]
+                    for i in range(flat.shape[1])}
     else:
         columns["least_margin"] = trace.least
     return pandas.DataFrame(columns, index=pandas.Index(trace.t, name="t"))
@@ -81,23 +84,24 @@ def frame(trace: Trace) -> xarray.Dataset:
         columns |= {"w": (("t", *dims), trace.w), "u": (("t", "n"), trace.u)}
     else:
         columns["least_margin"] = "t", trace.least
-    return xarray.Dataset(columns, coords={"t": trace.t},
+    coords: dict[str, Any] = {"t": trace.t}
+    if "w" in columns and trace.problem is not None and trace.problem.called is not None:
+        coords[dims[-1]] = list(trace.problem.names or ())
+    return xarray.Dataset(columns, coords=coords,
                           attrs={"status": trace.status.name, "message": trace.message})
 
 
-def draw(trace: Trace, ax: matplotlib.axes.Axes | None,
-         style: dict[str, Any]) -> matplotlib.axes.Axes:
-    """The loss against t, on logarithmic axes."""
-    if ax is None:
-        # only here: pyplot opens windows where it can, and takes a second to load
-        import matplotlib.pyplot as plt
-        ax = plt.subplots()[1]
-    if not callable(getattr(ax, "plot", None)):
-        raise TypeError(f"ax must be a matplotlib Axes, got {checks.short(ax)}")
-    far = bool((trace.t < 0).any())
-    x = trace.log_t if far else trace.t
-    seen = x > 0
-    # log L over log₁₀ t on a linear axis: L itself may be under the smallest float
-    ax.plot(x[seen], trace.log_loss[seen] / np.log(10), **style)
-    ax.set(xscale="log", xlabel=r"$\log t$" if far else "steps t", ylabel=r"$\log_{10} L(w_t)$")
-    return ax
+def report(trace: Trace) -> Report:
+    """What a trace says of itself: how far it went, its loss and norm, where it ended."""
+    if not len(trace):
+        return [f"Trace of 0 rows; {trace.message}"]
+    end = f"t = {trace.t[-1]:g}" if trace.t[-1] >= 0 else f"log t = {trace.log_t[-1]:g}"
+    rows = [series("log L", trace.log_loss)]
+    if trace.least is None:
+        rows.append(series("‖w‖₂", lengths(trace._flat)))
+    else:
+        rows.append(series("least margin", trace.least))
+    return [f"Trace of {len(trace)} rows to {end}: {trace.status.name}, {trace.message}",
+            Table(rows, ("", "first row", "last row", "row by row")),
+            *vector("w at the end", trace.w[-1],
+                    None if trace.problem is None else trace.problem.names, trace.classes)]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse
+from fastbias.checks import Sparse, foreign
+from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import MESSAGES, Status
 from fastbias.pieces import norms
@@ -21,19 +22,19 @@ from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import Limit
 from fastbias.trace import rates, storing
 from fastbias.trace.elsewhere import Evaluation, evaluation, guessed
-from fastbias.trace.rates import LAST, Series
+from fastbias.trace.rates import LAST, Rates, Series
 
 if TYPE_CHECKING:
-    import matplotlib.axes
     import pandas
     import xarray
+    from matplotlib.axes import Axes
 
 
 __all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
 
 
-@dataclass(frozen=True, eq=False)
-class Trace:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace(Shown):
     """What a run wrote down: K rows of time, parameters and log loss, first and last step included.
 
     Parameters
@@ -42,7 +43,7 @@ class Trace:
         Updates done at each row (for a flow: float64, the time).
     u : (K, n) float64
         The parameters.
-    w : (K, d) or (K, m, n) float64
+    w : (K, d), (K, m, n) or, of C classes or outputs, (K, C, d) float64
         The linear predictor F(u); the parameters themselves for the linear model.
     log_loss : (K,) float64
         log L, the logarithm of the sum over the samples; −inf where L is exactly 0.
@@ -65,11 +66,11 @@ class Trace:
     log_loss: np.ndarray
     status: Status = Status.OK
     message: str = MESSAGES[Status.OK]
-    problem: Data | None = field(default=None, repr=False)
-    error_estimate: np.ndarray | None = field(default=None, repr=False)
-    log_times: np.ndarray | None = field(default=None, repr=False)
-    slack: np.ndarray | None = field(default=None, repr=False)
-    least: np.ndarray | None = field(default=None, repr=False)
+    problem: Data | None = None
+    error_estimate: np.ndarray | None = None
+    log_times: np.ndarray | None = None
+    slack: np.ndarray | None = None
+    least: np.ndarray | None = None
 
     @cached_property
     def log_t(self) -> np.ndarray:
@@ -102,8 +103,8 @@ class Trace:
 
     @property
     def intercept(self) -> np.ndarray:
-        """The weights of the column of ones at each row, (K,), or (K, C) for C classes; zeros where
-        the run had none.
+        """The weights of the column of ones at each row, (K,), or (K, C) for C classes or outputs;
+        zeros where the run had none.
         """
         self._demand_w("intercepts")
         last = self.w[..., -1]
@@ -202,7 +203,7 @@ class Trace:
         """The data, which must have labels."""
         data = self._data("a margin")
         # labels seen through a regression loss have margins as well
-        if data.loss.kind != "monotone" and not (np.abs(data.y) == 1).all():
+        if not data.labelled:
             raise ValueError("y must be labels ±1 or classes to have margins, got targets of the "
                              f"{data.loss.name} loss")
         return data
@@ -230,7 +231,7 @@ class Trace:
                              f"{last.size}")
         return np.asarray((self.w[-1] - self.w[first]) / (self.log_t[-1] - self.log_t[first]))
 
-    def rates(self, limit: Limit) -> tuple[Series, ...]:
+    def rates(self, limit: Limit) -> Rates:
         """How the run approaches a limit: series, with the exponents fitted and predicted.
 
         Parameters
@@ -240,13 +241,14 @@ class Trace:
 
         Returns
         -------
-        tuple of Series
-            For a direction: "direction" (the gap), "angle" (radians), "1 - cos", "margin gap" (1 −
-            margin/γ), "norm" (‖w‖ in the limit's norm), "log loss", "log t L" (of t L(t)); for a
-            ray: the first three, "finite gap", "norm" and "log loss"; for a point: "distance" and
-            "log loss". ``fitted`` is the slope of log value (of the value
-            itself where that is a logarithm) against the logarithm of the clock over the last two
-            decades of t, or, where t has left int64, over the last decade of log t.
+        Rates
+            A tuple of Series, which prints as a table. For a direction: "direction" (the gap),
+            "angle" (radians), "1 - cos", "margin gap" (1 − margin/γ), "norm" (‖w‖ in the limit's
+            norm), "log loss", "log t L" (of t L(t)); for a ray: the first three, "finite gap",
+            "norm" and "log loss"; for a point: "distance" and "log loss". ``fitted`` is the slope
+            of log value (of the value itself where that is a logarithm) against the logarithm of
+            the clock over the last two decades of t, or, where t has left int64, over the last
+            decade of log t.
         """
         if not isinstance(limit, Limit):
             raise TypeError(f"limit must be a Limit, got {checks.short(limit)}")
@@ -318,7 +320,7 @@ class Trace:
 
         Parameters
         ----------
-        X : (N, d) or (N, m, n), y : (N,)
+        X : (N, d) or (N, m, n), y : (N,) or (N, K)
             As for the `Plan`: features of the same shape (those of an intercept are appended
             here, too), labels called as there.
         weights : (N,), optional
@@ -329,7 +331,7 @@ class Trace:
         Evaluation
             ``log_loss`` (K,): log of the sum over these samples; ``error`` (K,): for labels and
             classes the fraction that is on the wrong side (or on the boundary), for other targets
-            the root mean square of w·x − y. With weights all three are weighted.
+            the root mean square of w·x − y (over all outputs). With weights all three are weighted.
 
         Raises
         ------
@@ -340,8 +342,9 @@ class Trace:
         # by the names of labels: the others may lack some class, and their order is not ours
         data = self._data("an evaluation")
         other = gather(X, y, data.loss, data.classes, weights=weights, intercept=data.intercept)
-        if other.shape != data.shape:
-            raise ValueError(f"X must have predictors of shape {data.shape}, got {other.shape}")
+        if other.shape != data.shape or other.columns != data.columns:
+            raise ValueError(f"X and y must have predictors of shape {data.shape}, got "
+                             f"{other.shape}")
         return evaluation(other, self.w)
 
     @classmethod
@@ -351,16 +354,16 @@ class Trace:
 
         Parameters
         ----------
-        X : (N, d) or (N, m, n), y : (N,)
+        X : (N, d) or (N, m, n), y : (N,) or (N, K)
             The data.
         t : (K,) increasing, ≥ 0
             Updates done, or times.
-        w : (K, d), (K, m, n), or (K, C, d) for C classes
+        w : (K, d), (K, m, n), or (K, C, d) for C classes or outputs
             The linear predictors.
         loss : Loss or its name, optional
-            By default cross_entropy where w has one more axis than a sample, logistic where all y
-            are ±1, or strings or bools, else squared. With cross_entropy and fewer labels than rows
-            of w, these must be among 0 … C−1.
+            By default squared where y has columns, cross_entropy where w has one more axis than a
+            sample, logistic where all y are ±1, or strings or bools, else squared. With
+            cross_entropy and fewer labels than rows of w, these must be among 0 … C−1.
 
         Raises
         ------
@@ -446,35 +449,31 @@ class Trace:
         return cls(**storing.read(path))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return the rows as a DataFrame: index t, columns log_loss, w0, w1, … (needs pandas)."""
+        """Return the rows as a DataFrame: index t, columns log_loss, w0, w1, … or w[name], …."""
         return storing.table(self)
 
     def to_xarray(self) -> xarray.Dataset:
         """Return the rows as a Dataset over the dimension t (needs xarray)."""
         return storing.frame(self)
 
-    def plot(self, ax: matplotlib.axes.Axes | None = None, **style: Any) -> matplotlib.axes.Axes:
-        """Draw the loss against t on logarithmic axes; against log t where t does not fit in.
+    def plot(self, what: str | Axes | None = "loss", limit: Limit | None = None,
+             ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the run against t on logarithmic axes; against log t where t does not fit in.
 
         Parameters
         ----------
+        what : str, default "loss"
+            "loss", "margin", "gap", "angle", any quantity of `rates`, or "trajectory": the first
+            two entries of w.
+        limit : Limit, optional
+            Drawn dashed, beside what is fitted; gap, angle and the series of `rates` need it.
         ax : matplotlib Axes, optional
-            Where to draw; a new figure's where it is not given.
-        **style
-            Handed to ``ax.plot``.
-
-        Returns
-        -------
-        matplotlib Axes
+            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``.
         """
-        return storing.draw(self, ax, style)
+        return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
 
-    def __str__(self) -> str:
-        if not len(self):
-            return f"0 rows; {self.message}"
-        when = f"t = {self.t[-1]:g}" if self.t[-1] >= 0 else f"log t = {self.log_t[-1]:g}"
-        end = f"{when}: log L = {self.log_loss[-1]:.6g}, w = {checks.short(self.w[-1])}"
-        return f"{len(self)} rows to {end}; {self.message}"
+    def _report(self) -> Report:
+        return storing.report(self)
 
 
 class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)

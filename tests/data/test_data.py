@@ -1,5 +1,4 @@
-"""The user's own files, and the command line on them."""
-import dataclasses
+"""The command line on the user's own files."""
 import os
 import re
 import subprocess
@@ -21,99 +20,6 @@ def table(tmp_path):
         path.write_text(text)
         return path
     return write
-
-
-def test_csv_with_and_without_header(table):
-    d = fb.data.read(table(CSV))
-    assert d.X.tolist() == [[1, 2, 0.5], [0, 1, 1]]
-    assert d.y.tolist() == [1, 2]
-    assert (d.features, d.target) == (("a", "b", "c"), "goal")
-    X, y = fb.data.read(table("1,2,3\n4,5,6\n\n"))
-    assert X.tolist() == [[1, 2], [4, 5]]
-    assert y.tolist() == [3, 6]
-    d = fb.data.read(table("1,2,yes\n4,5,no\n"), labels="binary")
-    assert d.y.tolist() == [1, -1]
-    assert d.classes == ("no", "yes")
-    assert fb.data.read(table("7,8\n1,2\n3,4\n"), header=True).X.tolist() == [[1], [3]]
-    assert fb.data.read(table("\ufeffa, b\n1e3, -2\n")).X.tolist() == [[1000]]
-    assert fb.data.read(table('"x, 1",y\n"1",2\n')).features == ("x, 1",)
-
-
-def test_a_data_set_is_not_changed_in_place(table):
-    """A plan that took X and y from it keeps them: another y is another data set."""
-    d = fb.data.read(table(CSV))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        d.y = -d.y
-    assert dataclasses.replace(d, y=-d.y).y.tolist() == [-1, -2]
-    assert d.y.tolist() == [1, 2]
-
-
-def test_target_and_drop_by_name_or_index(table):
-    path = table("id,kind,a,b\nr1,2,3,4\nr2,5,6,7\n")
-    d = fb.data.read(path, target="kind", drop=["id"])
-    assert d.X.tolist() == [[3, 4], [6, 7]]
-    assert d.y.tolist() == [2, 5]
-    assert fb.data.read(path, target=1, drop=0).features == ("a", "b")
-    assert fb.data.read(path, target=-1, drop=("id", -3)).features == ("a",)
-
-
-def test_labels_are_converted_only_when_asked_by_name(table):
-    path = table("a,k\n1,0\n2,1\n3,1\n")
-    assert fb.data.read(path).y.tolist() == [0, 1, 1]
-    assert fb.data.read(path, labels="binary").y.tolist() == [-1, 1, 1]
-    d = fb.data.read(table("a,k\n1,10\n2,9\n3,x\n"), labels="index")
-    assert d.y.tolist() == [0, 1, 2]
-    assert fb.data.read(table("a,k\n1,10\n2,9\n3,9\n"), labels="index").classes == (9.0, 10.0)
-
-
-def test_npz(tmp_path):
-    path = tmp_path / "my.npz"
-    np.savez(path, X=np.eye(2), y=[1, 2], other=[0, 1])
-    assert fb.data.read(path).y.tolist() == [1, 2]
-    d = fb.data.read(path, target="other", labels="binary")
-    assert d.y.tolist() == [-1, 1]
-    with pytest.raises(ValueError, match="array named 'z', got X, y, other"):
-        fb.data.read(path, target="z")
-    with pytest.raises(ValueError, match="header and drop are for CSV"):
-        fb.data.read(path, drop="a")
-    with pytest.raises(ValueError, match="name of an array"):
-        fb.data.read(path, target=1)
-    np.savez(path, X=np.eye(2), y=[np.nan, 1])
-    with pytest.raises(ValueError, match="finite to be converted"):
-        fb.data.read(path, labels="binary")
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match="whole NPZ"):
-        fb.data.read(path)
-    (tmp_path / "x.csv").write_bytes(b"a,b\n\xff,1\n")
-    with pytest.raises(ValueError, match="UTF-8"):
-        fb.data.read(tmp_path / "x.csv")
-
-
-@pytest.mark.parametrize(("text", "options", "error", "words"), [
-    ("", {}, ValueError, "at least one row"),
-    ("a,b\n", {}, ValueError, "at least 1 row and 2 columns"),
-    ("1\n2\n", {}, ValueError, "2 columns"),
-    ("a,b\n1,2\n3\n", {}, ValueError, "2 cells in every row, got 1 in line 3"),
-    ("a,b\n1,2\nx,3\n", {}, ValueError, "column 'a' of my.csv must hold numbers, got 'x' in line 3"),
-    ("a,b\n1,2\n,3\n", {}, ValueError, "got '' in line 3"),
-    ("a,b\n1,yes\n2,no\n", {"header": True}, ValueError, "column 'b' .*labels=\"binary\""),
-    ("a,b\n1,nan\n2,3\n", {}, ValueError, "y must be finite"),
-    ("a,k\n1,\n2,x\n", {"labels": "binary"}, ValueError, "column 'k' of my.csv must have no gaps, got '' in line 2"),
-    ("a,k\n1,nan\n2,5\n", {"labels": "binary"}, ValueError, "no gaps"),
-    ("a,a\n1,2\n", {"target": "a"}, ValueError, "target must name one column, got 'a', which 2 columns have"),
-    (CSV, {"drop": "goal"}, ValueError, "drop must not name the target"),
-    ("a,b\n1_0,2\n1,2\n", {}, ValueError, "got '1_0'"),
-    ('a,b\n"1\n2",3\n1,2\n', {}, ValueError, "must hold numbers, got '1.n2'"),
-    (CSV, {"target": "gaol"}, ValueError, "target must be one of a, b, c, goal, got 'gaol'.*goal"),
-    (CSV, {"target": 4}, ValueError, "target must be a column index between -4 and 3, got 4"),
-    (CSV, {"target": True}, TypeError, "target must be a column's name or index"),
-    (CSV, {"drop": ["a", "b", "c"]}, ValueError, "drop must leave at least one column"),
-    (CSV, {"labels": "signs"}, ValueError, "labels must be one of binary, index"),
-    ("a,k\n1,1\n2,2\n3,3\n", {"labels": "binary"}, ValueError, "two distinct values in the target, got 3"),
-])
-def test_bad_files_get_one_sentence(table, text, options, error, words):
-    with pytest.raises(error, match=words):
-        fb.data.read(table(text), **options)
 
 
 def command(capsys, *words):

@@ -18,8 +18,8 @@ def test_a_sparse_matrix_is_read(tmp_path):
     assert sp.issparse(found.X)
     assert abs(found.X - X).max() == 0
     assert found.y.tolist() == (2 * Y - 1).tolist()
-    assert found.features[:2] == ("x0", "x1")
-    assert len(found.features) == 30
+    assert found.names[:2] == ("x0", "x1")
+    assert len(found.names) == 30
 
 
 @pytest.mark.parametrize("wrong", [{"X_indices": X.indices + 1}, {"X_indptr": X.indptr[:-1]}, {"X_shape": (20, 5)},

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 import fastbias as fb
 from fastbias.engine import abi
+from fastbias.engine.sparse_pass import BLOCK
 from tests.helpers import JIT
 
 m, n = fb.methods, fb.norms
@@ -73,7 +74,7 @@ def test_gradient_descent_is_its_formula():
 def test_blocks_of_very_different_scales():
     """A pass goes block by block, each with the scale of its own largest slope: far apart, rising and falling."""
     rng = np.random.default_rng(2)
-    count = 3 * 4096 if JIT else 200
+    count = 3 * BLOCK // 4 if JIT else 200              # rows of four entries
     size = rng.permutation(np.linspace(-60, 60, count))
     A = sp.csr_matrix((np.ones(3 * count), (np.repeat(np.arange(count), 3), rng.integers(0, 50, 3 * count))), shape=(count, 50))
     A = sp.hstack([A, sp.csr_matrix(size[:, None])], format="csr")

@@ -14,7 +14,7 @@ m = fb.methods
 def sharp(pieces, params, X, y, buffers, rho, out):
     """−∇L at u, and at u + ρ g/‖g‖, as sharpness-aware minimisation does: one call, in a loop."""
     params, X, y, buffers = lent(params), lent(X), lent(y), lent(buffers)
-    data = _laid(X, y, params.weights, buffers)
+    data = _laid(X, y, params.weights, buffers, buffers.order[:0])
     scratch = _room_of(data, buffers)
     run = Run(_calls(pieces, params), params, X, data, buffers, scratch, 1)
     at, g, n = scratch.at, scratch.g, buffers.u.size

@@ -29,7 +29,7 @@ OFTEN = {"descend": 0.2, "Trace.plot": 0.1, "capi.low_level_callable": 0.05, "ca
          "diagnose": 0.5, "l1_path": 0.5, "laws.check": 0.5, "Plan.limit": 8.0, "Plan.run": 5.0, "max_margin": 5.0,
          "minimum_norm": 4.0, "bregman_projection": 4.0, "separability": 4.0, "Plan.flow": 2.0, "Plan.fast_forward": 2.0,
          "sweep": 2.0, "cli.main": 2.0, "Plan": 2.0, "psd_margin": 2.0, "relu.fit": 2.0, "data.read": 2.0,
-         "run": 3.0}                         # else 1
+         "run": 3.0} | {f"plots.{name}": 0.2 for name in fb.plots.__all__}           # else 1
 NEEDED = {"grid", "start"}                   # what is always given, though it has a default
 EXAMPLES = {"Method": (fb.methods.gradient_descent(0.1, 0.5), fb.methods.mirror_descent("entropy", 0.1),
                        fb.methods.adam(0.1), fb.methods.steepest_descent("l1", 0.1))}       # where no module lists any
@@ -153,6 +153,8 @@ def _discover() -> tuple[dict[str, Target], dict[str, list[Any]]]:
     _walk(fb, "", found)
     classes = {k: c for name, module in sys.modules.items() if name.startswith("fastbias") for k, c in vars(module).items()
                if inspect.isclass(c) and c.__module__ == name and not k.startswith("_")}
+    # of two of one name the public one
+    classes |= {thing.__name__: thing for thing in found.values() if inspect.isclass(thing) and thing.__name__ in classes}
     targets: dict[str, Target] = {}
     makers: dict[str, list[Any]] = {}
     for label, thing in found.items():

@@ -113,6 +113,8 @@ def looked_at(result: Any) -> None:
     for name, value in inspect.getmembers_static(type(result)) if type(result).__module__.startswith("fastbias") else ():
         if not name.startswith("_") and (isinstance(value, property) or type(value).__name__ == "cached_property"):
             getattr(result, name)
+    if "matplotlib.pyplot" in sys.modules:               # which warns of many open figures
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def finite(result: Any) -> str | None:

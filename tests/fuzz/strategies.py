@@ -124,7 +124,7 @@ def step_size(c: Case) -> Any:
     how = c.rng.random()
     if how < 0.25:
         return c.made("StepRule")
-    return c.size(-4, 1) if how < 0.8 else c.pick((1e-300, 1e300, 40.0, [0.1, 0.2], np.float32(0.1), 1))
+    return c.size(-4, 1) if how < 0.8 else c.pick((1e-300, 1e300, 40.0, [0.1, 0.2], np.float32(0.1), 1, "auto"))
 
 
 def start(c: Case) -> Any:
@@ -247,6 +247,7 @@ STRATEGIES: dict[str, Any] = {
     "diagnose.intercept": lambda c: c.pick((None, None, 0.0, 1.5, c.vector(int(c.y.max()) + 1 if c.kind == "classes" else 1))),
     "weights": lambda c: c.pick((None, None, np.abs(c.vector(c.N)), c.rng.integers(0, 4, c.N), np.geomspace(1e-200, 1e200, c.N))),
     "names": lambda c: c.pick((None, [f"feature {j}" for j in range(c.d)])),
+    "threads": numeric("auto", 1, 2, 3),
     "constraint": equations, "gram": lambda c: c.pick((None, None, True, False)),
     # runs
     "steps": lambda c: int(c.pick((0, 1, 7, 100, 3000))), "record": record,
@@ -258,6 +259,7 @@ STRATEGIES: dict[str, Any] = {
     "executor": numeric(None), "argv": argv, "record_w": numeric(True, True, False),
     "store": lambda c: c.pick((None, None, c.file("store"))), "retry_failed": numeric(False, True),
     # methods and steps
+    "why": lambda c: "tried", "rule": lambda c: c.pick((c.size(), fb.steps.power(0.1, 0.5))),
     "step_size": step_size, "eta": lambda c: c.size(), "eta_plus": lambda c: c.size(), "etas": lambda c: [0.1, 0.2],
     "a": lambda c: c.pick((0.5, 0.0, 1.0, 2.0)), "momentum": numeric(0.0, 0.5, 0.9, 1.5),
     "nesterov": numeric(0.0, 0.0, 0.5, 1.0),
@@ -293,13 +295,24 @@ STRATEGIES: dict[str, Any] = {
     "normals": lambda c: c.vector(6).reshape(3, 2), "shifts": lambda c: c.vector(3), "Network.weights": lambda c: c.vector(3),
     "other": lambda c: c.vector(), "path": lambda c: c.file("file.npz"), "header": numeric(None, True, False),
     "target": lambda c: c.pick((-1, 0, "y")), "labels": lambda c: c.pick((None, None, *fb.data.LABELS)),
-    "drop": numeric((), ("x0",)),
+    "drop": numeric((), ("x0",)), "categories": numeric("onehot", "refuse"), "missing": numeric("drop", "refuse"),
+    "data.read.weights": lambda c: c.pick((None, None, "x0", 0)),
     "number": numeric(2, 3, 4), "N": numeric(1, 3), "positive": numeric(False, True),
+    # pictures
+    "trace": of("Trace"), "result": of("Sweep"), "value": numeric("log_loss", "t", "margin", "gap"),
+    "what": numeric("loss", "loss", "margin", "gap", "angle", "trajectory", "margin gap", "distance"),
+    "quantity": numeric("direction", "distance", "angle", "log loss", "margin gap"), "axes": numeric((0, 1), (1, 0)),
+    "directions": lambda c: c.pick((None, c.vector(2), {"w": c.vector(3)})),
+    "plots.margin.limit": of("Limit"), "plots.gap.limit": of("Limit"), "plots.angle.limit": of("Limit"),
+    "plots.series.limit": of("Limit"), "plots.support.limit": of("Limit"), "plots.entries.limit": of("Limit"),
+    "plots.trace.run": of("Trace"), "plots.limit.found": of("Limit"), "plots.diagnosis.found": of("Diagnosis"),
+    "plots.separation.found": of("Separation"), "plots.path.found": lambda c: c.made(c.pick(("BallPath", "RegularisationPath"))),
+    "Trace.plot.limit": lambda c: c.pick((None, c.made("Limit"))), "Limit.plot.X": lambda c: c.pick((None, c.X)),
     # where a name means another thing
     "hypentropy.beta": lambda c: c.size(-6, 2), "network.a": lambda c: c.vector(3), "network.b": lambda c: c.vector(3),
     "network.c": lambda c: c.vector(3),
     "Loss.p": lambda c: c.vector(c.N * (int(c.y.max()) + 1 if c.kind == "classes" else 1)),
-    "arguments.steps": numeric((), [0, 1]), "data.names.path": table, "data.read.path": table, "Plan.load.path": saved,
+    "arguments.steps": numeric((), [0, 1]), "data.read.path": table, "Plan.load.path": saved,
     "Trace.load.path": lambda c: saved(c, True), "symmetric.n": lambda c: c.sample[0],
     "spectral_entropy.n": lambda c: c.sample[0],
     "from_arrays.w": lambda c: np.stack([c.w.reshape(c.sample)] * 3),

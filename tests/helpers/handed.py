@@ -37,6 +37,7 @@ def plans():
     yield fb.Plan(X, y, loss="logistic", method=m.steepest_descent(norms.group([[0, 5], [1, 2, 3, 4]]), 0.01))
     yield fb.Plan(X, c, loss="cross_entropy", method=m.muon(0.01))
     yield fb.Plan(X, y, loss="squared", method=m.gradient_descent(search))
+    yield fb.Plan(X, X[:, :2], loss="squared", method=m.gradient_descent(0.01, batch=2, rng=0), weights=[1, 2, 3, 4, 5])
     yield fb.Plan(X, y, loss="exponential", method=m.dual_acceleration())
     yield fb.Plan(np.eye(5, 32), y, loss="squared", model=models.diagonal(2), start=np.full(64, 0.3),
                   method=m.gradient_descent(0.01))
@@ -126,7 +127,8 @@ def control(call, entry, value):
 
 def poison(call):
     """Ways to spoil the contents of order, of labels and of packed."""
-    b, N = call.buffers, len(call.y)
+    b = call.buffers
+    N = len(call.y) // max(1, -b.control[abi.OUTPUTS])
     if b.control[abi.BATCH]:
         for value in (-2, N, 2 ** 62, -2 ** 63):
             for at in (N, 2 * N - 1, slice(N, 2 * N)):

@@ -14,12 +14,12 @@ from tests.house.measure import circles, imported, trees
 
 PACKAGE = pathlib.Path(fb.__file__).parent
 FLOORS = [["checks"], ["engine"], ["pieces"], ["data"], ["problem"], ["solvers"], ["theory", "trace"],
-          ["forward"], ["running"], ["__main__", "__init__"]]
+          ["forward"], ["running"], ["plots", "sklearn"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = trees(PACKAGE)
 # what makes names that compiled code may call
 INTRINSIC = ("pointer", "_either", "_splat", "_load", "_count")
-COMPILED = {"piece", "kernel", "inner", "pasted", "_sums"}
+COMPILED = {"piece", "kernel", "long_kernel", "inner", "pasted", "_sums"}
 
 
 def noun(name):
@@ -188,7 +188,7 @@ def python(code, **env):
 
 def test_importing_loads_neither_cvxpy_nor_pyplot_nor_scipy_solvers_and_a_run_neither_either():
     out = python("import sys, fastbias as fb; print([m for m in ('cvxpy', 'matplotlib', 'pandas', "
-                 "'xarray', 'tqdm', 'scipy.optimize', 'scipy.integrate') if m in sys.modules]); "
+                 "'sklearn', 'xarray', 'tqdm', 'scipy.optimize', 'scipy.integrate') if m in sys.modules]); "
                  "p = fb.Plan([[1, 2]], [1], loss='squared', "
                  "method=fb.methods.gradient_descent(.1)); p.run(5); p.limit(); "
                  "print([m for m in ('cvxpy', 'matplotlib') if m in sys.modules])")

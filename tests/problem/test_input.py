@@ -27,7 +27,7 @@ def plan(X=X, y=y, loss="squared", method=GD, **options):
     (lambda: plan(X=np.zeros((2, 2, 2, 2))), ValueError, "X must be"),
     (lambda: plan(X=[[1, 2], [3]]), ValueError, "rows of different lengths"),
     (lambda: plan(y=[1.0]), ValueError, "y must have one entry for each row of X, got 1 entries for 2 rows"),
-    (lambda: plan(y=[[1.0, 2.0]]), ValueError, "y must be"),
+    (lambda: plan(y=[[1.0, 2.0]]), ValueError, "y must have one row for each row of X, got 1 rows for 2 rows"),
     (lambda: plan(X=np.array(X, object)), TypeError, "X must be .* real numbers, got dtype object"),
     (lambda: plan(X=[[1, None], [1, 2]]), TypeError, "dtype object"),
     (lambda: plan(X=np.array(X, complex)), TypeError, "dtype complex128"),
@@ -111,7 +111,7 @@ def plan(X=X, y=y, loss="squared", method=GD, **options):
     (lambda: fb.steps.constant(-1), ValueError, "eta must be"),
     (lambda: fb.data.example(1), ValueError, "number must be 2, 3 or 4"),
     (lambda: fb.data.random_regression(0, 3), ValueError, "N must be a whole number >= 1"),
-    (lambda: fb.bregman_projection([[1, 2]], [1, 2], fb.potentials.entropy), ValueError, "y must be .* length 1"),
+    (lambda: fb.bregman_projection([[1, 2]], [1, 2], fb.potentials.entropy), ValueError, "y must have one entry for each"),
 ])
 def test_bad_input_gets_one_sentence(call, error, words):
     with pytest.raises(error, match=words) as caught:

@@ -1,5 +1,6 @@
 """The C reference does the steps it is timed for, nothing is timed that is not run, and the table says what its CSV says."""
 import importlib.util
+import json
 import os
 import pathlib
 import shutil
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from bench import bench_methods, bench_models, oracles, peers, reference, table, timing
+from bench import bench_methods, bench_models, oracles, peers, reference, table, threads, timing
 
 HERE = pathlib.Path(table.__file__).parent
 STEPS, TOLERANCE = 200, 1e-9
@@ -251,3 +252,19 @@ def test_an_unknown_oracle_is_refused(capsys):
     with pytest.raises(SystemExit):
         oracles.parse(["--tasks", "l7"])
     assert "must be among separability, l2, l1" in capsys.readouterr().err
+
+
+def test_the_table_of_threads_says_what_was_measured(capsys):
+    found = [{"N": 9, "d": 3, "contender": name, "us": us, "bits": "same"} for name, us in
+             (("fastbias, 1 thread", 9.0), ("fastbias, 1 thread", 1.0), ("fastbias, 1 thread", 8.0), ("fastbias, 2 threads", 4.0),
+              ("NumPy", 20.0))]
+    rows = threads.combine(found)
+    assert [row["us"] for row in rows] == ["8", "4", "20"]
+    assert threads.table(rows).splitlines()[-1] == "| 9 × 3 | 8 | 4 | 20 | 2.00 |"
+    with pytest.raises(SystemExit, match="depends on the number of threads"):
+        threads.combine([*found, found[0] | {"bits": "other"}])
+    for name in ("fastbias, 2 threads", "NumPy"):
+        threads.main(["--once", name, "--sizes", "40x5", "--seconds", "1e-4", "--rounds", "1"])
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["contender"] for row in said] == ["fastbias, 2 threads", "NumPy"]
+    assert min(row["us"] for row in said) > 0

@@ -212,6 +212,12 @@ def test_every_file_that_a_page_names_exists(page):
 
 def test_figures_are_drawn_where_git_does_not_look_unless_told(tmp_path, monkeypatch):
     monkeypatch.setattr(_style, "ROOT", tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert _style.folder([], "A figure.").resolve() == tmp_path / "here" / "figures"    # of an installation
+    with pytest.raises(SystemExit):
+        _style.folder(["--committed"], "A figure.")
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
     assert _style.folder([], "A figure.") == tmp_path / "figures"
     assert _style.folder(["--committed"], "A figure.") == tmp_path / "docs" / "figures"
     assert _style.folder(["--out", str(tmp_path / "mine")], "A figure.") == tmp_path / "mine"

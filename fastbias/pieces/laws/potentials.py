@@ -87,6 +87,10 @@ def of_potential(psi: Potential, rng: np.random.Generator, size: int) -> Rows:
     if psi.quadratic:
         yield "∇ψ is linear where quadratic is claimed", \
             unlike(psi.to_dual(0.5 * (w + w2)), 0.5 * (z + z2), 1.0), SHARP, w
+    if psi.separable:
+        mixed = psi.to_dual(np.append(w[0], w2[1:]))
+        yield "∂ψ/∂w_i depends on w_i alone where separable is claimed", \
+            unlike(mixed, np.append(z[0], z2[1:]), 1.0), SHARP, (w, w2)
     if psi.matrix is not None:
         yield "∇ψ(w) = Dw for the matrix it claims", unlike(z, psi.matrix(size) @ w), SHARP, w
 

@@ -30,7 +30,8 @@ class Loss(Portable):
     log_loss : Piece of signature ``abi.LOG_LOSS``
         (params, p, y) → log L; −inf where L is 0.
     kind : "root" or "monotone"
-        "root": a unique finite root, ℓ(u, y) is minimal at u = y alone (Property 1). "monotone":
+        "root": a unique finite root, ℓ(u, y) is minimal at u = y alone (Property 1); of several
+        outputs it is asked about all K N predictions, as if of so many samples. "monotone":
         strictly decreasing in the margin, with no finite minimiser (Property 2).
     params : (·,) array, default empty
         Numbers handed to the pieces.

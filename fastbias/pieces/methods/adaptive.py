@@ -43,7 +43,7 @@ def adagrad(step_size: steps.StepSize, G0: ArrayLike = 0.0, eps: float = 0.0) ->
 
     Parameters
     ----------
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     G0 : float or (n,) array, default 0
         G(0) ≥ 0 (eq. 14 has none; Theorem 6 speaks of it). A coordinate with g = G = 0 stays.
@@ -66,7 +66,7 @@ def adagrad(step_size: steps.StepSize, G0: ArrayLike = 0.0, eps: float = 0.0) ->
 
     return Method("adagrad", _adagrad, primal, steps.as_rule(step_size), begin=begin,
                   params=np.array([checks.number("eps", eps, least=0)]),
-                  adaptive=True,
+                  adaptive=True, usual=1e-2,
                   measured=lambda state: _metric(state[0] + eps))
 
 
@@ -133,7 +133,8 @@ def _moments(label: str, step_size: steps.StepSize, beta1: float, beta2: float, 
     return Method(label, _adam, primal, steps.as_rule(step_size), begin=begin, unscaled=True,
                   aged=corrected,
                   params=np.array([beta1, beta2, eps, float(corrected)]),
-                  adaptive=True, moments=(beta1, beta2, eps), averages="fading" if beta1 else "")
+                  adaptive=True, moments=(beta1, beta2, eps), averages="fading" if beta1 else "",
+                  usual=1e-3 if corrected else 1e-2)
 
 
 @maker
@@ -143,7 +144,7 @@ def adam(step_size: steps.StepSize, beta1: float = 0.9, beta2: float = 0.999,
 
     Parameters
     ----------
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     beta1, beta2 : float, 0 ≤ β < 1
         Of the means of g and g².
@@ -164,7 +165,7 @@ def rmsprop(step_size: steps.StepSize, beta: float = 0.99, eps: float = 1e-8) ->
 
     Parameters
     ----------
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     beta : float, 0 ≤ β < 1
     eps : float ≥ 0, default 1e-8
@@ -185,7 +186,7 @@ def sign_descent(step_size: steps.StepSize) -> Method:
 
     Parameters
     ----------
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     """
     return Method("sign_descent", _sign, primal, steps.as_rule(step_size), geometry=norms.linf,

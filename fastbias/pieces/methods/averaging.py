@@ -58,7 +58,7 @@ def muon(step_size: steps.StepSize, momentum: float = 0.95) -> Method:
 
     Parameters
     ----------
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     momentum : float, 0 ≤ μ < 1, default 0.95
 
@@ -78,7 +78,7 @@ def muon(step_size: steps.StepSize, momentum: float = 0.95) -> Method:
     return Method("muon", _muon, primal, steps.as_rule(step_size), params=np.array([mu]),
                   shaped=_spectral,
                   begin=lambda u: np.zeros((2, u.size)), unscaled=True, steepest=True,
-                  averages="fading")
+                  averages="fading", usual=2e-2)
 
 
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)

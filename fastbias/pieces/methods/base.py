@@ -22,6 +22,7 @@ from fastbias.pieces.recipe import Portable, recorded
 
 __all__ = ["Method", "gradient", "inside", "maker", "primal"]
 
+STEPS = ("step_size", "epsilon")      # what factories call it
 GEOMETRIES = (Norm, Potential, Piece, type(None))
 P = ParamSpec("P")
 
@@ -77,6 +78,9 @@ class Method(Portable):
         How much of ``work`` the advance wants beyond 2n.
     shaped : callable, optional
         The shape of predictors → the geometry, where it depends on that.
+    usual : float, default 1e-3
+        The step size that "auto" begins with where moves have a length of their own, so that no
+        curvature bounds it.
 
     Theory: what it declares of one update, each under a law.
 
@@ -124,6 +128,7 @@ class Method(Portable):
     aged: bool = False
     scratch: int = 0
     shaped: Callable[[tuple[int, ...]], Norm] | None = None
+    usual: float = 1e-3
 
     steepest: bool = False
     natural: bool = False
@@ -145,6 +150,7 @@ class Method(Portable):
         object.__setattr__(self, "params", numbers)
         object.__setattr__(self, "scratch", checks.whole("scratch", self.scratch))
         object.__setattr__(self, "decay", checks.number("decay", self.decay, least=0))
+        object.__setattr__(self, "usual", checks.number("usual", self.usual, above=0))
         if self.constraint is not None:
             object.__setattr__(self, "constraint", checks.equations("constraint", self.constraint))
         checks.fields("Method", self, texts=("name", "averages"), calls=("shaped", "measured"),
@@ -211,6 +217,20 @@ class Method(Portable):
                 object.__setattr__(made, label, getattr(self, label))
             object.__setattr__(made, "_fitted", shape)
         return made
+
+    def stepping(self, eta: float, why: str) -> Method:
+        """The method with a number for the step size that is "auto", and what that rests on; as it
+        is where it has one.
+        """
+        if not self.rule.auto:
+            return self
+        rule = self.rule.with_number(eta, why)
+        if not hasattr(self, "_maker"):                      # (changed by hand, or a user's own)
+            return replace(self, rule=rule)
+        # by its own factory, so that it knows how it was made
+        made = self._maker(**{name: _stepping(name, value, rule, eta, why)
+                              for name, value in vars(self)["recipe"][1].items()})
+        return made.on(self._fitted) if hasattr(self, "_fitted") else made
 
     def _call(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         origin = self._origin
@@ -344,6 +364,15 @@ def _fitted(maker: Callable[..., Method], arguments: dict[str, Any],
             shape: tuple[int, ...]) -> Method:
     """What a factory makes, for predictors of a shape."""
     return maker(**arguments).on(shape)
+
+
+def _stepping(name: str, value: Any, rule: steps.StepRule, eta: float, why: str) -> Any:
+    """An argument of a factory, with a number for each step size that is "auto"."""
+    if isinstance(value, Method):
+        return value.stepping(eta, why)
+    if isinstance(value, steps.StepRule):
+        return value.with_number(eta, why)
+    return rule if isinstance(value, str) and name in STEPS and value == steps.AUTO else value
 
 
 def _changed(made: Method, changes: dict[str, Any]) -> Method:

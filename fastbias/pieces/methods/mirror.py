@@ -271,7 +271,7 @@ def mirror_descent(potential: Potential | str, step_size: steps.StepSize,
     ----------
     potential : Potential or its name
         ψ, from ``fb.potentials`` or the user's own.
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     dual_momentum : float or (K,) array, default 0
         β ≥ 0 of eq. (7): ∇ψ(w⁺) = ∇ψ(w) + β Δz − η ∇L(w + γ Δw), with z = ∇ψ(w).

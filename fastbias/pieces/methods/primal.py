@@ -73,7 +73,7 @@ def gradient_descent(step_size: steps.StepSize, momentum: ArrayLike = 0.0,
 
     Parameters
     ----------
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     momentum : float or (K,) array, default 0
         β ≥ 0. With γ = 0 this is the heavy ball (Polyak 1964).
@@ -127,7 +127,7 @@ def natural_gradient(potential: Potential | Piece | str, step_size: steps.StepSi
     potential : Potential, its name, or a Piece of signature ``abi.MAP_AT``
         ψ, whose Hessian is the metric; or a piece (params, w, g, out) that writes H(w)⁻¹ g (params
         is then empty) and returns ``OUT_OF_DOMAIN`` where w has no metric.
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0. A step that takes w out of dom ψ ends the run with ``OUT_OF_DOMAIN``.
 
     Raises
@@ -161,7 +161,7 @@ def steepest_descent(norm: Norm | str, step_size: steps.StepSize,
     norm : Norm
         From ``fb.norms`` or the user's own. With ``l1`` this is coordinate descent, the first of
         tied coordinates moving.
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     normalised : bool, default False
         Drop the factor ‖∇L‖⋆: each step moves by exactly η in the norm.
@@ -191,7 +191,7 @@ def coordinate_descent(step_size: steps.StepSize, ties: str = "first", tie_tol: 
 
     Parameters
     ----------
-    step_size : float, (K,) array or step rule
+    step_size : float, (K,) array, step rule or "auto"
         η > 0.
     ties : "first", "average" or "random"
         Which of several largest coordinates moves: the first; all of them, each by its share
@@ -221,14 +221,14 @@ def coordinate_descent(step_size: steps.StepSize, ties: str = "first", tie_tol: 
 
 
 @maker
-def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12,
+def stagewise(epsilon: float | str | steps.StepRule, ties: str = "average", tie_tol: float = 1e-12,
               rng: Seed = None) -> Method:
     """ε-stagewise (forward stagewise, the monotone lasso): moves of ℓ1 length ε along the largest
     coordinate.
 
     Parameters
     ----------
-    epsilon : float > 0
+    epsilon : float > 0 or "auto"
         The length of each move; near a minimum the iterate goes on hovering at this distance.
     ties, tie_tol, rng
         As for `coordinate_descent`; the default splits a move between tied coordinates.
@@ -237,7 +237,10 @@ def stagewise(epsilon: float, ties: str = "average", tie_tol: float = 1e-12,
     ----------
     Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4.
     """
-    rule = steps.constant(checks.number("epsilon", epsilon, above=0))
+    # (a rule is one whose number a `Plan` chose)
+    ready = getattr(epsilon, "chosen", "") or (isinstance(epsilon, str) and epsilon == steps.AUTO)
+    rule = steps.as_rule(epsilon) if ready \
+        else steps.constant(checks.number("epsilon", epsilon, above=0))
     return _coordinates("stagewise", rule, ties, tie_tol, 1.0, rng, unit=True)
 
 

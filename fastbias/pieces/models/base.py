@@ -4,7 +4,7 @@ invariants, bias.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.recipe import Portable, Seed
 
-__all__ = ["Coordinates", "Layers", "Model", "Start", "linear"]
+__all__ = ["Coordinates", "Layers", "Model", "Start", "flat_start", "linear"]
 
 Layers = list[np.ndarray]
 
@@ -318,6 +318,35 @@ class Start(Portable):
     def __repr__(self) -> str:
         return (f"<start of {self.model.name}, scale "
                 f"{self.scale:g}{'' if self.seed is None else ', Gaussian'}>")
+
+
+def flat_start(start: ArrayLike, n: int, model: Model, size: int) -> np.ndarray:
+    """The parameters (n,) of a start that may also be a list of layers, or the one layer itself."""
+    # []: a list of layers of any shapes
+    shapes = [] if model.layers is None else model.layers(size)
+    wanted = "a list of layers"
+    if shapes:
+        wanted += f" of shapes {', '.join(map(str, shapes))}"
+    if len(shapes) == 1:
+        sole = checks.array("start", start, wanted, dims=(1, 2, 3))
+        alone = sole[0] if sole.ndim == 3 and len(sole) == 1 else sole
+        return checks.point("start", alone, n, shapes[0])
+    layers = _several(start)
+    # a list of numbers is flat already
+    if not layers:
+        return checks.point("start", start, n, (n,))
+    found = [checks.array("start", layer, wanted, dims=(1, 2)) for layer in layers]
+    if shapes and [layer.shape for layer in found] != shapes:
+        raise ValueError(f"start must be ({n},) or {wanted}, got "
+                         f"{', '.join(str(layer.shape) for layer in found)}")
+    return checks.point("start", np.concatenate([layer.ravel() for layer in found]), n, (n,))
+
+
+def _several(start: object) -> list[object]:
+    """What a list, a tuple or an array of several axes holds, where some of it has entries."""
+    several = isinstance(start, (list, tuple)) or getattr(start, "ndim", 0) > 1
+    layers = list(start) if several and isinstance(start, Iterable) else []
+    return layers if any(hasattr(layer, "__len__") for layer in layers) else []
 
 
 def _same(params: np.ndarray, n: int, d: int, *_: int) -> bool:

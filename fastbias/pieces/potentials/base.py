@@ -65,6 +65,9 @@ class Potential(Portable):
 
     Theory: what it declares, each under a law.
 
+    separable : bool, default False
+        Whether ψ is a sum over the entries, of the same function of each unless ``size`` is given:
+        then the outputs of a predictor (K, d) are projected each by itself.
     quadratic : bool, default False
         Whether ∇ψ is linear, which makes natural gradient, primal and dual momentum all obey
         Theorem 1.
@@ -91,13 +94,14 @@ class Potential(Portable):
     convex: Callable[[Any, Any], Any] | None = None
     matrix: Callable[[int], np.ndarray] | None = None
 
+    separable: bool = False
     quadratic: bool = False
     degenerate: bool = False
     horizon: float | None = None
 
     def __post_init__(self) -> None:
-        checks.fields("Potential", self, texts=("name",), flags=("quadratic", "degenerate"),
-                      reals=("lower", "horizon"),
+        checks.fields("Potential", self, texts=("name",),
+                      flags=("separable", "quadratic", "degenerate"), reals=("lower", "horizon"),
                       calls=("convex", "matrix"))
         object.__setattr__(self, "params",
                            checks.array("params", self.params, "a (K,) array", dims=1, empty=True))

@@ -39,8 +39,8 @@ def _half_square(params, x):
     return 0.5 * total
 
 
-euclidean = Potential("euclidean", _identity, _identity, _identity_at, _half_square, quadratic=True,
-                      matrix=np.eye,
+euclidean = Potential("euclidean", _identity, _identity, _identity_at, _half_square,
+                      separable=True, quadratic=True, matrix=np.eye,
                       convex=lambda cp, w: 0.5 * cp.sum_squares(w))
 """ψ(w) = ½‖w‖₂², ∇ψ(w) = w: mirror descent is gradient descent."""
 
@@ -85,7 +85,7 @@ def _entropy_value(params, w):
 
 twin(fused.ENTROPY, _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value)
 entropy = Potential("entropy", _entropy_link, _entropy_inverse, _entropy_metric, _entropy_value,
-                    lower=0.0,
+                    lower=0.0, separable=True,
                     convex=lambda cp, w: -cp.sum(cp.entr(w)) - cp.sum(w))
 """ψ(w) = Σ w_i log w_i − w_i on w > 0, ∇ψ(w) = log w, (∇ψ)⁻¹(z) = e^z; its minimiser is the
 all-ones vector.
@@ -145,7 +145,7 @@ def power(p: float) -> Potential:
     p = checks.number("p", p, above=1)
     return Potential("power", _power_link, _power_inverse, _power_metric, _power_value,
                      np.array([p]),
-                     quadratic=p == 2, degenerate=p != 2, horizon=p,
+                     separable=True, quadratic=p == 2, degenerate=p != 2, horizon=p,
                      convex=lambda cp, w: cp.sum(cp.power(cp.abs(w), p)) / p)
 
 
@@ -211,7 +211,7 @@ def hypentropy(beta: ArrayLike) -> Potential:
         raise ValueError(f"beta must be > 0 in each entry, got {checks.short(beta)}")
     return Potential("hypentropy", _hypentropy_link, _hypentropy_inverse, _hypentropy_metric,
                      _hypentropy_value, scale,
-                     horizon=1.0, size=scale.size if own else None)
+                     separable=True, horizon=1.0, size=scale.size if own else None)
 
 
 @piece(MAP)
@@ -243,7 +243,8 @@ def _cosh_value(params, w):
     return total
 
 
-cosh = Potential("cosh", _cosh_link, _cosh_inverse, _cosh_metric, _cosh_value, horizon=np.inf,
+cosh = Potential("cosh", _cosh_link, _cosh_inverse, _cosh_metric, _cosh_value,
+                 separable=True, horizon=np.inf,
                  convex=lambda cp, w: cp.sum(cp.exp(w) + cp.exp(-w)) / 2)
 """ψ(w) = Σ cosh w_i, ∇ψ(w) = sinh w, (∇ψ)⁻¹(z) = asinh z: it levels large coordinates, towards
 ℓ∞.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import ratio, worst
 from fastbias.solvers.limit import CERTIFIED
 from fastbias.solvers.relu import line
@@ -26,8 +27,8 @@ TRIES, SHORTER = 40, 1e-14     # lengths of a λ that are tried, and by how much
 NEARLY = 1e-8                  # gaps that may be rounding
 
 
-@dataclass(frozen=True, eq=False)
-class Interpolant:
+@dataclass(frozen=True, eq=False, repr=False)
+class Interpolant(Shown):
     """A network of least cost through given points, with its proof. Others may cost the same.
 
     Parameters
@@ -61,12 +62,12 @@ class Interpolant:
     network: Network
     residual: float
 
-    def __str__(self) -> str:
-        return f"{self.network!r} of cost {self.cost:.12g}\n{_told(self)}"
+    def _report(self) -> Report:
+        return [f"{self.network!r} of least cost, {self.cost:.12g}", _told(self)]
 
 
-@dataclass(frozen=True, eq=False)
-class Widest:
+@dataclass(frozen=True, eq=False, repr=False)
+class Widest(Shown):
     """A network of the largest margin, with its proof. Others may have the same.
 
     Parameters
@@ -104,8 +105,8 @@ class Widest:
         """f, on the line by its knots."""
         return self.network.function if self.network.inputs == 1 else self.network
 
-    def __str__(self) -> str:
-        return f"{self.network!r} of margin {self.margin:.12g} a unit of cost\n{_told(self)}"
+    def _report(self) -> Report:
+        return [f"{self.network!r} of margin {self.margin:.12g} a unit of cost", _told(self)]
 
 
 def _told(found: Interpolant | Widest) -> str:

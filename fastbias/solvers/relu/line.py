@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks.shown import Report, Shown, Table, series
 from fastbias.checks.sizes import ratio, worst
 
 __all__ = ["PiecewiseLinear", "Straight", "straight", "units"]
 
 
-@dataclass(frozen=True, eq=False)
-class PiecewiseLinear:
+@dataclass(frozen=True, eq=False, repr=False)
+class PiecewiseLinear(Shown):
     """The function f(x) = offset + slope x + Σ_k bends_k [x − knots_k]₊, to call on arrays.
 
     Parameters
@@ -65,6 +66,16 @@ class PiecewiseLinear:
             near = x / far
             over = np.maximum(near[..., None] - self.knots / far[..., None], 0.0)
             return np.asarray(self.offset + (self.slope * near + over @ self.bends) * far)
+
+    def _report(self) -> Report:
+        lines: Report = [f"piecewise linear, with {self.knots.size} knots: cost {self.cost:.10g}, "
+                         f"slope {self.slope:.6g} on the left, f(0) = {float(self(0.0)):.6g}"]
+        if self.knots.size:
+            lines.append(Table([series("knots", self.knots), series("slope after each",
+                                                                    self.slopes[1:]),
+                                series("f at each", self(self.knots))],
+                               ("", "first", "last", "one by one")))
+        return lines
 
     @property
     def slopes(self) -> np.ndarray:

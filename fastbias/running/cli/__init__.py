@@ -1,0 +1,68 @@
+"""The command line: ``fastbias run my.csv --loss squared --method mirror --steps 1e6``.
+
+``python -m fastbias`` is the same. A file for each idea: `words` makes pieces of expressions,
+`table` reads data, `shown` prints weights by their names, the others are the commands.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from fastbias import checks, data
+from fastbias.running.cli import figure, header, run, solved, swept
+from fastbias.running.cli.table import table_parser
+from fastbias.running.cli.words import factories
+from fastbias.solvers.limit import NoTheorem
+
+__all__ = ["METHODS", "data", "main"]
+
+BAD = 2              # the exit code of bad input, as a shell knows it
+# what `--method` takes; of several words the first do
+METHODS = tuple(factories("method"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    0: fine; 1: the run stopped, or the answer is no; 2: bad input; 130: Ctrl-C.
+    """
+    if argv is not None and not (isinstance(argv, (list, tuple))
+                                 and all(isinstance(word, str) for word in argv)):
+        raise TypeError(f"argv must be a list of strings, got {checks.short(argv)}")
+    options = _parser().parse_args(argv)
+    # everything that is the user's to mend comes as one sentence; the rest is a bug, and traced
+    try:
+        return int(options.command(options))
+    except MemoryError:
+        print("fastbias: there is not enough memory for this", file=sys.stderr)
+    except (ValueError, TypeError, NoTheorem, OSError, ArithmeticError) as error:
+        print(f"fastbias: {' '.join(str(error).split())}", file=sys.stderr)
+    return BAD
+
+
+def _version() -> str:
+    from fastbias import __version__
+    return f"fastbias {__version__}"
+
+
+class _Version(argparse.Action):
+    """`--version`, which is looked up when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        print(_version())
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastbias", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Which of the many optima does an optimiser pick? Run one on your own data "
+        "and hold it\nagainst theory.", epilog="Each command has its own --help, with an example.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    table = table_parser()
+    for part in (run, solved, swept, figure, header):
+        part.add(commands, table)
+    return parser

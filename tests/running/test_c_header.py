@@ -1,0 +1,102 @@
+"""fastbias.h, as a command writes it: a C program is compiled against it, and runs a plan to the same bits."""
+import ctypes
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import fastbias as fb
+from fastbias.running import cli
+from fastbias.running.c_header import header
+from tests.helpers import JIT
+
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+needs_compiler = pytest.mark.skipif(COMPILER is None or not JIT, reason="no C compiler, or Numba's is off")
+X, y = fb.data.random_regression(4, 6, rng=0, positive=True)
+
+PROGRAM = r"""
+#include <string.h>
+#include "fastbias.h"
+/* Ten updates at a time, as a host program would between other work, asked of the slots by name. */
+int64_t drive(fastbias_descend descend, const fastbias_call *call, int64_t until_step, int64_t *seen)
+{
+    int64_t status = FASTBIAS_STATUS_OK;
+    while (status == FASTBIAS_STATUS_OK && call->control[FASTBIAS_SLOT_DONE] < until_step) {
+        int64_t next = call->control[FASTBIAS_SLOT_DONE] + 10;
+        status = fastbias_run(descend, call, next < until_step ? next : until_step, -1e300);
+    }
+    seen[0] = call->control[FASTBIAS_SLOT_ROW];
+    seen[1] = FASTBIAS_SLOT_COUNT;
+    seen[2] = (int64_t)strlen(fastbias_message(status));
+    seen[3] = call->pieces[FASTBIAS_PIECE_RULE];
+    seen[4] = call->sizes[FASTBIAS_PARAM_BETA];
+    return status;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("c")
+    (folder / "fastbias.h").write_text(header())
+    (folder / "program.c").write_text(PROGRAM)
+    subprocess.run([COMPILER, "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC", "-o", folder / "program.so",
+                    folder / "program.c"], check=True)
+    function = ctypes.CDLL(str(folder / "program.so")).drive
+    function.restype = ctypes.c_int64
+    return function
+
+
+@needs_compiler
+@pytest.mark.parametrize("method", [fb.methods.gradient_descent(0.01, 0.5), fb.methods.mirror_descent("entropy", 0.01)], ids=repr)
+def test_a_c_program_runs_a_plan_to_the_same_bits(drive, method):
+    plan, whole = (fb.Plan(X, y, loss="squared", method=method) for _ in range(2))
+    arguments, kept = fb.capi.arguments(plan, [0, 5, 95])
+    call, seen = fb.capi.Call(*arguments), np.zeros(5, np.int64)
+    status = drive(ctypes.c_void_p(fb.capi.address()), ctypes.byref(call), ctypes.c_int64(95), ctypes.c_void_p(seen.ctypes.data))
+    trace = whole.run(95, record=[0, 5, 95])
+    assert (status, plan.t) == (0, 95)
+    assert plan.u.tobytes() == whole.u.tobytes()
+    assert kept["u"].tobytes() == trace.u.tobytes()
+    assert kept["log_loss"].tobytes() == trace.log_loss.tobytes()
+    assert seen.tolist() == [3, len(fb.abi.Slot), len(fb.abi.MESSAGES[0]), plan.pieces.rule, plan.params.beta.size]
+
+
+@needs_compiler
+def test_a_bad_argument_is_told_in_words(drive):
+    plan = fb.Plan(X, y, loss="squared", method=fb.methods.gradient_descent(0.01))
+    arguments, _ = fb.capi.arguments(plan)
+    call, seen = fb.capi.Call(*arguments), np.zeros(5, np.int64)
+    call.y = None
+    assert drive(ctypes.c_void_p(fb.capi.address()), ctypes.byref(call), ctypes.c_int64(9), ctypes.c_void_p(seen.ctypes.data)) == -4
+    assert seen[2] >= len(fb.abi.MESSAGES[-4]) - 2
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_it_compiles_as_cpp(tmp_path):
+    (tmp_path / "fastbias.h").write_text(header())
+    (tmp_path / "x.cpp").write_text('#include "fastbias.h"\n#include "fastbias.h"\nint main() { return FASTBIAS_STATUS_OK; }\n')
+    subprocess.run([shutil.which("c++"), "-Wall", "-Werror", "-c", "-o", tmp_path / "x.o", tmp_path / "x.cpp"], check=True)
+
+
+def test_numbers_names_and_comments_are_those_of_the_engine(capsys):
+    assert cli.main(["header"]) == 0
+    text = capsys.readouterr().out
+    assert text == header()
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 101
+    for prefix, members in (("SLOT", fb.abi.Slot), ("STATUS", fb.Status)):
+        found = dict(re.findall(rf"FASTBIAS_{prefix}_(\w+) = (\d+),", text))
+        found.pop("COUNT", None)
+        assert {name: int(number) for name, number in found.items()} == {x.name: int(x) for x in members}
+    for line in re.findall(r"^    FASTBIAS_\w+ = \d+,.*", text, re.M):
+        assert "/*" in line, line                                       # each has a comment
+    for line in re.findall(r"^    (?:int64_t|double) .*;.*", text, re.M):
+        assert "/*" in line, line
+    for status, told in fb.abi.MESSAGES.items():
+        assert f"case {int(status)}:" in text
+        assert told.split(":")[0].encode("ascii", "ignore").decode()[:20] in text
+    assert "updates done" in text
+    assert "how the method goes in bursts" in text                      # a comment that stands above its slot
