@@ -50,12 +50,13 @@ def conditions(problem: Problem) -> list[Hypothesis]:
 
 def widest_network(problem: Problem) -> Limit:
     """The maximum margin in the variation norm, certified; w are its values, at a norm of one."""
-    points = points_of(problem)
+    points, all_ = points_of(problem), problem.model.rectified
     assert points is not None
+    assert all_ is not None
     try:
         found = relu.margin(points, problem.y)
     except (ValueError, ArithmeticError) as error:
         raise NoTheorem(f"{VARIATION} was not found: {error}", BACH) from None
-    w = found.network(problem.model.rectified) * found.margin
+    w = found.network(all_) * found.margin
     return Limit(w, "direction", VARIATION, BACH, (), found.certified, found.duality_gap,
                  found.dual, found.margin)

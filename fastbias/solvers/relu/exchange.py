@@ -254,7 +254,7 @@ def solve(task: Task) -> Pair:
 
 def _answered(task: Task, columns: _Columns, waiting: list[tuple[int, np.ndarray]]
               ) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """What `_program` says of the columns, which are joined by those that wait until it is solved."""
+    """What `_program` says of the columns, joined by those that wait until it is solved."""
     answer = _program(task, columns.values) if columns.at else None
     while answer is None and waiting:
         # (few make all values, most of the time)
