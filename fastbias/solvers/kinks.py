@@ -1,10 +1,10 @@
 """Stationarity of networks of rectified units, whose margins have kinks where a sample lies on a
 unit's hyperplane.
 
-There the gradient of [⟨z, v⟩]₊ in v is any t z, 0 ≤ t ≤ 1, and limits lie there. A t is held against
-the point itself by the gap of Fenchel and Young, [⟨z, v⟩]₊ − t⟨z, v⟩ ≥ 0, which is 0 where t z is a
-subgradient at v: so nothing decides which samples are near enough to a kink, and far from all of
-them the residual is that of `kkt`.
+There the gradient of [⟨z, v⟩]₊ in v is any t z, 0 ≤ t ≤ 1, and limits lie there. A t is held
+against the point itself by the gap of Fenchel and Young, [⟨z, v⟩]₊ − t⟨z, v⟩ ≥ 0, which is 0 where
+t z is a subgradient at v: so nothing decides which samples are near enough to a kink, and far from
+all of them the residual is that of `kkt`.
 """
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def residual(problem: Problem, u: np.ndarray, points: np.ndarray) -> tuple[float
 
     With u at a least margin of one, the least over λ ≥ 0 and 0 ≤ t ≤ 1 of the root of
     ‖u − Σ λ_n h_n(t)‖²/‖u‖² + Σ (λ_n (m_n − 1) L/‖u‖²)² + Σ (λ_n g_n(t) L/‖u‖²)², h_n(t) the
-    gradient of y_n f(x_n) by t, and g_n(t) = Σ_k |a_k| ([⟨z_n, v_k⟩]₊ − t_nk ⟨z_n, v_k⟩). Each round
-    takes the t of each sample that helps most, and weighs all that there are by non-negative least
-    squares; what it ends with is an upper bound, and the least up to 1e-9.
+    gradient of y_n f(x_n) by t, and g_n(t) = Σ_k |a_k| ([⟨z_n, v_k⟩]₊ − t_nk ⟨z_n, v_k⟩). Each
+    round takes the t of each sample that helps most, and weighs all that there are by non-negative
+    least squares; what it ends with is an upper bound, and the least up to 1e-9.
     """
     y, k = problem.y, len(u) // (points.shape[1] + 2)
     a, b, c = problem.model.split(u, problem.size)
@@ -52,7 +52,7 @@ def residual(problem: Problem, u: np.ndarray, points: np.ndarray) -> tuple[float
     seen = np.maximum(at, 0.0)
     margins = y * (seen @ a)
     least, size = float(margins.min()), length_of(u)
-    if not (np.isfinite(margins).all() and 0 < least and 0 < size < np.inf):
+    if not (np.isfinite(margins).all() and least > 0 and 0 < size < np.inf):
         return float("inf"), np.zeros(len(y))
     scale, N = size / least / 2.0, len(y)
     slack = (margins - least) / least

@@ -17,7 +17,7 @@ from fastbias.pieces.recipe import recorded
 
 __all__ = ["relu"]
 
-HEAD = 10              # of params: d, whether there is an offset, the mask of the last eight; X by columns
+HEAD = 10              # of params: d, whether there is an offset, the mask; X follows by columns
 LANES = 8
 
 
