@@ -291,13 +291,7 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
     samples, shape = rows.shape[0], rows.shape[1:]
     y = (checks.named_values("y", y, samples) if loss.kind == "monotone"
          else targets.numbers(y, samples, shape))
-    if weights is not None:
-        weights = checks.weights("weights", weights, samples)
-        seen = weights > 0
-        if not seen.all():
-            rows, y, weights = rows[seen], y[seen], weights[seen]
-    if isinstance(rows, np.ndarray):
-        rows = rows.reshape(len(rows), -1)
+    rows, y, weights = _seen(rows, y, weights)
     data = Data(held(rows), y, loss, shape, names=names, weights=weights,
                 intercept=bool(intercept))
     if loss.kind != "monotone":
@@ -307,6 +301,16 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
                                signs=not loss.classes, known=known, order=order)
     return replace(data, y=y, classes=classes,
                    shape=(classes.size, *shape) if loss.classes else shape)
+
+
+def _seen(rows: Matrix, y: np.ndarray,
+          weights: ArrayLike | None) -> tuple[Matrix, np.ndarray, np.ndarray | None]:
+    """The samples of weight > 0, each a row of numbers, and their weights."""
+    if weights is not None:
+        weights = checks.weights("weights", weights, rows.shape[0])
+        if not (weights > 0).all():
+            rows, y, weights = rows[weights > 0], y[weights > 0], weights[weights > 0]
+    return (rows.reshape(len(rows), -1) if isinstance(rows, np.ndarray) else rows), y, weights
 
 
 def make(data: Data, method: Method, model: Model | str,

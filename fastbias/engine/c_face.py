@@ -114,9 +114,9 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         return -5
     about = carray(control, (CONTROL,))
     batches, coordinate, filled = about[BATCH] > 0, about[BURST] == COORDINATE, about[FILLED]
-    if not 0 <= filled < ENTRIES or (batches and missing(order)) or (coordinate and missing(kept)):
+    if not 0 <= filled < ENTRIES or goals(about) > ENTRIES // N:
         return -5
-    if goals(about) > ENTRIES // N:
+    if (batches and missing(order)) or (coordinate and missing(kept)):
         return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6

@@ -41,7 +41,7 @@ def _gradient(u, s, g, size, by):
     return fma(g, by.step, u), s, size
 
 
-def _gradients(loss, one, two, X, lanes, count):
+def _gradients(loss, one, two, X, lanes, count) -> int:
     return burst(None, None, _gradient, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -58,7 +58,7 @@ def _ahead(u, s, by):
     return fma(s, by.gamma, u)
 
 
-def _heavies(loss, one, two, X, lanes, count):
+def _heavies(loss, one, two, X, lanes, count) -> int:
     return burst(_ahead, None, _heavy, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -69,7 +69,7 @@ def _adaptive(u, s, g, size, by):
     return u, s, size
 
 
-def _adagrads(loss, one, two, X, lanes, count):
+def _adagrads(loss, one, two, X, lanes, count) -> int:
     return burst(None, None, _adaptive, True, Task(loss, one, two, X), lanes, count)
 
 
@@ -81,7 +81,7 @@ def _entropic(u, s, g, size, by):
     return exp(s, 0.0), s, size
 
 
-def _entropies(loss, one, two, X, lanes, count):
+def _entropies(loss, one, two, X, lanes, count) -> int:
     return burst(None, None, _entropic, True, Task(loss, one, two, X), lanes, count)
 
 
@@ -97,7 +97,7 @@ def _signed(u, s, g, size, by):
     return fma(_sign(g), by.eta, u), s, size
 
 
-def _signs(loss, one, two, X, lanes, count):
+def _signs(loss, one, two, X, lanes, count) -> int:
     return burst(None, None, _signed, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -116,7 +116,7 @@ def _cubic(u, s, g, size, by):
     return fma(_sign(g), size, u), s, size
 
 
-def _cubes(loss, one, two, X, lanes, count):
+def _cubes(loss, one, two, X, lanes, count) -> int:
     return burst(None, _total, _cubic, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -144,7 +144,7 @@ def _first(u, s, g, size, by):
     return fma(chosen, step, u), s, (choose_less(far, least, least, np.inf), step)
 
 
-def _coordinates(loss, one, two, X, lanes, count):
+def _coordinates(loss, one, two, X, lanes, count) -> int:
     return burst(None, _leader, _first, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -155,7 +155,7 @@ def _unit_leader(g, d, by):
     return top * (1.0 - by.one), choose_less(0.0, top, by.eta / top, 0.0)
 
 
-def _unit_coordinates(loss, one, two, X, lanes, count):
+def _unit_coordinates(loss, one, two, X, lanes, count) -> int:
     return burst(None, _unit_leader, _first, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -176,7 +176,7 @@ def _shared(u, s, g, size, by):
     return fma(choose_less(absolute(g), least, 0.0, g), step, u), s, size
 
 
-def _averages(loss, one, two, X, lanes, count):
+def _averages(loss, one, two, X, lanes, count) -> int:
     return burst(None, _leaders, _shared, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -203,7 +203,7 @@ def _steepest(u, s, g, size, by):
     return fma(g * by.step, power(absolute(g) * size, by.one - 2.0), u), s, size
 
 
-def _powers(loss, one, two, X, lanes, count):
+def _powers(loss, one, two, X, lanes, count) -> int:
     return burst(None, _inverse_size, _steepest, None, Task(loss, one, two, X), lanes, count)
 
 
@@ -213,7 +213,7 @@ def _unit(u, s, g, size, by):
     return fma(_sign(g) * by.eta, power(absolute(g) * size, by.one - 1.0), u), s, size
 
 
-def _units(loss, one, two, X, lanes, count):
+def _units(loss, one, two, X, lanes, count) -> int:
     return burst(None, _inverse_size, _unit, None, Task(loss, one, two, X), lanes, count)
 
 

@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbias import checks
+from fastbias.data.rows import Matrix
 from fastbias.pieces import norms
 from fastbias.pieces.norms import Norm
 
@@ -39,11 +40,12 @@ class Linear(BaseEstimator):
 class LinearClassifier(ClassifierMixin, Linear):
     """The later of two classes where ⟨w, x⟩ + b > 0, of more the one where it is largest."""
 
-    def _labelled(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+    def _labelled(self, X: ArrayLike | checks.Sparse,
+                  y: ArrayLike) -> tuple[Matrix, np.ndarray]:
         """X as float64 and y as it is, checked."""
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
-        check_classification_targets(y)
-        return X, y
+        rows, named = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+        check_classification_targets(named)
+        return rows, named
 
     def _numbered(self, y: np.ndarray) -> np.ndarray:
         """The labels as 0 … K − 1, and ``classes_``."""
@@ -53,7 +55,7 @@ class LinearClassifier(ClassifierMixin, Linear):
                              f"{checks.short(self.classes_.tolist()[0])}")
         return np.asarray(index)
 
-    def _least(self, X: Any, index: np.ndarray) -> np.ndarray:
+    def _least(self, X: Matrix, index: np.ndarray) -> np.ndarray:
         """The margin (N,) of each sample."""
         scores = np.asarray(X @ self.coef_.T + self.intercept_)
         if scores.shape[1] == 1:

@@ -39,13 +39,14 @@ def _ours(loss: Loss) -> bool:
     return checks.named(losses, Loss).get(loss.name) is loss
 
 
-def _several(loss: Any) -> Loss | None:
+def _several(loss: object) -> Loss | None:
     """The loss for three classes or more, None where it is one of two."""
-    if getattr(loss, "classes", False):
+    if not isinstance(loss, Loss):
+        return None
+    if loss.classes:
         return loss
     found: dict[str, Loss] = checks.named(losses, Loss)
-    known = isinstance(loss, Loss) and loss.name in SEVERAL and _ours(loss)
-    return found[SEVERAL[loss.name]] if known else None
+    return found[SEVERAL[loss.name]] if loss.name in SEVERAL and _ours(loss) else None
 
 
 def _has_chances(estimator: ImplicitBiasClassifier) -> bool:
@@ -114,7 +115,7 @@ class ImplicitBiasClassifier(LinearClassifier):
 
     def __init__(self, method: Method | str = "gradient", steps: float = 10_000,
                  fit_intercept: bool = True, *, loss: Loss | str = "logistic",
-                 step_size: StepSize = "auto", random_state: Any = None) -> None:
+                 step_size: StepSize = "auto", random_state: object = None) -> None:
         self.method = method
         self.steps = steps
         self.fit_intercept = fit_intercept
@@ -135,6 +136,7 @@ class ImplicitBiasClassifier(LinearClassifier):
         """
         rows, named = self._labelled(X, y)
         weights = None
+        # samples of weight 0 are not there: they may have a label of their own
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, rows, dtype=np.float64,
                                            ensure_non_negative=True)
@@ -224,6 +226,7 @@ class ImplicitBiasClassifier(LinearClassifier):
     def predict_proba(self, X: ArrayLike | checks.Sparse) -> np.ndarray:
         """The probability (N, K) of each class, by the logistic, probit or cross-entropy loss."""
         scores = self.decision_function(X)
+        # classes are cross-entropy's
         if scores.ndim > 1:
             return np.asarray(softmax(scores, axis=1))
         chance = CHANCES[checks.one_of("loss", self.loss, losses, Loss).name]
@@ -251,6 +254,7 @@ def _made(name: str, step_size: StepSize) -> Method:
 
 def _seeded(method: Method, seed: int) -> Method:
     """The method as its factory makes it with another seed, where it takes one."""
+    # (methods of the user's own have no factory to ask)
     maker, (_, arguments) = getattr(method, "_maker", None), getattr(method, "recipe", ("", {}))
     if maker is None or "rng" not in signature(maker).parameters:
         return method

@@ -89,12 +89,14 @@ class MaxMarginClassifier(LinearClassifier):
         norm = of_shape(self.norm, (K, rows.shape[1]) if K > 2 else rows.shape[1:])
         try:
             limit = max_margin(rows, signs, norm, intercept=self.fit_intercept)
+        # (others who raise ValueError mean an argument)
         except Inseparable:
             self._fall_back(rows, index, signs, norm)
             return self
         self.limit_: Limit | None = replace(limit, classes=self.classes_)
         self.separable_, self.certified_ = True, limit.certified
         self.margin_, self.support_ = limit.margin, limit.support
+        # of length one until here; a hard margin's least is 1, as in an SVM
         with np.errstate(all="ignore"):
             self._set(limit.w / limit.margin, limit.intercept / limit.margin)
         if not np.isfinite(self.coef_).all():
