@@ -31,6 +31,8 @@ CASES = {                                                  # model, N, loss, met
     "convolutional_2": (models.convolutional(2), 50, "exponential", m.gradient_descent(TINY)),
     "convolutional_5": (models.convolutional(5), 50, "exponential", m.gradient_descent(TINY)),
     "deep_linear_3": (models.deep_linear(3), 50, "exponential", m.gradient_descent(TINY)),
+    "relu_plane": (models.relu(np.random.default_rng(0).normal(size=(12, 2)), width=300, offset=False), 12, "exponential",
+                   m.gradient_descent(TINY)),
     "relu": (models.relu(np.linspace(-1, 1, 50), width=100), 50, "squared", m.gradient_descent(TINY)),
 }
 

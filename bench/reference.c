@@ -549,6 +549,65 @@ void batch_exponential(const problem *p, const double *eta, double *w, long T)
         for (int j = 0; j < p->d; j++) w[i * p->d + j] = lane[j][i];
 }
 
+/* --------------------------------------------------------- a network of rectified units, its values at the data */
+
+/* One step of it on vectors of eight units, v = (a, c, b by inputs): nothing is added up across lanes but predictions. */
+INLINE void rectified(const double *X, const double *y, v8 *v, long N, const long d, long vectors, double eta, double *q)
+{
+    for (long n = 0; n < N; n++) {
+        v8 f[2] = {ALL(0.0), ALL(0.0)};
+        for (long g = 0; g < vectors; g++) {
+            v8 z = v[vectors + g];
+            for (long j = 0; j < d; j++) z += X[n * d + j] * v[(2 + j) * vectors + g];
+            f[g & 1] += v[g] * larger(z, ALL(0.0));
+        }
+        q[n] = -y[n] * sum(f[0] + f[1]);
+    }
+    for (long n = 0; n < N; n += LANES) {
+        v8 p = exp8(*(u8 *)(q + n));
+        for (long i = 0; i < LANES; i++) q[n + i] = n + i < N ? eta * y[n + i] * p[i] : 0.0;
+    }
+    for (long g = 0; g < vectors; g++) {
+        v8 a = v[g], c = v[vectors + g], b[8], da = ALL(0.0), dc = ALL(0.0), db[8];
+        for (long j = 0; j < d; j++) b[j] = v[(2 + j) * vectors + g], db[j] = ALL(0.0);
+        for (long n = 0; n < N; n++) {
+            v8 z = c;
+            for (long j = 0; j < d; j++) z += X[n * d + j] * b[j];
+            v8 on = PICK(v8, i8, z > 0.0, ALL(q[n]), ALL(0.0));
+            da += on * z;
+            dc += on;
+            for (long j = 0; j < d; j++) db[j] += X[n * d + j] * on;
+        }
+        v[g] = a + da;
+        v[vectors + g] = c + a * dc;
+        for (long j = 0; j < d; j++) v[(2 + j) * vectors + g] = b[j] + a * db[j];
+    }
+}
+
+/* Gradient descent on the exponential loss of f(x) = sum a_h [<b_h, x> + c_h]_+, labels y, from u = (a, b by units, c).
+ * N <= 64, d <= 8; margins over -700. */
+void relu_exponential(const double *X, const double *y, double *u, long N, long d, long k, double eta, long T)
+{
+    long vectors = (k + LANES - 1) / LANES;
+    double *flat = zeros((d + 2) * vectors * LANES), q[72] = {0};
+    for (long h = 0; h < k; h++) {
+        flat[h] = u[h], flat[vectors * LANES + h] = u[k + k * d + h];
+        for (long j = 0; j < d; j++) flat[(2 + j) * vectors * LANES + h] = u[k + h * d + j];
+    }
+    for (long t = 0; t < T; t++)
+        switch (d) {
+            case 1: rectified(X, y, (v8 *)flat, N, 1, vectors, eta, q); break;
+            case 2: rectified(X, y, (v8 *)flat, N, 2, vectors, eta, q); break;
+            case 3: rectified(X, y, (v8 *)flat, N, 3, vectors, eta, q); break;
+            default: rectified(X, y, (v8 *)flat, N, d, vectors, eta, q);
+        }
+    for (long h = 0; h < k; h++) {
+        u[h] = flat[h], u[k + k * d + h] = flat[vectors * LANES + h];
+        for (long j = 0; j < d; j++) u[k + h * d + j] = flat[(2 + j) * vectors * LANES + h];
+    }
+    free(flat);
+}
+
 /* ------------------------------------------------------------------------------------------------ the roof */
 
 /* The sum of x (n,), n rounded down to whole blocks, read `times` times. */

@@ -27,6 +27,7 @@ SIGNATURES = {
     "gradient_exponential": RUN, "gradient_logistic": RUN, "gradient_squared": RUN, "coordinate_exponential": RUN,
     "steepest_exponential": RUN, "adagrad_exponential": RUN, "mirror_squared": RUN, "gram_exponential": RUN,
     "batch_exponential": (None, (POINTER, POINTER, POINTER, LONG)),
+    "relu_exponential": (None, (POINTER, POINTER, POINTER, LONG, LONG, LONG, DOUBLE, LONG)),
     "stream": (DOUBLE, (POINTER, LONG, LONG)),
 }
 
@@ -124,6 +125,24 @@ class Batch(Run):
     def w(self) -> np.ndarray:
         """Where the runs stand, (8, d)."""
         return self.all.copy()
+
+
+class Rectified:
+    """Gradient descent on the exponential loss of a network of rectified units at X (N, d), N ≤ 64, d ≤ 8, from u."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, eta: float, start: np.ndarray) -> None:
+        lib = library()
+        if lib is None:
+            raise OSError("no C compiler that takes reference.c")
+        self.loop, self.eta = lib.relu_exponential, eta
+        self.X, self.y, self.u = (np.array(a, dtype=float, order="C") for a in (X, y, start))
+        if self.X.shape[0] > 64 or self.X.shape[1] > 8:
+            raise ValueError(f"X must be at most (64, 8), got {self.X.shape}")
+
+    def run(self, steps: int) -> None:
+        """Do further steps."""
+        N, d = self.X.shape
+        self.loop(address(self.X), address(self.y), address(self.u), N, d, self.u.size // (d + 2), self.eta, steps)
 
 
 def read(a: np.ndarray, times: int) -> float:

@@ -429,6 +429,12 @@ def section_4() -> Iterator[Case]:
     for loss, data in (("exponential", (eye, [1, -1, -1, 1])), ("squared", (eye[[0, 1, 3]], [1, -1, 1]))):
         one, other = (net(relu, data, relu.start(0.5, rng=seed), loss, eta=0.01) for seed in (0, 1))
         yield Case(family, "6 units, d = 1", one, Steps(300_000, -1e8), other, "u(0)")
+    relu = models.relu([[0, 0], [1, 1], [0, 1], [1, 0]], 50, offset=False)
+    xor, start = (eye, [-1, -1, 1, 1]), relu.start(0.07, rng=0)
+    yield Case(family, "50 units, d = 2", net(relu, xor, start, eta=5e-4), Steps(100_000, -1e5))
+    one, other = (net(relu, (eye, [0, 0, 1, 1]), relu.start(0.07, rng=seed), "squared", m.gradient_descent(
+        0.02, weight_decay=0.01)) for seed in (0, 1))
+    yield Case(family, "decay, d = 2", one, Steps(20_000), other, "u(0)")
     family = "other methods"
     for loss, data, rule in (("exponential", signals(), steps.loss_scaled), ("squared", regression, steps.constant)):
         one, other = (net(two, data, two.start(0.3), loss, m.adagrad(rule(eta))) for eta in (0.1, 0.01))

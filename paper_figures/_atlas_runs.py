@@ -125,7 +125,8 @@ class Entry:
         if limit.kind == "direction":
             if stationary(limit):
                 return "KKT residual", limit.duality_gap
-            return "1 − margin/γ", float(1 - self.trace.margin(limit.norm)[-1] / limit.margin)
+            gap = next(s for s in self.trace.rates(limit) if s.name == "margin gap")
+            return "1 − margin/γ", float(gap.values[-1])
         if limit.kind == "ray":
             return "‖Π_S w − v̄‖", float(self.trace.finite_gap(limit)[-1])
         if self.case.finer is None:
@@ -227,7 +228,8 @@ class Entry:
         """The norm of the predicted margin."""
         limit = self.theory
         assert isinstance(limit, fb.Limit)
-        assert limit.norm is not None
+        if limit.norm is None:
+            return "variation norm"
         name = limit.norm.name
         name = {"linf": "ℓ∞", "fourier": "Σ|DFT w|"}.get(name, re.sub(r"^l(?=[\d.]+$)", "ℓ", name))
         return f"{name}, W ⪰ 0" if self.case.plan.problem.model.semidefinite else name

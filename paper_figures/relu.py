@@ -1,5 +1,5 @@
-"""ReLU networks of one input: what they cost in weights, against the least cost of any function
-through the points.
+"""ReLU networks of one input and two: what they cost in weights against the least cost of any
+function through the points, and their margins against the certified largest.
 
     python -m paper_figures.relu [--committed | --out DIR]
 
@@ -7,8 +7,9 @@ Source: Savarese, Evron, Soudry, Srebro, "How do infinite width bounded norm net
 function space?" (COLT 2019). The least cost max(∫|f″|, |f′(−∞) + f′(+∞)|) is certified by
 `fastbias.solvers.relu.fit`; networks of finite width are run by gradient descent on a, b, β, c as
 models of their values at the data, X = I. That theory is of explicit weight penalties: no theorem
-says that gradient descent finds the least cost, and from large starts it does not. No result is
-stored.
+says that gradient descent finds the least cost, and from large starts it does not. Of two inputs
+(`paper_figures._relu_plane`): Chizat, Bach (COLT 2020), the largest margin in the variation norm,
+certified by `fb.relu.margin`. No result is stored.
 """
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import fastbias as fb
+from paper_figures import _relu_plane
 from paper_figures._style import BLACK, BLUE, COLOURS, GREY, MARKERS, folder, save
 
 X = np.array([-2.0, -1.5, -0.9, -0.3, 0.2, 0.8, 1.4, 2.0])
@@ -71,7 +73,7 @@ class Run:
         return fb.models.relu(X, self.width).split(self.trace.u[-1], X.size)
 
     @cached_property
-    def function(self) -> fb.relu.PiecewiseLinear:
+    def function(self) -> fb.relu.Network:
         """The function that it ends as."""
         a, b, beta, c = self.layers
         return fb.relu.network(a, b, beta, float(c[0]))
@@ -164,6 +166,7 @@ def numbers() -> Iterator[dict[str, Any]]:
                     yield {"panel": "c", "width": width, "scale": s, "seed": seed,
                            "kind": kind if one.fits else f"{kind}, points not fitted", "x": s,
                            "y": value / best().cost}
+    yield from _relu_plane.numbers()
 
 
 def report() -> None:
@@ -181,14 +184,17 @@ def report() -> None:
                   f"{weights:20.4f}  {int(np.median([one.trace.t[-1] for one in runs])):10}")
     print("\n  the least cost is one of explicit penalties on weights; for gradient descent it "
           "is no theorem\n")
+    _relu_plane.report()
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save."""
     out = folder(argv, __doc__)
-    figure, axes = plt.subplots(1, 3, figsize=(15.0, 5.2), layout="constrained")
+    figure = plt.figure(figsize=(22.0, 10.4), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)
-    for draw, ax in zip((functions, slopes, costs), axes, strict=True):
+    above, below = figure.subfigures(2, 1)
+    panels = zip((functions, slopes, costs), above.subplots(1, 3), strict=True)
+    for draw, ax in (*panels, *zip(_relu_plane.PANELS, below.subplots(1, 5), strict=True)):
         draw(ax)
     report()
     save(figure, numbers(), "relu", out)

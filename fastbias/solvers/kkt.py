@@ -12,6 +12,7 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length as length_of
 from fastbias.problem import Problem
+from fastbias.solvers import kinks
 
 __all__ = ["kkt_residual", "stationarity"]
 
@@ -92,9 +93,12 @@ def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray,
 
 def stationarity(problem: Problem, u: np.ndarray) -> tuple[float, np.ndarray]:
     """`kkt_residual` of parameters u (n,) of a problem with a homogeneous model; they are first
-    brought to size one.
+    brought to size one. Of rectified units, with the best subgradients.
     """
     # of any size: the residual does not depend on it
     u = u / max(float(np.abs(u).max()), 1e-300)
+    points = kinks.points_of(problem)
+    if points is not None:
+        return kinks.residual(problem, u, points)
     margins = problem.Z @ problem.predictor(u)
     return kkt_residual(u, problem.model.pulls(u, problem.Z), margins, problem.model.degree)

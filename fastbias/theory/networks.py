@@ -17,6 +17,7 @@ from fastbias.solvers import semidefinite
 from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.solvers.margins import Separability, separate, widest
+from fastbias.theory import rectified
 from fastbias.theory.base import (
     Direction,
     Point,
@@ -60,6 +61,8 @@ NETWORK: tuple[Row, ...] = (
          lambda p, flow: solved(p) and p.loss.quadratic),
     Rest("weight decay on the linear model: argmin L(w) + ½λ‖w‖², from any start",
          "strong convexity", lambda p, flow: solved(p)),
+    Refusal("weight decay on rectified units", rectified.BACH,
+        lambda p, flow: bool(p.method.decay) and rectified.units(p), reason=rectified.DECAYED),
     Refusal("weight decay", "slides: \"or explicitly minimise\"",
         lambda p, flow: bool(p.method.decay),
         reason="weight decay ends at a stationary point of L(F(u)) + ½λ‖u‖², that is of L(w) + ½λ "
@@ -81,6 +84,9 @@ NETWORK: tuple[Row, ...] = (
     Direction("the maximum margin in the norm of the model's penalty, min ‖u‖² over F(u) = w", LYU,
         lambda p, flow: _monotone(p) and p.model.degree > 0 and p.model.bias is not None,
         norm=lambda p: p.model.bias(p.shape)),  # type: ignore[misc]
+    Direction(rectified.VARIATION, rectified.BACH,
+        lambda p, flow: _monotone(p) and rectified.variation(p),
+        hypotheses=rectified.conditions),
     Direction("a stationary point of min ‖u‖² with margins ≥ 1", LYU,
         lambda p, flow: _monotone(p) and p.model.degree > 0),
     Refusal("§4, networks", LYU, lambda p, flow: _monotone(p),
@@ -97,6 +103,8 @@ NETWORK: tuple[Row, ...] = (
         lambda p, flow: p.model.shape is not None and len(p.model.shape) == 2
         and p.model.degree == 2,
         reason=CONJECTURE),
+    Refusal("rectified units, squared loss", "Vardi & Shamir (2021)",
+        lambda p, flow: rectified.units(p), reason=rectified.SQUARED),
     Refusal("§4, squared loss", f"{PAPER}, §4", lambda p, flow: True,
         reason="for losses with a root the limit of gradient descent on this model depends on "
                "start and step size, and no potential is known to the table; the nearest are "
@@ -173,6 +181,8 @@ def _separated(problem: Problem, row: Row, rows: list[Hypothesis]) -> np.ndarray
 def _widest(problem: Problem, row: Direction, separator: np.ndarray) -> Limit | None:
     """The maximum margin that a row names, None where it names no more than stationary points."""
     model = problem.model
+    if row.name == rectified.VARIATION:
+        return rectified.widest_network(problem)
     # with fewer columns than rows W ⪰ 0 may be out of reach, and the model then declares no bias
     if model.semidefinite and model.bias is not None:
         assert model.shape is not None

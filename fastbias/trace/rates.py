@@ -88,15 +88,18 @@ def _logs(trace: Trace, limit: Limit) -> dict[str, np.ndarray]:
     sizes: dict[str, np.ndarray] = {"distance": gap}
     with np.errstate(divide="ignore", invalid="ignore"):
         if limit.kind in ("direction", "ray"):
-            assert limit.norm is not None
+            # of infinitely wide networks the norm is at most ½‖u‖², and in the limit that
+            longs = (trace.u ** 2).sum(axis=1) / 2.0 if limit.norm is None \
+                else np.asarray(limit.norm(trace._flat))
             # of unit vectors at an angle θ apart the gap is 2 sin θ/2, and 1 − cos θ half its
             # square: computed so, neither is lost where w is all but there
             sizes = {"direction": gap, "angle": 2.0 * np.arcsin(np.minimum(gap / 2.0, 1.0)),
                      "1 - cos": gap ** 2 / 2.0,
-                     "norm": np.asarray(limit.norm(trace._flat))}
+                     "norm": longs}
         if limit.kind == "direction":
-            assert limit.norm is not None
-            sizes["margin gap"] = 1.0 - trace.margin(limit.norm) / limit.margin
+            reached = trace.margin(limit.norm) if limit.norm is not None else \
+                trace.margin("l2") * np.sqrt((trace._flat ** 2).sum(axis=1)) / longs
+            sizes["margin gap"] = 1.0 - reached / limit.margin
         if limit.kind == "ray":
             sizes["finite gap"] = trace.finite_gap(limit)
         logs = {name: np.log(np.maximum(x, 0.0)) for name, x in sizes.items()}

@@ -275,8 +275,9 @@ class Trace(Shown):
 
         With u scaled to a least margin of one, the least over λ ≥ 0 of the root of
         ‖u − Σ λ_n F'(u)ᵀ y_n x_n‖²/‖u‖² + Σ (λ_n (m_n − 1) L/‖u‖²)², L the degree of the model;
-        infinite where a sample is on the wrong side. With exponential losses gradient flow on a
-        homogeneous model brings it to 0 (Lyu & Li 2020).
+        infinite where a sample is on the wrong side. Where F has kinks (`models.relu`), by the best
+        elements of its subdifferential, held against the point by their Fenchel–Young gaps. With
+        exponential losses gradient flow on a homogeneous model brings it to 0 (Lyu & Li 2020).
         """
         self._demand_w("a KKT residual")
         problem = self._data("a KKT residual")

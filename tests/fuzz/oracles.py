@@ -159,7 +159,7 @@ def certificate(call: Call, result: Any) -> str | None:
     if call.label == "diagnose" and not all(f <= 1 + 1e-7 for f in result.fractions.values()):
         return f"a fraction of a maximum is {max(result.fractions.values())}"
     if call.label == "relu.fit" and result.certified:
-        return fitted(_float(some["x"]), _float(some["y"]), result)
+        return fitted(_float(some["X"]), _float(some["y"]), result)
     return None
 
 
@@ -368,7 +368,9 @@ def projected(some: dict[str, Any], limit: fb.Limit) -> str | None:
 
 def fitted(x: np.ndarray, y: np.ndarray, told: Any) -> str | None:
     """The function goes through its points."""
-    f = told.function
-    terms = abs(f.offset) + np.abs(f.slope * x) + np.maximum(x[:, None] - f.knots, 0.0) @ np.abs(f.bends)
+    f, terms = told.function, np.abs(y).max()
+    if isinstance(f, fb.relu.PiecewiseLinear):
+        x = x.ravel()
+        terms = abs(f.offset) + np.abs(f.slope * x) + np.maximum(x[:, None] - f.knots, 0.0) @ np.abs(f.bends)
     worst = np.abs(f(x) - y) / np.maximum(np.maximum(terms, np.abs(y)), 1e-300)
     return None if (worst <= 1e-8).all() else f"f(x) is off by {worst.max()}"

@@ -74,16 +74,18 @@ def network(layers, x):
     return sum(a * b for a, b in zip(layers[-1], h, strict=True))
 
 
-def relu(x):
-    """f(x_i) = c + Σ_h a_h max(0, b_h x_i + β_h)."""
+def relu(x, offset=True):
+    """f(x_i) = c + Σ_h a_h max(0, ⟨b_h, x_i⟩ + β_h), x (N,) or (N, d)."""
+    X = x.reshape(len(x), -1)
+
     def hidden(layers):
-        return np.outer(x, layers[1]) + layers[2]
+        return X @ layers[1].reshape(-1, X.shape[1]).T + layers[2]
 
     def back(layers, v):
         a, z = layers[0], hidden(layers)
-        on = z > 0
-        return [v @ np.maximum(z, 0), (v * x) @ on * a, v @ on * a, np.array([v.sum()])]
-    return lambda layers: np.maximum(hidden(layers), 0) @ layers[0] + layers[3][0], back
+        on = (z > 0) * v[:, None] * a
+        return [v @ np.maximum(z, 0), (on.T @ X).reshape(layers[1].shape), on.sum(axis=0)] + [np.array([v.sum()])] * offset
+    return lambda layers: np.maximum(hidden(layers), 0) @ layers[0] + (layers[3][0] if offset else 0.0), back
 
 
 # −∂L/∂p of a loss at predictions p

@@ -10,6 +10,7 @@ from tests.helpers import naive_models as naive
 STEPS, FEW = (1000, 300) if JIT else (25, 12)
 m, models = fb.methods, fb.models
 POINTS = np.array([-1.0, -0.3, 0.4, 1.1])
+PLANE, SPACE = np.random.default_rng(7).normal(size=(12, 2)), np.random.default_rng(8).normal(size=(9, 3))
 MODELS = {                                                       # model, twin, shape of predictors, step size
     "symmetric full": (models.symmetric(3), naive.symmetric(), (3, 3), 0.01),
     "symmetric": (models.symmetric(4, 2), naive.symmetric(), (4, 4), 0.01),
@@ -18,6 +19,8 @@ MODELS = {                                                       # model, twin, 
     "factorised wide": (models.factorised(3, 2, rank=5), naive.factorised(), (3, 2), 0.01),
     "factorised one": (models.factorised(3, 3, rank=1), naive.factorised(), (3, 3), 0.01),
     "relu": (models.relu(POINTS, 5), naive.relu(POINTS), (4,), 0.02),
+    "relu plane": (models.relu(PLANE, 7, offset=False), naive.relu(PLANE, False), (12,), 0.002),
+    "relu space": (models.relu(SPACE, 4), naive.relu(SPACE), (9,), 0.002),
     "deep linear 1": (models.deep_linear(1), naive.deep_linear(), (5,), 0.02),
 } | {
     f"deep linear {L}, {k}": (models.deep_linear(L, k), naive.deep_linear(), (5,), eta)
@@ -122,6 +125,22 @@ def test_loss_scaled_steps_on_models_equal_their_twin(name, loss):
         return 0.002 / naive.LOSSES[loss](X @ forward(model.split(u, X.shape[1])), y)
     agrees(name, loss, m.gradient_descent(fb.steps.loss_scaled(0.002)),
            lambda g, u, n: naive.gradient_descent(g, u, eta, n))
+
+
+@pytest.mark.parametrize("offset", [True, False])
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("N", [1, 5, 8, 11, 16, 17])
+def test_rectified_units_and_their_pullback_at_any_number_of_points(N, d, offset):
+    rng = np.random.default_rng(N + d)
+    for k in (1, 2, 5):
+        X = rng.normal(size=(N, d))
+        model, (forward, back) = models.relu(X, k, offset=offset), naive.relu(X, offset)
+        u, v = rng.normal(size=model.parameters(N)), rng.normal(size=N)
+        layers = model.split(u, N)
+        assert [layer.shape for layer in layers] == [(k,), (k, d), (k,)] + [(1,)] * offset
+        assert model.predictor(u, N) == pytest.approx(forward(layers), abs=1e-12)
+        assert model.pull(u, v) == pytest.approx(np.concatenate([part.ravel() for part in back(layers, v)]), abs=1e-12)
+        assert np.isnan(model.predictor(u * np.nan, N)).all()
 
 
 @pytest.mark.parametrize("L", range(1, 7))

@@ -101,6 +101,7 @@ KEPT = {                                                         # model, shape 
     "convolutional 2": (models.convolutional(2), (4,), 4),
     "convolutional 4": (models.convolutional(4), (5,), 15),
     "relu": (models.relu([0.1, 0.5, 0.9, 1.5], 3), (4,), 3),
+    "relu plane": (models.relu([[0.1, 0.5], [0.9, 1.5], [0.2, 0.3], [1.0, 0.1]], 3, offset=False), (4,), 3),
 }
 
 
@@ -276,7 +277,9 @@ F23, X23 = models.factorised(2, 3), np.ones((1, 2, 3))
     (lambda: models.symmetric(0), ValueError, "n must be a whole number >= 1"),
     (lambda: models.symmetric(2, "3"), TypeError, "rank must be a whole number"),
     (lambda: models.factorised(2, -1), ValueError, "n must be a whole number >= 1"),
-    (lambda: models.relu([], 2), ValueError, "x must be"),
+    (lambda: models.relu([], 2), ValueError, "X must be"),
+    (lambda: models.relu([[1.0, np.nan]], 2), ValueError, "X must be finite"),
+    (lambda: models.relu([1.0], 2, offset=0), TypeError, "offset must be True or False"),
     (lambda: models.relu([0.0, 1.0], 0), ValueError, "width must be"),
     (lambda: m.gradient_descent(0.1, weight_decay=-1), ValueError, "weight_decay must be"),
     (lambda: m.gradient_descent(0.1, weight_decay=True), TypeError, "weight_decay must be"),

@@ -39,6 +39,19 @@ def close(w, wanted):
 
 
 @compiled
+@pytest.mark.parametrize(("N", "d", "k"), [(12, 2, 300), (5, 1, 3), (17, 3, 9)])
+def test_the_reference_of_rectified_units_does_their_steps(N, d, k):
+    from tests.helpers import naive_models as naive
+    rng = np.random.default_rng(0)
+    X, y, u = rng.normal(size=(N, d)), np.where(np.arange(N) % 2, 1.0, -1.0), 0.3 * rng.normal(size=k * (d + 2))
+    run = reference.Rectified(X, y, 1e-3, u)
+    run.run(STEPS // 4)
+    g = naive.gradient(naive.relu(X, False), [(k,), (k, d), (k,)], np.eye(N), y, "exponential")
+    *_, wanted = naive.gradient_descent(g, u, 1e-3, STEPS // 4)
+    assert close(run.u, wanted)
+
+
+@compiled
 @every_method
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
 def test_c_does_the_steps_of_numpy(method, shape):

@@ -213,7 +213,7 @@ def test_labels_keep_their_names():
     assert named.classes.tolist() == ["a", "b"]
     assert named.margin == signs.margin
     assert "certified, gap" in str(named)
-    assert "of cost" in str(fb.relu.fit(X, [0, 0, 1, 1]))
+    assert "of least cost" in str(fb.relu.fit(X, [0, 0, 1, 1]))
     assert fb.relu.margin(X, [-1, -1, 1, 1], "free", True).margin > signs.margin
     assert fb.relu.margin([0, 1, 2.0], [1, -1, 1], "free", True).function(1.0) == pytest.approx(-1)
 

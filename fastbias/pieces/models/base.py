@@ -105,6 +105,9 @@ class Model(Portable):
     sole : bool, default False
         Whether all stationary points of min ‖u‖² with margins ≥ 1 make the same predictor, the
         maximum margin.
+    rectified : (N, d) array, optional
+        The points at which it is the values of a network of rectified units with biases, whose
+        layers begin with a, b, β.
     source : str, default ""
         Where the bias is shown.
     conditions : tuple of str, default ()
@@ -135,6 +138,7 @@ class Model(Portable):
     commuting: bool = False
     reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
     sole: bool = False
+    rectified: np.ndarray | None = None
     source: str = ""
     conditions: tuple[str, ...] = ()
 

@@ -215,13 +215,7 @@ def solve(task: Task) -> Pair:
     waiting = _starting(task.units, np.random.default_rng(0))
     proved, cheapest, waited = best, best, 0
     for _ in range(ROUNDS):
-        answer = _program(task, columns.values) if columns.at else None
-        while answer is None and waiting:
-            # (few make all values, most of the time)
-            some = max(FIRST * task.y.size, len(columns.at))
-            columns.join(waiting[:some])
-            waiting = waiting[some:]
-            answer = _program(task, columns.values)
+        answer = _answered(task, columns, waiting)
         if answer is None:
             break
         a, offset, lam = answer
@@ -256,6 +250,19 @@ def solve(task: Task) -> Pair:
         raise foreign.Unsolved("the program of ReLU units could not be solved: points that are too "
                                "near to each other for their values, or of too different sizes")
     return best
+
+
+def _answered(task: Task, columns: _Columns, waiting: list[tuple[int, np.ndarray]]
+              ) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """What `_program` says of the columns, joined by those that wait until it is solved."""
+    answer = _program(task, columns.values) if columns.at else None
+    while answer is None and waiting:
+        # (few make all values, most of the time)
+        some = max(FIRST * task.y.size, len(columns.at))
+        columns.join(waiting[:some])
+        del waiting[:some]
+        answer = _program(task, columns.values)
+    return answer
 
 
 def _bound(task: Task, lam: np.ndarray) -> float:
