@@ -232,7 +232,9 @@ def draw_bar(ax: Axes, bar: Bar, x: float, y: float) -> None:
     ax.add_patch(Rectangle((x, y), WIDE, HIGH, fc=COLOUR[bar.verdict], alpha=0.16, lw=0))
     badge(ax, bar.verdict, x, y, HIGH)
     upper, lower, right = y + 0.3 * HIGH, y + 0.74 * HIGH, x + WIDE - 0.06
-    ax.text(x + 0.31, upper, clipped(bar.claim, 54).replace("D_ψ(w, w(0))", r"$D_\psi(w,w(0))$"),
+    # (what is bold is wider)
+    claim = clipped(bar.claim, 60 - len(bar.number))
+    ax.text(x + 0.31, upper, claim.replace("D_ψ(w, w(0))", r"$D_\psi(w,w(0))$"),
             va="center", fontsize=9.5)
     ax.text(right, upper, bar.number, va="center", ha="right", fontsize=9.5, fontweight="bold")
     source = bar.runs[0].source.partition(";")[0].partition(" for ")[0]
@@ -291,7 +293,7 @@ def legend(ax: Axes, every: list[Entry]) -> None:
     count, x = Counter(entry.verdict for entry in every), 0.08
     meaning = {HOLDS: "a theorem, and the runs end where it says",
                OPEN: "known only from the run, or not at all",
-               NONE: "none: two runs end so far apart, or so far away from what one expects",
+               NONE: "none; how far runs end apart, or away",
                FAILS: "a theorem, and a run ends elsewhere"}
     for verdict, words in meaning.items():
         if count[verdict]:

@@ -364,8 +364,8 @@ def degenerate(ax: Axes) -> Iterator[Line]:
     note(ax, "dashed, the flow:\n"
          r"$e^{w_2}+w_2=1+\log\eta t$", 0.98, 0.3, ha="right", fontsize=11)
     ax.set(xlabel=r"$\log\log t$", ylabel="$w_2(t)$",
-           title="(f) A sample at the margin that ŵ does not\n"
-                 "need: $\\bf{w_2}$ grows like log log t")
+           title="(f) A sample at the margin, not needed:\n"
+                 "$\\bf{w_2}$ grows for ever, like log log t")
     steps_on_top(ax, np.log)
 
 
