@@ -26,6 +26,15 @@ def bench_fast_forward(benchmark):
     assert benchmark(lambda: plan.fast_forward(1e9)).log_t[-1] == 1e9
 
 
+@pytest.mark.parametrize("gram", [False, True], ids=["parameters", "gram"])
+def bench_run_overhead(benchmark, gram):
+    """What ``run`` costs beside its kernel, whose one step takes some 0.1 µs, in parameters and in Gram space."""
+    X, y = fb.data.random_regression(20, 50, rng=0)
+    plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(1e-6), gram=gram)
+    plan.run(1)
+    benchmark(lambda: plan.run(1))
+
+
 def bench_plan_overhead(benchmark):
     """Create, check, run one step, record."""
     X, y = fb.data.random_regression(20, 50, rng=0)

@@ -15,6 +15,34 @@ import pytest
 import fastbias as fb
 from fastbias.running import lanes
 
+m = fb.methods
+METHODS = {"adagrad": m.adagrad, "entropy": lambda eta: m.mirror_descent("entropy", eta), "sign": m.sign_descent,
+           "coordinate": m.coordinate_descent, "average": lambda eta: m.coordinate_descent(eta, "average"),
+           "linf": lambda eta: m.steepest_descent("linf", eta), "l1.5": lambda eta: m.steepest_descent(fb.norms.lp(1.5), eta),
+           "l2 of length one": lambda eta: m.steepest_descent("l2", eta, normalised=True)}
+
+
+@pytest.mark.parametrize("size", [(1, 2), (4, 3), (8, 8)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("how", ["template", "alone"])
+def bench_methods_in_lanes(benchmark, how, name, size):
+    """A template's runs in lanes, beside one run in the ordinary loop."""
+    rng, count, steps = np.random.default_rng(0), 1000 if how == "template" else 1, 20_000
+    X, w = rng.normal(size=size), rng.uniform(0.5, 1.5, size=size[1])
+    plan = fb.Plan(X, np.sign(X @ w), loss="exponential", method=METHODS[name](1e-3), start=w, gram=False)
+    grid = {"step_size": np.geomspace(1e-4, 1e-2, count)}
+
+    def run():
+        if how == "alone":
+            plan.run(steps, record=2)
+            return
+        with ThreadPoolExecutor(1) as one:
+            fb.sweep(plan, grid, steps=steps, record=2, executor=one)
+
+    benchmark.pedantic(run, rounds=3, warmup_rounds=1)
+    if benchmark.stats:
+        benchmark.extra_info["ns per run and iteration"] = benchmark.stats.stats.min / count / steps * 1e9
+
 
 @pytest.mark.parametrize("size", [(1, 2), (4, 3), (8, 8)], ids=lambda s: f"{s[0]}x{s[1]}")
 @pytest.mark.parametrize(("how", "count"), [("template", 2000), ("lanes", 1000), ("single", 50)])

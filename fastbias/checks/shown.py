@@ -127,6 +127,9 @@ def vector(what: str, values: np.ndarray, names: Sequence[str] | None = None,
 def features(shape: tuple[int, ...], names: Sequence[str] | None = None,
              classes: np.ndarray | None = None) -> Callable[[int], str]:
     """What each entry of a predictor is called: its column, else its place."""
+    # with classes a row is of one of them, whatever columns are called
+    if names is None and len(shape) == 2 and classes is not None and len(classes) == shape[0]:
+        names = [f"x{j}" for j in range(shape[1])]
     known = columns.entries(names, shape, classes)
 
     def called(i: int) -> str:

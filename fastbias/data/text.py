@@ -82,7 +82,7 @@ def _lines(path: str, name: str) -> list[str]:
         # no text has this character: each line is one cell
         found = _quietly(lambda: pandas.read_csv(
             path, sep="\x01", quoting=csv.QUOTE_NONE, header=None, names=["line"], dtype=str,
-            na_filter=False, skip_blank_lines=False, encoding="utf-8-sig"))
+            na_filter=False, skip_blank_lines=False))
     except UnicodeDecodeError as error:
         raise ValueError(f"path must name a text file in UTF-8, got {name}: {error}") from None
     except pandas.errors.EmptyDataError:

@@ -130,7 +130,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
                 carray(packed, (packed_room(N, d, coordinate, filled, weighted(about)),)),
                 carray(kept, (eights(N) if coordinate else 0,))),
         Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))),
-        stop_at, until, about[:0])
+        (stop_at, until), about[:0])
 
 
 _D, _I, _N = types.CPointer(types.float64), types.CPointer(types.int64), types.int64

@@ -289,7 +289,7 @@ def by_team(board: np.ndarray, *arguments: Any) -> int:
               least)
     if wrong is not None:             # what the arguments say of each other comes first
         return -(int(bad_argument(*handed)) or wrong[0])
-    return int(_descend(*handed, board))
+    return int(_descend(*handed[:6], handed[6:], board))
 
 
 NOBODY = np.empty(0, np.int64)        # the board of who is alone

@@ -45,6 +45,9 @@ LARGE = 20_000_000
 # entries of X (of sparse X each counts for several) from which it pays to share a pass, and in the
 # updates of a chunk, from which it pays to have helpers for it
 PAYS, WORTH, SPARSE = 100_000, 3_000_000, 10
+# how much faster helpers must make it; chunks from so many seconds on tell; chunks until they are
+# tried again, at first and at most
+GAIN, TELLING, SOON, RETRY = 1.1, 1e-3, 16, 256
 
 
 class Driver:
@@ -60,6 +63,8 @@ class Driver:
         self.pace = 0.0                                   # updates a second
         self._team = 1                                    # threads of the chunk under way
         self._leaving: list[Any] = []                     # helpers of the one before
+        self._alone = 0.0                                 # updates a second without helpers
+        self._wait, self._retry = 0, SOON                 # chunks until helpers are tried again
         self._samples = y.size // max(1, -int(buffers.control[OUTPUTS]))
         self._slabs = int(slabs(self._samples, X.shape[1], buffers.control))
         self._left = b""  # u as the last run left it, where predictions are kept
@@ -99,6 +104,7 @@ class Driver:
             self._team = self._members(min(stop, begun + chunk) - begun)
             status = Status(self.chunk(records, min(stop, begun + chunk), log_target))
             took = perf_counter() - began
+            self._judged((self.t - begun) / max(took, 1e-9), took)
             self._left = self.buffers.u.tobytes() if kept.size else b""
             if bar is not None:
                 bar(self.t - begun)
@@ -118,11 +124,24 @@ class Driver:
         if updates * X < WORTH or not self._shareable:
             return 1
         self._leaving = away(self._leaving, 0.0)
-        if self._leaving:             # they have not had a core for so long: there is none to spare
+        # they have had no core for so long, or were of no use; or who knows what it is like alone
+        if self._leaving or self._wait > 0 or self._alone == 0.0:
             return 1
         if self.threads != "auto":
             return min(int(self.threads), self._slabs)
         return min(spare(), self._slabs) if X >= PAYS else 1
+
+    def _judged(self, pace: float, took: float) -> None:
+        """After a chunk: where helpers did not make it faster, as on a machine that is busy, many
+        of the next do without, and twice as many each time.
+        """
+        if self._team == 1:
+            self._wait -= 1
+            self._alone = pace if took > TELLING else self._alone
+        elif pace < GAIN * self._alone:
+            self._wait, self._retry = self._retry, min(2 * self._retry, RETRY)
+        else:
+            self._retry = SOON
 
     @property
     def _shareable(self) -> bool:

@@ -440,10 +440,12 @@ def _watched(buffers, k):
 
 
 @long_kernel
-def _descend(pieces, params, X, y, buffers, records, stop_at, until, board):
+def _descend(pieces, params, X, y, buffers, records, end, board):
     """The compiled body of `fastbias.engine.call.descend`, which has looked at the types of all
-    arguments; ``board`` is that of the team who does it, see `fastbias.engine.team`, or (0,).
+    arguments; ``end`` is (stop_at, until), ``board`` that of the team who does it, see
+    `fastbias.engine.team`, or (0,).
     """
+    stop_at, until = end
     bad = bad_argument(pieces, params, X, y, buffers, records, stop_at, until)
     if bad != 0:
         return -bad

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterable
 
 from fastbias.engine import abi
-from fastbias.engine.abi import CONTROL, MESSAGES, WEIGHTED, Params, Pieces, Slot, Status
+from fastbias.engine.abi import CONTROL, MESSAGES, WEIGHTED, Geometry, Params, Pieces, Slot, Status
 from fastbias.running.capi import ARGUMENTS, PROTOTYPE
 
 __all__ = ["header"]
 
 WIDTH = 100
+MOMENTUM = ("beta", "gamma")
 PLAIN = str.maketrans({"−": "-", "…": "...", "×": "x", "→": "->", "∂": "d", "⊤": "T", "ᵀ": "^T",
                        "ψ": "psi", "∇": "grad ", "Δ": "Delta ", "⁻": "^-", "¹": "1", "≥": ">=",
                        "≤": "<=", "‖": "||", "⋆": "*", "²": "^2"})
@@ -30,10 +32,15 @@ def header() -> str:
     >>> [line for line in header().splitlines() if line.startswith("    FASTBIAS_SLOT_DONE")]
     ['    FASTBIAS_SLOT_DONE = 0,                 /* updates done */']
     """
-    from fastbias import __version__
-    slots, pieces, params = (_comments(x) for x in (Slot, Pieces, Params))
+    # (the package itself stands above all floors)
+    version = vars(sys.modules["fastbias"])["__version__"]
+    slots, own = _comments(Slot), _comments(Params)
+    params = {name: told or (f"one of {name} a step, the last of which goes on" if name in MOMENTUM
+                             else f"the numbers of the {name}") for name, told in own.items()}
+    # (five of them are the maps of a geometry)
+    pieces = _comments(Pieces) | _comments(Geometry)
     parts = [
-        _remark(f"fastbias {__version__}: the loop of a run behind plain C. Written by `fastbias "
+        _remark(f"fastbias {version}: the loop of a run behind plain C. Written by `fastbias "
                 "header`; a run is prepared in Python (fb.Plan), where all is checked, and driven "
                 "from here: fb.capi.address() is a fastbias_descend, and fb.capi.arguments(plan) "
                 "are its arguments, which fb.capi.Call packs into a struct fastbias_call. The "
@@ -93,9 +100,10 @@ def _beside(begun: str, comment: str, column: int = 44) -> str:
     if not comment:
         return begun
     begun = begun.ljust(column - 1) + " "
-    return textwrap.fill(f"/* {' '.join(comment.split())} */", WIDTH, initial_indent=begun,
-                         subsequent_indent=" " * (column + 3), drop_whitespace=True,
-                         break_long_words=False)
+    words = " ".join(comment.translate(PLAIN).split())
+    # (the end of the comment does not stand alone)
+    return textwrap.fill(f"/* {words}\0*/", WIDTH, initial_indent=begun, break_long_words=False,
+                         subsequent_indent=" " * (column + 3)).replace("\0", " ")
 
 
 def _struct() -> str:

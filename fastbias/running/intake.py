@@ -166,7 +166,7 @@ class OfTemplate(Intake):
         self.table: Table | None = None
 
     def tasks(self, steps: int, record: ArrayLike | None, until: float | None) -> Iterator[Any]:
-        """Tiny gradient descents in bands, all others alone; each is made when its turn comes."""
+        """Tiny runs in bands, all others alone; each is made when its turn comes."""
         size = self.template.problem.start.size
         rows = planned(record, 0, steps, len(self.points) * (size + 1))
         if isinstance(self.points, Grid) and until is None and len(self.points):

@@ -160,6 +160,7 @@ def _eight(job, lanes, records):
         end = min(stop, (k // REFRESH + 1) * REFRESH)
         if row < steps.size:
             end = min(end, steps[row])
+        # a burst may leave numbers that are none
         _kept(lanes, d)
         burst(job.loss, job.one, job.two, job.X, lanes, end - k)
         k = end
@@ -168,6 +169,7 @@ def _eight(job, lanes, records):
                 lanes.status[i] = APART
             if lanes.status[i] != OK:
                 _rest(lanes, d, i)
+        # at the steps where the ordinary loop looks, too
         if k % REFRESH == 0:
             _watched(job, lanes, scratch, records, k, row)
 

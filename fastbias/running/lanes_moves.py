@@ -76,6 +76,7 @@ def _adagrads(loss, one, two, X, lanes, count):
 @inner
 def _entropic(u, s, g, size, by):
     """z + η e^s g, and its exponential."""
+    # z is kept, as w = e^z may vanish
     s = fma(g, by.step, s)
     return exp(s, 0.0), s, size
 
@@ -137,6 +138,7 @@ def _leader(g, d, by):
 @inner
 def _first(u, s, g, size, by):
     """The first entry that leads moves; no other one reaches infinity."""
+    # of equal ones the first: whatever comes behind it meets infinity
     least, step = size
     far, chosen = absolute(g), choose_less(absolute(g), least, 0.0, g)
     return fma(chosen, step, u), s, (choose_less(far, least, least, np.inf), step)
@@ -160,6 +162,7 @@ def _unit_coordinates(loss, one, two, X, lanes, count):
 @inner
 def _leaders(g, d, by):
     """From which |g| on entries lead, and the share of the step that each has."""
+    # at least one: the largest itself
     least, tied = _top(g, d) * (1.0 - by.one), splat8(0.0)
     for j in range(d):
         tied = tied + choose_less(absolute(load8(g, 8 * j)), least, 0.0, 1.0)
@@ -180,6 +183,7 @@ def _averages(loss, one, two, X, lanes, count):
 @inner
 def _inverse_size(g, d, by):
     """1/‖g‖_q for q = by.one; 0 where g = 0."""
+    # the dual exponent, 1/p + 1/q = 1
     q, powers = by.one, splat8(0.0)
     scale = inverse_binade(_top(g, d))  # or powers leave the numbers before their sum does
     for j in range(d):
@@ -231,6 +235,7 @@ def _key(method: Method) -> Key:
 
 
 def _coordinate(method: Method) -> Twin | None:
+    # params of `fastbias.pieces.methods.sampling.coordinate`
     tie, choice, shrinkage, _, unit = method.params
     bursts = {0.0: _coordinates, 1.0: _averages}
     return None if unit or choice not in bursts else Twin(bursts[choice], (tie, shrinkage))
@@ -238,6 +243,7 @@ def _coordinate(method: Method) -> Twin | None:
 
 def _power(burst: Callable[..., Any]) -> Callable[[Method], Twin | None]:
     def made(method: Method) -> Twin | None:
+        # the geometry's p and q
         q = float(method.maps[0][1])
         return Twin(burst, (q, 0.0)) if q <= 64 else None    # of `fastbias.engine.moves.power`
     return made

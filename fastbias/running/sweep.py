@@ -1,6 +1,6 @@
 """Sweeps: one problem over many step sizes, momenta, starts, …; failures are kept and not fatal.
 
-Tiny gradient descents on the same data run eight to a vector (`fastbias.running.lanes`), which the
+Tiny runs on the same data go eight to a vector (`fastbias.running.lanes`), which the
 plans themselves tell; all others go one by one through the ordinary loop. Either way without the
 GIL, so that plain threads use all cores, and with bits that depend neither on the number of threads
 nor on what else is in the sweep.
@@ -167,8 +167,8 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan] | Plan,
         A factory ``f(**point) -> Plan``, called once for each point, here and in order; the plans
         themselves; or one plan at its start, the template of all: then the grid names some of
         step_size, momentum, start, y and seed (the method's ``rng``), no plan is made for runs that
-        share a vector (gradient descent on a mapping of numbers; other methods make one when a
-        run's turn comes, and drop it), and ``.plans`` makes each when it is asked for, at its
+        share a vector (on a mapping of numbers; others make one when their turn comes, and drop
+        it), and ``.plans`` makes each when it is asked for, at its
         start. A million runs of 10⁴ updates at (1, 2) take some 50 s of one core, and memory for
         the rows asked for.
     grid : mapping of names to sequences, or iterable of mappings

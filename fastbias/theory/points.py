@@ -205,7 +205,9 @@ def _relatively_smooth(problem: Problem) -> tuple[float, str]:
     if psi is potentials.entropy and method.constraint is not None:
         G, h = method.constraint
         # a multiple of Σ w = 1: Pinsker speaks of the simplex, of any size
-        if len(G) == 1 and np.allclose(G, G[0, 0], rtol=1e-14, atol=0) and problem.outputs == 1:
+        # (several outputs have the columns of one: Σ_k ‖w_k‖₁² ≤ ‖w‖₁²)
+        alone = problem.outputs == 1 or problem.columns
+        if len(G) == 1 and np.allclose(G, G[0, 0], rtol=1e-14, atol=0) and alone:
             with np.errstate(over="ignore"):                       # a bound of 0, then
                 columns = float((problem.even[0] ** 2).sum(axis=0).max())
             return 1.0 / (curvature * max(columns, 1e-300) * abs(float(h[0] / G[0, 0]))), \

@@ -50,6 +50,7 @@ def test_cells_in_quotes_hold_separators_and_breaks(table):
     found = fb.data.read(table('"size, in cm","kind; of it",y\n1,"x, y",2\n2,"u;v",3\n3,"x, y",5\n'))
     assert found.names == ("size, in cm", "kind; of it_x, y")
     assert rows(found) == [[1, 1], [2, 0], [3, 1]]
+    assert fb.data.read(table('a, k, y\n1, "x, y", 2\n2, "u", 3\n3, "u", 4\n')).names == ("a", "k_x, y")
     assert fb.data.read(table('a,"b\nc",y\n1,2,3\n4,5,6\n')).names == ("a", "b\nc")
     found = fb.data.read(table('"first name" age y\n"Ann Lee" 3 1\n"Bo" 4 0\n"Ann Lee" 5 0\n'))
     assert found.names == ("first name_Bo", "age")

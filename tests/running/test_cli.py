@@ -233,6 +233,7 @@ def test_runs_that_cannot_be_get_one_sentence(table, capsys, words, said):
     assert err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_networks_seeds_forwards_and_plots(table, tmp_path, capsys):
     path, out = table(TWO), [tmp_path / "one.npz", tmp_path / "two.npz"]
     for file in out:
@@ -256,7 +257,8 @@ def test_networks_seeds_forwards_and_plots(table, tmp_path, capsys):
 
 
 def test_wide_tables_print_little(table, capsys):
-    rows = "\n".join(",".join(str((i * j) % 7 - 3.5) for j in range(60)) + f",{i % 2}" for i in range(1, 9))
+    X = np.random.default_rng(0).normal(size=(8, 60)).round(3)
+    rows = "\n".join(",".join(map(str, x)) + f",{i % 2}" for i, x in enumerate(X))
     path = table(",".join(f"x{j}" for j in range(60)) + ",y\n" + rows)
     for words in (["run", path, "--loss", "logistic", "--method", "gradient", "--steps", "50", "--quiet"], ["margin", path],
                   ["path", path, "--radii", "1,2"]):

@@ -125,7 +125,8 @@ def test_nothing_prints_more_than_thirty_lines(name):
 @pytest.mark.parametrize("name", ["trace", "limit", "no theorem", "sweep", "separation", "diagnosis", "separability",
                                   "rates", "series", "evaluation", "l1 path", "ball path", "relu"])
 def test_results_show_themselves_in_notebooks(name):
-    assert "<p><strong>" in results()[name]._repr_html_()
+    page = results()[name]._repr_html_()
+    assert page.startswith(("<p><strong>", "<table>\n<tr><th>limit direction</th>"))
 
 
 def test_what_matters_is_there():

@@ -41,7 +41,7 @@ def test_runs_end_in_the_limit_that_is_that_of_the_problem_written_out(method, w
     assert limit.dual.shape == ((K * N + 1,) if method.constraint is not None else (N, K))
     np.testing.assert_allclose(limit.w.ravel(), other.w, atol=1e-12)
     assert trace.gap(limit)[-1] < 1e-10
-    if [row.holds for row in other.hypotheses] and not method.sampling.batch:
+    if not method.sampling.batch:
         assert [row.holds for row in limit.hypotheses] == [row.holds for row in other.hypotheses]
 
 
@@ -60,15 +60,16 @@ def test_gradient_descent_goes_to_the_pseudoinverse_and_off_realisable_data_to_l
 
 @pytest.mark.long
 def test_spectral_entropy_goes_to_the_projection_of_symmetric_matrices():
-    S = RNG.normal(size=(D, D))
+    rng = np.random.default_rng(0)
+    S = rng.normal(size=(D, D))
     S = S @ S.T + np.eye(D)
-    A = RNG.normal(size=(1, D))
+    A = rng.normal(size=(1, D))
     plan = fb.Plan(A, A @ S, loss="squared", method=m.mirror_descent(p.spectral_entropy(D), 0.01))
-    trace, limit = plan.run(50_000), plan.limit()
+    trace, limit = plan.run(3_000), plan.limit()
     assert limit.certified
     assert "Theorem 1" in limit.theorem
     np.testing.assert_allclose(limit.w, limit.w.T, atol=1e-14)
-    assert trace.gap(limit)[-1] < 1e-9
+    assert trace.gap(limit)[-1] < 1e-8
 
 
 def test_intercepts_of_limits():

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _version() -> str:
-    from fastbias import __version__
-    return f"fastbias {__version__}"
+    # (the package itself stands above all floors)
+    return f"fastbias {vars(sys.modules['fastbias'])['__version__']}"
 
 
 class _Version(argparse.Action):

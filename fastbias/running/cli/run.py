@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.plot:
         from matplotlib.figure import Figure
         figure = Figure(layout="constrained")
-        trace.plot(figure.subplots())
+        trace.plot(ax=figure.subplots())
         figure.savefig(options.plot)
         print(f"drew {options.plot}")
     return code

@@ -12,7 +12,8 @@ from fastbias.data.rows import called
 
 __all__ = ["LINES", "labels", "names", "support", "weights"]
 
-LINES = 12       # entries of a long vector that are printed
+LINES = 12       # entries of a vector, and rows, that are printed
+LONG = 6         # entries of a longer one
 FELT = 1e-9      # weights λ, which add up to one, over which a row is shown: the rest is rounding
 
 
@@ -37,12 +38,12 @@ def weights(known: Sequence[str], w: np.ndarray, goal: np.ndarray | None = None)
     goal = np.full(w.size, np.nan) if goal is None else goal.ravel()
     listed = np.arange(w.size)
     if w.size > LINES:
-        listed = np.sort(np.argsort(-np.fmax(np.abs(w), np.abs(goal)), kind="stable")[:LINES])
+        listed = np.sort(np.argsort(-np.fmax(np.abs(w), np.abs(goal)), kind="stable")[:LONG])
     for i in listed.tolist():
         told = "" if np.isnan(goal[i]) else f"   predicted {goal[i]:>18.10g}"
         print(f"  {known[i]:<20} {w[i]:>18.10g}{told}")
     if w.size > LINES:
-        print(f"  (the largest {LINES} of {w.size}; --out keeps all)")
+        print(f"  (the largest {LONG} of {w.size}; --out keeps all)")
 
 
 def support(table: data.Table, dual: np.ndarray) -> None:

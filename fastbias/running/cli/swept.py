@@ -4,15 +4,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import numpy as np
-
 from fastbias import checks
 from fastbias.running.cli import shown
 from fastbias.running.cli.plans import plan_of, plan_parser
 from fastbias.running.cli.run import steps_parser
 from fastbias.running.cli.table import add_command, read
 from fastbias.running.cli.words import Words
-from fastbias.running.sweep import Sweep, sweep
+from fastbias.running.sweep import sweep
 
 __all__ = ["add"]
 
@@ -43,6 +41,10 @@ def _sweep(options: argparse.Namespace) -> int:
     grid = dict(map(_axis, options.grid))
     if len(grid) < len(options.grid):
         raise ValueError(f"--grid must name each argument once, got {' '.join(options.grid)}")
+    # what could only fail at the end is looked at first
+    if options.plot and sum(len(values) > 1 for values in grid.values()) not in (1, 2):
+        raise ValueError("--plot must have a --grid of which one or two names have several values, "
+                         f"got {' '.join(options.grid)}")
     plan = plan_of(table, options)
     shown.labels(table, plan.problem.classes)
     found = sweep(plan, grid, steps=checks.whole("steps", options.steps), until=options.until,
@@ -58,7 +60,10 @@ def _sweep(options: argparse.Namespace) -> int:
         frame.to_csv(options.out, index=False)
         print(f"wrote {options.out}")
     if options.plot:
-        _draw(options.plot, found, grid)
+        from matplotlib.figure import Figure
+        figure = Figure(layout="constrained")
+        found.plot(ax=figure.subplots())
+        figure.savefig(options.plot)
         print(f"drew {options.plot}")
     return 0
 
@@ -74,36 +79,3 @@ def _axis(text: str) -> tuple[str, list[Any]]:
     several = isinstance(found, list) and (name != "start" or any(isinstance(x, list)
                                                                   for x in found))
     return name, found if several else [found]
-
-
-def _draw(path: str, found: Sweep, grid: dict[str, list[Any]]) -> None:
-    """The log loss at the end: a line over one axis, a map over two, of which further ones are
-    stacked below each other.
-    """
-    from matplotlib.figure import Figure
-    ends = np.array([np.nan if trace is None else trace.log_loss[-1] for trace in found])
-    names, figure = list(grid), Figure(layout="constrained")
-    ax = figure.subplots()
-    if len(names) == 1:
-        ax.plot(range(len(ends)), ends, "o-")
-        ax.set_ylabel("log loss at the end")
-    else:
-        shape = ends.reshape(len(grid[names[0]]), -1).shape
-        ends = ends.reshape(-1, len(grid[names[-1]])) if len(names) > 2 else ends.reshape(shape)
-        image = ax.imshow(ends, aspect="auto", origin="lower")
-        figure.colorbar(image, label="log loss at the end (blank: none)")
-        rows = [", ".join(map(_told, point)) for point in _points(grid, names[:-1])]
-        ax.set_yticks(range(len(rows)), rows)
-        ax.set_ylabel(", ".join(names[:-1]))
-    ax.set_xticks(range(len(grid[names[-1]])), map(_told, grid[names[-1]]))
-    ax.set_xlabel(names[-1])
-    figure.savefig(path)
-
-
-def _points(grid: dict[str, list[Any]], names: list[str]) -> Any:
-    import itertools
-    return itertools.product(*(grid[name] for name in names))
-
-
-def _told(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
