@@ -19,7 +19,7 @@ ETA, STEPS, ROWS = 5e-4, 150_000, 60
 START = 0.5
 # squared loss: a run that comes here goes through the points
 FITS, FIT_STEPS = np.log(1e-8), 200_000
-DECAY, DECAY_STEPS = 1e-4, 60_000
+DECAY, DECAY_STEPS = 1e-3, 200_000
 HALF = 1.6
 RED, GREEN = COLOURS[0], COLOURS[1]
 
@@ -82,7 +82,7 @@ def fitted(name: str, decay: float, seed: int) -> tuple[float, bool]:
     model = fb.models.relu(X, SHOWN, offset=False)
     descent = fb.methods.gradient_descent(0.02 if decay else 0.01, weight_decay=decay)
     trace = fb.run(np.eye(len(y)), y, loss="squared", method=descent, model=model,
-                   start=model.start((1.0 if decay else 0.1) / np.sqrt(SHOWN), rng=seed),
+                   start=model.start((0.5 if decay else 0.1) / np.sqrt(SHOWN), rng=seed),
                    steps=DECAY_STEPS if decay else FIT_STEPS, record=2,
                    until=None if decay else FITS)
     u = trace.u[-1]

@@ -29,13 +29,7 @@ def centred(units: Units, y: np.ndarray, groups: list[Group], values: np.ndarray
     M = np.hstack([g.values for g in groups])
     wanted = np.concatenate([g.u / np.sqrt(g.u @ g.u) for g in groups])
     f = np.sum(seen, axis=0)
-    on = np.ones(y.size, bool)
-    if margin:
-        # an offset is what brings the least margins of both classes to one
-        low = [float((y * f)[y == s].min()) for s in (1.0, -1.0) if (y == s).any()]
-        least = np.array([low[0] if s > 0 or len(low) == 1 else low[1] for s in y]) if free \
-            else np.full(y.size, float((y * f).min()))
-        on = y * f <= least + ON * np.abs(f).max()
+    on = _least(y, f, free) if margin else np.ones(y.size, bool)
     equal = np.vstack([M.T, np.ones((int(free), y.size))])[:, on]
     right = np.append(wanted, np.zeros(int(free)))
     directions = np.array([v / np.sqrt(v @ v) for v in seen])
@@ -53,6 +47,15 @@ def centred(units: Units, y: np.ndarray, groups: list[Group], values: np.ndarray
         more = [np.maximum(u @ units.flats[i].seen, 0.0) for _, i, u in out[:JOIN]]
         values = np.column_stack([values, *more])
     return None
+
+
+def _least(y: np.ndarray, f: np.ndarray, free: bool) -> np.ndarray:
+    """The samples of the least margins, where an offset is free of each class: it evens them."""
+    margins = y * f
+    least = np.full(y.size, float(margins.min()))
+    for s in np.unique(y) if free else ():
+        least[y == s] = margins[y == s].min()
+    return np.asarray(margins <= least + ON * np.abs(f).max())
 
 
 def _program(equal: np.ndarray, right: np.ndarray, values: np.ndarray, on: np.ndarray,

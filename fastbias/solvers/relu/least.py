@@ -221,7 +221,7 @@ def margin(X: ArrayLike, y: ArrayLike, biases: str = "counted", offset: bool = F
     >>> import fastbias as fb
     >>> xor = fb.relu.margin([[0, 0], [1, 1], [0, 1], [1, 0]], [-1, -1, 1, 1])
     >>> print(round(xor.margin, 12), xor.certified)
-    0.105572809 True
+    0.158918622598 True
     """
     X, counted, offset = _asked(X, biases, offset)
     y, classes = checks.labels("y", y, len(X), where=" for a margin", signs=True)

@@ -40,6 +40,13 @@ def draw(f: Any, ax: matplotlib.axes.Axes | None,
         x = x[(x >= box[0][0]) & (x <= box[0][1])]
         ax.plot(x, f.function(x))
         return ax
+    _plane(f, ax, box)
+    return ax
+
+
+def _plane(f: Any, ax: matplotlib.axes.Axes, box: list[tuple[float, float]]) -> None:
+    """A heat map, and the kinks as lines as wide as they bend."""
+    kinks = f.kinks
     x, y = (np.linspace(*side, GRID) for side in box)
     values = f(np.stack(np.meshgrid(x, y), axis=-1))
     top = float(np.abs(values).max()) or 1.0
@@ -51,4 +58,3 @@ def draw(f: Any, ax: matplotlib.axes.Axes | None,
             ax.axline((-t * p, -t * q), (-t * p - q, -t * q + p), lw=0.3 + 2.2 * share,
                       color="C2" if bend > 0 else "C1")
     ax.set(xlim=box[0], ylim=box[1])
-    return ax
