@@ -291,7 +291,7 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
     samples, shape = rows.shape[0], rows.shape[1:]
     y = (checks.named_values("y", y, samples) if loss.kind == "monotone"
          else targets.numbers(y, samples, shape))
-    rows, y, weights = _seen(rows, y, weights)
+    rows, y, weights = targets.seen(rows, y, weights)
     data = Data(held(rows), y, loss, shape, names=names, weights=weights,
                 intercept=bool(intercept))
     if loss.kind != "monotone":
@@ -303,16 +303,6 @@ def gather(X: ArrayLike | Sparse, y: ArrayLike, loss: Loss | str,
                    shape=(classes.size, *shape) if loss.classes else shape)
 
 
-def _seen(rows: Matrix, y: np.ndarray,
-          weights: ArrayLike | None) -> tuple[Matrix, np.ndarray, np.ndarray | None]:
-    """The samples of weight > 0, each a row of numbers, and their weights."""
-    if weights is not None:
-        weights = checks.weights("weights", weights, rows.shape[0])
-        if not (weights > 0).all():
-            rows, y, weights = rows[weights > 0], y[weights > 0], weights[weights > 0]
-    return (rows.reshape(len(rows), -1) if isinstance(rows, np.ndarray) else rows), y, weights
-
-
 def make(data: Data, method: Method, model: Model | str,
          start: ArrayLike | Start | None) -> Problem:
     """Check what is to be done with data; raises ValueError or TypeError with one sentence."""
@@ -321,7 +311,8 @@ def make(data: Data, method: Method, model: Model | str,
         raise TypeError("method must come from fb.methods, such as "
                         f"fb.methods.gradient_descent(0.1), got {checks.short(method)}{hint}")
     model = _model(model)
-    _shaped(data, method, model)
+    _one_geometry(data, method, model)
+    _shaped(data, model)
     # from here on the method's geometry is that of predictors of this shape
     method = method.on(data.shape)
     n = model.parameters(data.size)
@@ -350,8 +341,8 @@ def _model(model: Model | str) -> Model:
     return checks.one_of("model", model, models, Model)
 
 
-def _shaped(data: Data, method: Method, model: Model) -> None:
-    """Raise ValueError where predictors cannot have the shape that method and model ask for."""
+def _one_geometry(data: Data, method: Method, model: Model) -> None:
+    """Raise ValueError where a geometry of predictors meets parameters that are others."""
     geometry = method.geometry
     own = method.shaped or getattr(geometry, "shape", None) or getattr(geometry, "symmetric", 0)
     if own and not model.linear:
@@ -359,6 +350,10 @@ def _shaped(data: Data, method: Method, model: Model) -> None:
                          f"predictor, got {model!r}")
     if data.columns and not model.linear:
         raise ValueError(f"model must be linear for y of {data.columns} columns, got {model!r}")
+
+
+def _shaped(data: Data, model: Model) -> None:
+    """Raise ValueError where predictors cannot have the shape that a model asks for."""
     if data.intercept and model.shape is not None and len(model.shape) > 1:
         raise ValueError(f"intercept must be False for the {model.name} model, whose predictor is "
                          f"a matrix {model.shape} with no place for one")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = ["Table", "example", "random_regression", "read"]
+
+
+class Frame(Protocol):
+    """A DataFrame, of pandas, which may be missing or have no types."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of the columns."""
+
+    @property
+    def dtypes(self) -> Any:
+        """What each column is of."""
+
 
 Target = str | int | Sequence[str | int]
 CATEGORIES, MISSING = ("onehot", "refuse"), ("drop", "refuse")
@@ -94,7 +107,7 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def read(path: str | os.PathLike[str] | pandas.DataFrame, target: Target = -1, *,
+def read(path: str | os.PathLike[str] | Frame, target: Target = -1, *,
          drop: str | int | Iterable[str | int] | None = (), labels: object = None,
          categories: str = "onehot", missing: str = "drop", weights: str | int | None = None,
          header: bool | None = None) -> Table:

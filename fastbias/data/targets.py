@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.data.rows import Matrix
 
-__all__ = ["flat", "numbers", "table"]
+__all__ = ["flat", "numbers", "seen", "table"]
 
 
 def numbers(y: ArrayLike, samples: int, sample: tuple[int, ...]) -> np.ndarray:
@@ -23,6 +24,17 @@ def numbers(y: ArrayLike, samples: int, sample: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"y must be an (N,) array for samples that are matrices {sample}, got "
                          f"shape {found.shape}")
     return found
+
+
+def seen(rows: Matrix, y: np.ndarray,
+         weights: ArrayLike | None) -> tuple[Matrix, np.ndarray, np.ndarray | None]:
+    """The samples of weight > 0, each a row of numbers, their targets and their weights."""
+    if weights is not None:
+        weights = checks.weights("weights", weights, rows.shape[0])
+        there = weights > 0
+        if not there.all():
+            rows, y, weights = rows[there], y[there], weights[there]
+    return (rows.reshape(len(rows), -1) if isinstance(rows, np.ndarray) else rows), y, weights
 
 
 def flat(y: np.ndarray) -> np.ndarray:

@@ -48,6 +48,12 @@ def _any_missing(pointers):
 
 
 @inner
+def _lacking(wanted, pointer):
+    """Whether what is wanted is NULL."""
+    return wanted and missing(pointer)
+
+
+@inner
 def _begin(sizes, begins):
     """Where each of eight vectors that stand end to end begins, and the last ends; False where a
     size is none.
@@ -116,7 +122,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     batches, coordinate, filled = about[BATCH] > 0, about[BURST] == COORDINATE, about[FILLED]
     if not 0 <= filled < ENTRIES or goals(about) > ENTRIES // N:
         return -5
-    if (batches and missing(order)) or (coordinate and missing(kept)):
+    if _lacking(batches, order) or _lacking(coordinate, kept):
         return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6

@@ -49,6 +49,7 @@ class LinearClassifier(ClassifierMixin, Linear):
 
     def _numbered(self, y: np.ndarray) -> np.ndarray:
         """The labels as 0 … K − 1, and ``classes_``."""
+        # sorted, as scikit-learn has them
         self.classes_, index = np.unique(y, return_inverse=True)
         if self.classes_.size < 2:
             raise ValueError("y must have two classes or more, got 1 class: "
@@ -78,6 +79,7 @@ class LinearClassifier(ClassifierMixin, Linear):
 def of_shape(norm: Norm | str | float, shape: tuple[int, ...]) -> Norm:
     """The norm of that name, or of that p, for predictors of a shape."""
     shaped = {"spectral": norms.spectral, "nuclear": norms.nuclear}
+    # (these alone are made for a shape)
     if isinstance(norm, str) and norm in shaped:
         if len(shape) != 2:
             raise ValueError(f"norm must be one of vectors where there are two classes, got "
