@@ -291,7 +291,8 @@ def lengths(N, d, n, control):
     if control[WEIGH] // WEIGHTED == 1:
         slopes, drawn = padded(K * N) + 2 * K, drawn + control[BATCH]
     count = slabs(N, d, control)
-    parts = count * (padded(K * d) + 8) if count > 1 else 0
+    # (in Gram space a slab's gradient is its rows of g)
+    parts = count * ((0 if control[GRAM] != 0 else padded(K * d)) + 8) if count > 1 else 0
     return (K * N, slopes, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], drawn, searched,
             searched, parts)
 

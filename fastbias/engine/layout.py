@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbias.engine.abi import eights, lengths, padded, room, slabs
+from fastbias.engine.abi import GRAM, eights, lengths, padded, room, slabs
 from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
 from fastbias.engine.weighing import NONE
@@ -100,7 +100,7 @@ def parts(work, N, d, n, control, shared):
     """
     sizes, count = lengths(N, d, n, control), slabs(N, d, control)
     found = _cut(work, sizes, 12)
-    if count > 1:
+    if count > 1 and control[GRAM] == 0:
         size, each = sizes[2], padded(sizes[2])
         for i in range(count if shared else 2):
             for j in range(i * each + size, i * each + each):
@@ -122,7 +122,7 @@ def part(data, g, i):
 def said(data, i):
     """Where in ``Data.parts`` slab i says its largest exponent, or its scale."""
     inlined()
-    return data.slabs * padded(data.outputs * data.d) + 8 * i
+    return (0 if data.coefficients else data.slabs * padded(data.outputs * data.d)) + 8 * i
 
 
 @inner

@@ -19,6 +19,7 @@ import fastbias as fb
 from fastbias.checks import files
 from fastbias.engine import cache
 from fastbias.running import store as stores
+from fastbias.running.course import Course
 from tests.helpers import JIT, ROOT
 
 X, y = np.array([[0.5, 1.5], [1.5, 0.5], [-1.5, -0.5]]), np.array([1.0, 1.0, -1.0])
@@ -124,7 +125,7 @@ def test_an_exception_of_a_run_is_kept_by_its_name_and_words(tmp_path, monkeypat
     def fail(self, *args, **kwargs):
         raise kinds.pop()
     kinds = [OSError("disk"), np.linalg.LinAlgError("no")]
-    monkeypatch.setattr(fb.Plan, "run", fail)
+    monkeypatch.setattr(Course, "go", fail)
     fb.sweep(cosh, {"step_size": [0.1, 0.2]}, steps=5, store=tmp_path / "s", executor=ThreadPoolExecutor(1))
     monkeypatch.undo()
     again = fb.sweep(cosh, {"step_size": [0.1, 0.2]}, steps=5, store=tmp_path / "s")

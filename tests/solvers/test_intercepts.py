@@ -327,7 +327,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="labels must have two values or more for an intercept"):
         fb.diagnose(X, [1, 1], [1.0, 0.0], intercept=0.0)
     with pytest.raises(TypeError, match="intercept must be"):
-        fb.diagnose(X, [0, 1], [1.0, 0.0], intercept=[1.0])
+        fb.diagnose(X, [0, 1], [1.0, 0.0], intercept=[1.0, 2.0])
     with pytest.raises(ValueError, match=r"intercept must .*3"):
         fb.diagnose([[0.0], [1.0], [2.0]], [0, 1, 2], [[0.0], [1.0], [2.0]], intercept=[1.0, 2.0])
 

@@ -58,9 +58,15 @@ def read(options: argparse.Namespace) -> data.Table:
     header = {(True, False): True, (False, True): False}.get((options.header, options.no_header))
     # (an NPZ file has arrays by name, and no columns)
     target = -1 if options.target == "-1" else options.target
-    table = data.read(options.file, target, drop=options.drop, labels=options.labels,
-                      categories=options.categories, missing=options.missing,
-                      weights=options.weights, header=header)
+    try:
+        table = data.read(options.file, target, drop=options.drop, labels=options.labels,
+                          categories=options.categories, missing=options.missing,
+                          weights=options.weights, header=header)
+    except ValueError as error:
+        # an argument is an option here
+        if str(error).partition(" ")[0] in vars(options):
+            raise ValueError(f"--{error}") from None
+        raise
     for line in table.notes:
         print(line)
     return table
