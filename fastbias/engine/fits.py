@@ -20,7 +20,7 @@ def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] 
     """
     N, d, n, K, rows, scratch, batch = sizes
     seen, square, w = batch or N, (n, n), max(1, abs(K)) * d
-    p, y = w // d * seen, max(1, -K) * seen
+    p, y = max(1, abs(K)) * seen, max(1, -K) * seen
     handed = ((p, y, p), (p, y), (n, w), (n, w, n), (),
               (2 * N + 1, batch), (n, rows), (n, rows, scratch), square, (n,), square, square,
               (n, n, n))

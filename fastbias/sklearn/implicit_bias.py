@@ -109,8 +109,8 @@ class ImplicitBiasClassifier(LinearClassifier):
     --------
     >>> from fastbias.sklearn import ImplicitBiasClassifier
     >>> found = ImplicitBiasClassifier(steps=1000).fit([[3, 0], [5, 1], [0, 0]], [1, 1, 0])
-    >>> found.predict([[4, 1]]), found.limit_.theorem[:17], found.certified_
-    (array([1]), 'l2 maximum margin', True)
+    >>> found.predict([[4, 1]]), found.limit_.theorem[:21], found.certified_
+    (array([1]), 'the l2 maximum margin', True)
     """
 
     def __init__(self, method: Method | str = "gradient", steps: float = 10_000,
@@ -211,7 +211,12 @@ class ImplicitBiasClassifier(LinearClassifier):
     @property
     def support_(self) -> np.ndarray | None:
         """The support vectors of ``limit_``, or None."""
-        return None if self.limit_ is None else self.limit_.support
+        limit = self.limit_
+        if limit is None or limit.kind != "direction" or limit.dual is None:
+            return None
+        # (a matrix of λ has a column a pair of classes)
+        held = limit.dual.reshape(len(limit.dual), -1).max(axis=1)
+        return np.asarray(np.flatnonzero(held > 0))
 
     @property
     def margin_(self) -> float:

@@ -312,7 +312,7 @@ def test_too_large_a_step_ends_where_it_overflows():
     assert trace.message == f"the parameters ceased to be finite by log t = {np.log(1100):.9g}"
     none = here(plan, [50.0])
     assert len(none) == 0
-    assert str(none) == "0 rows; the parameters ceased to be finite by log t = 50"
+    assert str(none) == "Trace of 0 rows; the parameters ceased to be finite by log t = 50"
     assert none.w.shape == (0, 2)
 
 

@@ -254,7 +254,7 @@ def test_traces_join_save_load_and_draw(tmp_path):
     later = plan.fast_forward(1e6, record=3, max_steps=3000)
     later.save(tmp_path / "l.npz")
     assert (fb.Trace.load(tmp_path / "l.npz").slack == later.slack).all()
-    assert whole.plot().get_xlabel() == r"$\log t$"
+    assert whole.plot().get_xlabel() == "log t"
     with pytest.raises(ValueError, match="later must be a Trace"):
         begun.join(fb.run([[1.0]], [1], loss="logistic", method=m.gradient_descent(0.1), steps=1))
 

@@ -105,11 +105,12 @@ print(used() - before)
 
 
 @pytest.mark.skipif(not JIT or not sys.platform.startswith("linux"), reason="memory as Linux tells it")
-@pytest.mark.parametrize(("shape", "gram"), [((1000, 500), None), ((640, 800), True)])
-def test_a_hundred_plans_on_four_megabytes(shape, gram):
+# (in Gram space the room for a pass over the parameters in slabs is kept as well: 8 MB more than the 20 that are wanted)
+@pytest.mark.parametrize(("shape", "gram", "most"), [((1000, 500), None, 20), ((640, 800), True, 30)])
+def test_a_hundred_plans_on_four_megabytes(shape, gram, most):
     told = subprocess.run([sys.executable, "-c", GROWTH.format(shape=shape, gram=gram)], capture_output=True, text=True,
                           check=True).stdout
-    assert float(told) < 20
+    assert float(told) < most
 
 
 def test_a_file_that_is_mapped_stays_where_it_is(tmp_path):
