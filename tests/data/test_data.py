@@ -134,8 +134,10 @@ def test_a_step_size_is_found_or_asked_for(table, capsys):
     assert "step size 5e-17, half of what theory admits" in text     # 1/Λ, of Λ = 2e16
     code, _, _ = command(capsys, "run", table("a,b,y\n0,0,0\n"), "--loss", "squared", "--method", "gradient")
     assert code == 0
-    with pytest.raises(SystemExit):
-        cli.main(["run", "x.csv", "--loss", "squared", "--method", "adamant"])
+    code, _, err = command(capsys, "run", table("a,y\n1,1\n"), "--loss", "squared", "--method", "adamant")
+    assert code == 2
+    assert "--method must" in err
+    assert "adam" in err
 
 
 LABELLED = "a,b,kind\n0.5,1.5,yes\n1.5,0.5,yes\n-2,-2,no\n-1,-3,no\n"
