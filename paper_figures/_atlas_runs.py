@@ -125,7 +125,7 @@ class Entry:
         if limit.kind == "direction":
             if stationary(limit):
                 return "KKT residual", limit.duality_gap
-            gap = next(s for s in self.trace.rates(limit) if s.name == "margin gap")
+            gap = next(s for s in self.trace.rates(limit) if s.quantity == "margin gap")
             return "1 − margin/γ", float(gap.values[-1])
         if limit.kind == "ray":
             return "‖Π_S w − v̄‖", float(self.trace.finite_gap(limit)[-1])
