@@ -175,7 +175,7 @@ def interpolation(ax: Axes) -> None:
         ax.bar(np.arange(len(names)) + shift, [fitted(name, decay, 0)[0] for name in names], 0.36,
                color=colour, label=label)
     ax.axhline(1, color=BLACK, lw=1.2, ls=(0, (4, 2)))
-    ax.set(title="(h) Squared loss: cost over the least one,\nbiases counted", ylim=(0.9, None),
+    ax.set(title="(h) Squared loss: cost in units\nof the least, biases counted", ylim=(0.9, None),
            xticks=np.arange(len(names)), xticklabels=names, ylabel="cost / certified")
     ax.legend(loc="upper left")
 

@@ -312,7 +312,7 @@ def climbing(ax: Axes) -> None:
              Line2D([], [], color=GREY, lw=2, ls=DASHES, label="from Gaussian weights, σ = 1"),
              Line2D([], [], **FLOW, label="gradient flow at the same loss")]
     ax.add_artist(ax.legend(handles=networks, title="network", loc="upper right",
-                            bbox_to_anchor=(0.68, 1.02), alignment="left"))
+                            bbox_to_anchor=(0.62, 1.02), alignment="left"))
     ax.legend(handles=kinds, title="start", loc="upper right", bbox_to_anchor=(1.04, 1.02),
               alignment="left")
 
