@@ -67,6 +67,7 @@ from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["assist", "by_piece", "products", "weighed"]
 
+MANY = 1 << 40        # entries behind an address: how many there are knows who wrote it down
 # what is done with a slab
 PRODUCTS, WEIGHED, ASKED, GATHERED = range(4)
 
@@ -281,9 +282,9 @@ def _common(board):
     """What all passes of a call have in common: the data, the numbers of its loss, and control."""
     N = board[ROWS_AT]
     data = Data(N, board[WIDTH_AT], board[OUTPUTS_AT], board[GOALS_AT],
-                board[COEFFICIENTS_AT] != 0, numbers_at(board[PACKED_AT], 0),
+                board[COEFFICIENTS_AT] != 0, numbers_at(board[PACKED_AT], MANY),
                 numbers_at(board[Y_AT], N), board[WEIGHED_AT], board[BEGIN_AT], board[SLABS_AT],
-                numbers_at(board[PARTS_AT], 0), board)
+                numbers_at(board[PARTS_AT], MANY), board)
     return (data, numbers_at(board[PARAMS_AT], board[PARAMS_SIZE]),
             wholes_at(board[CONTROL_AT], CONTROL))
 
@@ -293,7 +294,7 @@ def _slab(board, data, params, control, i, own):
     """Do slab i of the pass on the board, into vectors of one's own (their w apart): what it says
     of itself, and whether it was cut short.
     """
-    kind, w = board[KIND], numbers_at(board[W_AT], 0)
+    kind, w = board[KIND], numbers_at(board[W_AT], MANY)
     (begin, end), vectors = rows_of(data, i), Vectors(w, own.p, own.q, own.g)
     if kind == WEIGHED:
         return _weighed_slab(board[LOSS_AT], data, vectors, float(board[SHIFT_AT]), i, control)
@@ -301,13 +302,13 @@ def _slab(board, data, params, control, i, own):
         return _asked(_as_slope(board[SLOPE_AT]), params, data, vectors, begin, end, control)
     if kind == PRODUCTS:
         return 0.0, not _products(data, w, own.p, begin, end, control)
-    return 0.0, not _gathered(data, numbers_at(board[Q_AT], 0), own.g, begin, end, control)
+    return 0.0, not _gathered(data, numbers_at(board[Q_AT], MANY), own.g, begin, end, control)
 
 
 @inner
 def _in_place(board, data, params, control, i):
     """Do slab i where it belongs; whether it was cut short."""
-    p, q = numbers_at(board[P_AT], 0), numbers_at(board[Q_AT], 0)
+    p, q = numbers_at(board[P_AT], MANY), numbers_at(board[Q_AT], MANY)
     g = part(data, numbers_at(board[G_AT], board[G_SIZE]), i)
     s, cut = _slab(board, data, params, control, i, Vectors(p, p, q, g))
     data.parts[said(data, i)] = s
@@ -320,7 +321,7 @@ def _copied(board, data, i, s, p, g):
     kind, (begin, end) = board[KIND], rows_of(data, i)
     data.parts[said(data, i)] = s
     if kind != GATHERED:
-        there = numbers_at(board[P_AT], 0)
+        there = numbers_at(board[P_AT], MANY)
         for c in range(data.outputs):
             for n in range(c * data.N + begin, c * data.N + end):
                 there[n] = p[n]
