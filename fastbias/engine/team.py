@@ -5,7 +5,7 @@ The leader is the thread that runs the loop, and alone decides. It waits for nob
 in memory of its own, and what it has made counts if it is the one who closes the slab; a slab that
 stays open for long the leader closes, and does it again itself. Only who has closed a slab and
 copies into its place is waited for, a few hundred numbers long. So whoever comes late, sleeps or is
-gone costs next to nothing, and nobody can wait for ever. A slab is the same whoever does it, and
+gone is not waited for, and nobody can wait for ever. A slab is the same whoever does it, and
 partial sums are added in the order of the slabs: no bit depends on who did which.
 
 Slab i is open in pass k while its cell holds k − 1, and closed by the one who makes that k. Whoever
