@@ -20,8 +20,8 @@ from fastbias.engine.abi import FILLED, GRAM, OUTPUTS, SLABS, eights, kernel, pa
 from fastbias.engine.atomics import breathe, drawn, place_of, put, seen, swapped
 from fastbias.engine.compiled import inner, pointer
 
-__all__ = ["BOARD", "LEAD_AT", "PARTS_AT", "claimed", "closed", "introduced", "opened", "parts_room",
-           "settled", "waited"]
+__all__ = ["BOARD", "LEAD_AT", "PARTS_AT", "claimed", "closed", "introduced", "opened",
+           "parts_room", "settled", "waited"]
 
 LINE = 16                             # cells of two cache lines: who writes slows down no other
 # what all look at, who waits; the slabs that helpers did; what is to be done, and in which pass
