@@ -235,12 +235,15 @@ def adam(g, u, eta, steps, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 def quartic(twin, shapes, X, y, u, move):
-    """The coefficients, highest first, of a ↦ ‖X F(u + a move) − y‖² for F of degree 2, by polarisation."""
+    """The coefficients, highest first, of a ↦ ‖X F(u + a move) − y‖² for F of degree 2, by polarisation at moves as long as u,
+    where differences keep their digits.
+    """
     (forward, _), cut = twin, cutter(shapes)
 
     def p(x):
         return X @ forward(cut(x))
-    r, p1, p2 = p(u) - y, (p(u + move) - p(u - move)) / 2, p(move)
+    c = abs(u).max() / abs(move).max()
+    r, p1, p2 = p(u) - y, (p(u + c * move) - p(u - c * move)) / (2 * c), p(move)
     return np.array([p2 @ p2, 2 * p1 @ p2, p1 @ p1 + 2 * r @ p2, 2 * r @ p1, r @ r])
 
 

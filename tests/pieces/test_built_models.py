@@ -100,8 +100,7 @@ def test_held_layers_travel_in_checkpoints_and_pickles(tmp_path):
 
 
 def test_what_is_left_of_a_product_is_homogeneous_and_of_others_nothing_is_said():
-    assert [models.frozen(models.deep_linear(3, 2), i, np.ones(s)).degree
-            for i, s in ((0, (2, 4)), ([0, 1], None)) if s] == [2]
+    assert models.frozen(models.deep_linear(3, 2), 0, np.ones((2, 4))).degree == 2
     assert models.frozen(models.deep_linear(3, 2), [0, 1], [np.ones((2, 4)), np.ones((2, 2))]).degree == 1
     assert models.frozen(HELD, 0, [1.0, 1, 1]).degree == 1
     for model, layers, values in ((models.diagonal(2, signed=True), 0, [1.0, 2.0]),
@@ -115,7 +114,7 @@ def test_what_is_left_of_a_product_is_homogeneous_and_of_others_nothing_is_said(
 def test_a_model_of_ones_own_is_not_believed_for_being_inside_another():
     own = dataclasses.replace(models.diagonal(2, signed=True, tied=False), multilinear=True)      # which is a lie
     assert models.frozen(own, 0, [1.0, 2.0]).degree == 0
-    with pytest.raises(fb.laws.LawBroken if hasattr(fb.laws, "LawBroken") else ValueError, match="linear in each layer"):
+    with pytest.raises(fb.laws.LawBroken, match="linear in each layer"):
         fb.laws.check(own)
 
 
@@ -201,11 +200,11 @@ def test_of_deeper_models_the_runs_own_direction_is_measured(name):
                    start=model.start(0.5, rng=3) if name != "powers" else model.start(0.5))
     with pytest.raises(fb.NoTheorem, match="needs a run first"):
         plan.limit()
-    plan.run(10**6, until=-3000)
-    limit = plan.limit()
+    trace = plan.run(10**6, until=-3000)
+    limit, residuals = plan.limit(), trace.kkt_residual()
     assert limit.theorem.startswith("a stationary point")
-    assert limit.duality_gap < 0.05
-    assert plan.trace.kkt_residual()[-1] == pytest.approx(limit.duality_gap, rel=1e-6)
+    assert residuals[-1] == pytest.approx(limit.duality_gap, rel=1e-6)
+    assert residuals[-1] < 0.7 * residuals[np.argmax(trace.log_loss <= -3)]
 
 
 def test_lengths_and_tokens_are_refused_in_a_sentence():
@@ -270,15 +269,14 @@ def test_untied_networks_end_where_their_potential_says():
 def test_with_its_head_held_attention_turns_to_the_maximum_margin_between_tokens():
     """Tarzanagh et al. (2023): for the tokens of the best value, where all others are worth the same."""
     rng = np.random.default_rng(2)
-    X, v = rng.normal(size=(6, 4, 8)), rng.normal(size=8)
-    y = rng.choice([-1.0, 1.0], size=6)
+    X, v = rng.normal(size=(4, 3, 10)), rng.normal(size=10)
+    y = rng.choice([-1.0, 1.0], size=4)
     X -= np.multiply.outer(X @ v, v) / (v @ v)                              # all tokens are worth 0 ...
     X[:, 0] += np.multiply.outer(y, v) / (v @ v)                            # ... but the first of each
-    gaps = (X[:, :1] - X[:, 1:]).reshape(-1, 8)
+    gaps = (X[:, :1] - X[:, 1:]).reshape(-1, 10)
     best = fb.max_margin(gaps, np.ones(len(gaps)))
     model = models.frozen(models.attention(X), 1, v)
-    trace = fb.run(np.eye(6), y, loss="logistic", method=m.gradient_descent(0.5), model=model, start=np.zeros(8) + 1e-3,
-                   steps=300_000)
-    fraction = [(gaps @ q).min() / np.linalg.norm(q) / best.margin for q in trace.u[[len(trace) // 2, -1]]]
-    assert fraction[0] < fraction[1]
-    assert fraction[1] > 0.9
+    trace = fb.run(np.eye(4), y, loss="logistic", method=m.gradient_descent(2.0), model=model, start=np.zeros(10), steps=20_000)
+    fraction = [(gaps @ q).min() / np.linalg.norm(q) / best.margin for q in trace.u[np.linspace(20, len(trace) - 1, 5, dtype=int)]]
+    assert (np.diff(fraction) > 0).all()
+    assert 0.9 < fraction[-1] < 1
