@@ -100,6 +100,9 @@ class Model(Portable):
     mirror : callable, optional
         u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no
         start of one.
+    multiplied : bool, default False
+        Whether that is told by p, q with w = p² e^z − q² e^{−z}, which finite steps multiply by 1 ±
+        z, z in the span of the samples: where a run goes is then said by the ψ of where it stands.
     commuting : bool, default False
         Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
     reach : callable, optional
@@ -142,6 +145,7 @@ class Model(Portable):
     symmetric: bool = False
     semidefinite: bool = False
     mirror: Callable[[np.ndarray], Potential | None] | None = None
+    multiplied: bool = False
     commuting: bool = False
     reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
     sole: bool = False
@@ -152,7 +156,7 @@ class Model(Portable):
     def __post_init__(self) -> None:
         checks.fields("Model", self, texts=("name", "source"),
                       flags=("linear", "multilinear", "symmetric", "semidefinite",
-                             "commuting"),
+                             "multiplied", "commuting"),
                       calls=("size", "layers", "identity", "penalty", "balance", "invariant",
                              "bias", "mirror", "reach", "coordinates"))
         object.__setattr__(self, "params",

@@ -407,7 +407,7 @@ def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Mode
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L),
         exponent=2 / L if L > 2 else None,
         mirror={1: lambda u: potentials.euclidean,
-                2: lambda u: factors(*kind.amplitudes(u))}.get(L),
+                2: lambda u: factors(*kind.amplitudes(u))}.get(L), multiplied=L == 2,
         reach=(lambda layers, Z, w: _obstacle(kind.amplitudes(np.concatenate(layers)), Z, w))
         if L == 2 else None,
         coordinates=(lambda u: kind.coordinates(u, L)) if L > 1 else None, source=SOURCE)
