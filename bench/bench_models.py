@@ -33,6 +33,13 @@ CASES = {                                                  # model, N, loss, met
     "deep_linear_3": (models.deep_linear(3), 50, "exponential", m.gradient_descent(TINY)),
     "relu_plane": (models.relu(np.random.default_rng(0).normal(size=(12, 2)), width=300, offset=False), 12, "exponential",
                    m.gradient_descent(TINY)),
+    "products_20_of_3": (models.factorised(20, 20, depth=3), 200, "squared", m.gradient_descent(TINY)),
+    "symmetric_20_signed": (models.symmetric(20, signed=True), 200, "squared", m.gradient_descent(TINY)),
+    "grouped": (models.grouped(np.arange(50).reshape(10, 5)), 50, "exponential", m.gradient_descent(TINY)),
+    "frozen": (models.frozen(models.diagonal(2), 0, np.ones(50)), 50, "exponential", m.gradient_descent(TINY)),
+    "attention": (models.attention(np.random.default_rng(1).normal(size=(12, 8, 10))), 12, "exponential",
+                  m.gradient_descent(TINY)),
+    "weight_normalised": (models.weight_normalised, 50, "exponential", m.gradient_descent(TINY)),
     "relu": (models.relu(np.linspace(-1, 1, 50), width=100), 50, "squared", m.gradient_descent(TINY)),
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.data.rows import symmetric
+from fastbias.pieces.laws import ours
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.potentials.factors import factors
 from fastbias.problem import Problem
@@ -20,7 +21,10 @@ from fastbias.theory.base import Point, momentum, shown
 __all__ = ["COMMUTING", "CONJECTURE", "LI", "descent", "mirrored", "vanishing"]
 
 COMMUTING = "Gunasekar, Woodworth, Bhojanapalli, Neyshabur, Srebro (2017)"
+EVEN = "Even, Pesme, Gunasekar, Flammarion (2023)"
 LI = f"Li, Luo, Lyu (2021); {COMMUTING}"
+STEPS = ("finite steps: argmin D_ψ(w, w(t)) over the global minima, ψ and w(t) measured where the "
+         "run stands")
 CONJECTURE = ("gradient descent on UVᵀ with the squared loss has no characterisation: from small "
               "starts with small steps it is often near the minimum nuclear norm (Gunasekar et al. "
               "2017; proved where measurements commute or have RIP, Li, Ma, Zhang 2018), but not "
@@ -81,24 +85,63 @@ def mirrored(problem: Problem, flow: bool, row: Point) -> Limit:
     """The limit point that a row of NETWORK names, with its hypotheses checked."""
     model = problem.model
     rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
-    psi = row.potential(problem)
+    standing = _standing(problem, flow)
+    begun = standing or problem
+    psi = row.potential(begun)
     if psi is None:
         raise NoTheorem(row.reason, row.source or model.source, tuple(rows))
     # what the potential projects is the predictor, not the parameters
-    start = problem.predictor(problem.start)
-    found = _realised(problem, row, psi, start, rows)
-    rows.append(_is_mirror(problem, psi, start))
+    start = begun.predictor(begun.start)
+    found = _realised(begun, row, psi, start, rows)
+    rows.append(_is_mirror(begun, psi, start))
     if rows[-1].holds is False:
         raise NoTheorem(f"{row.name} asks for a model whose flow is that of its potential, and "
                         "this one's is not",
                         row.source or model.source, tuple(rows))
+    name, source = row.name, COMMUTING if model.commuting else model.source or f"{PAPER}, §2.1"
+    if standing is not None:
+        name, source = STEPS, EVEN
+        rows.append(_to_come(standing))
     # on the linear model finite steps go where the flow goes
-    if model.degree > 1 and not flow:
+    elif model.degree > 1 and not flow:
         rows += _beside_the_flow(problem, rows)
     rows.append(vanishing(problem, flow, found.certified))
-    source = COMMUTING if model.commuting else model.source or f"{PAPER}, §2.1"
-    return Limit(found.w.reshape(problem.shape), "point", row.name, source, tuple(rows),
+    return Limit(found.w.reshape(problem.shape), "point", name, source, tuple(rows),
                  found.certified, found.duality_gap, found.dual)
+
+
+def _standing(problem: Problem, flow: bool) -> Problem | None:
+    """The problem begun where a run stands, if finite steps went there whose effect is known: None
+    where they are none, or theirs is not.
+
+    Amplitudes p, q that a step multiplies by 1 + z and 1 − z, z in the span of the samples, have
+    |pq| fall by Π(1 − z²), and log(p/q) leave that span by 2 Σ artanh z − z: both are part of the
+    potential of where the run stands, whatever the steps were.
+    """
+    reached, model = problem.reached, problem.model
+    if (flow or reached is None or reached.t == 0 or momentum(problem) or problem.rule.search
+            or not (model.multiplied and ours(model))):
+        return None
+    return replace(problem, start=reached.u)
+
+
+def _to_come(problem: Problem) -> Hypothesis:
+    """How far the potential of where a run stands is from the one that the run will have had at t =
+    ∞.
+    """
+    reached, mirror = problem.reached, problem.model.mirror
+    assert reached is not None
+    assert mirror is not None
+    u = reached.u + problem.rule(reached.t) * problem.descent(reached.u)
+    now, then = mirror(reached.u), mirror(u)
+    assert now is not None
+    assert then is not None
+    # of logarithms of p² and q²
+    falls = float(np.abs((then.params - now.params).reshape(2, -1).sum(axis=0)).max() / 2.0)
+    return Hypothesis("ψ is what it will be at t = ∞", None,
+                      f"measured at t = {reached.t}; the next update changes its scale |pq| by "
+                      f"{falls:.1e} of itself, and later ones by less where the loss goes on "
+                      "falling")
 
 
 def _realised(problem: Problem, row: Point, psi: Potential, start: np.ndarray,
@@ -146,6 +189,8 @@ def _beside_the_flow(problem: Problem, rows: list[Hypothesis]) -> list[Hypothesi
                         "limit is known of; the nearest is the same with small steps",
                         problem.model.source, tuple(rows))
     told = f"{problem.rule!r}: finite steps end O(η) away from its limit"
+    if problem.model.multiplied and not momentum(problem):
+        told += "; behind a run plan.limit() measures what they change"
     if problem.method.beta.any():
         told += "; momentum makes them η/(1 − β)"
     return [Hypothesis("η → 0: the flow", None, told), *descent(problem, flow=False)[1:]]

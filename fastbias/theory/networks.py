@@ -162,6 +162,7 @@ def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:
 def _separated(problem: Problem, row: Row, rows: list[Hypothesis]) -> np.ndarray:
     """A separator that the model makes; NoTheorem with the certificate where there is none."""
     told = "some W ⪰ 0 separates the data" if problem.model.semidefinite \
+        else "some symmetric W separates the data" if problem.model.symmetric \
         else "the data are linearly separable"
     try:
         separable = _separate(problem)
@@ -187,8 +188,15 @@ def _widest(problem: Problem, row: Direction, separator: np.ndarray) -> Limit | 
     if model.semidefinite and model.bias is not None:
         assert model.shape is not None
         return semidefinite.widest(_symmetric(problem), model.shape[0], separator)
-    return None if row.norm is None else \
-        widest(problem.rows, problem.shape, row.norm(problem), separator)
+    if row.norm is None:
+        return None
+    rows = _symmetric(problem) if model.symmetric else problem.rows
+    found = widest(rows, problem.shape, row.norm(problem), separator)
+    if not model.symmetric:
+        return found
+    # of tied maximisers: the mean of W and Wᵀ has the same margins, and is no longer
+    W = found.w.reshape(model.shape)
+    return replace(found, w=((W + W.T) / 2).reshape(found.w.shape))
 
 
 def _as_stated(problem: Problem, row: Row) -> list[Hypothesis]:
@@ -232,7 +240,7 @@ def _separate(problem: Problem) -> Separability:
     if problem.model.semidefinite:
         return semidefinite.separate(_symmetric(problem),
                                      problem.model.shape[0])  # type: ignore[index]
-    return separate(problem.rows)
+    return separate(_symmetric(problem) if problem.model.symmetric else problem.rows)
 
 
 def _homogeneous(problem: Problem) -> Hypothesis:

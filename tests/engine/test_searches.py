@@ -20,6 +20,12 @@ MODELS = {                                                       # model, twin, 
     "signed": (models.diagonal(2, signed=True), naive.signed_diagonal(2), (7,)),
     "convolutional": (models.convolutional(2), naive.convolutional(), (6,)),
     "deep linear": (models.deep_linear(2, 3), naive.deep_linear(), (6,)),
+    "symmetric apart": (models.symmetric(4, 2, signed=True), naive.apart(naive.symmetric()), (4, 4)),
+    "powers": (models.diagonal(2, tied=True), naive.power(2), (7,)),
+    "products apart": (models.diagonal(2, signed=True, tied=False), naive.apart(naive.diagonal()), (7,)),
+    "grouped": (models.grouped([[0, 6], [1, 2, 3], [5, 4]], 1), naive.grouped([[0, 6], [1, 2, 3], [5, 4]], 1), (7,)),
+    "frozen": (models.frozen(models.diagonal(3), 1, [1, 2, -1, 0.5, 1, 1, 2]),
+               naive.frozen(naive.diagonal(), {1: np.array([1, 2, -1, 0.5, 1, 1, 2])}), (7,)),
 }
 
 
@@ -141,6 +147,8 @@ def test_a_search_at_rest_stays():
     (models.diagonal(3), "squared", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
     (models.convolutional(1), "squared", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
     (models.relu([0.0, 1.0, 2.0], 2), "squared", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
+    (models.factorised(1, 3, depth=3), "squared", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
+    (models.weight_normalised, "squared", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
     (models.diagonal(2), "logistic", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
     (models.diagonal(2), fb.losses.huber(1), m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
     (models.diagonal(2), "squared", m.gradient_descent(SEARCH, 0.5), "without momentum or weight decay"),

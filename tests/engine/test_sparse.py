@@ -47,6 +47,10 @@ CASES = {                                                        # model, data, 
     "adagrad": (models.diagonal(2), XV, YV, "exponential", m.adagrad(0.05)),
     "scaled": (models.diagonal(2), XV, YV, "exponential", m.gradient_descent(fb.steps.loss_scaled(0.05))),
     "relu": (models.relu(np.linspace(-1, 1, 20), 6), np.eye(20), np.sin(np.arange(20)), "squared", m.gradient_descent(0.01)),
+    "products": (models.factorised(5, 6, [2, 3], 3), XM, YM, "squared", m.gradient_descent(0.02)),
+    "symmetric apart": (models.symmetric(6, 3, signed=True), *entries(6, 6, 13), "squared", m.gradient_descent(0.02)),
+    "frozen": (models.frozen(models.factorised(5, 6, 2), 0, np.ones((5, 2))), XM, YM, "squared", m.gradient_descent(0.02)),
+    "weight normalised": (models.weight_normalised, XV, YV, "logistic", m.gradient_descent(0.05)),
     "in batches": (models.factorised(5, 6), XM, YM, "squared", m.gradient_descent(0.02, batch=4, rng=1)),
 }
 

@@ -22,10 +22,17 @@ KINDS = {                                  # the model, the shape of predictors,
     "factorised": (M.factorised(2, 3, rank=5), (2, 3), np.array),
     "deep linear": (M.deep_linear(3, width=2), (4,), np.array),
     "convolutional": (M.convolutional(3), (4,), np.array),
+    "products": (M.factorised(2, 3, depth=3), (2, 3), np.array),
+    "symmetric apart": (M.symmetric(3, signed=True), (3, 3), lambda W: W + W.T),
+    "diagonal powers": (M.diagonal(3, tied=True), (4,), np.abs),
+    "diagonal apart": (M.diagonal(2, signed=True, tied=False), (4,), np.array),
+    "grouped": (M.grouped([[0, 2], [1], [3]]), (4,), np.array),
+    "diagonal, frozen": (M.frozen(M.diagonal(3), 1, [1, 2, 0.5, 1]), (4,), np.abs),
 }
 
 
-DEAR = ("deep linear", "convolutional")                       # whose exact runs take longest
+# whose exact runs take longest, or show little more than another
+DEAR = ("deep linear", "convolutional", "products", "symmetric apart", "diagonal apart", "diagonal, frozen")
 
 
 def problem(name, loss="exponential", seed=0, samples=8, scale=0.3, method=None):

@@ -20,6 +20,86 @@ def symmetric():
     return lambda layers: (layers[0] @ layers[0].T).ravel(), back
 
 
+def apart(twin):
+    """The difference of two of a kind, the layers of the first before those of the second."""
+    forward, back = twin
+
+    def halves(layers):
+        return layers[:len(layers) // 2], layers[len(layers) // 2:]
+    return (lambda layers: np.subtract(*map(forward, halves(layers))),
+            lambda layers, v: [*back(halves(layers)[0], v), *back(halves(layers)[1], -v)])
+
+
+def products():
+    """W = U₁U₂ … U_{L−1}U_Lᵀ."""
+    def factors(layers):
+        return [*layers[:-1], layers[-1].T]
+
+    def back(layers, v):
+        A = factors(layers)
+        G, m, n = v.reshape(len(layers[0]), len(layers[-1])), len(layers[0]), len(layers[-1])
+        out = [reduce(np.matmul, A[:i], np.eye(m)).T @ G @ reduce(np.matmul, A[i + 1:], np.eye(A[i].shape[1]))
+               .reshape(-1, n).T for i in range(len(A))]
+        return [*out[:-1], out[-1].T]
+    return lambda layers: reduce(np.matmul, factors(layers)).ravel(), back
+
+
+def power(L):
+    """w = u^L."""
+    return lambda layers: layers[0] ** L, lambda layers, v: [L * layers[0] ** (L - 1) * v]
+
+
+def grouped(groups, k):
+    """w_g = u_g^k v_g."""
+    def spread(numbers):
+        out = np.zeros(sum(map(len, groups)))
+        for g, members in enumerate(groups):
+            out[members] = numbers[g]
+        return out
+
+    def back(layers, v):
+        u, features = layers
+        return [np.array([k * u[g] ** (k - 1) * (features * v)[members].sum() for g, members in enumerate(groups)]),
+                spread(u) ** k * v]
+    return lambda layers: spread(layers[0]) ** k * layers[1], back
+
+
+def frozen(twin, held):
+    """Some layers {i: value} held, those that are left handed over."""
+    forward, back = twin
+
+    def all_of(layers):
+        rest = iter(layers)
+        return [held[i] if i in held else next(rest) for i in range(len(layers) + len(held))]
+    return (lambda layers: forward(all_of(layers)),
+            lambda layers, v: [part for i, part in enumerate(back(all_of(layers), v)) if i not in held])
+
+
+def weight_normalised():
+    """w = g v/‖v‖."""
+    def back(layers, x):
+        g, v = layers
+        r = np.sqrt(v @ v)
+        return [np.array([x @ v / r]), g * (np.eye(v.size) / r - np.outer(v, v) / r ** 3) @ x]
+    return lambda layers: layers[0] * layers[1] / np.sqrt(layers[1] @ layers[1]), back
+
+
+def attention(X):
+    """f(X_i) = vᵀX_iᵀ softmax(X_i q)."""
+    def shares(q):
+        weights = np.exp(X @ q)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def back(layers, r):
+        q, v = layers
+        out = [np.zeros(q.size), np.zeros(v.size)]
+        for tokens, s, push in zip(X, shares(q), r, strict=True):
+            out[0] += push * tokens.T @ (np.diag(s) - np.outer(s, s)) @ tokens @ v
+            out[1] += push * tokens.T @ s
+        return out
+    return lambda layers: np.array([s @ tokens @ layers[1] for tokens, s in zip(X, shares(layers[0]), strict=True)]), back
+
+
 def factorised():
     """W = UVᵀ."""
     def back(layers, v):
@@ -155,12 +235,15 @@ def adam(g, u, eta, steps, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 def quartic(twin, shapes, X, y, u, move):
-    """The coefficients, highest first, of a ↦ ‖X F(u + a move) − y‖² for F of degree 2, by polarisation."""
+    """The coefficients, highest first, of a ↦ ‖X F(u + a move) − y‖² for F of degree 2, by polarisation at moves as long as u,
+    where differences keep their digits.
+    """
     (forward, _), cut = twin, cutter(shapes)
 
     def p(x):
         return X @ forward(cut(x))
-    r, p1, p2 = p(u) - y, (p(u + move) - p(u - move)) / 2, p(move)
+    c = abs(u).max() / abs(move).max()
+    r, p1, p2 = p(u) - y, (p(u + c * move) - p(u - c * move)) / (2 * c), p(move)
     return np.array([p2 @ p2, 2 * p1 @ p2, p1 @ p1 + 2 * r @ p2, 2 * r @ p1, r @ r])
 
 

@@ -138,7 +138,7 @@ NAMED = {("methods", "gradient_descent"), ("models", "linear"), ("norms", "l1"),
          ("potentials", "power"), ("potentials", "squared_lp"),
          ("potentials", "cosh"), ("potentials", "entropy"), ("potentials", "spectral_entropy"),
          ("norms", "fourier"), ("norms", "l2"), ("norms", "linf"), ("norms", "quadratic"),
-         ("norms", "spectral"), ("norms", "nuclear")}
+         ("norms", "spectral"), ("norms", "nuclear"), ("norms", "group")}
 
 
 def pieces_named_in(tree, home, module):

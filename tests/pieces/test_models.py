@@ -11,6 +11,8 @@ STEPS, FEW = (1000, 300) if JIT else (25, 12)
 m, models = fb.methods, fb.models
 POINTS = np.array([-1.0, -0.3, 0.4, 1.1])
 PLANE, SPACE = np.random.default_rng(7).normal(size=(12, 2)), np.random.default_rng(8).normal(size=(9, 3))
+UNITS, GROUPS = np.random.default_rng(9).normal(size=(4, 2)), [[3, 0], [1], [2, 4]]
+TOKENS = np.random.default_rng(10).normal(size=(6, 4, 3))
 MODELS = {                                                       # model, twin, shape of predictors, step size
     "symmetric full": (models.symmetric(3), naive.symmetric(), (3, 3), 0.01),
     "symmetric": (models.symmetric(4, 2), naive.symmetric(), (4, 4), 0.01),
@@ -22,6 +24,24 @@ MODELS = {                                                       # model, twin, 
     "relu plane": (models.relu(PLANE, 7, offset=False), naive.relu(PLANE, False), (12,), 0.002),
     "relu space": (models.relu(SPACE, 4), naive.relu(SPACE), (9,), 0.002),
     "deep linear 1": (models.deep_linear(1), naive.deep_linear(), (5,), 0.02),
+    "products 3": (models.factorised(3, 2, depth=3), naive.products(), (3, 2), 0.005),
+    "products uneven": (models.factorised(2, 3, [4, 1, 3], 4), naive.products(), (2, 3), 0.005),
+    "symmetric apart": (models.symmetric(3, 2, signed=True), naive.apart(naive.symmetric()), (3, 3), 0.005),
+    "powers 2": (models.diagonal(2, tied=True), naive.power(2), (5,), 0.01),
+    "powers 3": (models.diagonal(3, tied=True), naive.power(3), (5,), 0.005),
+    "products apart 2": (models.diagonal(2, signed=True, tied=False), naive.apart(naive.diagonal()), (5,), 0.01),
+    "products apart 4": (models.diagonal(4, signed=True, tied=False), naive.apart(naive.diagonal()), (5,), 0.005),
+    "grouped": (models.grouped(GROUPS), naive.grouped(GROUPS, 2), (5,), 0.005),
+    "grouped 1": (models.grouped(GROUPS, power=1), naive.grouped(GROUPS, 1), (5,), 0.01),
+    "grouped 4": (models.grouped([[0], [1], [2, 3, 4]], power=4), naive.grouped([[0], [1], [2, 3, 4]], 4), (5,), 0.002),
+    "frozen": (models.frozen(models.diagonal(3), [2, 0], [[1, 2, -1, 0.6, 0.5], [1, -1, 2, 0.3, 1]]),
+               naive.frozen(naive.diagonal(), {2: np.array([1, 2, -1, 0.6, 0.5]), 0: np.array([1, -1, 2, 0.3, 1])}), (5,), 0.01),
+    "frozen units": (models.frozen(models.relu(PLANE, 4, offset=False), [1, 2], [UNITS, [0.1, 0, -0.2, 0.3]]),
+                     naive.frozen(naive.relu(PLANE, False), {1: UNITS, 2: np.array([0.1, 0, -0.2, 0.3])}), (12,), 0.002),
+    "frozen twice": (models.frozen(models.frozen(models.deep_linear(3, 2), 2, [1.0, -0.5], size=5), 1, [[1, 2], [0, 1]]),
+                     naive.frozen(naive.deep_linear(), {2: np.array([1, -0.5]), 1: np.array([[1.0, 2], [0, 1]])}), (5,), 0.01),
+    "attention units": (models.attention(TOKENS), naive.attention(TOKENS), (6,), 0.02),
+    "weight normalised": (models.weight_normalised, naive.weight_normalised(), (5,), 0.02),
 } | {
     f"deep linear {L}, {k}": (models.deep_linear(L, k), naive.deep_linear(), (5,), eta)
     for L, k, eta in ((2, None, 0.005), (3, None, 0.005), (4, 3, 0.005), (5, 2, 0.005), (6, 7, 0.0005))
@@ -29,7 +49,7 @@ MODELS = {                                                       # model, twin, 
     f"signed {L}": (models.diagonal(L, signed=True), naive.signed_diagonal(L), (5,), 0.002) for L in range(2, 7)
 } | {f"convolutional {L}": (models.convolutional(L), naive.convolutional(), (5,), 0.02 / L ** 2) for L in range(1, 7)}
 TWINS = {name: MODELS[name] for name in ("symmetric", "factorised wide", "deep linear 3, None", "signed 3", "diagonal 2",
-                                         "convolutional 3")}
+                                         "convolutional 3", "products uneven", "frozen", "weight normalised")}
 
 
 def data(name, N=4, seed=0):
@@ -37,7 +57,7 @@ def data(name, N=4, seed=0):
     model, _, shape, _ = MODELS[name]
     rng = np.random.default_rng(seed)
     d = int(np.prod(shape))
-    X = np.eye(d) if "relu" in name else 0.6 * rng.normal(size=(N, *shape))
+    X = np.eye(d) if "relu" in name or "units" in name else 0.6 * rng.normal(size=(N, *shape))
     n = model.parameters(d)
     u = 0.2 * rng.normal(size=n) + (0.8 * model.identity(d, 1.0) if model.identity else 0.5)
     return X, rng.choice([-1.0, 1.0], size=len(X)), u

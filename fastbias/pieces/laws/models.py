@@ -27,6 +27,7 @@ def of_model(model: Model, rng: np.random.Generator, size: int) -> Rows:
         euler = model.degree * float(v @ w)
         yield "⟨F'(u)ᵀ v, u⟩ = L ⟨v, F(u)⟩  (Euler)", \
             unlike(back @ u, euler, float(np.abs(back * u).sum())), SHARP, (u, v)
+    yield from _of_layers(model, rng, u, size)
     if model.semidefinite:
         W = w.reshape(round(size ** 0.5), -1)
         values = np.linalg.eigvalsh(W + W.T)
@@ -69,6 +70,24 @@ def of_model(model: Model, rng: np.random.Generator, size: int) -> Rows:
             0.0, None
     if model.linear:
         yield "F(u) = u where linear is claimed", unlike(model.predictor(u, size), u), 0.0, u
+
+
+def _of_layers(model: Model, rng: np.random.Generator, u: np.ndarray, size: int) -> Rows:
+    """What F is as a function of each layer, and what matrices it makes."""
+    w = model.predictor(u, size)
+    for i in range(len(model.split(u, size)) if model.multilinear else 0):
+        # at a combination of two layers F is that of its two values
+        one, two = u.copy(), u.copy()
+        other = rng.normal(size=model.split(u, size)[i].shape)
+        model.split(one, size)[i][...] = other
+        model.split(two, size)[i][...] = 2.0 * other - 3.0 * model.split(u, size)[i]
+        parts = 2.0 * model.predictor(one, size), -3.0 * w
+        yield "F is linear in each layer where multilinear is claimed", \
+            unlike(model.predictor(two, size), parts[0] + parts[1],
+                   float(np.abs(parts).max())), SHARP, (i, u)
+    if model.symmetric:
+        W = w.reshape(round(size ** 0.5), -1)
+        yield "F(u) is symmetric where that is claimed", unlike(W, W.T), SHARP, u
 
 
 def _flowed(model: Model, u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -84,17 +84,25 @@ class Model(Portable):
 
     degree : int, default 0
         L, where F(a u) = a^L F(u) for a > 0; 0 where F is not homogeneous.
+    multilinear : bool, default False
+        Whether F is linear in each of its layers, the others held.
     bias : callable, optional
         shape → the norm of w that gradient flow on losses with an exponential tail keeps smallest:
         R(w) up to a power.
     exponent : float, optional
         The p < 1 of R(w) = Σ|·|^p, up to a factor: the limit direction is then only known to be
         stationary.
+    symmetric : bool, default False
+        Whether the predictors are symmetric matrices, so that of samples only the symmetric parts
+        count.
     semidefinite : bool, default False
         Whether the predictors are the positive semidefinite matrices; ``bias`` is then the trace.
     mirror : callable, optional
         u (n,) → the potential ψ whose mirror flow on w gradient flow on u is; None where u is no
         start of one.
+    multiplied : bool, default False
+        Whether that is told by p, q with w = p² e^z − q² e^{−z}, which finite steps multiply by 1 ±
+        z, z in the span of the samples: where a run goes is then said by the ψ of where it stands.
     commuting : bool, default False
         Whether that is so only where the samples, and F(u), are symmetric matrices that commute.
     reach : callable, optional
@@ -131,10 +139,13 @@ class Model(Portable):
     invariant: Callable[[Layers], np.ndarray] | None = None
 
     degree: int = 0
+    multilinear: bool = False
     bias: Callable[[tuple[int, ...]], Norm] | None = None
     exponent: float | None = None
+    symmetric: bool = False
     semidefinite: bool = False
     mirror: Callable[[np.ndarray], Potential | None] | None = None
+    multiplied: bool = False
     commuting: bool = False
     reach: Callable[[Layers, np.ndarray, np.ndarray], str | None] | None = None
     sole: bool = False
@@ -143,12 +154,11 @@ class Model(Portable):
     conditions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.fields("Model", self, texts=("name", "source"), flags=("linear", "semidefinite",
-                                                                      "commuting"),
+        checks.fields("Model", self, texts=("name", "source"),
+                      flags=("linear", "multilinear", "symmetric", "semidefinite",
+                             "multiplied", "commuting"),
                       calls=("size", "layers", "identity", "penalty", "balance", "invariant",
-                             "bias",
-                             "mirror", "reach",
-                             "coordinates"))
+                             "bias", "mirror", "reach", "coordinates"))
         object.__setattr__(self, "params",
                            checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "degree", checks.whole("degree", self.degree))

@@ -125,6 +125,7 @@ def convolutional(depth: int) -> Model:
     """
     L = checks.whole("depth", depth, least=1, most=64)
     return Model(f"convolutional({L})", _filters, _filters_pullback, size=lambda d: L * d, degree=L,
+                 multilinear=True,
                  layers=lambda d: [(d,)] * L,
                  identity=lambda d, scale: np.tile(scale * np.eye(d)[0], L),
                  penalty=lambda w: float(L / w.size * (np.abs(np.fft.fft(w)) ** (2 / L)).sum()),

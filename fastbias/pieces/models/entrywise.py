@@ -1,15 +1,17 @@
-"""Diagonal linear networks: w = u₁∘…∘u_L entry by entry, and w = u₊^L − u₋^L, which has both
-signs.
+"""Diagonal linear networks: w = u₁∘…∘u_L entry by entry, or u^L, and differences of two such, which
+have both signs.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.engine.abi import MAP, MAP_AT, SHORT, kernel, piece
+from fastbias.engine.abi import MAP, MAP_AT, SHORT, Piece, kernel, piece
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Coordinates, Layers, Model
 from fastbias.pieces.potentials.factors import factors, kept_signs
@@ -23,6 +25,14 @@ SOURCE = "Gunasekar, Lee, Soudry, Srebro (2018b); Woodworth et al. (2020)"
 
 def _whole_layers(params: np.ndarray, n: int, d: int, *_: int) -> bool:
     return n >= d and n % d == 0
+
+
+def _one_power(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return n == d and 1 <= params[0] <= DEEPEST
+
+
+def _two_products(params: np.ndarray, n: int, d: int, *_: int) -> bool:
+    return params.size > 0 and n >= 2 * d and n % (2 * d) == 0
 
 
 def _two_halves(params: np.ndarray, n: int, d: int, *_: int) -> bool:
@@ -40,19 +50,52 @@ def _product(params, u, out):
     return 0
 
 
+@kernel
+def _pull_product(u, begin, end, d, push, out):
+    """out ← push times the other factors, of the factors u[begin], u[begin + d], … before ``end``.
+
+    Running products, and no division of w by u: an entry may be 0.
+    """
+    others = push
+    for i in range(begin, end, d):                        # times the layers before ...
+        out[i] = others
+        others *= u[i]
+    others = 1.0
+    for i in range(end - d + begin % d, begin - 1, -d):   # ... and those behind
+        out[i] *= others
+        others *= u[i]
+
+
 @piece(MAP_AT, needs=_whole_layers)
 def _product_pullback(params, u, v, out):
     d = v.size
     for j in range(d):
-        # running products, and no division of w by u: an entry may be 0
-        others = v[j]
-        for i in range(j, u.size, d):                     # times the layers before ...
-            out[i] = others
-            others *= u[i]
-        others = 1.0
-        for i in range(u.size - d + j, -1, -d):           # ... and those behind
-            out[i] *= others
-            others *= u[i]
+        _pull_product(u, j, u.size, d, v[j], out)
+    return 0
+
+
+@piece(MAP, needs=_two_products)
+def _products_apart(params, u, out):
+    if params.size < 1:
+        return SHORT
+    d, half = out.size, u.size // 2
+    for j in range(d):
+        plus, minus = u[j], u[half + j]
+        for i in range(j + d, half, d):
+            plus *= u[i]
+            minus *= u[half + i]
+        out[j] = plus - minus
+    return 0
+
+
+@piece(MAP_AT, needs=_two_products)
+def _products_apart_pullback(params, u, v, out):
+    if params.size < 1:
+        return SHORT
+    d, half = v.size, u.size // 2
+    for j in range(d):
+        _pull_product(u, j, half, d, v[j], out)
+        _pull_product(u, half + j, u.size, d, -v[j], out)
     return 0
 
 
@@ -62,6 +105,25 @@ def _power(x, k):
     for _ in range(k):
         out *= x
     return out
+
+
+@piece(MAP, needs=_one_power)
+def _powers(params, u, out):
+    if params.size < 1:
+        return SHORT
+    for j in range(out.size):
+        out[j] = _power(u[j], int(params[0]))
+    return 0
+
+
+@piece(MAP_AT, needs=_one_power)
+def _powers_pullback(params, u, v, out):
+    if params.size < 1:
+        return SHORT
+    L = int(params[0])
+    for j in range(v.size):
+        out[j] = L * _power(u[j], L - 1) * v[j]
+    return 0
 
 
 @piece(MAP, needs=_two_halves)
@@ -85,15 +147,6 @@ def _difference_pullback(params, u, v, out):
     return 0
 
 
-def _unsigned_balance(w: np.ndarray, L: int) -> np.ndarray:
-    root = np.abs(w) ** (1 / L)
-    return np.concatenate([np.sign(w) * root] + [root] * (L - 1))
-
-
-def _signed_balance(w: np.ndarray, L: int) -> np.ndarray:
-    return np.concatenate([np.maximum(w, 0) ** (1 / L), np.maximum(-w, 0) ** (1 / L)])
-
-
 def _signed_invariant(layers: Layers, L: int) -> np.ndarray:
     """u₊u₋ where L = 2, else u₊^{2−L} + u₋^{2−L} (infinite where an entry is 0: then it stays
     0).
@@ -105,15 +158,25 @@ def _signed_invariant(layers: Layers, L: int) -> np.ndarray:
         return np.asarray(plus ** (2.0 - L) + minus ** (2.0 - L))
 
 
-def _amplitudes(u: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """p, q with w = p² e^z − q² e^{−z} along the flow of a network of depth 2, exactly 0 where
-    factors balance exactly.
-    """
+def _squares(layers: Layers) -> np.ndarray:
+    """Differences of the squares of neighbouring factors."""
+    return np.array([a * a - b * b for a, b in pairwise(layers)])
+
+
+def _halved(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """p, q with u₁u₂ = p² − q², exactly 0 where factors balance exactly."""
     one, two = u.reshape(2, -1)
-    return (one, two) if signed else (0.5 * one + 0.5 * two, 0.5 * one - 0.5 * two)
+    return 0.5 * one + 0.5 * two, 0.5 * one - 0.5 * two
 
 
-def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str | None:
+def _halved_apart(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of u₊v₊ − u₋v₋, whose parts with a minus grow as those with a plus fall."""
+    (plus, up), (minus, down) = (_halved(part) for part in u.reshape(2, -1))
+    return np.hypot(plus, down), np.hypot(up, minus)
+
+
+def _obstacle(amplitudes: tuple[np.ndarray, np.ndarray], Z: np.ndarray,
+              w: np.ndarray) -> str | None:
     """What keeps the flow of a network of depth 2 from the ℓ1 maximum margin: "" nothing, None
     where that is not known.
 
@@ -122,7 +185,7 @@ def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str 
     by γ dτ or more, so at last log‖w‖₁ does. With M = −log L, d‖w‖₁/dτ → M + H(q), while M/‖w‖₁
     never falls: it tends to γ, the maximum over the signs that are kept.
     """
-    kept = kept_signs(*_amplitudes(u, signed))
+    kept = kept_signs(*amplitudes)
     kind = np.isnan(kept)
     if (np.where(kind, -np.abs(w), kept * w) >= 0).all():
         return ""
@@ -219,21 +282,91 @@ def _product_coordinates(u: np.ndarray, L: int) -> Coordinates:
                        back, lambda x, v: live * v * parts(x)[2].prod(axis=0))
 
 
+def _power_coordinates(u: np.ndarray, L: int) -> Coordinates | None:
+    """Those of u₊ where u₋ = 0."""
+    found = _signed_coordinates(np.append(u, 0.0 * u), L)
+    if found is None:
+        return None
+    begin, both, rate = found
+    return Coordinates(begin, lambda x: both(x)[:begin.size], rate)
+
+
+def _apart_coordinates(u: np.ndarray, L: int) -> Coordinates:
+    """Those of either product, of which the second is pushed the other way."""
+    plus, minus = (_product_coordinates(part, L) for part in u.reshape(2, -1))
+    d = plus.start.size
+    return Coordinates(np.zeros(2 * d),
+                       lambda x: np.concatenate([plus.u(x[:d]), minus.u(x[d:])]),
+                       lambda x, v: np.concatenate([plus.rate(x[:d], v), minus.rate(x[d:], -v)]))
+
+
+def _roots(w: np.ndarray, L: int) -> np.ndarray | None:
+    """u with u^L = w; None where an even power would have to be negative."""
+    if L % 2 == 0 and (w < 0).any():
+        return None
+    return np.asarray(np.sign(w) * np.abs(w) ** (1 / L))
+
+
+def _factors_of(w: np.ndarray, L: int) -> np.ndarray:
+    root = np.abs(w) ** (1 / L)
+    return np.concatenate([np.sign(w) * root] + [root] * (L - 1))
+
+
+def _parts_of(w: np.ndarray, L: int, copies: int) -> np.ndarray:
+    return np.concatenate([np.maximum(side, 0) ** (1 / L) for side in (w, -w)
+                           for _ in range(copies)])
+
+
+class _Kind(NamedTuple):
+    """What a network of a kind is made of; L is its depth."""
+
+    name: str
+    forward: Piece
+    pullback: Piece
+    count: Callable[[int], int]                           # L → how many layers (d,)
+    # u → p, q with w = p² e^z − q² e^{−z} along the flow of L = 2, exactly 0 where factors balance
+    amplitudes: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    balance: Callable[[np.ndarray, int], np.ndarray | None]
+    invariant: Callable[[Layers, int], np.ndarray] | None
+    coordinates: Callable[[np.ndarray, int], Coordinates | None]
+
+
+KINDS = {                                                 # signed, tied
+    (False, False): _Kind("", _product, _product_pullback, lambda L: L, _halved, _factors_of,
+                          lambda layers, L: _squares(layers), _product_coordinates),
+    (False, True): _Kind(", tied", _powers, _powers_pullback, lambda L: 1, lambda u: (u, 0.0 * u),
+                         _roots, None, _power_coordinates),
+    (True, True): _Kind(", signed", _difference, _difference_pullback, lambda L: 2,
+                        lambda u: (u[:u.size // 2], u[u.size // 2:]),
+                        lambda w, L: _parts_of(w, L, 1), _signed_invariant, _signed_coordinates),
+    (True, False): _Kind(", signed, untied", _products_apart, _products_apart_pullback,
+                         lambda L: 2 * L, _halved_apart, lambda w, L: _parts_of(w, L, L),
+                         lambda layers, L: np.concatenate([_squares(layers[:L]),
+                                                           _squares(layers[L:])]),
+                         _apart_coordinates),
+}
+
+
 @recorded
-def diagonal(depth: int, signed: bool = False) -> Model:
+def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Model:
     """Return the diagonal network of a depth: w = u₁∘…∘u_L, or with ``signed`` w = u₊^L − u₋^L.
 
-    ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (signed: Σ|w_j|^{2/L}), so that losses with an exponential tail
-    lead to the ℓ1 maximum margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a
-    loss that has a root, gradient flow of L = 2 is mirror flow of the hyperbolic entropy: from u₊ =
-    u₋ = α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2).
+    ``tied`` says whether the L factors are one vector, of which there are two kinds more: w = u^L,
+    and w = Π u₊ₗ − Π u₋ₗ with factors of their own (u₊v₊ − u₋v₋ for L = 2).
+
+    ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (tied: Σ|w_j|^{2/L}), so that losses with an exponential tail lead
+    to the ℓ1 maximum margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a loss
+    that has a root, gradient flow of L = 2 is mirror flow of the hyperbolic entropy: from u₊ = u₋ =
+    α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2).
 
     Parameters
     ----------
     depth : int, 1 … 64 (signed: 2 … 64)
-        L. The layers are L vectors (d,); with ``signed`` they are u₊ and u₋. An unsigned network
-        keeps the signs of w that balanced layers start with.
+        L. The layers are L vectors (d,), of w = u^L one; with ``signed`` they are u₊ and u₋, or of
+        factors of their own L of u₊ and then L of u₋. An unsigned network keeps the signs of w that
+        balanced layers start with; u^L has but one sign where L is even.
     signed : bool, default False
+    tied : bool, default ``signed``
 
     Raises
     ------
@@ -254,45 +387,34 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     ...                start=model.start(0.01))
     >>> print(plan.run(2000).w[-1].round(2))
     [0.01 0.5 ]
+    >>> fb.models.diagonal(2, signed=True, tied=False).predictor([3, 2, 5, 1], 1)
+    array([1.])
     """
-    if not isinstance(signed, bool):
-        raise TypeError(f"signed must be True or False, got {checks.short(signed)}")
+    signed = checks.flag("signed", signed)
+    tied = signed if tied is None else checks.flag("tied", tied)
     L = checks.whole("depth", depth, least=2 if signed else 1, most=DEEPEST)
-    params = np.array([float(L)])
-
-    def width(d: int) -> int:
-        return (2 if signed else L) * d
-
-    mirror = {1: lambda u: potentials.euclidean,
-              2: lambda u: factors(*_amplitudes(u, signed))}.get(L)
-    reach = (lambda layers, Z, w: _obstacle(np.concatenate(layers), signed, Z, w)) if L == 2 \
-        else None
-    if signed:
-        return Model(
-            f"diagonal({L}, signed)", _difference, _difference_pullback, size=width, params=params,
-            degree=L,
-            layers=lambda d: [(d,)] * 2, identity=lambda d, scale: np.full(2 * d, scale),
-            penalty=lambda w: float((np.abs(w) ** (2 / L)).sum()),
-            balance=lambda w: _signed_balance(w, L),
-            invariant=lambda layers: _signed_invariant(layers, L), bias=(lambda shape: norms.l1)
-            if L == 2 else None,
-            exponent=2 / L if L > 2 else None,
-            mirror=mirror, reach=reach, coordinates=lambda u: _signed_coordinates(u, L),
-            source=SOURCE)
+    kind = KINDS[signed, tied]
+    copies, keeps = 1 if tied else L, kind.invariant
     return Model(
-        f"diagonal({L})", _product, _product_pullback, size=width, params=params, degree=L,
-        layers=lambda d: [(d,)] * L,
-        identity=lambda d, scale: np.full(L * d, scale),
-        penalty=lambda w: float(L * (np.abs(w) ** (2 / L)).sum()),
-        balance=lambda w: _unsigned_balance(w, L),
-        invariant=(lambda layers: np.array([a * a - b * b for a, b in pairwise(layers)])) if L > 1
-        else None,
-        bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2
-        else None,
-        mirror=mirror, reach=reach, coordinates=(lambda u: _product_coordinates(u, L)) if L > 1
-        else None, source=SOURCE)
+        f"diagonal({L}{kind.name})", kind.forward, kind.pullback,
+        size=lambda d: kind.count(L) * d, params=np.array([float(L)]), degree=L,
+        multilinear=not signed and (not tied or L == 1),
+        layers=lambda d: [(d,)] * kind.count(L),
+        identity=lambda d, scale: np.full(kind.count(L) * d, scale),
+        penalty=lambda w: float(copies * (np.abs(w) ** (2 / L)).sum()),
+        balance=lambda w: kind.balance(w, L),
+        invariant=(lambda layers: keeps(layers, L)) if L > 1 and keeps is not None else None,
+        bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L),
+        exponent=2 / L if L > 2 else None,
+        mirror={1: lambda u: potentials.euclidean,
+                2: lambda u: factors(*kind.amplitudes(u))}.get(L), multiplied=L == 2,
+        reach=(lambda layers, Z, w: _obstacle(kind.amplitudes(np.concatenate(layers)), Z, w))
+        if L == 2 else None,
+        coordinates=(lambda u: kind.coordinates(u, L)) if L > 1 else None, source=SOURCE)
 
 
 EXAMPLES: tuple[Model, ...] = (diagonal(2), diagonal(3), diagonal(6), diagonal(2, signed=True),
-                               diagonal(3, signed=True),
-                               diagonal(5, signed=True))
+                               diagonal(3, signed=True), diagonal(5, signed=True),
+                               diagonal(2, tied=True), diagonal(3, tied=True),
+                               diagonal(2, signed=True, tied=False),
+                               diagonal(3, signed=True, tied=False))

@@ -1,5 +1,5 @@
-"""Models made of matrices: W = UUᵀ (eqs. 17 – 19), W = UVᵀ (eq. 16), and deep linear networks with
-one output.
+"""Models that are products of matrices: W = UVᵀ (eq. 16), of more factors, and deep linear networks
+with one output.
 """
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import math
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, kernel, piece
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Layers, Model
-from fastbias.pieces.potentials import Potential
 from fastbias.pieces.recipe import recorded
 
-__all__ = ["deep_linear", "factorised", "symmetric"]
+__all__ = ["add_product", "deep_linear", "eye", "factorised", "part", "transposed"]
 
 TINY = 1e-12       # eigenvalues under so much of the largest count as rounding
 
 
 @kernel
-def _add_product(A, B, C):
+def add_product(A, B, C):
     """C (m, n) += A B, sums in the order of k: A (m, K), B (K, n)."""
     m, K = A.shape
     n = B.shape[1]
@@ -41,13 +41,13 @@ def _add_product(A, B, C):
 
 
 @kernel
-def _part(x, at, m, n):
+def part(x, at, m, n):
     """The matrix (m, n) that stands in x from an entry on, row after row; a view."""
     return x[at:at + m * n].reshape((m, n))
 
 
 @kernel
-def _transposed(A, at, m, n):
+def transposed(A, at, m, n):
     """Aᵀ (n, m) of A (m, n) at entry ``at``: a copy, for products go along the rows of B."""
     out = np.empty((n, m))
     for i in range(m):
@@ -56,14 +56,10 @@ def _transposed(A, at, m, n):
     return out
 
 
-def _two_factors(params: np.ndarray, size: int, d: int, *_: int) -> bool:
-    m, n, r = int(params[0]), int(params[1]), int(params[2])
-    return m > 0 and n > 0 and r > 0 and m * n <= d and (m + n) * r <= size
-
-
-def _one_factor(params: np.ndarray, size: int, d: int, *_: int) -> bool:
-    n, r = int(params[0]), int(params[1])
-    return n > 0 and r > 0 and n * n <= d and n * r <= size
+def _factors_fit(params: np.ndarray, size: int, d: int, *_: int) -> bool:
+    m, n, *inner = (int(x) for x in params)
+    return (min(m, n, *inner) > 0 and m * n <= d
+            and m * inner[0] + sum(a * b for a, b in pairwise([*inner, n])) <= size)
 
 
 def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
@@ -71,48 +67,47 @@ def _chained(params: np.ndarray, size: int, d: int, *_: int) -> bool:
     return 1 <= L <= 64 and k > 0 and size >= (d if L == 1 else k * d + (L - 2) * k * k + k)
 
 
-@piece(MAP, needs=_two_factors)
+@piece(MAP, needs=_factors_fit)
 def _factors(params, u, out):
     if params.size < 3:
         return SHORT
     m, n, r = int(params[0]), int(params[1]), int(params[2])
+    left, at = part(u, 0, m, r), m * r
+    for i in range(3, params.size):                       # U₁ … U_{L−1}
+        k = int(params[i])
+        fresh = np.zeros((m, k))
+        add_product(left, part(u, at, r, k), fresh)
+        left, at, r = fresh, at + r * k, k
     out[:m * n] = 0.0
-    _add_product(_part(u, 0, m, r), _transposed(u, m * r, n, r), _part(out, 0, m, n))
+    add_product(left, transposed(u, at, n, r), part(out, 0, m, n))
     return 0
 
 
-@piece(MAP_AT, needs=_two_factors)
+@piece(MAP_AT, needs=_factors_fit)
 def _factors_pullback(params, u, v, out):
     if params.size < 3:
         return SHORT
     m, n, r = int(params[0]), int(params[1]), int(params[2])
-    M, U, V = _part(v, 0, m, n), _part(u, 0, m, r), _part(u, m * r, n, r)
-    out[:(m + n) * r] = 0.0
-    _add_product(M, V, _part(out, 0, m, r))
-    _add_product(M.T, U, _part(out, m * r, n, r))
-    return 0
-
-
-@piece(MAP, needs=_one_factor)
-def _square(params, u, out):
-    if params.size < 2:
-        return SHORT
-    n, r = int(params[0]), int(params[1])
-    out[:n * n] = 0.0
-    _add_product(_part(u, 0, n, r), _transposed(u, 0, n, r), _part(out, 0, n, n))
-    return 0
-
-
-@piece(MAP_AT, needs=_one_factor)
-def _square_pullback(params, u, v, out):
-    if params.size < 2:
-        return SHORT
-    n, r = int(params[0]), int(params[1])
-    M, U, pulled = _part(v, 0, n, n), _part(u, 0, n, r), _part(out, 0, n, r)
-    # (M + Mᵀ) U in two products, eq. (18): M is symmetric only where all samples are
-    out[:n * r] = 0.0
-    _add_product(M, U, pulled)
-    _add_product(M.T, U, pulled)
+    M, left, at, L = part(v, 0, m, n), part(u, 0, m, r), m * r, params.size - 1
+    kept, to = np.zeros(m * int(params[3:].sum())), 0     # the products of the first two and more
+    for i in range(3, L + 1):
+        k = int(params[i])
+        fresh = part(kept, to, m, k)
+        add_product(left, part(u, at, r, k), fresh)
+        left, at, to, r = fresh, at + r * k, to + m * k, k
+    out[:at + n * r] = 0.0
+    add_product(M.T, left, part(out, at, n, r))
+    # what is left of M behind layer i, from the last one on; two factors need no room for it
+    right = part(out, 0, m, r) if L == 2 else np.zeros((m, r))
+    add_product(M, part(u, at, n, r), right)
+    for i in range(L - 1, 1, -1):
+        k = int(params[i])                                # layer i is (k, r)
+        at, to = at - k * r, to - m * r
+        left = part(u, 0, m, k) if i == 2 else part(kept, to - m * k, m, k)
+        add_product(left.T, right, part(out, at, k, r))
+        fresh = part(out, 0, m, k) if i == 2 else np.zeros((m, k))
+        add_product(right, transposed(u, at, k, r), fresh)
+        right, r = fresh, k
     return 0
 
 
@@ -135,8 +130,8 @@ def _chain(params, u, out):
     for i in range(L - 1, -1, -1):                        # W₁ᵀ W₂ᵀ … w_L, from the output
         rows, columns, at = _layer(L, k, i, d)
         fresh[:columns] = 0.0
-        _add_product(_part(back, 0, 1, rows), _part(u, at, rows, columns),
-                     _part(fresh, 0, 1, columns))
+        add_product(part(back, 0, 1, rows), part(u, at, rows, columns),
+                    part(fresh, 0, 1, columns))
         back, fresh = fresh, back
     for j in range(d):
         out[j] = back[j]
@@ -169,111 +164,79 @@ def _chain_pullback(params, u, v, out):
                 out[at + a * columns + j] = back[a] * ahead[i, j]
         if i > 0:
             fresh[:columns] = 0.0
-            _add_product(_part(back, 0, 1, rows), _part(u, at, rows, columns),
-                         _part(fresh, 0, 1, columns))
+            add_product(part(back, 0, 1, rows), part(u, at, rows, columns),
+                        part(fresh, 0, 1, columns))
             back, fresh = fresh, back
     return 0
 
 
-def _eye(m: int, n: int, scale: float) -> np.ndarray:
+def eye(m: int, n: int, scale: float) -> np.ndarray:
+    """The scaled identity (m, n), flat."""
     return np.asarray(scale * np.eye(m, n).ravel())
 
 
-def _roots(w: np.ndarray, n: int, rank: int) -> np.ndarray | None:
-    W = w.reshape(n, n)
-    values, Q = np.linalg.eigh((W + W.T) / 2)
-    size = float(np.abs(values).max())
-    if not np.allclose(W, W.T, rtol=0, atol=TINY * size) or values[0] < -TINY * size \
-            or (values[:max(0, n - rank)] > TINY * size).any():
-        return None
-    kept = Q[:, ::-1][:, :rank] * np.sqrt(np.maximum(values[::-1][:rank], 0))
-    # columns beyond n are 0: they cost nothing, and W needs none
-    return np.hstack([kept, np.zeros((n, rank - kept.shape[1]))]).ravel()
-
-
-def _entropy(u: np.ndarray, n: int, r: int) -> Potential | None:
-    values = np.linalg.svd(u.reshape(n, r), compute_uv=False)
-    return potentials.spectral_entropy(n) if values[-1] > 0 else None
-
-
-@recorded
-def symmetric(n: int, rank: int | None = None) -> Model:
-    """Return the model W = UUᵀ, U (n, rank), of eq. (17): positive semidefinite matrices (n, n).
-
-    ‖U‖² = tr W. Its gradient is ∇_U = (∇_W + ∇_Wᵀ) U, eq. (18) with the factor 2 that eq. (19)
-    leaves out. Exponential losses lead to the maximum margin over W ⪰ 0, tr W ≤ 1, from any start
-    of full rank (Theorem 7).
-
-    Parameters
-    ----------
-    n : int ≥ 1
-    rank : int ≥ 1, default n
-        Columns of U.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where n or rank is no whole number ≥ 1.
-
-    References
-    ----------
-    Gunasekar, Lee, Soudry, Srebro (2018), §4, eqs. (17) – (19), Theorem 7.
-
-    Examples
-    --------
-    >>> import fastbias as fb
-    >>> model = fb.models.symmetric(2, rank=1)
-    >>> model.predictor(model.balanced([[4, 2], [2, 1]]), 4).round(12)
-    array([4., 2., 2., 1.])
-    """
-    n = checks.whole("n", n, least=1)
-    r = n if rank is None else checks.whole("rank", rank, least=1)
-    return Model(f"symmetric({n}, {r})", _square, _square_pullback, size=lambda d: n * r,
-                 params=np.array([float(n), r]),
-                 degree=2, shape=(n, n), layers=lambda d: [(n, r)],
-                 identity=lambda d, scale: _eye(n, r, scale),
-                 penalty=lambda w: float(np.trace(w.reshape(n, n))),
-                 balance=lambda w: _roots(w, n, r),
-                 bias=(lambda shape: norms.nuclear(n, n)) if r >= n else None, semidefinite=True,
-                 mirror=(lambda u: _entropy(u, n, r)) if r >= n else None, commuting=True,
-                 source="Gunasekar, Lee, Soudry, Srebro (2018), Theorem 7" if r >= n else "")
-
-
-def _halves(w: np.ndarray, m: int, n: int, rank: int) -> np.ndarray | None:
+def _shares(w: np.ndarray, m: int, n: int, inner: list[int]) -> np.ndarray | None:
+    """Factors with the L-th roots of the singular values each, which is balance."""
     A, S, B = np.linalg.svd(w.reshape(m, n), full_matrices=False)
+    rank, L = min(inner), len(inner) + 1
     if (S[rank:] > TINY * S[0]).any():
         return None
     k = min(rank, S.size)
-    root, rest = np.sqrt(S[:k]), max(0, rank - k)
-    return np.concatenate([np.hstack([part, np.zeros((len(part), rest))]).ravel() for part in
-                           (A[:, :k] * root, B[:k].T * root)])
+    root = np.sqrt(S[:k]) if L == 2 else S[:k] ** (1 / L)
+    layers = [np.zeros((a, b)) for a, b in pairwise([m, *inner])] + [np.zeros((n, inner[-1]))]
+    layers[0][:, :k], layers[-1][:, :k] = A[:, :k] * root, B[:k].T * root
+    for layer in layers[1:-1]:
+        layer[:k, :k] = np.diag(root)
+    return np.concatenate([layer.ravel() for layer in layers])
+
+
+def _kept(layers: Layers) -> np.ndarray:
+    """UᵀU − VVᵀ of neighbouring factors U, V, one after the other."""
+    # the last one is kept transposed
+    factors = [*layers[:-1], layers[-1].T]
+    kept = [a.T @ a - b @ b.T for a, b in pairwise(factors)]
+    return kept[0] if len(kept) == 1 else np.concatenate([each.ravel() for each in kept])
+
+
+def _widths(rank: int | ArrayLike | None, m: int, n: int, L: int) -> list[int]:
+    """The columns of all factors but the last."""
+    if not hasattr(rank, "__len__"):
+        return [min(m, n) if rank is None else checks.whole("rank", rank, least=1)] * (L - 1)
+    told = f"a whole number >= 1, or a list of {L - 1} such"
+    return [checks.whole("rank", float(r), least=1)
+            for r in checks.array("rank", rank, told, dims=1, length=L - 1)]
 
 
 @recorded
-def factorised(m: int, n: int, rank: int | None = None) -> Model:
+def factorised(m: int, n: int, rank: int | ArrayLike | None = None, depth: int = 2) -> Model:
     """Return the model W = UVᵀ, U (m, rank), V (n, rank), of eq. (16): all matrices (m, n) where
-    the rank is full.
+    the rank is full; or, of a depth L > 2, W = U₁U₂ … U_{L−1}U_Lᵀ.
 
     min ‖U‖² + ‖V‖² over UVᵀ = W is 2 ‖W‖⋆ (the nuclear norm), which exponential losses lead to as
     the maximum margin; with the squared loss it is a conjecture that has counter-examples (Li, Luo,
     Lyu 2021). Eq. (16) is eq. (17) on the lifted data ½[[0, X], [Xᵀ, 0]], U on top of V. Gradient
-    flow keeps UᵀU − VᵀV.
+    flow keeps UᵀU − VᵀV. Of L factors min Σ‖U_l‖² is L Σ σ_i(W)^{2/L}, a Schatten quasi-norm, and
+    U_lᵀU_l − U_{l+1}U_{l+1}ᵀ is kept; exponential losses lead to stationary points of min Σ‖U_l‖²
+    with margins ≥ 1.
 
     Parameters
     ----------
     m, n : int ≥ 1
-    rank : int ≥ 1, default min(m, n)
-        Columns of U and V.
+    rank : int ≥ 1, or a list of L − 1 such, default min(m, n)
+        Columns of U and V; of L factors the columns r₁, …, r_{L−1} of all but the last: the layers
+        are (m, r₁), (r₁, r₂), …, (n, r_{L−1}).
+    depth : int, 2 … 64
+        L, the factors.
 
     Raises
     ------
     ValueError, TypeError
-        Where one of them is no whole number ≥ 1.
+        Where one of them is no such number.
 
     References
     ----------
     Gunasekar, Lee, Soudry, Srebro (2018), §4, eq. (16); Gunasekar et al. (2017); Li, Luo, Lyu
-    (2021).
+    (2021). Arora, Cohen, Hu, Luo, "Implicit Regularization in Deep Matrix Factorization" (2019).
 
     Examples
     --------
@@ -284,22 +247,30 @@ def factorised(m: int, n: int, rank: int | None = None) -> Model:
            [0., 0.],
            [2., 0.],
            [0., 1.]])
+    >>> fb.models.factorised(2, 3, rank=[2, 1], depth=3).layers(6)
+    [(2, 2), (2, 1), (3, 1)]
     """
     m, n = checks.whole("m", m, least=1), checks.whole("n", n, least=1)
-    r = min(m, n) if rank is None else checks.whole("rank", rank, least=1)
-    return Model(f"factorised({m}, {n}, {r})", _factors, _factors_pullback,
-                 size=lambda d: (m + n) * r,
-                 params=np.array([float(m), n, r]), degree=2, shape=(m, n),
-                 layers=lambda d: [(m, r), (n, r)],
-                 identity=lambda d, scale: np.concatenate([_eye(m, r, scale), _eye(n, r, scale)]),
-                 penalty=lambda w: 2.0
-                 * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
-                 balance=lambda w: _halves(w, m, n, r),
-                 invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1],
-                 bias=(lambda shape: norms.nuclear(m, n)) if r >= min(m, n) else None,
-                 source="Gunasekar, Lee, Soudry, Srebro (2018), §4",
+    L = checks.whole("depth", depth, least=2, most=64)
+    inner = _widths(rank, m, n, L)
+    shapes = [*pairwise([m, *inner]), (n, inner[-1])]
+    told = [f"{inner[0]}" if len(set(inner)) == 1 else f"{inner}"] + [f"depth={L}"] * (L > 2)
+    return Model(f"factorised({m}, {n}, {', '.join(told)})", _factors, _factors_pullback,
+                 size=lambda d: sum(a * b for a, b in shapes),
+                 params=np.array([float(m), n, *inner]), degree=L, multilinear=True,
+                 shape=(m, n),
+                 layers=lambda d: list(shapes),
+                 identity=lambda d, scale: np.concatenate([eye(a, b, scale) for a, b in shapes]),
+                 penalty=lambda w: L * float(
+                     (np.linalg.svd(w.reshape(m, n), compute_uv=False) ** (2 / L)).sum()),
+                 balance=lambda w: _shares(w, m, n, inner), invariant=_kept,
+                 bias=(lambda shape: norms.nuclear(m, n)) if L == 2 and min(inner) >= min(m, n)
+                 else None,
+                 source="Gunasekar, Lee, Soudry, Srebro (2018), §4" if L == 2 else
+                 "Lyu & Li (2020)",
                  conditions=("the lifted start [U; V] would have to be of full rank m + n for "
-                             "Theorem 7 itself to cover eq. (16): it has at most rank columns",))
+                             "Theorem 7 itself to cover eq. (16): it has at most rank columns",)
+                 if L == 2 else ())
 
 
 def _rank_one(w: np.ndarray, L: int, width: int) -> np.ndarray:
@@ -364,9 +335,9 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
     return Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain,
                  _chain_pullback,
                  size=lambda d: sum(math.prod(shape) for shape in layers(d)),
-                 params=np.array([float(L), k]), degree=L,
+                 params=np.array([float(L), k]), degree=L, multilinear=True,
                  layers=layers,
-                 identity=lambda d, scale: np.concatenate([_eye(s[0], s[1], scale) if len(s) > 1
+                 identity=lambda d, scale: np.concatenate([eye(s[0], s[1], scale) if len(s) > 1
                                                            else np.full(s, scale)
                                                            for s in layers(d)]),
                  penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)),
@@ -376,8 +347,7 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
 
 
-EXAMPLES: tuple[Model, ...] = (symmetric(3), symmetric(4, 2), symmetric(2, rank=3),
-                               factorised(2, 3),
-                               factorised(3, 3, rank=1), factorised(4, 3, rank=5), deep_linear(1),
-                               deep_linear(2),
-                               deep_linear(3, width=2), deep_linear(6, width=7))
+EXAMPLES: tuple[Model, ...] = (factorised(2, 3), factorised(3, 3, rank=1), factorised(4, 3, rank=5),
+                               factorised(2, 3, depth=3), factorised(3, 2, [4, 2, 3], depth=4),
+                               deep_linear(1), deep_linear(2), deep_linear(3, width=2),
+                               deep_linear(6, width=7))

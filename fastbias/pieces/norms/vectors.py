@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks.groups import partition
 from fastbias.engine import fused
 from fastbias.engine.abi import MAP, SHORT, VALUE, kernel, piece, twin
 from fastbias.pieces.norms.base import TIE_TOL, Norm
@@ -355,28 +356,17 @@ def group(groups: Any) -> Norm:
     >>> fb.norms.group([[0, 1], [2]])([3.0, 4.0, 2.0])
     7.0
     """
-    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__") \
-        or getattr(groups, "shape", None) == ():
-        raise TypeError("groups must be a list of lists of feature indices, got "
-                        f"{checks.short(groups)}")
-    index = [checks.array("groups", g, "a list of lists of feature indices",
-                          dims=1) for g in groups]
     # compiled code has no lists: group after group, with where each begins
-    flat = np.concatenate(index) if index else np.empty(0)
-    if flat.size == 0 or not np.array_equal(np.sort(flat), np.arange(flat.size)):
-        raise ValueError("groups must hold each feature 0 ... d-1 exactly once, got "
-                         f"{checks.short(groups)}")
-    ends = np.concatenate([[0.0], np.cumsum([float(g.size) for g in index])])
-    parts = [g.astype(int) for g in index]
-    owner = np.repeat(np.arange(len(parts)), [len(g) for g in parts])[np.argsort(flat)]
+    parts = partition("groups", groups)
+    flat = np.concatenate(parts)
+    ends = np.concatenate([[0], np.cumsum([part.size for part in parts])])
+    owner = np.repeat(np.arange(len(parts)), [part.size for part in parts])[np.argsort(flat)]
     return Norm("group", _group_steepest, _group_dual, _group_norm,
-                np.concatenate([[TIE_TOL, float(len(index))], ends, flat]), size=flat.size,
+                np.concatenate([[TIE_TOL, float(len(parts))], ends, flat]), size=flat.size,
                 convex=lambda cp, w: sum(cp.norm(w[part], 2) for part in parts),
                 shrink=blockwise(np.ones(len(parts)), owner))
 
 
 EXAMPLES: tuple[Norm, ...] = (l1, l2, linf, lp(4 / 3), lp(1.5), lp(3),
-                              quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3],
-                                                                             [0.0, 0.3, 3.0]]),
-                                                                             group([[0, 3], [2],
-                                                                                    [1]]))
+                              quadratic([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 3.0]]),
+                              group([[0, 3], [2], [1]]))
