@@ -3,6 +3,8 @@ signs.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +14,8 @@ from fastbias.checks import foreign
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, kernel, piece
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Coordinates, Layers, Model
+from fastbias.pieces.potentials.base import Potential
+from fastbias.pieces.potentials.deep import deep
 from fastbias.pieces.potentials.factors import factors, kept_signs
 from fastbias.pieces.recipe import recorded
 
@@ -111,6 +115,14 @@ def _amplitudes(u: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
     """
     one, two = u.reshape(2, -1)
     return (one, two) if signed else (0.5 * one + 0.5 * two, 0.5 * one - 0.5 * two)
+
+
+def _deep_mirror(u: np.ndarray, L: int) -> Potential | None:
+    """The potential of the flow of a signed network of depth L > 2; None from a start whose odd
+    powers are negative: there u₊ and u₋ change places.
+    """
+    p, q = np.abs(u).reshape(2, -1)
+    return None if L % 2 and (u < 0).any() else deep(p, q, L)
 
 
 def _obstacle(u: np.ndarray, signed: bool, Z: np.ndarray, w: np.ndarray) -> str | None:
@@ -226,7 +238,8 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (signed: Σ|w_j|^{2/L}), so that losses with an exponential tail
     lead to the ℓ1 maximum margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a
     loss that has a root, gradient flow of L = 2 is mirror flow of the hyperbolic entropy: from u₊ =
-    u₋ = α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2).
+    u₋ = α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2). Signed, of L ≥ 3,
+    it ends at argmin Σ q_L(w_j/α^L), q_L' the inverse of (1 − z)^{−L/(L−2)} − (1 + z)^{−L/(L−2)}.
 
     Parameters
     ----------
@@ -263,8 +276,11 @@ def diagonal(depth: int, signed: bool = False) -> Model:
     def width(d: int) -> int:
         return (2 if signed else L) * d
 
+    mirror: Callable[[np.ndarray], Potential | None] | None
     mirror = {1: lambda u: potentials.euclidean,
               2: lambda u: factors(*_amplitudes(u, signed))}.get(L)
+    if signed and L > 2:
+        mirror = partial(_deep_mirror, L=L)
     reach = (lambda layers, Z, w: _obstacle(np.concatenate(layers), signed, Z, w)) if L == 2 \
         else None
     if signed:
