@@ -20,6 +20,7 @@ from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
 from fastbias.solvers.outputs import unfolded
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
+from fastbias.theory.constrained import constrained
 from fastbias.theory.directions import MARGIN, direction
 from fastbias.theory.inseparable import INSEPARABLE, SOLE
 from fastbias.theory.networks import NETWORK, network
@@ -51,7 +52,8 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     # numbers beyond float64 are looked for where they matter
     with np.errstate(all="ignore"), _told():
         accepted(problem)
-        ask = network if not problem.model.linear or problem.method.decay else (
+        ask = constrained if problem.method.shrink else network if not problem.model.linear \
+            or problem.method.decay else (
             direction if problem.loss.kind == "monotone" else point)
         # a maximum margin asks for no more of the rows than products
         if problem.small or ask is not direction:

@@ -275,8 +275,9 @@ def _falls_by_searches(problem: Problem) -> str:
 def _falls_by_lengths(problem: Problem) -> str:
     """The same of moves of a length of their own, which must come to fall for L to."""
     smooth = named(problem, "exponential", "logistic", "cross_entropy")
-    done = smooth and all(h.holds for h in decreasing(problem)) and not problem.method.averages
-    return ("L falls by at least ηγΣ|ℓ'|(1 − O(η)) at each step, η → 0 and Ση = ∞" if done else "")
+    done, mixed = smooth and all(h.holds for h in decreasing(problem)), problem.method.averages
+    return (f"L falls by at least ηγΣ|ℓ'|(1 − {'o(1)' if mixed else 'O(η)'}) at each step, η → 0 "
+            "and Ση = ∞" if done else "")
 
 
 def _vanishes(problem: Problem, rows: list[Hypothesis]) -> Hypothesis:

@@ -157,7 +157,7 @@ def _falls(problem: Problem, flow: bool) -> tuple[bool | None, str]:
     if not _goes_on(problem):
         return None, f"{rule!r}; {SEEN}"
     # a step that varies is bounded by its largest, at any time
-    largest = float(np.max(rule.params)) if rule_of(problem) == "constant" else rule(0)
+    largest = rule.most(0)
     bound, why = _longest(problem)
     if np.isnan(bound):
         return None, f"{rule!r}; {why}; {SEEN}"
