@@ -137,7 +137,8 @@ def of_length_one(problem: Problem) -> list[Hypothesis]:
         proved = named(problem, *losses) and all(row.holds for row in fall)
         rows.append(Hypothesis("momentum in the gradient keeps the direction", shown(proved),
                                "proved: where η → 0 gradients a while apart differ by o(Σ|ℓ'|), "
-                               f"and their weights fall geometrically; {FAN} have it with a rate"
+                               f"and their weights fall geometrically; {FAN} have it with a rate, "
+                               "for entrywise and Schatten norms and the cross-entropy"
                                if proved else f"stated as known from {FAN}, for cross-entropy and "
                                "steps η/√t"))
     return [*rows, *classes(problem, "‖∇L‖⋆ ≥ γ Σ|ℓ'| and |ℓ''| ≤ |ℓ'| over the pairs (y, c)"),

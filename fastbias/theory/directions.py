@@ -67,6 +67,7 @@ from fastbias.theory.base import (
 from fastbias.theory.inseparable import inseparable
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
+from fastbias.theory.uncovered import NO_DIRECTION
 
 __all__ = ["MARGIN", "direction"]
 
@@ -190,6 +191,7 @@ MARGIN: tuple[Row, ...] = (
         reason="no theorem of the table covers this method with a strictly monotone loss; the "
                "nearest are Theorem 5, for steepest descent in any norm, and §3.1, for gradient "
                "descent"),
+    *NO_DIRECTION,
 )
 """Section 3, the first row that covers a method deciding, or the first of the loss's own tail.
 

@@ -30,6 +30,7 @@ from fastbias.theory.base import (
     shown,
 )
 from fastbias.theory.stepsizes import max_step
+from fastbias.theory.uncovered import NO_POINT
 
 __all__ = ["ROOT", "point"]
 
@@ -128,6 +129,7 @@ ROOT: tuple[Row, ...] = (
                    "minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest "
                    "statements are §2.4 for quadratic norms, and Theorem 5 for strictly monotone "
                    "losses"),
+    *NO_POINT,
 )
 """Section 2, the first row that covers a method deciding: what moves in w, then in ∇ψ(w), then in
 other geometries.

@@ -136,13 +136,13 @@ def test_momentum_in_steps_that_do_not_fall_is_refused(method):
 
 
 def test_lion_that_weighs_the_past_more_declares_no_direction():
-    with pytest.raises(fb.NoTheorem, match="no row"):
+    with pytest.raises(fb.NoTheorem, match="β₁ outweighs"):
         plan_of(m.lion(FALL, 0.99, 0.5)).limit()
 
 
 def test_newton_and_schulz_are_no_polar_factor():
     X = Z[:, :2, None] * [[1.0, 2]]
-    with pytest.raises(fb.NoTheorem, match="no row"):
+    with pytest.raises(fb.NoTheorem, match="polar factor"):
         plan_of(m.muon(FALL, orthogonalise="ns5"), X).limit()
     assert plan_of(m.muon(FALL), X).limit().certified
 
