@@ -157,8 +157,11 @@ FIELDS: tuple[Followed | Refused, ...] = (
     Refused(lambda p: p.method.decay > 0,
             "with weight decay it comes to rest where the decay and the loss balance, and only "
             "gradient descent on the linear model with a fixed step is followed there"),
+    Refused(lambda p: p.method.shrink > 0,
+            "with decoupled weight decay its weights stay bounded, and no field is known there"),
     Refused(lambda p: not p.model.linear
-            and (not gradient(p) or _rule(p) not in ("constant", "power")),
+            and (not gradient(p) or _rule(p) not in ("constant", "power")
+                 or (_varies(p) and p.rule.params.size != 2)),
             lambda p: f"on models such as {p.model.name} only gradient descent has a field, with "
                       "steps that are constant or fall like a power of t"),
     Refused(lambda p: not p.model.linear and not p.model.degree,
@@ -170,10 +173,10 @@ FIELDS: tuple[Followed | Refused, ...] = (
     Refused(lambda p: p.method.adaptive and p.method.measured is None,
             "what it divides by remembers more than the gradient, and with ε > 0 its direction "
             "turns ever later; no field of its own is known here"),
-    Refused(_jumps, "its moves jump where signs or largest coordinates change, so it slides along "
-                    "such places, where no smooth field follows it"),
     Refused(lambda p: p.method.averages == "fading",
             "its moves remember earlier gradients, and no field is known for that"),
+    Refused(_jumps, "its moves jump where signs or largest coordinates change, so it slides along "
+                    "such places, where no smooth field follows it"),
     Refused(lambda p: _over_loss(p) and not named(p, "exponential"),
             "steps η/L have a field here for the exponential loss, whose weights are a softmax"),
     Followed(_over_loss, lambda p: Scaled(p, float(p.rule.params[0]))),
@@ -182,8 +185,8 @@ FIELDS: tuple[Followed | Refused, ...] = (
                       "t; its margin gap falls like a power of t, within reach of ordinary runs"),
     Refused(lambda p: p.method.constraint is not None or p.method.primal,
             "no field is known for constraints or primal momentum"),
-    Refused(lambda p: _varies(p) and _rule(p) != "power",
-            lambda p: f"{p.rule!r} varies in a way that has no continuation"),
+    Refused(lambda p: _varies(p) and (_rule(p) != "power" or p.rule.params.size != 2),
+            lambda p: f"{p.rule!r} varies in a way that has no continuation here"),
     Followed(_swinging, _nesterov),
     Refused(lambda p: p.method.beta.size > 1 or p.method.gamma.size > 1,
             "its momentum varies in a way that has no continuation"),

@@ -68,7 +68,7 @@ OTHERS: tuple[Refused, ...] = (
     Refused(lambda p: not p.model.linear,
             lambda p: f"the closed form is for the linear model: in the {p.model.name} model the "
                       "recursion is not linear"),
-    Refused(lambda p: p.method.decay > 0,
+    Refused(lambda p: p.method.decay > 0 or p.method.shrink > 0,
             "the closed form is for the loss alone, not for methods with weight decay"),
     Refused(lambda p: not p.method.memoryless or p.method.ties is not None or p.method.unscaled
             or not p.method.as_made,

@@ -206,6 +206,8 @@ def _way(problem: Problem) -> _Way:
 def _of_norm(problem: Problem, g: Norm) -> _Way:
     """Steepest descent, in the parameters."""
     method = problem.method
+    if method.averages or method.shrink:
+        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
     if not g.smooth:
         raise ValueError("method must have a continuous direction for a flow, got steepest "
                          f"descent in the {g.name} norm, which does not declare smooth=True: "
@@ -213,8 +215,6 @@ def _of_norm(problem: Problem, g: Norm) -> _Way:
     if method.unscaled:
         raise ValueError("method must have a flow, got normalised steps, which do not shrink "
                          "with the gradient")
-    if method.averages:
-        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
     return _Way(lambda t, u: g.direction(problem.descent(u)), lambda u: u, problem.start)
 
 

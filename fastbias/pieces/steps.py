@@ -18,8 +18,8 @@ from fastbias.engine.abi import RULE, Piece, expect, piece
 from fastbias.engine.call import call
 from fastbias.pieces.recipe import Portable, recorded
 
-__all__ = ["StepRule", "bounded", "chosen", "constant", "line_search", "loss_scaled", "power",
-           "sequence"]
+__all__ = ["StepRule", "bounded", "chosen", "constant", "cosine", "line_search", "loss_scaled",
+           "power", "sequence"]
 
 AUTO = "auto"         # in place of a number: a `Plan` chooses it
 
@@ -59,6 +59,35 @@ class StepRule(Portable):
     def fixed(self) -> bool:
         """Whether η_k is ``params[0]`` at every update, whatever the data."""
         return self.constant and self.rule is _sequence
+
+    @property
+    def falling(self) -> bool:
+        """Whether it is an array whose entries still fall where it ends: a decaying step, of which
+        nobody knows how it would go on.
+        """
+        x = self.params
+        return self.rule is _sequence and x.size > 1 and bool(x[-1] < x[-2])
+
+    @property
+    def last(self) -> float:
+        """What one of this module stays at in the end, at loss 1, where it does not fall to 0."""
+        return float(self.params[-1 if self.rule in (_sequence, _cosine) else 0])
+
+    def most(self, k: int) -> float:
+        """The largest step from the update k on of a rule of this module that does not ask for L,
+        at loss 1.
+        """
+        x = self.params
+        if self.rule is _sequence:
+            return float(x[min(k, x.size - 1):].max())
+        if self.rule is not _late_power or k + 1 >= x[3]:
+            return self(k)
+        # (k + 1)/(k + c)^a has one turn, at k = (c − a)/(a − 1)
+        ends = {k, int(x[3]) - 1}
+        if x[1] != 1.0:
+            turn = (x[2] - x[1]) / (x[1] - 1.0)
+            ends |= {int(min(max(turn + i, k), x[3] - 1.0)) for i in (-1.0, 0.0, 1.0)}
+        return max(self(end) for end in ends)
 
     def __call__(self, k: int) -> float:
         """Return η_k, the step size of the update from step k ≥ 0 to k + 1, at loss 1; ValueError
@@ -158,22 +187,68 @@ def _power(params, k, s, log_loss):
     return eta if s == 0.0 else eta * np.exp(s)
 
 
+@piece(RULE, needs=4)
+def _late_power(params, k, s, log_loss):
+    # params: eta, a, the offset, and the updates of the warm-up
+    eta = params[0] / (k + params[2]) ** params[1]
+    if k + 1.0 < params[3]:
+        eta *= (k + 1.0) / params[3]
+    return eta if s == 0.0 else eta * np.exp(s)
+
+
 @recorded
-def power(eta: float | str, a: float) -> StepRule:
-    """Return the rule η_k = eta/(k + 1)^a; eta > 0 or "auto" and a ≥ 0, else ValueError. With a = 0
-    it is ``constant(eta)``.
+def power(eta: float | str, a: float, offset: float = 1.0, warmup: int = 0) -> StepRule:
+    """Return the rule η_k = eta/(k + offset)^a; eta > 0 or "auto", a ≥ 0 and offset > 0, else
+    ValueError. With a = 0 it is ``constant(eta)``.
+
+    With a ``warmup`` ≥ 1 the update from k to k + 1 has (k + 1)/warmup of that until k + 1 =
+    warmup, so that steps rise linearly at first.
 
     Examples
     --------
     >>> import fastbias as fb
     >>> fb.steps.power(0.5, 1.0)(4)
     0.1
+    >>> rule = fb.steps.power(1.0, 1.0, offset=6, warmup=4)
+    >>> [round(rule(k), 3) for k in range(5)]
+    [0.042, 0.071, 0.094, 0.111, 0.1]
     """
     # a = 0 is the constant rule by its own name, so that what is known of that holds
     (number, auto), fall = _first("eta", eta), checks.number("a", a, least=0)
-    if fall == 0:
+    begun, rise = checks.number("offset", offset, above=0), checks.whole("warmup", warmup)
+    if fall == 0 and rise <= 1:
         return constant(eta)
-    return StepRule("power", _power, np.array([number, fall]), auto=auto)
+    if begun == 1 and rise <= 1:
+        return StepRule("power", _power, np.array([number, fall]), auto=auto)
+    return StepRule("power", _late_power, np.array([number, fall, begun, float(rise)]), auto=auto)
+
+
+@piece(RULE, needs=3)
+def _cosine(params, k, s, log_loss):
+    # params: eta, total, floor
+    turned = np.cos(np.pi * min(float(k), params[1]) / params[1])
+    eta = params[2] + 0.5 * (params[0] - params[2]) * (1.0 + turned)
+    return eta if s == 0.0 else eta * np.exp(s)
+
+
+@recorded
+def cosine(eta: float | str, total: int, floor: float = 0.0) -> StepRule:
+    """Return the rule η_k = floor + ½(eta − floor)(1 + cos(π k/total)), floor from k = total on.
+
+    As PyTorch's ``CosineAnnealingLR`` of ``T_max=total`` and ``eta_min=floor`` up to there. eta > 0
+    or "auto", total ≥ 1, 0 ≤ floor ≤ eta, else ValueError. With floor = 0 all that follows stands
+    still, so that the steps have a finite sum.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> rule = fb.steps.cosine(0.5, 10, floor=0.1)
+    >>> [round(rule(k), 3) for k in (0, 5, 10, 1000)]
+    [0.5, 0.3, 0.1, 0.1]
+    """
+    (number, auto), length = _first("eta", eta), checks.whole("total", total, least=1)
+    low = checks.number("floor", floor, least=0, most=None if auto else number)
+    return StepRule("cosine", _cosine, np.array([number, float(length), low]), auto=auto)
 
 
 @piece(RULE, needs=1)
@@ -258,4 +333,5 @@ def as_rule(step_size: StepSize) -> StepRule:
 
 
 EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5),
+                                  power(0.5, 0.7, offset=3, warmup=8), cosine(0.5, 20, 0.1),
                                   loss_scaled(0.1), bounded(0.3))

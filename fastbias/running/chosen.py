@@ -218,7 +218,8 @@ def advice(problem: Problem, status: Status, t: int, first: float, last: float) 
     """
     rule, method = problem.rule, problem.method
     # (weight decay may raise the loss, which is not all that it lowers)
-    grown = last > first + 1e-9 * max(1.0, abs(first)) and not method.decay
+    grown = last > first + 1e-9 * max(1.0, abs(first)) \
+        and not (method.decay or method.shrink)
     stopped = status in FATAL and status != Status.UNBOUNDED
     if not (stopped or grown) or rule.search or rule.radius:
         return ""

@@ -19,6 +19,7 @@ from fastbias.problem import Data, Problem, gather, make
 from fastbias.running import lanes
 from fastbias.running.chosen import settled
 from fastbias.running.course import FATAL, Course, told, written
+from fastbias.running.lanes_moves import twin
 from fastbias.running.plan import Plan
 from fastbias.running.points import Grid, Point
 from fastbias.trace import RunStopped, Trace
@@ -144,8 +145,9 @@ class Table:
 
     def __init__(self, plan: Plan, grid: Grid) -> None:
         self.plan, self.grid = plan, grid
-        # whether any run can go in lanes
-        self.fits = lanes.common(plan) is not None
+        # whether any run can go in lanes, where momentum is that of eq. (3)
+        self.fits = lanes.common(plan) is not None and (
+            "momentum" not in grid.axes or twin(plan.problem.method, True) is not None)
         found = {name: _column(plan, name, values) for name, values in grid.axes.items()
                  if name != "seed" and self.fits}
         self.columns = {name: column for name, column in found.items() if column is not None}

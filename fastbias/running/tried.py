@@ -45,8 +45,10 @@ def of_method(method: Method, rng: np.random.Generator, size: int) -> Rows:
     yield "a move is declared to be of one kind", float(declared > 1), 0.0, u
     if method.sampling.batch:
         return
-    move = (new - u) / eta
+    move = (new - u) / eta + method.shrink * u
     yield "the first move descends", float(not v @ move > 0), 0.0, u
+    if method.shrink:
+        yield from _shrunk(method, problem, new)
     yield from _first(method, problem, v, move)
     yield from _later(method, problem, rng)
 
@@ -70,6 +72,15 @@ def _first(method: Method, problem: Problem, v: np.ndarray, move: np.ndarray) ->
         yield "each entry moves as its own gradient has it where adaptive is claimed", wrong, 0.0, u
     if method.ties is not None:
         yield "0 ≤ ties < 1", float(not 0 <= method.ties < 1), 0.0, u
+
+
+def _shrunk(method: Method, problem: Problem, new: np.ndarray) -> Rows:
+    """The same of a decoupled decay: it alone tells the update from one whose last number is 0."""
+    numbers = np.append(method.params[:-1], 0.0)
+    free = next(_updates(replace(problem, method=replace(method, params=numbers))))[1]
+    u = problem.start
+    yield "u⁺ has (1 − λη)u in it where a decoupled decay λ is claimed", \
+        unlike(free - new, method.shrink * ETA * u, 1e-9 * float(np.abs(u).max())), MOVED, u
 
 
 def _steepest(method: Method, norm: Norm, problem: Problem, v: np.ndarray, move: np.ndarray,
@@ -107,11 +118,12 @@ def _later(method: Method, problem: Problem, rng: np.random.Generator) -> Rows:
             return
         points.append(u)
     gradients = [problem.descent(u) - method.decay * u for u in points]
-    second, at = (points[2] - points[1]) / ETA, problem.start
+    second = (points[2] - points[1]) / ETA + method.shrink * points[1]
+    at = problem.start
     yield from _forgetful(method, problem, points)
     g = method.geometry
     if method.averages == "fading" and method.steepest and isinstance(g, Norm):
-        yield "a move is steepest for g + c g', 0 ≤ c < 1, where a fading average is claimed", \
+        yield "a move is steepest for g + c g', |c| < 1, where a fading average is claimed", \
             _unmixed(g, second, gradients[1], gradients[0]), MOVED, at
     if method.averages == "all":
         yield ("w moves by d + Σ i dᵢ/(t + 1), d = −η∇L, where an average of all gradients is "
@@ -160,7 +172,7 @@ def _off_dual(method: Method, psi: Potential, u: np.ndarray, new: np.ndarray,
 
 
 def _unmixed(norm: Norm, move: np.ndarray, now: np.ndarray, before: np.ndarray) -> float:
-    """How far a move is from steepest for now + c before, at the c in [0, 1) where it is
+    """How far a move is from steepest for now + c before, at the c in (−1, 1) where it is
     nearest.
     """
     def off(c: float) -> float:
@@ -168,9 +180,9 @@ def _unmixed(norm: Norm, move: np.ndarray, now: np.ndarray, before: np.ndarray) 
         wanted = norm.direction(now + c * before)
         return unlike(move / norm(move), wanted / norm(wanted)) if move.any() and wanted.any() \
             else np.inf
-    grid = np.arange(MIXED) / MIXED
+    grid = np.arange(1 - MIXED, MIXED) / MIXED
     best = grid[np.argmin([off(c) for c in grid])]
-    low, high = max(best - 1.0 / MIXED, 0.0), best + 1.0 / MIXED
+    low, high = best - 1.0 / MIXED, best + 1.0 / MIXED
     # of one valley: thirds that are higher are left out
     for _ in range(60):
         third = (high - low) / 3.0

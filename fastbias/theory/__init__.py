@@ -4,7 +4,7 @@ solved to a certificate.
 A `Limit` is never just a point: it carries the theorem, its hypotheses with True/False/None and the
 evidence, the dual variable, and residuals that are recomputed from (w, ν) alone. Where the paper
 shows that no characterisation exists, `NoTheorem` names the example. A new theorem is one row of
-``ROOT``, ``MARGIN``, ``INSEPARABLE`` or ``NETWORK``.
+``ROOT``, ``MARGIN``, ``INSEPARABLE``, ``NETWORK`` or ``CONSTRAINED``.
 """
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
 from fastbias.solvers.outputs import unfolded
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
+from fastbias.theory.constrained import CONSTRAINED, constrained
 from fastbias.theory.directions import MARGIN, direction
 from fastbias.theory.inseparable import INSEPARABLE, SOLE
 from fastbias.theory.networks import NETWORK, network
 from fastbias.theory.points import ROOT, point
 from fastbias.theory.stepsizes import MaxStep
 
-__all__ = ["INSEPARABLE", "MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep", "Point", "Ray",
-           "Refusal", "Rest", "Row", "limit", "max_step"]
+__all__ = ["CONSTRAINED", "INSEPARABLE", "MARGIN", "NETWORK", "ROOT", "Direction", "MaxStep",
+           "Point", "Ray", "Refusal", "Rest", "Row", "limit", "max_step"]
 
 
 def limit(problem: Problem, flow: bool = False) -> Limit:
@@ -51,8 +52,9 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     # numbers beyond float64 are looked for where they matter
     with np.errstate(all="ignore"), _told():
         accepted(problem)
-        ask = network if not problem.model.linear or problem.method.decay else (
-            direction if problem.loss.kind == "monotone" else point)
+        ask = constrained if problem.method.shrink \
+            else network if not problem.model.linear or problem.method.decay \
+            else direction if problem.loss.kind == "monotone" else point
         # a maximum margin asks for no more of the rows than products
         if problem.small or ask is not direction:
             problem = problem.whole("a limit is asked for")

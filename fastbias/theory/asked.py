@@ -25,7 +25,6 @@ NACSON = "Nacson, Srebro, Soudry (2019)"
 WANG = "Wang, Meng, Zhang, Sun, Chen, Ma, Liu (2022)"
 FAN = "Fan, Schmidt, Thrampoulidis (2025)"
 PESME = "Pesme, Dragomir, Flammarion (2024)"
-ENTRYWISE = ("l1", "l2", "linf", "spectral", "nuclear")     # and lp: entrywise and Schatten norms
 
 
 def of_a_flow(problem: Problem) -> bool:
@@ -40,7 +39,14 @@ def endless(problem: Problem) -> Hypothesis:
     # Σ 1/k^a is infinite up to a = 1
     a = pace(problem)
     return Hypothesis("the step sizes add up to infinity", None if a is None else a <= 1,
-                      repr(problem.rule))
+                      _told(problem))
+
+
+def _told(problem: Problem) -> str:
+    """The step rule, and what an array that falls leaves open."""
+    return repr(problem.rule) + (
+        ": an array that falls where it ends; its last entry goes on, and how it was meant to is "
+        "not known" if problem.rule.falling else "")
 
 
 def small(problem: Problem) -> list[Hypothesis]:
@@ -111,30 +117,31 @@ def of_classes(problem: Problem) -> str:
 def decreasing(problem: Problem) -> list[Hypothesis]:
     """Whether the steps fall to 0, though not too fast."""
     a = pace(problem)
-    own = Hypothesis("the step sizes fall to 0", None if a is None else a > 0, repr(problem.rule))
+    own = Hypothesis("the step sizes fall to 0", None if a is None else a > 0, _told(problem))
     return [endless(problem), own]
 
 
 def of_length_one(problem: Problem) -> list[Hypothesis]:
-    """Without momentum all is proved in a line: −log L grows like Σ η‖∇L‖⋆/L ≥ γ Σ η (1 − o(1)),
-    and ‖w‖ ≤ Σ η.
+    """All is proved in a line: −log L grows like Σ η‖∇L‖⋆/L ≥ γ Σ η (1 − o(1)), and ‖w‖ ≤ Σ η.
+
+    With momentum a move is steepest for Σ a_i ∇L(w_{t−i}), a_i geometric and Σ a_i > 0. As each
+    weight |ℓ'| has a logarithm of slope at most 1 (of classes 2), ∇L(w_{t−i}) is off ∇L(w_t) by at
+    most B Σ|ℓ'| (e^{2BS} − 1), S the sum of the last i steps; where η → 0 the sum of |a_i| times
+    that is o(1) Σ|ℓ'|, and so is what the move gains less than ‖∇L‖⋆ ≥ γ Σ|ℓ'|.
     """
-    rows = [*decreasing(problem), *stated_for(problem, "exponential", "logistic",
-                                                "cross_entropy")]
-    # the proof in one line holds for the last gradient; an average of gradients needs the paper
-    if not problem.method.averages:
-        return [*rows, *classes(problem, "‖∇L‖⋆ ≥ γ Σ|ℓ'| and |ℓ''| ≤ |ℓ'| over the pairs (y, c)"),
-                *tied(problem)]
-    known = named(problem, "cross_entropy") and _entrywise(problem)
-    return [*rows, Hypothesis("momentum in the gradient keeps the direction", None,
-                              f"stated as known from {FAN}, for "
-                              "averages of gradients, entrywise and Schatten norms, cross-entropy" +
-                              ("" if known else ": not this loss or norm"))]
-
-
-def _entrywise(problem: Problem) -> bool:
-    norm = problem.method.geometry
-    return isinstance(norm, Norm) and (norm.name in ENTRYWISE or norm.power is not None)
+    losses = ("exponential", "logistic", "cross_entropy")
+    fall, rows = decreasing(problem), stated_for(problem, *losses)
+    rows = [*fall, *rows]
+    if problem.method.averages:
+        proved = named(problem, *losses) and all(row.holds for row in fall)
+        rows.append(Hypothesis("momentum in the gradient keeps the direction", shown(proved),
+                               "proved: where η → 0 gradients a while apart differ by o(Σ|ℓ'|), "
+                               f"and their weights fall geometrically; {FAN} have it with a rate, "
+                               "for entrywise and Schatten norms and the cross-entropy"
+                               if proved else f"stated as known from {FAN}, for cross-entropy and "
+                               "steps η/√t"))
+    return [*rows, *classes(problem, "‖∇L‖⋆ ≥ γ Σ|ℓ'| and |ℓ''| ≤ |ℓ'| over the pairs (y, c)"),
+            *tied(problem)]
 
 
 def tied(problem: Problem) -> list[Hypothesis]:

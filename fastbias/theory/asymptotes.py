@@ -82,19 +82,25 @@ def _same_kind(rule: StepRule, made: StepRule) -> bool:
     numbers that make it another one, negative or none.
     """
     # the exponent of a power may be of any sign
-    positive = rule.params[:1] if made.name == "power" else rule.params
+    positive = rule.params[:1] if made.name in ("power", "cosine") else rule.params
     return rule.loss == made.loss and rule.radius == made.radius \
         and bool(np.isfinite(rule.params).all()) \
         and rule.params.size > 0 and bool(positive.min() > 0)
 
 
 def pace(problem: Problem) -> float | None:
-    """The a ≥ 0 of step sizes that fall like 1/t^a, 0 for those that stay; None for a searched
-    step, a rule of one's own.
+    """The a ≥ 0 of step sizes that fall like 1/t^a, 0 for those that stay, ∞ for those that end;
+    None for a searched step, a rule of one's own, an array that falls to its end.
     """
     name, x = rule_of(problem), problem.rule.params
     if name == "power":
-        return float(x[1]) if x.size == 2 and x[1] >= 0 else None
+        known = x.size == 2 or (x.size == 4 and x[2] > 0 and x[3] >= 0)
+        return float(x[1]) if known and x[1] >= 0 else None
+    if name == "cosine":
+        known = x.size == 3 and x[1] >= 1 and 0 <= x[2] <= x[0]
+        return (0.0 if x[2] > 0 else np.inf) if known else None
+    if problem.rule.falling:
+        return None
     return 0.0 if name in ("constant", "loss_scaled", "bounded") else None
 
 
@@ -220,8 +226,7 @@ def _staying(problem: Problem) -> float | None:
         or rule_of(problem) == "loss_scaled":
         return None
     # of a sequence the last entry goes on; momentum lengthens each step to η/(1 − β)
-    eta = rule.params[-1] if rule_of(problem) == "constant" else rule.params[0]
-    return float(eta) / (1.0 - float(method.beta[0]))
+    return rule.last / (1.0 - float(method.beta[0]))
 
 
 def _offset(problem: Problem, at: Support, eta: float) -> tuple[np.ndarray | None, bool]:

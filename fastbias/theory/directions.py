@@ -70,6 +70,7 @@ from fastbias.theory.positive import INSIDE
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
 from fastbias.theory.tails import GAUSSIAN, POLYNOMIAL
+from fastbias.theory.uncovered import NO_DIRECTION
 
 __all__ = ["MARGIN", "direction"]
 
@@ -186,6 +187,7 @@ MARGIN: tuple[Row, ...] = (
         reason="no theorem of the table covers this method with a strictly monotone loss; the "
                "nearest are Theorem 5, for steepest descent in any norm, and §3.1, for gradient "
                "descent"),
+    *NO_DIRECTION,
 )
 """Section 3, the first row that covers a method deciding, or the first of the loss's own tail.
 
@@ -273,8 +275,9 @@ def _falls_by_searches(problem: Problem) -> str:
 def _falls_by_lengths(problem: Problem) -> str:
     """The same of moves of a length of their own, which must come to fall for L to."""
     smooth = named(problem, "exponential", "logistic", "cross_entropy")
-    done = smooth and all(h.holds for h in decreasing(problem)) and not problem.method.averages
-    return ("L falls by at least ηγΣ|ℓ'|(1 − O(η)) at each step, η → 0 and Ση = ∞" if done else "")
+    done, mixed = smooth and all(h.holds for h in decreasing(problem)), problem.method.averages
+    return (f"L falls by at least ηγΣ|ℓ'|(1 − {'o(1)' if mixed else 'O(η)'}) at each step, η → 0 "
+            "and Ση = ∞" if done else "")
 
 
 def _vanishes(problem: Problem, rows: list[Hypothesis]) -> Hypothesis:

@@ -34,8 +34,8 @@ ROUNDED = 1e-12       # of a bound on steps, relatively
 
 def _shrinks(problem: Problem) -> bool:
     """Whether it is gradient descent in some metric, by steps that do not grow with 1/L."""
-    return flat(problem) and plain(problem) and pace(problem) is not None \
-        and rule_of(problem) != "loss_scaled"
+    known = pace(problem) is not None or problem.rule.falling
+    return flat(problem) and plain(problem) and known and rule_of(problem) != "loss_scaled"
 
 
 def _as_stated(problem: Problem) -> list[Hypothesis]:

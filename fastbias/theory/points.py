@@ -30,6 +30,7 @@ from fastbias.theory.base import (
     shown,
 )
 from fastbias.theory.stepsizes import max_step
+from fastbias.theory.uncovered import NO_POINT
 
 __all__ = ["ROOT", "point"]
 
@@ -128,6 +129,7 @@ ROOT: tuple[Row, ...] = (
                    "minimum norm (Example 4; for l1, the stagewise paths of §2.4); the nearest "
                    "statements are §2.4 for quadratic norms, and Theorem 5 for strictly monotone "
                    "losses"),
+    *NO_POINT,
 )
 """Section 2, the first row that covers a method deciding: what moves in w, then in ∇ψ(w), then in
 other geometries.
@@ -157,7 +159,7 @@ def _falls(problem: Problem, flow: bool) -> tuple[bool | None, str]:
     if not _goes_on(problem):
         return None, f"{rule!r}; {SEEN}"
     # a step that varies is bounded by its largest, at any time
-    largest = float(np.max(rule.params)) if rule_of(problem) == "constant" else rule(0)
+    largest = rule.most(0)
     bound, why = _longest(problem)
     if np.isnan(bound):
         return None, f"{rule!r}; {why}; {SEEN}"

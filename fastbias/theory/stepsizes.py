@@ -145,7 +145,7 @@ def _plain(problem: Problem) -> bool:
     method = problem.method
     constant = method.beta.size == method.gamma.size == 1 and bool(method.beta[0] < 1)
     return problem.model.linear and constant and method.constraint is None and not (
-        method.decay or method.unscaled or method.sampling.batch)
+        method.decay or method.shrink or method.unscaled or method.sampling.batch)
 
 
 def _admitted(log_step: float, theorem: str, source: str, strict: bool = False) -> MaxStep:
@@ -237,7 +237,7 @@ def small_steps(problem: Problem) -> Hypothesis:
     # none of these lowers L at each step by a theorem
     unseen = momentum(problem) or problem.method.sampling.batch or rule.search \
         or (problem.method.decay and rule_of(problem) in SMALL)
-    if unseen or pace(problem) is None:
+    if unseen or (pace(problem) is None and not rule.falling):
         holds, told = None, f"{rule!r}; seen only in a run"
     else:
         holds, told = SMALL.get(rule_of(problem), _under_a_bound)(problem)
@@ -269,9 +269,7 @@ def _under_a_bound(problem: Problem) -> Told:
         bound = max_step(problem, u)
     except NoTheorem:
         return None, f"{rule!r}; no bound is known to the table"
-    # of a sequence all that is to come counts; a power only falls from here
-    largest = float(rule.params[min(t, rule.params.size - 1):].max()) \
-        if rule_of(problem) == "constant" else rule(t)
+    largest = rule.most(t)
     begun = "the start" if t == 0 else f"t = {t}"
     return shown(largest <= bound.step_size), (
         f"η ≤ {largest:.6g}; admitted from {begun} on: {bound.step_size:.6g} ({bound.theorem})")

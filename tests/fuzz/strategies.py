@@ -270,7 +270,9 @@ STRATEGIES: dict[str, Any] = {
     "beta1": numeric(0.9, 0.0), "beta2": numeric(0.999, 0.5), "eps": numeric(1e-8, 0.0, 1e-3), "G0": numeric(0.0, 1.0),
     "ties": numeric("first", "average", "random"), "tie_tol": numeric(1e-12, 0.0), "shrinkage": numeric(1.0, 0.5),
     "epsilon": numeric(0.1, 1e-3), "normalised": numeric(False, True), "k": numeric(0, 1, 10**6),
-    "gamma": numeric(1.0, 0.1),
+    "gamma": numeric(1.0, 0.1), "rho": numeric(0.9, 0.5), "orthogonalise": numeric("polar", "ns5"),
+    "amsgrad": numeric(False, True), "eps_inside_root": numeric(False, True),
+    "total": numeric(1, 10, 1000), "floor": numeric(0.0, 1e-3), "warmup": numeric(0, 5), "power.offset": numeric(1.0, 10.0, 0.5),
     # norms, potentials, losses, models
     "p": numeric(1.5, 2.0, 3.0, 4 / 3, 20.0, 1.0), "D": definite, "groups": groups, "delta": lambda c: c.size(),
     "polynomial.b": numeric(1.0, 0.5, 3.0), "c": lambda c: c.size(),

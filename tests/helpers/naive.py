@@ -235,7 +235,10 @@ def searched(task, k, w, move, dual):
 RULES = {
     "constant": lambda task, k, w, move, dual, eta: eta,
     "sequence": lambda task, k, w, move, dual, etas: at(etas, k),
-    "power": lambda task, k, w, move, dual, eta, a: eta / (k + 1) ** a,
+    "power": lambda task, k, w, move, dual, eta, a, offset=1, warmup=0: (
+        eta / (k + offset) ** a * (min(1, (k + 1) / warmup) if warmup else 1)),
+    "cosine": lambda task, k, w, move, dual, eta, total, floor=0.0: (
+        floor + (eta - floor) * np.cos(np.pi / 2 * min(k / total, 1)) ** 2),
     "loss_scaled": lambda task, k, w, move, dual, eta: eta / task.value(w),
     "bounded": bounded,
     "line_search": searched,
@@ -301,13 +304,16 @@ def mirrored(task, w, steps, potential, step_size, dual_momentum=0.0, primal_mom
         yield w
 
 
-def steepest(task, w, steps, norm, step_size, normalised=False):
-    """Eq. (11)."""
+def steepest(task, w, steps, norm, step_size, normalised=False, momentum=0.0, nesterov=0.0, weight_decay=0.0):
+    """Eq. (11), of a sum of gradients."""
     p = exponent(norm)
 
-    def direction(g, k, w):
+    def make(g):
         move = steepest_direction(g, p)
         return move / length(move, p) if normalised else move
+    direction = buffered(make, momentum, nesterov)
+    if weight_decay:
+        return decayed(task, w, steps, step_size, direction, weight_decay)
     return along(task, w, steps, step_size, direction, p)
 
 
@@ -321,49 +327,130 @@ def staged(task, w, steps, epsilon, ties="average", tie_tol=1e-12, rng=None):
     return along(task, w, steps, epsilon, lambda g, k, w: coordinate_direction(g, ties, tie_tol, unit=True), 1)
 
 
-def adagrad(task, w, steps, step_size, G0=0.0, eps=0.0):
+def decayed(task, w, steps, step_size, direction, weight_decay=0.0, momentum=0.0, nesterov=0.0):
+    """b⁺ = μb + Δ, w⁺ = (1 − λη) w + η(b⁺ + γ(b⁺ − b)), Δ = direction(gradient, k, w)."""
+    b = 0 * w
+    yield w
+    for k in range(steps):
+        move = direction(task.gradient(w, k), k, w)
+        eta = task.step(step_size, k, w, move, np.linalg.norm)
+        before, b = b, momentum * b + move
+        w = w - weight_decay * eta * w + eta * (b + nesterov * (b - before))
+        yield w
+
+
+def denominator(square, eps, inside):
+    return np.sqrt(square + eps) if inside else np.sqrt(square) + eps
+
+
+def adagrad(task, w, steps, step_size, G0=0.0, eps=0.0, eps_inside_root=True, **rest):
     """Eqs. (13) and (14)."""
     G = np.zeros_like(w) + G0
 
     def direction(g, k, w):
         nonlocal G
         G = G + g * g
-        return -g / np.sqrt(G + eps)
-    return along(task, w, steps, step_size, direction)
+        return -g / denominator(G, eps, eps_inside_root)
+    return decayed(task, w, steps, step_size, direction, **rest)
 
 
-def adam(task, w, steps, step_size, beta1=0.9, beta2=0.999, eps=1e-8):
-    """torch.optim.Adam re-stated."""
-    m, v = 0 * w, 0 * w
+def adam(task, w, steps, step_size, beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False, weight_decay=0.0, eps_inside_root=False):
+    """torch.optim.Adam re-stated, with AdamW's decay."""
+    m, v, most = 0 * w, 0 * w, 0 * w
 
     def direction(g, k, w):
-        nonlocal m, v
+        nonlocal m, v, most
         m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-        return -m / (1 - beta1 ** (k + 1)) / (np.sqrt(v / (1 - beta2 ** (k + 1))) + eps)
+        most = np.maximum(most, v)
+        corrected = (most if amsgrad else v) / (1 - beta2 ** (k + 1))
+        return -m / (1 - beta1 ** (k + 1)) / denominator(corrected, eps, eps_inside_root)
+    return decayed(task, w, steps, step_size, direction, weight_decay)
+
+
+def nadam(task, w, steps, step_size, beta1=0.9, beta2=0.999, eps=1e-8):
+    """torch.optim.NAdam re-stated, momentum_decay = 0.004."""
+    m, v, product = 0 * w, 0 * w, 1.0
+
+    def direction(g, k, w):
+        nonlocal m, v, product
+        t = k + 1
+        mu, following = (beta1 * (1 - 0.5 * 0.96 ** (0.004 * i)) for i in (t, t + 1))
+        product *= mu
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        mean = following * m / (1 - product * following) + (1 - mu) * g / (1 - product)
+        return -mean / (np.sqrt(v / (1 - beta2 ** t)) + eps)
     return along(task, w, steps, step_size, direction)
 
 
-def rmsprop(task, w, steps, step_size, beta=0.99, eps=1e-8):
+def rmsprop(task, w, steps, step_size, beta=0.99, eps=1e-8, eps_inside_root=False, **rest):
     """torch.optim.RMSprop re-stated."""
     v = 0 * w
 
     def direction(g, k, w):
         nonlocal v
         v = beta * v + (1 - beta) * g * g
-        return -g / (np.sqrt(v) + eps)
-    return along(task, w, steps, step_size, direction)
+        return -g / denominator(v, eps, eps_inside_root)
+    return decayed(task, w, steps, step_size, direction, **rest)
 
 
-def muon(task, w, steps, step_size, momentum=0.95, shape=(2, 2)):
-    """The polar factor of B⁺ = μB − ∇L, by an SVD; the weights are a matrix of this shape, kept flat."""
-    B = 0 * w
+def adadelta(task, w, steps, step_size=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
+    """torch.optim.Adadelta re-stated, but for its decay."""
+    square, moved = 0 * w, 0 * w
+
+    def direction(g, k, w):
+        nonlocal square, moved
+        square = rho * square + (1 - rho) * g * g
+        move = -np.sqrt(moved + eps) / np.sqrt(square + eps) * g
+        moved = rho * moved + (1 - rho) * move * move
+        return move
+    return decayed(task, w, steps, step_size, direction, weight_decay)
+
+
+def buffered(make, momentum=0.0, nesterov=0.0):
+    """The direction made of B⁺ + γ(B⁺ − B), B⁺ = μB + ∇L; γ = μ is ∇L + μB⁺."""
+    B = 0.0
 
     def direction(g, k, w):
         nonlocal B
-        B = momentum * B - g
-        U, _, Vt = np.linalg.svd(B.reshape(shape), full_matrices=False)
-        return (U @ Vt).ravel()
-    return along(task, w, steps, step_size, direction)
+        before, B = B, momentum * B + g
+        return make(B + nesterov * (B - before))
+    return direction
+
+
+def signum(task, w, steps, step_size, momentum=0.9, nesterov=0.0, weight_decay=0.0):
+    return decayed(task, w, steps, step_size, buffered(lambda g: -np.sign(g), momentum, nesterov), weight_decay)
+
+
+def lion(task, w, steps, step_size, beta1=0.9, beta2=0.99, weight_decay=0.0):
+    """As its authors print it: the decay first, then the signs of the mixture, then the mean."""
+    m = 0 * w
+    yield w
+    for k in range(steps):
+        g, eta = task.gradient(w, k), task.step(step_size, k, w, None, None)
+        w = w * (1 - eta * weight_decay) - eta * np.sign(beta1 * m + (1 - beta1) * g)
+        m = beta2 * m + (1 - beta2) * g
+        yield w
+
+
+def polar(B):
+    U, _, Vt = np.linalg.svd(B, full_matrices=False)
+    return U @ Vt
+
+
+def newton_schulz(B):
+    """Five steps of Jordan's quintic from B/‖B‖_F."""
+    X = B / np.linalg.norm(B)
+    for _ in range(5):
+        A = X @ X.T
+        X = 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X
+    return X
+
+
+def muon(task, w, steps, step_size, momentum=0.95, orthogonalise="polar", nesterov=0.0, weight_decay=0.0, shape=(2, 2)):
+    """The polar factor of the mixture by an SVD, or by Newton and Schulz; the weights are a matrix of this shape, kept flat."""
+    make = {"polar": polar, "ns5": newton_schulz}[orthogonalise]
+    direction = buffered(lambda g: -make(g.reshape(shape)).ravel(), momentum, nesterov)
+    return decayed(task, w, steps, step_size, direction, weight_decay)
 
 
 def dual_acceleration(task, w, steps):
@@ -389,8 +476,14 @@ METHODS = {
     "stagewise": staged,
     "adagrad": adagrad,
     "adam": adam,
+    "adamw": lambda task, w, steps, step_size, weight_decay=0.01, **rest: adam(
+        task, w, steps, step_size, weight_decay=weight_decay, **rest),
+    "nadam": nadam,
     "rmsprop": rmsprop,
-    "sign_descent": lambda task, w, steps, step_size: along(task, w, steps, step_size, lambda g, k, w: -np.sign(g), np.inf),
+    "adadelta": adadelta,
+    "sign_descent": lambda task, w, steps, step_size, momentum=0.0, **rest: signum(task, w, steps, step_size, momentum, **rest),
+    "signum": signum,
+    "lion": lion,
     "muon": muon,
     "dual_acceleration": dual_acceleration,
 }

@@ -170,7 +170,7 @@ def test_what_a_template_cannot_vary_is_refused_in_one_sentence():
     for plan, grid, sentence in [
             (template(), {"lr": [0.1]}, "grid must name some of step_size, momentum, start, y, seed where plans is a template, "
              "got 'lr'"),
-            (template("exponential", fb.methods.adagrad(0.1)), {"momentum": [0.1]}, "grid must not name momentum for adagrad"),
+            (template("exponential", fb.methods.adam(0.1)), {"momentum": [0.1]}, "grid must not name momentum for adam"),
             (later, {"step_size": [0.1]}, "plans must stand at its start, t = 0, to be a template, got one at t = 1")]:
         with pytest.raises(ValueError, match=sentence):
             fb.sweep(plan, grid, steps=10)

@@ -131,7 +131,7 @@ def test_sigmoid_needs_a_loss_under_that_of_one_wrong_sample():
     (m.gradient_descent(0.01, 0.5), "logistic", None), (m.gradient_descent(0.01, batch=1, rng=0), "logistic", None),
     (m.steepest_descent("linf", 0.001), "exponential", True), (m.coordinate_descent(0.001), "logistic", True),
     (m.coordinate_descent(0.001, tie_tol=0.5), "logistic", None), (m.sign_descent(S.power(0.1, 0.5)), "logistic", True),
-    (m.muon(0.1), "exponential", None), (m.adam(S.power(0.1, 0.5), eps=0), "exponential", None),
+    (m.muon(0.1), "exponential", True), (m.adam(S.power(0.1, 0.5), eps=0), "exponential", None),
     (m.mirror_descent("cosh", 0.1), "exponential", None),
     (m.mirror_descent(P.quadratic([1.0, 2.0]), 0.01), "logistic", True),
 ], ids=repr)

@@ -6,7 +6,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.pieces.methods.base import maker, primal
-from fastbias.theory import MARGIN, NETWORK, ROOT, Direction
+from fastbias.theory import CONSTRAINED, MARGIN, NETWORK, ROOT, Direction
 from fastbias.theory.base import covering
 from tests.helpers.pieces import ascent
 from tests.helpers.problems import CROSS, SLID, XM, YM, X, holds, limit, y
@@ -77,7 +77,8 @@ def covered(method, loss, model=M.linear):
     A, b = (XM, YM) if method.shaped else (X, y)
     start = None if model is M.linear else model.start(1.0)
     problem = fb.Plan(A, b, loss=loss, method=method, model=model, start=start).problem
-    table = NETWORK if model is not M.linear or method.decay else MARGIN if loss == "exponential" else ROOT
+    table = CONSTRAINED if method.shrink else NETWORK if model is not M.linear or method.decay \
+        else MARGIN if loss == "exponential" else ROOT
     return covering(table, problem, False)
 
 

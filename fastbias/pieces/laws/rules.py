@@ -12,7 +12,9 @@ def of_rule(rule: StepRule, rng: np.random.Generator, size: int) -> Rows:
     """What every step rule must obey: one random trial."""
     k, s = int(rng.integers(0, 10**6)), rng.normal()
     eta = rule(k)
-    yield "η_k > 0 and finite", float(not (eta > 0 and np.isfinite(eta))), 0.0, k
+    # (a rule may come to rest, but not begin with it)
+    yield "η_0 > 0, η_k ≥ 0, and both are finite", \
+        float(not (rule(0) > 0 and eta >= 0 and np.isfinite(rule(0) + eta))), 0.0, k
     # the engine never forms e^s by itself, so the rule must
     told = [call(rule.rule, rule.params, k, x, 0.5) for x in (0.0, s)]
     yield "e^s is multiplied in", unlike(told[1], told[0] * np.exp(s)), SHARP, (k, s)

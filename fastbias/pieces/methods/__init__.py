@@ -7,20 +7,23 @@ method                        direction                advance
 gradient descent              the gradient             primal:  w + βΔw + η·move, eq. (3)
 steepest descent              the norm's Δ, eq. (11)   primal
 natural gradient descent      ∇²ψ(w)⁻¹ g, eq. (9)      primal, and the new w must lie in dom ψ
-AdaGrad, Adam, RMSProp, sign  g over its own history   primal
+AdaGrad, Adam, RMSProp …      g over its own history   primal
+… with momentum of its own    the same                 w + η(b⁺ + γ(b⁺ − b)), b⁺ = μb + move
+sign descent                  the signs of g           primal
 coordinate, stagewise         its largest entries      primal
-Muon                          Δ of a sum of gradients  primal
+Muon, Signum, Lion            Δ of a sum of gradients  primal
 dual acceleration             the gradient             with a weighted sum of all moves so far
 mirror descent                the gradient             dual:    ∇ψ(w) + βΔz + η·move, eqs. (5), (7)
 … with primal momentum        the gradient             link of  w + βΔw, plus η·move, eq. (8)
+with decoupled weight decay   each of those of w       (1 − λη) w + η·move
 ============================  =======================  ======================================
 
 All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they are added. Momentum
 parameters and step sizes are numbers, or arrays with one entry an update, of which the last goes
 on.
 """
-from fastbias.pieces.methods import adaptive, averaging, mirror, primal
-from fastbias.pieces.methods.adaptive import adagrad, adam, rmsprop, sign_descent
+from fastbias.pieces.methods import adaptive, averaging, mirror, primal, signs
+from fastbias.pieces.methods.adaptive import adadelta, adagrad, adam, adamw, nadam, rmsprop
 from fastbias.pieces.methods.averaging import dual_acceleration, muon
 from fastbias.pieces.methods.base import Method
 from fastbias.pieces.methods.mirror import mirror_descent
@@ -31,10 +34,11 @@ from fastbias.pieces.methods.primal import (
     stagewise,
     steepest_descent,
 )
+from fastbias.pieces.methods.signs import lion, sign_descent, signum
 
-__all__ = ["Method", "adagrad", "adam", "coordinate_descent", "dual_acceleration",
-           "gradient_descent", "mirror_descent",
-           "muon", "natural_gradient", "rmsprop", "sign_descent", "stagewise", "steepest_descent"]
+__all__ = ["Method", "adadelta", "adagrad", "adam", "adamw", "coordinate_descent",
+           "dual_acceleration", "gradient_descent", "lion", "mirror_descent", "muon", "nadam",
+           "natural_gradient", "rmsprop", "sign_descent", "signum", "stagewise", "steepest_descent"]
 
 EXAMPLES: tuple[Method, ...] = primal.EXAMPLES + mirror.EXAMPLES + adaptive.EXAMPLES \
-    + averaging.EXAMPLES
+    + signs.EXAMPLES + averaging.EXAMPLES

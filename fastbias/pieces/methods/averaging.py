@@ -1,43 +1,162 @@
-"""Methods that follow a weighted sum of past gradients: Muon, and the dual acceleration of Ji,
-Srebro and Telgarsky.
+"""Methods that follow a weighted sum of past gradients: momentum in the gradient, of which Muon,
+Signum and Lion (`fastbias.pieces.methods.signs`) are cases, and the dual acceleration of Ji, Srebro
+and Telgarsky.
+
+B⁺ = μB − ν∇L is the sum, cB − e∇L what the move is made of, B as it was before:
+
+====================  ======  =======  ==================  =======
+                      μ       ν        c                   e
+====================  ======  =======  ==================  =======
+momentum μ            μ       1        μ                   1
+… looking ahead by γ  μ       1        μ(1 + γ) − γ        1 + γ
+Lion                  β₂      1 − β₂   β₁                  1 − β₁
+====================  ======  =======  ==================  =======
+
+The second is B⁺ + γ(B⁺ − B): eq. (3) with β = μ in the variable u + γΔu, where the gradient is
+taken. With γ = μ it is −∇L + μB⁺, PyTorch's ``nesterov=True``.
 """
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from fastbias import checks
-from fastbias.engine.abi import ADVANCE, DIRECTION, SHORT, piece
+from fastbias.engine.abi import ADVANCE, DIRECTION, SHORT, kernel, piece
 from fastbias.pieces import norms, steps
+from fastbias.pieces.methods.advances import decaying, under_one
 from fastbias.pieces.methods.base import Method, gradient, maker, primal
 from fastbias.pieces.norms import Norm
 
-__all__ = ["dual_acceleration", "muon"]
+__all__ = ["ahead", "averaged", "dual_acceleration", "muon"]
+
+SCHULZ = (3.4445, -4.7750, 2.0315)    # of Jordan's quintic
+POLISH = 5                            # its steps
 
 
-@piece(DIRECTION, needs=lambda params, n, rows: params.size >= 1 and rows >= 3)
-def _muon(geometry, params, k, s, g, u, state, move):
-    if params.size < 1:
-        return SHORT
-    # state[1]: the sum B in units of e^a, a = state[2, 0], so that it does not vanish when the
-    # gradient does; params: mu
+@kernel
+def _summed(params, k, s, g, state):
+    """B ← μB − ν∇L in state[1], in units of e^a, a = state[2, 0], so that it does not vanish when
+    the gradient does, and cB − e∇L in state[3] where it is another; the row that the move is made
+    of.
+    """
     n, a = g.size, state[2, 0]
+    at = 1 if params[2] == params[0] and params[3] == params[1] else 3
     # as in Adam: what is kept is scaled by its own size, which may be e^−1000
     top, largest = s, 0.0
     for i in range(n):
         largest = max(largest, abs(state[1, i]))
     if k > 0 and largest > 0.0:
         top = max(s, a + np.log(largest))
-    old, new = params[0] * np.exp(a - top) if largest > 0.0 else 0.0, np.exp(s - top)
+    before, here = np.exp(a - top) if largest > 0.0 else 0.0, np.exp(s - top)
+    old, new = params[0] * before, params[1] * here
+    if at == 3:
+        for i in range(n):
+            state[3, i] = params[2] * (before * state[1, i]) + params[3] * (here * g[i])
     for i in range(n):
         state[1, i] = old * state[1, i] + new * g[i]
     state[2, 0] = top
+    return at
+
+
+def _rows(params: np.ndarray, n: int, rows: int) -> bool:
+    """Whether the state has the rows that `_summed` writes."""
+    return params.size >= 5 and rows >= (3 if (params[2:4] == params[:2]).all() else 4)
+
+
+@piece(DIRECTION, needs=_rows)
+def _averaged(geometry, params, k, s, g, u, state, move):
+    if params.size < 5:
+        return SHORT
+    # params: μ, ν, c, e, and 1 for moves of length one
+    at = _summed(params, k, s, g, state)
+    status = geometry.steepest(geometry.params, state[at], move)
+    if params[4] == 0.0:
+        scale = np.exp(state[2, 0])
+        for i in range(g.size):
+            move[i] *= scale
+        return status
     # normalised after the sum, so that the length is that of one move however long B is
-    status = geometry.steepest(geometry.params, state[1], move)
-    size = geometry.dual_norm(geometry.params, state[1])
+    size = geometry.dual_norm(geometry.params, state[at])
     if size != 0.0:
-        for i in range(n):
+        for i in range(g.size):
             move[i] /= size
     return status
+
+
+@kernel
+def _quintic(X, A, P, out, m, n):
+    """X ← aX + (bA + cA²)X, A = XXᵀ, of X (m, n), m ≤ n, row after row; A, P and out are room."""
+    a, b, c = SCHULZ
+    for i in range(m):
+        for j in range(m):
+            total = 0.0
+            for h in range(n):
+                total += X[i * n + h] * X[j * n + h]
+            A[i * m + j] = total
+    for i in range(m):
+        for j in range(m):
+            total = 0.0
+            for h in range(m):
+                total += A[i * m + h] * A[h * m + j]
+            P[i * m + j] = b * A[i * m + j] + c * total
+    for i in range(m):
+        for j in range(n):
+            total = 0.0
+            for h in range(m):
+                total += P[i * m + h] * X[h * n + j]
+            out[i * n + j] = a * X[i * n + j] + total
+    for i in range(m * n):
+        X[i] = out[i]
+
+
+@piece(DIRECTION, needs=lambda params, n, rows: _rows(params, n, rows) and rows >= 7)
+def _newton_schulz(geometry, params, k, s, g, u, state, move):
+    # the geometry is the spectral norm, whose params are a tolerance, m and n
+    if params.size < 5 or geometry.params.size < 3 \
+            or int(geometry.params[1]) * int(geometry.params[2]) != g.size:
+        return SHORT
+    at, m, n = _summed(params, k, s, g, state), int(geometry.params[1]), int(geometry.params[2])
+    size = 0.0
+    for i in range(g.size):
+        size += state[at, i] * state[at, i]
+    size = np.sqrt(size) if size != 0.0 else 1.0
+    # the shorter side first, as sums over it are squared
+    turned = m > n
+    for i in range(m):
+        for j in range(n):
+            state[4, j * m + i if turned else i * n + j] = state[at, i * n + j] / size
+    for _ in range(POLISH):
+        _quintic(state[4], state[5], state[6], move, min(m, n), max(m, n))
+    for i in range(m):
+        for j in range(n):
+            move[i * n + j] = state[4, j * m + i if turned else i * n + j]
+    return 0
+
+
+def _zeros(rows: int) -> Any:
+    return lambda u: np.zeros((rows, u.size))
+
+
+def ahead(momentum: object, nesterov: object) -> list[float]:
+    """μ, ν, c, e for momentum μ that looks ahead by γ."""
+    mu, on = under_one("momentum", momentum), checks.number("nesterov", nesterov, least=0)
+    return [mu, 1.0, mu * (1.0 + on) - on, 1.0 + on] if on else [mu, 1.0, mu, 1.0]
+
+
+def averaged(label: str, step_size: steps.StepSize, weights: list[float], *,
+             geometry: Norm | None = None, unit: bool = True, **declared: Any) -> Method:
+    """Steepest descent in a norm for cB − e∇L, ``weights`` being μ, ν, c, e; ``unit`` for moves of
+    length one, else of ‖cB − e∇L‖⋆.
+    """
+    mu, new, c, e = weights
+    # what a move of length one is said to be: steepest for g + c g' + …, |c| < 1
+    fading = abs(c * new) < e
+    return Method(label, _averaged, primal, steps.as_rule(step_size), geometry=geometry,
+                  params=np.array([*weights, float(unit)]),
+                  begin=_zeros(2 if (mu, new) == (c, e) else 3), unscaled=True,
+                  steepest=unit and fading, averages="fading", **declared)
 
 
 def _spectral(shape: tuple[int, ...]) -> Norm:
@@ -48,19 +167,27 @@ def _spectral(shape: tuple[int, ...]) -> Norm:
 
 
 @maker
-def muon(step_size: steps.StepSize, momentum: float = 0.95) -> Method:
-    """Muon for one matrix: B⁺ = μB − ∇L(W), W⁺ = W + η U Vᵀ with B⁺ = U Σ Vᵀ, the polar factor by
-    SVD.
+def muon(step_size: steps.StepSize, momentum: float = 0.95, orthogonalise: str = "polar", *,
+         nesterov: float = 0.0, weight_decay: float = 0.0) -> Method:
+    """Muon for one matrix: B⁺ = μB − ∇L(W), W⁺ = (1 − λη) W + η U Vᵀ with B⁺ = U Σ Vᵀ.
 
-    It is normalised steepest descent in the spectral norm with momentum in the gradient: each move
-    has spectral norm η. Singular values under 1e-12 of the largest count as 0. No Nesterov step, no
-    factor for the shape, no weight decay.
+    With the polar factor by SVD it is normalised steepest descent in the spectral norm with
+    momentum in the gradient: each move has spectral norm η. Singular values under 1e-12 of the
+    largest count as 0. No factor for the shape of W.
 
     Parameters
     ----------
     step_size : float, (K,) array, step rule or "auto"
         η > 0.
     momentum : float, 0 ≤ μ < 1, default 0.95
+    orthogonalise : "polar" or "ns5", default "polar"
+        How U Vᵀ is made of B⁺. "ns5" is what Muon does in practice: five steps X ← 3.4445 X −
+        4.7750 (XXᵀ)X + 2.0315 (XXᵀ)²X from B⁺/‖B⁺‖_F, here in float64, which leave singular values
+        of about 0.7 to 1.2 (and small ones small). Theorems about U Vᵀ do not speak of it.
+    nesterov : float ≥ 0, default 0
+        γ: the move is made of B⁺ + γ(B⁺ − B). γ = μ is PyTorch's ``nesterov=True``.
+    weight_decay : float ≥ 0, default 0
+        λ of the decoupled decay.
 
     Raises
     ------
@@ -69,16 +196,13 @@ def muon(step_size: steps.StepSize, momentum: float = 0.95) -> Method:
 
     References
     ----------
-    Jordan et al. (2024), which orthogonalises by five Newton–Schulz steps; Fan, Schmidt,
-    Thrampoulidis (2025).
+    Jordan et al. (2024); Fan, Schmidt, Thrampoulidis (2025).
     """
-    mu = checks.number("momentum", momentum, least=0)
-    if mu >= 1:
-        raise ValueError(f"momentum must be under 1, got {mu:g}")
-    return Method("muon", _muon, primal, steps.as_rule(step_size), params=np.array([mu]),
-                  shaped=_spectral,
-                  begin=lambda u: np.zeros((2, u.size)), unscaled=True, steepest=True,
-                  averages="fading", usual=2e-2)
+    polar = checks.name("orthogonalise", orthogonalise, ("polar", "ns5")) == "polar"
+    made = averaged("muon", step_size, ahead(momentum, nesterov), shaped=_spectral, usual=2e-2)
+    if not polar:
+        made = replace(made, direction=_newton_schulz, begin=_zeros(6), steepest=False)
+    return decaying(made, weight_decay)
 
 
 @piece(ADVANCE, needs=lambda params, n, rows, work: rows >= 3)
@@ -111,4 +235,6 @@ def dual_acceleration() -> Method:
                   begin=lambda u: np.zeros((2, u.size)))
 
 
-EXAMPLES: tuple[Method, ...] = (muon(0.01), muon(0.01, 0.5), dual_acceleration())
+EXAMPLES: tuple[Method, ...] = (muon(0.01), muon(0.01, 0.5),
+                                muon(0.01, 0.8, nesterov=0.8, weight_decay=0.1),
+                                muon(0.01, orthogonalise="ns5"), dual_acceleration())

@@ -68,6 +68,9 @@ class Method(Portable):
         Equations Qu = c, with orthonormal rows, that each update keeps.
     decay : float, default 0
         λ of a weight decay ½λ‖u‖² that is part of the direction.
+    shrink : float, default 0
+        λ of a decoupled weight decay, which is part of the advance: u⁺ = (1 − λη)u + η·move; the
+        last of ``params``.
     unscaled : bool, default False
         Whether the move is of a size of its own, so that the step is not to be multiplied by e^s.
     draws : bool, default False
@@ -94,9 +97,10 @@ class Method(Portable):
     primal : bool, default False
         The momentum of a method that is ``dual`` is one of u, eq. (8), not of ∇ψ(u), eq. (7).
     averages : "", "fading" or "all", default ""
-        The gradient of which all that is told is a sum: of gradients that fade, g + c g' + … with c
-        < 1 (momentum in the gradient); or of all so far, as dual acceleration takes it, whose step
-        rule is then part of it.
+        The gradient of which all that is told is a sum: of gradients that fade, g + c g' + … with
+        |c| < 1 (momentum in the gradient, also where that looks ahead), whose weights fall
+        geometrically and add up to more than 0; or of all so far, as dual acceleration takes it,
+        whose step rule is then part of it.
     adaptive : bool, default False
         Each entry of the move is that of −∇L, or of a mean of it, over a root of its own squares so
         far.
@@ -123,6 +127,7 @@ class Method(Portable):
     sampling: Sampling = field(default_factory=Sampling)
     constraint: tuple[np.ndarray, np.ndarray] | None = None
     decay: float = 0.0
+    shrink: float = 0.0
     unscaled: bool = False
     draws: bool = False
     aged: bool = False
@@ -149,7 +154,8 @@ class Method(Portable):
         numbers = checks.array("params", self.params, "a (K,) array", dims=1, empty=True)
         object.__setattr__(self, "params", numbers)
         object.__setattr__(self, "scratch", checks.whole("scratch", self.scratch))
-        object.__setattr__(self, "decay", checks.number("decay", self.decay, least=0))
+        for label in ("decay", "shrink"):
+            object.__setattr__(self, label, checks.number(label, getattr(self, label), least=0))
         object.__setattr__(self, "usual", checks.number("usual", self.usual, above=0))
         if self.constraint is not None:
             object.__setattr__(self, "constraint", checks.equations("constraint", self.constraint))
@@ -264,12 +270,15 @@ class Method(Portable):
     @property
     def memoryless(self) -> bool:
         """Whether its move is of the last gradient alone, by eq. (3), (5), (9) or (11)."""
-        return (self.steepest or self.natural or self.dual) and not self.averages
+        return (self.steepest or self.natural or self.dual) and not self.averages \
+            and not self.shrink
 
     @property
     def straight(self) -> bool:
-        """Whether an update is a step along its move and nothing else."""
-        return self.advance in (primal, inside) and not self.beta.any() and not self.gamma.any()
+        """Whether an update is a step along its move, which has no momentum, and nothing else."""
+        mixed = self.averages == "fading" and not self.adaptive
+        return self.advance in (primal, inside) and not (mixed or self.beta.any()
+                                                         or self.gamma.any())
 
     @property
     def maps(self) -> tuple[np.ndarray, list[Piece]]:
@@ -305,8 +314,12 @@ class Method(Portable):
                 words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
         if self.sampling.batch:
             words.append(f"batch={self.sampling.batch}")
-        if self.decay:
-            words.append(f"weight_decay={self.decay:g}")
+        if self.averages == "fading":                        # (momentum in the gradient)
+            called = vars(self).get("recipe", ("", {}))[1]
+            words += [f"{label}={called[label]:g}" for label in ("momentum", "nesterov")
+                      if called.get(label)]
+        if self.decay or self.shrink:
+            words.append(f"weight_decay={self.decay or self.shrink:g}")
         return f"{self.name}({', '.join(words)})"
 
 

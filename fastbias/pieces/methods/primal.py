@@ -12,6 +12,8 @@ from fastbias import checks
 from fastbias.engine import fused
 from fastbias.engine.abi import DIRECTION, MAP_AT, SHORT, Piece, piece, twin
 from fastbias.pieces import norms, potentials, steps
+from fastbias.pieces.methods.advances import decaying
+from fastbias.pieces.methods.averaging import ahead, averaged
 from fastbias.pieces.methods.base import Method, gradient, inside, maker, primal
 from fastbias.pieces.methods.sampling import coordinate, seed, stochastic
 from fastbias.pieces.norms import Norm
@@ -151,10 +153,14 @@ def natural_gradient(potential: Potential | Piece | str, step_size: steps.StepSi
 
 
 @maker
-def steepest_descent(norm: Norm | str, step_size: steps.StepSize,
-                     normalised: bool = False) -> Method:
+def steepest_descent(norm: Norm | str, step_size: steps.StepSize, normalised: bool = False, *,
+                     momentum: float = 0.0, nesterov: float = 0.0,
+                     weight_decay: float = 0.0) -> Method:
     """Steepest descent, eq. (11): w⁺ = w + η Δ, Δ = argmin_v ⟨∇L(w), v⟩ + ½‖v‖², so that ‖Δ‖ =
     ‖∇L(w)‖⋆.
+
+    With momentum Δ is made of B⁺ = μB − ∇L in place of −∇L, and has its length: in ℓ2 this is
+    PyTorch's SGD, and normalised its NGD with momentum, in ℓ∞ Signum, in the spectral norm Muon.
 
     Parameters
     ----------
@@ -165,11 +171,18 @@ def steepest_descent(norm: Norm | str, step_size: steps.StepSize,
         η > 0.
     normalised : bool, default False
         Drop the factor ‖∇L‖⋆: each step moves by exactly η in the norm.
+    momentum : float, 0 ≤ μ < 1, default 0
+        B⁺ = μB − ∇L, from B = 0.
+    nesterov : float ≥ 0, default 0
+        γ: Δ is made of B⁺ + γ(B⁺ − B). In ℓ2, not normalised, these are the points w + γΔw of eq.
+        (3) with β = μ; γ = μ is PyTorch's ``nesterov=True``.
+    weight_decay : float ≥ 0, default 0
+        λ of the decoupled decay: w⁺ = (1 − λη) w + η Δ.
 
     Raises
     ------
     ValueError, TypeError
-        Where η ≤ 0, or ``norm`` is none.
+        Where η ≤ 0, μ ≥ 1, or ``norm`` is none.
 
     References
     ----------
@@ -178,8 +191,15 @@ def steepest_descent(norm: Norm | str, step_size: steps.StepSize,
     geometry: Norm = checks.one_of("norm", norm, norms, Norm)
     if not isinstance(normalised, bool):
         raise TypeError(f"normalised must be True or False, got {checks.short(normalised)}")
-    return Method("steepest_descent", _normalised_steepest if normalised else _steepest, primal,
-                  steps.as_rule(step_size), geometry=geometry, unscaled=normalised, steepest=True)
+    weights, decay = ahead(momentum, nesterov), checks.number("weight_decay", weight_decay, least=0)
+    # (what decays is added to moves in units of u, as those of sums are)
+    if weights == [0.0, 1.0, 0.0, 1.0] and (normalised or not decay):
+        made = Method("steepest_descent", _normalised_steepest if normalised else _steepest, primal,
+                      steps.as_rule(step_size), geometry=geometry, unscaled=normalised,
+                      steepest=True)
+    else:
+        made = averaged("steepest_descent", step_size, weights, geometry=geometry, unit=normalised)
+    return decaying(made, decay)
 
 
 @maker
@@ -271,5 +291,7 @@ EXAMPLES: tuple[Method, ...] = (
     natural_gradient("entropy", 0.002), natural_gradient("cosh", 0.05),
     steepest_descent("l1", 0.02), steepest_descent(norms.lp(3.0), 0.02),
     steepest_descent("l2", 0.02, normalised=True),
+    steepest_descent("l2", 0.02, normalised=True, momentum=0.8, nesterov=0.5),
+    steepest_descent(norms.lp(1.5), 0.02, momentum=0.5, weight_decay=0.1),
     coordinate_descent(0.02), coordinate_descent(0.02, "average", 0.3, shrinkage=0.5),
     coordinate_descent(0.02, "random", rng=5), stagewise(0.01))
