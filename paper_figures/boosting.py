@@ -190,18 +190,10 @@ def cancer() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(features: np.ndarray, y: np.ndarray, seed: int) -> Split:
-    """Draw who trains, and make a stump of each feature and each cut between two neighbouring
-    values that train.
-
-    One stump for both signs, since w has a sign.
-    """
+    """Draw who trains, and make the stumps of those."""
     train = np.zeros(y.size, bool)
     train[np.random.default_rng(seed).permutation(y.size)[:round(SHARE * y.size)]] = True
-    columns = []
-    for feature in features.T:
-        values = np.unique(feature[train])
-        columns.append(np.where(feature[:, None] > (values[1:] + values[:-1]) / 2, 1.0, -1.0))
-    return Split(np.hstack(columns), y, train)
+    return Split(fb.features.stumps(features[train])(features), y, train)
 
 
 def boosted(data: tuple[np.ndarray, np.ndarray],

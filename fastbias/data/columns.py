@@ -11,6 +11,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.columns import different
+from fastbias.checks.shown import clipped
 from fastbias.data.text import GAPS, Source, is_number
 
 if TYPE_CHECKING:
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["coded", "complete", "is_numeric", "labelled", "levels", "listed", "located", "values"]
 
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)*")
-SOME = 8              # names that are listed
+SOME, CUT = 8, 60     # names that are listed, and characters of each
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DATE = re.compile(
     r"(\d{4}[-/.](0?[1-9]|1[0-2])([-/.]\d{1,2})?|\d{1,2}([-/.])\d{1,2}\4(\d{4}|\d{2})"
     rf"|(\d{{1,2}}[ -])?{MONTH}[ -]?(\d{{1,2}},?[ -])?(\d{{4}}|'?\d{{2}}))"
     r"([ T]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[ap]m)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?"
     r"|\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[ap]m)?", re.IGNORECASE)
-WRITTEN = re.compile(r"\(?[+-]?[$€£]?\s?\d[\d.,' ]*\s?[%$€£]?\)?")     # a number, in some other way
+# a number, in some other way: of money or per cent, with an exponent D, in quotes or base sixteen;
+# or with its index before it
+WRITTEN = re.compile(r"\(?[+-]?[$€£]?\s?\d[\d.,' ]*\s?[%$€£]?\)?|'[+-]?[\d.]+(e[+-]?\d+)?'"
+                     r"|[+-]?[\d.]+d[+-]?\d+|0x[\da-f]+|\d+:[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def located(label: str, which: object, names: list[str]) -> int:
@@ -39,7 +43,7 @@ def located(label: str, which: object, names: list[str]) -> int:
         if which in names:
             return names.index(which)
         if not re.fullmatch(r"[+-]?\d+", which.strip()):
-            raise ValueError(f"{label} must be one of {_listed(names, which)}, got {which!r}"
+            raise ValueError(f"{label} must be one of {_listed(names)}, got {checks.short(which)}"
                              f"{_near(which, names)}")
         which = int(which)
     if not -len(names) <= which < len(names):
@@ -48,17 +52,19 @@ def located(label: str, which: object, names: list[str]) -> int:
     return int(which) % len(names)
 
 
-def _listed(names: list[str], near: str) -> str:
+def _listed(names: list[str]) -> str:
     """The names of columns, of many the first ones."""
     more = len(names) - SOME
-    return ", ".join(names[:SOME]) + (f" and {more} more" if more > 0 else "")
+    shown = (clipped(name, CUT) for name in names[:SOME])
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _near(name: str, names: list[str]) -> str:
     """The names that are spelled most nearly, as the end of a sentence."""
     known = {other.lower().strip(): other for other in names}
     near = [known[text] for text in difflib.get_close_matches(name.lower().strip(), known, 3)]
-    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+    told = " or ".join(repr(clipped(one, CUT)) for one in near)
+    return f" (did you mean {told}?)" if near else ""
 
 
 def _settled(frame: pandas.DataFrame) -> pandas.DataFrame:

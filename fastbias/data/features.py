@@ -1,22 +1,23 @@
-"""Random Fourier features: functions ⟨w, φ_d(x)⟩ of the user's inputs, d from few to very many (the
-slides' double descent).
+"""Features φ(x) of the user's inputs, for functions ⟨w, φ(x)⟩: decision stumps, on which boosting
+votes, and random Fourier features, from few to very many (the slides' double descent).
 
-Gradient descent from 0 on them goes to the interpolant of least ‖w‖₂ (§2.1); as d → ∞, to the one
-of least norm in the space of the Gaussian kernel. `fastbias.minimum_norm` solves for the first,
+On the latter gradient descent from 0 goes to the interpolant of least ‖w‖₂ (§2.1); as d → ∞, to the
+one of least norm in the space of the Gaussian kernel. `fastbias.minimum_norm` solves for the first,
 ``Phi @ w`` are its predictions.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Seed, foreign
+from fastbias.checks import Seed, foreign, own
 from fastbias.checks.sizes import worst
 
-__all__ = ["RandomFourier", "random_fourier"]
+__all__ = ["RandomFourier", "Stumps", "random_fourier", "stumps"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,3 +111,97 @@ def random_fourier(dims: int, d: int, gamma: float = 1.0, rng: Seed = None) -> R
     first, second = checks.generator("rng", rng).spawn(2)
     return RandomFourier(np.sqrt(2 * gamma) * first.normal(size=(d, dims)),
                          second.uniform(0, 2 * np.pi, size=d), gamma)
+
+
+@dataclass(frozen=True, eq=False)
+class Stumps:
+    """Decision stumps ±1: call it on inputs (N, dims) for their votes (N, d), a DataFrame of a
+    DataFrame.
+
+    Parameters
+    ----------
+    columns : (d,) of whole numbers
+        Which input each looks at.
+    cuts : (d,)
+        It says +1 where that is larger, −1 elsewhere.
+    names : tuple of str
+        What each is called, such as "age > 30".
+    dims : int
+        How many inputs there are.
+    """
+
+    columns: np.ndarray = field(repr=False)
+    cuts: np.ndarray = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    dims: int
+
+    def __call__(self, x: ArrayLike) -> Any:
+        """Return the votes (N, d) of x (N, dims)."""
+        points = checks.array("x", x, "an (N, dims) array", dims=2)
+        if points.shape[1] != self.dims:
+            raise ValueError(f"x must have {self.dims} columns, as many as the stumps were made "
+                             f"for, got {points.shape[1]}")
+        checks.fits("x", points.shape, len(points), self.cuts.size)
+        votes = np.where(points[:, self.columns] > self.cuts, 1.0, -1.0)
+        if own.names(x) is None:
+            return votes
+        frame: Any = foreign.library("pandas")
+        return frame.DataFrame(votes, columns=list(self.names), index=vars(x).get("index"))
+
+
+def stumps(X: ArrayLike) -> Stumps:
+    """Return every decision stump of the inputs: ±1 as one of them is above or below a cut half-way
+    between two neighbouring values.
+
+    One for both signs, as weights have signs. AdaBoost is coordinate descent with exact line search
+    on the exponential loss of their votes.
+
+    Parameters
+    ----------
+    X : (N, dims)
+        The values to cut between; of a DataFrame stumps have names, "age > 30".
+
+    Returns
+    -------
+    Stumps
+        Input after input, cuts from the smallest on.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where X is bad, or no column has two values.
+
+    References
+    ----------
+    Freund, Schapire, "A decision-theoretic generalization of on-line learning and an application to
+    boosting" (1997).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> x, y = [[0], [1], [2], [3]], [1, 1, -1, 1]
+    >>> votes = fb.features.stumps(x)
+    >>> print(votes.names)
+    ('x0 > 0.5', 'x0 > 1.5', 'x0 > 2.5')
+    >>> boost = fb.methods.coordinate_descent(fb.steps.line_search())
+    >>> print(fb.run(votes(x), y, loss="exponential", method=boost, steps=1).w[-1].round(6))
+    [ 0.       -0.549306  0.      ]
+    """
+    points = checks.array("X", X, "an (N, dims) array", dims=2)
+    called = own.names(X) or [f"x{j}" for j in range(points.shape[1])]
+    columns, cuts, names = [], [], []
+    for j, name in enumerate(called):
+        values = np.unique(points[:, j])
+        low, high = values[:-1], values[1:]
+        # (of numbers next to each other, and of the smallest there are, half-way is an end)
+        half = low / 2 + high / 2
+        half = np.where((low <= half) & (half < high), half, low)
+        told = [f"{cut:.10g}" for cut in half]
+        if len({*told}) < len(told):
+            told = [repr(cut) for cut in half.tolist()]
+        columns += [j] * half.size
+        cuts += half.tolist()
+        names += [f"{name} > {cut}" for cut in told]
+    if not cuts:
+        raise ValueError("X must have a column of two values or more to be cut between, got none")
+    return Stumps(np.array(columns), np.array(cuts), tuple(names), points.shape[1])

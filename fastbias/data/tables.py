@@ -240,10 +240,11 @@ def _targets(target: object, names: list[str]) -> list[object]:
         target = [part.strip() for part in target.split(",")]
     if not isinstance(target, (list, tuple)):
         return [target]
-    if len(target) != 2 or target[0] == target[1]:
+    goals = list(target)
+    if len(goals) != 2 or len({located("target", one, names) for one in goals}) < 2:
         raise ValueError("target must be a column, or two of them that hold counts, got "
                          f"{checks.short(target)}")
-    return list(target)
+    return goals
 
 
 def _weights(source: Source, column: pandas.Series) -> np.ndarray:

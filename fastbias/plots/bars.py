@@ -184,7 +184,7 @@ def path(found: RegularisationPath | BallPath, ax: Axes | None = None) -> Axes:
         raise TypeError("found must be a RegularisationPath or a BallPath, got "
                         f"{checks.short(found)}")
     ax = axes_of(ax)
-    names = features(found.w.shape[1:], None, getattr(found, "classes", None))
+    names = features(found.w.shape[1:], found.names, getattr(found, "classes", None))
     flat = found.w.reshape(len(found.w), -1)
     if isinstance(found, BallPath):
         # of one size at all radii: w itself grows with them

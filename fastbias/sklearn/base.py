@@ -25,6 +25,13 @@ class NotSeparableWarning(UserWarning):
 class Linear(BaseEstimator):
     """What looks at data through ``coef_`` and ``intercept_``, be they dense or sparse."""
 
+    fit_intercept: bool
+
+    @property
+    def _free(self) -> bool:
+        """Whether there is a b."""
+        return checks.flag("fit_intercept", self.fit_intercept)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

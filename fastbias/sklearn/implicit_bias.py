@@ -149,15 +149,15 @@ class ImplicitBiasClassifier(LinearClassifier):
         # (numbers for labels: strings and objects of any kind may be what they are called)
         targets = index if loss.classes else 2 * index - 1
         self.plan_ = Plan(rows, targets, loss=loss, method=self._method(), weights=weights,
-                          intercept=self.fit_intercept)
+                          intercept=self._free)
         self.__dict__.pop("limit_", None)                    # of an earlier fit
         self.trace_: Trace = self.plan_.run(self.steps)
         self.n_iter_ = self.plan_.t
         w = np.atleast_2d(self.plan_.w)
         # of two classes with weights of their own only the difference decides
         w = w[1:] - w[:1] if self.classes_.size == 2 and len(w) == 2 else w
-        self.coef_ = w[:, :-1] if self.fit_intercept else w
-        self.intercept_ = w[:, -1] if self.fit_intercept else np.zeros(len(w))
+        self.coef_ = w[:, :-1] if self._free else w
+        self.intercept_ = w[:, -1] if self._free else np.zeros(len(w))
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -88,7 +88,7 @@ class MaxMarginClassifier(LinearClassifier):
         signs = index if K > 2 else 2 * index - 1
         norm = of_shape(self.norm, (K, rows.shape[1]) if K > 2 else rows.shape[1:])
         try:
-            limit = max_margin(rows, signs, norm, intercept=self.fit_intercept)
+            limit = max_margin(rows, signs, norm, intercept=self._free)
         # (others who raise ValueError mean an argument)
         except Inseparable:
             self._fall_back(rows, index, signs, norm)
@@ -110,7 +110,7 @@ class MaxMarginClassifier(LinearClassifier):
                       "those whose margins lack least to 1, in squares (the soft margin as C goes "
                       "to infinity); fastbias.separability has the proof", NotSeparableWarning,
                       stacklevel=3)
-        found = softest(labelled(X, signs, intercept=self.fit_intercept), norm)
+        found = softest(labelled(X, signs, intercept=self._free), norm)
         self._set(found.w, found.intercept)
         self.limit_, self.separable_, self.certified_ = None, False, False
         margins, size = self._least(X, index), float(norm(found.w.ravel()))

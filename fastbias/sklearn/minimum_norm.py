@@ -73,10 +73,10 @@ class MinimumNormRegressor(RegressorMixin, Linear):
         y = np.asarray(y, float)
         norm = of_shape(self.norm, rows.shape[1:])
         try:
-            self.limit_ = minimum_norm(rows, y, norm, intercept=self.fit_intercept)
+            self.limit_ = minimum_norm(rows, y, norm, intercept=self._free)
             self.realisable_ = True
         except Unreachable:
-            self.limit_ = _nearest(rows, y, norm, self.fit_intercept)
+            self.limit_ = _nearest(rows, y, norm, self._free)
             self.realisable_ = False
         self.coef_, self.intercept_ = self.limit_.w, self.limit_.intercept
         self.certified_ = self.limit_.certified

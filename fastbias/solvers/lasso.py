@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import foreign, own
 from fastbias.checks.shown import Report, Shown, Table, series, vector
 from fastbias.checks.sizes import worst
 from fastbias.checks.spans import SMALL
@@ -48,11 +48,14 @@ class RegularisationPath(Shown):
     residuals : (K,)
         The largest violation of |∂L/∂w_j| ≤ λ, and = −λ sign(w_j) where w_j ≠ 0, relative to λ_max
         = ‖∇L(0)‖_∞.
+    names : tuple of str, or None
+        What the columns of X were called.
     """
 
     lambdas: np.ndarray
     w: np.ndarray
     residuals: np.ndarray
+    names: tuple[str, ...] | None = None
 
     @property
     def monotone(self) -> bool:
@@ -77,7 +80,7 @@ class RegularisationPath(Shown):
                 Table([series("λ", self.lambdas), series("‖w‖₁", norm),
                        series("entries not 0", (self.w != 0).sum(axis=1)),
                        series("residual", self.residuals)], ("", "first", "last", "one by one")),
-                *(vector("w at the last λ", self.w[-1]) if len(self.w) else []),
+                *(vector("w at the last λ", self.w[-1], self.names) if len(self.w) else []),
                 f"largest residual {worst(self.residuals):.1e}"]
 
 
@@ -118,7 +121,8 @@ def l1_path(X: ArrayLike | checks.Sparse, y: ArrayLike,
     top = _highest(A, y)
     grid = _lambdas(lambdas, top, A.shape[1])
     if not top > 0:
-        return RegularisationPath(grid, np.zeros((grid.size, A.shape[1])), np.zeros(grid.size))
+        return RegularisationPath(grid, np.zeros((grid.size, A.shape[1])), np.zeros(grid.size),
+                                  own.names(X))
     if grid[-1] < SEEN * top:
         raise ValueError(f"lambdas must be at least 1e-14 of λ_max = {top:.6g}, where rounding "
                          f"hides what they say, got {grid[-1]:.3g}; the end of the path is "
@@ -128,7 +132,7 @@ def l1_path(X: ArrayLike | checks.Sparse, y: ArrayLike,
     solve = _Lasso(rows, goal) if few else _ActiveSet(rows, goal)
     found = [solve(highest * min(float(value) / top, 1.0)) for value in grid]
     return RegularisationPath(grid, np.array([w for w, _ in found]) * scale,
-                              np.array([left for _, left in found]) / highest)
+                              np.array([left for _, left in found]) / highest, own.names(X))
 
 
 def _highest(X: Any, y: np.ndarray) -> float:

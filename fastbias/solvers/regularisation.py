@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import foreign, own
 from fastbias.checks.shown import Report, Shown, Table, series, vector
 from fastbias.checks.sizes import lengths, worst
 from fastbias.data.rows import signed
@@ -50,6 +50,8 @@ class BallPath(Shown):
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
     intercept : (K,), or (K, C) with outputs or classes, whose mean is then 0, or 0.0
         b, added to each prediction; 0.0 without.
+    names : tuple of str, or None
+        What the columns of X were called.
     """
 
     radii: np.ndarray
@@ -58,6 +60,7 @@ class BallPath(Shown):
     residuals: np.ndarray
     classes: np.ndarray | None = None
     intercept: float | np.ndarray = 0.0
+    names: tuple[str, ...] | None = None
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the entries of w along the path.
@@ -75,7 +78,7 @@ class BallPath(Shown):
                 Table([series("radius", self.radii), series("log L", self.log_loss),
                        series("‖w‖₂", sizes), series("residual", self.residuals)],
                       ("", "first", "last", "one by one")),
-                *(vector("w in the last ball", self.w[-1], None, self.classes)
+                *(vector("w in the last ball", self.w[-1], self.names, self.classes)
                   if len(self.w) else []),
                 f"largest residual {worst(self.residuals):.1e}", *checks.mapping(self.classes)]
 
@@ -155,7 +158,7 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
     b = rows[:, n:] - rows[:, n:].mean(axis=1, keepdims=True) if free and data.loss.classes \
         else rows[:, n:] if data.columns else rows[:, n:].ravel()
     return BallPath(grid, rows[:, :n].reshape(-1, *data.shape), np.array(logs), np.array(gaps),
-                    data.classes, b if free else 0.0)
+                    data.classes, b if free else 0.0, own.names(X))
 
 
 def _direction(data: Data, norm: Norm, free: bool) -> np.ndarray:

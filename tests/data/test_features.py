@@ -1,6 +1,7 @@
-"""Random Fourier features: as defined, nested, with their kernel; minimum norms and limits on them, also ill-conditioned."""
+"""Random Fourier features: as defined, nested, with their kernel; minimum norms and limits on them, also ill-conditioned. Stumps."""
 import mpmath
 import numpy as np
+import pandas as pd
 import pytest
 
 import fastbias as fb
@@ -104,4 +105,38 @@ def test_ill_conditioned_features_against_fifty_digits(gamma, d):
     (lambda: fb.features.random_fourier("2", 5), TypeError, "dims must be")])
 def test_bad_input(call, error, words):
     with pytest.raises(error, match=words):
+        call()
+
+
+def test_stumps_are_all_ways_to_part_the_values_of_a_column():
+    x = np.array([[3, 1.5], [1, 1.5], [2, -1], [3, 0]])
+    votes = fb.features.stumps(x)
+    assert votes.names == ("x0 > 1.5", "x0 > 2.5", "x1 > -0.5", "x1 > 0.75")
+    assert votes(x).tolist() == [[1, 1, 1, 1], [-1, -1, 1, 1], [1, -1, -1, -1], [1, 1, 1, -1]]
+    assert votes([[1.5, 99]]).tolist() == [[-1, -1, 1, 1]]           # on a cut: not above it
+    frame = pd.DataFrame(x, columns=["a b", "c"], index=[7, 8, 9, 4])
+    named = fb.features.stumps(frame)(frame)
+    assert list(named) == ["a b > 1.5", "a b > 2.5", "c > -0.5", "c > 0.75"]
+    assert named.index.tolist() == [7, 8, 9, 4]
+    assert (named.to_numpy() == votes(x)).all()
+
+
+@pytest.mark.parametrize("values", [[1.0, np.nextafter(1.0, 2.0), 2.0], [0.0, 5e-324, 1.0], [-1.7e308, 1.7e308], [-5e-324, 0.0],
+                                    np.random.default_rng(0).normal(size=50).round(1), [0.1, 0.2, 0.3]])
+def test_a_stump_for_each_gap_however_narrow(values):
+    x = np.array(values)[:, None]
+    votes = fb.features.stumps(x)
+    many = np.unique(x).size
+    assert len(set(votes.names)) == many - 1
+    above = (votes(np.unique(x)[:, None]) > 0).sum(axis=0)
+    assert sorted(above.tolist()) == list(range(1, many))
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: fb.features.stumps([[1, 2], [1, 2]]), "X must have a column of two values or more to be cut between, got none"),
+    (lambda: fb.features.stumps([1, 2]), r"X must be an \(N, dims\) array, got shape"),
+    (lambda: fb.features.stumps([[1], [np.nan]]), "X must be finite"), (lambda: fb.features.stumps(np.empty((0, 2))), "not empty"),
+    (lambda: fb.features.stumps([[1], [2]])([[1, 2]]), "x must have 1 columns, as many as the stumps were made for, got 2")])
+def test_what_has_no_stumps(call, words):
+    with pytest.raises(ValueError, match=words):
         call()

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.running.cli import shown
+from fastbias.running.cli.files import draw, looked_at, plot_option
 from fastbias.running.cli.plans import plan_of, plan_parser
 from fastbias.running.cli.table import add_command, read
 from fastbias.running.plan import Plan
@@ -28,7 +29,7 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
     run.add_argument("--fast-forward", type=float, metavar="LOG_T", help="go on to t = e^LOG_T in "
                      "the field of the method, where it has one")
     run.add_argument("--out", help="write the trace to this NPZ file")
-    run.add_argument("--plot", metavar="FILE", help="draw the loss (PNG, PDF, SVG ...)")
+    plot_option(run, "the loss")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -42,10 +43,7 @@ def steps_parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     table = read(options)
-    # what could only fail at the end is looked at first
-    for label in ("out", "plot"):
-        if getattr(options, label):
-            checks.path(f"--{label}", getattr(options, label))
+    looked_at(options)
     checks.whole("steps", options.steps)
     if options.until is not None:
         checks.number("until", options.until)
@@ -74,12 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.out:
         trace.save(options.out)
         print(f"wrote {options.out}")
-    if options.plot:
-        from matplotlib.figure import Figure
-        figure = Figure(layout="constrained")
-        trace.plot(ax=figure.subplots())
-        figure.savefig(options.plot)
-        print(f"drew {options.plot}")
+    draw(options, trace.plot)
     return code
 
 

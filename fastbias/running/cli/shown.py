@@ -32,25 +32,29 @@ def names(table: data.Table, intercept: bool, shape: tuple[int, ...],
     return entries(known, shape, table.classes or classes) or list(known)
 
 
-def weights(known: Sequence[str], w: np.ndarray, goal: np.ndarray | None = None) -> None:
-    """Print each entry of w by its name, beside what was predicted; of many the largest."""
+def weights(known: Sequence[str], w: np.ndarray, goal: np.ndarray | None = None,
+            what: str = "predicted") -> None:
+    """Print each entry of w by its name, beside what was predicted, or is ``what`` else; of many
+    the largest.
+    """
     w = w.ravel()
     goal = np.full(w.size, np.nan) if goal is None else goal.ravel()
     listed = np.arange(w.size)
     if w.size > LINES:
         listed = np.sort(np.argsort(-np.fmax(np.abs(w), np.abs(goal)), kind="stable")[:LONG])
     for i in listed.tolist():
-        told = "" if np.isnan(goal[i]) else f"   predicted {goal[i]:>18.10g}"
+        told = "" if np.isnan(goal[i]) else f"   {what} {goal[i]:>18.10g}"
         print(f"  {known[i]:<20} {w[i]:>18.10g}{told}")
     if w.size > LINES:
         print(f"  (the largest {LONG} of {w.size}; --out keeps all)")
 
 
-def support(table: data.Table, dual: np.ndarray) -> None:
-    """Print the rows that decide, and how much each counts."""
+def support(table: data.Table, dual: np.ndarray, alpha: np.ndarray | None = None) -> None:
+    """Print the rows that decide, how much each counts, and its multiplier α = λ/γ² in ℓ2."""
     y, classes = checks.labels("y", table.y)
     known = table.classes or classes.tolist()
     print(f"rows, from 0, {'against other classes, ' * (len(known) > 2)}and their weight λ:")
     heaviest = np.argsort(-dual)[:LINES]
     for n in heaviest[dual[heaviest] > FELT]:
-        print(f"  {called(n, y.astype(int), known):<20} {dual[n]:>18.10g}")
+        told = "" if alpha is None else f"   at margin 1 {alpha[n]:>18.10g}"
+        print(f"  {called(n, y.astype(int), known):<20} {dual[n]:>18.10g}{told}")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbias import checks
 from fastbias.checks import files
 from fastbias.running.cli import shown
+from fastbias.running.cli.files import draw, looked_at, plot_option
 from fastbias.running.cli.plans import norm_of
 from fastbias.running.cli.table import add_command, counted, read
 from fastbias.running.cli.words import Words
@@ -33,14 +33,17 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
                          "--norm 1.5 --intercept", table)
     margin.add_argument("--norm", default="l2", help="a number p >= 1, inf, or of fb.norms, such "
                         "as l1, spectral, 'group([[0, 1], [2]])' (default l2)")
+    plot_option(margin, "support vectors, and of two columns what parts them")
     parted = add_command(commands, "separation", _separation, "which coefficients of a "
                          "logistic regression are infinite, and what the others are",
                          "fastbias separation my.csv --target kind --weights count", table)
     parted.add_argument("--no-intercept", action="store_true", help="without one")
+    plot_option(parted, "the coefficients")
     diagnosis = add_command(commands, "diagnose", _diagnose, "which norm's margin a direction from "
                             "anywhere maximises", "fastbias diagnose my.csv run.npz", table)
     diagnosis.add_argument("direction", metavar="weights", help="the direction: an NPY file, or an "
                            "NPZ that `run --out` wrote (its last row)")
+    plot_option(diagnosis, "the fractions")
     path = add_command(commands, "path", _path, "the regularisation path: the least loss in balls "
                        "of a norm, or of the squared loss beside lambda times the l1 norm",
                        "fastbias path my.csv --norm l1 --radii 1,10,100 --plot path.png", table)
@@ -51,18 +54,21 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
     path.add_argument("--lambdas", help="the l1 path of the squared loss, at so many lambda or at "
                       "those with commas between them; in place of --loss, --norm and --radii")
     path.add_argument("--out", help="write all of it to this CSV file")
-    path.add_argument("--plot", metavar="FILE", help="draw the weights along it")
+    plot_option(path, "the weights along it")
 
 
 def _separation(options: argparse.Namespace) -> int:
+    looked_at(options)
     table = read(options)
     found = separation(table.X, table.y, intercept=not options.no_intercept, names=table.names,
                        weights=table.weights)
     print(found if not table.classes else replace(found, classes=np.array(table.classes)))
+    draw(options, found.plot)
     return 0
 
 
 def _margin(options: argparse.Namespace) -> int:
+    looked_at(options)
     table = counted(options)
     free = options.intercept
     told = separability(table.X, table.y, intercept=free)
@@ -86,14 +92,18 @@ def _margin(options: argparse.Namespace) -> int:
         rows = limit.w.reshape(-1, len(table.names))
         entries = np.hstack([rows, np.reshape(limit.intercept, (-1, 1))])
         shape = entries.shape if limit.w.ndim > 1 else (entries.size,)
-    shown.weights(shown.names(table, free, shape, limit.classes), entries)
-    shown.support(table, limit.dual)
+    with np.errstate(over="ignore"):                      # (margins may be as small as 1e-300)
+        shown.weights(shown.names(table, free, shape, limit.classes), entries,
+                      entries / limit.margin, "at margin 1")
+    shown.support(table, limit.dual, limit.alpha)
     for row in limit.hypotheses:
         print(f"{row.statement}: {row.holds} ({row.evidence})")
+    draw(options, lambda ax: limit.plot(table.X, table.y, ax=ax))
     return 0
 
 
 def _diagnose(options: argparse.Namespace) -> int:
+    looked_at(options)
     table = counted(options)
     # the end of a run, or weights from anywhere
     if str(options.direction).endswith(".npz"):
@@ -105,14 +115,13 @@ def _diagnose(options: argparse.Namespace) -> int:
         w, b = w[..., :-1], w[..., -1] if w.ndim > 1 else float(w[-1])
     found = diagnose(table.X, table.y, w, intercept=b)
     print(found if not table.classes else replace(found, classes=np.array(table.classes)))
+    draw(options, found.plot)
     return 0
 
 
 def _path(options: argparse.Namespace) -> int:
+    looked_at(options)
     table = read(options)
-    for label in ("out", "plot"):
-        if getattr(options, label):
-            checks.path(f"--{label}", getattr(options, label))
     found, at, last, classes = _solved(table, options)
     w = found.w.reshape(len(at), -1)
     names = shown.names(table, False, found.w.shape[1:], classes)
@@ -130,9 +139,7 @@ def _path(options: argparse.Namespace) -> int:
         rows = np.column_stack([at, values, w])
         _write(options.out, [told, "residual" if options.lambdas else "log_loss", *names], rows)
         print(f"wrote {options.out}")
-    if options.plot:
-        _draw(options.plot, told, at, w, names)
-        print(f"drew {options.plot}")
+    draw(options, found.plot)
     return 0
 
 
@@ -162,17 +169,3 @@ def _write(path: str, names: list[str], rows: np.ndarray) -> None:
         out = csv.writer(file)
         out.writerow(names)
         out.writerows(rows.tolist())
-
-
-def _draw(path: str, told: str, at: np.ndarray, w: np.ndarray, names: list[str]) -> None:
-    """The weights along the path."""
-    from matplotlib.figure import Figure
-    figure = Figure(layout="constrained")
-    ax = figure.subplots()
-    for name, column in zip(names, w.T, strict=True):
-        ax.semilogx(at, column, label=name)
-    ax.set_xlabel(told)
-    ax.set_ylabel("weight")
-    if len(names) <= shown.LINES:
-        ax.legend()
-    figure.savefig(path)

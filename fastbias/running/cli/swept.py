@@ -6,6 +6,7 @@ from typing import Any
 
 from fastbias import checks
 from fastbias.running.cli import shown
+from fastbias.running.cli.files import draw, looked_at, plot_option
 from fastbias.running.cli.plans import plan_of, plan_parser
 from fastbias.running.cli.run import steps_parser
 from fastbias.running.cli.table import add_command, read
@@ -30,14 +31,12 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
     part.add_argument("--store", metavar="FOLDER", help="keep each outcome there, and do only what "
                       "is missing")
     part.add_argument("--out", help="write a row a run to this CSV file")
-    part.add_argument("--plot", metavar="FILE", help="draw the log loss over the grid")
+    plot_option(part, "the log loss over the grid")
 
 
 def _sweep(options: argparse.Namespace) -> int:
     table = read(options)
-    for label in ("out", "plot"):
-        if getattr(options, label):
-            checks.path(f"--{label}", getattr(options, label))
+    looked_at(options)
     grid = dict(map(_axis, options.grid))
     if len(grid) < len(options.grid):
         raise ValueError(f"--grid must name each argument once, got {' '.join(options.grid)}")
@@ -59,12 +58,7 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.out:
         frame.to_csv(options.out, index=False)
         print(f"wrote {options.out}")
-    if options.plot:
-        from matplotlib.figure import Figure
-        figure = Figure(layout="constrained")
-        found.plot(ax=figure.subplots())
-        figure.savefig(options.plot)
-        print(f"drew {options.plot}")
+    draw(options, found.plot)
     return 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastbias import data
+from fastbias.data.features import stumps
 
 __all__ = ["add_command", "counted", "read", "table_parser"]
 
@@ -45,6 +46,9 @@ def table_parser() -> argparse.ArgumentParser:
     table.add_argument("--intercept", action="store_true", help="with an intercept: free in "
                        "margins and paths; of a run a weight on ones, which its geometry sees; the "
                        "last entry of a direction to diagnose")
+    table.add_argument("--stumps", action="store_true", help="in place of the columns their "
+                       "decision stumps, +1 above a cut half-way between two values, -1 below: "
+                       "what boosting votes with")
     header = table.add_mutually_exclusive_group()
     header.add_argument("--header", action="store_true", help="the first row holds names (default: "
                         "seen from the file)")
@@ -69,6 +73,10 @@ def read(options: argparse.Namespace) -> data.Table:
         raise
     for line in table.notes:
         print(line)
+    if options.stumps:
+        votes = stumps(table.X)
+        print(f"{len(votes.names)} decision stumps")
+        return replace(table, X=votes(table.X), names=votes.names)
     return table
 
 

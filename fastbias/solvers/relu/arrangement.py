@@ -85,18 +85,23 @@ def independent(rows: Whole) -> list[int]:
     return sorted(_reduced(rows)[1])
 
 
-def flat_basis(rows: Whole, D: int) -> Whole:
-    """Whole vectors (k, D), orthogonal to each other, that span what is orthogonal to rows."""
+def flat_basis(rows: Whole, D: int, metric: Whole | None = None) -> Whole:
+    """Whole vectors (k, D) that span what is orthogonal to rows, and are so to each other, where
+    a metric (D, D) is given in its inner product.
+    """
     kept, pivots = _reduced(rows)
     basis: list[Vector] = []
+    weighed: list[Vector] = []
     for free in (j for j in range(D) if j not in pivots):
         v = [Fraction(int(j == free)) for j in range(D)]
         for row, p in zip(kept, pivots, strict=True):
             v[p] = -row[free]
-        for e in basis:
-            f = sum(map(mul, v, e), Fraction(0)) / sum(map(mul, e, e), Fraction(0))
+        for e, m in zip(basis, weighed, strict=True):
+            f = sum(map(mul, v, m), Fraction(0)) / sum(map(mul, e, m), Fraction(0))
             v = [a - f * b for a, b in zip(v, e, strict=True)]
         basis.append(v)
+        weighed.append(v if metric is None else
+                       [sum(map(mul, row, v), Fraction(0)) for row in metric.tolist()])
     out = np.empty((len(basis), D), dtype=object)
     for i, v in enumerate(basis):
         bottom = lcm(*(x.denominator for x in v))

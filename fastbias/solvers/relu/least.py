@@ -141,6 +141,8 @@ def fit(X: ArrayLike, y: ArrayLike, biases: str = "free", offset: bool = True) -
     ValueError, TypeError
         Where two values are asked for at one point, the data make over 100,000 faces, or an
         argument is bad.
+    ArithmeticError
+        Where points are too near to each other for their values, or of too different sizes.
 
     References
     ----------
@@ -210,6 +212,8 @@ def margin(X: ArrayLike, y: ArrayLike, biases: str = "counted", offset: bool = F
     ValueError, TypeError
         Where two labels are asked for at one point, all labels are the same and the offset is free
         (the margin is then infinite), the data make over 100,000 faces, or an argument is bad.
+    ArithmeticError
+        Where points of different labels are too near to each other, or of too different sizes.
 
     References
     ----------

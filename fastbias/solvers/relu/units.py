@@ -92,8 +92,11 @@ class Units:
             raise ValueError(f"X must cut the units into at most {MOST:,} faces, got {N} points of "
                              f"{d} features, which make up to {faces:,}")
         self._Z = Z
-        # what no sample sees: directions in which units only grow
-        self._unseen = flat_basis(Z, d + 1) if counted else flat_basis(Z[1:, :d] - Z[0, :d], d)
+        # of directions that no sample sees units only grow: where there are some, units are made
+        # of samples, however many features these have
+        made = Z if counted else Z[1:, :d] - Z[0, :d]
+        own = independent(made.T)
+        self._made = None if len(own) == made.shape[1] else made[own]
         signs = sign_vectors(Z[:, columns])[1:]
         zeros = signs == 0
         if not counted:
@@ -119,15 +122,12 @@ class Units:
 
     def _measured(self, zeros: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         """A basis of the flat of these zeros, and what the samples see of it, in units of 2^e."""
-        d, Z = self.X.shape[1], self._Z
-        if self.counted:
-            rows = Z
-            vectors = flat_basis(np.concatenate([Z[zeros], self._unseen]), d + 1)
-        else:
+        d, rows = self.X.shape[1], self._Z
+        if not self.counted:
             # from a point of the flat: differences round once, however far the data lie from 0
             n = int(np.flatnonzero(zeros)[0])
-            rows = Z[:, :d] - Z[n, :d]
-            vectors = flat_basis(np.concatenate([rows[zeros], self._unseen]), d)
+            rows = rows[:, :d] - rows[n, :d]
+        vectors = self._vanishing(rows[zeros])
         floats = np.array([_unit(v) for v in vectors]).reshape(len(vectors), -1)
         sizes, products = [], []
         for v in vectors:
@@ -142,6 +142,14 @@ class Units:
         if not self.counted:
             floats = np.column_stack([floats, -(floats @ self.X[n])])
         return floats, seen.reshape(len(vectors), -1), top + self._least
+
+    def _vanishing(self, rows: np.ndarray) -> np.ndarray:
+        """Orthogonal whole vectors that span the units on which these rows vanish."""
+        if self._made is None:
+            return flat_basis(rows, rows.shape[1])
+        weights = flat_basis(rows.dot(self._made.T), len(self._made),
+                             self._made.dot(self._made.T))
+        return np.asarray(weights.dot(self._made))
 
     def critical(self, lam: np.ndarray) -> Iterator[Critical]:
         """Every unit at which φ_λ may be largest or smallest, for λ (N,)."""
