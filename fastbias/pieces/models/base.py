@@ -67,6 +67,9 @@ class Model(Portable):
         d → the shapes of the layers; one layer (n,) by default.
     identity : callable, optional
         (d, scale) → u (n,), the scaled identity that `start` gives without an rng.
+    along : callable, optional
+        (u (n,), a (n,), v (d,)) → F'(u) a (d,) and the change of F'(u)ᵀ v along a (n,): what the
+        Hessian of a run is made of. On a kink of F, those of one side.
     coordinates : callable, optional
         u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it
         has none.
@@ -124,6 +127,8 @@ class Model(Portable):
     linear: bool = False
     layers: Callable[[int], list[tuple[int, ...]]] | None = None
     identity: Callable[[int, float], np.ndarray] | None = None
+    along: Callable[[np.ndarray, np.ndarray, np.ndarray],
+                    tuple[np.ndarray, np.ndarray]] | None = None
     coordinates: Callable[[np.ndarray], Coordinates | None] | None = None
 
     penalty: Callable[[np.ndarray], float] | None = None
@@ -147,7 +152,7 @@ class Model(Portable):
                                                                       "commuting"),
                       calls=("size", "layers", "identity", "penalty", "balance", "invariant",
                              "bias",
-                             "mirror", "reach",
+                             "mirror", "reach", "along",
                              "coordinates"))
         object.__setattr__(self, "params",
                            checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
@@ -367,7 +372,8 @@ def _linear_pullback(params, u, v, out):
     return 0
 
 
-linear = Model("linear", _linear_forward, _linear_pullback, linear=True, degree=1)
+linear = Model("linear", _linear_forward, _linear_pullback, linear=True, degree=1,
+               along=lambda u, a, v: (a, np.zeros_like(a)))
 """w = u: the predictor itself is what the method moves."""
 
 EXAMPLES: tuple[Model, ...] = (linear,)

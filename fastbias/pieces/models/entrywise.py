@@ -85,6 +85,36 @@ def _difference_pullback(params, u, v, out):
     return 0
 
 
+def products_along(rows: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The change (d,) along moves (L, d) of the product of rows (L, d), and those (L, d) of the
+    products of all rows but one.
+    """
+    L, one, none = len(rows), np.ones_like(rows[0]), np.zeros_like(rows[0])
+    # running products and their changes, from both ends: no division, as entries may be 0
+    ahead, behind = [(one, none)], [(one, none)]
+    for i in range(L):
+        p, dp = ahead[-1]
+        ahead.append((p * rows[i], dp * rows[i] + p * moves[i]))
+        p, dp = behind[-1]
+        behind.append((p * rows[L - 1 - i], dp * rows[L - 1 - i] + p * moves[L - 1 - i]))
+    others = [ahead[i][1] * behind[L - 1 - i][0] + ahead[i][0] * behind[L - 1 - i][1]
+              for i in range(L)]
+    return ahead[L][1], np.array(others)
+
+
+def _product_along(u: np.ndarray, a: np.ndarray,
+                   v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    change, others = products_along(u.reshape(-1, v.size), a.reshape(-1, v.size))
+    return change, (v * others).ravel()
+
+
+def _difference_along(u: np.ndarray, a: np.ndarray, v: np.ndarray,
+                      L: int) -> tuple[np.ndarray, np.ndarray]:
+    plus, minus = L * u.reshape(2, -1) ** (L - 1) * a.reshape(2, -1)
+    turned = L * (L - 1) * u.reshape(2, -1) ** (L - 2) * a.reshape(2, -1) * v
+    return plus - minus, np.concatenate([turned[0], -turned[1]])
+
+
 def _unsigned_balance(w: np.ndarray, L: int) -> np.ndarray:
     root = np.abs(w) ** (1 / L)
     return np.concatenate([np.sign(w) * root] + [root] * (L - 1))
@@ -278,6 +308,7 @@ def diagonal(depth: int, signed: bool = False) -> Model:
             if L == 2 else None,
             exponent=2 / L if L > 2 else None,
             mirror=mirror, reach=reach, coordinates=lambda u: _signed_coordinates(u, L),
+            along=lambda u, a, v: _difference_along(u, a, v, L),
             source=SOURCE)
     return Model(
         f"diagonal({L})", _product, _product_pullback, size=width, params=params, degree=L,
@@ -290,7 +321,7 @@ def diagonal(depth: int, signed: bool = False) -> Model:
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L), exponent=2 / L if L > 2
         else None,
         mirror=mirror, reach=reach, coordinates=(lambda u: _product_coordinates(u, L)) if L > 1
-        else None, source=SOURCE)
+        else None, along=_product_along, source=SOURCE)
 
 
 EXAMPLES: tuple[Model, ...] = (diagonal(2), diagonal(3), diagonal(6), diagonal(2, signed=True),

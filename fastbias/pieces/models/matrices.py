@@ -175,6 +175,36 @@ def _chain_pullback(params, u, v, out):
     return 0
 
 
+def _square_along(u: np.ndarray, a: np.ndarray, v: np.ndarray,
+                  n: int) -> tuple[np.ndarray, np.ndarray]:
+    U, A, M = u.reshape(n, -1), a.reshape(n, -1), v.reshape(n, n)
+    change = U @ A.T
+    return (change + change.T).ravel(), ((M + M.T) @ A).ravel()
+
+
+def _factors_along(u: np.ndarray, a: np.ndarray, v: np.ndarray,
+                   m: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    (U, V), (A, B) = (np.split(x.reshape(m + n, -1), [m]) for x in (u, a))
+    M = v.reshape(m, n)
+    return (A @ V.T + U @ B.T).ravel(), np.concatenate([M @ B, M.T @ A]).ravel()
+
+
+def _chain_along(layers: Layers, moves: Layers,
+                 v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By running products from both ends, and their changes."""
+    W, D = ([np.atleast_2d(x) for x in some] for some in (layers, moves))
+    ahead, behind = [(v, np.zeros_like(v))], [(np.ones(1), np.zeros(1))]
+    for A, dA in zip(W, D, strict=True):
+        x, dx = ahead[-1]
+        ahead.append((A @ x, dA @ x + A @ dx))
+    for A, dA in zip(W[::-1], D[::-1], strict=True):
+        x, dx = behind[-1]
+        behind.append((x @ A, x @ dA + dx @ A))
+    turned = [np.outer(dy, x) + np.outer(y, dx)
+              for (x, dx), (y, dy) in zip(ahead[:-1], behind[-2::-1], strict=True)]
+    return behind[-1][1], np.concatenate([part.ravel() for part in turned])
+
+
 def _eye(m: int, n: int, scale: float) -> np.ndarray:
     return np.asarray(scale * np.eye(m, n).ravel())
 
@@ -233,7 +263,7 @@ def symmetric(n: int, rank: int | None = None) -> Model:
                  degree=2, shape=(n, n), layers=lambda d: [(n, r)],
                  identity=lambda d, scale: _eye(n, r, scale),
                  penalty=lambda w: float(np.trace(w.reshape(n, n))),
-                 balance=lambda w: _roots(w, n, r),
+                 balance=lambda w: _roots(w, n, r), along=lambda u, a, v: _square_along(u, a, v, n),
                  bias=(lambda shape: norms.nuclear(n, n)) if r >= n else None, semidefinite=True,
                  mirror=(lambda u: _entropy(u, n, r)) if r >= n else None, commuting=True,
                  source="Gunasekar, Lee, Soudry, Srebro (2018), Theorem 7" if r >= n else "")
@@ -295,6 +325,7 @@ def factorised(m: int, n: int, rank: int | None = None) -> Model:
                  penalty=lambda w: 2.0
                  * float(np.linalg.svd(w.reshape(m, n), compute_uv=False).sum()),
                  balance=lambda w: _halves(w, m, n, r),
+                 along=lambda u, a, v: _factors_along(u, a, v, m, n),
                  invariant=lambda layers: layers[0].T @ layers[0] - layers[1].T @ layers[1],
                  bias=(lambda shape: norms.nuclear(m, n)) if r >= min(m, n) else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018), §4",
@@ -361,7 +392,10 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
         wide = k or d
         return [(d,)] if L == 1 else [(wide, d), *[(wide, wide)] * (L - 2), (wide,)]
 
-    return Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain,
+    def along(u: np.ndarray, a: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _chain_along(model.split(u, v.size), model.split(a, v.size), v)
+
+    model = Model(f"deep_linear({L})" if not k else f"deep_linear({L}, {k})", _chain,
                  _chain_pullback,
                  size=lambda d: sum(math.prod(shape) for shape in layers(d)),
                  params=np.array([float(L), k]), degree=L,
@@ -372,8 +406,10 @@ def deep_linear(depth: int, width: int | None = None) -> Model:
                  penalty=lambda w: float(L * np.linalg.norm(w) ** (2 / L)),
                  balance=lambda w: _rank_one(w, L, k or w.size),
                  invariant=_balance_of if L > 1 else None, bias=lambda shape: norms.l2, sole=True,
+                 along=along,
                  mirror=(lambda u: potentials.euclidean) if L == 1 else None,
                  source="Gunasekar, Lee, Soudry, Srebro (2018b), Theorem 1; Ji & Telgarsky (2019)")
+    return model
 
 
 EXAMPLES: tuple[Model, ...] = (symmetric(3), symmetric(4, 2), symmetric(2, rank=3),
