@@ -108,6 +108,7 @@ class Diagnostics:
         if data.loss.kind != "monotone" or (isinstance(data, Problem) and not data.model.degree):
             raise ValueError("trace must be a run of a homogeneous model on a monotone loss for a "
                              "KKT residual")
+        # of parameters, not of predictors: of a network it is a norm of all layers
         if norm.size not in (None, self.u.shape[1]):
             raise ValueError(f"norm must be one of {self.u.shape[1]} parameters, got the "
                              f"{norm.name} norm of {norm.size}")
@@ -191,6 +192,7 @@ class Diagnostics:
         """
         self._demand_w("a sharpness")
         data, log = self._data("a sharpness"), checks.flag("log", log)
+        # a fast-forward joined to a run may know fewer
         wanted = data.model.parameters(data.size) if isinstance(data, Problem) else data.size
         if self.u.shape[1:] != (wanted,):
             raise ValueError(f"trace must have all {wanted} parameters for a sharpness, got rows "

@@ -11,11 +11,13 @@ __all__ = ["KINDS", "ranks"]
 def _effective(values: np.ndarray) -> np.ndarray:
     """The exponential of the entropy of singular values (T, r), each row of sum one."""
     p = values / values.sum(axis=1, keepdims=True)
+    # 0 log 0 is 0
     return np.asarray(np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)))
 
 
 def _stable(values: np.ndarray) -> np.ndarray:
     """‖W‖_F²/‖W‖₂²."""
+    # (the first is the largest)
     return np.asarray(((values / values[:, :1]) ** 2).sum(axis=1))
 
 

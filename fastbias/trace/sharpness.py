@@ -35,6 +35,7 @@ class Hessian:
 
     def __init__(self, data: Data, u: np.ndarray) -> None:
         loss, self.data, self.u = data.loss, data, u
+        # (of the linear model F' is the identity, and nothing turns)
         self.model = data.model if isinstance(data, Problem) and not data.model.linear else None
         if loss.bend is None:
             raise LookupError(f"the {loss.name} loss brings no second derivative (`bend`), of "
@@ -78,6 +79,7 @@ class Hessian:
             return math.nan, math.nan
         # (what overflows in a product is not finite, and told as such)
         with np.errstate(all="ignore"):
+            # always the same, so that the answer is; and hardly orthogonal to an eigenvector
             start = np.random.default_rng(0).normal(size=self.u.size)
             size = float(np.abs(self.times(start)).max())
             if size == 0.0 or not np.isfinite(size):
@@ -99,6 +101,7 @@ class Hessian:
             except foreign.Unsolved:
                 if n > LARGEST:
                     raise
+        # so few parameters that Lanczos' vectors would be as many
         H = np.array([self.times(e) for e in np.eye(n)]) / size
         if not np.isfinite(H).all():
             return math.nan
