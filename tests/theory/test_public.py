@@ -59,7 +59,8 @@ def test_gradient_descent_on_products_of_two_vectors(options):
     limit, trace = plan.limit(), plan.run(20_000)
     assert limit.certified
     assert opened(limit, "η → 0")                                         # finite steps end only near the flow's point
-    assert trace.gap(limit)[-1] < 0.1 * trace.gap(limit)[0]
+    assert not options or opened(limit, "stochastic gradients")           # whose own noise moves the end further
+    assert trace.gap(limit)[-1] < (0.2 if options else 0.1) * trace.gap(limit)[0]
     dense = np.linalg.lstsq(X, Y, rcond=None)[0]
     assert np.abs(limit.w).sum() < np.abs(dense).sum()                    # nearer to ℓ1, so better on a sparse truth
     test = trace.evaluate(X_TEST, Y_TEST).risk[-1]
@@ -71,11 +72,11 @@ def test_gradient_descent_on_products_of_two_vectors(options):
 
 @long
 def test_adam_goes_by_the_largest_entry_and_gradient_descent_by_the_length():
-    ends = {}
+    data, ends = ([[2.0, 0.5], [-2.0, -0.5], [3.0, 1.5], [-3.0, -2.0]], [1, -1, 1, -1]), {}
     for name, method in (("gd", m.gradient_descent(0.5)), ("adam", m.adam(1e-3))):
-        plan = fb.Plan(*PLANE, loss="logistic", method=method)
+        plan = fb.Plan(*data, loss="logistic", method=method)
         trace = plan.run(50_000)
-        ends[name] = [trace.margin(norm)[-1] / fb.max_margin(*PLANE, norm).margin for norm in ("l2", "linf")]
+        ends[name] = [trace.margin(norm)[1:] / fb.max_margin(*data, norm).margin for norm in ("l2", "linf")]
         if name == "gd":
             assert plan.limit().certified
             assert plan.limit().norm.name == "l2"
@@ -83,8 +84,10 @@ def test_adam_goes_by_the_largest_entry_and_gradient_descent_by_the_length():
             # with its ε the end is ℓ2's at last, by a past that nobody has characterised
             with pytest.raises(fb.NoTheorem, match="asks for no ε"):
                 plan.limit()
-    assert ends["gd"][0] > 0.97 > ends["gd"][1]
-    assert ends["adam"][1] > 0.97 > ends["adam"][0]
+    assert ends["gd"][0][-1] > 0.95 > ends["gd"][1].max()
+    best = ends["adam"][1].max()
+    assert best > 0.97 > ends["adam"][0].max()
+    assert ends["adam"][1][-1] < best - 0.01                              # |g| is under ε by then: it has turned
 
 
 def test_adam_as_its_theorem_has_it_is_answered():
@@ -211,7 +214,7 @@ def test_early_stopping_of_mirror_descent():
     limit, trace = plan.limit(), plan.run(100_000)
     assert limit.certified
     assert limit.theorem.startswith("Theorem 1")
-    assert trace.gap(limit)[-1] < 1e-3 * trace.gap(limit)[0]
+    assert trace.gap(limit)[-1] < 0.05 * trace.gap(limit)[0]
     risk = trace.evaluate(A_test, b_test).risk
     best = int(risk.argmin())
     assert 0 < best < len(trace) - 1                                      # the limit is not where it is best to stop
@@ -235,7 +238,6 @@ def test_no_theorem_says_where_depth_ten_ends():
         plan.limit()
 
 
-@pytest.mark.slow
 @long
 def test_depth_ten_ends_below_the_edge_of_stability():
     """Where gradient flow ends in a minimiser sharper than 2/η, steps of η end close under 2/η (Marion & Chizat 2024)."""
@@ -243,7 +245,7 @@ def test_depth_ten_ends_below_the_edge_of_stability():
     ends = {}
     for eta in (0.02, 0.001):
         trace = fb.run(A, b, loss="squared", method=m.gradient_descent(eta), model=fb.models.deep_linear(10), start=start,
-                       steps=int(200 / eta), until=-55)
+                       steps=int(100 / eta), until=-55)
         ends[eta] = trace.sharpness()[-1]
     assert ends[0.001] > 2 / 0.02
     assert 0.9 * 2 / 0.02 < ends[0.02] < 2 / 0.02
