@@ -1,9 +1,9 @@
 """How far parameters are from a stationary point of the margin problem in parameters, min ½‖u‖²
-s.t. y_n⟨F(u), x_n⟩ ≥ 1.
+s.t. y_n⟨F(u), x_n⟩ ≥ 1, in ℓ2 or another norm.
 
 Gradient descent on a homogeneous model w = F(u) goes to such points in direction; which of them are
 limits of the margin problem in w is another question. The residual says that the first happened,
-without a claim to "the" optimum.
+without a claim to "the" optimum. Steepest descent in another norm goes to such points in that norm.
 """
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.checks.sizes import length as length_of
-from fastbias.problem import Problem
+from fastbias.data.rows import Rows
+from fastbias.pieces import norms
+from fastbias.pieces.norms import Norm
+from fastbias.problem import Data, Problem
 from fastbias.solvers import kinks
+from fastbias.solvers.margins import begun, improved
 
-__all__ = ["kkt_residual", "stationarity"]
+__all__ = ["divergence", "kkt_residual", "stationarity"]
 
 
 def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray,
@@ -91,14 +95,79 @@ def kkt_residual(u: np.ndarray, H: np.ndarray, margins: np.ndarray,
         return float(residual), mu * (scale / degree) * scale
 
 
-def stationarity(problem: Problem, u: np.ndarray) -> tuple[float, np.ndarray]:
+def divergence(u: np.ndarray, H: np.ndarray, norm: Norm) -> tuple[float, np.ndarray]:
+    """Return how far u is from a KKT point in direction in any norm, as a Bregman divergence.
+
+    With u scaled to a least margin of one, and h_n the gradients of margins there, it is
+
+        min over λ ≥ 0 of  ( ‖u‖² + ‖Σ λ_n h_n‖⋆² − 2 ⟨Σ λ_n h_n, u⟩ + 2 L Σ λ_n (m_n − 1) ) / ‖u‖²,
+
+    the Fenchel–Young gap of ½‖·‖² between u and Σ λ_n h_n, which is 0 where this is in ‖u‖∂‖u‖, and
+    complementary slackness: 0 at KKT points, 1 for λ = 0. By Euler's ⟨h_n, u⟩ = L m_n the best λ
+    are those of a maximum margin over the rows h_n, so that it is 1 − (γ(u)/γ⋆)², γ(u) the margin
+    of u there and γ⋆ the largest, for which the bound stands that its λ prove.
+
+    Parameters
+    ----------
+    u : (n,)
+        Parameters, brought to size one.
+    H : (M, n)
+        The gradients of the margins in u.
+    norm : Norm
+        Of parameters (n,), for which a maximum margin can be solved.
+
+    Returns
+    -------
+    residual : float
+        Infinite where a margin is not positive or something is not finite.
+    lam : (M,)
+        λ ≥ 0, Σλ = 1: the multipliers but for their size; zeros where the residual is infinite.
+
+    References
+    ----------
+    Tsilivis, Vardi, Kempe, "Flavors of margin: implicit bias of steepest descent in homogeneous
+    neural networks" (2024).
+
+    Examples
+    --------
+    >>> import fastbias as fb, numpy as np
+    >>> from fastbias.solvers.kkt import divergence
+    >>> x = np.array([[3.0, 4.0]])                       # in ℓ1 all goes to the larger feature
+    >>> [round(divergence(np.array(u), x, fb.norms.l1)[0], 12) for u in ([0.0, 1.0], [1.0, 0.0])]
+    [0.0, 0.4375]
+    """
+    if not (np.isfinite(H).all() and np.isfinite(u).all() and float((H @ u).min()) > 0):
+        return float("inf"), np.zeros(len(H))
+    best, _ = begun(Rows.of(H), norm)
+    with np.errstate(all="ignore"):
+        best.offer(u, np.zeros(len(H)))
+        own = best.lower
+        improved(best, u)
+        # (of no λ at all the divergence is that of λ = 0)
+        part = own / best.upper
+    return max(0.0, (1.0 - part) * (1.0 + part)), best.lam
+
+
+def stationarity(problem: Data, u: np.ndarray,
+                 norm: Norm = norms.l2) -> tuple[float, np.ndarray]:
     """`kkt_residual` of parameters u (n,) of a problem with a homogeneous model; they are first
-    brought to size one. Of rectified units, with the best subgradients.
+    brought to size one. Of rectified units, with the best subgradients. In norms that are not
+    quadratic their `divergence`.
     """
     # of any size: the residual does not depend on it
     u = u / max(float(np.abs(u).max()), 1e-300)
-    points = kinks.points_of(problem)
-    if points is not None:
-        return kinks.residual(problem, u, points)
-    margins = problem.Z @ problem.predictor(u)
-    return kkt_residual(u, problem.model.pulls(u, problem.Z), margins, problem.model.degree)
+    if isinstance(problem, Problem):
+        points, L = kinks.points_of(problem), problem.model.degree
+        if points is not None and norm.matrix is np.eye:
+            return kinks.residual(problem, u, points)
+        w, H = problem.predictor(u), problem.model.pulls(u, problem.Z)
+    else:
+        w, H, L = u, problem.Z, 1
+    if norm.matrix is None:
+        return divergence(u, H, norm)
+    margins = problem.Z @ w
+    if norm.matrix is not np.eye:
+        # in coordinates in which it is ℓ2
+        root = np.linalg.cholesky(norm.matrix(u.size))
+        u, H = root.T @ u, np.linalg.solve(root, H.T).T
+    return kkt_residual(u, H, margins, L)

@@ -39,8 +39,8 @@ from fastbias.solvers.shared import SURE, shared
 from fastbias.solvers.uniqueness import uniqueness
 from fastbias.solvers.working_set import solve_among_many
 
-__all__ = ["Bounds", "Separability", "labelled", "max_margin", "separability",
-           "separate", "separator", "widest"]
+__all__ = ["Bounds", "Separability", "begun", "improved", "labelled", "max_margin",
+           "separability", "separate", "separator", "widest"]
 
 # margins whose digits are known, where samples were divided and where they were not
 FINE, FINEST = 1e-292, 1e-312
@@ -178,20 +178,9 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
     if not oracles.has_margin(norm):
         raise ValueError(f"norm must have a convex face for its maximum margin, got {norm!r}")
     rows = Rows.of(rows)
-    power = _unit(rows, norm)
-    best = Bounds(rows.scaled(-power), freely(norm, rows.free))
-    # (to divide what is near 1e-308 loses digits)
-    if not np.array_equal(best.rows.scaled(power).tops, rows.tops):
-        raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples "
-                              "lie too far apart")
+    best, power = begun(rows, norm)
     with np.errstate(all="ignore"):
-        if few(rows):
-            best.offer(w, np.ones(rows.count))
-            solve(best)
-            nearest = np.arange(rows.count)
-        else:
-            best.offer(w, np.zeros(rows.count) if lam is None else lam)
-            nearest = solve_among_many(best, tell)
+        nearest = improved(best, w, lam, tell)
         margin = float(np.ldexp(best.lower, power))
         # of a smaller one, in these units, entries that underflowed may be a part
         certified = bool(best.gap <= CERTIFIED and best.lower > (FINE if power > 0 else FINEST))
@@ -205,6 +194,28 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
                   intercept=free if rows.free > 1 else float(free.sum()),
                   support=_support(rows, best.lam))
     return replace(limit, alpha=_alpha(limit))
+
+
+def begun(rows: Rows, norm: Norm) -> tuple[Bounds, int]:
+    """What is proved of the maximum margin of rows, nothing yet, in units of a power of two."""
+    power = _unit(rows, norm)
+    best = Bounds(rows.scaled(-power), freely(norm, rows.free))
+    # (to divide what is near 1e-308 loses digits)
+    if not np.array_equal(best.rows.scaled(power).tops, rows.tops):
+        raise ArithmeticError(f"the maximum {norm.name} margin cannot be found in float64: samples "
+                              "lie too far apart")
+    return best, power
+
+
+def improved(best: Bounds, w: np.ndarray, lam: np.ndarray | None = None,
+             tell: Tell = silent) -> np.ndarray:
+    """Solve, from a w that separates, and return the rows that were looked at."""
+    if few(best.rows):
+        best.offer(w, np.ones(best.rows.count))
+        solve(best)
+        return np.arange(best.rows.count)
+    best.offer(w, np.zeros(best.rows.count) if lam is None else lam)
+    return solve_among_many(best, tell)
 
 
 def _unit(rows: Rows, norm: Norm) -> int:

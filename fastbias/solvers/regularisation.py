@@ -27,7 +27,10 @@ from fastbias.solvers.oracles import demand_convex
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BallPath", "regularisation_path"]
+__all__ = ["BallPath", "Walk", "path_norm", "regularisation_path"]
+
+LEVEL = 1e-12        # of log L, or of a radius, at which a ball has the loss that was asked for
+ROUNDS = 100         # of Newton's method on the radius, which halves where that leads out
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,34 +134,81 @@ def regularisation_path(X: ArrayLike | checks.Sparse, y: ArrayLike, radii: Array
     """
     free = checks.flag("intercept", intercept)
     data = gather(X, y, loss, weights=weights)
-    norm = checks.one_of("norm", norm, norms, Norm)
-    norm.fits(data.shape)
-    demand("norm", norm)
-    demand("loss", data.loss)
-    demand_convex(norm, "for its regularisation path")
+    norm = path_norm(norm, data)
     if free and data.loss.kind == "monotone" and (data.y == data.y[0]).all():
         raise ValueError("labels must have two values or more for an intercept, as the loss of one "
                          "alone has no minimum")
     grid = np.sort(checks.steps("radii", radii, above=0))
-    objective = Objective(data, free)
-    least, direction = ball(objective, norm), _direction(data, norm, free)
-    root = _interpolation(data, norm, free)
-    u, ends = np.zeros(objective.size), []
-    for c in map(float, grid):
-        # L = 0 there, to rounding: no logarithm to go by
-        if root is not None and norm(root[:data.size]) <= c:
-            end: End = root, objective.pull(root)[0], 0.0
-        else:
-            end = least(u, direction, c)
-        u = end[0]
-        ends.append(end)
-    points, logs, gaps = zip(*ends, strict=True)
+    path = Walk(data, norm, free)
+    points, logs, gaps = zip(*map(path.end, map(float, grid)), strict=True)
     rows, n = np.array(points), data.size
     # (of classes only differences of intercepts matter)
     b = rows[:, n:] - rows[:, n:].mean(axis=1, keepdims=True) if free and data.loss.classes \
         else rows[:, n:] if data.columns else rows[:, n:].ravel()
     return BallPath(grid, rows[:, :n].reshape(-1, *data.shape), np.array(logs), np.array(gaps),
                     data.classes, b if free else 0.0, own.names(X))
+
+
+def path_norm(norm: Norm | str, data: Data) -> Norm:
+    """The norm, checked: one in which the data have a regularisation path."""
+    norm = checks.one_of("norm", norm, norms, Norm)
+    norm.fits(data.shape)
+    demand("norm", norm)
+    demand("loss", data.loss)
+    demand_convex(norm, "for its regularisation path")
+    return norm
+
+
+class Walk:
+    """The minimisers over balls of a norm, one after another, each from the last."""
+
+    def __init__(self, data: Data, norm: Norm, free: bool = False) -> None:
+        self.norm, self.size = norm, data.size
+        self.objective = Objective(data, free)
+        self.least, self.direction = ball(self.objective, norm), _direction(data, norm, free)
+        self.root = _interpolation(data, norm, free)
+        self.reach = np.inf if self.root is None else float(norm(self.root[:data.size]))
+        self.u = np.zeros(self.objective.size)
+
+    def end(self, c: float) -> End:
+        """The minimiser over the ball of radius c, log L there, and its gap."""
+        # L = 0 there, to rounding: no logarithm to go by
+        end = ((self.root, self.objective.pull(self.root)[0], 0.0)
+               if self.root is not None and self.reach <= c
+               else self.least(self.u, self.direction, c))
+        self.u = end[0]
+        return end
+
+    def level(self, log_loss: float, most: float) -> End | None:
+        """The minimiser over the ball over which log L is at least so much, a ball of at most
+        radius ``most``; None where log L(0) is less.
+
+        By Newton's method on the radius c: d log L(ŵ(c))/dc = −‖∇ log L‖⋆, as L rises by what the
+        ball forbids.
+        """
+        start = np.zeros(self.objective.size)
+        value = self.objective.pull(start)[0]
+        # L = 0 is the root's alone
+        if not np.isfinite(log_loss):
+            return self.end(self.reach) if self.reach < np.inf else None
+        error = LEVEL * max(1.0, abs(log_loss))
+        if not value > log_loss + error:
+            return (start, value, 0.0) if value >= log_loss - error else None
+        low, high, c = 0.0, min(most, self.reach), float(self.norm(self.u[:self.size]))
+        found = None
+        for _ in range(ROUNDS):
+            value, g = self.objective.pull(self.u)
+            low, high = (max(low, c), high) if value > log_loss else (low, min(high, c))
+            if found is not None and (abs(value - log_loss) <= error
+                                      or high - low <= LEVEL * high):
+                break
+            slope = float(self.norm.dual(g[:self.size]))
+            c = c + (value - log_loss) / slope if slope > 0 else np.inf
+            # (the first goes by a slope that L may soon lose)
+            if not low < c < high:
+                c = high if found is None else 0.5 * (low + high)
+            found = self.end(c)
+        return found
 
 
 def _direction(data: Data, norm: Norm, free: bool) -> np.ndarray:

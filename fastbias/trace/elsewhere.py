@@ -1,6 +1,7 @@
 """Data that a run did not see, and rows that it did not make: what is said of them."""
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,15 +16,45 @@ from fastbias.problem import Data
 __all__ = ["Evaluation", "evaluation", "guessed"]
 
 
-class Evaluation(NamedTuple):
-    """Log loss (K,) and error (K,) at each row."""
-
+class _Pair(NamedTuple):
     log_loss: np.ndarray
     error: np.ndarray
 
+
+class Evaluation(_Pair):
+    """Log loss (K,) and error (K,) at each row, as a pair, and what follows from them."""
+
+    # Σ c_n, and whether what was evaluated are labels
+    total: float
+    labelled: bool
+
+    def __new__(cls, log_loss: np.ndarray, error: np.ndarray, total: float = 1.0,
+                labelled: bool = True) -> Evaluation:
+        """Make one of samples of so much weight."""
+        self = super().__new__(cls, log_loss, error)
+        self.total, self.labelled = total, labelled
+        return self
+
+    @property
+    def log_risk(self) -> np.ndarray:
+        """The logarithm of the mean loss (K,), Σ c_n ℓ_n/Σ c_n."""
+        return self.log_loss - math.log(self.total)
+
+    @property
+    def risk(self) -> np.ndarray:
+        """The mean loss (K,); 0 where it has left float64, which its logarithm has not."""
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp(self.log_risk))
+
+    @property
+    def accuracy(self) -> np.ndarray | None:
+        """The fraction (K,) of the labels that are right; None for other targets."""
+        return 1.0 - self.error if self.labelled else None
+
     def _report(self) -> Report:
         return [f"Evaluation of {self.log_loss.size} rows on other data",
-                Table([series("log loss", self.log_loss), series("error", self.error)],
+                Table([series("log loss", self.log_loss), series("mean loss", self.risk),
+                       series("error", self.error)],
                       ("", "first row", "last row", "row by row"))]
 
     def __repr__(self) -> str:
@@ -42,7 +73,8 @@ def evaluation(data: Data, w: np.ndarray) -> Evaluation:
     else:
         error = [float(np.average(data.least(row.ravel()) <= 0, weights=_even(data.weights)))
                  for row in w]
-    return Evaluation(np.array(log_loss), np.array(error))
+    total = float(data.X.shape[0] if data.weights is None else data.weights.sum())
+    return Evaluation(np.array(log_loss), np.array(error), total, data.loss.kind != "root")
 
 
 def guessed(X: ArrayLike | Sparse, y: ArrayLike, rows: np.ndarray) -> str:

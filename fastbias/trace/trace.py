@@ -17,10 +17,10 @@ from fastbias.engine.abi import MESSAGES, Status
 from fastbias.pieces import norms
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.norms import Norm
-from fastbias.problem import Data, Problem, gather
-from fastbias.solvers.kkt import stationarity
+from fastbias.problem import Data, gather
 from fastbias.solvers.limit import Limit
 from fastbias.trace import rates, storing
+from fastbias.trace.diagnostics import Diagnostics
 from fastbias.trace.elsewhere import Evaluation, evaluation, guessed
 from fastbias.trace.rates import LAST, Rates, Series
 
@@ -34,7 +34,7 @@ __all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace(Shown):
+class Trace(Diagnostics, Shown):
     """What a run wrote down: K rows of time, parameters and log loss, first and last step included.
 
     Parameters
@@ -88,13 +88,6 @@ class Trace(Shown):
         """The predictors as vectors (K, d), also of no rows."""
         self._demand_w("predictors as vectors")
         return self.w.reshape(len(self), int(np.prod(self.w.shape[1:])))
-
-    def _demand_w(self, what: str) -> None:
-        """Raise ValueError where w was not kept at each row (``record_w=False``)."""
-        if self.least is not None:
-            raise ValueError(f"trace must have w at each row for {what}, got one of a run with "
-                             "record_w=False, which keeps t, log_loss, the least margin and the "
-                             "first and last w")
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -255,74 +248,15 @@ class Trace(Shown):
         self._demand_w("rates")
         return rates.series(self, limit)
 
-    def cone_distance(self, limit: Limit) -> np.ndarray:
-        """Return how far −∇L/‖∇L‖₂ is from the cone of the limit's support vectors (K,), in ℓ2.
-
-        Lemma 8: where w/‖w‖ converges, every accumulation point of −∇L/‖∇L‖ is Σ α_n y_n x_n, α ≥
-        0, over the support vectors of the limit direction; so this tends to 0. Support vectors:
-        margin within 1e-9 of the least, relatively.
-        """
-        self._demand_w("Lemma 8")
-        # (a point has no support vectors)
-        data = self._data("Lemma 8")
-        if not isinstance(limit, Limit) or limit.kind != "direction" or limit.w.size != data.size:
-            raise ValueError(f"limit must be a direction with {data.size} entries, got "
-                             f"{checks.short(limit)}")
-        return np.array([data.off_cone(row, limit.w) for row in self.w])
-
-    def kkt_residual(self) -> np.ndarray:
-        """Return how far each row is from stationary in min ½‖u‖² s.t. y_n⟨F(u), x_n⟩ ≥ 1 (K,).
-
-        With u scaled to a least margin of one, the least over λ ≥ 0 of the root of
-        ‖u − Σ λ_n F'(u)ᵀ y_n x_n‖²/‖u‖² + Σ (λ_n (m_n − 1) L/‖u‖²)², L the degree of the model;
-        infinite where a sample is on the wrong side. Where F has kinks (`models.relu`), by the best
-        elements of its subdifferential, held against the point by their Fenchel–Young gaps. With
-        exponential losses gradient flow on a homogeneous model brings it to 0 (Lyu & Li 2020).
-        """
-        self._demand_w("a KKT residual")
-        problem = self._data("a KKT residual")
-        if (not isinstance(problem, Problem) or problem.loss.kind != "monotone"
-            or not problem.model.degree):
-            raise ValueError("trace must be a run of a homogeneous model on a monotone loss for a "
-                             "KKT residual")
-        return np.array([stationarity(problem, row)[0] for row in self.u])
-
-    def invariant(self) -> np.ndarray:
-        """Return what gradient flow on the model keeps, whatever loss and data, at each row (K, M).
-
-        ``model.invariant`` of the layers, flat: UᵀU − VᵀV of a factorisation, W_lW_lᵀ −
-        W_{l+1}ᵀW_{l+1} of a deep linear network, differences of squares of a diagonal or (frequency
-        by frequency) convolutional one. Gradient descent with step η lets it drift by O(η), as far
-        as it goes; ValueError where the trace knows no model, or one without such.
-
-        Examples
-        --------
-        >>> import fastbias as fb
-        >>> gd, model = fb.methods.gradient_descent(0.01), fb.models.diagonal(2)
-        >>> plan = fb.Plan([[1]], [2], loss="squared", method=gd, model=model, start=[2, 1])
-        >>> trace = plan.run(100, record=[0, 100])
-        >>> print(trace.invariant().round(6))
-        [[3.]
-         [3.]]
-        """
-        self._demand_w("an invariant")
-        model = getattr(self._data("an invariant"), "model", None)
-        if model is None or model.invariant is None:
-            known = "none that is known" if model is None else f"the {model.name} model"
-            raise ValueError(f"trace must be of a model that keeps an invariant, got {known}")
-        # (layers of a flat u are told by the length of predictors)
-        size = int(np.prod(self.w.shape[1:]))
-        return np.array([np.ravel(model.invariant(model.split(row, size))) for row in self.u])
-
-    def evaluate(self, X: ArrayLike | Sparse, y: ArrayLike, *,
+    def evaluate(self, X: ArrayLike | Sparse | None = None, y: ArrayLike | None = None, *,
                  weights: ArrayLike | None = None) -> Evaluation:
         """The loss and error of each row on other data, seen through the same loss.
 
         Parameters
         ----------
-        X : (N, d) or (N, m, n), y : (N,) or (N, K)
+        X : (N, d) or (N, m, n), y : (N,) or (N, K), optional
             As for the `Plan`: features of the same shape (those of an intercept are appended
-            here, too), labels called as there.
+            here, too), labels called as there. Without both, the run's own data and weights.
         weights : (N,), optional
             Of these samples, not of those of the run, >= 0.
 
@@ -332,13 +266,28 @@ class Trace(Shown):
             ``log_loss`` (K,): log of the sum over these samples; ``error`` (K,): for labels and
             classes the fraction that is on the wrong side (or on the boundary), for other targets
             the root mean square of w·x − y (over all outputs). With weights all three are weighted.
+            Also ``risk`` (K,), the mean loss, ``log_risk``, and of labels ``accuracy`` (K,).
 
         Raises
         ------
         ValueError, TypeError
             Where the data do not fit, or the trace was read from a file and knows no loss.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> gd = fb.methods.gradient_descent(0.1)
+        >>> trace = fb.run([[2, 1], [0, 1]], [1, -1], loss="logistic", method=gd, steps=100)
+        >>> train, test = trace.evaluate(), trace.evaluate([[1, 0], [1, 2], [0, 3]], [1, 1, -1])
+        >>> print(train.risk[[0, -1]].round(6), test.accuracy[-1].round(6))
+        [0.693147 0.106888] 0.666667
         """
         self._demand_w("an evaluation")
+        if X is None and y is None and weights is None:
+            return evaluation(self._data("an evaluation"), self.w)
+        if X is None or y is None:
+            raise ValueError("X and y must be given both, or neither and no weights, got "
+                             f"{'no X' if X is None else 'no y'}")
         # by the names of labels: the others may lack some class, and their order is not ours
         data = self._data("an evaluation")
         other = gather(X, y, data.loss, data.classes, weights=weights, intercept=data.intercept)
@@ -396,12 +345,6 @@ class Trace(Shown):
         if (times == np.round(times)).all() and times[-1] < checks.COUNTABLE:
             times = times.astype(np.int64)
         return cls(times, u, rows, log_loss, Status.OK, "made from arrays", data)
-
-    def _data(self, what: str) -> Data:
-        if self.problem is None:
-            raise ValueError(f"trace must know its data for {what}, got one that was read from a "
-                             "file")
-        return self.problem
 
     def join(self, later: Trace) -> Trace:
         """Return one trace of this one's rows and those of a later one.

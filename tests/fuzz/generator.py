@@ -183,7 +183,8 @@ def _discover() -> tuple[dict[str, Target], dict[str, list[Any]]]:
         waiting = []
         for kind in sorted(set(makers) - seen):
             seen.add(kind)
-            for name, raw in vars(classes[kind]).items():
+            own = [vars(c) for c in classes[kind].__mro__ if c.__module__.startswith("fastbias")]
+            for name, raw in {k: v for some in own[::-1] for k, v in some.items()}.items():
                 bound = getattr(classes[kind], name) if isinstance(raw, classmethod) else raw
                 label, fields = f"{kind}.{name}", getattr(classes[kind], "__dataclass_fields__", ())
                 public = (not name.startswith("_") or name == "__call__") and name not in fields and label not in SKIPPED

@@ -288,6 +288,7 @@ STRATEGIES: dict[str, Any] = {
     "u": lambda c: c.vector(),
     "v": lambda c: c.vector(), "V": lambda c: c.vector(3 * c.d).reshape(3, c.d), "shape": lambda c: c.sample,
     "d": lambda c: c.d, "dims": numeric(1, 2, 5),
+    "log": numeric(False, True), "kind": numeric("effective", "stable"), "path_gap.at": numeric("norm", "loss"),
     "trials": numeric(1, 3), "piece":
     lambda c: c.made(c.pick(("Norm", "Potential", "Loss", "Model", "StepRule", "Method"))),
     # answers

@@ -55,6 +55,13 @@ def _curved(loss: Loss, direction: np.ndarray, y: np.ndarray, p: np.ndarray) -> 
             above(float(np.linalg.norm(turn)), most), 0.0, (p, y)
     if loss.steepness is not None:
         yield from _steep(loss, direction, y, p)
+    if loss.bend is not None:
+        h = 1e-6
+        turn = (loss.push(p - h * direction, y) - loss.push(p + h * direction, y)) / (2 * h)
+        r, bent = loss.bend(p, y, direction)
+        yield "bend is ∂²L/∂p²", \
+            unlike(np.tile(np.exp(r), p.size // y.size) * bent, turn,
+                   float(np.abs(loss.push(p, y)).max())), DIFFERENCE, (p, y)
 
 
 def _steep(loss: Loss, direction: np.ndarray, y: np.ndarray, p: np.ndarray) -> Rows:

@@ -18,6 +18,8 @@ def of_model(model: Model, rng: np.random.Generator, size: int) -> Rows:
                                                  float(np.abs(back).max())), DIFFERENCE, (u, v)
     yield "F'(u)ᵀ is linear", unlike(model.pull(u, -2.0 * v), -2.0 * back), SHARP, (u, v)
     w = model.predictor(u, size)
+    if model.second is not None:
+        yield from _along(model, rng, (u, along, v))
     yield "the layers are all of u", \
         float(sum(layer.size for layer in model.split(u, size)) != n), 0.0, n
     if model.degree:
@@ -88,6 +90,23 @@ def _of_layers(model: Model, rng: np.random.Generator, u: np.ndarray, size: int)
     if model.symmetric:
         W = w.reshape(round(size ** 0.5), -1)
         yield "F(u) is symmetric where that is claimed", unlike(W, W.T), SHARP, u
+
+
+def _along(model: Model, rng: np.random.Generator,
+           where: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Rows:
+    """What a model says of F along a move a, and of how F'(u)ᵀ v changes."""
+    assert model.second is not None
+    (u, a, v), other, h = where, rng.normal(size=where[0].size), 1e-6
+    back = model.pull(u, v)
+    moved, turned = model.second(u, a, v)
+    yield "its F'(u) a is that of the pullback", \
+        unlike(v @ moved, back @ a, float(np.abs(back * a).sum())), SHARP, where
+    apart = (model.pull(u + h * a, v) - model.pull(u - h * a, v)) / (2 * h)
+    yield "its change of F'(u)ᵀ v is that of the pullback", \
+        unlike(turned, apart, float(np.abs(back).max())), DIFFERENCE, where
+    one, two = other @ turned, a @ model.second(u, other, v)[1]
+    yield "second derivatives are symmetric", \
+        unlike(one, two, float(np.abs(other * turned).sum())), SHARP, where
 
 
 def _flowed(model: Model, u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -61,6 +61,10 @@ class Loss(Portable):
         margin); it bounds how far a minimiser can be.
     quadratic : bool, default False
         Whether ℓ(u, y) = (u − y)².
+    bend : callable, optional
+        (p (K N,), y (N,), v (K N,)) → r (N,), h (K N,): ∂²ℓ/∂p² of each sample times its part of v,
+        as e^r h, with h of size one; at a corner of ℓ' that of one side. It is what the Hessian of
+        a run is made of.
 
     Fast-forward.
 
@@ -83,6 +87,8 @@ class Loss(Portable):
     curvature: float | None = None
     steepness: float | None = None
     quadratic: bool = False
+    bend: Callable[[np.ndarray, np.ndarray, np.ndarray],
+                   tuple[np.ndarray, np.ndarray]] | None = None
 
     excess: Callable[[np.ndarray], np.ndarray] | None = None
     ratio: Callable[[np.ndarray], np.ndarray] | None = None
@@ -90,7 +96,7 @@ class Loss(Portable):
     def __post_init__(self) -> None:
         checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"),
                       reals=("curvature", "steepness", "power"),
-                      calls=("excess", "ratio"))
+                      calls=("bend", "excess", "ratio"))
         checks.name("kind", self.kind, ("root", "monotone"))
         if self.tail is not None:
             checks.name("tail", self.tail, ("exponential", "gaussian", "polynomial"))

@@ -19,6 +19,7 @@ from fastbias.pieces.losses.base import Loss
 __all__ = ["cross_entropy", "exponential", "logistic", "probit", "sigmoid"]
 
 EXPONENTIAL, LOGISTIC, SIGMOID, PROBIT = 0.0, 1.0, 2.0, 3.0
+FRACTION = 170                           # terms of Mills' fraction that are enough at 2
 LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
 ROOT_HALF = math.sqrt(0.5)
 
@@ -151,28 +152,51 @@ def _log_phi(m: np.ndarray) -> np.ndarray:
     return np.asarray(foreign.library("scipy.special").log_ndtr(m))
 
 
+def _bell(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """log(1/(1 + e^m)(1 + e^−m)), which is even in m."""
+    m = np.abs(y * p)
+    return np.asarray(-m - 2.0 * np.log1p(np.exp(-m)))
+
+
+def _probit_bend(p: np.ndarray, y: np.ndarray,
+                 v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ℓ'' = λ(λ + m), λ = φ(m)/Φ(m) = −ℓ'; far on the wrong side λ + m by Mills' fraction, where
+    the two would cancel.
+    """
+    m = y * p
+    wrong = m < -2.0
+    # λ = x + 1/(x + 2/(x + …)), x = −m
+    x = np.where(wrong, -m, 2.0)
+    tail = x
+    for k in range(FRACTION, 1, -1):
+        tail = x + k / tail
+    r = np.where(wrong, np.log(x + 1.0 / tail), -0.5 * m * m - LOG_ROOT_2PI - _log_phi(m))
+    return r, np.where(wrong, 1.0 / tail, m + np.exp(r)) * v
+
+
 # one pair of pieces is four losses, so a twin goes by their number as well
 twin(dense_pass.EXPONENTIAL, _slope, _log_loss, where=lambda params: params[0] == EXPONENTIAL)
 twin(dense_pass.LOGISTIC, _slope, _log_loss, where=lambda params: params[0] == LOGISTIC)
 
 exponential = Loss("exponential", _slope, _log_loss, "monotone", np.array([EXPONENTIAL]),
-                   tail="exponential", steepness=1.0,
+                   tail="exponential", steepness=1.0, bend=lambda p, y, v: (-y * p, v),
                    excess=np.zeros_like, ratio=np.ones_like)
 """ℓ(u, y) = exp(−uy)."""
 
 logistic = Loss("logistic", _slope, _log_loss, "monotone", np.array([LOGISTIC]), tail="exponential",
-                curvature=0.25, steepness=1.0, excess=lambda m: -np.logaddexp(0.0, -m),
+                curvature=0.25, steepness=1.0, bend=lambda p, y, v: (_bell(p, y), v),
+                excess=lambda m: -np.logaddexp(0.0, -m),
                 ratio=lambda m: 0.5 + 0.5 * np.tanh(m / 2.0))
 """ℓ(u, y) = log(1 + exp(−uy))."""
 
 sigmoid = Loss("sigmoid", _slope, _log_loss, "monotone", np.array([SIGMOID]), tail="exponential",
-               convex=False,
+               convex=False, bend=lambda p, y, v: (_bell(p, y), np.tanh(y * p / 2.0) * v),
                curvature=1.0 / (6.0 * math.sqrt(3.0)), ratio=lambda m: np.tanh(m / 2.0),
                excess=lambda m: m - np.abs(m) - 2.0 * np.log1p(np.exp(-np.abs(m))))
 """ℓ(u, y) = 1/(1 + exp(uy)), which is not convex."""
 
 probit = Loss("probit", _slope, _log_loss, "monotone", np.array([PROBIT]), tail="gaussian",
-              curvature=1.0,
+              curvature=1.0, bend=_probit_bend,
               excess=lambda m: -LOG_ROOT_2PI - _log_phi(m),
               ratio=lambda m: m + np.exp(-0.5 * m * m - LOG_ROOT_2PI - _log_phi(m)))
 """ℓ(u, y) = −log Φ(uy): its tail is Gaussian, so the margin theorems, which ask for an exponential
@@ -248,9 +272,27 @@ def _rivals(p, n, own, N):
     return largest + np.log(total)
 
 
+def _classes_bend(p: np.ndarray, y: np.ndarray,
+                  v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P ∘ (v − ⟨P, v⟩) of each sample, from its likeliest class on: beside that one alone nothing
+    cancels, however near to 0 the others are.
+    """
+    at, way = p.reshape(-1, y.size), v.reshape(-1, y.size)
+    top = at.argmax(axis=0)[None]
+    others = np.arange(len(at))[:, None] != top
+    logs = np.where(others, at - np.take_along_axis(at, top, 0), -np.inf)
+    rest = np.log1p(np.exp(logs).sum(axis=0))
+    r = logs.max(axis=0) - rest
+    P = np.exp(logs - (r + rest))
+    turn = way - np.take_along_axis(way, top, 0)
+    mean = (P * turn).sum(axis=0)
+    h = np.where(others, P * (turn - np.exp(r) * mean), -np.exp(-rest) * mean)
+    return r, h.ravel()
+
+
 cross_entropy = Loss("cross_entropy", _classes_slope, _classes_log_loss, "monotone",
                      tail="exponential", curvature=0.5, steepness=2.0,
-                     classes=True)
+                     classes=True, bend=_classes_bend)
 """ℓ(u, y) = log Σ_c exp(u_c − u_y) for classes y in 0 … K−1 and predictors (K, d); the logistic
 loss of K classes.
 """

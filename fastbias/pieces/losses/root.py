@@ -37,8 +37,14 @@ def _squared_log_loss(params, p, y):
 
 twin(dense_pass.SQUARED, _squared_slope, _squared_log_loss)
 squared = Loss("squared", _squared_slope, _squared_log_loss, kind="root", curvature=2.0,
-               quadratic=True)
+               quadratic=True, bend=lambda p, y, v: (np.zeros(y.size), 2.0 * v))
 """ℓ(u, y) = (u − y)², without a factor ½; its one root is u = y."""
+
+
+def _within(most: float, p: np.ndarray, y: np.ndarray,
+            v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ℓ'' v of a loss that is r² up to |r| = most, the corner included, and straight beyond."""
+    return np.zeros(y.size), np.where(np.abs(p - y) <= most, 2.0 * v, 0.0)
 
 
 @piece(SLOPE, needs=1)
@@ -86,9 +92,9 @@ def huber(delta: float) -> Loss:
     >>> round(float(np.exp(log_loss)), 12)                       # 0.25 + 5
     5.25
     """
-    return Loss("huber", _huber_slope, _huber_log_loss, "root",
-                np.array([checks.number("delta", delta, above=0)]),
-                curvature=2.0)
+    delta = checks.number("delta", delta, above=0)
+    return Loss("huber", _huber_slope, _huber_log_loss, "root", np.array([delta]), curvature=2.0,
+                bend=lambda p, y, v: _within(delta, p, y, v))
 
 
 @piece(SLOPE, needs=1)
@@ -129,8 +135,9 @@ def truncated_squared(c: float) -> Loss:
     c : float > 0
         Where the square is cut off.
     """
-    return Loss("truncated_squared", _truncated_slope, _truncated_log_loss, "root",
-                np.array([checks.number("c", c, above=0)]), convex=False)
+    c = checks.number("c", c, above=0)
+    return Loss("truncated_squared", _truncated_slope, _truncated_log_loss, "root", np.array([c]),
+                convex=False, bend=lambda p, y, v: _within(c, p, y, v))
 
 
 EXAMPLES: tuple[Loss, ...] = (squared, huber(1.5), truncated_squared(2.0))

@@ -18,9 +18,10 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.recipe import Portable, Seed
 
-__all__ = ["Coordinates", "Layers", "Model", "Start", "flat_start", "linear"]
+__all__ = ["Along", "Coordinates", "Layers", "Model", "Start", "flat_start", "linear"]
 
 Layers = list[np.ndarray]
+Along = tuple[np.ndarray, np.ndarray]       # F'(u) a, and the change of F'(u)ᵀ v along a
 
 
 class Coordinates(NamedTuple):
@@ -67,6 +68,10 @@ class Model(Portable):
         d → the shapes of the layers; one layer (n,) by default.
     identity : callable, optional
         (d, scale) → u (n,), the scaled identity that `start` gives without an rng.
+    along : callable, optional
+        (u (n,), a (n,), v (d,)) → F'(u) a (d,) and the change of F'(u)ᵀ v along a (n,): what the
+        Hessian of a run is made of. On a kink of F, those of one side. What is ``multilinear``
+        need not say it.
     coordinates : callable, optional
         u (n,) → the `Coordinates` in which a gradient flow from there is followed, None where it
         has none.
@@ -132,6 +137,7 @@ class Model(Portable):
     linear: bool = False
     layers: Callable[[int], list[tuple[int, ...]]] | None = None
     identity: Callable[[int, float], np.ndarray] | None = None
+    along: Callable[[np.ndarray, np.ndarray, np.ndarray], Along] | None = None
     coordinates: Callable[[np.ndarray], Coordinates | None] | None = None
 
     penalty: Callable[[np.ndarray], float] | None = None
@@ -158,7 +164,7 @@ class Model(Portable):
                       flags=("linear", "multilinear", "symmetric", "semidefinite",
                              "multiplied", "commuting"),
                       calls=("size", "layers", "identity", "penalty", "balance", "invariant",
-                             "bias", "mirror", "reach", "coordinates"))
+                             "bias", "mirror", "reach", "along", "coordinates"))
         object.__setattr__(self, "params",
                            checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         object.__setattr__(self, "degree", checks.whole("degree", self.degree))
@@ -214,6 +220,27 @@ class Model(Portable):
         with np.errstate(all="ignore"):
             call(self.pullback, self.params, u, v, out, sizes=(u.size, v.size, u.size))
         return out
+
+    @property
+    def second(self) -> Callable[[np.ndarray, np.ndarray, np.ndarray], Along] | None:
+        """``along``, or what the layers of a model that is linear in each of them say of it; None
+        where neither is known.
+        """
+        return self.along if self.along is not None or not self.multilinear else self._by_layers
+
+    def _by_layers(self, u: np.ndarray, a: np.ndarray, v: np.ndarray) -> Along:
+        """``along`` of a multilinear model: F and F'ᵀv with each layer of u in turn replaced by
+        that of a.
+        """
+        moved, turned = np.zeros(v.size), np.zeros(u.size)
+        parts = self.split(turned, v.size)
+        for i in range(len(parts)):
+            other = u.copy()
+            self.split(other, v.size)[i][...] = self.split(a, v.size)[i]
+            moved += self.predictor(other, v.size)
+            for j, change in enumerate(self.split(self.pull(other, v), v.size)):
+                parts[j] += change if j != i else 0.0
+        return moved, turned
 
     def pulls(self, u: np.ndarray, V: np.ndarray) -> np.ndarray:
         """Return the rows F'(u)ᵀ v (K, n) for u (n,) and rows v of V (K, d)."""
@@ -377,7 +404,8 @@ def _linear_pullback(params, u, v, out):
     return 0
 
 
-linear = Model("linear", _linear_forward, _linear_pullback, linear=True, degree=1)
+linear = Model("linear", _linear_forward, _linear_pullback, linear=True, degree=1,
+               along=lambda u, a, v: (a, np.zeros_like(a)))
 """w = u: the predictor itself is what the method moves."""
 
 EXAMPLES: tuple[Model, ...] = (linear,)

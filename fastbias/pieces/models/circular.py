@@ -11,6 +11,7 @@ from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, kernel, piece
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Layers, Model
+from fastbias.pieces.models.entrywise import products_along
 from fastbias.pieces.recipe import recorded
 
 __all__ = ["convolutional"]
@@ -76,6 +77,15 @@ def _filters_pullback(params, u, v, out):
     return 0
 
 
+def _filters_along(u: np.ndarray, a: np.ndarray,
+                   v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frequency by frequency a diagonal network."""
+    rows, moves = (np.fft.fft(x.reshape(-1, v.size), axis=1) for x in (u, a))
+    change, others = products_along(rows, moves)
+    turned = np.fft.ifft(others.conj() * np.fft.fft(v), axis=1)
+    return np.fft.ifft(change).real, turned.real.ravel()
+
+
 def _balance(w: np.ndarray, L: int) -> np.ndarray:
     """All layers with moduli |ŵ|^{1/L}, the phases in the first."""
     spectrum = np.fft.fft(w)
@@ -130,6 +140,7 @@ def convolutional(depth: int) -> Model:
                  identity=lambda d, scale: np.tile(scale * np.eye(d)[0], L),
                  penalty=lambda w: float(L / w.size * (np.abs(np.fft.fft(w)) ** (2 / L)).sum()),
                  balance=lambda w: _balance(w, L), invariant=_invariant if L > 1 else None,
+                 along=_filters_along,
                  bias={1: lambda shape: norms.l2,
                        2: lambda shape: norms.fourier(math.prod(shape))}.get(L),
                  exponent=2 / L if L > 2 else None,

@@ -14,7 +14,7 @@ from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, Piece, kernel, piece
 from fastbias.pieces import norms, potentials
-from fastbias.pieces.models.base import Coordinates, Layers, Model
+from fastbias.pieces.models.base import Along, Coordinates, Layers, Model
 from fastbias.pieces.potentials.base import Potential
 from fastbias.pieces.potentials.deep import deep
 from fastbias.pieces.potentials.factors import factors, kept_signs
@@ -148,6 +148,41 @@ def _difference_pullback(params, u, v, out):
         out[j] = L * _power(u[j], L - 1) * v[j]
         out[d + j] = -L * _power(u[d + j], L - 1) * v[j]
     return 0
+
+
+def products_along(rows: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The change (d,) along moves (L, d) of the product of rows (L, d), and those (L, d) of the
+    products of all rows but one.
+    """
+    L, one, none = len(rows), np.ones_like(rows[0]), np.zeros_like(rows[0])
+    # running products and their changes, from both ends: no division, as entries may be 0
+    ahead, behind = [(one, none)], [(one, none)]
+    for i in range(L):
+        p, dp = ahead[-1]
+        ahead.append((p * rows[i], dp * rows[i] + p * moves[i]))
+        p, dp = behind[-1]
+        behind.append((p * rows[L - 1 - i], dp * rows[L - 1 - i] + p * moves[L - 1 - i]))
+    others = [ahead[i][1] * behind[L - 1 - i][0] + ahead[i][0] * behind[L - 1 - i][1]
+              for i in range(L)]
+    return ahead[L][1], np.array(others)
+
+
+def _product_along(u: np.ndarray, a: np.ndarray, v: np.ndarray, L: int) -> Along:
+    change, others = products_along(u.reshape(-1, v.size), a.reshape(-1, v.size))
+    return change, (v * others).ravel()
+
+
+def _powers_along(u: np.ndarray, a: np.ndarray, v: np.ndarray, L: int) -> Along:
+    return L * u ** (L - 1) * a, (L * (L - 1) * u ** (L - 2) * a * v if L > 1 else np.zeros_like(u))
+
+
+def _apart(along: Callable[..., Along]) -> Callable[..., Along]:
+    """The same of a difference, whose second part is pushed the other way."""
+    def both(u: np.ndarray, a: np.ndarray, v: np.ndarray, L: int) -> Along:
+        (plus, up), (minus, down) = (along(x, b, way * v, L) for x, b, way in zip(
+            u.reshape(2, -1), a.reshape(2, -1), (1.0, -1.0), strict=True))
+        return plus - minus, np.concatenate([up, down])
+    return both
 
 
 def _signed_invariant(layers: Layers, L: int) -> np.ndarray:
@@ -340,21 +375,23 @@ class _Kind(NamedTuple):
     balance: Callable[[np.ndarray, int], np.ndarray | None]
     invariant: Callable[[Layers, int], np.ndarray] | None
     coordinates: Callable[[np.ndarray, int], Coordinates | None]
+    along: Callable[[np.ndarray, np.ndarray, np.ndarray, int], Along]
 
 
 KINDS = {                                                 # signed, tied
     (False, False): _Kind("", _product, _product_pullback, lambda L: L, _halved, _factors_of,
-                          lambda layers, L: _squares(layers), _product_coordinates),
+                          lambda layers, L: _squares(layers), _product_coordinates, _product_along),
     (False, True): _Kind(", tied", _powers, _powers_pullback, lambda L: 1, lambda u: (u, 0.0 * u),
-                         _roots, None, _power_coordinates),
+                         _roots, None, _power_coordinates, _powers_along),
     (True, True): _Kind(", signed", _difference, _difference_pullback, lambda L: 2,
                         lambda u: (u[:u.size // 2], u[u.size // 2:]),
-                        lambda w, L: _parts_of(w, L, 1), _signed_invariant, _signed_coordinates),
+                        lambda w, L: _parts_of(w, L, 1), _signed_invariant, _signed_coordinates,
+                         _apart(_powers_along)),
     (True, False): _Kind(", signed, untied", _products_apart, _products_apart_pullback,
                          lambda L: 2 * L, _halved_apart, lambda w, L: _parts_of(w, L, L),
                          lambda layers, L: np.concatenate([_squares(layers[:L]),
                                                            _squares(layers[L:])]),
-                         _apart_coordinates),
+                         _apart_coordinates, _apart(_product_along)),
 }
 
 
@@ -423,7 +460,7 @@ def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Mode
         invariant=(lambda layers: keeps(layers, L)) if L > 1 and keeps is not None else None,
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L),
         exponent=2 / L if L > 2 else None,
-        mirror=mirror, multiplied=L == 2,
+        mirror=mirror, multiplied=L == 2, along=lambda u, a, v: kind.along(u, a, v, L),
         reach=(lambda layers, Z, w: _obstacle(kind.amplitudes(np.concatenate(layers)), Z, w))
         if L == 2 else None,
         coordinates=(lambda u: kind.coordinates(u, L)) if L > 1 else None, source=SOURCE)

@@ -10,7 +10,7 @@ from fastbias.checks.groups import partition
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, piece
 from fastbias.engine.compiled import kernel
 from fastbias.pieces import norms
-from fastbias.pieces.models.base import Layers, Model
+from fastbias.pieces.models.base import Along, Layers, Model
 from fastbias.pieces.recipe import recorded
 
 __all__ = ["grouped"]
@@ -115,13 +115,22 @@ def grouped(groups: Any, power: int = 2) -> Model:
     def invariant(layers: Layers) -> np.ndarray:
         return layers[0] ** 2 / k - sizes(layers[1]) ** 2
 
+    def along(u: np.ndarray, a: np.ndarray, x: np.ndarray) -> Along:
+        (s, v), (t, b) = (np.split(y, [count]) for y in (u, a))
+        own = owner.astype(int)
+        # u^k, and its first two derivatives
+        one, two, three = s ** k, k * s ** (k - 1), k * (k - 1) * s ** max(k - 2, 0)
+        shared = two * np.bincount(own, x * b, count) + three * t * np.bincount(own, x * v, count)
+        change = (two * t)[own]
+        return change * v + one[own] * b, np.concatenate([shared, x * change])
+
     return Model(f"grouped({d} in {count}{'' if k == 2 else f', power={k}'})", _scaled,
                  _scaled_pullback, size=lambda d: count + d,
                  params=np.concatenate([[float(k), count], owner]), shape=(d,), degree=k + 1,
                  layers=lambda d: [(count,), (d,)],
                  identity=lambda d, scale: np.full(count + d, scale),
                  penalty=lambda w: cost * float((sizes(w) ** (2.0 / (k + 1))).sum()),
-                 balance=balance, invariant=invariant,
+                 balance=balance, invariant=invariant, along=along,
                  bias=(lambda shape: norms.group(parts)) if k == 1 else None,
                  exponent=2.0 / (k + 1) if k > 1 else None,
                  source="Lyu & Li (2020); Li, Nguyen, Hegde, Wong (2023)")

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.engine.abi import SHORT, Piece, piece
 from fastbias.engine.compiled import inner, kernel
-from fastbias.pieces.models.base import Model
+from fastbias.pieces.models.base import Along, Model
 from fastbias.pieces.models.entrywise import diagonal
 from fastbias.pieces.models.matrices import factorised
 from fastbias.pieces.recipe import recorded
@@ -178,6 +178,15 @@ def frozen(model: Model, layers: Any, values: ArrayLike, size: int | None = None
     fixed = np.concatenate([held[i].ravel() if i in held else np.zeros(np.prod(shape))
                             for i, shape in enumerate(shapes)])
     free, identity = mask != 0, model.identity
+    second = model.second
+
+    def along(u: np.ndarray, a: np.ndarray, v: np.ndarray) -> Along:
+        whole, move = fixed.copy(), np.zeros(fixed.size)
+        whole[free], move[free] = u, a
+        assert second is not None
+        moved, turned = second(whole, move, v)
+        return moved, turned[free]
+
     # no law is asked of a model of one's own that is inside another
     products = model.multilinear and hasattr(model, "recipe")
     return Model(
@@ -185,7 +194,7 @@ def frozen(model: Model, layers: Any, values: ArrayLike, size: int | None = None
         _around(_with_held, model.forward), _around(_with_held_pullback, model.pullback),
         size=lambda d: int(free.sum()), shape=model.shape or (d,),
         params=np.concatenate([[float(mask.size), model.params.size], model.params, mask, fixed]),
-        layers=lambda d: list(left),
+        layers=lambda d: list(left), along=None if second is None else along,
         identity=None if identity is None else lambda d, scale: identity(d, scale)[free],
         degree=len(left) if products else 0, multilinear=products, source="Lyu & Li (2020)")
 

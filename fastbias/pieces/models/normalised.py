@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, Status, piece
 from fastbias.engine.compiled import kernel
-from fastbias.pieces.models.base import Model
+from fastbias.pieces.models.base import Along, Model
 
 __all__ = ["weight_normalised"]
 
@@ -63,10 +63,20 @@ def _pointed_pullback(params, u, v, out):
     return 0
 
 
+def _along(u: np.ndarray, a: np.ndarray, x: np.ndarray) -> Along:
+    r = float(_length(u))
+    n, g = u[1:] / r, u[0] / r
+    longer = n @ a[1:] / r
+    turn = a[1:] / r - longer * n
+    across = x - (n @ x) * n
+    pulled = (a[0] / r - g * longer) * across - g * ((turn @ x) * n + (n @ x) * turn)
+    return a[0] * n + u[0] * turn, np.append(turn @ x, pulled)
+
+
 weight_normalised = Model(
     "weight_normalised", _pointed, _pointed_pullback, size=lambda d: d + 1,
     layers=lambda d: [(1,), (d,)], identity=lambda d, scale: np.full(d + 1, scale),
-    invariant=lambda layers: np.array([layers[1] @ layers[1]]),
+    invariant=lambda layers: np.array([layers[1] @ layers[1]]), along=_along,
     source="Salimans & Kingma (2016); Wu et al. (2020)")
 """w = g v/‖v‖₂ for v ≠ 0: weight normalisation (Salimans & Kingma 2016); the layers are g (1,) and
 v (d,).

@@ -12,7 +12,7 @@ from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, piece
 from fastbias.engine.compiled import kernel
 from fastbias.engine.simd import choose_less, fma, lane, load8, splat8, store, total, totals8
-from fastbias.pieces.models.base import Model
+from fastbias.pieces.models.base import Layers, Model
 from fastbias.pieces.recipe import recorded
 
 __all__ = ["relu"]
@@ -159,6 +159,21 @@ def _values_pullback(params, u, v, out):
     return 0
 
 
+def _values_along(layers: Layers, moves: Layers, v: np.ndarray,
+                  points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As everywhere but on kinks; there a unit sees nothing, as in the pullback."""
+    (a, b, c), (da, db, dc) = layers[:3], moves[:3]
+    z, dz = (points @ x.reshape(a.size, -1).T + y for x, y in ((b, c), (db, dc)))
+    on = z > 0
+    turned = on * dz
+    change = np.where(on, z, 0.0) @ da + turned @ a
+    seen = on * v[:, None]
+    parts = [v @ turned, ((seen * da).T @ points).ravel(), seen.sum(axis=0) * da]
+    if len(layers) > 3:
+        change, parts = change + moves[3], [*parts, np.zeros(1)]
+    return change, np.concatenate(parts)
+
+
 @recorded
 def relu(X: ArrayLike, width: int, offset: bool = True) -> Model:
     """Return the network f(x) = c + Σ_k a_k [⟨b_k, x⟩ + β_k]₊ of a width as a model of its values
@@ -204,15 +219,20 @@ def relu(X: ArrayLike, width: int, offset: bool = True) -> Model:
     N, d = points.shape[0], 1 if points.ndim == 1 else points.shape[1]
     inner = (k,) if points.ndim == 1 else (k, d)
     mask = (np.arange(LANES) >= LANES - N % LANES).astype(float)
-    return Model(f"relu({N}{'' if points.ndim == 1 else f'×{d}'}, {k})", _values, _values_pullback,
+
+    def along(u: np.ndarray, a: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _values_along(model.split(u, N), model.split(a, N), v, points.reshape(N, d))
+
+    model = Model(f"relu({N}{'' if points.ndim == 1 else f'×{d}'}, {k})", _values, _values_pullback,
                  size=lambda n: k * (d + 2) + free,
                  params=np.concatenate([[d, free], mask, points.T.ravel()]), shape=(N,),
                  layers=lambda n: [(k,), inner, (k,), *[(1,)] * free],
                  invariant=lambda layers: layers[0] ** 2 - layers[2] ** 2
                  - (layers[1].reshape(k, -1) ** 2).sum(axis=1),
-                 degree=0 if free else 2, rectified=points.reshape(N, d),
+                 degree=0 if free else 2, rectified=points.reshape(N, d), along=along,
                  source="Savarese, Evron, Soudry, Srebro (2019)" if free else
                  "Chizat, Bach (2020)")
+    return model
 
 
 EXAMPLES: tuple[Model, ...] = (

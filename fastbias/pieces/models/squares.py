@@ -8,7 +8,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, piece
 from fastbias.pieces import norms, potentials
-from fastbias.pieces.models.base import Model
+from fastbias.pieces.models.base import Along, Model
 from fastbias.pieces.models.matrices import TINY, add_product, eye, part, transposed
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.recipe import recorded
@@ -117,6 +117,15 @@ def _entropy(u: np.ndarray, n: int, r: int) -> Potential | None:
     return potentials.spectral_entropy(n) if values[-1] > 0 else None
 
 
+def _along(u: np.ndarray, a: np.ndarray, v: np.ndarray, n: int, signed: bool) -> Along:
+    M, moved, turned = v.reshape(n, n), np.zeros((n, n)), []
+    factors = [x.reshape(1 + signed, n, -1) for x in (u, a)]
+    for way, U, A in zip((1.0, -1.0), *factors, strict=False):
+        moved += way * (U @ A.T + A @ U.T)
+        turned.append(way * ((M + M.T) @ A).ravel())
+    return moved.ravel(), np.concatenate(turned)
+
+
 @recorded
 def symmetric(n: int, rank: int | None = None, signed: bool = False) -> Model:
     """Return the model W = UUᵀ, U (n, rank), of eq. (17): positive semidefinite matrices (n, n); or
@@ -161,6 +170,7 @@ def symmetric(n: int, rank: int | None = None, signed: bool = False) -> Model:
         return Model(
             f"symmetric({n}, {r}, signed)", _squares_apart, _squares_apart_pullback,
             size=lambda d: 2 * n * r, params=params, degree=2, shape=(n, n), symmetric=True,
+            along=lambda u, a, v: _along(u, a, v, n, signed),
             layers=lambda d: [(n, r)] * 2, identity=lambda d, scale: np.tile(eye(n, r, scale), 2),
             penalty=lambda w: float(np.abs(np.linalg.eigvalsh(
                 (w.reshape(n, n) + w.reshape(n, n).T) / 2)).sum()),
@@ -170,6 +180,7 @@ def symmetric(n: int, rank: int | None = None, signed: bool = False) -> Model:
             source=f"{GUNASEKAR}, §4")
     return Model(f"symmetric({n}, {r})", _square, _square_pullback, size=lambda d: n * r,
                  params=params, degree=2, shape=(n, n), symmetric=True,
+                 along=lambda u, a, v: _along(u, a, v, n, signed),
                  layers=lambda d: [(n, r)], identity=lambda d, scale: eye(n, r, scale),
                  penalty=lambda w: float(np.trace(w.reshape(n, n))),
                  balance=lambda w: _balance(w, n, r, signed),
