@@ -111,8 +111,9 @@ def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray
         # (Mills' ratio is one power of m)
         size = float(np.log(TAIL[-1] / TAIL[0])) + 1.0 if gaussian else 1.0
         error = np.max([np.ptp(rest) / size,
+                        # (others still move there)
                         abs(rest[-1] - rest[-2]) / TAIL_FAR
-                        if loss.tail == "exponential" else 0.0])
+                        * {"exponential": 1.0}.get(loss.tail, 0.0)])
         name, less = {"gaussian": ("Gaussian", "m²/2"), "exponential": ("exponential", "m"),
                       "polynomial": ("polynomial", "(b + 1) log m")}[loss.tail]
         told = f"log(−ℓ'(m)) + {less} runs from {rest[0]:.4g} to {rest[-1]:.4g}"

@@ -234,6 +234,7 @@ class Model(Portable):
         """
         moved, turned = np.zeros(v.size), np.zeros(u.size)
         parts = self.split(turned, v.size)
+        # of what is linear in each layer, the derivative along a is the sum over single layers
         for i in range(len(parts)):
             other = u.copy()
             self.split(other, v.size)[i][...] = self.split(a, v.size)[i]

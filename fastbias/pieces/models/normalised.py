@@ -66,6 +66,7 @@ def _pointed_pullback(params, u, v, out):
 def _along(u: np.ndarray, a: np.ndarray, x: np.ndarray) -> Along:
     r = float(_length(u))
     n, g = u[1:] / r, u[0] / r
+    # how fast log r grows, and how n turns
     longer = n @ a[1:] / r
     turn = a[1:] / r - longer * n
     across = x - (n @ x) * n

@@ -120,6 +120,7 @@ def _entropy(u: np.ndarray, n: int, r: int) -> Potential | None:
 def _along(u: np.ndarray, a: np.ndarray, v: np.ndarray, n: int, signed: bool) -> Along:
     M, moved, turned = v.reshape(n, n), np.zeros((n, n)), []
     factors = [x.reshape(1 + signed, n, -1) for x in (u, a)]
+    # both are linear in the move, and each factor turns by itself
     for way, U, A in zip((1.0, -1.0), *factors, strict=False):
         moved += way * (U @ A.T + A @ U.T)
         turned.append(way * ((M + M.T) @ A).ravel())
