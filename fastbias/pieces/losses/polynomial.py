@@ -52,7 +52,12 @@ def polynomial(b: float = 1.0) -> Loss:
 
     Parameters
     ----------
-    b : float > 0, default 1.0
+    b : float, 0 < b ≤ 100, default 1.0
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where b is no such number.
 
     References
     ----------
@@ -67,7 +72,7 @@ def polynomial(b: float = 1.0) -> Loss:
     >>> print(limit.w.round(6), limit.certified)
     [0.722801 0.691056] True
     """
-    b = checks.number("b", b, above=0)
+    b = checks.number("b", b, above=0, most=100)
     return Loss("polynomial", _slope, _log_loss, "monotone", np.array([b]), tail="polynomial",
                 power=b, curvature=b * (b + 1.0))
 
