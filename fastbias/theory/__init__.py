@@ -86,6 +86,8 @@ def _of_intercept(problem: Problem, found: Limit) -> Hypothesis:
                           "fb.separation finds the same one")
     if problem.method.decay:
         free = "with a free one λ‖w‖² would not count b"
+    elif problem.method.shrink:
+        free = "with a free one the ball would not hold b"
     elif found.kind == "ray":
         free = "with a free one the direction may be another; fb.separation lets b be free"
     elif problem.loss.kind == "monotone":

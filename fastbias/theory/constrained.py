@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbias.data.targets import table
 from fastbias.pieces import norms
 from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
@@ -103,6 +104,8 @@ def constrained(problem: Problem, flow: bool) -> Limit:
                        "differ from the last by O(η)" if proved else "seen only in a run: "
                        "trace.log_loss")]
     dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)
+    if problem.columns:
+        dual = table(dual, problem.columns)
     return Limit(w.reshape(problem.shape), "point", row.name, row.source, tuple(rows),
                  gap <= CERTIFIED, gap, dual)
 
@@ -111,8 +114,8 @@ def _least(problem: Problem, norm: Norm, radius: float, row: Row) -> np.ndarray:
     """The point of the regularisation path at a radius."""
     X = problem.X if problem.sparse else problem.X.reshape(-1, *problem.sample)
     try:
-        path = regularisation_path(X, problem.y, [radius], norm, problem.loss,
-                                   weights=problem.weights)
+        path = regularisation_path(X, problem.targets if problem.columns else problem.y, [radius],
+                                   norm, problem.loss, weights=problem.weights)
     except (ValueError, ArithmeticError) as error:        # too many unknowns, no convex face
         raise NoTheorem(f"{row.name}, which is not solved for here: {error}; the nearest is "
                         "fb.regularisation_path", row.source) from None
@@ -139,22 +142,24 @@ def _fitted(problem: Problem, w: np.ndarray) -> bool:
     """Whether a loss with a root is 0 at w, to rounding."""
     if problem.loss.kind != "root":
         return False
-    X, y = problem.even
-    w = w.reshape(problem.shape).T if problem.columns else w
-    terms = np.abs(X) @ np.abs(w) + np.abs(y)
-    return bool((np.abs(X @ w - y) <= FITTED * terms).all())
+    X = problem.whole("a minimiser is asked for").X
+    # output after output, as predictions stand
+    terms = (np.abs(w.reshape(problem.outputs, -1)) @ np.abs(X).T).ravel() + np.abs(problem.y)
+    return bool((np.abs(problem.predictions(w) - problem.y) <= FITTED * terms).all())
 
 
 def _sole(problem: Problem, norm: Norm, w: np.ndarray) -> Hypothesis:
     """Whether the least loss in the ball is had by one point alone."""
     statement, loss = "the least loss over the ball is that of one point", problem.loss
     strict = loss.quadratic or named(problem, "exponential", "logistic", "probit")
-    X = problem.whole("a minimiser is asked for").even[0]
-    if strict and np.linalg.matrix_rank(X) == X.shape[1]:
-        return Hypothesis(statement, True, "ℓ is strictly convex, and X of full column rank")
-    if _fitted(problem, w):
-        return Hypothesis(statement, False, "L = 0 at more than one point, X being of rank "
-                                            f"{np.linalg.matrix_rank(X)} < {X.shape[1]}")
+    X, fitted = problem.whole("a minimiser is asked for").even[0], _fitted(problem, w)
+    rank = int(np.linalg.matrix_rank(X))
+    if rank == X.shape[1] and (strict or fitted):
+        return Hypothesis(statement, True, ("ℓ is strictly convex" if strict else "L = 0 there")
+                          + ", and X of full column rank")
+    if fitted:
+        return Hypothesis(statement, False,
+                          f"L = 0 at more than one point, X being of rank {rank} < {X.shape[1]}")
     # two minimisers have one gradient, and −∇L ≠ 0 touches a strictly convex ball at one point
     if strictly_convex(norm) and loss.kind == "monotone" and separate(problem.rows).separable:
         return Hypothesis(statement, True, "the ball is strictly convex, and ∇L nowhere 0")

@@ -256,3 +256,24 @@ def test_reprs_say_what_is_run():
         "signum(linf, constant(0.1), momentum=0.5, nesterov=0.2, weight_decay=0.1)"
     assert repr(m.adamw(0.1)) == "adamw(constant(0.1), weight_decay=0.01)"
     assert repr(m.sign_descent(0.1)) == "sign_descent(linf, constant(0.1))"
+
+
+MEMORY = [m.muon(0.1, 0.9, "ns5", nesterov=0.5, weight_decay=0.1), m.lion(0.1, weight_decay=0.1), m.nadam(0.1), m.adadelta(),
+          m.adam(0.1, amsgrad=True, eps_inside_root=True), m.rmsprop(0.1, momentum=0.5, nesterov=0.5, weight_decay=0.1),
+          m.steepest_descent(n.lp(1.5), S.power(0.1, 0.5, offset=3, warmup=7), momentum=0.5, nesterov=0.2, weight_decay=0.1),
+          m.adagrad(S.cosine(0.1, 30, 0.01), eps=1e-3, eps_inside_root=False, momentum=0.5)]
+
+
+@pytest.mark.parametrize("method", MEMORY, ids=repr)
+def test_a_run_that_is_cut_and_kept_has_the_bits_of_a_whole_one(method, tmp_path):
+    A = Z.reshape(-1, 2, 2) if method.name == "muon" else Z
+    whole, cut = (fb.Plan(A, t, loss="logistic", method=method) for _ in range(2))
+    whole.run(40)
+    for _ in range(4):
+        cut.run(5)
+    cut.save(tmp_path / "cut.npz")
+    again = fb.Plan.load(tmp_path / "cut.npz")
+    assert repr(again.problem.method) == repr(whole.problem.method)
+    again.run(20)
+    assert (again.u == whole.u).all()
+    assert (again.buffers.state == whole.buffers.state).all()

@@ -99,6 +99,21 @@ def test_a_ball_that_holds_the_solution_ends_there():
     limit = plan_of(m.signum(FALL, weight_decay=0.01), X, y, "squared").limit()
     assert limit.certified
     assert limit.w == pytest.approx(np.linalg.solve(X, y), rel=1e-9)
+    assert plan_of(m.signum(FALL, weight_decay=0.01), X, y, fb.losses.huber(0.1)).limit().certified
+
+
+def test_outputs_and_classes_have_their_ball():
+    """K regressions in one ball of the entries; K classes in that of the singular values."""
+    Y = np.stack([b, b[::-1]], axis=1)
+    limit = plan_of(m.steepest_descent("l2", FALL, True, weight_decay=2.0), A, Y, "squared").limit()
+    W = cp.Variable((2, 3))
+    cp.Problem(cp.Minimize(cp.sum_squares(A @ W.T - Y)), [cp.norm(W, "fro") <= 0.5]).solve(solver="CLARABEL")
+    assert limit.certified
+    assert limit.w == pytest.approx(W.value, abs=1e-4)
+    assert limit.dual.shape == Y.shape
+    classes = plan_of(m.muon(FALL, weight_decay=0.5), Z, np.arange(8) % 3, "cross_entropy").limit()
+    assert classes.certified
+    assert np.linalg.svd(classes.w)[1].max() == pytest.approx(2.0, rel=1e-6)
 
 
 def test_decayed_by_hand_no_theorem_speaks():
