@@ -234,8 +234,8 @@ def test_traces_without_second_derivatives_or_data_are_refused(tmp_path):
     bare = dataclasses.replace(fb.losses.squared, bend=None)
     with pytest.raises(LookupError, match="squared loss brings no second derivative"):
         fb.run([[1.0, 2]], [1], loss=bare, method=m.gradient_descent(0.1), steps=1).sharpness()
-    model = dataclasses.replace(fb.models.diagonal(2), along=None)
-    with pytest.raises(LookupError, match=r"diagonal\(2\) model brings no second derivative"):
+    model = dataclasses.replace(fb.models.diagonal(2, signed=True), along=None)
+    with pytest.raises(LookupError, match=r"diagonal\(2, signed\) model brings no second derivative"):
         fb.run([[1.0, 2]], [1], loss="squared", method=m.gradient_descent(0.1), steps=1, model=model, start=np.ones(4)).sharpness()
     for bad in (None, 1, "x"):
         with pytest.raises(TypeError, match="log must be"):
