@@ -425,6 +425,15 @@ def test_with_epsilon_adam_ends_as_gradient_descent(method):
         fb.Plan(*CROSS, loss="exponential", method=m.adam(S.power(0.1, 2))).limit()
 
 
+def test_the_point_beside_the_direction_is_known_of_adam_only_where_the_data_span_all():
+    def offset(X, y, loss="exponential"):
+        return fb.Plan(X, y, loss=loss, method=m.adam(0.1)).limit().offset
+    assert offset(*CROSS) is not None
+    assert offset([[1.0, 0.0], [2.0, 0.0]], [1, 1]) is None
+    # what is common to all classes no gradient sees, but moves by signs change it
+    assert offset([[2.0, 1.0], [1.0, 3.0]], [0, 1], "cross_entropy") is None
+
+
 @long
 def test_adam_hands_over_about_when_it_is_said_to():
     X, y = np.array([[1.0, 0.5], [3.0, 0.4]]), np.ones(2)
