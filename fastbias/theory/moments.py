@@ -122,7 +122,7 @@ def _as_gradient_descent(problem: Problem, found: Limit) -> tuple[list[Hypothesi
     like = replace(problem, method=methods.gradient_descent(eta), rule=steps.constant(eta))
     rows, offset, rates = asymptote(like, found)
     # moves by signs leave the span of the data, across which nothing brings w back
-    spans = np.linalg.matrix_rank(problem.X) == problem.X.shape[1]
+    spans = np.linalg.matrix_rank(problem.Z) == problem.size
     return rows, offset if spans else None, rates
 
 
