@@ -245,6 +245,8 @@ def section_2() -> Iterator[Case]:
     family = "fixed length"
     for name, method in (("ℓ3", m.steepest_descent(norms.lp(3), 0.1, normalised=True)), ("sign", m.sign_descent(0.1))):
         yield Case(family, name, fit(method), instead=nearest_minimum, expected="the nearest minimum, for ever")
+    one, other = (fit(m.steepest_descent("l2", 0.02, momentum=mu)) for mu in (0.5, 0.8))
+    yield Case("momentum in the gradient", "ℓ2", one, other=other, differ="μ = 0.5, 0.8")
     family = "coordinates"
     one, other = (fit(m.coordinate_descent(eta), TURNS) for eta in (0.05, 0.02))
     yield Case(family, "coordinate descent", one, other=other, differ="η = 0.05, 0.02", instead=least(norms.l1),
@@ -310,6 +312,14 @@ def section_3() -> Iterator[Case]:
     yield Case(family, "ℓ3", part(m.steepest_descent(norms.lp(3), fall(1.0, 0.5), normalised=True)))
     yield Case(family, "Muon", part(m.muon(fall(1.0, 0.5)), matrices()), Steps(30_000))
     yield Case(family, "Muon classes", part(m.muon(fall(0.1, 0.5)), classes(), "cross_entropy"), Steps(30_000))
+    for name, method in (("Signum", m.signum(fall(0.1, 0.5))), ("Lion", m.lion(fall(0.1, 0.5))),
+                         ("NGD with momentum", m.steepest_descent("l2", fall(1.0, 0.5), True, momentum=0.9))):
+        yield Case(family, name, part(method))
+    yield Case(family, "Muon ns5", part(m.muon(fall(1.0, 0.5), orthogonalise="ns5"), matrices()), Steps(30_000),
+               instead=widest(norms.spectral(2, 3)), expected="spectral max margin")
+    one, other = (part(m.sign_descent(steps.cosine(eta, 1000))) for eta in (1.0, 0.1))
+    yield Case(family, "sign cosine", one, other=other, differ="η = 1, 0.1", instead=widest(norms.linf),
+               expected="ℓ∞ max margin")
     yield Case(family, "sign constant", part(m.sign_descent(1.0)), other=part(m.sign_descent(0.1)), differ="η = 1, 0.1",
                instead=widest(norms.linf), expected="ℓ∞ max margin")
     alone = [[1, 0.5], [3, 1], [1.5, 4]], np.ones(3)                     # one support vector: the metric has its say
@@ -323,6 +333,9 @@ def section_3() -> Iterator[Case]:
     one, other = (part(m.adam(eta, eps=0)) for eta in (0.1, 0.01))
     yield Case(family, "Adam ε = 0, constant", one, Steps(300_000, -1e4), other, "η = 0.1, 0.01", widest(norms.linf),
                "ℓ∞ max margin")
+    for name, make in (("NAdam", m.nadam), ("AdaDelta", m.adadelta), ("AMSGrad", lambda eta: m.adam(eta, amsgrad=True))):
+        one, other = (part(make(eta)) for eta in (0.5, 0.05))
+        yield Case(family, name, one, other=other, differ="η = 0.5, 0.05")
     family = "mirror descent"
     for name, potential in (("power 1.5", psi.power(1.5)), ("power 3", psi.power(3)), ("squared ℓ1.5", psi.squared_lp(1.5)),
                             ("hypentropy 0.1", psi.hypentropy(0.1)), ("quadratic", psi.quadratic(D4))):
@@ -365,6 +378,26 @@ def off_section_3() -> Iterator[Case]:
     yield Case(family, "3 classes", fb.Plan(X, labels, loss="cross_entropy", method=m.gradient_descent(0.03)))
     one, other = (fb.Plan(clash, y, loss="logistic", method=m.gradient_descent(0.05, beta)) for beta in (0.5, 0.9))
     yield Case(family, "momentum", one, other=other, differ="β = 0.5, 0.9")
+
+
+# --- decoupled weight decay ----------------------------------------------------------------------------------------------
+
+def decayed() -> Iterator[Case]:
+    """w⁺ = (1 − λη)w + ηΔ."""
+    def part(method: Any, loss: str = "logistic", **options: Any) -> fb.Plan:
+        return fb.Plan(*apart(), loss=loss, method=method, **options)
+    fall, family = steps.power, "decoupled decay"
+    for name, method in (("sign", m.sign_descent(fall(0.5, 0.8), weight_decay=1)), ("Lion", m.lion(fall(0.5, 0.8), weight_decay=1)),
+                         ("NGD", m.steepest_descent("l2", fall(0.5, 0.8), True, momentum=0.9, weight_decay=1)),
+                         ("AdamW ε = 0", m.adamw(fall(0.1, 0.8), eps=0, weight_decay=1.0))):
+        yield Case(family, name, part(method))
+    one, other = (part(m.signum(0.02, weight_decay=1), start=start, model=models.diagonal(2)) for start in
+                  (np.ones(8), np.repeat([1.0, -1.0], 4)))
+    yield Case(family, "diagonal depth 2", one, Steps(10_000), other, "u(0)")
+    one, other = (part(m.signum(eta, weight_decay=1), "sigmoid") for eta in (0.02, 0.01))
+    yield Case(family, "sigmoid", one, other=other, differ="η = 0.02, 0.01")
+    one, other = (part(m.steepest_descent("linf", eta, weight_decay=1)) for eta in (0.02, 0.01))
+    yield Case(family, "ℓ∞ with ‖∇L‖₁", one, other=other, differ="η = 0.02, 0.01")
 
 
 # --- Section 4 -----------------------------------------------------------------------------------------------------------
@@ -465,4 +498,4 @@ def section_4() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """All of them, by section."""
-    return [*section_2(), *section_3(), *off_section_3(), *section_4()]
+    return [*section_2(), *section_3(), *off_section_3(), *decayed(), *section_4()]

@@ -12,7 +12,7 @@ import numpy as np
 import fastbias as fb
 from fastbias.solvers.cones import cone
 from fastbias.solvers.limit import PAPER
-from fastbias.theory import INSEPARABLE, MARGIN, NETWORK, ROOT, Point, Row
+from fastbias.theory import CONSTRAINED, INSEPARABLE, MARGIN, NETWORK, ROOT, Point, Row
 from fastbias.theory.base import covering as row_of
 from fastbias.theory.inseparable import deciding
 from paper_figures._atlas_cases import Case, Far, Flow, follow
@@ -23,7 +23,8 @@ TIMES = 100  # the constant before a rate that a row names
 SEEN = 3  # how often what the runs still move counts as a difference ...
 FLOOR = 1e-6                                               # ... and what counts as none
 HOLDS, OPEN, NONE, FAILS = "holds", "open", "no characterisation", "FAILS"
-TABLES = {"§2": ROOT, "§3": MARGIN, "§4": NETWORK, "off §3": INSEPARABLE}
+TABLES = {"§2": ROOT, "§3": MARGIN, "§4": NETWORK, "off §3": INSEPARABLE,
+          "decay": CONSTRAINED}
 
 
 def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
@@ -31,6 +32,8 @@ def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
     first row that covers it.
     """
     problem = plan.problem
+    if problem.method.shrink:
+        return "decay", row_of(CONSTRAINED, problem, flow)
     network = not problem.model.linear or problem.method.decay
     section = "§4" if network else "§3" if problem.loss.kind == "monotone" else "§2"
     parts = cone(problem.rows) if section == "§3" else None
@@ -41,7 +44,8 @@ def covering(plan: fb.Plan, flow: bool) -> tuple[str, Row]:
 
 def runs_away(trace: fb.Trace) -> bool:
     """Whether only the direction of a run can have a limit."""
-    return bool(trace.problem.loss.kind == "monotone" and not trace.problem.method.decay)
+    method = trace.problem.method
+    return bool(trace.problem.loss.kind == "monotone" and not (method.decay or method.shrink))
 
 
 def stationary(limit: fb.Limit) -> bool:
@@ -143,6 +147,8 @@ class Entry:
         if limit.kind == "ray":
             return REST, f"in S; the direction's gap at most {LOOSE}"
         if limit.kind == "point":
+            if (decay := self.case.plan.problem.method.shrink) > 0:
+                return LOOSE / decay, f"{LOOSE:.0%} of 1/λ, on its way"
             if self.case.finer is None:
                 return REST, "at rest"
             return self.gap / 10, (f"O(η): w(η) itself is {sci(self.gap)} off, the term in η gone "

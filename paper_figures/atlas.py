@@ -3,9 +3,9 @@
     python -m paper_figures.atlas [--committed | --out DIR]
 
 It goes through ``fastbias.theory.ROOT`` (Section 2), ``MARGIN`` (Section 3), ``INSEPARABLE`` (off
-separable data) and ``NETWORK`` (Section 4) themselves: each case of `paper_figures._atlas_cases`
-belongs to the row that covers it, and a row without a case is an error, so that a new theorem
-cannot be forgotten. Verdicts come from numbers alone:
+separable data), ``CONSTRAINED`` (decoupled decay) and ``NETWORK`` (Section 4) themselves: each
+case of `paper_figures._atlas_cases` belongs to the row that covers it, and a row without a case is
+an error, so that a new theorem cannot be forgotten. Verdicts come from numbers alone:
 
 holds                theory names the limit before the run, with a certificate, and the run ends
                      within the tolerance
@@ -56,7 +56,8 @@ from paper_figures._style import BLACK, BLUE, COLOURS, GREY, folder, save
 COLOUR = {HOLDS: BLUE, OPEN: GREY, NONE: COLOURS[3], FAILS: COLOURS[0]}
 MARK = {HOLDS: "✓", OPEN: "?", NONE: "✗", FAILS: "!"}
 SAYS = {"§2": "losses with a unique finite root", "§3": "strictly monotone losses, separable data",
-        "§4": "models w = F(u)", "off §3": "strictly monotone losses, data that are not separable"}
+        "§4": "models w = F(u)", "off §3": "strictly monotone losses, data that are not separable",
+        "decay": "decoupled weight decay"}
 
 
 # --- the tables ---------------------------------------------------------------------------------
@@ -116,8 +117,8 @@ def markdown(every: list[Entry]) -> Iterator[str]:
     count = Counter(entry.verdict for entry in every)
     yield from (
         "# The map of the field", "",
-        "Every row of `fastbias.theory.ROOT`, `MARGIN`, `INSEPARABLE` and `NETWORK`, run small by "
-        f"`python -m paper_figures.atlas`: {len(every)} runs, "
+        "Every row of `fastbias.theory.ROOT`, `MARGIN`, `INSEPARABLE`, `CONSTRAINED`, "
+        f"`NETWORK`, run small by `python -m paper_figures.atlas`: {len(every)} runs, "
         f"{', '.join(f'{count[v]} {v}' for v in MARK if count[v])}. The verdicts are computed:", "",
         f"- **{HOLDS}**: theory names the limit before the run, certified, and the run ends "
         f"within the tolerance. For points at rest, and finite parts, that is {sci(REST)}, for "

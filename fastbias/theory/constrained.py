@@ -35,10 +35,6 @@ CONSTRAINED: tuple[Row, ...] = (
     Refusal("decoupled weight decay on a model", XIE, lambda p, flow: not p.model.linear,
             reason="what decoupled weight decay does to the parameters of a model is not in the "
                    "table; the nearest is the same method on the linear model"),
-    Refusal("decoupled weight decay, flow or chance", XIE,
-            lambda p, flow: flow or p.method.random,
-            reason="the theorem on decoupled weight decay is about full gradients and finite "
-                   "steps; the nearest is the same without batches or noise, and not its flow"),
     Refusal("decoupled weight decay, loss not convex", XIE, lambda p, flow: not p.loss.convex,
             reason="the theorem on decoupled weight decay asks for a convex loss; the nearest is "
                    "the same method with the logistic or the squared loss"),
@@ -81,6 +77,10 @@ def constrained(problem: Problem, flow: bool) -> Limit:
     row = covering(CONSTRAINED, problem, flow)
     if isinstance(row, Refusal):
         raise NoTheorem(row.reason, row.source)
+    if flow or problem.method.random:
+        raise NoTheorem("the theorem on decoupled weight decay is about full gradients and finite "
+                        "steps; the nearest is the same without batches or noise, and not its flow",
+                        row.source)
     rows = row.hypotheses(problem)
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
