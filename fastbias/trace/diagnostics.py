@@ -258,7 +258,8 @@ class Diagnostics:
         -------
         (K,) float64
             NaN where the path's own residual is over 1e-8 (its point is not known then), and with
-            "loss" where L(w) > L(0).
+            "loss" where L(w) > L(0). Of a loss that is not convex the path's points are stationary,
+            and no more is known of them.
 
         Raises
         ------

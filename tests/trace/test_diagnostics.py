@@ -124,7 +124,7 @@ def test_steepest_descent_goes_to_a_kkt_point_of_its_norm():
         assert left[-1] < left[1]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_networks_of_kinks_have_an_upper_bound():
     x = np.array([-1.0, 0.5, 2.0])
     model = fb.models.relu(x, 3, offset=False)

@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 import fastbias as fb
 from fastbias.trace import sharpness
 from tests.helpers import naive_models as naive
+from tests.helpers.marks import slow
 from tests.pieces.test_models import MODELS
 
 m, mp = fb.methods, mpmath.mpf
@@ -59,10 +60,10 @@ def test_each_loss_on_the_linear_model_equals_differences_in_many_digits(name):
     X, y = rng.normal(size=(5, 3)), np.array([1.0, -1, 1, 1, -1])
     w = rng.normal(size=3)
     loss, value = LOSSES[name]
-    rows = np.array([0 * w, 0.3 * w, w, 20 * w, -90 * w])
+    rows = np.array([0 * w, 0.3 * w, w, 20 * w, -40 * w])
     trace = fb.Trace.from_arrays(X, y, np.arange(5), rows, loss=loss)
     for i, row in enumerate(rows):
-        held(trace, i, [curved(value, p, t, 500) for p, t in zip(X @ row, y, strict=True)], X)
+        held(trace, i, [curved(value, p, t, 240) for p, t in zip(X @ row, y, strict=True)], X)
 
 
 @pytest.mark.parametrize("name", ["exponential", "logistic", "sigmoid", "probit"])
@@ -130,12 +131,12 @@ def exactly(twin, shapes, X, y, slope, u):
     return np.array(H, float)
 
 
-FEW = ("symmetric", "symmetric wide", "factorised", "factorised one", "relu", "relu plane", "deep linear 1",
-       "deep linear 3, None", "deep linear 5, 2", "diagonal 1", "diagonal 2", "diagonal 4", "signed 2", "signed 3", "signed 5",
-       "convolutional 1", "convolutional 2", "convolutional 3")
+FEW = ("symmetric", "factorised", "relu", "deep linear 3, None", "diagonal 4", "signed 3", "convolutional 3")
+MORE = ("symmetric wide", "factorised one", "relu plane", "deep linear 1", "deep linear 5, 2", "diagonal 1", "diagonal 2",
+        "signed 2", "signed 5", "convolutional 1", "convolutional 2")
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", [*FEW, *slow(*MORE)])
 def test_each_model_equals_differences_in_60_digits(name):
     rng = np.random.default_rng(5)
     model, twin, shape, _ = MODELS[name]
