@@ -75,7 +75,7 @@ def balanced(lam: np.ndarray) -> np.ndarray:
     """λ with what rounding leaves of its sum taken from the least of its weights, whose own
     rounding is the finest.
     """
-    if lam.any():
+    if lam.any() and np.isfinite(lam).all():
         lam = lam.copy()
         lam[np.argmin(np.where(lam != 0, np.abs(lam), np.inf))] -= fsum(lam)
     return lam
