@@ -14,7 +14,11 @@ __all__ = ["flat", "numbers", "seen", "table"]
 
 def numbers(y: ArrayLike, samples: int, sample: tuple[int, ...]) -> np.ndarray:
     """Targets (N,) or (N, K) of so many samples of a shape; ValueError where they are none."""
-    found = checks.array("y", y, "an (N,) array, or (N, K) for K outputs", dims=(1, 2))
+    try:
+        found = checks.array("y", y, "an (N,) array, or (N, K) for K outputs", dims=(1, 2))
+    except TypeError as error:
+        raise TypeError(f"{error} (labels are for other losses, or become -1 and +1 by labels="
+                        "\"binary\" of fb.data.read, --labels binary)") from None
     if len(found) != samples:
         what = "entry" if found.ndim == 1 else "row"
         several = "entries" if found.ndim == 1 else "rows"

@@ -4,7 +4,25 @@ capsule and for SciPy.
 A run is prepared in Python, where everything is checked, and driven from C (or anything that can
 call C) with no Python in between; the caller owns every buffer. Include `PROTOTYPE` in the C
 source, hand over `address()` and the `arguments` of a plan, and call it as often as you like with a
-later ``stop_at``.
+later ``stop_at``. With fastbias.h, which ``fastbias header`` writes, own.c is no more than
+
+    #include "fastbias.h"
+    int64_t drive(fastbias_descend loop, const fastbias_call *call)
+    {
+        return fastbias_run(loop, call, 10000, -1e300);
+    }
+
+and, after ``cc -shared -fPIC -o own.so own.c``, a program in Python that hands a plan to it
+
+    import ctypes
+    import fastbias as fb
+    plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.01))
+    arguments, held = fb.capi.arguments(plan, [0, 100])
+    call = fb.capi.Call(*arguments)
+    own = ctypes.CDLL("./own.so")
+    own.drive.restype = ctypes.c_int64
+    status = own.drive(ctypes.c_void_p(fb.capi.address()), ctypes.byref(call))
+    print(status, plan.t, plan.u, held["log_loss"])
 """
 from __future__ import annotations
 

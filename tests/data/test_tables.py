@@ -164,6 +164,10 @@ def test_categories_keep_their_own_order():
     ("k,a,y\n(5),1,0\n(6),2,1\n(5),2,1\n", {}, "written otherwise"),
     ("k,a,y\n$5,1,0\n$1000,2,1\n$5,2,1\n", {}, "written otherwise"),
     ('k,a,y\n"1,000",1,0\n"2,000",2,1\n"1,000",2,1\n', {}, "written otherwise"),
+    ("k,a,y\n'1',1,0\n'2.5e3',2,1\n'1',2,1\n", {}, "written otherwise, \"'1'\""),
+    ("k,a,y\n1:0.5,1,0\n1:2,2,1\n1:0.5,2,1\n", {}, "written otherwise, '1:0.5'"),
+    ("k,a,y\n0x10,1,0\n0xFF,2,1\n0x10,2,1\n", {}, "written otherwise, '0x10'"),
+    ("k,a,y\n1.5D3,1,0\n2d-3,2,1\n1.5D3,2,1\n", {}, "written otherwise, '1.5D3'"),
     ("k,a,y\n1,1,0\nx,2,1\n", {}, "column 'k' of my.csv must hold numbers, got 'x' in line 3 .or texts alone, to be a factor"),
     ("k,a,y\nTrue,1,0\n0,2,1\n", {}, "must hold numbers, got 'True' in line 2"),
     ("k,a,y\n1_0,1,0\n1,2,1\n", {}, "got '1_0' in line 2"),
@@ -253,6 +257,7 @@ def test_columns_by_name_or_index(table):
     ({"target": 1.5}, TypeError, "target must be a column's name or index"),
     ({"target": ["a", "a"]}, ValueError, "target must be a column, or two of them that hold counts"),
     ({"target": ["a", "b", "c"]}, ValueError, "target must be a column, or two"),
+    ({"target": ["a", 0]}, ValueError, "target must be a column, or two of them that hold counts"),
     ({"drop": "goal"}, ValueError, "drop must not name the target column 'goal'"),
     ({"drop": "gaol"}, ValueError, "drop must be one of .*did you mean 'goal'"),
     ({"drop": ["a", "b", "c"]}, ValueError, "drop must leave at least one column for X"),
@@ -292,6 +297,14 @@ def test_files_that_are_no_table(table, text, words):
         fb.data.read(table(text))
     assert "my.csv" in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_names_of_any_length_make_short_sentences(table):
+    path = table("a" * 9000 + ",b,y\n1,2,0\n3,4,1\n")
+    for wrong in ("z", "a" * 8999, "z" * 9000):
+        with pytest.raises(ValueError, match="target must be one of aaaa") as told:
+            fb.data.read(path, wrong)
+        assert len(str(told.value)) < 400
 
 
 def test_labels_stay_what_they_are_or_are_ordered_as_asked(table):

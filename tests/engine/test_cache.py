@@ -107,6 +107,18 @@ def test_an_edited_helper_in_another_file_of_the_package_gives_the_new_answer(ho
 
 
 @compiled
+def test_what_takes_long_to_compile_is_said_once_a_process_and_only_there(home):
+    (home / "fastbias" / "caller.py").write_text(
+        "from fastbias.engine.compiled import kernel, long_kernel\n\n@kernel\ndef short(x):\n    return x + 3.0\n\n"
+        "@long_kernel\ndef one(x):\n    return x + 1.0\n\n@long_kernel\ndef two(x):\n    return x + 2.0\n\n"
+        "if __name__ == '__main__':\n    print(short(1.0), end=' ', flush=True)\n    print(one(1.0), two(1.0))\n")
+    first, later = (python(home, "-m", "fastbias.caller") for _ in range(2))
+    assert first.stdout == later.stdout == "4.0 2.0 3.0\n"
+    assert first.stderr == "fastbias: compiling, once, ~15 s\n"
+    assert later.stderr == ""
+
+
+@compiled
 @pytest.mark.slow
 def test_a_users_piece_sees_edits_of_their_own_helpers_and_numbers(tmp_path):
     home = tmp_path

@@ -3,6 +3,7 @@ import ctypes
 import re
 import shutil
 import subprocess
+import textwrap
 
 import numpy as np
 import pytest
@@ -72,6 +73,20 @@ def test_a_bad_argument_is_told_in_words(drive):
     call.y = None
     assert drive(ctypes.c_void_p(fb.capi.address()), ctypes.byref(call), ctypes.c_int64(9), ctypes.c_void_p(seen.ctypes.data)) == -4
     assert seen[2] >= len(fb.abi.MESSAGES[-4]) - 2
+
+
+@needs_compiler
+def test_the_example_of_the_help_runs(tmp_path, monkeypatch, capsys):
+    blocks = [textwrap.dedent(part) for part in re.findall(r"(?:^    .*\n)+", fb.capi.__doc__, re.M)]
+    assert len(blocks) == 2
+    (tmp_path / "fastbias.h").write_text(header())
+    (tmp_path / "own.c").write_text(blocks[0])
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([COMPILER, "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", "own.so", "own.c"], check=True)
+    exec(blocks[1], {})
+    status, t = capsys.readouterr().out.split()[:2]
+    plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.01))
+    assert (int(status), int(t)) == (fb.Status.STALLED, plan.run(10_000).t[-1])
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")

@@ -293,6 +293,52 @@ def test_separations(table, capsys):
     assert "yes" in text
 
 
+@pytest.mark.parametrize("words", [["margin"], ["margin", "--intercept"], ["separation"], ["diagnose", "w.npy"], ["path", "--radii", "1,10"]])
+def test_every_command_draws(table, tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    np.save("w.npy", [1.0, 2.0])
+    code, text, _ = command(capsys, words[0], table(TWO), *words[1:], "--plot", "p.png")
+    assert (code, text.splitlines()[-1]) == (0, "drew p.png")
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+    for path, said in (("p.nope", "--plot must end in one of"), ("/nowhere/p.png", "--plot must lie in a folder that exists")):
+        code, text, err = command(capsys, words[0], table(TWO), *words[1:], "--plot", path)
+        assert (code, text, err.count("\n")) == (2, "", 1)
+        assert said in err
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["run"], "the following arguments are required: file"), (["run", "my.csv", "--steps", "x"], "argument --steps: invalid float value"),
+    (["path", "my.csv", "--radii"], "argument --radii: expected one argument"), (["header", "extra"], "unrecognized arguments: extra"),
+    ([], "required: COMMAND"), (["nonsense"], "invalid choice: 'nonsense'")])
+def test_words_that_are_no_command_get_one_line(capsys, words, said):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    err = capsys.readouterr().err
+    assert (ended.value.code, err.count("\n")) == (2, 1)
+    assert said in err
+    assert "--help lists what there is" in err
+
+
+def test_what_would_fail_at_the_end_is_refused_before_the_run(table, capsys):
+    for words, said in ((["--fast-forward", "2", "--steps", "1e5"], "--fast-forward must be a finite number > 0 and >= 11.5129, got 2"),
+                        (["--plot", "p.nope"], "--plot must end in"), (["--loss", "squared"], "--labels binary")):
+        code, text, err = command(capsys, "run", table(TWO), "--loss", "logistic", "--method", "gradient", *words)
+        assert (code, text, err.count("\n")) == (2, "", 1)
+        assert said in err
+    code, _, err = command(capsys, "path", table(SQUARES), "--lambdas", "5", "--radii", "1,2")
+    assert (code, err.count("\n")) == (2, 1)
+    code, _, err = command(capsys, "separation", table(TWO), "--intercept", "--no-intercept")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_stumps_in_place_of_columns(table, capsys):
+    code, text, _ = command(capsys, "margin", table("a,y\n1,1\n2,-1\n4,1\n"), "--stumps", "--norm", "l1", "--intercept")
+    assert code == 0
+    assert text.splitlines()[0] == "2 decision stumps"
+    assert "a > 1.5" in text
+    assert "a > 3" in text
+
+
 def test_sweeps(table, tmp_path, capsys):
     out = tmp_path / "sweep.csv"
     code, text, _ = command(capsys, "sweep", table(SQUARES), "--loss", "squared", "--method", "gradient", "--steps", "50",

@@ -146,3 +146,15 @@ def test_a_table_goes_all_the_way():
     assert one.names == ("age", "sex_m", "(intercept)")
     assert "labels: +1 is 'yes', −1 is 'no'" in str(one.limit())
     assert "age: " in str(fb.max_margin(*table, intercept=True))
+
+
+def test_paths_keep_them():
+    ball = fb.regularisation_path(X, Y, [1.0, 2.0])
+    lasso = fb.l1_path(X, np.arange(len(X)), 3)
+    for path in (ball, lasso):
+        assert path.names == ("age", "dose", "kind_b")
+        assert "dose: " in repr(path)
+        told = {text.get_text() for text in path.plot().get_legend().get_texts()}
+        assert told == set(path.names)
+    assert fb.l1_path(X, np.zeros(len(X)), 3).names == ("age", "dose", "kind_b")
+    assert fb.l1_path(X.to_numpy(), np.arange(len(X)), 3).names is None

@@ -92,6 +92,7 @@ def test_the_first_minute_of_the_readme_runs_from_the_wheel(python, tmp_path):
     shown = run(interpreter, "-W", "error", "-c", code, cwd=tmp_path)
     assert "certified" in shown
     assert "§2.4" in shown
+    assert shown.count("fastbias: compiling, once, ~15 s") == 1
     shown = run(interpreter, "-m", "paper_figures.fig1", "--out", "drawn", cwd=tmp_path)
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["fig1.csv", "fig1.pdf", "fig1.png"]
     drawn, shown = (runs(folder / "fig1.csv") for folder in (tmp_path / "drawn", ROOT / "docs" / "figures"))

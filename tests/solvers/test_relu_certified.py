@@ -182,6 +182,32 @@ def test_ties_duplicates_and_points_of_a_plane():
         == pytest.approx(holds(np.vstack([GRID[::-1], GRID]), np.append(signs[::-1], signs), ("margin", "counted", False)).margin)
 
 
+@pytest.mark.parametrize("d", [20, 1000])
+def test_of_few_points_features_may_be_many(d):
+    """Units are then made of the points, however many directions none of them sees."""
+    rng = np.random.default_rng(d)
+    X, y = rng.normal(size=(2, d)), np.array([1.0, -2.5])
+    found = holds(X, y, ("fit", "free", True))                        # a slope along their difference
+    assert found.cost == pytest.approx(3.5 / np.linalg.norm(X[0] - X[1]), rel=1e-12)
+    turn = np.linalg.qr(rng.normal(size=(d, 2)))[0].T
+    points, values = rng.normal(size=(6, 2)), np.array([1.0, -1, 1, -1, -1, 1])
+    for task in naive.TASKS:
+        assert holds(points @ turn, values, task).cost == pytest.approx(solved(points, values, task).cost, rel=1e-10), task
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e200])
+@pytest.mark.parametrize("task", naive.TASKS[1:5])
+def test_points_of_sizes_far_from_one_are_certified_or_said_to_be_too_hard(scale, task):
+    X, y, _, _ = naive.problem(0, 7)
+    told = ""
+    try:                                                               # (and nothing warns)
+        found = solved(X * scale, np.sign(y), task)
+        assert found.certified == (max(found.duality_gap, found.residual) <= 1e-10)
+    except (ArithmeticError, ValueError) as error:
+        told = str(error)
+    assert not told or "too near to each other" in told or "float64" in told
+
+
 def test_answers_known_by_hand():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5, 2))

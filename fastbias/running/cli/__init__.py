@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from fastbias import checks, data
 from fastbias.running.cli import figure, header, run, solved, swept
@@ -55,8 +55,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line, as everything else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD, f"{self.prog}: {message} ({self.prog} --help lists what there is)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="fastbias", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Which of the many optima does an optimiser pick? Run one on your own data "
         "and hold it\nagainst theory.", epilog="Each command has its own --help, with an example.")

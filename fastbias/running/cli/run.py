@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+from math import log
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
                       "what theory predicts", "fastbias run my.csv --loss logistic --method "
                       "steepest --norm l1 --steps 1e5 --plot loss.png",
                       table, plan_parser(), steps_parser())
-    run.add_argument("--fast-forward", type=float, metavar="LOG_T", help="go on to t = e^LOG_T in "
-                     "the field of the method, where it has one")
+    run.add_argument("--fast-forward", type=float, metavar="LOG_T", help="go on to t = e^LOG_T, "
+                     "beyond --steps, in the field of the method, where it has one")
     run.add_argument("--out", help="write the trace to this NPZ file")
     plot_option(run, "the loss")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -44,11 +45,11 @@ def steps_parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     table = read(options)
     looked_at(options)
-    checks.whole("steps", options.steps)
+    steps = checks.whole("--steps", options.steps)
     if options.until is not None:
-        checks.number("until", options.until)
+        checks.number("--until", options.until)
     if options.fast_forward is not None:
-        checks.number("--fast-forward", options.fast_forward, above=0)
+        checks.number("--fast-forward", options.fast_forward, above=0, least=log(max(steps, 1)))
     plan = plan_of(table, options)
     rule, problem = plan.problem.rule, plan.problem
     if rule.chosen:

@@ -59,6 +59,8 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
 
 def _separation(options: argparse.Namespace) -> int:
     looked_at(options)
+    if options.intercept and options.no_intercept:
+        raise ValueError("--intercept must be left out beside --no-intercept")
     table = read(options)
     found = separation(table.X, table.y, intercept=not options.no_intercept, names=table.names,
                        weights=table.weights)
@@ -146,9 +148,9 @@ def _path(options: argparse.Namespace) -> int:
 def _solved(table: Any, options: argparse.Namespace) -> tuple[Any, np.ndarray, str, Any]:
     """The path, where it was asked for, what stands beside it, and the classes."""
     if options.lambdas is not None:
-        if options.intercept or table.weights is not None:
-            raise ValueError("--intercept and --weights must be left out with --lambdas, whose "
-                             "path is of ||Xw - y||^2 alone")
+        if options.intercept or table.weights is not None or options.radii is not None:
+            raise ValueError("--intercept, --weights and --radii must be left out with --lambdas, "
+                             "whose path is of ||Xw - y||^2 alone")
         lambdas = Words("--lambdas").value(None, options.lambdas)
         found = l1_path(table.X, table.y, lambdas)
         return found, found.lambdas, "l1 norm", None

@@ -46,7 +46,7 @@ def _sweep(options: argparse.Namespace) -> int:
                          f"got {' '.join(options.grid)}")
     plan = plan_of(table, options)
     shown.labels(table, plan.problem.classes)
-    found = sweep(plan, grid, steps=checks.whole("steps", options.steps), until=options.until,
+    found = sweep(plan, grid, steps=checks.whole("--steps", options.steps), until=options.until,
                   record=2, store=options.store)
     print(found)
     labels = plan.problem.loss.kind == "monotone"

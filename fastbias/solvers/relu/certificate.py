@@ -82,6 +82,8 @@ def _left(lam: np.ndarray, offset: bool) -> float:
     """What rounding leaves of Σλ, which is to be 0: by so much, in one weight, the next λ differs
     that adds up to 0.
     """
+    if not np.isfinite(lam).all():
+        return float("nan")
     return abs(fsum(lam)) if offset else 0.0
 
 

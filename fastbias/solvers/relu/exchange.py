@@ -75,7 +75,7 @@ def balanced(lam: np.ndarray) -> np.ndarray:
     """λ with what rounding leaves of its sum taken from the least of its weights, whose own
     rounding is the finest.
     """
-    if lam.any():
+    if lam.any() and np.isfinite(lam).all():
         lam = lam.copy()
         lam[np.argmin(np.where(lam != 0, np.abs(lam), np.inf))] -= fsum(lam)
     return lam
@@ -209,6 +209,13 @@ def _violated(units: Units, lam: np.ndarray) -> list[tuple[int, np.ndarray]]:
 
 def solve(task: Task) -> Pair:
     """The best pair found: certified or not, it is for others to say."""
+    # (of points of sizes far from one numbers leave float64 on the way)
+    with np.errstate(all="ignore"):
+        return _exchanged(task)
+
+
+def _exchanged(task: Task) -> Pair:
+    """The best pair after so many rounds of a program, in which units join that break its bound."""
     if not task.margin and (task.y == (task.y[0] if task.offset else 0.0)).all():
         return Pair([], float(task.y[0]), 0.0 * task.y, 0.0, 0.0)
     columns, best = _Columns(task.units), Pair([], 0.0, 0.0 * task.y, float("inf"), float("inf"))
