@@ -366,9 +366,9 @@ def _fitting(data: Data, method: Method, model: Model, n: int) -> None:
     """Raise ValueError where sizes of the method or its geometry do not fit data and model."""
     samples = data.X.shape[0]
     geometry: Any = method.geometry       # a norm, a potential, a metric, or none
-    if method.sampling.batch > samples:
-        raise ValueError(f"batch must be at most the number of samples {samples}, got "
-                         f"{method.sampling.batch}")
+    method.sampling.demand(samples, data.loss.kind == "monotone")
+    if method.point is not None:
+        method.point.demand(n)
     if method.constraint is not None and method.constraint[0].shape[1] != n:
         raise ValueError(f"constraint must have {n} columns, got {method.constraint[0].shape[1]}")
     size = getattr(geometry, "size", None)
@@ -425,9 +425,9 @@ def _searchable(rule: StepRule, loss: Loss, method: Method, model: Model) -> Non
         raise ValueError(f"step_size must have a meaning for the {model.name} model and the "
                          f"{loss.name} loss, got {rule!r}: but for the linear model it is for "
                          "models of degree 2 and the squared loss, a quartic in the step")
-    if method.sampling.batch or not method.straight or method.decay:
+    if method.sampling.batch or not method.straight or method.decay or not method.exact:
         raise ValueError(f"step_size must have a meaning for {method!r}: an exact line search "
-                         "wants full gradients, and a move without momentum or weight decay")
+                         "wants full gradients as they are, a move without momentum or decay")
 
 
 def radius(data: Data, geometry: object = None) -> float:

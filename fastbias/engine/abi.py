@@ -19,7 +19,8 @@ LOG_LOSS   (params, p, y) → float                               log L
 RULE       (params, k, s, log_loss) → float                     the step before e^s-scaled moves,
                                                                 e^s included; log_loss is NaN
                                                                 unless the rule asks for it
-DIRECTION  (geometry, params, k, s, g, u, state, move) → status what a method makes of the gradient
+DIRECTION  (geometry, params, k, s, g, u, state, move) → status what a method makes of the gradient;
+                                                                where to ask for it again
 ADVANCE    (geometry, params, step, beta, move, u, state, work, where that takes the parameters
            u_new) → status
 SAMPLE     (params, k, order) → count                           fills order[:count] with the
@@ -46,7 +47,6 @@ from __future__ import annotations
 
 import dis
 import enum
-import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -56,6 +56,7 @@ from numba import types
 
 from fastbias.engine import cache, travel
 from fastbias.engine.compiled import JIT, callback, kernel
+from fastbias.engine.promises import essence, may_return_nothing
 
 __all__ = [
     "ADVANCE", "DIRECTION", "LOG_LOSS", "MAP", "MAP_AT", "MESSAGES", "RULE", "SAMPLE", "SHORT",
@@ -90,7 +91,7 @@ MESSAGES: dict[int, str] = {
     Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
     Status.REACHED: "the log loss is at or under the asked value",
     Status.UNBOUNDED: "the exact line search has no minimiser",
-    -1: "argument 1 is bad: pieces must be 13 addresses of compiled pieces, each of its signature",
+    -1: "argument 1 is bad: pieces must be 16 addresses of compiled pieces, each of its signature",
     -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta, "
         "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
     -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
@@ -148,8 +149,8 @@ ADVANCE = _i8(GEOMETRY, _V, _f8, _f8, _V, _V, _M, _V, _V)
 
 
 class Pieces(NamedTuple):
-    """The thirteen addresses that make a run: which loss, model, step rule, sampler, method and
-    geometry.
+    """The sixteen addresses that make a run: which loss, model, step rule, sampler, method,
+    geometry, and point where the gradient is asked for again.
     """
 
     slope: Any         # SLOPE
@@ -165,6 +166,11 @@ class Pieces(NamedTuple):
     link: Any
     inverse_link: Any
     metric: Any
+    # DIRECTION  from where the gradient was taken to where it is asked for again, where control
+    # says so; in the geometry below
+    point: Any
+    point_steepest: Any   # MAP      of the norm in which a point is away
+    point_dual_norm: Any  # VALUE
 
 
 class Params(NamedTuple):
@@ -173,7 +179,7 @@ class Params(NamedTuple):
     loss: Any
     model: Any
     rule: Any
-    sample: Any
+    sample: Any             # of the sampler, and of noise and points: `fastbias.engine.noise`
     method: Any
     geometry: Any
     beta: Any
@@ -228,11 +234,16 @@ class Slot(enum.IntEnum):
     GRAM = 16      # flag: X is a Gram matrix and u its coefficients, which move along q itself
     # entries of X in ``packed``, of `fastbias.engine.sparse_pass`; 0 where it holds all of X
     FILLED = 17
+    # what labels with noise are, as `fastbias.engine.noise` numbers them; 0: they have none
+    LABELLED = 18
+    CHANGED = 19   # flag: the gradient is changed before the method sees it
+    AGAIN = 20     # at how many more points an update asks for the gradient
+    EACH = 21      # flag: each sample is asked for at points of its own
 
 
 # plain numbers: of a member, compiled code knows the class and not that it may be an index
 (DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED,
- SHIFT, WEIGH, BURST, GRAM, FILLED) = map(int, Slot)
+ SHIFT, WEIGH, BURST, GRAM, FILLED, LABELLED, CHANGED, AGAIN, EACH) = map(int, Slot)
 CONTROL = len(Slot)
 WEIGHTED = 4                          # what WEIGH has more where samples have weights
 
@@ -329,7 +340,7 @@ class Piece(travel.Carried):
         if wanted != got:
             raise TypeError(f"{function.__name__} must take {wanted} arguments to be a piece of "
                             f"this signature, it takes {got}")
-        if _may_return_nothing(function):
+        if may_return_nothing(function):
             raise TypeError(f"{function.__name__} must {_promise(signature)}, but a path through "
                             "it returns nothing")
         if any(step.opname == "RAISE_VARARGS" for step in dis.get_instructions(function)):
@@ -359,7 +370,7 @@ class Piece(travel.Carried):
             raise
         except Exception as error:                        # whatever of Numba's
             raise TypeError(f"{self.__name__} must {_promise(self.signature)} and compile, but "
-                            f"Numba says: {_essence(error)}") from error
+                            f"Numba says: {essence(error)}") from error
 
     def fits(self, params: np.ndarray, *sizes: int) -> bool:
         """Whether it stays inside params and vectors of these sizes; what a user's own piece reads
@@ -387,30 +398,6 @@ def _promise(signature: Any) -> str:
     status = "an int64 status (return 0 where all is well)"
     result = status if signature.return_type == _i8 else "a float64"
     return f"return {result} to be a piece of signature {_NAMES[signature]}"
-
-
-def _may_return_nothing(function: Callable[..., Any]) -> bool:
-    """Whether a path through a function ends without a value: compiled, it would go on with
-    whatever was in a register.
-    """
-    before = None
-    for step in dis.get_instructions(function):
-        nothing = step.opname == "RETURN_CONST" or (step.opname == "RETURN_VALUE" and before)
-        if step.argval is None and nothing:
-            return True
-        before = step.opname == "LOAD_CONST" and step.argval is None
-    return False
-
-
-def _essence(error: Exception) -> str:
-    """The line of a compiler's message that says what is wrong, and in which line of the source."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in text.splitlines()
-             if line.strip() and not line.startswith(("Failed in", "- Resolution", "During:"))]
-    where = re.search(r'File ".*", line (\d+)', text)
-    said = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
-    said = said or type(error).__name__
-    return said[:200] + (f" (line {where[1]})" if where else "")
 
 
 _TWINS: dict[tuple[Piece, ...], list[tuple[int, Callable[[np.ndarray], bool]]]] = {}

@@ -9,12 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.engine.abi import (
+    AGAIN,
     BATCH,
     BURST,
+    CHANGED,
     CONTROL,
     DONE,
+    EACH,
     FILLED,
     GRAM,
+    LABELLED,
     LATEST,
     LINEAR,
     OUTPUTS,
@@ -33,6 +37,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.compiled import JIT, inner, kernel
 from fastbias.engine.dense_pass import REACH, SQUARED
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
+from fastbias.engine.noise import CLASSES, beyond, numbered
 from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.sparse_pass import laid_out
 from fastbias.engine.weighing import inside, weighted
@@ -41,6 +46,7 @@ __all__ = ["ENTRIES", "PAGE", "bad_argument"]
 
 ENTRIES = 1 << 48              # that an array can have, in any memory there is
 PAGE = 4096                    # where code begins at the earliest
+MOST = 1 << 10                 # points in an update
 
 
 @inner
@@ -64,7 +70,9 @@ def _entries_fit(control):
             and abs(float(control[SHIFT])) <= REACH
             and 0 <= control[WEIGH] <= WEIGHTED + SQUARED
             and 0 <= control[BURST] <= MIRROR
-            and 0 <= control[SEARCH] <= 2)
+            and 0 <= control[SEARCH] <= 2
+            and 0 <= control[LABELLED] <= CLASSES
+            and 0 <= control[AGAIN] <= MOST)
 
 
 @inner
@@ -75,7 +83,7 @@ def _burst_fits(control, rows):
     burst, single = control[BURST], outputs(control) == 1
     if burst == 0:
         return True
-    if control[LINEAR] == 0 or control[BATCH] > 0 or control[SEARCH] != 0:
+    if control[LINEAR] == 0 or control[BATCH] > 0 or control[SEARCH] != 0 or beyond(control):
         return False
     # the others have no way without a weighed loss
     by_piece = burst in (GRADIENT, STEEPEST, MIRROR)
@@ -89,9 +97,21 @@ def _search_fits(control):
     linear = control[LINEAR] != 0
     if control[SEARCH] == 0:
         return True
-    if control[BATCH] > 0:                                # whose loss is not the one that counts
+    # whose loss, or move, is not the one that counts
+    if control[BATCH] > 0 or control[CHANGED] != 0 or control[AGAIN] != 0:
         return False
     return linear if control[SEARCH] == 1 else not linear and outputs(control) == 1
+
+
+@inner
+def _told_fits(control):
+    """Whether labels that are told wrongly are of the kind that they are, and samples that are
+    looked at one by one are drawn.
+    """
+    labels = control[LABELLED]
+    if labels != 0 and (labels == CLASSES) != (control[OUTPUTS] > 1):
+        return False
+    return control[BATCH] > 0 or (labels == 0 and control[EACH] == 0)
 
 
 @inner
@@ -115,6 +135,8 @@ def _control_fits(control, rows, N, d, n, space):
         return False
     if control[FILLED] > 0 and (control[BURST] != 0 or control[GRAM] != 0 or inside(control) != 0):
         return False  # sparse rows go by a piece, update by update
+    if not _told_fits(control):
+        return False
     return _outputs_fit(control, linear) and _burst_fits(control, rows) and _search_fits(control)
 
 
@@ -190,11 +212,13 @@ def _buffers_fit(params, X, N, buffers):
 
 
 @inner
-def _params_fit(params, N, asked):
-    """Whether there is what every run reads, and weights > 0 of N samples where they are asked for,
-    else none.
+def _params_fit(params, N, asked, noisy):
+    """Whether there is what every run reads, what noise and points do, and weights > 0 of N samples
+    where they are asked for, else none.
     """
     c = params.weights
+    if noisy and not numbered(params.sample):
+        return False
     fine = min(params.beta.size, params.gamma.size, params.rule.size) > 0
     fine &= c.size == (N if asked else 0)
     for n in range(c.size):
@@ -244,10 +268,12 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
     control = buffers.control
     if _nowhere(pieces):
         return 1
-    # (a control of another size is told of below)
-    N = samples(y.size, control) if control.size == CONTROL else y.size
+    if control.size != CONTROL:
+        return 5
+    N = samples(y.size, control)
     # (an X whose rows are in packed has none to count)
-    if not _params_fit(params, X.shape[0] if X.shape[0] > 0 else N, weighted(control)):
+    if not _params_fit(params, X.shape[0] if X.shape[0] > 0 else N, weighted(control),
+                       beyond(control)):
         return 2
     if X.shape[1] == 0 or (X.shape[0] == 0 and control[FILLED] <= 0):
         return 3

@@ -51,8 +51,10 @@ def batch_weights(c, order, count, drawn):
 
 @inner
 def drawn_fit(order, count, batch, N):
-    """Whether a sampler drew 1 … batch samples, all of them rows of X."""
-    fine = 1 <= count <= batch
-    for i in range(min(count, batch)):
+    """Whether a sampler drew 0 … batch samples, all of them rows of X; of none there is a first,
+    too.
+    """
+    fine = 0 <= count <= batch
+    for i in range(max(1, min(count, batch))):
         fine &= 0 <= order[i] < N
     return fine

@@ -126,9 +126,10 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6
-    a = carray(pieces, (13,))
+    a = carray(pieces, (16,))
     return descend(
-        Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]),
+        Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
+               a[13], a[14], a[15]),
         _slices(carray(params, (begins[8] + (N if weighted(about) else 0),)), begins),
         carray(X, (0 if sparse else N, d)), carray(y, (N * goals(about),)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,

@@ -230,7 +230,7 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     Parameters
     ----------
     pieces : abi.Pieces
-        Thirteen addresses: loss, model, step rule, sampler, method, geometry.
+        Sixteen addresses: loss, model, step rule, sampler, method, geometry, point.
     params : abi.Params
         Eight float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
     X, y : (N, d), (N,) float64, C-contiguous

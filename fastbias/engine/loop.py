@@ -9,36 +9,24 @@ they hand each other is a `Run`, whose arrays nobody counts (`fastbias.engine.si
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from fastbias.engine.abi import (
-    ADVANCE,
+    AGAIN,
     BATCH,
     BURST,
-    DIRECTION,
     DONE,
     FILLED,
     GRAM,
     HURRY,
     LINEAR,
-    LOG_LOSS,
     LOSS,
-    MAP,
-    MAP_AT,
     PACKED,
     ROW,
-    RULE,
-    SAMPLE,
     SCRATCH,
     SEARCH,
-    SHIFT,
-    SLOPE,
     UNSCALED,
-    VALUE,
     WATCH,
-    Geometry,
     Params,
     Status,
     eights,
@@ -46,70 +34,27 @@ from fastbias.engine.abi import (
     slabs,
 )
 from fastbias.engine.arguments import bad_argument
-from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weights, drawn_fit
-from fastbias.engine.compiled import JIT, inner, long_kernel, pasted, pointer
-from fastbias.engine.dense_pass import LOG2, REACH, pack, worth
+from fastbias.engine.compiled import JIT, inner, long_kernel, pasted
+from fastbias.engine.dense_pass import pack, worth
 from fastbias.engine.fused import REFRESH, Asked, burst
+from fastbias.engine.gradients import HURRIED, MORE, Run, calls_of, entry, handed, lookahead
 from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.outputs import goals, outputs, samples
-from fastbias.engine.passes import by_piece, products, weighed
+from fastbias.engine.passes import products
 from fastbias.engine.registers import tiny
 from fastbias.engine.simd import lent, view
-from fastbias.engine.sparse_pass import drawn_gather, drawn_products, lay_out
+from fastbias.engine.sparse_pass import lay_out
 from fastbias.engine.team import introduced
-from fastbias.engine.weighing import NONE, PLAIN, WILD, how, inside, pushed, valued
+from fastbias.engine.weighing import NONE, PLAIN, how, inside, valued
 
-__all__ = ["gradient"]
+__all__: list[str] = []
 
-POISONED = -5                         # order holds what is no row of X
-HURRIED = -100                        # asked to come back: nobody outside sees it
 LONGEST = 1 << 24                     # entries of X in a burst: what Ctrl-C may have to wait for
 
 OK, NOT_FINITE, STALLED = int(Status.OK), int(Status.NOT_FINITE), int(Status.STALLED)
 REACHED, UNBOUNDED = int(Status.REACHED), int(Status.UNBOUNDED)
-
-_as_map, _as_map_at, _as_value = pointer(MAP), pointer(MAP_AT), pointer(VALUE)
-_as_slope, _as_log_loss, _as_rule = pointer(SLOPE), pointer(LOG_LOSS), pointer(RULE)
-_as_direction, _as_advance, _as_sample = pointer(DIRECTION), pointer(ADVANCE), pointer(SAMPLE)
-
-
-class Calls(NamedTuple):
-    """The pieces of a run, ready to be called."""
-
-    geometry: Any   # Geometry (first: of tuples that begin with functions Numba warns)
-    slope: Any      # SLOPE
-    log_loss: Any   # LOG_LOSS
-    forward: Any    # MAP
-    pullback: Any   # MAP_AT
-    rule: Any       # RULE
-    sample: Any     # SAMPLE
-    direction: Any  # DIRECTION
-    advance: Any    # ADVANCE
-
-
-class Run(NamedTuple):
-    """All that the steps of the loop work with."""
-
-    calls: Any    # Calls
-    params: Any   # Params
-    X: Any        # (N, d), or (0, d) where data has its rows
-    data: Any     # Data
-    buffers: Any  # Buffers
-    scratch: Any  # Scratch
-    longest: Any  # updates that a burst may have
-
-
-@inner
-def _lookahead(u, state, c, at):
-    """at ← u + c Δu, the point where the gradient is taken."""
-    if c == 0.0:
-        for j in range(u.size):
-            at[j] = u[j]
-    else:
-        for j in range(u.size):
-            at[j] = u[j] + c * state[0, j]
 
 
 @inner
@@ -144,18 +89,6 @@ def _repeats(u, state, mark):
             if state[i, j] != mark[i + 1, j]:
                 return False
     return True
-
-
-@pasted
-def _calls(pieces, params):
-    """The addresses of pieces as what can be called."""
-    geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
-                        _as_map(pieces.link), _as_map(pieces.inverse_link),
-                        _as_map_at(pieces.metric))
-    return Calls(geometry, _as_slope(pieces.slope), _as_log_loss(pieces.log_loss),
-                 _as_map(pieces.forward), _as_map_at(pieces.pullback), _as_rule(pieces.rule),
-                 _as_sample(pieces.sample), _as_direction(pieces.direction),
-                 _as_advance(pieces.advance))
 
 
 @pasted
@@ -197,12 +130,6 @@ def _room_of(data, buffers):
                    s.trial)
 
 
-@inner
-def _entry(numbers, k):
-    """The number of the update from k to k + 1: one an update, and the last goes on."""
-    return numbers[min(k, numbers.size - 1)]
-
-
 @pasted
 def _due(records, u, control, k):
     """Whether a row is due at k; its parameters are written down, its log loss waits for a pass."""
@@ -226,7 +153,8 @@ def _elsewhere(run, k):
     """Whether the update's own pass does not go through u, or leaves no predictions behind."""
     control = run.buffers.control
     bursts = control[BURST] != 0 and (control[BURST] == COORDINATE or tiny(run.data))
-    return bursts or control[BATCH] > 0 or _entry(run.params.gamma, k) != 0.0
+    asked = control[BATCH] > 0 or control[AGAIN] > 0
+    return bursts or asked or entry(run.params.gamma, k) != 0.0
 
 
 @inner
@@ -248,6 +176,15 @@ def _worth(log_loss, loss, data, p, q, control):
 
 
 @pasted
+def _wanted(run, k, due, ends, until):
+    """Whether log L at u is asked for before the update: for a row, or the step rule, it comes from
+    the update's own pass where it can.
+    """
+    seen = (due or run.buffers.control[LOSS] != 0) and (ends or _elsewhere(run, k))
+    return seen or until > -np.inf
+
+
+@pasted
 def _log_loss(run, k, until):
     """Log L at u, by a pass of its own, and a status."""
     calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
@@ -255,7 +192,7 @@ def _log_loss(run, k, until):
     if control[BURST] == COORDINATE and not tiny(data) and k > 0 and until == -np.inf:
         # at hand, and fresh within 64 updates
         return _worth(calls.log_loss, params.loss, data, buffers.kept, scratch.q, control), OK
-    _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
+    lookahead(buffers.u, buffers.state, 0.0, scratch.at)
     if control[LINEAR] == 0:
         status = calls.forward(params.model, view(scratch.at, 0, buffers.u.size),
                                view(scratch.w, 0, data.outputs * data.d))
@@ -264,75 +201,6 @@ def _log_loss(run, k, until):
     if not products(data, scratch.w, scratch.p, control):
         return np.nan, HURRIED
     return _worth(calls.log_loss, params.loss, data, scratch.p, scratch.q, control), OK
-
-
-@pasted
-def _batch(run, w, v, k):
-    """v ← Xᵀq over the samples drawn for update k, the same however often they are asked for; s and
-    a status.
-    """
-    calls, params, data, scratch = run.calls, run.params, run.data, run.scratch
-    order, batch = run.buffers.order, run.buffers.control[BATCH]
-    size, own = data.outputs * batch, data.goals * batch
-    p, q, y = view(scratch.p, 0, size), view(scratch.q, 0, size), view(scratch.batch, 0, own)
-    drawn = calls.sample(params.sample, k, order)
-    if not drawn_fit(order, drawn, batch, data.N):
-        return np.nan, POISONED
-    filled = run.buffers.control[FILLED] > 0
-    if filled:
-        drawn_products(data, order, drawn, w, p, y)
-    else:
-        batch_margins(run.X, data.y, order, drawn, w, p, y)
-    s = calls.slope(params.loss, p, y, q)
-    if data.weighed != NONE:
-        c = view(scratch.batch, own, batch)
-        batch_weights(sample_weights(data, 0, data.N), order, drawn, c)
-        s = pushed(calls.slope, params.loss, c, alone(data, scratch.q, WILD), p, y, q, s)
-    if filled:
-        drawn_gather(data, order, drawn, q, v)
-    else:
-        batch_gather(run.X, order, drawn, q, v)
-    return s, OK
-
-
-@pasted
-def _whole(run):
-    """v ← Xᵀq over all samples, whose predictions stay in p; s and a status."""
-    loss, slope, data, scratch = run.params.loss, run.calls.slope, run.data, run.scratch
-    p, q, w, v, control = scratch.p, scratch.q, scratch.w, scratch.v, run.buffers.control
-    k0, s = REACH, np.nan
-    if inside(control) != 0 and abs(control[SHIFT]) < REACH:
-        k0 = weighed(inside(control), data, w, p, v, float(control[SHIFT]), control)
-        if np.isnan(k0):
-            return np.nan, HURRIED
-        control[SHIFT] = int(k0)
-        s = -k0 * LOG2
-    if abs(k0) >= REACH:
-        s = by_piece(slope, loss, data, w, p, q, v, control)
-    return (np.nan, HURRIED) if control[HURRY] != 0 else (s, OK)
-
-
-@pasted
-def gradient(run, k):
-    """g ← the gradient at scratch.at, −∇L = e^s g, with the samples of update k; returns s and a
-    status.
-
-    Where no predictions were made s is NaN. Of the run only SHIFT may move, which rounds nothing.
-    So a method that wants the gradient at another point may be let write it to scratch.at and have
-    this asked again, in a loop around this one call: then whoever asks once pays nothing.
-    """
-    calls, params, scratch, control = run.calls, run.params, run.scratch, run.buffers.control
-    n, wide = run.buffers.u.size, run.data.outputs * run.data.d
-    at, w, v = view(scratch.at, 0, n), view(scratch.w, 0, wide), view(scratch.v, 0, wide)
-    linear = control[LINEAR] != 0                         # then w is at, and v is g
-    if not linear:
-        status = calls.forward(params.model, at, w)
-        if status != OK:
-            return np.nan, status
-    s, status = _batch(run, w, v, k) if control[BATCH] > 0 else _whole(run)
-    if linear or status != OK:
-        return s, status
-    return s, calls.pullback(params.model, at, v, view(scratch.g, 0, n))
 
 
 @pasted
@@ -370,15 +238,17 @@ def _step_size(run, k, s, log_loss):
 
 
 @pasted
-def _update(run, records, k, due, log_loss):
+def _update(run, records, k, due, log_loss, asked, so_far):
     """The update from k to k + 1, by the pieces; log_loss is that of u, NaN where nobody has asked.
-    Its status.
+    How many updates that were (0: it goes on with the gradient at another point), a status, and
+    what the next call is to be told.
     """
     calls, params, buffers, scratch = run.calls, run.params, run.buffers, run.scratch
     control, u, state, n = buffers.control, buffers.u, buffers.state, buffers.u.size
     g, move, new = view(scratch.g, 0, n), view(scratch.move, 0, n), view(scratch.new, 0, n)
-    _lookahead(u, state, _entry(params.gamma, k), scratch.at)
-    s, status = gradient(run, k)
+    s, status, so_far = handed(run, k, asked, so_far)
+    if status == MORE:
+        return 0, OK, so_far
     passed = status == OK or not np.isnan(s)              # (a pullback may end a run behind a pass)
     if passed and control[BATCH] == 0 and (due or control[LOSS] != 0):
         if np.isnan(log_loss):
@@ -388,16 +258,16 @@ def _update(run, records, k, due, log_loss):
     if status == OK:
         status = calls.direction(calls.geometry, params.method, k, s, g, u, state, move)
     if status != OK:
-        return status
+        return 1, status, so_far
     step, status = _step_size(run, k, 0.0 if control[UNSCALED] != 0 else s, log_loss)
     if status != OK:
-        return status
+        return 1, status, so_far
     extra = view(scratch.extra, 0, 2 * n + control[SCRATCH])
-    status = calls.advance(calls.geometry, params.method, step, _entry(params.beta, k), move, u,
+    status = calls.advance(calls.geometry, params.method, step, entry(params.beta, k), move, u,
                            state, extra, new)
     if status == OK and not _accept(new, u, state):
-        return NOT_FINITE
-    return status
+        return 1, NOT_FINITE, so_far
+    return 1, status, so_far
 
 
 @pasted
@@ -418,7 +288,7 @@ def _burst(run, records, k, due, stop_at, until):
     done, status = burst(asked, params, data, buffers, scratch, k, end - k)
     if due and (done > 0 or status != OK):
         if done == 0:                                     # p is that of a trial which failed
-            _lookahead(buffers.u, buffers.state, 0.0, scratch.at)
+            lookahead(buffers.u, buffers.state, 0.0, scratch.at)
             if not products(data, scratch.at, scratch.p, control):
                 return done, status
         _note(records, control, _worth(calls.log_loss, params.loss, data, scratch.p, scratch.q,
@@ -455,13 +325,13 @@ def _descend(pieces, params, X, y, buffers, records, end, board):
         introduced(board, data, inside(control), pieces.slope, params.loss, control)
     params = _without_weights(params)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
-    run = Run(_calls(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
-    k, status = control[DONE], OK
+    run = Run(calls_of(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
+    k, status, due, log_loss, asked, so_far = control[DONE], OK, False, np.nan, 0, 0.0
     while status == OK:
-        due, log_loss = _due(records, buffers.u, control, k), np.nan
         ends = k >= stop_at or control[HURRY] != 0
-        # the loss of a row, or for the step rule, comes from the update's own pass where it can
-        if until > -np.inf or ((due or control[LOSS] != 0) and (ends or _elsewhere(run, k))):
+        if asked == 0:
+            due, log_loss = _due(records, buffers.u, control, k), np.nan
+        if asked == 0 and _wanted(run, k, due, ends, until):
             log_loss, status = _log_loss(run, k, until)
             if status != OK:
                 break
@@ -478,8 +348,8 @@ def _descend(pieces, params, X, y, buffers, records, end, board):
                 control[BURST] = 0
                 continue
         else:
-            status = _update(run, records, k, due, log_loss)
-            done = 1
+            done, status, so_far = _update(run, records, k, due, log_loss, asked, so_far)
+            asked = asked + 1 if done == 0 else 0
         if status == OK:
             k += done
             control[DONE] = k

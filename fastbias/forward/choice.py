@@ -154,6 +154,8 @@ def _nesterov(problem: Problem) -> Field:
 FIELDS: tuple[Followed | Refused, ...] = (
     Refused(lambda p: not p.method.as_made,
             "it is a method of one's own, and no law tells where its moves lead"),
+    Refused(lambda p: not p.method.stated,
+            "it is not handed the gradient as it is, but with noise, cut, or from other points"),
     Refused(lambda p: p.method.decay > 0,
             "with weight decay it comes to rest where the decay and the loss balance, and only "
             "gradient descent on the linear model with a fixed step is followed there"),

@@ -188,9 +188,9 @@ def _on_constraint(problem: Problem) -> Problem:
 def _way(problem: Problem) -> _Way:
     """The coordinates where a flow is simplest."""
     method, g = problem.method, problem.method.geometry
-    if not method.as_made:
-        raise ValueError("method must be one that fb.methods made, for its flow to be known, got a "
-                         f"method of one's own: {method!r}")
+    if not (method.as_made and method.stated):
+        raise ValueError("method must be one that fb.methods made, no method of one's own, without "
+                         f"noise and the like, for its flow to be known, got {method!r}")
     if isinstance(g, Norm):
         return _of_norm(problem, g)
     if isinstance(g, Potential):

@@ -37,7 +37,8 @@ def settles(problem: Problem) -> bool:
     known to change little.
     """
     fixed = rule_of(problem) == "constant" and problem.rule.params.size == 1
-    return problem.model.linear and problem.method.as_made and flat(problem) and plain(problem) \
+    return problem.model.linear and problem.method.as_made and problem.method.exact \
+        and flat(problem) and plain(problem) \
         and fixed and problem.loss.steepness is not None \
         and (problem.loss.classes or problem.loss.ratio is not None) \
         and (not problem.method.decay or gradient(problem))

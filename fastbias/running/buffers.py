@@ -11,10 +11,14 @@ import numpy as np
 from fastbias import checks
 from fastbias.data.rows import Matrix
 from fastbias.engine.abi import (
+    AGAIN,
     BATCH,
     BURST,
+    CHANGED,
     CONTROL,
+    EACH,
     FILLED,
+    LABELLED,
     LINEAR,
     LOSS,
     OUTPUTS,
@@ -36,6 +40,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.dense_pass import EXPONENTIAL
 from fastbias.engine.fits import misfit
 from fastbias.engine.fused import BY_PIECE, COORDINATE
+from fastbias.engine.noise import CLASSES, NUMBERS, SIGNS
 from fastbias.engine.shared import aligned, laid
 from fastbias.engine.sparse_pass import fill
 from fastbias.engine.weighing import MILD, inside, weighted
@@ -52,14 +57,16 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     (N, d), n, method = problem.X.shape, problem.start.size, problem.method
     loss, model, rule, sampling = problem.loss, problem.model, problem.rule, method.sampling
     geometry, maps = method.maps
+    numbers, point = method.before
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, rule.rule, sampling.piece,
-              method.direction, method.advance, *maps)
-    params = Params(loss.params, model.params, rule.params, sampling.params, method.params,
+              method.direction, method.advance, *maps, *point)
+    params = Params(loss.params, model.params, rule.params, numbers, method.params,
                     geometry, method.beta, method.gamma,
                     np.empty(0) if problem.weights is None else problem.weights.copy())
     state = _state(problem)
     control = _control(problem, len(state))
-    sizes = (N, d, n, _outputs(problem), len(state), 2 * n + method.scratch, sampling.batch)
+    batch = int(control[BATCH])
+    sizes = (N, d, n, _outputs(problem), len(state), 2 * n + method.scratch, batch)
     wrong = misfit(pieces, params, sizes)
     if wrong is not None:
         piece = pieces[Pieces._fields.index(wrong[1])]
@@ -69,7 +76,7 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
     kept = eights(N) if control[BURST] == COORDINATE else 0
     buffers = Buffers(
         u=problem.start.copy(), state=state, mark=np.zeros((len(state) + 1, n)), control=control,
-        order=np.full(2 * N + 1 if sampling.batch else 0, -1),
+        order=np.full(2 * N + 1 if batch else 0, -1),
         work=aligned(room(N, d, n, control)),
         packed=_packed(problem, control), kept=np.zeros(kept))
     return Pieces(*(p.address for p in pieces)), params, buffers
@@ -133,7 +140,8 @@ def _state(problem: Problem) -> np.ndarray:
 def _control(problem: Problem, rows: int) -> np.ndarray:
     """What the loop is told of the problem: the entries of `fastbias.engine.abi.Slot`."""
     method, rule = problem.method, problem.rule
-    linear, single, batch = problem.model.linear, problem.outputs == 1, method.sampling.batch
+    linear, single = problem.model.linear, problem.outputs == 1
+    batch = method.seen(problem.X.shape[0])
     control = np.zeros(CONTROL, np.int64)
     # where numbers change or are drawn, a state that comes again need not go on as it did
     control[WATCH] = method.constant and not method.random
@@ -141,6 +149,10 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, rows, method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search * (1 if linear else 2), _outputs(problem)
     control[FILLED] = _filled(problem)
+    control[LABELLED] = _labels(problem) if method.sampling.label_noise else 0
+    control[CHANGED] = bool(method.sampling.gradient_noise) or method.clip is not None
+    if method.point is not None:
+        control[AGAIN], control[EACH] = method.point.times, method.point.each
     control[WEIGH] = _inside(problem) if single and not control[FILLED] else 0
     if problem.weights is not None:
         control[WEIGH] += WEIGHTED
@@ -152,6 +164,13 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
 def _outputs(problem: Problem) -> int:
     """K, the predictions of a sample; −K where each has a target of its own."""
     return -problem.outputs if problem.columns > 1 else problem.outputs
+
+
+def _labels(problem: Problem) -> int:
+    """What noise does to labels, as `fastbias.engine.noise` numbers it."""
+    if problem.loss.kind != "monotone":
+        return NUMBERS
+    return CLASSES if problem.loss.classes else SIGNS
 
 
 def _filled(problem: Problem) -> int:

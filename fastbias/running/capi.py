@@ -41,8 +41,8 @@ from fastbias.running.plan import Plan
 __all__ = ["PROTOTYPE", "Call", "address", "arguments", "capsule", "low_level_callable"]
 
 ARGUMENTS: tuple[tuple[str, str, str], ...] = (
-    ("pieces", "int64_t *", "(13) addresses of compiled pieces: loss, model, step rule, sampler, "
-     "method, geometry"),
+    ("pieces", "int64_t *", "(16) addresses of compiled pieces: loss, model, step rule, sampler, "
+     "method, geometry, point"),
     ("params", "double *", "the numbers of the pieces, eight vectors end to end; behind them (N) "
      "weights > 0 of the samples where control[14] >= 4"),
     ("sizes", "int64_t *", "(8) their lengths: loss, model, rule, sample, method, geometry, beta, "
@@ -57,7 +57,7 @@ ARGUMENTS: tuple[tuple[str, str, str], ...] = (
     ("state", "double *", "(rows, n) memory of the method, moved in place"),
     ("rows", "int64_t", "how many"),
     ("mark", "double *", "(rows + 1, n) memory of the watch for repetition"),
-    ("control", "int64_t *", "(18) counters and flags, named in fastbias.h and in "
+    ("control", "int64_t *", "(22) counters and flags, named in fastbias.h and in "
      "fastbias.engine.abi.Slot"),
     ("order", "int64_t *", "(2 N + 1) where control[6] > 0, else unused"),
     ("work", "double *", "scratch"),

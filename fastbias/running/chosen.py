@@ -90,8 +90,9 @@ def _admitted(problem: Problem) -> tuple[float | None, str]:
     if problem.rule.radius:
         return 1.0, "η₊ of Theorem 5, whose bound 1/(B² L) the rule keeps by itself"
     if problem.rule.loss:
-        covered = named(problem, "exponential") and not (problem.method.random
-                                                         or momentum(problem))
+        method = problem.method
+        covered = named(problem, "exponential") and method.exact and not (method.random
+                                                                          or momentum(problem))
         if covered and (flat(problem) or steepest(problem)) and _per_loss(problem):
             return _per_loss(problem), "half of what theory admits: Theorem 5: η/L ≤ 1/(B² L)"
         return None, ""

@@ -98,6 +98,8 @@ def _obstacle(problem: Problem) -> str | None:
         return f"the {problem.model.name} model"
     if method.sampling.batch:
         return f"{method!r} in batches"
+    if not method.exact:
+        return f"{method!r}, which is not handed the gradient as it is"
     # what adds to −∇L, or takes its length away, leads out of the span or needs ‖w‖
     bare = not method.decay and not method.unscaled and method.constraint is None
     inner = quadratic(problem) and bare
@@ -239,7 +241,7 @@ class Gram(Driver):
                           packed=layout(K, problem, about), kept=np.empty(0))
         pieces = pieces._replace(
             direction=PLAIN.direction.address, advance=PLAIN.advance.address,
-            **{name: piece.address for name, piece in zip(Pieces._fields[8:], maps, strict=True)})
+            **{name: piece.address for name, piece in zip(Pieces._fields[8:13], maps, strict=True)})
         params = params._replace(method=PLAIN.params, geometry=own)
         super().__init__(pieces, params, K, problem.y, buffers)
         self.problem, self.shown, self.back = problem, shown, back

@@ -35,6 +35,9 @@ def restore(buffers: Buffers, saved: Mapping[str, np.ndarray], prefix: str = "",
     """
     names = NAMES[:-1] if prefix else NAMES
     found = {name: saved[prefix + name] for name in names}
+    short = buffers.control.size - found["control"].size
+    if found["control"].ndim == 1 and short > 0:          # a file of before there were all slots
+        found["control"] = np.append(found["control"], np.zeros(short, found["control"].dtype))
     _expect(found, buffers, prefix)
     if not np.isfinite(found["u"]).all():
         raise ValueError(f"{prefix}u must be finite")

@@ -15,6 +15,7 @@ import numpy as np
 from fastbias.data.rows import largest
 from fastbias.engine.abi import ROW, Status
 from fastbias.pieces.methods import Method
+from fastbias.pieces.methods.base import reseeded
 from fastbias.problem import Data, Problem, gather, make
 from fastbias.running import lanes
 from fastbias.running.chosen import settled
@@ -67,7 +68,10 @@ def _problem(plan: Plan, point: Point) -> Problem:
     data: Data = old if "y" not in point else _relabelled(old, point["y"])
     changes = {ARGUMENTS[name]: point[name] for name in point if name in ARGUMENTS}
     if changes:
-        method = _factory(method)(**vars(method)["recipe"][1] | changes)
+        arguments = vars(method)["recipe"][1]
+        if "rng" in changes:
+            arguments = reseeded(arguments, changes["rng"])
+        method = _factory(method)(**arguments | changes)
     return settled(make(data, method, old.model, point.get("start", old.start)))
 
 

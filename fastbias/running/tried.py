@@ -43,7 +43,8 @@ def of_method(method: Method, rng: np.random.Generator, size: int) -> Rows:
     yield "the same state gives the same update", float(new.tobytes() != again.tobytes()), 0.0, u
     declared = method.steepest + method.natural + method.dual
     yield "a move is declared to be of one kind", float(declared > 1), 0.0, u
-    if method.sampling.batch:
+    # what is declared is of the gradient as it is
+    if method.sampling.batch or not method.exact:
         return
     move = (new - u) / eta + method.shrink * u
     yield "the first move descends", float(not v @ move > 0), 0.0, u

@@ -18,6 +18,7 @@ from fastbias import checks
 from fastbias.pieces import losses, methods, norms
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
+from fastbias.pieces.methods.base import reseeded
 from fastbias.pieces.steps import StepSize, as_rule
 from fastbias.problem import TooLarge
 from fastbias.running.plan import Plan
@@ -263,4 +264,4 @@ def _seeded(method: Method, seed: int) -> Method:
     maker, (_, arguments) = getattr(method, "_maker", None), getattr(method, "recipe", ("", {}))
     if maker is None or "rng" not in signature(maker).parameters:
         return method
-    return replace(maker(**{**arguments, "rng": seed}), rule=method.rule)
+    return replace(maker(**reseeded(arguments, seed)), rule=method.rule)

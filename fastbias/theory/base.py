@@ -209,6 +209,7 @@ def accepted(problem: Problem) -> None:
                         "to speak of it, whatever it declares: it does not have the pieces, "
                         "geometry, numbers and state of one of fb.methods; the nearest is "
                         f"{_nearest(problem)}", PAPER)
+    _as_it_is(problem)
     # a piece of the library is held to its laws by the tests, one of a user's own here, once
     for kind, piece in (("loss", problem.loss), ("geometry", problem.method.geometry),
                         ("model", problem.model)):
@@ -217,6 +218,26 @@ def accepted(problem: Problem) -> None:
             raise NoTheorem(f"the {kind} of one's own does not obey the laws that theorems rest "
                             f"on: {broken}; fb.laws.check says more, and the nearest that holds is "
                             f"a {kind} that obeys them", "fb.laws")
+
+
+def _as_it_is(problem: Problem) -> None:
+    """Raise NoTheorem where the method is handed another gradient than that of all samples, but for
+    the batches of eq. (2).
+    """
+    method, clean = problem.method, "; the nearest is the same method without"
+    if method.sampling.label_noise or method.sampling.gradient_noise:
+        raise NoTheorem(f"{method!r} moves by gradients with noise, and no row of the table speaks "
+                        f"of these{clean}", PAPER)
+    if method.clip is not None:
+        raise NoTheorem(f"{method!r} cuts its gradients, which no row of the table speaks "
+                        f"of{clean}", PAPER)
+    if method.point is not None:
+        raise NoTheorem(f"{method!r} takes its gradients at other points than w, which no row of "
+                        f"the table speaks of{clean}", "Foret et al. (2021)")
+    if not method.stated:
+        raise NoTheorem(f"{method!r} moves by batches, of which the rows of the table speak for "
+                        "gradient and mirror descent alone, drawn with or without replacement; the "
+                        "nearest is the same method with batch=None", PAPER)
 
 
 def _nearest(problem: Problem) -> str:

@@ -4,7 +4,8 @@ import pytest
 
 import fastbias as fb
 from fastbias.engine.compiled import kernel
-from fastbias.engine.loop import Run, _calls, _laid, _room_of, gradient
+from fastbias.engine.gradients import Run, calls_of, gradient
+from fastbias.engine.loop import _laid, _room_of
 from fastbias.engine.simd import lent
 
 m = fb.methods
@@ -16,12 +17,12 @@ def sharp(pieces, params, X, y, buffers, rho, out):
     params, X, y, buffers = lent(params), lent(X), lent(y), lent(buffers)
     data = _laid(X, y, params.weights, buffers, buffers.order[:0])
     scratch = _room_of(data, buffers)
-    run = Run(_calls(pieces, params), params, X, data, buffers, scratch, 1)
+    run = Run(calls_of(pieces, params), params, X, data, buffers, scratch, 1)
     at, g, n = scratch.at, scratch.g, buffers.u.size
     for j in range(n):
         at[j] = buffers.u[j]
     for ask in range(out.shape[0]):
-        s, status = gradient(run, 0)
+        s, status = gradient(run, 0, -1)
         if status != 0:
             return status
         size = 0.0

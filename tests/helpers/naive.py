@@ -193,20 +193,90 @@ def pytorch_sgd(X, y, w, lr, momentum, nesterov, steps):
 
 # --- every factory of fb.methods and fb.steps, called by its own arguments; test_methods finds them by these names ----
 
-class Task:
-    """Data, a loss by its plain formula, and the samples of update k (all of them without)."""
+def counted(seed, k, i):
+    """A number in [0, 1) of a counter: SplitMix64 by whole numbers of any length (Steele et al. 2014)."""
+    word = 2 ** 64
+    x = (seed * 0xD1342543DE82EF95 + k * 0x9E3779B97F4A7C15) % word
+    x ^= x >> 32
+    x = (x * 0xDA942042E4DD58B5 + i) % word
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % word
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % word
+    return ((x ^ x >> 31) >> 11) / 2 ** 53
 
-    def __init__(self, X, y, loss="squared", samples=None):
-        self.X, self.y, self.loss, self.samples = X, y, loss, samples or (lambda k: slice(None))
+
+def gaussian(seed, k, i):
+    return np.sqrt(-2 * np.log(1 - counted(seed, k, i))) * np.cos(2 * np.pi * counted(seed, k, i + 1))
+
+
+SHARED = {"batch": None, "replace": True, "label_noise": 0.0, "gradient_noise": 0.0, "clip": None, "rng": None}
+
+
+class Noise:
+    """What the shared arguments of a method say: which samples, which labels, which gradient at update k."""
+
+    def __init__(self, N, seed=0, batch=None, replace=True, label_noise=0.0, gradient_noise=0.0, clip=None, rng=None):
+        self.N, self.seed, self.batch, self.replace = N, seed, batch, replace
+        self.wrong, self.noise, self.clip = label_noise, gradient_noise, clip
+
+    def samples(self, k):
+        N, batch, seed = self.N, self.batch, self.seed
+        if batch is None:
+            return np.arange(N)
+        if self.replace == "independent":
+            return np.array([n for n in range(N) if counted(seed, k, n) < batch / N], int)
+        if self.replace:
+            return np.array([int(counted(seed, k, i) * N) for i in range(batch)])
+        epoch, at = divmod(k, -(-N // batch))
+        order = np.arange(N)
+        for i in range(N - 1, 0, -1):
+            j = int(counted(seed, epoch, i) * (i + 1))
+            order[[i, j]] = order[[j, i]]
+        return order[at * batch:(at + 1) * batch]
+
+    def labels(self, y, k, classes=0, labels=True):
+        """The targets (N,) or (K, N) as update k sees them."""
+        if not self.wrong:
+            return y
+        seen = y.ravel().copy()
+        for n in range(y.size):
+            place = 2 ** 60 + 2 * n
+            if not labels:
+                seen[n] += self.wrong * gaussian(self.seed, k, place)
+            elif counted(self.seed, k, place) < self.wrong:
+                others = [c for c in range(classes) if c != seen[n]]
+                seen[n] = others[int(counted(self.seed, k, place + 1) * len(others))] if classes else -seen[n]
+        return seen.reshape(y.shape)
+
+    def gradient(self, g, k):
+        if self.noise:
+            g = g - self.noise * np.array([gaussian(self.seed, k, 2 ** 61 + 2 * j) for j in range(g.size)])
+        return g if self.clip is None else g * min(1.0, self.clip / max(np.linalg.norm(g), 1e-300))
+
+
+class Task:
+    """Data, a loss by its plain formula, the samples of update k (all of them without), noise, and the way up that
+    sharpness-aware methods go: the unit steepest ascent of a gradient, ρ of it, for each sample or for all.
+    """
+
+    def __init__(self, X, y, loss="squared", samples=None, noise=None, uphill=None, rho=0.0, each=False):
+        self.X, self.y, self.loss, self.noise = X, y, loss, noise or Noise(len(X))
+        self.samples = samples or self.noise.samples
+        self.uphill, self.rho, self.each = uphill, rho, each
 
     def value(self, w):
         p = self.X @ w
         return ((p - self.y) ** 2).sum() if self.loss == "squared" else np.exp(-self.y * p).sum()
 
-    def gradient(self, w, k):
-        rows = self.samples(k)
-        X, y = self.X[rows], self.y[rows]
+    def over(self, w, k, rows):
+        X, y = self.X[rows], self.noise.labels(self.y, k, labels=self.loss != "squared")[rows]
         return X.T @ (2 * (X @ w - y) if self.loss == "squared" else -y * np.exp(-y * (X @ w)))
+
+    def gradient(self, w, k):
+        rows, total = self.samples(k), 0 * w
+        for some in ([[n] for n in rows] if self.each else [rows]):
+            at = w if self.uphill is None else w + self.rho * self.uphill(self.over(w, k, some))
+            total = total + self.over(at, k, some)
+        return self.noise.gradient(total, k)
 
     def step(self, rule, k, w, move, dual):
         """The η of an update: a number, one of a sequence, or what the rule of that name says."""
@@ -455,12 +525,10 @@ def muon(task, w, steps, step_size, momentum=0.95, orthogonalise="polar", nester
 
 def dual_acceleration(task, w, steps):
     """Ji, Srebro, Telgarsky (2021), Algorithm 1, of the exponential loss: d = Zᵀ softmax(−Zw)/B²."""
-    Z, total = task.y[:, None] * task.X, 0 * w
-    radius = np.linalg.norm(Z, axis=1).max()
+    radius, total = np.linalg.norm(task.X, axis=1).max(), 0 * w
     yield w
     for k in range(steps):
-        q = np.exp(-Z @ w)
-        d = q / q.sum() @ Z / radius ** 2
+        d = -task.gradient(w, k) / task.value(w) / radius ** 2
         total = k / (k + 1) * (total + d)
         w = w + total + d
         yield w
@@ -486,4 +554,43 @@ METHODS = {
     "lion": lion,
     "muon": muon,
     "dual_acceleration": dual_acceleration,
+    "sharpness_aware": lambda task, w, steps, method, **own: METHODS[method.recipe[0]](task, w, steps, **bare(method)),
 }
+
+
+def bare(method):
+    """The arguments of the factory of a method, without those that all of them share."""
+    return {name: value for name, value in method.recipe[1].items() if name not in SHARED}
+
+
+def shared(method):
+    """The shared arguments of a method, and the seed that it draws by."""
+    arguments = method.recipe[1]
+    given = {name: arguments[name] for name in SHARED if name in arguments and arguments[name] is not SHARED[name]}
+    if method.recipe[0] == "sharpness_aware" and not set(given) - {"rng", "replace"}:
+        return shared(arguments["method"])
+    seeds = np.random.default_rng(given.get("rng")).integers(2 ** 53, size=2)
+    return given | {"seed": int(seeds[int(arguments.get("ties") == "random")])}
+
+
+def task_of(method, X, y, loss):
+    """The task that a method has, from how it was made."""
+    name, arguments = method.recipe
+    noise = Noise(len(X), **shared(method))
+    if name != "sharpness_aware":
+        return Task(X, y, loss, noise=noise)
+    p = exponent(arguments.get("norm", "l2"))
+
+    def uphill(g):
+        return -unit(steepest_direction(g, p), p) if g.any() else 0 * g
+    return Task(X, y, loss, noise=noise, uphill=uphill, rho=arguments["rho"], each=arguments.get("per_sample", False))
+
+
+def unit(x, p):
+    return x / length(x, p)
+
+
+def twin(method, X, y, loss, start, steps):
+    """What a method does on linear predictors, as an array of iterates."""
+    name, task = method.recipe[0], task_of(method, X, y, loss)
+    return np.array(list(METHODS[name](task, start, steps, **bare(method))))

@@ -128,16 +128,11 @@ def by_name(method):
 
 @pytest.mark.parametrize("method", m.EXAMPLES, ids=by_name)
 def test_every_example_equals_the_twin_of_its_name(method):
-    name, arguments = method.recipe
-    draw = None
-    if method.sampling.batch:
-        order = np.full(2 * len(U) + 1, -1)
-        draw = lambda k: order[:call(method.sampling.piece, method.sampling.params, k, order)].copy()  # noqa: E731
+    name = method.recipe[0]
     plan = fb.Plan(U.reshape(-1, 2, 2) if name == "muon" else U, t, loss="exponential", method=method)
     steps = 40                                                # g/√v of a coordinate that crosses zero is chaotic later
     u = plan.run(steps, record=np.arange(steps + 1)).u
-    task = naive.Task(U, t, "exponential", draw)
-    wanted = np.array(list(naive.METHODS[name](task, plan.problem.start, steps, **arguments)))
+    wanted = naive.twin(method, U, t, "exponential", plan.problem.start, steps)
     assert np.abs(u - wanted).max() <= 1e-11 * np.abs(wanted).max()
     assert np.abs(np.diff(wanted, axis=0)).max(axis=1).min() > 0
 
@@ -152,10 +147,10 @@ def test_every_public_method_is_an_example_and_has_a_twin():
 @pytest.mark.parametrize("rule", [*fb.steps.EXAMPLES, fb.steps.line_search()], ids=repr)
 def test_every_step_rule_equals_the_twin_of_its_name(rule):
     for method in (m.gradient_descent(rule), m.steepest_descent(fb.norms.lp(1.5), rule), m.coordinate_descent(rule)):
-        name, arguments = method.recipe
+        name = method.recipe[0]
         plan = fb.Plan(*MIXED, loss="exponential", method=method)
         trace = plan.run(20, record=np.arange(21))
-        twin = naive.METHODS[name](naive.Task(*MIXED, "exponential"), np.zeros(4), 20, **arguments)
+        twin = naive.METHODS[name](naive.Task(*MIXED, "exponential"), np.zeros(4), 20, **naive.bare(method))
         assert trace.w == pytest.approx(np.array(list(twin)), rel=1e-8 if rule.search else 1e-11, abs=1e-13)
 
 

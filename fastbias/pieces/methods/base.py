@@ -4,9 +4,10 @@ itself.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal
 from weakref import WeakSet
 
 import numpy as np
@@ -15,16 +16,16 @@ from fastbias import checks
 from fastbias.engine import fused
 from fastbias.engine.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, expect, known, piece
 from fastbias.pieces import steps
-from fastbias.pieces.methods.sampling import Sampling
+from fastbias.pieces.methods import noisy
+from fastbias.pieces.methods.sampling import Point, Sampling
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.recipe import Portable, recorded
 
-__all__ = ["Method", "gradient", "inside", "maker", "primal"]
+__all__ = ["Method", "gradient", "inside", "maker", "primal", "reseeded"]
 
 STEPS = ("step_size", "epsilon")      # what factories call it
 GEOMETRIES = (Norm, Potential, Piece, type(None))
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,11 @@ class Method(Portable):
         The momentum that the advance is handed, and the γ of the point u + γ Δu where the gradient
         is taken.
     sampling : Sampling, default all samples
-        How batches are drawn.
+        How batches are drawn, and noise.
+    clip : float > 0, optional
+        The largest ‖∇L‖₂ that the method is handed.
+    point : Point, optional
+        Where the gradient is asked for again, before the method sees it.
     constraint : (Q, c), optional
         Equations Qu = c, with orthonormal rows, that each update keeps.
     decay : float, default 0
@@ -125,6 +130,8 @@ class Method(Portable):
     beta: np.ndarray = field(default_factory=lambda: np.zeros(1))
     gamma: np.ndarray = field(default_factory=lambda: np.zeros(1))
     sampling: Sampling = field(default_factory=Sampling)
+    clip: float | None = None
+    point: Point | None = None
     constraint: tuple[np.ndarray, np.ndarray] | None = None
     decay: float = 0.0
     shrink: float = 0.0
@@ -160,7 +167,7 @@ class Method(Portable):
         if self.constraint is not None:
             object.__setattr__(self, "constraint", checks.equations("constraint", self.constraint))
         checks.fields("Method", self, texts=("name", "averages"), calls=("shaped", "measured"),
-                      reals=("ties",),
+                      reals=("ties", "clip"),
                       flags=("primal", "unscaled", "draws", "aged", "steepest", "natural", "dual",
                              "adaptive"))
         checks.name("averages", self.averages, ("", "fading", "all"))
@@ -169,7 +176,7 @@ class Method(Portable):
         if not callable(self.begin):
             raise TypeError(f"begin of a Method must be callable, got {checks.short(self.begin)}")
         for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling),
-                              ("geometry", GEOMETRIES)):
+                              ("geometry", GEOMETRIES), ("point", (Point, type(None)))):
             if not isinstance(getattr(self, field_), kinds):
                 raise TypeError(f"{field_} of a Method must be one, got "
                                 f"{checks.short(getattr(self, field_))}")
@@ -256,8 +263,8 @@ class Method(Portable):
         they do not.
         """
         number, g = known(self.params, self.direction, self.advance), self.geometry
-        # bursts scale by the gradient
-        if self.unscaled:
+        # bursts scale by the gradient, as it is
+        if self.unscaled or not self.exact:
             return 0
         if number == fused.STEEPEST and isinstance(g, Norm):
             return known(g.params, g.steepest, g.dual_norm, g.norm) or number
@@ -300,7 +307,44 @@ class Method(Portable):
     @property
     def random(self) -> bool:
         """Whether an update draws numbers."""
-        return self.sampling.batch > 0 or self.draws
+        return self.sampling.random or self.draws
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is handed the gradient as it is, of some samples or of all, at u + γ Δu:
+        without noise, of any length, asked for once.
+        """
+        noise = self.sampling.label_noise or self.sampling.gradient_noise
+        return not noise and self.clip is None and self.point is None
+
+    @property
+    def stated(self) -> bool:
+        """Whether the gradient that it is handed is one that theorems speak of: that of all
+        samples, or in gradient and mirror descent that of a batch, eq. (2).
+        """
+        batch, bare = self.sampling.batch, self.steepest and self.geometry is None
+        usual = (self.dual or (bare and not self.averages)) and self.sampling.replace in (0, 1)
+        return self.exact and (not batch or usual)
+
+    @property
+    def before(self) -> tuple[np.ndarray, list[Piece]]:
+        """What stands before the method's own pieces: the numbers of the sampler, noise and point,
+        and the pieces of the point (itself, steepest, dual norm).
+        """
+        sampling, point = self.sampling, self.point
+        if self.exact:
+            return sampling.params, [gradient, _no_map, _no_value]
+        noise = [sampling.label_noise, sampling.gradient_noise, self.clip or np.inf]
+        if point is None:
+            return np.array([*sampling.params, *noise, 0.0]), [gradient, _no_map, _no_value]
+        numbers = np.array([*sampling.params, *noise, point.params.size, *point.params,
+                            *point.norm.params])
+        return numbers, [point.piece, point.norm.steepest, point.norm.dual_norm]
+
+    def seen(self, N: int) -> int:
+        """How many of N samples an update looks at one by one, at most; 0: at all in one pass."""
+        each = self.point is not None and self.point.each
+        return self.sampling.seen(N) or (N if each else 0)
 
     def __repr__(self) -> str:
         words = [repr(self.rule)]
@@ -312,15 +356,22 @@ class Method(Portable):
         for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
             if values.any():
                 words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
-        if self.sampling.batch:
-            words.append(f"batch={self.sampling.batch}")
+        for name in ("batch", "label_noise", "gradient_noise"):
+            if number := getattr(self.sampling, name):
+                words.append(f"{name}={number:g}")
+        if self.clip is not None:
+            words.append(f"clip={self.clip:g}")
         if self.averages == "fading":                        # (momentum in the gradient)
             called = vars(self).get("recipe", ("", {}))[1]
             words += [f"{label}={called[label]:g}" for label in ("momentum", "nesterov")
                       if called.get(label)]
         if self.decay or self.shrink:
             words.append(f"weight_decay={self.decay or self.shrink:g}")
-        return f"{self.name}({', '.join(words)})"
+        if self.point is None:
+            return f"{self.name}({', '.join(words)})"
+        away = f"{self.point.norm.name}, {', '.join(f'{x:g}' for x in self.point.params)}"
+        each = ", per sample" if self.point.each else ""
+        return f"{self.name}({self.point.base}({', '.join(words)}), {away}{each})"
 
 
 @piece(MAP)
@@ -388,6 +439,14 @@ def _stepping(name: str, value: Any, rule: steps.StepRule, eta: float, why: str)
     return rule if isinstance(value, str) and name in STEPS and value == steps.AUTO else value
 
 
+def reseeded(arguments: dict[str, Any], rng: Any) -> dict[str, Any]:
+    """The arguments of a factory with another seed, also of the methods among them."""
+    found = {name: vars(x)["_maker"](**reseeded(vars(x)["recipe"][1], rng))
+             if isinstance(x, Method) and hasattr(x, "_maker") else x
+             for name, x in arguments.items()}
+    return found | {"rng": rng}
+
+
 def _changed(made: Method, changes: dict[str, Any]) -> Method:
     """A method that was changed by hand."""
     return replace(made, **changes)
@@ -409,14 +468,33 @@ def _original(made: Method) -> Method:
     return made
 
 
-def maker(factory: Callable[P, Method]) -> Callable[P, Method]:
-    """Decorate a factory of methods: what it makes remembers the call, and is known as made
-    (`Method.as_made`).
+def maker(factory: Callable[..., Method]) -> Callable[..., Method]:
+    """Decorate a factory of methods: it takes what all of them take (`noisy.SHARED`), and what it
+    makes remembers the call, and is known as made (`Method.as_made`).
     """
+    own, signature = inspect.signature(factory).parameters, noisy.taking(factory)
+
     @functools.wraps(factory)
-    def make(*args: P.args, **kwargs: P.kwargs) -> Method:
-        return _original(factory(*args, **kwargs))
+    def make(*args: Any, **kwargs: Any) -> Method:
+        rng = signature.bind(*args, **kwargs).arguments.get("rng")
+        shared = {x.name: kwargs.pop(x.name) for x in noisy.SHARED
+                  if x.name in kwargs and x.name not in own}
+        return _original(_with(factory(*args, **kwargs), **shared | {"rng": rng}))
+    vars(make)["__signature__"], make.__doc__ = signature, noisy.described(factory)
     return recorded(make)
+
+
+def _with(made: Method, clip: float | None = None, **draws: Any) -> Method:
+    """A method with what the arguments say that all of them take."""
+    given = [name for name, value in draws.items() if name not in ("rng", "replace") and value]
+    # (of a method that another one was made of)
+    if made.point is not None and given and made.sampling.random:
+        raise ValueError(f"{given[0]} must be given where all that is drawn is, to the method or "
+                         f"to what is made of it, got it beside {made!r}")
+    sampling = noisy.drawn(made.sampling, made.draws, **draws)
+    limit = made.clip if clip is None else checks.number("clip", clip, above=0)
+    unchanged = sampling == made.sampling and limit == made.clip
+    return made if unchanged else replace(made, sampling=sampling, clip=limit)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,31 +1,22 @@
-"""Everything that draws: mini-batches, eq. (2), and the coordinate that moves, with its ties."""
+"""What stands before a method's own pieces: mini-batches, eq. (2), noise, points where the gradient
+is asked for again; and the coordinate that moves, with its ties.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fastbias import checks
-from fastbias.engine.abi import DIRECTION, SAMPLE, SHORT, Piece, kernel, piece
+from fastbias.engine.abi import DIRECTION, SAMPLE, SHORT, Piece, expect, piece
+from fastbias.engine.drawing import draw, uniform
+from fastbias.pieces.norms import Norm
 from fastbias.pieces.recipe import Seed
 
-__all__ = ["Sampling", "coordinate", "seed", "stochastic"]
+__all__ = ["Point", "Replace", "Sampling", "coordinate", "seed", "stochastic"]
 
-
-@kernel
-def _draw(seed, k, i, count):
-    """A number in 0 … count − 1 that depends on (seed, k, i) alone: SplitMix64 of a counter (Steele
-    et al. 2014).
-    """
-    x = np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(k) \
-        * np.uint64(0x9E3779B97F4A7C15)
-    x ^= x >> np.uint64(32)
-    x = x * np.uint64(0xDA942042E4DD58B5) + np.uint64(i)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    # 53 bits: at most 1 − 2^−53, whose product with count rounds to less than count
-    return int(float(x >> np.uint64(11)) * 2.0 ** -53 * count)
+INDEPENDENT = "independent"
 
 
 def _batch_in(params: np.ndarray, order: int, batch: int | None = None) -> bool:
@@ -34,7 +25,10 @@ def _batch_in(params: np.ndarray, order: int, batch: int | None = None) -> bool:
 
 @piece(SAMPLE)
 def _all(params, k, order):
-    return 0
+    N = (order.size - 1) // 2
+    for i in range(N):
+        order[i] = i
+    return max(0, N)
 
 
 @piece(SAMPLE, needs=_batch_in)
@@ -42,7 +36,7 @@ def _with_replacement(params, k, order):
     N = (order.size - 1) // 2
     batch = max(1, min(N, int(params[1])))
     for i in range(batch):
-        order[i] = _draw(params[0], k, i, N)
+        order[i] = draw(params[0], k, i, N)
     return batch
 
 
@@ -59,13 +53,25 @@ def _by_permutation(params, k, order):
         for i in range(N):
             order[N + i] = i
         for i in range(N - 1, 0, -1):
-            j = _draw(params[0], epoch, i, i + 1)
+            j = draw(params[0], epoch, i, i + 1)
             order[N + i], order[N + j] = order[N + j], order[N + i]
         order[2 * N] = epoch
     first = (k - epoch * steps_per_epoch) * batch
     count = min(batch, N - first)
     for i in range(count):
         order[i] = order[N + first + i]
+    return count
+
+
+@piece(SAMPLE, needs=_batch_in)
+def _independently(params, k, order):
+    N = (order.size - 1) // 2
+    # of no sample there is a first one, too, whose place is looked at
+    count, order[0] = 0, 0
+    for i in range(N):
+        if uniform(params[0], k, i) * N < params[1]:
+            order[count] = i
+            count += 1
     return count
 
 
@@ -87,7 +93,7 @@ def coordinate(geometry, params, k, s, g, u, state, move):
         if abs(g[i]) >= (1.0 - params[0]) * largest:
             tied += 1
     # by step and seed alone, so that a resumed run draws the same
-    chosen = _draw(params[3], k, 0, tied) if params[1] == 2.0 else 0
+    chosen = draw(params[3], k, 0, tied) if params[1] == 2.0 else 0
     seen = 0
     for i in range(g.size):
         if abs(g[i]) >= (1.0 - params[0]) * largest:
@@ -100,36 +106,107 @@ def coordinate(geometry, params, k, s, g, u, state, move):
     return 0
 
 
+Replace = bool | Literal["independent"]
+
+
 @dataclass(frozen=True)
 class Sampling:
-    """How an update draws its samples: batch size (0: all), with or without replacement, and the
-    seed.
+    """How an update draws its samples, and what noise there is: batch size (0: all), how they are
+    drawn, the seed, and the noise of labels and of the gradient.
     """
 
     batch: int = 0
-    replace: bool = True
+    replace: Replace = True
     seed: int = 0
+    label_noise: float = 0.0
+    gradient_noise: float = 0.0
 
     @property
     def piece(self) -> Piece:
         """The compiled sampler."""
-        return _all if not self.batch else _with_replacement if self.replace else _by_permutation
+        if not self.batch:
+            return _all
+        if self.replace == INDEPENDENT:
+            return _independently
+        return _with_replacement if self.replace else _by_permutation
 
     @property
     def params(self) -> np.ndarray:
         """What the sampler is handed."""
         return np.array([float(self.seed), float(self.batch)])
 
+    def seen(self, N: int) -> int:
+        """How many of N samples an update looks at one by one, at most; 0: at all in one pass."""
+        if not self.batch or self.replace == INDEPENDENT:
+            return N if self.batch or self.label_noise else 0
+        return self.batch
 
-def seed(rng: Seed) -> int:
-    """A whole number under 2^53, drawn from a seed, a Generator, or (None) the system."""
-    return int(checks.generator("rng", rng).integers(2 ** 53))
+    def demand(self, samples: int, labels: bool) -> None:
+        """Raise ValueError where it has no meaning for so many samples, or for labels."""
+        if self.batch > samples:
+            raise ValueError(f"batch must be at most the number of samples {samples}, got "
+                             f"{self.batch}")
+        if labels and self.label_noise > 1:
+            raise ValueError("label_noise must be a probability, at most 1, for a loss of labels, "
+                             f"got {self.label_noise:g}")
+
+    @property
+    def random(self) -> bool:
+        """Whether anything is drawn."""
+        return bool(self.batch or self.label_noise or self.gradient_noise)
 
 
-def stochastic(batch: int | None, replace: bool, rng: Seed) -> Sampling:
+def seed(rng: Seed, place: int = 0) -> int:
+    """A whole number under 2^53, drawn from a seed, a Generator, or (None) the system: the first
+    one, or one that has nothing to do with it.
+    """
+    return int(checks.generator("rng", rng).integers(2 ** 53, size=place + 1)[place])
+
+
+def stochastic(batch: int | None, replace: Replace, rng: Seed, place: int = 0) -> Sampling:
     """How to draw, from the arguments that the methods share."""
-    if not isinstance(replace, bool):
-        raise TypeError(f"replace must be True or False, got {checks.short(replace)}")
+    if not (isinstance(replace, bool) or replace == INDEPENDENT):
+        raise TypeError("replace must be True or False, or \"independent\", got "
+                        f"{checks.short(replace)}")
     if batch is None:
         return Sampling()
-    return Sampling(checks.whole("batch", batch, least=1), replace, seed(rng))
+    return Sampling(checks.whole("batch", batch, least=1), replace, seed(rng, place))
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where an update asks for the gradient again, before its method sees it.
+
+    Parameters
+    ----------
+    piece : Piece of signature ``abi.DIRECTION``
+        (norm, params, k, s, g, u, state, move): move ← where to ask next, of a gradient −∇L = e^s g
+        that was taken at u.
+    norm : Norm
+        The norm that the piece may ask.
+    params : (·,) array
+        The numbers that it is handed.
+    times : int, default 1
+        How often that is done.
+    each : bool, default False
+        Whether each sample is asked for at points of its own.
+    base : str, default ""
+        How the method is called that moves by what is found there.
+    """
+
+    piece: Piece
+    norm: Norm
+    params: np.ndarray
+    times: int = 1
+    each: bool = False
+    base: str = ""
+
+    def __post_init__(self) -> None:
+        expect("Point", self.params, piece=(self.piece, DIRECTION))
+
+    def demand(self, n: int) -> None:
+        """Raise ValueError where its norm is not one of n numbers."""
+        size = getattr(self.norm, "size", None)
+        if size not in (None, n):
+            raise ValueError(f"norm must be one of {n} parameters, got the {self.norm.name} norm "
+                             f"of {size}")

@@ -1,0 +1,79 @@
+"""What every method takes beside its own arguments: batches, noise, a bound on the gradient."""
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from fastbias import checks
+from fastbias.pieces.methods.sampling import Replace, Sampling, seed, stochastic
+from fastbias.pieces.recipe import Seed
+
+__all__ = ["SHARED", "described", "drawn", "taking"]
+
+_TOLD = {
+    "batch": """batch : int ≥ 1, optional
+        Samples per update, eq. (2); the gradient is the sum over them. None takes all.""",
+    "replace": """replace : bool or "independent", default True
+        Draw with replacement; with False each epoch runs through a permutation, its last batch
+        being what is left; with "independent" each sample is drawn with probability batch/N, so
+        that a batch is of this size on average, and may be empty.""",
+    "label_noise": """label_noise : float ≥ 0, default 0
+        Each update sees y + σξ, ξ standard normal, in place of y, for losses with a root. Of labels
+        it is the probability that an update sees another one than it is, all others being alike.
+        The log loss of a trace is that of y.""",
+    "gradient_noise": """gradient_noise : float ≥ 0, default 0
+        The method is handed −∇L + σξ, ξ standard normal in each parameter.""",
+    "clip": """clip : float > 0, optional
+        The method is handed the gradient, with its noise, cut to ‖∇L‖₂ ≤ clip.""",
+    "rng": """rng : int or numpy Generator, optional
+        Seed. What an update draws depends on (seed, t) alone.""",
+}
+_DEFAULTS: dict[str, tuple[Any, Any]] = {
+    "batch": (None, int | None), "replace": (True, Replace), "label_noise": (0.0, float),
+    "gradient_noise": (0.0, float), "clip": (None, float | None), "rng": (None, Seed)}
+SHARED = tuple(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default,
+                                 annotation=annotation)
+               for name, (default, annotation) in _DEFAULTS.items())
+"""The arguments that every factory of methods takes; where it has one of its own, that one."""
+
+
+def taking(factory: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a factory, with the shared arguments that it lacks."""
+    own = inspect.signature(factory)
+    added = [parameter for parameter in SHARED if parameter.name not in own.parameters]
+    return own.replace(parameters=[*own.parameters.values(), *added])
+
+
+def described(factory: Callable[..., Any]) -> str | None:
+    """The docstring of a factory, with what is said of the shared arguments that it lacks."""
+    told, own = factory.__doc__, inspect.signature(factory).parameters
+    if told is None:                  # (python -OO)
+        return None
+    added = "\n    ".join(text for name, text in _TOLD.items() if name not in own)
+    head = "\n\n    Parameters\n    ----------"
+    if head not in told:
+        first = re.search(r"\n\n    \w+\n    -+\n", told)
+        at = first.start() if first else len(told.rstrip())
+        return f"{told[:at]}{head}\n    {added}{told[at:]}"
+    after = re.search(r"\n\n    \w+\n    -+\n", told[told.index(head) + len(head):])
+    at = told.index(head) + len(head) + after.start() if after else len(told.rstrip())
+    return f"{told[:at]}\n    {added}{told[at:]}"
+
+
+def drawn(before: Sampling, draws: bool, *, batch: int | None = None, replace: Replace = True,
+          label_noise: float = 0.0, gradient_noise: float = 0.0, rng: Seed = None) -> Sampling:
+    """How to draw, from the shared arguments and what a factory has made of its own; ``draws``:
+    where the method's own pieces draw by the same seed, with which this has nothing to do.
+    """
+    place = int(draws)
+    sampling = stochastic(batch, replace, rng, place)
+    sampling = sampling if sampling.batch else before
+    labels = checks.number("label_noise", label_noise, least=0)
+    noise = checks.number("gradient_noise", gradient_noise, least=0)
+    if not (labels or noise):
+        return sampling
+    own = sampling.seed if sampling.batch else seed(rng, place)
+    return dataclasses.replace(sampling, seed=own, label_noise=labels, gradient_noise=noise)
