@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, piece
 from fastbias.engine.compiled import kernel
-from fastbias.pieces.models.base import Model
+from fastbias.pieces.models.base import Along, Model
 from fastbias.pieces.recipe import recorded
 
 __all__ = ["attention"]
@@ -76,6 +76,21 @@ def _attended_pullback(params, u, v, out):
     return 0
 
 
+def _along(x: np.ndarray, u: np.ndarray, a: np.ndarray,
+           c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """F along a move, and how its pullback changes, at tokens x (N, T, d)."""
+    (q, v), (dq, dv) = np.split(u, 2), np.split(a, 2)
+    score, worth, turn, dworth = x @ q, x @ v, x @ dq, x @ dv
+    share = np.exp(score - score.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    dshare = share * (turn - (share * turn).sum(axis=1, keepdims=True))
+    over = worth - (share * worth).sum(axis=1, keepdims=True)
+    change = (dshare * over + share * dworth).sum(axis=1)
+    # (dshare adds up to 0, so that `over` is as good as worth, and does not cancel)
+    pulled = dshare * over + share * (dworth - change[:, None])
+    return change, np.concatenate([np.einsum("i,it,itj", c, part, x) for part in (pulled, dshare)])
+
+
 @recorded
 def attention(X: ArrayLike) -> Model:
     """Return one head of attention, f(X_i) = ⟨v, Σ_t s_t x_it⟩, s = softmax_t ⟨x_it, q⟩, as a model
@@ -113,7 +128,7 @@ def attention(X: ArrayLike) -> Model:
     N, T, d = tokens.shape
     return Model(f"attention({N}×{T}×{d})", _attended, _attended_pullback, size=lambda n: 2 * d,
                  shape=(N,), params=np.concatenate([[float(T), d], tokens.ravel()]),
-                 layers=lambda n: [(d,), (d,)],
+                 layers=lambda n: [(d,), (d,)], along=lambda u, a, v: _along(tokens, u, a, v),
                  source="Tarzanagh, Li, Zhang, Oymak (2023)")
 
 
