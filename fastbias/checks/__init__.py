@@ -264,6 +264,7 @@ def positive_definite(label: str, value: object) -> np.ndarray:
         if not (D > 0).all():
             raise ValueError(f"{label} must be positive definite, got {D.min():.3g} on its "
                              "diagonal")
+        fits(label, D.shape, D.size, D.size)
         return np.diag(D)
     if D.shape[0] != D.shape[1]:
         raise ValueError(f"{label} must be square, got shape {D.shape}")

@@ -146,7 +146,7 @@ class Stumps:
         if own.names(x) is None:
             return votes
         frame: Any = foreign.library("pandas")
-        return frame.DataFrame(votes, columns=list(self.names), index=vars(x).get("index"))
+        return frame.DataFrame(votes, columns=list(self.names), index=getattr(x, "index", None))
 
 
 def stumps(X: ArrayLike) -> Stumps:

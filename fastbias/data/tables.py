@@ -15,6 +15,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks import Seed, files, foreign
+from fastbias.checks.shown import clipped
 from fastbias.data import columns
 from fastbias.data.columns import located
 from fastbias.data.responses import of_array, of_column
@@ -41,7 +42,7 @@ class Frame(Protocol):
 
 Target = str | int | Sequence[str | int]
 CATEGORIES, MISSING = ("onehot", "refuse"), ("drop", "refuse")
-SHOWN = 12            # names that are printed
+SHOWN, CUT = 12, 60   # names that are printed, and characters of each
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,7 +85,8 @@ class Table:
 
     def __repr__(self) -> str:
         told = checks.mapping(np.array(self.classes)) if self.classes else []
-        return "\n".join([f"{self.X.shape[0]} rows of {_few(self.names)}", f"target {self.target}",
+        return "\n".join([f"{self.X.shape[0]} rows of {_few(self.names)}",
+                          f"target {_few([self.target])}",
                           *told, *self.notes])
 
     @property
@@ -102,7 +104,7 @@ class Table:
 
 
 def _few(names: Iterable[str]) -> str:
-    listed = list(names)
+    listed = [clipped(" ".join(name.split()), CUT) for name in names]
     more = len(listed) - SHOWN
     return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 

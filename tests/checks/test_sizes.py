@@ -260,3 +260,9 @@ def test_projections_raise_our_own_errors_alone():
         fb.potentials.euclidean.project(np.array([[1e-300, 0.0]]), np.array([1e300]), np.zeros(2))
     w, _ = fb.potentials.euclidean.project(A * 1e160, b * 1e160, np.zeros(3))
     assert A @ w == pytest.approx(b)
+
+
+def test_a_diagonal_whose_matrix_is_beyond_memory_gets_one_sentence():
+    for make in (fb.norms.quadratic, fb.potentials.quadratic):
+        with pytest.raises(ValueError, match="D must make arrays that fit into .* GiB of memory"):
+            make(np.ones(1_000_000))

@@ -432,3 +432,7 @@ def test_no_repr_is_long(table):
     found = fb.data.read(table(f"{names},y\n{lines}\n"))
     assert len(repr(found).splitlines()) < 10
     assert max(map(len, repr(found).splitlines())) < 400
+    frame = pd.DataFrame({"a\n" * 50: [1, 2.0], "b" * 5000: ["u", "v"], "y" * 5000: [0, 1]})
+    lines = repr(fb.data.read(frame)).splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) < 300
