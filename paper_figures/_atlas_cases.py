@@ -76,6 +76,8 @@ CYCLE: Data = np.array([[-1, 1, 1, 1, 1, -1, -1, 1], [-1, 1, 1, -1, -1, 1, 1, 1]
                         [1, -1, 1, 1, -1, 1, 1, 1], [1, -1, 1, -1, 1, 1, 1, -1], [1, 1, -1, 1, 1, 1, 1, -1],
                         [1, 1, -1, 1, 1, 1, -1, 1], [1, 1, 1, 1, -1, -1, 1, -1]]), np.ones(8)    # AdaBoost's 8 × 8
 SHORT: Data = np.array([[0.0, -1, -2], [-2, 2, 3]]), np.ones(2)                  # ℓ∞ line searches end at 3/4 of its margin
+SWINGS: Data = np.array([[0.1, 0.9], [0.1, -0.5]]), np.ones(2)                   # Wu et al. (2023): each step throws w across
+DIVERGES: Data = [[[0, 1], [0, 0]], [[0, 0], [1, 0]], [[0, 0], [0, 1]]], [1, 1, 0]        # Razin & Cohen (2020)
 GROUPS = [[0, 2], [1, 3]]
 D4 = np.array([1.0, 2.0, 3.0, 4.0])
 CORNERS: Data = [[[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0.5, -0.5], [-0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]], np.ones(4)
@@ -272,8 +274,12 @@ def section_3() -> Iterator[Case]:
     yield Case(family, "flow", part(gd(0.1)), Flow(1e300))
     yield Case(family, "η/t²", part(gd(fall(0.1, 2))), other=part(gd(fall(0.02, 2))), differ="η = 0.1, 0.02",
                instead=widest(norms.l2), expected="ℓ2 max margin")
-    yield Case(family, "probit", part(gd(0.05), loss="probit"), Far(1e9), part(gd(0.05), loss="probit", start=np.ones(4)),
-               "w(0) = 0, (1, …, 1)", widest(norms.l2), "ℓ2 max margin")
+    yield Case(family, "probit", part(gd(0.05), loss="probit"), Far(1e9))
+    yield Case(family, "long steps", part(gd(5.0), loss="logistic"), Far(1e9))
+    heavy = part(gd(0.05), ([[1, 0.2], [0.5, 2], [3, 1]], np.ones(3)), fb.losses.polynomial(1))
+    yield Case(family, "polynomial tail", heavy, Steps(3_000_000))
+    yield Case(family, "exponential, long steps", part(gd(4.0), SWINGS), Steps(4), instead=widest(norms.l2),
+               expected="ℓ2 max margin")
     yield Case("dual acceleration", "", part(m.dual_acceleration()))
     family = "steepest descent"
     for name, norm in (("ℓ1", norms.l1), ("ℓ1.5", norms.lp(1.5)), ("ℓ2", norms.l2), ("ℓ3", norms.lp(3)), ("ℓ∞", norms.linf),
@@ -312,9 +318,11 @@ def section_3() -> Iterator[Case]:
     family = "Adam, RMSProp"
     yield Case(family, "Adam ε = 0", part(m.adam(fall(0.1, 0.5), beta2=0.99, eps=0)))
     yield Case(family, "RMSProp ε = 0", part(m.rmsprop(fall(0.1, 0.5), eps=0)))
-    yield Case(family, "Adam", part(m.adam(fall(1.0, 0.5), eps=10), ([[2, 1]], [1])), Steps(300_000), part(
-        m.adam(fall(1.0, 0.5), eps=0), ([[2, 1]], [1])),
-               "ε = 10, 0", widest(norms.linf), "ℓ∞ max margin")
+    yield Case(family, "Adam ε = 10", part(m.adam(fall(1.0, 0.5), eps=10), ([[2, 1]], [1])), Steps(300_000))
+    yield Case(family, "RMSProp ε = 1", part(m.rmsprop(0.1, eps=1.0), on_axes()), Steps(1_000_000))
+    one, other = (part(m.adam(eta, eps=0)) for eta in (0.1, 0.01))
+    yield Case(family, "Adam ε = 0, constant", one, Steps(300_000, -1e4), other, "η = 0.1, 0.01", widest(norms.linf),
+               "ℓ∞ max margin")
     family = "mirror descent"
     for name, potential in (("power 1.5", psi.power(1.5)), ("power 3", psi.power(3)), ("squared ℓ1.5", psi.squared_lp(1.5)),
                             ("hypentropy 0.1", psi.hypentropy(0.1)), ("quadratic", psi.quadratic(D4))):
@@ -323,9 +331,10 @@ def section_3() -> Iterator[Case]:
     own = replace(psi.power(3), name="own", horizon=None)
     one, other = (part(mirror(own, scaled(0.2)), start=start) for start in (None, [1, -1, 1, -1]))
     yield Case(family, "own potential", one, other=other, differ="w(0) = 0, ±1")
-    X = np.abs(apart()[0]) + 0.1, np.ones(6)                             # which some w > 0 separates
-    yield Case(family, "entropy", part(mirror("entropy", 0.01), X), Steps(300_000), part(
-        mirror("entropy", 0.01), X, start=[1, 0.1, 0.1, 1]), "w(0)", widest(norms.l1), "ℓ1 max margin")
+    yield Case(family, "flow entropy", part(mirror("entropy", 0.01), ([[2, 1], [1, 3]], [1, 1])), Flow(1e200))
+    whole = psi.spectral_entropy(2)
+    one, other = (part(mirror(whole, 0.02), CORNERS, start=start) for start in (np.eye(2), np.diag([1.0, 0.1])))
+    yield Case(family, "spectral entropy", one, Steps(300_000), other, "W(0)")
     plane = np.ones((1, 4)), [1.0]
     yield Case(family, "Σ w = 1", part(mirror("euclidean", scaled(0.1), constraint=plane)), other=part(
         mirror("euclidean", scaled(0.05), constraint=plane)), differ="η = 0.1, 0.05")
@@ -382,8 +391,9 @@ def section_4() -> Iterator[Case]:
     family = "diagonal depth 3"
     yield Case(family, "signed", net(three, signals(), three.start(0.3), eta=1e-5), Steps(3_000_000, -1e7), net(
         three, signals(), 0.3 * np.array([1, 1, 1, 9, 9, 9] * 2) / 5, eta=1e-5), "u(0)")
-    yield Case(family, "signed", net(three, regression, three.start(0.3), "squared"), other=net(
-        three, regression, three.start(1.0), "squared"), differ="u(0) = 0.3, 1")
+    one, finer = (net(three, regression, three.start(0.3), "squared", eta=eta) for eta in (2e-4, 1e-4))
+    yield Case(family, "α = 0.3", one, Steps(1_000_000), finer=finer)
+    yield Case(family, "flow α = 0.1", net(three, regression, three.start(0.1), "squared"), Flow())
     family = "UUᵀ"
     square, thin = models.symmetric(3), models.symmetric(2, 1)
     yield Case(family, "", net(square, symmetric_matrices(3, 5, 1), square.start(0.3)), deep)
@@ -408,6 +418,9 @@ def section_4() -> Iterator[Case]:
     one, other = (net(full, completion(), full.start(scale), "squared", eta=0.005) for scale in (1e-5, 1.0))
     yield Case(family, "3 × 3 completion", one, Steps(30_000), other, "u(0) = 10⁻⁵ I, I", least(norms.nuclear(3, 3)),
                "min nuclear norm")
+    two_by_two = models.factorised(2, 2)
+    yield Case(family, "norms without end", net(two_by_two, DIVERGES, two_by_two.start(0.1), "squared", eta=0.02), Steps(
+        1_000_000), instead=least(norms.nuclear(2, 2)), expected="min nuclear norm")
     family = "deep linear"
     for depth, eta, how in ((2, 0.001, deep), (3, 1e-5, Steps(1_000_000, -1e6))):
         linear = models.deep_linear(depth)

@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbias.data.rows import largest
 from fastbias.pieces.laws import ours
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
 from fastbias.theory.asymptotes import FLOW, TIE, metric, pace, rule_of
-from fastbias.theory.base import momentum, named, shown
+from fastbias.theory.base import flowing, momentum, named, shown
 from fastbias.theory.stepsizes import longest_sample, small_steps
 
 __all__ = [
     "FAN", "NACSON", "PESME", "SOUDRY", "WANG", "chance", "classes", "corners", "decreasing",
-    "divided", "endless", "heavy", "known", "measured", "of_a_flow", "of_adagrad", "of_adam",
+    "divided", "endless", "heavy", "known", "measured", "mirrors", "of_a_flow", "of_adagrad",
     "of_classes", "of_length_one", "of_mirrors", "over_loss", "searched", "sized", "small",
     "stated_for", "tied", "unbounded"]
 
@@ -147,25 +146,6 @@ def tied(problem: Problem) -> list[Hypothesis]:
                        f"tie_tol = {tol:g}")]
 
 
-def of_adam(problem: Problem) -> list[Hypothesis]:
-    """What the theorem on Adam and RMSProp asks."""
-    assert problem.method.moments is not None
-    (beta1, beta2, eps), corrected = problem.method.moments, problem.method.aged
-    # a feature that is always 0 never has a gradient
-    live = largest(problem.X, 0) > 0
-    # a coordinate whose first gradient is 0 divides by 0 where ε = 0
-    first = np.abs(problem.pull(problem.start)[1]).reshape(problem.outputs, -1)[:, live]
-    return [Hypothesis("no ε in the denominator", bool(eps == 0), f"ε = {eps:g}"),
-            Hypothesis("β₁ ≤ β₂", bool(beta1 <= beta2), f"{beta1:g}, {beta2:g}"),
-            *decreasing(problem)[:2],
-            Hypothesis("no entry of the first gradient is 0", shown(first.min(initial=1.0) > 0),
-                       f"least {first.min(initial=1.0):.3g}"),
-            Hypothesis("the theorem's Adam corrects no bias", shown(not corrected),
-                       "this one does" if corrected else "nor does this one"),
-            *stated_for(problem, "exponential", "logistic"),
-            *known("Zhang, Zou, Cao (2024)"), *classes(problem)]
-
-
 def of_adagrad(problem: Problem) -> list[Hypothesis]:
     """Theorem 6's own conditions, which are sufficient: where they fail nothing follows."""
     reached, eta = problem.reached, problem.rule(0)
@@ -201,6 +181,15 @@ def measured(problem: Problem) -> Norm:
                         "steepest descent",
                         f"{PAPER}, §3.3 and Theorem 6")
     return problem.method.measured(problem.reached.state)
+
+
+def mirrors(problem: Problem, flow: bool) -> bool:
+    """Whether it is mirror descent with momentum of the dual variable at most, or the flow that
+    natural gradient descent shares with it.
+    """
+    method = problem.method
+    return flowing(problem) and method.constraint is None and not method.sampling.batch \
+        and (flow if method.natural else not method.primal)
 
 
 def of_mirrors(problem: Problem) -> list[Hypothesis]:

@@ -20,8 +20,8 @@ from fastbias.problem import Problem
 from fastbias.solvers.limit import Hypothesis, Limit, Rate
 from fastbias.theory.base import gradient, named, quadratic
 
-__all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "metric", "normalised", "pace", "plain",
-           "ratio", "rule_of"]
+__all__ = ["FLOW", "TIE", "asymptote", "flat", "flat_norm", "gaussian", "metric", "normalised",
+           "pace", "plain", "ratio", "rule_of"]
 
 FLOW = steps.constant(1.0)      # the rule of unit speed that a flow is given; known by its identity
 # samples whose margin exceeds the least by less, relatively, count as support vectors
@@ -239,6 +239,33 @@ def _offset(problem: Problem, at: Support, eta: float) -> tuple[np.ndarray | Non
     if at.half is not None:
         offset = np.linalg.solve(at.half.T, offset)
     return offset.reshape(problem.shape) if np.isfinite(offset).all() else None, along
+
+
+def gaussian(problem: Problem, found: Limit) -> Asymptote:
+    """Of a loss that falls like e^{−m²/2}: w = ŵM + O(1/M), M² = 2 log t, if the support vectors
+    span the data and what the start has beside them.
+
+    Margins m_n of support vectors have e^{−m_n²/2} ∝ α_n, so that they are log(α_k/α_n)/M apart.
+    """
+    at = _support(problem, found) if _staying(problem) is not None else None
+    if at is None or not plain(problem) or at.rank < at.spread:
+        return [], None, ()
+    statement = "each support vector has weight α > 0: then directions converge like 1/log t"
+    if at.weightless:
+        return [_vanishing_weights(at, "directions then converge more slowly", statement)], None, ()
+    start = problem.start if at.half is None else at.half.T @ problem.start
+    across = start - np.linalg.lstsq(at.rows, at.rows @ start, rcond=None)[0]
+    told = Hypothesis(statement, True, f"{len(at.rows)} support vectors, α ≥ {at.alpha.min():.3g}")
+    if np.linalg.norm(across) > 1e-9 * np.linalg.norm(start):
+        # what the start has across the data stays, while w grows like √(2 log t)
+        return [told._replace(statement="the start lies in the span of the data: then directions "
+                                        "converge like 1/log t", holds=False,
+                              evidence="across it w stays as it was: like 1/√log t")], None, tuple(
+                                  Rate(name, "log t", slope) for name, slope in
+                                  (("direction", -0.5), ("angle", -0.5), ("1 - cos", -1.0)))
+    # independent support vectors of equal weight stay level, to all orders
+    level = np.ptp(at.often / at.alpha) <= 1e-9 * float((at.often / at.alpha).max())
+    return [told], None, () if level and at.rank == len(at.rows) else _rates(at, "log t")
 
 
 def ratio(problem: Problem, found: Limit) -> Asymptote:

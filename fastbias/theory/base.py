@@ -70,8 +70,10 @@ class Direction(Row):
     ----------
     norm : problem → Norm, optional
         The norm whose maximum margin it is; without one, all that is named is a stationary point,
-        or the margin over positive semidefinite matrices.
-    tail : "exponential" or "gaussian", default "exponential"
+        the margin over positive semidefinite matrices, or what ``solve`` finds.
+    solve : problem → Limit, optional
+        The direction, certified, where it is not the maximum margin in a norm.
+    tail : "exponential", "gaussian" or "polynomial", default "exponential"
         How the losses that it speaks of fall.
     sole : bool, default False
         Whether it asks that the maximiser of the margin be unique.
@@ -82,6 +84,7 @@ class Direction(Row):
     """
 
     norm: Callable[[Problem], Norm] | None = None
+    solve: Callable[[Problem], Limit] | None = None
     tail: str = "exponential"
     sole: bool = False
     rates: Callable[[Problem], tuple[Rate, ...]] = field(default=lambda problem: ())
@@ -110,22 +113,26 @@ def covering(table: tuple[Row, ...], problem: Problem, flow: bool) -> Row:
 
     NoTheorem where none does: of what a method does not declare, nothing is known.
     """
-    # a row further down may be the one for this tail, though the first that covers is not
-    rows = [row for row in table if row.covers(problem, flow)]
-    if not rows:
-        raise NoTheorem(f"no row of the table speaks of what {problem.method!r} declares; the "
-                        "nearest theorems are those for mirror descent (losses with a root) and "
-                        "for steepest descent (strictly monotone ones)", PAPER)
-    for row in rows:
+    first = None
+    for row in table:
+        if not row.covers(problem, flow):
+            continue
+        first = first or row
         # no theorem is looked for behind a refusal
         if not isinstance(row, Direction):
             break
+        # a row further down may be the one for this tail, though the first that covers is not
         if row.tail == problem.loss.tail:
             return row
-    return rows[0]
+    if first is None:
+        raise NoTheorem(f"no row of the table speaks of what {problem.method!r} declares; the "
+                        "nearest theorems are those for mirror descent (losses with a root) and "
+                        "for steepest descent (strictly monotone ones)", PAPER)
+    return first
 
 
-TAILS = {"exponential": "an exponential tail", "gaussian": "a Gaussian tail"}
+TAILS = {"exponential": "an exponential tail", "gaussian": "a Gaussian tail",
+         "polynomial": "a polynomial tail"}
 
 
 def tailed(problem: Problem, row: Row) -> Hypothesis:

@@ -29,9 +29,9 @@ from fastbias.theory.asked import (
     heavy,
     known,
     measured,
+    mirrors,
     of_a_flow,
     of_adagrad,
-    of_adam,
     of_classes,
     of_length_one,
     of_mirrors,
@@ -58,15 +58,18 @@ from fastbias.theory.base import (
     another_tail,
     covering,
     disproved,
-    flowing,
     momentum,
     named,
     shown,
     tailed,
 )
 from fastbias.theory.inseparable import inseparable
+from fastbias.theory.long_steps import LONG, RUNAWAY, settles
+from fastbias.theory.moments import FORGETS, SIGNS
+from fastbias.theory.positive import INSIDE
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
+from fastbias.theory.tails import GAUSSIAN, POLYNOMIAL
 
 __all__ = ["MARGIN", "direction"]
 
@@ -83,12 +86,6 @@ def _horizon(problem: Problem) -> Norm:
     assert isinstance(psi, Potential)
     assert psi.horizon is not None
     return norms.lp(psi.horizon)
-
-
-def _mirrors(problem: Problem, flow: bool) -> bool:
-    method = problem.method
-    return (flowing(problem) and method.constraint is None and not method.sampling.batch
-            and (flow if method.natural else not method.primal))
 
 
 MARGIN: tuple[Row, ...] = (
@@ -108,6 +105,7 @@ MARGIN: tuple[Row, ...] = (
                "shrinkage (Telgarsky 2013)"),
     # inner products: gradient descent in their coordinates, from the narrowest theorem to the
     # widest
+    RUNAWAY,
     Direction("the l2 maximum margin, steps η/L", "Ji, Telgarsky (2021), and §3.1",
         lambda p, flow: flat(p) and divided(p) and plain(p), norm=flat_norm,
         hypotheses=lambda p: [*sized(p), *over_loss(p), *classes(p)], asymptote=ratio),
@@ -122,11 +120,14 @@ MARGIN: tuple[Row, ...] = (
         hypotheses=lambda p: [*sized(p), *chance(p, NACSON), *classes(p)],
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is "
                "the same with step sizes whose sum is infinite"),
+    LONG,
     Direction("the l2 maximum margin (Soudry et al. 2018; §3.1)", SOUDRY, lambda p, flow: flat(p),
               norm=flat_norm,
         hypotheses=lambda p: [*sized(p), *classes(p, of_classes(p))], asymptote=asymptote,
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is "
                "the same with step sizes whose sum is infinite"),
+    GAUSSIAN,
+    POLYNOMIAL,
     # one algorithm
     Direction("dual acceleration: the l2 maximum margin", "Ji, Srebro, Telgarsky (2021)",
         lambda p, flow: p.method.averages == "all", norm=lambda p: norms.l2,
@@ -155,17 +156,12 @@ MARGIN: tuple[Row, ...] = (
         f"Qian, Qian (2019); {PAPER}, §3.3 and Theorem 6",
         lambda p, flow: p.method.measured is not None,
         norm=measured, hypotheses=of_adagrad),
-    Direction("the linf maximum margin, Adam and RMSProp without ε", "Zhang, Zou, Cao (2024)",
-        lambda p, flow: p.method.moments is not None, norm=lambda p: norms.lp(np.inf),
-        hypotheses=of_adam,
-        reason="the theorem for Adam asks for no ε, β₁ ≤ β₂ and step sizes that fall to 0 with an "
-               "infinite sum: with ε > 0 the run ends as gradient descent, in the l2 direction, "
-               "once |g| is far under ε, and where it is by then depends on its past (§3.3); the "
-               "nearest theorem is the same with eps=0 and fb.steps.power(η, a), 0 < a ≤ 1"),
+    FORGETS,
+    SIGNS,
     # other potentials: what is left is told apart by where they are finite
     Direction("mirror descent: the maximum margin in the norm of the potential's horizon",
         f"Sun, Gatmiry, Ahn, Azizan (2023) for homogeneous ψ; {PESME} in general",
-        lambda p, flow: _mirrors(p, flow)
+        lambda p, flow: mirrors(p, flow)
         and p.method.geometry.horizon is not None,  # type: ignore[union-attr]
         norm=_horizon, hypotheses=of_mirrors, sole=True,
         reason="steps that add up to a finite length cannot reach infinity, and where several "
@@ -173,19 +169,19 @@ MARGIN: tuple[Row, ...] = (
                "say which it is; the nearest theorem is the same with step sizes whose sum is "
                "infinite, or power(p) with 1 < p < ∞, whose maximiser is unique"),
     Refusal("a potential without a known horizon", PESME,
-        lambda p, flow: _mirrors(p, flow)
+        lambda p, flow: mirrors(p, flow)
         and p.method.geometry.lower == -np.inf      # type: ignore[union-attr]
         and not p.method.geometry.symmetric,        # type: ignore[union-attr]
         reason="the limit is the maximum margin in the norm of the potential's horizon function, "
                "which this one does not declare (horizon=p, where its far level sets have the "
                "shape of the lp ball); the nearest is power(p)"),
-    Refusal("entropy", PESME, lambda p, flow: _mirrors(p, flow),
+    INSIDE,
+    Refusal("a bounded domain", PESME, lambda p, flow: mirrors(p, flow),
         reason="the domain of this potential is not the whole space of vectors, which the theorem "
                "on horizon functions asks for: w stays inside it (w > c in each entry, or "
                "symmetric matrices), so separability by some w there is needed too, and the limit "
-               "is not in the literature (for the entropy, w > 0, the horizon function suggests l1 "
-               "over w ≥ 0); the nearest are potentials of all vectors, such as hypentropy(β), for "
-               "which it is the l1 maximum margin"),
+               "is not in the literature; the nearest are the entropy, of which it is known, and "
+               "potentials of all vectors, such as hypentropy(β)"),
     Refusal("§3", f"{PAPER}, §3", lambda p, flow: p.method.dual or p.method.natural,
         reason="no theorem of the table covers this method with a strictly monotone loss; the "
                "nearest are Theorem 5, for steepest descent in any norm, and §3.1, for gradient "
@@ -253,8 +249,10 @@ def _falls_by_steps(problem: Problem) -> str:
         return _falls_by_lengths(problem)
     if not (flat(problem) or _moves_steepest(problem)):
         return ""
-    if not (small_steps(problem).holds and endless(problem).holds):
+    if not endless(problem).holds:
         return ""
+    if not small_steps(problem).holds:
+        return settles(problem)
     if divided(problem):
         return "log L falls by at least a multiple of ηγ² at each step"
     return "L falls by at least a multiple of η‖∇L‖⋆² ≥ ηγ²(Σ|ℓ'|)² at each step, and Ση = ∞"
@@ -329,6 +327,14 @@ def _tailed(problem: Problem, row: Row) -> tuple[Direction, list[Hypothesis]]:
     return row, rows
 
 
+def _solved(problem: Problem, row: Direction, separator: np.ndarray) -> Limit:
+    """The direction that a row names."""
+    if row.solve is not None:
+        return row.solve(problem)
+    assert row.norm is not None
+    return widest(problem.rows, problem.shape, row.norm(problem), separator)
+
+
 def _called(problem: Problem, row: Direction) -> str:
     """The theorem in words: in which coordinates, and whether it is Theorem 5, too."""
     theorem, in_flat = row.name, flat(problem)
@@ -361,13 +367,11 @@ def direction(problem: Problem, flow: bool) -> Limit:
                            if told else f"Gordan's λ, residual {told.residual:.0e}"))
     if told.w is None:
         return inseparable(problem, flow, rows, told)
-    assert row.norm is not None
-    norm = row.norm(problem)
     rows += [*row.hypotheses(problem), *_right_side(problem)]
     # what is known to be False is refused before any oracle is asked
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
-    found = widest(problem.rows, problem.shape, norm, told.w)
+    found = _solved(problem, row, told.w)
     sole, theorem = found.hypotheses[0], _called(problem, row)
     several = sole.holds is False
     if several and row.sole:
@@ -376,7 +380,9 @@ def direction(problem: Problem, flow: bool) -> Limit:
         theorem += ": the margin itself; .w is one of a face of directions that have it"
         sole = sole._replace(evidence=f"{sole.evidence}: .w is one of a face, and only the margin "
                                       "is what the theorem names")
-    rows += [sole, *found.hypotheses[1:], _vanishes(problem, rows), *_cone(problem, found)]
+    rows += [sole, *found.hypotheses[1:], _vanishes(problem, rows)]
+    # of other directions neither paths nor support vectors are known to lead there
+    rows += _cone(problem, found) if row.solve is None else []
     rows += ill_scaled(problem, found.margin)
     rates, offset = row.rates(problem), None
     # a loss that may leave samples on their wrong side has no asymptote to speak of yet, and the
@@ -385,4 +391,4 @@ def direction(problem: Problem, flow: bool) -> Limit:
         known, offset, rates = row.asymptote(problem, found)
         rows += known
     return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,
-                 found.duality_gap, found.dual, found.margin, norm, rates, offset)
+                 found.duality_gap, found.dual, found.margin, found.norm, rates, offset)

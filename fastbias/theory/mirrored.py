@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.checks.sizes import ratio, worst
 from fastbias.data.rows import symmetric
 from fastbias.pieces.laws import ours
 from fastbias.pieces.potentials import Potential
@@ -18,18 +19,24 @@ from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.theory.base import Point, momentum, shown
 
-__all__ = ["COMMUTING", "CONJECTURE", "LI", "descent", "mirrored", "vanishing"]
+__all__ = ["COMMUTING", "CONJECTURE", "LI", "descent", "mirrored", "powers", "vanishing"]
 
 COMMUTING = "Gunasekar, Woodworth, Bhojanapalli, Neyshabur, Srebro (2017)"
 EVEN = "Even, Pesme, Gunasekar, Flammarion (2023)"
-LI = f"Li, Luo, Lyu (2021); {COMMUTING}"
+RAZIN = "Razin, Cohen (2020)"
+LI = f"Li, Luo, Lyu (2021); {RAZIN}; {COMMUTING}"
+EPS = float(np.finfo(float).eps)
+SHORT = 1e-5          # differences of F beyond degree 2, in units of the largest parameter
 STEPS = ("finite steps: argmin D_ψ(w, w(t)) over the global minima, ψ and w(t) measured where the "
          "run stands")
 CONJECTURE = ("gradient descent on UVᵀ with the squared loss has no characterisation: from small "
               "starts with small steps it is often near the minimum nuclear norm (Gunasekar et al. "
               "2017; proved where measurements commute or have RIP, Li, Ma, Zhang 2018), but not "
               "always: greedy low rank is another answer (Li, Luo, Lyu 2021: 3 × 3 completions "
-              "with a rank-one limit); compare with fb.minimum_norm(X, y, fb.norms.nuclear(m, n))")
+              "with a rank-one limit), and of some data no norm at all can be what it keeps small: "
+              "every one of them may have to grow without end (Razin & Cohen 2020: of a 2 × 2 "
+              "matrix 1 and 1 off the diagonal and one 0 on it are known, and det > 0 at the "
+              "start); compare with fb.minimum_norm(X, y, fb.norms.nuclear(m, n))")
 
 
 def descent(problem: Problem, flow: bool) -> list[Hypothesis]:
@@ -81,6 +88,17 @@ def vanishing(problem: Problem, flow: bool, mirrored: bool) -> Hypothesis:
                                        "steps are seen only in a run")
 
 
+def powers(problem: Problem) -> list[Hypothesis]:
+    """What is known of networks deeper than two layers, and by whom."""
+    layers = problem.model.split(problem.start, problem.size)
+    even = len(layers) == 2 and all(np.array_equal(layer, layers[0]) for layer in layers) \
+        and float(np.ptp(np.abs(problem.start))) == 0.0
+    return [Hypothesis("the flow is a function of z = ∫ −∂L/∂w dt", True,
+                       "proved: du^{2−L}/dt = ∓L(L − 2) ∂L/∂w, from any start" + (
+                           "; this one is the source's α1" if even else
+                           "; the source speaks of α1, and this one is another"))]
+
+
 def mirrored(problem: Problem, flow: bool, row: Point) -> Limit:
     """The limit point that a row of NETWORK names, with its hypotheses checked."""
     model = problem.model
@@ -98,7 +116,11 @@ def mirrored(problem: Problem, flow: bool, row: Point) -> Limit:
         raise NoTheorem(f"{row.name} asks for a model whose flow is that of its potential, and "
                         "this one's is not",
                         row.source or model.source, tuple(rows))
-    name, source = row.name, COMMUTING if model.commuting else model.source or f"{PAPER}, §2.1"
+    if model.degree > 2:
+        found = _felt(problem, psi, start, found)
+    rows += row.hypotheses(problem)
+    name = row.name
+    source = row.source or (COMMUTING if model.commuting else model.source) or f"{PAPER}, §2.1"
     if standing is not None:
         name, source = STEPS, EVEN
         rows.append(_to_come(standing))
@@ -142,6 +164,25 @@ def _to_come(problem: Problem) -> Hypothesis:
                       f"measured at t = {reached.t}; the next update changes its scale |pq| by "
                       f"{falls:.1e} of itself, and later ones by less where the loss goes on "
                       "falling")
+
+
+def _felt(problem: Problem, psi: Potential, start: np.ndarray, found: Limit) -> Limit:
+    """The same with the error of w that its dual variable leaves, where that has few digits.
+
+    With r = ∇ψ(w) − ∇ψ(w(0)) − Xᵀν, ‖w − w∞‖ in the metric ∇²ψ is at most that of ∇²ψ⁻¹r.
+    """
+    if not np.isfinite(found.dual).all():
+        return found
+    w, pull = found.w.ravel(), problem.X.T @ found.dual
+    # near an end of z many w have nearly the same, so that residuals of z say little
+    with np.errstate(all="ignore"):
+        z, z0 = psi.to_dual(w), psi.to_dual(start)
+        rounding = EPS * (np.abs(z) + np.abs(z0) + np.abs(problem.X).T @ np.abs(found.dual))
+        curve = psi.solve(w, np.ones_like(w))
+        r = np.abs(z - z0 - pull) + rounding
+        far = np.sqrt(curve) * np.sqrt((curve * r * r).sum())
+        gap = worst(found.duality_gap, ratio(float(far.max()), float(np.abs(w).max())))
+    return replace(found, duality_gap=gap, certified=found.certified and gap <= CERTIFIED)
 
 
 def _realised(problem: Problem, row: Point, psi: Potential, start: np.ndarray,
@@ -200,7 +241,7 @@ def _is_mirror(problem: Problem, psi: Potential, start: np.ndarray) -> Hypothesi
     """Whether F'F'ᵀ is (∇²ψ)⁻¹ up to a factor on the samples, at the start; along the flow it is so
     by what the flow keeps.
 
-    Central differences of F are exact up to degree 2.
+    Central differences of F are exact up to degree 2; beyond it they are short.
     """
     model, u = problem.model, problem.start
     # along the samples, as the flow never leaves F'(u)ᵀ of their span
@@ -209,6 +250,7 @@ def _is_mirror(problem: Problem, psi: Potential, start: np.ndarray) -> Hypothesi
     with np.errstate(all="ignore"):
         sizes = (float(np.abs(u).max())
                  or 1.0) / np.maximum(np.abs(moves).max(axis=1, keepdims=True), 1e-300)
+        sizes = sizes if model.degree <= 2 else SHORT * sizes
         ahead, behind = (problem.predictor(u + side * sizes * moves) for side in (1, -1))
         F = (ahead - behind) / (2.0 * sizes)
         G = np.array([psi.solve(start,
@@ -232,8 +274,8 @@ def _balanced(signs: np.ndarray) -> Hypothesis:
     """
     told = [f"{words} {', '.join(map(str, which[:8]))}{', …' if which.size > 8 else ''}" for words,
             which in (
-        ("w keeps the sign +, and follows the entropy, at", np.flatnonzero(signs == 1)),
-        ("the sign −, and the entropy, at", np.flatnonzero(signs == -1)),
+        ("w keeps the sign + at", np.flatnonzero(signs == 1)),
+        ("w keeps the sign − at", np.flatnonzero(signs == -1)),
         ("w stays 0, as its factors are 0, at", np.flatnonzero(np.isnan(signs)))) if which.size]
     return Hypothesis("exact balance of factors is part of the potential", True, "; ".join(told))
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastbias.pieces import norms
 from fastbias.pieces.laws import ours
+from fastbias.pieces.potentials.deep import Deep
 from fastbias.problem import Problem
 from fastbias.solvers import semidefinite
 from fastbias.solvers.kkt import stationarity
@@ -32,11 +33,12 @@ from fastbias.theory.base import (
     tailed,
 )
 from fastbias.theory.decayed import balanced, solved
-from fastbias.theory.mirrored import CONJECTURE, LI, descent, mirrored, vanishing
+from fastbias.theory.mirrored import CONJECTURE, LI, descent, mirrored, powers, vanishing
 from fastbias.theory.reach import reaches
 
 __all__ = ["NETWORK", "network"]
 
+ZHANG = "Zhang, Xu, Luo, Zhang (2022)"
 LYU = "Lyu & Li (2020); Gunasekar, Lee, Soudry, Srebro (2018b)"
 
 
@@ -93,6 +95,13 @@ NETWORK: tuple[Row, ...] = (
         reason="the theorems on networks with exponential losses ask for a homogeneous F (Lyu & Li "
                "2020), which this model is not, or does not declare (degree=L); the nearest are "
                "those for diagonal and deep linear networks"),
+    Point("mirror flow of depth L ≥ 3: argmin D_ψ(w, w(0)) over the global minima, ∇ψ⁻¹ a "
+        "difference of powers with two finite ends",
+        "Woodworth, Gunasekar, Lee, Moroshko, Savarese, Golan, Soudry, Srebro (2020), Theorem 3",
+        lambda p, flow: p.model.mirror is not None and p.model.degree > 2
+        and isinstance(p.model.mirror(p.start), Deep),
+        potential=lambda p: p.model.mirror(p.start),  # type: ignore[misc]
+        hypotheses=powers),
     Point("mirror flow: argmin D_ψ(w, w(0)) over the global minima, ψ the potential of the model",
         "",
         lambda p, flow: p.model.mirror is not None,
@@ -105,10 +114,12 @@ NETWORK: tuple[Row, ...] = (
         reason=CONJECTURE),
     Refusal("rectified units, squared loss", "Vardi & Shamir (2021)",
         lambda p, flow: rectified.units(p), reason=rectified.SQUARED),
-    Refusal("§4, squared loss", f"{PAPER}, §4", lambda p, flow: True,
+    Refusal("§4, squared loss", f"{PAPER}, §4; {ZHANG}", lambda p, flow: True,
         reason="for losses with a root the limit of gradient descent on this model depends on "
-               "start and step size, and no potential is known to the table; the nearest are "
-               "diagonal networks of depth 2, whose flow is a mirror flow, and the linear model"),
+               "start and step size, and no potential is known to the table: of some networks no "
+               "function of w that does not know the data can say where it goes (Zhang et al. "
+               "2022); the nearest are diagonal networks u₊^L − u₋^L, whose flow is a mirror flow, "
+               "and the linear model"),
 )
 
 

@@ -146,8 +146,8 @@ LABELLED = "a,b,kind\n0.5,1.5,yes\n1.5,0.5,yes\n-2,-2,no\n-1,-3,no\n"
 @pytest.mark.parametrize(("loss", "labels", "words", "theorem"), [
     ("exponential", "binary", ("coordinate", "--step-rule", "bounded"), "Theorem 5"),
     ("logistic", "binary", ("gradient", "--step-rule", "loss_scaled"), "Ji, Telgarsky"),
-    ("exponential", "binary", ("adagrad",), "Theorem 6"), ("logistic", "binary", ("adam",), "asks for no ε"),
-    ("logistic", "binary", ("rmsprop",), "asks for no ε"), ("logistic", "binary", ("sign",), "fixed length"),
+    ("exponential", "binary", ("adagrad",), "Theorem 6"), ("logistic", "binary", ("adam",), "with ε > 0: the l2"),
+    ("logistic", "binary", ("rmsprop",), "with ε > 0: the l2"), ("logistic", "binary", ("sign",), "fixed length"),
     ("exponential", "binary", ("dual_acceleration",), "dual acceleration"),
     ("cross_entropy", "index", ("muon", "--momentum", "0.9"), "fixed length"),
     ("cross_entropy", "index", ("steepest", "--norm", "spectral"), "Theorem 5"),

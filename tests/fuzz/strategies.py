@@ -273,7 +273,7 @@ STRATEGIES: dict[str, Any] = {
     "gamma": numeric(1.0, 0.1),
     # norms, potentials, losses, models
     "p": numeric(1.5, 2.0, 3.0, 4 / 3, 20.0, 1.0), "D": definite, "groups": groups, "delta": lambda c: c.size(),
-    "c": lambda c: c.size(),
+    "polynomial.b": numeric(1.0, 0.5, 3.0), "c": lambda c: c.size(),
     "m": lambda c: c.sample[0], "n": lambda c: c.sample[-1], "depth": numeric(1, 2, 3), "signed": numeric(False, True),
     "tied": numeric(None, False, True), "power": numeric(1, 2, 3), "frozen.model": lambda c: c.made("Model"),
     "layers": numeric(0, 1, [0]), "values": lambda c: c.pick((c.vector(), [c.vector()])),

@@ -104,22 +104,26 @@ def _declared(loss: Loss, rng: np.random.Generator, y: np.ndarray, p: np.ndarray
         # (Mills' ratio is one power of m)
         size = float(np.log(TAIL[-1] / TAIL[0])) + 1.0 if gaussian else 1.0
         error = np.max([np.ptp(rest) / size,
-                        0.0 if gaussian else abs(rest[-1] - rest[-2]) / TAIL_FAR])
-        told = (f"log(−ℓ'(m)) + {'m²/2' if gaussian else 'm'} runs from {rest[0]:.4g} to "
-                f"{rest[-1]:.4g}")
-        yield (f"a tail is {'Gaussian' if gaussian else 'exponential'} where that is claimed "
+                        abs(rest[-1] - rest[-2]) / TAIL_FAR
+                        if loss.tail == "exponential" else 0.0])
+        name, less = {"gaussian": ("Gaussian", "m²/2"), "exponential": ("exponential", "m"),
+                      "polynomial": ("polynomial", "(b + 1) log m")}[loss.tail]
+        told = f"log(−ℓ'(m)) + {less} runs from {rest[0]:.4g} to {rest[-1]:.4g}"
+        yield (f"a tail is {name} where that is claimed "
                f"({told} over m = {TAIL[0]:g} … {TAIL[-1]:g})"), \
                    float(error) if np.isfinite(error) else np.inf, 1.0, TAIL
 
 
 def tail(loss: Loss) -> np.ndarray:
-    """log(−ℓ'(m)) + m of a monotone loss (+ m²/2 for a Gaussian tail) at the margins TAIL; constant
-    where it is tight.
+    """log(−ℓ'(m)) + m of a monotone loss (+ m²/2 for a Gaussian tail, + (b + 1) log m for a
+    polynomial one) at the margins TAIL; constant where it is tight.
     """
     rest = []
     for m in TAIL:
         p = np.array([0.0, m] if loss.classes else [m])
         s, q = loss.scaled(p, np.ones(1))
         with np.errstate(all="ignore"):
-            rest.append(s + np.log(abs(q[-1])) + (0.5 * m * m if loss.tail == "gaussian" else m))
+            fall = m if loss.tail != "gaussian" else 0.5 * m * m
+            fall = fall if loss.power is None else (loss.power + 1.0) * np.log(m)
+            rest.append(s + np.log(abs(q[-1])) + fall)
     return np.array(rest)

@@ -5,11 +5,14 @@ e^s q; ``log_loss(params, p, y)`` returns log L. To add one: write the two, put 
 list it in its file's ``EXAMPLES``.
 """
 from fastbias.pieces.losses import monotone, root
+from fastbias.pieces.losses import polynomial as heavy
 from fastbias.pieces.losses.base import Loss
 from fastbias.pieces.losses.monotone import cross_entropy, exponential, logistic, probit, sigmoid
+from fastbias.pieces.losses.polynomial import polynomial
 from fastbias.pieces.losses.root import huber, squared, truncated_squared
 
-__all__ = ["Loss", "cross_entropy", "exponential", "huber", "logistic", "probit", "sigmoid",
+__all__ = ["Loss", "cross_entropy", "exponential", "huber", "logistic", "polynomial",
+           "probit", "sigmoid",
            "squared", "truncated_squared"]
 
-EXAMPLES: tuple[Loss, ...] = root.EXAMPLES + monotone.EXAMPLES
+EXAMPLES: tuple[Loss, ...] = root.EXAMPLES + monotone.EXAMPLES + heavy.EXAMPLES

@@ -46,9 +46,11 @@ class Loss(Portable):
 
     Theory: what it declares, each under a law.
 
-    tail : "exponential", "gaussian" or None, default None
-        Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m or like −m²/2. The margin theorems
-        ask for the first.
+    tail : "exponential", "gaussian", "polynomial" or None, default None
+        Of a monotone loss: how log ℓ(m) falls as m → ∞, like −m, −m²/2 or −b log m. The margin
+        theorems ask for the first.
+    power : float, optional
+        b, of a polynomial tail.
     convex : bool, default True
         Whether ℓ is convex in u.
     curvature : float, optional
@@ -75,7 +77,8 @@ class Loss(Portable):
     _: KW_ONLY
     classes: bool = False
 
-    tail: Literal["exponential", "gaussian"] | None = None
+    tail: Literal["exponential", "gaussian", "polynomial"] | None = None
+    power: float | None = None
     convex: bool = True
     curvature: float | None = None
     steepness: float | None = None
@@ -86,11 +89,14 @@ class Loss(Portable):
 
     def __post_init__(self) -> None:
         checks.fields("Loss", self, texts=("name",), flags=("convex", "classes", "quadratic"),
-                      reals=("curvature", "steepness"),
+                      reals=("curvature", "steepness", "power"),
                       calls=("excess", "ratio"))
         checks.name("kind", self.kind, ("root", "monotone"))
         if self.tail is not None:
-            checks.name("tail", self.tail, ("exponential", "gaussian"))
+            checks.name("tail", self.tail, ("exponential", "gaussian", "polynomial"))
+        if (self.tail == "polynomial") != (self.power is not None):
+            raise ValueError("power of a Loss must be given with tail=\"polynomial\", and there "
+                             f"alone, got power={self.power} and tail={self.tail!r}")
         object.__setattr__(self, "params",
                            checks.array("params", self.params, "a (K,) array", dims=1, empty=True))
         expect("Loss", self.params, slope=(self.slope, SLOPE),

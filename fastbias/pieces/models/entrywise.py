@@ -4,6 +4,7 @@ have both signs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from fastbias.checks import foreign
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, Piece, kernel, piece
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Coordinates, Layers, Model
+from fastbias.pieces.potentials.base import Potential
+from fastbias.pieces.potentials.deep import deep
 from fastbias.pieces.potentials.factors import factors, kept_signs
 from fastbias.pieces.recipe import recorded
 
@@ -173,6 +176,20 @@ def _halved_apart(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same of u₊v₊ − u₋v₋, whose parts with a minus grow as those with a plus fall."""
     (plus, up), (minus, down) = (_halved(part) for part in u.reshape(2, -1))
     return np.hypot(plus, down), np.hypot(up, minus)
+
+
+def _deep_mirror(u: np.ndarray, L: int) -> Potential | None:
+    """The potential of the flow of a signed network of depth L > 2; None from a start whose odd
+    powers are negative: there u₊ and u₋ change places.
+    """
+    p, q = np.abs(u).reshape(2, -1)
+    return None if L % 2 and (u < 0).any() else deep(p, q, L)
+
+
+def _power_mirror(u: np.ndarray, L: int) -> Potential | None:
+    """That of the flow of w = u^L: the half of a signed network that has the sign of w."""
+    minus = np.maximum(-u, 0.0) if L % 2 else 0.0 * u
+    return deep(np.where(minus > 0.0, 0.0, np.abs(u)), minus, L)
 
 
 def _obstacle(amplitudes: tuple[np.ndarray, np.ndarray], Z: np.ndarray,
@@ -357,7 +374,10 @@ def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Mode
     ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (tied: Σ|w_j|^{2/L}), so that losses with an exponential tail lead
     to the ℓ1 maximum margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a loss
     that has a root, gradient flow of L = 2 is mirror flow of the hyperbolic entropy: from u₊ = u₋ =
-    α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2).
+    α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2). Tied, of L ≥ 3,
+    it is that of another potential, from α1 argmin Σ q_L(w_j/α^L), q_L' the inverse of
+    (1 − z)^{−L/(L−2)} − (1 + z)^{−L/(L−2)}, of which w = u^L has the first power alone: ψ'' ∝
+    |w|^{2/L−2} on the signs of the start.
 
     Parameters
     ----------
@@ -395,6 +415,11 @@ def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Mode
     L = checks.whole("depth", depth, least=2 if signed else 1, most=DEEPEST)
     kind = KINDS[signed, tied]
     copies, keeps = 1 if tied else L, kind.invariant
+    mirror: Callable[[np.ndarray], Potential | None] | None
+    mirror = {1: lambda u: potentials.euclidean,
+              2: lambda u: factors(*kind.amplitudes(u))}.get(L)
+    if tied and L > 2:
+        mirror = partial(_deep_mirror if signed else _power_mirror, L=L)
     return Model(
         f"diagonal({L}{kind.name})", kind.forward, kind.pullback,
         size=lambda d: kind.count(L) * d, params=np.array([float(L)]), degree=L,
@@ -406,8 +431,7 @@ def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Mode
         invariant=(lambda layers: keeps(layers, L)) if L > 1 and keeps is not None else None,
         bias={1: lambda shape: norms.l2, 2: lambda shape: norms.l1}.get(L),
         exponent=2 / L if L > 2 else None,
-        mirror={1: lambda u: potentials.euclidean,
-                2: lambda u: factors(*kind.amplitudes(u))}.get(L), multiplied=L == 2,
+        mirror=mirror, multiplied=L == 2,
         reach=(lambda layers, Z, w: _obstacle(kind.amplitudes(np.concatenate(layers)), Z, w))
         if L == 2 else None,
         coordinates=(lambda u: kind.coordinates(u, L)) if L > 1 else None, source=SOURCE)

@@ -7,7 +7,7 @@ OUT_OF_DOMAIN where w lies outside dom ψ; ``inverse_link(params, z, out)`` writ
 stands the convex face, ψ as cvxpy sees it. To add one: write these, put them into a `Potential`,
 list it in its file's ``EXAMPLES``; the laws then hold it to account.
 """
-from fastbias.pieces.potentials import coupled, factors, separable
+from fastbias.pieces.potentials import coupled, deep, factors, separable
 from fastbias.pieces.potentials.base import Potential
 from fastbias.pieces.potentials.coupled import quadratic, spectral_entropy, squared_lp
 from fastbias.pieces.potentials.separable import cosh, entropy, euclidean, hypentropy, power
@@ -15,4 +15,5 @@ from fastbias.pieces.potentials.separable import cosh, entropy, euclidean, hypen
 __all__ = ["Potential", "cosh", "entropy", "euclidean", "hypentropy", "power", "quadratic",
            "spectral_entropy", "squared_lp"]
 
-EXAMPLES: tuple[Potential, ...] = separable.EXAMPLES + coupled.EXAMPLES + factors.EXAMPLES
+EXAMPLES: tuple[Potential, ...] = separable.EXAMPLES + coupled.EXAMPLES + factors.EXAMPLES \
+    + deep.EXAMPLES
