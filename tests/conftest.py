@@ -16,8 +16,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:      # a job that a shell 
 # The first run of a fresh clone compiles the loop, for some tens of seconds. One worker begins with the first of these
 # and does that; the others take what only solves, and find the loop compiled when they come to what runs.
 FIRST = ["pieces/test_methods.py", "solvers/test_exact.py", "house/test_types.py", "solvers/test_semidefinite.py",
-         "fuzz/test_exact_separability.py", "checks/test_sizes.py", "house/test_measure.py", "solvers/test_margins.py",
-         "engine/test_cache.py"]
+         "fuzz/test_exact_separability.py", "checks/test_sizes.py", "house/test_measure.py",
+         "solvers/test_equations.py", "solvers/test_separation.py", "solvers/test_boxes.py", "solvers/test_cones.py",
+         "solvers/test_powers.py", "solvers/test_shared.py", "solvers/test_margins.py", "engine/test_cache.py"]
 # kinds of tests that are left out unless `-m` names them, and where they are run
 ELSEWHERE = {"slow": "run by `.ci/run`", "exhaustive": "run by `make exhaustive`"}
 

@@ -290,9 +290,8 @@ def lengths(N, d, n, control):
     slopes, drawn = K * N, max(1, -control[OUTPUTS]) * control[BATCH]
     if control[WEIGH] // WEIGHTED == 1:
         slopes, drawn = padded(K * N) + 2 * K, drawn + control[BATCH]
-    count = slabs(N, d, control)
     # (in Gram space a slab's gradient is its rows of g)
-    parts = count * ((0 if control[GRAM] != 0 else padded(K * d)) + 8) if count > 1 else 0
+    parts = padded(K * d) if control[GRAM] == 0 and slabs(N, d, control) > 1 else 0
     return (K * N, slopes, K * d, K * d, n, n, n, n, 2 * n + control[SCRATCH], drawn, searched,
             searched, parts)
 

@@ -33,6 +33,7 @@ from fastbias.engine.compiled import JIT
 from fastbias.engine.helpers import Team, at_work, away, ready, spare
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.shared import begin, end
+from fastbias.engine.team import parts_room
 from fastbias.engine.travel import PACKAGE
 from fastbias.engine.weighing import inside
 
@@ -63,6 +64,7 @@ class Driver:
         self.pace = 0.0                                   # updates a second
         self._team = 1                                    # threads of the chunk under way
         self._leaving: list[Any] = []                     # helpers of the one before
+        self._parts = np.empty(0)                         # theirs, once there were any
         self._alone = 0.0                                 # updates a second without helpers
         self._wait, self._retry = 0, SOON                 # chunks until helpers are tried again
         self._samples = y.size // max(1, -int(buffers.control[OUTPUTS]))
@@ -127,9 +129,10 @@ class Driver:
         # they have had no core for so long, or were of no use; or who knows what it is like alone
         if self._leaving or self._wait > 0 or self._alone == 0.0:
             return 1
-        if self.threads != "auto":
-            return min(int(self.threads), self._slabs)
-        return min(spare(), self._slabs) if X >= PAYS else 1
+        members = (spare() if X >= PAYS else 1) if self.threads == "auto" else int(self.threads)
+        members = min(members, self._slabs)
+        # (what they do is compiled here, where Ctrl-C finds Python, not in the loop's own thread)
+        return members if members == 1 or ready() else 1
 
     def _judged(self, pace: float, took: float) -> None:
         """After a chunk: where helpers did not make it faster, as on a machine that is busy, many
@@ -159,12 +162,14 @@ class Driver:
             yield NOBODY
             return
         with at_work(self._team):
-            if self._team == 1 or not ready():
+            if self._team == 1:
                 yield NOBODY
                 return
             N, K = self._samples, max(1, abs(int(self.buffers.control[OUTPUTS])))
             sizes = padded(K * N), padded(N), padded(K * self.X.shape[1])
-            team = Team(self._team, sizes, (self.params, self.y, self.buffers))
+            if self._parts.size == 0:
+                self._parts = np.zeros(parts_room(N, self.X.shape[1], self.buffers.control))
+            team = Team(self._team, sizes, self._parts, (self.params, self.y, self.buffers))
             try:
                 with team as board:
                     yield board

@@ -15,13 +15,14 @@ from ctypes import CDLL, c_void_p, cast
 from functools import cache
 from multiprocessing import current_process
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 
-from fastbias.engine.compiled import JIT
-from fastbias.engine.passes import assist
-from fastbias.engine.team import BOARD, LINE, STOP, YIELD
+from fastbias.engine.compiled import JIT, callback
+from fastbias.engine.passes import LEAD, assist, lead
+from fastbias.engine.team import BOARD, LEAD_AT, LINE, PARTS_AT, STOP, YIELD
 
 __all__ = ["VARIABLE", "Team", "alone", "at_work", "away", "ready", "spare"]
 
@@ -115,23 +116,33 @@ def _yield() -> int:
 
 
 @cache
+def _lead() -> Any:
+    """What a leader does in a pass."""
+    return callback(lead, LEAD, long=True)
+
+
+@cache
 def ready() -> bool:
-    """Whether there can be helpers; what they do is compiled by then, or loaded."""
+    """Whether there can be helpers; what they and who leads them do is compiled by then, or
+    loaded.
+    """
     if not JIT or not _yield():
         return False
-    board, none = _board(1), np.empty(0)
+    none = np.empty(0)
+    board = _board(1, none)
     board[STOP] = 1
     assist(board, 0, none, none, none)
     return True
 
 
-def _board(members: int) -> np.ndarray:
+def _board(members: int, parts: np.ndarray) -> np.ndarray:
     """A board for a team, which begins where a pair of cache lines does."""
     size = BOARD + LINE * members
     memory = np.zeros(size + LINE, np.int64)
     start = -memory.ctypes.data % (8 * LINE) // 8
     board = memory[start:start + size]
-    board[YIELD] = _yield()
+    board[YIELD], board[LEAD_AT] = _yield(), _lead().address
+    board[PARTS_AT] = parts.ctypes.data
     return board
 
 
@@ -143,12 +154,15 @@ class Team:
     members : int
     sizes : tuple of int
         How many numbers a helper has for predictions, their weights and a gradient.
+    parts : (·,) array
+        Room for the gradients of slabs, see `fastbias.engine.team.parts_room`.
     held : object
         What the board has addresses in, kept while a helper may still look there.
     """
 
-    def __init__(self, members: int, sizes: tuple[int, int, int], held: object) -> None:
-        self.board, self.sizes, self.held = _board(members), sizes, held
+    def __init__(self, members: int, sizes: tuple[int, int, int], parts: np.ndarray,
+                 held: object) -> None:
+        self.board, self.sizes, self.held = _board(members, parts), sizes, (parts, held)
         self.left: list[_thread.LockType] = []            # each released as a helper goes
 
     def __enter__(self) -> np.ndarray:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbias.engine.abi import GRAM, eights, lengths, padded, room, slabs
+import numpy as np
+
+from fastbias.engine.abi import eights, lengths, padded, room
+from fastbias.engine.atomics import numbers_at
 from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
+from fastbias.engine.team import PARTS_AT, parts_room
 from fastbias.engine.weighing import NONE
 
 __all__ = ["Data", "Scratch", "Vectors", "alone", "columns", "part", "parts", "rows_of", "said",
@@ -32,7 +36,8 @@ class Data(NamedTuple):
     # where in packed their weights (N,) stand, if they have any
     begin: Any
     slabs: Any         # how many slabs of rows a pass is cut into: `fastbias.engine.abi.slabs`
-    # (slabs (K d padded + 8),)  the slabs' own gradients, and behind them what each says of itself
+    # the gradients of all slabs but the first, K d padded each, and, where several threads share a
+    # pass, 8 for each slab in which it says something of itself; alone: one such gradient
     parts: Any
     board: Any         # (·,) int64  `fastbias.engine.team`, of those who share a pass; (0,): nobody
 
@@ -76,15 +81,19 @@ def _cut(work, sizes, i):
     return view(work, begin, padded(sizes[i]))
 
 
+# (NumPy's numbers: of Python's the compiler makes a function each)
+(_P, _Q, _W, _V, _AT, _G, _MOVE, _NEW, _EXTRA, _BATCH, _ALONG, _TRIAL, _PARTS) = np.arange(13)
+
+
 @inner
 def scratch(work, N, d, n, control):
     """``Buffers.work`` cut into the vectors that a run needs."""
     inlined()
     sizes = lengths(N, d, n, control)
-    return Scratch(_cut(work, sizes, 0), _cut(work, sizes, 1), _cut(work, sizes, 2),
-                   _cut(work, sizes, 3), _cut(work, sizes, 4), _cut(work, sizes, 5),
-                   _cut(work, sizes, 6), _cut(work, sizes, 7), _cut(work, sizes, 8),
-                   _cut(work, sizes, 9), _cut(work, sizes, 10), _cut(work, sizes, 11))
+    return Scratch(_cut(work, sizes, _P), _cut(work, sizes, _Q), _cut(work, sizes, _W),
+                   _cut(work, sizes, _V), _cut(work, sizes, _AT), _cut(work, sizes, _G),
+                   _cut(work, sizes, _MOVE), _cut(work, sizes, _NEW), _cut(work, sizes, _EXTRA),
+                   _cut(work, sizes, _BATCH), _cut(work, sizes, _ALONG), _cut(work, sizes, _TRIAL))
 
 
 @inner
@@ -94,17 +103,16 @@ def swept(N, d, n, control):
 
 
 @inner
-def parts(work, N, d, n, control, shared):
-    """``Data.parts``, in ``Buffers.work`` behind all else; what pads them is a number. Who is alone
-    has one beside g itself.
+def parts(work, N, d, n, control, board):
+    """``Data.parts``: the team's, which the board knows, or in ``Buffers.work`` behind all else;
+    what pads them is a number.
     """
-    sizes, count = lengths(N, d, n, control), slabs(N, d, control)
-    found = _cut(work, sizes, 12)
-    if count > 1 and control[GRAM] == 0:
-        size, each = sizes[2], padded(sizes[2])
-        for i in range(count if shared else 2):
-            for j in range(i * each + size, i * each + each):
-                found[j] = 0.0
+    if board.size > 0:
+        return numbers_at(board[PARTS_AT], parts_room(N, d, control))
+    sizes = lengths(N, d, n, control)
+    found = _cut(work, sizes, _PARTS)
+    for j in range(min(sizes[2], sizes[12]), sizes[12]):
+        found[j] = 0.0
     return found
 
 
@@ -115,14 +123,15 @@ def part(data, g, i):
     if i == 0 or data.coefficients:
         return view(g, 0, g.size)
     size = padded(data.outputs * data.d)
-    return view(data.parts, i * size, size)
+    return view(data.parts, (i - 1) * size, size)
 
 
 @inner
 def said(data, i):
     """Where in ``Data.parts`` slab i says its largest exponent, or its scale."""
     inlined()
-    return (0 if data.coefficients else data.slabs * padded(data.outputs * data.d)) + 8 * i
+    size = 0 if data.coefficients else (data.slabs - 1) * padded(data.outputs * data.d)
+    return size + 8 * i
 
 
 @inner

@@ -166,7 +166,7 @@ def _laid(X, y, c, buffers, board):
     # (weights stand behind all else)
     data = Data(N, d, outputs(control), goals(control), control[GRAM] != 0, buffers.packed, y,
                 how(c), packed_room(N, d, False, filled), slabs(N, d, control),
-                parts(buffers.work, N, d, n, control, board.size > 0), board)
+                parts(buffers.work, N, d, n, control, board), board)
     if control[PACKED] == 0:
         if filled > 0:
             lay_out(X, c, filled, data)

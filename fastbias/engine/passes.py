@@ -8,6 +8,7 @@ scale) is decided behind all of them.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from fastbias.engine.abi import CONTROL, FILLED, HURRY, SLOPE
 from fastbias.engine.atomics import drawn, numbers_at, seen, wholes_at
@@ -39,6 +40,7 @@ from fastbias.engine.team import (
     G_SIZE,
     GOALS_AT,
     KIND,
+    LEAD_AT,
     LOSS_AT,
     NUMBER,
     OUTPUTS_AT,
@@ -65,13 +67,16 @@ from fastbias.engine.team import (
 )
 from fastbias.engine.weighing import NONE, WILD, pushed
 
-__all__ = ["assist", "by_piece", "products", "weighed"]
+__all__ = ["LEAD", "assist", "by_piece", "lead", "products", "weighed"]
 
 MANY = 1 << 40        # entries behind an address: how many there are knows who wrote it down
-# what is done with a slab
-PRODUCTS, WEIGHED, ASKED, GATHERED = range(4)
+# what is done with a slab (NumPy's numbers: of Python's the compiler makes a function each)
+PRODUCTS, WEIGHED, ASKED, GATHERED = np.arange(4)
+FIRST, FRESH = np.int64(0), np.bool_(True)
 
-_as_slope = pointer(SLOPE)
+# (the board, number) → cut: `lead`, whose place is on the board
+LEAD = types.boolean(types.int64[::1], types.int64)
+_as_slope, _as_lead = pointer(SLOPE), pointer(LEAD)
 
 
 @inner
@@ -80,7 +85,7 @@ def products(data, w, p, control):
     steady()
     if _shared(data):
         return _led(data, PRODUCTS, 0.0, w, p, p, p, control)
-    return _products(data, w, p, 0, data.N, control)
+    return _products(data, w, p, FIRST, data.N, control)
 
 
 @inner
@@ -92,7 +97,7 @@ def weighed(loss, data, w, p, g, k0, control):
     """
     inlined()
     while data.slabs == 1:
-        z, cut = weighed_rows(loss, data, Vectors(w, p, p, g), k0, 0, data.N, control)
+        z, cut = weighed_rows(loss, data, Vectors(w, p, p, g), k0, FIRST, data.N, control)
         if cut:
             return np.nan
         if loss == SQUARED:
@@ -114,7 +119,7 @@ def by_piece(slope, params, data, w, p, q, g, control):
         return _whole(slope, params, data, w, p, q, g, control)
     if data.slabs > 1:
         return _asked_in_slabs(slope, params, data, w, p, q, g, control)
-    s, cut = _asked(slope, params, data, Vectors(w, p, q, g), 0, data.N, control)
+    s, cut = _asked(slope, params, data, Vectors(w, p, q, g), FIRST, data.N, control)
     return np.nan if cut else s
 
 
@@ -131,7 +136,8 @@ def _shared(data):
 def _led(data, kind, k0, w, p, q, g, control):
     """A pass by the whole team. False if asked to come back."""
     while True:
-        cut = _lead(data.board, opened(data.board, kind, k0, w, p, q, g))
+        number = opened(data.board, kind, k0, w, p, q, g)
+        cut = _as_lead(data.board[LEAD_AT])(data.board, number)
         if control[HURRY] != 0:
             return False
         if not cut:                   # (else it was a hurry that was called off since)
@@ -274,7 +280,7 @@ def _gathered(data, q, g, begin, end, control):
         sparse_cleared(data, g)
         sparse_gathered_rows(data, q, 1.0, g, begin, end)
         return control[HURRY] == 0
-    return gathered_rows(data, q, 1.0, g, begin, end, True, control)
+    return gathered_rows(data, q, 1.0, g, begin, end, FRESH, control)
 
 
 @inner
@@ -350,6 +356,11 @@ def _lead(board, number):
                 own += 1
         settled(board, data.slabs, own, -1)
     return cut
+
+
+def lead(board, number):
+    """As `_lead`, for a place in memory: who runs alone need not wait for it to be compiled."""
+    return _lead(board, number)
 
 
 @kernel

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from numba import types
 
-from fastbias.engine.abi import FILLED, SLABS, eights
+from fastbias.engine.abi import FILLED, GRAM, OUTPUTS, SLABS, eights, kernel, padded, slabs
 from fastbias.engine.atomics import breathe, drawn, place_of, put, seen, swapped
 from fastbias.engine.compiled import inner, pointer
 
-__all__ = ["BOARD", "claimed", "closed", "introduced", "opened", "settled", "waited"]
+__all__ = ["BOARD", "LEAD_AT", "PARTS_AT", "claimed", "closed", "introduced", "opened",
+           "parts_room", "settled", "waited"]
 
 LINE = 16                             # cells of two cache lines: who writes slows down no other
 # what all look at, who waits; the slabs that helpers did; what is to be done, and in which pass
@@ -28,8 +29,8 @@ PASS, STOP, DONE, KIND, NUMBER = 0, 1, LINE, 2 * LINE, 2 * LINE + 1
 SHIFT_AT, W_AT, P_AT, Q_AT, G_AT, G_SIZE = range(NUMBER + 1, NUMBER + 7)
 # what all passes have in common
 (ROWS_AT, WIDTH_AT, OUTPUTS_AT, GOALS_AT, COEFFICIENTS_AT, WEIGHED_AT, BEGIN_AT, SLABS_AT,
- PACKED_AT, Y_AT, PARTS_AT, CONTROL_AT, LOSS_AT, SLOPE_AT, PARAMS_AT, PARAMS_SIZE, YIELD,
- TURNS) = range(3 * LINE, 4 * LINE + 2)
+ PACKED_AT, Y_AT, PARTS_AT, CONTROL_AT, LOSS_AT, SLOPE_AT, PARAMS_AT, PARAMS_SIZE, YIELD, TURNS,
+ LEAD_AT) = range(3 * LINE, 4 * LINE + 3)
 STATES = 5 * LINE                     # the cells of the slabs, LINE each
 BOARD = STATES + SLABS * LINE         # cells before the tickets, LINE a member
 PAUSES = 1500                         # looks at the board before the core is offered to others
@@ -48,6 +49,13 @@ def _rested(board, turns):
         _as_yield(board[YIELD])()
 
 
+@kernel
+def parts_room(N, d, control):
+    """How many numbers a team wants for the gradients of its slabs, and what these say."""
+    count, K = slabs(N, d, control), max(1, abs(control[OUTPUTS]))
+    return (0 if control[GRAM] != 0 else (count - 1) * padded(K * d)) + 8 * count
+
+
 @inner
 def introduced(board, data, loss, slope, params, control):
     """Write down what all passes of a call have in common."""
@@ -56,7 +64,7 @@ def introduced(board, data, loss, slope, params, control):
     board[WEIGHED_AT] = data.weighed
     board[BEGIN_AT], board[SLABS_AT] = data.begin, data.slabs
     board[PACKED_AT], board[Y_AT] = place_of(data.packed), place_of(data.y)
-    board[PARTS_AT], board[CONTROL_AT] = place_of(data.parts), place_of(control)
+    board[CONTROL_AT] = place_of(control)
     board[LOSS_AT], board[SLOPE_AT] = loss, slope
     board[PARAMS_AT], board[PARAMS_SIZE] = place_of(params), params.size
     entries = 8 * control[FILLED] if control[FILLED] > 0 else data.N * eights(data.d)

@@ -98,7 +98,7 @@ def _recipe(thing: Any, arrays: list[np.ndarray]) -> list[Any]:
 def _numbered(thing: object, arrays: list[np.ndarray]) -> int:
     """The place of an array in the list; `OwnPieceError` for what is none."""
     try:
-        arrays.append(checks.array("value", thing, "an array", dims=(0, 1, 2), empty=True))
+        arrays.append(checks.array("value", thing, "an array", dims=(0, 1, 2, 3), empty=True))
     except (TypeError, ValueError):
         raise OwnPieceError(repr(thing)) from None
     return len(arrays) - 1

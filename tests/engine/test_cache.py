@@ -107,6 +107,7 @@ def test_an_edited_helper_in_another_file_of_the_package_gives_the_new_answer(ho
 
 
 @compiled
+@pytest.mark.slow
 def test_a_users_piece_sees_edits_of_their_own_helpers_and_numbers(tmp_path):
     home = tmp_path
     helper, caller, env = home / "helper.py", home / "caller.py", {"PYTHONPATH": f"{home}{os.pathsep}{PACKAGE.parent}"}
@@ -138,6 +139,7 @@ def test_a_warm_process_compiles_nothing(tmp_path):
 
 
 @compiled
+@pytest.mark.slow
 def test_three_processes_at_once_then_another_machine_then_damaged_files(tmp_path):
     """What they keep is whole, and kept once; another machine keeps its own beside it; what is damaged is passed over."""
     def run(**env):
@@ -307,6 +309,7 @@ print(*(call(p, np.empty(0), np.ones(1)) for p in (in_a_comprehension, by_a_plai
 
 
 @compiled
+@pytest.mark.slow
 def test_what_users_pieces_take_from_other_files_in_any_way_is_seen(tmp_path):
     (tmp_path / "uses.py").write_text(USES)
     for value in (1.0, 7.0):

@@ -77,7 +77,7 @@ def test_depth_2_from_any_start(alpha, product):
         assert u[:, 0] * u[:, 1] == pytest.approx(np.tile(start[0] * start[1], (len(u), 1)), rel=1e-12)
 
 
-@pytest.mark.parametrize("alpha", [1e-2, 1e-8])
+@pytest.mark.parametrize("alpha", [1e-2, pytest.param(1e-8, marks=pytest.mark.slow)])
 def test_depth_3_from_small_starts(alpha):
     X, y, factors = data(1)
     plus, minus = alpha * factors
@@ -89,7 +89,7 @@ def test_depth_3_from_small_starts(alpha):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("depth", "alpha"), [(4, 1e-8), *(
+@pytest.mark.parametrize(("depth", "alpha"), [pytest.param(4, 1e-8, marks=pytest.mark.slow), *(
     pytest.param(*hard, marks=pytest.mark.exhaustive) for hard in ((3, 1e-30), (3, 1e-60), (4, 1e-30), (6, 1e-8)))])
 def test_deeper_networks_from_tiny_starts_are_right_or_say_so(depth, alpha):
     X, y, factors = data(1)

@@ -202,6 +202,7 @@ def test_a_support_vector_of_weight_0_moves_like_log_log_t():
 
 
 @long
+@pytest.mark.slow
 def test_far_limits_of_other_methods_are_those_of_theory():
     for name, least in (("l1.5", 1 - 1e-6), ("l4/3", 1 - 1e-6), ("quadratic", 1 - 1e-6), ("power 1.5", 1 - 1e-6),
                         ("hypentropy", 1 - 1e-4), ("heavy ball", 1 - 1e-6)):

@@ -86,6 +86,8 @@ def test_no_method_moves_what_is_held(method):
 def test_held_layers_travel_in_checkpoints_and_pickles(tmp_path):
     X, y = data(5, 3)
     for model, start in ((HELD, np.full(6, 0.5)), (models.grouped([[2, 0], [1]]), np.full(5, 0.5)),
+                         (models.attention(np.arange(30.0).reshape(5, 3, 2) % 7), np.full(4, 0.1)),
+                         (models.frozen(models.attention(np.arange(30.0).reshape(5, 3, 2) % 7), 1, [1.0, -1]), np.full(2, 0.1)),
                          (models.frozen(models.relu(X, 2), [1, 2], [np.ones((2, 3)), [0.1, 0.2]]), np.full(3, 0.5))):
         A = np.eye(5) if model.length == 5 else X
         plan = fb.Plan(A, y, loss="squared", method=m.gradient_descent(0.01), model=model, start=start)

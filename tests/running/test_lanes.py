@@ -81,7 +81,7 @@ def test_every_method_that_goes_in_lanes_is_among_the_cases():
     assert len(set(TWINS)) == len(TWINS) == 13
 
 
-@pytest.mark.parametrize("loss", ["exponential", *(pytest.param(loss, marks=pytest.mark.long) for loss in ("logistic", "squared"))])
+@pytest.mark.parametrize("loss", ["exponential", *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("logistic", "squared"))])
 @pytest.mark.parametrize("name", CASES)
 def test_lanes_equal_runs_alone_and_the_naive_twin(name, loss):
     make, step = CASES[name]

@@ -256,6 +256,7 @@ fb.sweep(cosh, LONG, steps=FAR, store=sys.argv[1], executor=ThreadPoolExecutor(1
 
 
 @pytest.mark.skipif(not JIT, reason="runs of a second need compiled loops")
+@pytest.mark.slow
 def test_a_main_process_that_is_killed_loses_nothing_that_had_ended(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "s")], cwd=ROOT)
     wait_for(tmp_path / "s", 2)

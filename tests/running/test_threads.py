@@ -234,12 +234,13 @@ def test_who_never_comes_is_not_waited_for(loss):
         return plan.u.tobytes()
 
     assert helpers.ready()
+    parts = np.zeros(team.parts_room(*WIDE.shape, plan(loss=loss).buffers.control))
     wanted = chunks(NOBODY, plan(loss=loss))
-    assert chunks(helpers._board(8), plan(loss=loss)) == wanted
-    assert chunks(helpers._board(8), plan(loss=loss), late=3) == wanted
-    board = helpers._board(8)
+    assert chunks(helpers._board(8, parts), plan(loss=loss)) == wanted
+    assert chunks(helpers._board(8, parts), plan(loss=loss), late=3) == wanted
+    board = helpers._board(8, parts)
     assert chunks(board, plan(loss=loss), others=[threading.Thread(target=lazy, args=(board,))]) == wanted
-    gone = helpers._board(3)
+    gone = helpers._board(3, parts)
     gone[helpers.STOP] = 1
     assert chunks(gone, plan(loss=loss), late=2) == wanted
 

@@ -177,6 +177,7 @@ def test_the_committed_table_is_that_of_the_committed_numbers():
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_the_table_is_measured_and_written(tmp_path, capfd):
     shutil.copy(HERE / "README.md", tmp_path)
     table.main(["--methods", "gradient_exponential", "--sizes", "4x3", "--contenders", "fastbias,NumPy", "--seconds", "1e-4",

@@ -178,7 +178,7 @@ def test_a_linear_program_without_steps_left_is_given_up(monkeypatch):
     assert programs.polytope(Z, "cube", np.ones(Z.shape[1]), 1.0) is None
 
 
-@pytest.mark.parametrize("norm", [N.l1, N.linf], ids=["l1", "linf"])
+@pytest.mark.parametrize("norm", [N.l1, pytest.param(N.linf, marks=pytest.mark.slow)], ids=["l1", "linf"])
 def test_support_vectors_say_that_a_maximiser_is_unique(norm, monkeypatch):
     """Where they do, the programs for the width of the face, asked all the same, see a point."""
     points, told = 0, uniqueness._is_point

@@ -4,6 +4,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.solvers import shared
+from tests.helpers.marks import slow
 
 N = fb.norms
 NAMED = {"l1": N.l1, "l2": N.l2, "linf": N.linf}
@@ -27,8 +28,8 @@ def data(seed, K=1):
     return X[apart > 1e-9], y[apart > 1e-9]
 
 
-@pytest.mark.parametrize("norm", [N.l1, N.l2, N.linf, N.lp(3.0)], ids=repr)
-@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("norm", [N.l1, N.linf, *slow(N.l2, N.lp(3.0))], ids=repr)
+@pytest.mark.parametrize("intercept", [False, *slow(True)])
 def test_norms_are_named_where_their_own_maximum_has_this_margin_and_nowhere_else(norm, intercept):
     counts = [0, 0]
     for seed in range(24):

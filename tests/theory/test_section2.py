@@ -82,6 +82,7 @@ def test_theorem_1a_on_random_problems(psi, seeds):
 
 
 @long
+@pytest.mark.slow
 def test_exponentiated_gradient_finds_the_maximum_entropy_solution():
     """From the uniform start, on the simplex: by an independent solver in 30 digits (Boltzmann weights, one multiplier)."""
     X, y, ones = np.array([[1.0, 2.0, 3.0, 4.0]]), [3.2], ([[1, 1, 1, 1]], [1])

@@ -13,6 +13,7 @@ import numpy as np
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, Piece, kernel, piece
+from fastbias.engine.compiled import pasted
 from fastbias.pieces import norms, potentials
 from fastbias.pieces.models.base import Coordinates, Layers, Model
 from fastbias.pieces.potentials.base import Potential
@@ -53,7 +54,7 @@ def _product(params, u, out):
     return 0
 
 
-@kernel
+@pasted
 def _pull_product(u, begin, end, d, push, out):
     """out ← push times the other factors, of the factors u[begin], u[begin + d], … before ``end``.
 
