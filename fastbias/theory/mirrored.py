@@ -91,7 +91,7 @@ def vanishing(problem: Problem, flow: bool, mirrored: bool) -> Hypothesis:
 def powers(problem: Problem) -> list[Hypothesis]:
     """What is known of networks deeper than two layers, and by whom."""
     layers = problem.model.split(problem.start, problem.size)
-    even = all(np.array_equal(layer, layers[0]) for layer in layers) \
+    even = len(layers) == 2 and all(np.array_equal(layer, layers[0]) for layer in layers) \
         and float(np.ptp(np.abs(problem.start))) == 0.0
     return [Hypothesis("the flow is a function of z = ∫ −∂L/∂w dt", True,
                        "proved: du^{2−L}/dt = ∓L(L − 2) ∂L/∂w, from any start" + (

@@ -267,6 +267,24 @@ def test_untied_networks_end_where_their_potential_says():
         assert flow.w[-1] == pytest.approx(limit.w, abs=1e-7)
 
 
+@pytest.mark.parametrize(("L", "start"), [(3, [0.3, -0.5, 0.2, 0.7]), (4, [0.3, -0.5, 0.2, 0.7]), (5, [0.6, 0.5, 0.0, 0.7])])
+def test_the_flow_of_one_power_ends_where_its_potential_says(L, start):
+    """ψ'' ∝ |w|^{2/L−2}: −|w|^{2/L−1} sign(w) moves in the span of the samples; signs are kept, and 0 stays."""
+    X, start = np.random.default_rng(3).normal(size=(2, 4)), np.array(start)
+    signs = np.sign(start) if L % 2 else np.abs(np.sign(start))
+    y = X @ (signs * [0.3, 0.5, 1.0, 0.1])
+    plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.01), model=models.diagonal(L, tied=True), start=start)
+    limit = plan.limit(flow=True)
+    assert limit.certified
+    assert plan.flow().w[-1] == pytest.approx(limit.w, abs=1e-6)
+    assert X @ limit.w == pytest.approx(y, rel=1e-9)
+    assert (np.sign(limit.w) == signs).all()
+    on = signs != 0
+    z = [-signs[on] * abs(w[on]) ** (2 / L - 1) for w in (limit.w, start ** L)]
+    off = np.linalg.svd(X[:, on])[2][2:]
+    assert abs(off @ (z[0] - z[1])).max() < 1e-9 * abs(z[1]).max()
+
+
 @long
 def test_with_its_head_held_attention_turns_to_the_maximum_margin_between_tokens():
     """Tarzanagh et al. (2023): for the tokens of the best value, where all others are worth the same."""
