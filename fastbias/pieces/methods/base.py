@@ -18,6 +18,7 @@ from fastbias.engine.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, e
 from fastbias.pieces import steps
 from fastbias.pieces.methods import noisy
 from fastbias.pieces.methods.sampling import Point, Sampling
+from fastbias.pieces.methods.shown import shown
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.pieces.recipe import Portable, recorded
@@ -347,31 +348,7 @@ class Method(Portable):
         return self.sampling.seen(N) or (N if each else 0)
 
     def __repr__(self) -> str:
-        words = [repr(self.rule)]
-        if self.geometry is not None:
-            words.insert(0, getattr(self.geometry, "name", None) or repr(self.geometry))
-        # called as the argument that it came by
-        beta = "momentum" if not self.dual else "primal_momentum" if self.primal \
-            else "dual_momentum"
-        for label, values in ((beta, self.beta), ("nesterov", self.gamma)):
-            if values.any():
-                words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
-        for name in ("batch", "label_noise", "gradient_noise"):
-            if number := getattr(self.sampling, name):
-                words.append(f"{name}={number:g}")
-        if self.clip is not None:
-            words.append(f"clip={self.clip:g}")
-        if self.averages == "fading":                        # (momentum in the gradient)
-            called = vars(self).get("recipe", ("", {}))[1]
-            words += [f"{label}={called[label]:g}" for label in ("momentum", "nesterov")
-                      if called.get(label)]
-        if self.decay or self.shrink:
-            words.append(f"weight_decay={self.decay or self.shrink:g}")
-        if self.point is None:
-            return f"{self.name}({', '.join(words)})"
-        away = f"{self.point.norm.name}, {', '.join(f'{x:g}' for x in self.point.params)}"
-        each = ", per sample" if self.point.each else ""
-        return f"{self.name}({self.point.base}({', '.join(words)}), {away}{each})"
+        return shown(self)
 
 
 @piece(MAP)

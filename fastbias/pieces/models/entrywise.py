@@ -174,12 +174,14 @@ def _product_along(u: np.ndarray, a: np.ndarray, v: np.ndarray, L: int) -> Along
 
 
 def _powers_along(u: np.ndarray, a: np.ndarray, v: np.ndarray, L: int) -> Along:
+    # (u^{L−2} is 1/u where L = 1, whose second derivative is 0)
     return L * u ** (L - 1) * a, (L * (L - 1) * u ** (L - 2) * a * v if L > 1 else np.zeros_like(u))
 
 
 def _apart(along: Callable[..., Along]) -> Callable[..., Along]:
     """The same of a difference, whose second part is pushed the other way."""
     def both(u: np.ndarray, a: np.ndarray, v: np.ndarray, L: int) -> Along:
+        # each part by itself: neither sees the parameters of the other
         (plus, up), (minus, down) = (along(x, b, way * v, L) for x, b, way in zip(
             u.reshape(2, -1), a.reshape(2, -1), (1.0, -1.0), strict=True))
         return plus - minus, np.concatenate([up, down])
@@ -220,6 +222,13 @@ def _deep_mirror(u: np.ndarray, L: int) -> Potential | None:
     """
     p, q = np.abs(u).reshape(2, -1)
     return None if L % 2 and (u < 0).any() else deep(p, q, L)
+
+
+def _power_mirror(u: np.ndarray, L: int) -> Potential | None:
+    """That of the flow of w = u^L: the half of a signed network that has the sign of w."""
+    # (even powers are never negative, whatever the sign of u)
+    minus = np.maximum(-u, 0.0) if L % 2 else 0.0 * u
+    return deep(np.where(minus > 0.0, 0.0, np.abs(u)), minus, L)
 
 
 def _obstacle(amplitudes: tuple[np.ndarray, np.ndarray], Z: np.ndarray,
@@ -406,9 +415,10 @@ def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Mode
     ‖u‖² ≥ R(w) = L Σ|w_j|^{2/L} (tied: Σ|w_j|^{2/L}), so that losses with an exponential tail lead
     to the ℓ1 maximum margin for L = 2, and to stationary points of ‖w‖_{2/L} beyond. With a loss
     that has a root, gradient flow of L = 2 is mirror flow of the hyperbolic entropy: from u₊ = u₋ =
-    α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2). Signed and tied, of
-    L ≥ 3, it ends at argmin Σ q_L(w_j/α^L), q_L' the inverse of (1 − z)^{−L/(L−2)} − (1 +
-    z)^{−L/(L−2)}.
+    α it ends at argmin α² Σ q(w_j/α²), q(z) = 2 − √(4 + z²) + z asinh(z/2). Tied, of L ≥ 3,
+    it is that of another potential, from α1 argmin Σ q_L(w_j/α^L), q_L' the inverse of
+    (1 − z)^{−L/(L−2)} − (1 + z)^{−L/(L−2)}, of which w = u^L has the first power alone: ψ'' ∝
+    |w|^{2/L−2} on the signs of the start.
 
     Parameters
     ----------
@@ -448,8 +458,8 @@ def diagonal(depth: int, signed: bool = False, tied: bool | None = None) -> Mode
     copies, keeps = 1 if tied else L, kind.invariant
     mirror: Callable[[np.ndarray], Potential | None] | None
     mirror = {1: lambda u: potentials.euclidean, 2: lambda u: factors(*kind.amplitudes(u))}.get(L)
-    if signed and tied and L > 2:
-        mirror = partial(_deep_mirror, L=L)
+    if tied and L > 2:
+        mirror = partial(_deep_mirror if signed else _power_mirror, L=L)
     return Model(
         f"diagonal({L}{kind.name})", kind.forward, kind.pullback,
         size=lambda d: kind.count(L) * d, params=np.array([float(L)]), degree=L,

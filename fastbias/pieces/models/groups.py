@@ -120,6 +120,7 @@ def grouped(groups: Any, power: int = 2) -> Model:
         own = owner.astype(int)
         # u^k, and its first two derivatives
         one, two, three = s ** k, k * s ** (k - 1), k * (k - 1) * s ** max(k - 2, 0)
+        # what turns a factor comes from all features of its group
         shared = two * np.bincount(own, x * b, count) + three * t * np.bincount(own, x * v, count)
         change = (two * t)[own]
         return change * v + one[own] * b, np.concatenate([shared, x * change])

@@ -182,6 +182,7 @@ def frozen(model: Model, layers: Any, values: ArrayLike, size: int | None = None
 
     def along(u: np.ndarray, a: np.ndarray, v: np.ndarray) -> Along:
         whole, move = fixed.copy(), np.zeros(fixed.size)
+        # what is held does not move, so that its derivatives are those of the others alone
         whole[free], move[free] = u, a
         assert second is not None
         moved, turned = second(whole, move, v)

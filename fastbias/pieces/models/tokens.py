@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, piece
 from fastbias.engine.compiled import kernel
-from fastbias.pieces.models.base import Along, Model
+from fastbias.pieces.models.base import Model
 from fastbias.pieces.recipe import recorded
 
 __all__ = ["attention"]
@@ -81,6 +81,7 @@ def _along(x: np.ndarray, u: np.ndarray, a: np.ndarray,
     """F along a move, and how its pullback changes, at tokens x (N, T, d)."""
     (q, v), (dq, dv) = np.split(u, 2), np.split(a, 2)
     score, worth, turn, dworth = x @ q, x @ v, x @ dq, x @ dv
+    # (a common factor of all shares cancels, and is taken out so that none overflows)
     share = np.exp(score - score.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
     dshare = share * (turn - (share * turn).sum(axis=1, keepdims=True))

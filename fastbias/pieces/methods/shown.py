@@ -1,0 +1,38 @@
+"""How methods print."""
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["shown"]
+
+
+def shown(method: Any) -> str:
+    """A method as its factory would be called, but for what is left at its default."""
+    # (a geometry of the user's own may be a bare piece)
+    words = [repr(method.rule)]
+    if method.geometry is not None:
+        words.insert(0, getattr(method.geometry, "name", None) or repr(method.geometry))
+    # called as the argument that it came by
+    beta = "momentum" if not method.dual else "primal_momentum" if method.primal \
+        else "dual_momentum"
+    for label, values in ((beta, method.beta), ("nesterov", method.gamma)):
+        if values.any():
+            words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
+    # what was asked of any method alike
+    for name in ("batch", "label_noise", "gradient_noise"):
+        if number := getattr(method.sampling, name):
+            words.append(f"{name}={number:g}")
+    if method.clip is not None:
+        words.append(f"clip={method.clip:g}")
+    if method.averages == "fading":                        # (momentum in the gradient)
+        called = vars(method).get("recipe", ("", {}))[1]
+        words += [f"{label}={called[label]:g}" for label in ("momentum", "nesterov")
+                  if called.get(label)]
+    if method.decay or method.shrink:
+        words.append(f"weight_decay={method.decay or method.shrink:g}")
+    if method.point is None:
+        return f"{method.name}({', '.join(words)})"
+    # SAM: the base inside, where the gradient is taken behind it
+    away = f"{method.point.norm.name}, {', '.join(f'{x:g}' for x in method.point.params)}"
+    each = ", per sample" if method.point.each else ""
+    return f"{method.name}({method.point.base}({', '.join(words)}), {away}{each})"
