@@ -156,7 +156,7 @@ def least(norm: fb.norms.Norm) -> Callable[[fb.Trace], Any]:
 
 def widest(norm: fb.norms.Norm) -> Callable[[fb.Trace], Any]:
     """The maximum margin."""
-    return lambda trace: fb.max_margin(trace.problem.X, trace.problem.y, norm)
+    return lambda trace: fb.max_margin(trace.problem.X.reshape(-1, *trace.problem.sample), trace.problem.y, norm)
 
 
 def nearest_minimum(trace: fb.Trace) -> Any:

@@ -151,10 +151,10 @@ def test_a_search_at_rest_stays():
     (models.weight_normalised, "squared", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
     (models.diagonal(2), "logistic", m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
     (models.diagonal(2), fb.losses.huber(1), m.gradient_descent(SEARCH), "models of degree 2 and the squared loss"),
-    (models.diagonal(2), "squared", m.gradient_descent(SEARCH, 0.5), "without momentum or weight decay"),
+    (models.diagonal(2), "squared", m.gradient_descent(SEARCH, 0.5), "without momentum or decay"),
     (models.diagonal(2), "squared", m.gradient_descent(SEARCH, batch=1), "wants full gradients"),
-    (models.diagonal(2), "squared", m.gradient_descent(SEARCH, weight_decay=0.1), "without momentum or weight decay"),
-    (models.linear, "squared", m.gradient_descent(SEARCH, weight_decay=0.1), "without momentum or weight decay"),
+    (models.diagonal(2), "squared", m.gradient_descent(SEARCH, weight_decay=0.1), "without momentum or decay"),
+    (models.linear, "squared", m.gradient_descent(SEARCH, weight_decay=0.1), "without momentum or decay"),
 ])
 def test_searches_without_a_meaning_are_refused(model, loss, method, words):
     start = None if model.linear else np.ones(model.parameters(3))

@@ -119,13 +119,16 @@ def test_descend_refuses_a_wrong_count_of_entries():
     assert plan.t == 3
 
 
+COUNT = abi.CONTROL                                                # behind control: how often, and how many calls so far
+
+
 @fb.piece(abi.MAP)
 def interrupted(params, u, out):
-    """w = u², and each params[18]-th call asks the loop to come back, as another thread might: params is control itself."""
+    """w = u², and each params[COUNT]-th call asks the loop to come back, as another thread might: params is control itself."""
     for i in range(u.size):
         out[i] = u[i] * u[i]
-    params[19] += 1.0
-    if params[19] % params[18] == 0.0:
+    params[COUNT + 1] += 1.0
+    if params[COUNT + 1] % params[COUNT] == 0.0:
         params[2] = 5e-324                                         # the bits of the whole number 1
     return 0
 
@@ -144,14 +147,14 @@ def test_a_run_that_is_called_back_in_the_middle_of_updates_goes_on_bit_for_bit(
     X, y = rows(7, 40, 16, seed=3)
     if data == "dense":
         X = X + 0.01
-    squares = models.Model("squares", interrupted, doubled, degree=2, params=np.append(np.zeros(18), [1e9, 0]))
+    squares = models.Model("squares", interrupted, doubled, degree=2, params=np.append(np.zeros(COUNT), [1e9, 0]))
     steps, start = 40 if JIT else 12, np.random.default_rng(0).uniform(0.5, 1, size=40)
 
     def run(every):
         plan = fb.Plan(X, y, loss="squared", method=method, model=squares, start=start)
-        memory = np.zeros(20, np.int64)
-        memory[:18], memory.view(float)[18:] = plan.buffers.control, (every, 0.0)
-        buffers = plan.buffers._replace(control=memory[:18])
+        memory = np.zeros(COUNT + 2, np.int64)
+        memory[:COUNT], memory.view(float)[COUNT:] = plan.buffers.control, (every, 0.0)
+        buffers = plan.buffers._replace(control=memory[:COUNT])
         records = abi.Records(np.arange(steps + 1), np.zeros((steps + 1, 40)), np.zeros(steps + 1))
         calls = 0
         while memory[abi.DONE] < steps:

@@ -56,7 +56,7 @@ def test_the_limit_is_solved_when_it_is_asked_for_and_forgotten_by_the_next_fit(
 
 
 def test_no_theorem_is_no_limit():
-    found = ImplicitBiasClassifier("adam", 100).fit(X, Y)
+    found = ImplicitBiasClassifier(fb.methods.nadam(0.01), 300).fit(X, Y)
     assert (found.limit_, found.certified_, found.support_) == (None, False, None)
     assert found.margin_ > 0
     with pytest.raises(fb.NoTheorem):

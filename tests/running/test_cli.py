@@ -107,7 +107,7 @@ def test_expressions(kind, text, same):
     ("method", "mirror_descent(potentail=entropy)", r"has no argument 'potentail' \(did you mean 'potential'\?\); it takes"),
     ("method", "mirror_descent(entropy)", r"mirror_descent wants step_size as well, such as mirror_descent\(step_size=\.\.\.\)"),
     ("method", "mirror_descent(entropie, 1)", r"one of .*got 'entropie' \(did you mean 'entropy'\?\)"),
-    ("method", "gradient_descent(1, 2, 3, 4, 5, 6, 7, 8, 9)", "gradient_descent takes step_size, .*got 9 arguments"),
+    ("method", "gradient_descent(1, 2, 3, 4, 5, 6, 7, 8, 9)", "gradient_descent takes step_size, .*got 9 arguments without names"),
     ("method", "gradient_descent(1, step_size=2)", "was given step_size twice"),
     ("method", "gradient_descent(-1)", "step_size must be"), ("method", "gradient_descent(", "must be a name, or a call"),
     ("method", "", "must be a name, or a call .*got nothing"), ("norm", "0.5", "must be a number >= 1, inf, or one of l1, l2"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastbias.checks import foreign
-from fastbias.engine.abi import MAP, MAP_AT, VALUE, Status, kernel, piece
+from fastbias.engine.abi import MAP, MAP_AT, SHORT, VALUE, Status, kernel, piece
 from fastbias.pieces.potentials.base import Potential
 from fastbias.pieces.potentials.factors import kept_signs
 
@@ -99,6 +99,8 @@ def _factors(D, up, down, w):
 @piece(MAP, needs=_one_each)
 def _deep_link(params, w, out):
     d = w.size
+    if params.size < 1 + 2 * d:
+        return SHORT
     for i in range(d):
         out[i] = _factors(params[0], params[1 + i], params[1 + d + i], w[i])[2]
         if np.isnan(out[i]):
@@ -108,7 +110,10 @@ def _deep_link(params, w, out):
 
 @piece(MAP, needs=_one_each)
 def _deep_inverse(params, z, out):
-    d, D = z.size, params[0]
+    d = z.size
+    if params.size < 1 + 2 * d:
+        return SHORT
+    D = params[0]
     c, e = D * (D - 2.0), D / (D - 2.0)
     for i in range(d):
         up, down = params[1 + i], params[1 + d + i]
@@ -129,7 +134,10 @@ def _deep_inverse(params, z, out):
 
 @piece(MAP_AT, needs=_one_each)
 def _deep_metric(params, w, g, out):
-    d, D = w.size, params[0]
+    d = w.size
+    if params.size < 1 + 2 * d:
+        return SHORT
+    D = params[0]
     power = -2.0 * (D - 1.0) / (D - 2.0)
     for i in range(d):
         plus, minus, z = _factors(D, params[1 + i], params[1 + d + i], w[i])
@@ -143,7 +151,10 @@ def _deep_metric(params, w, g, out):
 
 @piece(VALUE, needs=_one_each)
 def _deep_value(params, w):
-    d, D, total = w.size, params[0], 0.0
+    d, total = w.size, 0.0
+    if params.size < 1 + 2 * d:
+        return np.nan
+    D = params[0]
     power = -2.0 / (D - 2.0)
     for i in range(d):
         plus, minus, z = _factors(D, params[1 + i], params[1 + d + i], w[i])

@@ -181,10 +181,11 @@ class Words:
         """What a factory makes of arguments, and of those that are filled in."""
         name, factory = self._factory(kind, name)
         known = parameters(factory)
-        if len(args) > len(known):
+        in_order = [word for word, p in known.items() if p.kind is not p.KEYWORD_ONLY]
+        if len(args) > len(in_order):
             raise ValueError(f"{self.label}: {name} takes {_listed(known)}, got {len(args)} "
-                             "arguments")
-        given = dict(zip(known, args, strict=False))
+                             "arguments" + " without names" * (len(args) <= len(known)))
+        given = dict(zip(in_order, args, strict=False))
         for word in named:
             if word not in known:
                 raise ValueError(f"{self.label}: {name} has no argument {word!r}"
