@@ -223,8 +223,9 @@ def test_finite_steps_and_other_losses_of_the_entropy_are_open():
 # --- steps beyond the descent lemma ----------------------------------------------------------------------------------
 
 @long
-@some(2)
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 50), marks=pytest.mark.exhaustive)], ids=["2", "48 more"])
 def test_the_logistic_loss_takes_steps_of_any_length(seeds):
+    refused = []
     for seed in seeds:
         X, y, _ = nasty(seed)
         X = X / np.linalg.norm(X, 2)
@@ -234,8 +235,13 @@ def test_the_logistic_loss_takes_steps_of_any_length(seeds):
         assert "any bounded length" in limit.theorem, seed
         assert holds(limit, "L(w_t) → 0") is True
         assert not any(h.holds is False for h in limit.hypotheses if "support vector" not in h.statement)
-        gap = plan.fast_forward(1e8, max_steps=100_000_000).gap(limit)
+        try:
+            gap = plan.fast_forward(1e8, max_steps=100_000_000).gap(limit)
+        except fb.NoTheorem:                                                   # thin margins: it asks for more steps still
+            refused.append(seed)
+            continue
         assert gap[-1] <= 1e-5, (seed, gap[-1])
+    assert len(refused) <= len(seeds) // 10, refused
 
 
 @long
