@@ -77,7 +77,7 @@ class StepRule(Portable):
         """The largest step from the update k on of a rule of this module that does not ask for L,
         at loss 1.
         """
-        x = self.params
+        x, k = self.params, checks.whole("k", k)
         if self.rule is _sequence:
             return float(x[min(k, x.size - 1):].max())
         if self.rule is not _late_power or k + 1 >= x[3]:

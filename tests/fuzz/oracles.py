@@ -244,6 +244,8 @@ def margin(Z: np.ndarray, limit: fb.Limit, free: np.ndarray | None = None) -> st
     of, λ next to the one said balances them.
     """
     w, lam, beside = _exact(limit.w.ravel()), _exact(limit.dual), Fraction(0)
+    if "polynomial tail" in limit.theorem:                     # no maximum margin is claimed: λ is of another problem
+        return None
     if len(Z) != len(lam) or min(lam) < 0 or abs(float(sum(lam)) - 1) > 1e-9:
         return f"λ is not a distribution over the rows: sum {float(sum(lam))}, least {float(min(lam))}"
     if free is not None:

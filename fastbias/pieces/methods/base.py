@@ -463,7 +463,10 @@ def maker(factory: Callable[..., Method]) -> Callable[..., Method]:
 
 def _with(made: Method, clip: float | None = None, **draws: Any) -> Method:
     """A method with what the arguments say that all of them take."""
-    given = [name for name, value in draws.items() if name not in ("rng", "replace") and value]
+    # (an array is no number: it is refused below, by its name)
+    given = [name for name, value in draws.items()
+             if name not in ("rng", "replace")
+             and (isinstance(value, (list, tuple, np.ndarray)) or value)]
     # (of a method that another one was made of)
     if made.point is not None and given and made.sampling.random:
         raise ValueError(f"{given[0]} must be given where all that is drawn is, to the method or "

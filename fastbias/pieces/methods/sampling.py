@@ -165,7 +165,7 @@ def seed(rng: Seed, place: int = 0) -> int:
 
 def stochastic(batch: int | None, replace: Replace, rng: Seed, place: int = 0) -> Sampling:
     """How to draw, from the arguments that the methods share."""
-    if not (isinstance(replace, bool) or replace == INDEPENDENT):
+    if not (isinstance(replace, bool) or (isinstance(replace, str) and replace == INDEPENDENT)):
         raise TypeError("replace must be True or False, or \"independent\", got "
                         f"{checks.short(replace)}")
     if batch is None:
