@@ -1,6 +1,5 @@
 """Shared by all tests: hypothesis profile, and what a pass without the compiler leaves out."""
 import signal
-from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -24,10 +23,6 @@ FIRST = ["pieces/test_methods.py", "solvers/test_exact.py", "house/test_types.py
 ELSEWHERE = {"slow": "run by `.ci/run`", "exhaustive": "run by `make exhaustive`"}
 
 
-# whose cases are problems, not pieces: solvers are plain Python, so that without the compiler one case in three shows the rest
-PLAIN = "tests/solvers/", "tests/theory/"
-
-
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: left out where the compiler is off, where it takes long or adds nothing")
 
@@ -35,12 +30,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     rank = {f"tests/{name}": i for i, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(FIRST)))
-    asked, cases = config.getoption("-m") or "", Counter()
+    asked = config.getoption("-m") or ""
     for item in items:
-        name = item.nodeid.partition("[")[0]
-        cases[name] += 1
-        if not JIT and name.startswith(PLAIN) and cases[name] % 3 != 1:
-            item.add_marker(pytest.mark.skip(reason="one case in three without the compiler"))
         if not JIT and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="too many steps without the compiler"))
         for marker, where in ELSEWHERE.items():
