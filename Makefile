@@ -11,7 +11,7 @@ test: .venv/ready
 	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 exhaustive: .venv/ready
-	$(BIN)/pytest -q -m exhaustive tests
+	$(BIN)/pytest -q -o faulthandler_timeout=0 -m exhaustive tests
 	$(BIN)/python -m tests.fuzz --inputs 100000 --store fuzz-$$(git rev-parse --short HEAD).jsonl --resume
 
 bench: .venv/ready

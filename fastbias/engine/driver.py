@@ -3,8 +3,8 @@ within a long step.
 """
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import _thread
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
@@ -30,7 +30,7 @@ from fastbias.engine.abi import (
 )
 from fastbias.engine.call import NOBODY, by_team
 from fastbias.engine.compiled import JIT
-from fastbias.engine.helpers import Team, at_work, away, ready, spare
+from fastbias.engine.helpers import Parting, Team, at_work, away, ready, spare
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.shared import begin, end
 from fastbias.engine.team import parts_room
@@ -188,26 +188,44 @@ class Driver:
                                           self.buffers, records, stop, log_target))
             finally:
                 end(self.buffers)
-                done.set()
 
         answer: list[int] = []
-        done = threading.Event()
         if max(self.X.size, self.buffers.packed.size) < LARGE:
             work()
         else:
-            thread = threading.Thread(target=work, daemon=True)
-            try:
-                thread.start()
-                done.wait()
-            finally:  # never leave while the loop may still write; an Event, because
-                # an interrupted Thread.join takes a running thread for ended
-                self.buffers.control[HURRY] = 1
-                while not done.is_set() and thread in threading.enumerate():
-                    # a second Ctrl-C changes nothing: one is under way
-                    with suppress(KeyboardInterrupt):
-                        done.wait(0.1)
-                self.buffers.control[HURRY] = 0
+            self._aside(work)
         if not answer or answer[0] not in set(Status):
             told = f"{answer[0]} ({MESSAGES.get(answer[0], 'unknown')})" if answer else "nothing"
             raise ValueError(f"a piece or the loop must return one of fb.Status, got {told}")
         return answer[0]
+
+    def _aside(self, work: Callable[[], None]) -> None:
+        """Have work done in a thread, and never leave while the loop may still write."""
+        def begun() -> None:
+            try:
+                if _drawn(ticket):
+                    work()
+            finally:
+                done.tell()
+
+        ticket, done = [work], Parting()
+        try:
+            _thread.start_new_thread(begun, ())
+            done.wait()
+        finally:
+            self.buffers.control[HURRY] = 1
+            # (who is interrupted as it starts a thread does not know whether it has)
+            while not done.over and not _drawn(ticket):
+                # a second Ctrl-C changes nothing: one is under way
+                with suppress(KeyboardInterrupt):
+                    done.wait()
+            self.buffers.control[HURRY] = 0
+
+
+def _drawn(ticket: list[Any]) -> bool:
+    """Whether this thread is the one that draws a ticket."""
+    try:
+        ticket.pop()
+    except IndexError:
+        return False
+    return True

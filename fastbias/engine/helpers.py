@@ -24,7 +24,7 @@ from fastbias.engine.compiled import JIT, callback
 from fastbias.engine.passes import LEAD, assist, lead
 from fastbias.engine.team import BOARD, LEAD_AT, LINE, PARTS_AT, STOP, YIELD
 
-__all__ = ["VARIABLE", "Team", "alone", "at_work", "away", "ready", "spare"]
+__all__ = ["VARIABLE", "Parting", "Team", "alone", "at_work", "away", "ready", "spare"]
 
 VARIABLE = "FASTBIAS_NUM_THREADS"
 """The environment variable that says how many threads "auto" is at most."""
@@ -146,6 +146,32 @@ def _board(members: int, parts: np.ndarray) -> np.ndarray:
     return board
 
 
+class Parting:
+    """When a thread has done its work: it says so, and one other waits for that.
+
+    A flag beside the lock: who is interrupted just as a lock is handed over does not know that it
+    has it, and would wait for ever (`threading.Event` has such a lock inside).
+    """
+
+    __slots__ = ("_lock", "over")
+
+    def __init__(self) -> None:
+        self.over = False
+        self._lock = _thread.allocate_lock()
+        self._lock.acquire()
+
+    def tell(self) -> None:
+        """It is over: once, by the thread itself."""
+        self.over = True
+        self._lock.release()
+
+    def wait(self, patience: float = -1.0) -> bool:
+        """Wait until it is, so many seconds at most (−1: for ever); whether it is."""
+        if not self.over:
+            self._lock.acquire(timeout=patience)
+        return self.over
+
+
 class Team:
     """A context in which so many threads, this one among them, share what is on ``board``.
 
@@ -163,13 +189,12 @@ class Team:
     def __init__(self, members: int, sizes: tuple[int, int, int], parts: np.ndarray,
                  held: object) -> None:
         self.board, self.sizes, self.held = _board(members, parts), sizes, (parts, held)
-        self.left: list[_thread.LockType] = []            # each released as a helper goes
+        self.left: list[Parting] = []
 
     def __enter__(self) -> np.ndarray:
         # (no threading.Thread: its start waits for the thread, which may have to wait for a core)
         for me in range(1, (self.board.size - BOARD) // LINE):
-            left, own = _thread.allocate_lock(), [np.zeros(size) for size in self.sizes]
-            left.acquire()
+            left, own = Parting(), [np.zeros(size) for size in self.sizes]
             try:
                 _thread.start_new_thread(_help, (left, self.held, self.board, me, own))
             except RuntimeError:                          # there are too many: then with fewer
@@ -182,27 +207,24 @@ class Team:
         self.left = away(self.left, LEAVE)
 
 
-def away(left: list[_thread.LockType], patience: float = -1.0) -> list[_thread.LockType]:
+def away(left: list[Parting], patience: float = -1.0) -> list[Parting]:
     """Wait for helpers to go, so many seconds for each (−1: until they have); who is left."""
     interrupted: KeyboardInterrupt | None = None
-    still = []
-    for lock in left:
+    for one in left:
         while True:
             try:
-                if not lock.acquire(timeout=patience):
-                    still.append(lock)
+                one.wait(patience)
                 break
             except KeyboardInterrupt as signal:           # it waits a moment, and is not lost
                 interrupted = signal
     if interrupted is not None:
         raise interrupted
-    return still
+    return [one for one in left if not one.over]
 
 
-def _help(left: _thread.LockType, held: object, board: np.ndarray, me: int,
-          own: list[np.ndarray]) -> None:
+def _help(left: Parting, held: object, board: np.ndarray, me: int, own: list[np.ndarray]) -> None:
     """What a helper does."""
     try:
         assist(board, me, *own)
     finally:
-        left.release()
+        left.tell()

@@ -453,3 +453,51 @@ def test_a_fresh_process_has_the_same_bits_with_any_setting():
     told = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
                            env=os.environ | env).stdout for env in ({}, {helpers.VARIABLE: "1"}, {"NUMBA_NUM_THREADS": "1"})}
     assert len(told) == 1
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [False, True], ids=["as it is handed over", "in the middle of it"])
+def test_ctrl_c_while_it_waits_for_a_helper_is_not_a_deadlock(late):
+    """Who is interrupted as a lock is handed over has it and does not know."""
+    class Interrupted:
+        def __init__(self, lock):
+            self.lock, self.times = lock, 0
+
+        def acquire(self, timeout):
+            self.times += 1
+            if late and self.times == 1:
+                raise KeyboardInterrupt
+            self.lock.acquire(timeout=timeout)
+            if self.times == 1:
+                raise KeyboardInterrupt
+            return True
+
+    left = [helpers.Parting() for _ in range(3)]
+    for one in left:
+        one._lock = Interrupted(one._lock)
+    teller = threading.Timer(0.05, lambda: [setattr(one, "over", True) or one._lock.lock.release() for one in left[:2]])
+    teller.start()
+    with pytest.raises(KeyboardInterrupt):
+        helpers.away(left[:2])
+    teller.join()
+    assert helpers.away(left[:2]) == []                                  # and nobody waits twice
+    assert left[2]._lock.times == 0
+    with pytest.raises(KeyboardInterrupt):
+        helpers.away(left[2:], 1e-3)
+    assert helpers.away(left, 1e-3) == left[2:]
+
+
+@needs_threads
+@pytest.mark.slow
+@pytest.mark.parametrize("large", [10**9, 0], ids=["leader is here", "leader is a thread"])
+def test_hundreds_of_ctrl_c_at_any_time(eager, monkeypatch, large):
+    monkeypatch.setattr(driver, "LARGE", large)
+    one, two, rng = plan(3), plan(1), np.random.default_rng(large)
+    for delay in rng.uniform(1e-3, 0.08, 400):
+        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            one.run(10**6, record=2)
+        timer.join()
+    two.run(one.t, record=2)
+    assert one.u.tobytes() == two.u.tobytes()
