@@ -58,8 +58,8 @@ process's.
 """
 
 
-LIBRARIES = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
-             os.path.dirname(os.path.dirname(__file__)))
+OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+LIBRARIES = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), OURS)
 
 
 @cache
@@ -84,7 +84,9 @@ def made_of(function: Callable[..., Any]) -> str:
     """What a function would be compiled from now, the package apart: its file, and what it takes
     from elsewhere.
     """
-    return repr((_source(function), _frozen(function)))
+    # (what the package's own take is the package's, but for what a closure holds)
+    alone = not function.__closure__ and function.__code__.co_filename.startswith(OURS)
+    return repr((_source(function), [] if alone else _frozen(function)))
 
 
 def _frozen(function: Callable[..., Any]) -> list[str]:

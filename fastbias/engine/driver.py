@@ -34,7 +34,7 @@ from fastbias.engine.helpers import Parting, Team, at_work, away, ready, spare
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.shared import begin, end
 from fastbias.engine.team import parts_room
-from fastbias.engine.travel import PACKAGE
+from fastbias.engine.travel import ours
 from fastbias.engine.weighing import inside
 
 __all__ = ["Driver"]
@@ -152,8 +152,8 @@ class Driver:
         the user's own, which may bear no more than one thread.
         """
         control, slope = self.buffers.control, KNOWN.get(self.pieces.slope)
-        ours = slope is not None and slope.function.__module__.startswith(PACKAGE + ".")
-        return (ours or inside(control) != 0) and control[BURST] != COORDINATE
+        known = slope is not None and ours(slope.function)
+        return (known or inside(control) != 0) and control[BURST] != COORDINATE
 
     @contextmanager
     def _sharing(self) -> Iterator[np.ndarray]:

@@ -6,20 +6,25 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["essence", "may_return_nothing"]
+__all__ = ["breach", "essence"]
 
 
-def may_return_nothing(function: Callable[..., Any]) -> bool:
-    """Whether a path through a function ends without a value: compiled, it would go on with
-    whatever was in a register.
+def breach(function: Callable[..., Any]) -> str | None:
+    """What a function does against its promise, as a message goes on; None where it keeps it.
+
+    After a path that ends without a value compiled code would go on with whatever was in a
+    register; of what it raises no caller would learn.
     """
     before = None
     for step in dis.get_instructions(function):
         nothing = step.opname == "RETURN_CONST" or (step.opname == "RETURN_VALUE" and before)
         if step.argval is None and nothing:
-            return True
+            return ", but a path through it returns nothing"
+        if step.opname == "RAISE_VARARGS":
+            return (" and raise nothing, but it has a raise or assert, which no caller of compiled "
+                    "code would see")
         before = step.opname == "LOAD_CONST" and step.argval is None
-    return False
+    return None
 
 
 def essence(error: Exception) -> str:

@@ -14,12 +14,17 @@ from typing import Any
 
 from numba import cloudpickle
 
-__all__ = ["Carried", "dumps", "loads"]
+__all__ = ["Carried", "dumps", "loads", "ours"]
 
 PACKAGE = __package__.partition(".")[0]
 
 _ARRIVED: dict[bytes, Any] = {}
 """The pieces that came, or went, as their functions."""
+
+
+def ours(function: Callable[..., Any]) -> bool:
+    """Whether a function is the package's own."""
+    return function.__module__.startswith(PACKAGE + ".")
 
 
 def dumps(thing: object) -> bytes:
@@ -43,7 +48,7 @@ class Carried:
         """How to have it again."""
         home, name = self.function.__module__, self.function.__qualname__
         try:
-            known = home.startswith(PACKAGE + ".") \
+            known = ours(self.function) \
                 and attrgetter(name)(sys.modules[home]) is self
         except (AttributeError, KeyError):
             known = False

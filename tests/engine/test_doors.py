@@ -1,5 +1,6 @@
 """Whoever reaches compiled code, by whatever public call, hands it what it may read and write, or is told in a sentence."""
 import dataclasses
+import gc
 import inspect
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias.engine import abi
+from fastbias.engine import abi, promises, travel
 from fastbias.engine.call import call, call_rows
 from tests.helpers import JIT, handed
 
@@ -204,6 +205,13 @@ def test_a_projection_takes_arrays_that_go_together(change):
     given = {"A": np.ones((1, 3)), "b": np.ones(1), "z0": np.zeros(3)}
     with pytest.raises((ValueError, TypeError), match="must (be|have)"):
         fb.potentials.entropy.project(**given | change)
+
+
+def test_the_packages_own_pieces_keep_their_promises():
+    """Looked at here, so that no process that imports them has to."""
+    own = {x.function for x in gc.get_objects() if isinstance(x, abi.Piece) and travel.ours(x.function)}
+    assert len(own) > 140
+    assert [x for x in own if promises.breach(x) is not None] == []
 
 
 def test_a_piece_that_may_return_nothing_is_told_so():
