@@ -22,6 +22,7 @@ from fastbias.pieces.steps import StepRule
 from fastbias.problem import Problem, make, radius
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
+from fastbias.running.targets import Targets
 from fastbias.running.thin import Thin
 from fastbias.solvers.limit import NoTheorem
 from fastbias.theory.asymptotes import flat, flat_norm
@@ -194,7 +195,7 @@ def _falls(problem: Problem, eta: float, updates: int, own: bool) -> bool:
     """Whether the loss falls in a trial with a step size, and is not too sharp where that ends."""
     course = Course(_with(problem, eta, "on trial"), False)
     rows = log_spaced(0, updates, 100)
-    trace = course.go(Thin(problem, rows), updates, -np.inf, False, None,
+    trace = course.go(Thin(problem, rows), updates, Targets(), False, None,
                       Store(None, 1.0, lambda path: None))
     first, last = trace.log_loss[0], trace.log_loss[-1]
     # where all is fitted already nothing is left to fall but rounding

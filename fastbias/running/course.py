@@ -21,6 +21,7 @@ from fastbias.running.buffers import assemble, handed
 from fastbias.running.gram import Gram
 from fastbias.running.gram import gram as in_gram_space
 from fastbias.running.interruptions import Busy, Store, Turns, terminable
+from fastbias.running.targets import Targets
 from fastbias.running.thin import Thin, least
 from fastbias.trace import Trace
 
@@ -28,6 +29,7 @@ __all__ = ["FATAL", "Course", "threads_of", "told", "written"]
 
 # a run that ended so does not go on
 FATAL = (Status.NOT_FINITE, Status.OUT_OF_DOMAIN, Status.UNBOUNDED)
+FLAT = "the gradient is as short as asked"
 
 
 def threads_of(threads: object) -> int | str:
@@ -45,14 +47,14 @@ Advice = Callable[[Status, int, float, float], str]
 """What else to say of a run that came to (status, t) while log L went from a number to another."""
 
 
-def told(problem: Problem, status: Status, t: int) -> str:
+def told(problem: Problem, status: Status, t: int, why: str = "") -> str:
     """How a run that came to t updates ended, in words; and a step size that nobody gave."""
     when = f", at step {t}"
     if status == Status.OK:
         when = f", t = {t}"
     if status in FATAL:
         when = f" in the update from step {t} to {t + 1}"
-    return f"{MESSAGES[status]}{when}{_chosen(problem)}"
+    return f"{why or MESSAGES[status]}{when}{_chosen(problem)}"
 
 
 def _chosen(problem: Problem) -> str:
@@ -104,7 +106,7 @@ class Course:
                  threads: int | str = "auto") -> None:
         self.problem, self._threads = problem, threads_of(threads)
         self.pieces, self.params, self.buffers = assemble(problem)
-        self.status = Status.OK
+        self.status, self._why = Status.OK, ""            # why: where it is not the loop that says
         self.trace: Trace | None = None
         self.turns = Turns()
         self.driver = self._driver()
@@ -127,7 +129,7 @@ class Course:
         """Whether there is no going on from here."""
         return self.status in FATAL or self.status == Status.STALLED
 
-    def go(self, records: Records | Thin, stop: int, log_target: float, progress: bool,
+    def go(self, records: Records | Thin, stop: int, aims: Targets, progress: bool,
            look: Callable[[], object] | None, store: Store, advise: Advice | None = None) -> Trace:
         """Run to ``stop``, saving on the way; however that ends, the trace is kept, the run saved.
 
@@ -144,7 +146,7 @@ class Course:
             self._begin()
             try:                                          # at once: Ctrl-C must not get in between
                 status = self.status if self.over else Status.OK
-                for reached in self._in_turns(records, stop, log_target, progress):
+                for reached in self._in_turns(records, stop, aims, progress):
                     status = reached
                     if look is not None:
                         look()
@@ -174,7 +176,7 @@ class Course:
     def _advised(self, records: Records | Thin, status: Status, advise: Advice) -> str:
         """How the run ended, and what is to be said to that."""
         count = records.count if isinstance(records, Thin) else int(self.buffers.control[ROW])
-        message = told(self.problem, status, self.t)
+        message = told(self.problem, status, self.t, self._why)
         if count == 0:
             return message
         first, last = records.log_loss[0], records.log_loss[count - 1]
@@ -188,16 +190,16 @@ class Course:
                        "another thread runs the plan")
         # (nothing is called since: no thread or signal gets in between)
         self.turns.runner = me
-        self.buffers.control[ROW] = 0
+        self.buffers.control[ROW], self._why = 0, ""
 
-    def _in_turns(self, records: Records | Thin, stop: int, log_target: float,
+    def _in_turns(self, records: Records | Thin, stop: int, aims: Targets,
                   progress: bool) -> Iterator[Status]:
         """The status after each chunk; between two of them whoever wants to see the run has his
         turn.
         """
         if self.over:
             return
-        chunks, turns = self._chunks(records, stop, log_target, progress), self.turns
+        chunks, turns = self._chunks(records, stop, aims, progress), self.turns
         while True:
             with turns.gate:                              # in which he waits
                 pass
@@ -208,7 +210,7 @@ class Course:
                 self.status = status
             yield status
 
-    def _chunks(self, records: Records | Thin, stop: int, log_target: float,
+    def _chunks(self, records: Records | Thin, stop: int, aims: Targets,
                 progress: bool) -> Iterator[Status]:
         """Run to ``stop`` in chunks cut by time, with a bar if asked; the status after each."""
         # not before: until then somebody may write a start of his own into the buffers
@@ -218,7 +220,7 @@ class Course:
         if isinstance(self.driver, Gram) and not self.driver.current:
             self.settle(False)
         if not progress:
-            yield from self._written(records, stop, log_target, None)
+            yield from self._written(records, stop, aims, None)
             return
         from tqdm.auto import tqdm
 
@@ -227,21 +229,34 @@ class Course:
                                 refresh=False)
             bar.update(steps)
         with tqdm(total=stop - self.t, unit="step", unit_scale=True) as bar:
-            yield from self._written(records, stop, log_target, show)
+            yield from self._written(records, stop, aims, show)
 
-    def _written(self, records: Records | Thin, stop: int, log_target: float,
+    def _written(self, records: Records | Thin, stop: int, aims: Targets,
                  bar: Any) -> Iterator[Status]:
         """The status after each chunk; rows are written down whole or, a few at a time, thin."""
         if isinstance(records, Records):
-            yield from self.driver.chunks(records, stop, log_target, bar)
+            yield from self._looked_at(records, stop, aims, bar)
             return
         for part, end in records.parts(stop):
             self.buffers.control[ROW] = 0
-            for status in self.driver.chunks(part, end, log_target, bar):
+            for status in self._looked_at(part, end, aims, bar):
                 records.keep(int(self.buffers.control[ROW]))
                 yield status
                 if status != Status.OK:
                     return
+
+    def _looked_at(self, records: Records, stop: int, aims: Targets,
+                   bar: Any) -> Iterator[Status]:
+        """The status after each chunk; REACHED at a row whose gradient is as short as asked."""
+        for end in aims.looks(records.steps, stop):
+            status = Status.OK
+            for status in self.driver.chunks(records, end, aims.log_loss, bar):
+                if (status == Status.OK and self.t == end
+                        and aims.flat(self.problem, self.buffers.u)):
+                    self._why, status = FLAT, Status.REACHED
+                yield status
+            if status != Status.OK:
+                return
 
     def settle(self, kept: dict[str, np.ndarray] | Literal[False] | None = None) -> None:
         """Choose between the parameters and Gram space, as the run stands.
@@ -293,7 +308,7 @@ class Course:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
         return written(self.problem, t, u, log_loss, status,
-                       message or told(self.problem, status, self.t))
+                       message or told(self.problem, status, self.t, self._why))
 
     def _thin(self, kept: Thin, status: Status, message: str | None) -> Trace:
         """As `traced`, where of w but the first and the last were kept."""
@@ -304,8 +319,8 @@ class Course:
             margins = np.append(margins, least(problem, u))
         rows = np.array([u if kept.first is None else kept.first, u])
         w = problem.predictor(rows).reshape(2, *problem.shape)
-        return Trace(t, rows, w, log_loss, status, message or told(problem, status, self.t),
-                     problem, least=margins)
+        message = message or told(problem, status, self.t, self._why)
+        return Trace(t, rows, w, log_loss, status, message, problem, least=margins)
 
     def reached(self) -> Reached:
         """Where it stands, as the theory asks."""

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks, forward, theory
 from fastbias.checks import Sparse
-from fastbias.engine.abi import Buffers, Params, Pieces, Records, Status
+from fastbias.engine.abi import Buffers, Params, Pieces, Status
 from fastbias.forward.outputs import together
 from fastbias.pieces import models
 from fastbias.pieces.losses import Loss
@@ -26,15 +25,13 @@ from fastbias.running import checkpoint as disk
 from fastbias.running.chosen import advice, settled
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
-from fastbias.running.thin import Thin
+from fastbias.running.targets import targets
+from fastbias.running.thin import room
 from fastbias.solvers.limit import Limit, NoTheorem
 from fastbias.trace import RunStopped, Trace
 from fastbias.trace.rows import planned
 
 __all__ = ["Plan", "run"]
-
-HEAVY = 10 ** 9       # bytes of recorded parameters that are warned of
-
 
 class Plan:
     """One optimiser on one problem, ready to run, to go on, and to be held against theory.
@@ -183,9 +180,9 @@ class Plan:
         return self.problem.predictor(self.u).reshape(self.problem.shape)
 
     def run(self, steps: float, *, record: ArrayLike | None = None, until: float | None = None,
-            progress: bool = False, callback: Callable[[Plan], Any] | None = None,
-            strict: bool = True, checkpoint: str | os.PathLike[str] | None = None,
-            every: float = 30.0, record_w: bool = True) -> Trace:
+            until_gradient: float | None = None, progress: bool = False,
+            callback: Callable[[Plan], Any] | None = None, strict: bool = True,
+            checkpoint: str | os.PathLike[str] | None = None, every: float = 30.0, record_w: bool = True) -> Trace:
         """Do further updates; going on is bitwise what one long run would have been.
 
         Parameters
@@ -197,6 +194,8 @@ class Plan:
             start). The first and the last step are always written down.
         until : float, optional
             Stop once log L is at or under it (status ``REACHED``).
+        until_gradient : float ≥ 0, optional
+            Stop (``REACHED``) at the first row where ‖∇L(u)‖₂, of all samples, is at or under it.
         progress : bool, default False
             Show a tqdm bar with the log loss.
         callback : callable, optional
@@ -236,7 +235,7 @@ class Plan:
         # (the sum is checked as well: t is kept in an int64)
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
         rows = planned(record, self.t, stop, self.problem.start.size + 1 if record_w else 2)
-        log_target = -np.inf if until is None else checks.number("until", until)
+        aims = targets(until, until_gradient)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {checks.short(callback)}")
         every = checks.number("every", every, above=0)
@@ -244,24 +243,13 @@ class Plan:
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
         # before the first step, so that a run that ends early has all the memory for what it did
-        records = self._records(rows, checks.flag("record_w", record_w))
+        records = room(self.problem, rows, checks.flag("record_w", record_w))
         look = None if callback is None else lambda: callback(self)
-        trace = self.course.go(records, stop, log_target, progress, look,
+        trace = self.course.go(records, stop, aims, progress, look,
                                Store(checkpoint, every, self.save), partial(advice, self.problem))
         if trace.status in FATAL and strict:
             raise RunStopped(trace.message, trace)
         return trace
-
-    def _records(self, rows: np.ndarray, record_w: bool) -> Records | Thin:
-        """Room for what is written down."""
-        n = self.problem.start.size
-        if not record_w:
-            return Thin(self.problem, rows)
-        if 8 * rows.size * n > HEAVY:
-            warnings.warn(f"record asks for {rows.size} rows of {n} parameters, which take "
-                          f"{8e-9 * rows.size * n:.3g} GB: ask for fewer, or for record_w=False",
-                          stacklevel=3)
-        return Records(rows, np.empty((rows.size, n)), np.empty(rows.size))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a checkpoint: data, pieces, parameters, state, the last run's rows.
@@ -475,7 +463,8 @@ def run(X: ArrayLike | Sparse, y: ArrayLike, *, loss: Loss | str, method: Method
     steps : int ≥ 0
         How many updates.
     **options
-        As for `Plan.run`: record, until, progress, callback, strict, checkpoint, every, record_w.
+        As for `Plan.run`: record, until, until_gradient, progress, callback, strict, checkpoint,
+        every, record_w.
 
     Returns
     -------

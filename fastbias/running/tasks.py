@@ -26,6 +26,7 @@ from fastbias.running import lanes
 from fastbias.running.course import Course
 from fastbias.running.interruptions import Store
 from fastbias.running.plan import Plan
+from fastbias.running.targets import targets
 from fastbias.trace.rows import planned
 
 __all__ = ["Answer", "Ended", "Missing", "Post", "Task", "digest"]
@@ -129,7 +130,7 @@ class Task:
             rows = planned(self.rows, plan.t, self.stop, n + 1)
             # (among many that are tried out, none is told which step size would do)
             plan.course.go(Records(rows, np.empty((rows.size, n)), np.empty(rows.size)), self.stop,
-                           -np.inf if self.until is None else self.until, False, look,
+                           targets(self.until, None), False, look,
                            Store(None, np.inf, plan.save))
         except Exception as error:
             return error

@@ -1,11 +1,12 @@
-"""What a run keeps where w is not to be recorded (``record_w=False``): of each row t, log L and the
-least margin, and of w the first and the last.
+"""Room for the rows that a run writes down, and what it keeps where w is not to be recorded
+(``record_w=False``): of each row t, log L and the least margin, and of w the first and the last.
 
 The loop writes whole rows; here it is handed room for a few at a time, which are looked at and
 written over.
 """
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,8 +14,9 @@ import numpy as np
 from fastbias.engine.abi import Records
 from fastbias.problem import Problem
 
-__all__ = ["Thin"]
+__all__ = ["Thin", "least", "room"]
 
+HEAVY = 10 ** 9       # bytes of recorded parameters that are warned of
 ROOM = 1 << 22        # numbers of w that are held at a time: 32 MB
 
 
@@ -69,3 +71,15 @@ def least(problem: Problem, u: np.ndarray) -> float:
     if not problem.labelled:
         return float("nan")
     return float(problem.least(problem.predictor(u)).min())
+
+
+def room(problem: Problem, rows: np.ndarray, record_w: bool) -> Records | Thin:
+    """Room for what `Plan.run` writes down at these steps."""
+    n = problem.start.size
+    if not record_w:
+        return Thin(problem, rows)
+    if 8 * rows.size * n > HEAVY:
+        warnings.warn(f"record asks for {rows.size} rows of {n} parameters, which take "
+                      f"{8e-9 * rows.size * n:.3g} GB: ask for fewer, or for record_w=False",
+                      stacklevel=3)
+    return Records(rows, np.empty((rows.size, n)), np.empty(rows.size))

@@ -251,7 +251,7 @@ STRATEGIES: dict[str, Any] = {
     "constraint": equations, "gram": lambda c: c.pick((None, None, True, False)),
     # runs
     "steps": lambda c: int(c.pick((0, 1, 7, 100, 3000))), "record": record,
-    "until": lambda c: c.pick((None, None, -2.0, -30.0)),
+    "until": lambda c: c.pick((None, None, -2.0, -30.0)), "until_gradient": numeric(None, None, 0.0, 0.1, 1e-9),
     "progress": numeric(False), "callback": callback, "strict": numeric(True, False), "every": numeric(30.0, 1e-9),
     "checkpoint": lambda c: c.pick((None, None, c.file("kept.npz"))), "time": numeric(np.inf, 1.0, 100.0, 1e-3),
     "rtol": numeric(1e-10, 1e-6, 1e-3), "log_t": numeric(3.0, 30.0, 700.0, 1e9), "max_steps": numeric(1000, 20000),

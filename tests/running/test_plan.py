@@ -84,6 +84,53 @@ def test_record_takes_steps_or_a_count():
     assert plan.t == 35
 
 
+@pytest.mark.parametrize("options", [{}, {"record_w": False}, {"gram": True}, {"model": "diagonal", "batch": 2}], ids=str)
+def test_until_gradient_stops_at_the_first_row_where_it_is_short(options):
+    X, y, option = np.array([[1.0, 2.0, 0.5], [0.3, -1.0, 2.0]]), np.array([1.0, -0.5]), dict(options)
+    method = m.gradient_descent(0.01, batch=option.pop("batch", None), rng=1)
+    model, record_w, gram = option.pop("model", "linear"), option.pop("record_w", True), option.pop("gram", None)
+    start = np.full(3, 0.4)
+    if model == "diagonal":
+        model, start = fb.models.diagonal(2), np.full(6, 0.4)
+
+    def size(w, u):                                                      # ‖∇L‖ in the parameters
+        g = 2 * X.T @ (X @ w - y)
+        return float(np.linalg.norm(g if u.size == 3 else np.concatenate([g * u[3:], g * u[:3]])))
+
+    def plan():
+        return fb.Plan(X, y, loss="squared", method=method, model=model, start=start, gram=gram)
+    whole = plan().run(3000, record=np.arange(0, 3001, 7))
+    sizes = [size(w, u) for w, u in zip(whole.w, whole.u, strict=True)]
+    for bound in (sizes[len(sizes) // 3] * 1.0001, 2.0 * sizes[len(sizes) // 2], sizes[0] * 2):
+        first = next(i for i, g in enumerate(sizes) if g <= bound)
+        one = plan()
+        trace = one.run(3000, record=np.arange(0, 3001, 7), until_gradient=bound, record_w=record_w)
+        assert trace.status == fb.Status.REACHED == one.status
+        assert trace.message.startswith("the gradient is as short as asked, at step")
+        assert trace.t.tolist() == whole.t[:first + 1].tolist()
+        assert trace.u[-1].tobytes() == whole.u[first].tobytes()
+        again = one.run(50, until_gradient=bound)                        # it is there already
+        assert again.t.tolist() == [7 * first]
+        assert one.run(5).t[-1] == 7 * first + 5                         # and goes on where nobody asks
+    far = plan().run(30, until_gradient=0.0)
+    assert (far.status, far.t[-1]) == (fb.Status.OK, 30)
+
+
+def test_until_gradient_and_until_whichever_comes_first():
+    rows = np.arange(401)
+    loss = new().run(400, record=rows, until=-5)
+    size = np.linalg.norm(new().problem.descent(loss.u[-1]))
+    sooner = new().run(400, record=rows, until=-5, until_gradient=size * 1.5)
+    assert sooner.t[-1] < loss.t[-1]
+    assert "gradient" in sooner.message
+    later = new().run(400, record=rows, until=-5, until_gradient=size * 0.5)
+    assert later.t[-1] == loss.t[-1]
+    assert "log loss" in later.message
+    for bad, what in ((-1.0, "-1"), (float("nan"), "nan")):
+        with pytest.raises(ValueError, match=f"until_gradient must be a finite number >= 0, got {what}"):
+            new().run(1, until_gradient=bad)
+
+
 def test_until_stops_at_the_first_step_under_it():
     full = new().run(400, record=np.arange(401))
     trace = new().run(400, until=-5, record=3)
