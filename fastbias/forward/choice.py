@@ -66,7 +66,8 @@ def _eta(problem: Problem) -> float:
 def _over_loss(problem: Problem) -> bool:
     """Whether it is gradient descent with steps η/L, which has a closed map of its own."""
     rule = problem.rule
-    return gradient(problem) and rule.loss and not rule.radius and not momentum(problem)
+    return gradient(problem) and rule.loss and rule.constant and not rule.radius \
+        and not momentum(problem)
 
 
 def _jumps(problem: Problem) -> bool:

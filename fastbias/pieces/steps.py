@@ -257,16 +257,24 @@ def _loss_scaled(params, k, s, log_loss):
     return params[0] * np.exp(s - log_loss)
 
 
-@recorded
-def loss_scaled(eta: float | str) -> StepRule:
-    """Return the rule η_k = eta/L(w_k), for strictly monotone losses; eta > 0 or "auto", else
-    ValueError.
+@piece(RULE, needs=2)
+def _slower_loss_scaled(params, k, s, log_loss):
+    return params[0] / (k + 1.0) ** params[1] * np.exp(s - log_loss)
 
-    In the log domain, so it goes on where L itself is long under 1e-308 (Ji & Telgarsky: the margin
-    gap falls like 1/t).
+
+@recorded
+def loss_scaled(eta: float | str, a: float = 0.0) -> StepRule:
+    """Return the rule η_k = eta/(L(w_k) (k + 1)^a), for strictly monotone losses; eta > 0 or
+    "auto", a ≥ 0, else ValueError.
+
+    In the log domain, so it goes on where L itself is long under 1e-308 (a = 0, Ji & Telgarsky: the
+    margin gap falls like 1/t; a = 1/2, Nacson et al. 2019).
     """
-    number, auto = _first("eta", eta)
-    return StepRule("loss_scaled", _loss_scaled, np.array([number]), constant=True, loss=True,
+    (number, auto), fall = _first("eta", eta), checks.number("a", a, least=0)
+    if fall == 0:
+        return StepRule("loss_scaled", _loss_scaled, np.array([number]), constant=True, loss=True,
+                        monotone=True, auto=auto)
+    return StepRule("loss_scaled", _slower_loss_scaled, np.array([number, fall]), loss=True,
                     monotone=True, auto=auto)
 
 
@@ -334,4 +342,4 @@ def as_rule(step_size: StepSize) -> StepRule:
 
 EXAMPLES: tuple[StepRule, ...] = (constant(0.1), sequence([0.3, 0.2, 0.1]), power(0.5, 0.5),
                                   power(0.5, 0.7, offset=3, warmup=8), cosine(0.5, 20, 0.1),
-                                  loss_scaled(0.1), bounded(0.3))
+                                  loss_scaled(0.1), loss_scaled(0.2, 0.5), bounded(0.3))

@@ -10,7 +10,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem, radius
 from fastbias.solvers.limit import PAPER, Hypothesis, NoTheorem
-from fastbias.theory.asymptotes import FLOW, TIE, metric, pace, rule_of
+from fastbias.theory.asymptotes import FLOW, TIE, flat, metric, pace, rule_of
 from fastbias.theory.base import flowing, momentum, named, shown
 from fastbias.theory.stepsizes import longest_sample, small_steps
 
@@ -36,10 +36,13 @@ def endless(problem: Problem) -> Hypothesis:
     """Whether the steps can reach infinity: of Σ η_k = ∞."""
     if of_a_flow(problem):
         return Hypothesis("η → 0: the flow", True, "asked for")
-    # Σ 1/k^a is infinite up to a = 1
+    # Σ 1/k^a is infinite up to a = 1, and what is over L as well; then L stays off 0 where the
+    # gradient of log L is bounded, which elsewhere it is not
     a = pace(problem)
-    return Hypothesis("the step sizes add up to infinity", None if a is None else a <= 1,
-                      _told(problem))
+    bounded = not divided(problem) or (problem.model.linear
+                                       and (flat(problem) or problem.method.steepest))
+    return Hypothesis("the step sizes add up to infinity",
+                      None if a is None or (a > 1 and not bounded) else a <= 1, _told(problem))
 
 
 def _told(problem: Problem) -> str:
@@ -220,7 +223,7 @@ def of_mirrors(problem: Problem) -> list[Hypothesis]:
 
 
 def divided(problem: Problem) -> bool:
-    """Whether the steps are η/L."""
+    """Whether the steps are η/L, or fall from there."""
     return rule_of(problem) == "loss_scaled"
 
 
@@ -241,10 +244,15 @@ def over_loss(problem: Problem) -> list[Hypothesis]:
 
 def unbounded(problem: Problem) -> list[Hypothesis]:
     """What is proved where the steps grow like 1/L: −log L ≥ Σ η g²(1 − ηB²/2) and ‖w‖ ≤ Σ η g with
-    g = ‖∇ log L‖⋆ ≥ γ.
+    g = ‖∇ log L‖⋆ ≥ γ; η here is that of η/L, and where it falls to 0 the maximum is reached.
     """
     if not divided(problem):
         return []
+    if not problem.rule.constant:
+        return [Hypothesis("the steps are bounded, or η/L with η → 0",
+                           shown(bool(endless(problem).holds)),
+                           "proved: −log L ≥ Σ ηg²(1 − ηB²/2) and ‖w‖ ≤ Σ ηg, g = ‖∇ log L‖⋆ ≥ γ, "
+                           "so that the margin over ‖w‖ tends to γ")]
     # η/L grows without end as L vanishes, which Theorem 5 excludes
     eta, B = float(problem.rule.params[0]), radius(problem, problem.method.geometry)
     return [Hypothesis("the steps are bounded", None,

@@ -82,8 +82,9 @@ def _same_kind(rule: StepRule, made: StepRule) -> bool:
     numbers that make it another one, negative or none.
     """
     # the exponent of a power may be of any sign
-    positive = rule.params[:1] if made.name in ("power", "cosine") else rule.params
-    return rule.loss == made.loss and rule.radius == made.radius \
+    positive = rule.params if made.constant else rule.params[:1]
+    same = rule.loss == made.loss and rule.radius == made.radius
+    return same and (rule.constant == made.constant or not rule.loss) \
         and bool(np.isfinite(rule.params).all()) \
         and rule.params.size > 0 and bool(positive.min() > 0)
 
@@ -96,6 +97,8 @@ def pace(problem: Problem) -> float | None:
     if name == "power":
         known = x.size == 2 or (x.size == 4 and x[2] > 0 and x[3] >= 0)
         return float(x[1]) if known and x[1] >= 0 else None
+    if name == "loss_scaled" and not problem.rule.constant:
+        return float(x[1]) if x.size == 2 and x[1] >= 0 else None
     if name == "cosine":
         known = x.size == 3 and x[1] >= 1 and 0 <= x[2] <= x[0]
         return (0.0 if x[2] > 0 else np.inf) if known else None
@@ -275,11 +278,11 @@ def gaussian(problem: Problem, found: Limit) -> Asymptote:
 
 def ratio(problem: Problem, found: Limit) -> Asymptote:
     """Steps η/L: w − ŵ s converges as above, s = η t/‖ŵ‖² standing for log t, so that rates are
-    powers of t.
+    powers of t; of steps η/(L t^a) none are told.
     """
     at = _support(problem, found)
     statement = "each support vector has weight α > 0: then directions converge like 1/t"
-    if not plain(problem) or not problem.loss.convex or at is None:
+    if not plain(problem) or not problem.loss.convex or at is None or pace(problem) != 0.0:
         return [], None, ()
     if at.weightless:
         return [_vanishing_weights(at, "directions then converge like log t/t", statement)], None, \

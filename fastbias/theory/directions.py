@@ -109,7 +109,9 @@ MARGIN: tuple[Row, ...] = (
     RUNAWAY,
     Direction("the l2 maximum margin, steps η/L", "Ji, Telgarsky (2021), and §3.1",
         lambda p, flow: flat(p) and divided(p) and plain(p), norm=flat_norm,
-        hypotheses=lambda p: [*sized(p), *over_loss(p), *classes(p)], asymptote=ratio),
+        hypotheses=lambda p: [*sized(p), *over_loss(p), *classes(p)], asymptote=ratio,
+        reason="steps η/(L t^a) with a > 1 move log L, and w, by a bounded amount; the nearest "
+               "theorem is the same with a ≤ 1"),
     Direction("gradient descent with momentum: the l2 maximum margin", WANG,
         lambda p, flow: flat(p) and momentum(p), norm=flat_norm,
         hypotheses=lambda p: [*heavy(p), *classes(p)], asymptote=asymptote,

@@ -309,7 +309,7 @@ RULES = {
         eta / (k + offset) ** a * (min(1, (k + 1) / warmup) if warmup else 1)),
     "cosine": lambda task, k, w, move, dual, eta, total, floor=0.0: (
         floor + (eta - floor) * np.cos(np.pi / 2 * min(k / total, 1)) ** 2),
-    "loss_scaled": lambda task, k, w, move, dual, eta: eta / task.value(w),
+    "loss_scaled": lambda task, k, w, move, dual, eta, a=0.0: eta / task.value(w) / (k + 1) ** a,
     "bounded": bounded,
     "line_search": searched,
 }

@@ -1,5 +1,6 @@
 """What limit() claims, held against runs and closed forms."""
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -122,12 +123,38 @@ def test_sigmoid_needs_a_loss_under_that_of_one_wrong_sample():
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("make", "norm"), [(m.gradient_descent, "l2"), (partial(m.steepest_descent, "linf"), "linf"),
+                                            (partial(m.steepest_descent, fb.norms.lp(1.5)), "l1.5")], ids=["l2", "linf", "l1.5"])
+def test_steps_over_the_loss_that_fall_reach_the_whole_margin(make, norm):
+    """η/(L√t): proved where η/L alone stops short; with a finite sum it is refused, and the loss stays where it is."""
+    A, b = np.array([[2.0, 1.0], [1.0, 3.0], [1.0, -0.5], [0.6, 0.2]]), np.ones(4)
+    long = fb.Plan(A, b, loss="exponential", method=make(S.loss_scaled(1.0, 0.5)))
+    limit = long.limit()
+    assert limit.certified
+    assert limit.norm.name == norm
+    assert [h.holds for h in limit.hypotheses if "sum" in h.statement or "add up" in h.statement or "η → 0" in h.statement].count(False) == 0
+    gaps = long.run(200_000, record=[2_000, 200_000]).margin(limit.norm)[1:] / limit.margin
+    assert 1 - gaps[1] < 0.3 * (1 - gaps[0])                             # (log t/√t)
+    assert gaps[1] > 0.98
+    ends = fb.Plan(A, b, loss="exponential", method=make(S.loss_scaled(0.01, 2.0)))
+    with pytest.raises(fb.NoTheorem, match="a ≤ 1|add up to a finite"):
+        ends.limit()
+    trace = ends.run(200_000, record=[100_000])
+    assert abs(trace.log_loss[-1] - trace.log_loss[-2]) < 1e-6
+    assert trace.log_loss[-1] > -1
+    with pytest.raises(LookupError):
+        long.fast_forward(30.0)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "loss", "known"), [
     (m.gradient_descent(0.01), "exponential", True), (m.gradient_descent(10.0), "exponential", None),
     (m.gradient_descent(0.1), "logistic", True), (m.gradient_descent(S.power(0.1, 1.0)), "logistic", True),
     (m.gradient_descent(S.bounded(1.0)), "exponential", True), (m.gradient_descent(S.bounded(1.0)), "logistic", None),
     (m.gradient_descent(S.loss_scaled(0.05)), "exponential", True),
     (m.gradient_descent(S.loss_scaled(5.0)), "exponential", None),
+    (m.gradient_descent(S.loss_scaled(0.05, 0.5)), "exponential", True),
+    (m.steepest_descent("linf", S.loss_scaled(0.01, 0.5)), "exponential", True),
     (m.gradient_descent(0.01, 0.5), "logistic", None), (m.gradient_descent(0.01, batch=1, rng=0), "logistic", None),
     (m.steepest_descent("linf", 0.001), "exponential", True), (m.coordinate_descent(0.001), "logistic", True),
     (m.coordinate_descent(0.001, tie_tol=0.5), "logistic", None), (m.sign_descent(S.power(0.1, 0.5)), "logistic", True),
