@@ -162,7 +162,8 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
     Parameters
     ----------
     reason : str
-        Why: the example or proposition that shows it, and the nearest theorem that exists.
+        Why: the example or proposition that shows it, and the nearest theorem that exists; where it
+        is empty, the first hypothesis that is False.
     source : str
         Where that stands.
     hypotheses : tuple of Hypothesis
@@ -173,6 +174,9 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
 
     def __init__(self, reason: str, source: str = PAPER, hypotheses: tuple[Hypothesis, ...] = (),
                  dual: np.ndarray | None = None) -> None:
+        failed = next((h for h in hypotheses if h.holds is False), None)
+        if not reason and failed is not None:
+            reason = f"what it asks is not so: {failed.statement} ({failed.evidence})"
         super().__init__(text(_refusal(reason, source, hypotheses)))
         self.reason, self.source, self.hypotheses, self.dual = reason, source, hypotheses, dual
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
+from fastbias.solvers.limit import Hypothesis
 from tests.helpers.problems import (
     CROSS,
     SLID,
@@ -372,3 +373,10 @@ def test_data_that_clash_are_told_with_the_weights_that_prove_it():
     """z = (1, 2), −(2, 4) and (3, −1): Σ λ z = 0 for λ = (2/3, 1/3, 0) alone."""
     told = refusal(m.gradient_descent(0.1, 0.5), "logistic", ([[1.0, 2.0], [2.0, 4.0], [3.0, -1.0]], [1.0, -1.0, 1.0]))
     assert f"(λ in .dual: {2 / 3:.4g} at 0, {1 / 3:.4g} at 1)" in told
+
+
+def test_a_refusal_without_a_reason_names_the_hypothesis_that_fails():
+    rows = (Hypothesis("open", None, "?"), Hypothesis("water is dry", False, "wet"), Hypothesis("so it is", True, "!"))
+    assert fb.NoTheorem("", "somebody", rows).reason == "what it asks is not so: water is dry (wet)"
+    assert fb.NoTheorem("because", "somebody", rows).reason == "because"
+    assert str(fb.NoTheorem("", "somebody", rows)).startswith("what it asks is not so: water is dry (wet) [somebody]")
