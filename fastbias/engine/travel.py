@@ -24,7 +24,7 @@ _ARRIVED: dict[bytes, Any] = {}
 
 def ours(function: Callable[..., Any]) -> bool:
     """Whether a function is the package's own."""
-    return function.__module__.startswith(PACKAGE + ".")
+    return (function.__module__ or "").startswith(PACKAGE + ".")  # (one of exec has none)
 
 
 def dumps(thing: object) -> bytes:

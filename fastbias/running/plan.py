@@ -182,7 +182,8 @@ class Plan:
     def run(self, steps: float, *, record: ArrayLike | None = None, until: float | None = None,
             until_gradient: float | None = None, progress: bool = False,
             callback: Callable[[Plan], Any] | None = None, strict: bool = True,
-            checkpoint: str | os.PathLike[str] | None = None, every: float = 30.0, record_w: bool = True) -> Trace:
+            checkpoint: str | os.PathLike[str] | None = None, every: float = 30.0,
+            record_w: bool = True) -> Trace:
         """Do further updates; going on is bitwise what one long run would have been.
 
         Parameters

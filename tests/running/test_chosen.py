@@ -238,6 +238,7 @@ def test_advice_is_kept_and_swept_runs_are_not_told(tmp_path):
     assert "would do" not in str(found.failures.get(0, found[0].message))
 
 
+@pytest.mark.long
 def test_no_advice_where_the_step_is_not_the_reason():
     told = fb.run([[1.0]], [1], loss="exponential", method=m.gradient_descent(s.line_search()), steps=9, strict=False)
     assert told.status == fb.Status.UNBOUNDED
@@ -259,6 +260,7 @@ def test_edges_of_data(X, y, loss):
         assert trace.log_loss[-1] <= trace.log_loss[0] or trace.log_loss[-1] < -60
 
 
+@pytest.mark.long
 def test_moves_of_a_length_of_their_own_are_not_made_shorter_than_sense():
     data = [[1e150, 1.0]], [1]
     for method in (m.gradient_descent("auto"), m.mirror_descent("cosh", "auto")):

@@ -46,6 +46,7 @@ def test_zeros_of_both_signs_are_two_data():
     assert held[0].problem.X is not held[1].problem.X
 
 
+@pytest.mark.long
 def test_what_is_done_to_an_array_later_changes_no_plan():
     given = X.copy()
     one, two = plan(given), plan(given, eta=2e-3)
@@ -73,6 +74,7 @@ def test_nothing_is_kept_alive():
     assert (len(held._HELD), len(shared._LAYOUTS), len(shared._FILLED)) == before
 
 
+@pytest.mark.long
 def test_a_layout_is_filled_once_for_all():
     first, second, third = (plan(eta=eta) for eta in (3e-3, 4e-3, 4e-3))
     first.run(2)
@@ -112,6 +114,7 @@ def test_a_hundred_plans_on_four_megabytes(shape, gram, most):
     assert float(told) < most
 
 
+@pytest.mark.long
 def test_a_file_that_is_mapped_stays_where_it_is(tmp_path):
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
@@ -189,6 +192,7 @@ def test_runs_without_w_keep_the_rest(name, monkeypatch, tmp_path):
         assert loaded.run(9).w[-1].tobytes() == whole.run(9).w[-1].tobytes()
 
 
+@pytest.mark.long
 def test_a_run_without_w_that_is_ended_or_goes_on():
     one, two = plan(), plan()
     one.run(50)
@@ -224,6 +228,7 @@ def test_rows_that_take_a_gigabyte_are_warned_of():
             many.run(100, record=70, callback=enough, record_w=False)
 
 
+@pytest.mark.long
 def test_threads_that_begin_at_once_on_the_same_data():
     """Each lays the data out, into the same memory, while others read there already."""
     for trial in range(3):

@@ -30,6 +30,7 @@ def factory(data=X, y=Y, options="both", batch=None):
     return make
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", OPTIONS)
 def test_a_store_of_sparse_runs_is_read_the_second_time(tmp_path, options):
     make = factory(options=options)
@@ -63,6 +64,7 @@ def test_one_entry_or_weight_more_is_another_run(tmp_path):
     assert [count(), count(), count(changed), count(moved), count(weights=heavier), count(X.tocsc())] == [1, 1, 2, 3, 4, 4]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", OPTIONS)
 def test_a_sparse_template_equals_plans_one_by_one(tmp_path, options):
     size = D + ("intercept" in OPTIONS[options])
@@ -98,6 +100,7 @@ def test_a_tiny_sparse_template_goes_as_plans_do():
                                         start=p["start"]) for p in mine.points], steps=STEPS))
 
 
+@pytest.mark.long
 def test_checkpoints_of_sparse_plans_are_swept_on(tmp_path):
     make = factory()
     for i, eta in enumerate(GRID["step_size"]):

@@ -119,6 +119,7 @@ def test_lanes_equal_single_runs_and_the_naive_twin(loss, shape):
         assert trace.w[:at.size] == pytest.approx(np.array([twin[k] for k in at]), rel=1e-11, abs=1e-13)
 
 
+@pytest.mark.long
 def test_a_lane_knows_nothing_of_its_neighbours_nor_of_chunks(monkeypatch):
     points = [{"step_size": e, "momentum": b, "start": [s, -s]} for e in (0.01, 0.3, 50.0) for b in (0, 0.9)
               for s in (0, 1, 5.0)]
@@ -243,6 +244,7 @@ def mixed(**point):
     return factory(**point)
 
 
+@pytest.mark.long
 def test_any_executor_gives_the_same_bits():
     steps = 2000 if JIT else 100
     wanted = fb.sweep(mixed, GRID, steps=steps)

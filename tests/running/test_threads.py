@@ -322,6 +322,7 @@ def test_hurry_in_the_middle_of_a_pass_undoes_nothing(eager):
     assert one.u.tobytes() == two.u.tobytes()
 
 
+@pytest.mark.long
 def test_a_checkpoint_says_nothing_of_threads(eager, tmp_path):
     for first, then in ((3, 1), (1, 3)):
         one = plan(first)

@@ -230,6 +230,7 @@ def test_runs_with_weights_of_any_size(loss, c):
     np.testing.assert_allclose(a.w[-1], w, rtol=0, atol=1e-12 if loss != "squared" else 1e-9)
 
 
+@pytest.mark.long
 def test_a_step_as_small_as_weights_are_large():
     for loss in LOSSES.values():
         y, c = targets(loss), RNG.uniform(1.0, 4.0, N)
