@@ -238,11 +238,14 @@ class Slot(enum.IntEnum):
     CHANGED = 19   # flag: the gradient is changed before the method sees it
     AGAIN = 20     # at how many more points an update asks for the gradient
     EACH = 21      # flag: each sample is asked for at points of its own
+    # significant bits that parameters are rounded to after each update; −p: by chance; 0: they are
+    # not
+    BITS = 22
 
 
 # plain numbers: of a member, compiled code knows the class and not that it may be an index
 (DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED,
- SHIFT, WEIGH, BURST, GRAM, FILLED, LABELLED, CHANGED, AGAIN, EACH) = map(int, Slot)
+ SHIFT, WEIGH, BURST, GRAM, FILLED, LABELLED, CHANGED, AGAIN, EACH, BITS) = map(int, Slot)
 CONTROL = len(Slot)
 WEIGHTED = 4                          # what WEIGH has more where samples have weights
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastbias.engine.abi import (
     AGAIN,
     BATCH,
+    BITS,
     BURST,
     CHANGED,
     CONTROL,
@@ -37,7 +38,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.compiled import JIT, inner, kernel
 from fastbias.engine.dense_pass import REACH, SQUARED
 from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, MIRROR, POWER, STEEPEST
-from fastbias.engine.noise import CLASSES, beyond, numbered
+from fastbias.engine.noise import CLASSES, DIGITS, beyond, numbered
 from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.sparse_pass import laid_out
 from fastbias.engine.weighing import inside, weighted
@@ -72,7 +73,8 @@ def _entries_fit(control):
             and 0 <= control[BURST] <= MIRROR
             and 0 <= control[SEARCH] <= 2
             and 0 <= control[LABELLED] <= CLASSES
-            and 0 <= control[AGAIN] <= MOST)
+            and 0 <= control[AGAIN] <= MOST
+            and -DIGITS <= control[BITS] <= DIGITS)
 
 
 @inner

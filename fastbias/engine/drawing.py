@@ -2,7 +2,7 @@
 
 So a run that is resumed, or cut anywhere, meets the same ones, in any order, on any thread. Places
 of different kinds lie apart: samples count from 0, labels from `LABELS`, parameters from
-`PARAMETERS`.
+`PARAMETERS`, what rounds them from `ROUNDED`.
 """
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from fastbias.engine.compiled import kernel
 
-__all__ = ["LABELS", "PARAMETERS", "draw", "normal", "uniform"]
+__all__ = ["LABELS", "PARAMETERS", "ROUNDED", "draw", "normal", "uniform"]
 
-LABELS, PARAMETERS = 1 << 60, 1 << 61
+LABELS, PARAMETERS, ROUNDED = 1 << 60, 1 << 61, 1 << 62
 
 
 @kernel

@@ -14,6 +14,7 @@ import numpy as np
 from fastbias.engine.abi import (
     AGAIN,
     BATCH,
+    BITS,
     BURST,
     DONE,
     FILLED,
@@ -41,6 +42,7 @@ from fastbias.engine.gradients import HURRIED, MORE, Run, calls_of, entry, hande
 from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE
+from fastbias.engine.noise import rounded
 from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.passes import products
 from fastbias.engine.registers import tiny
@@ -265,6 +267,8 @@ def _update(run, records, k, due, log_loss, asked, so_far):
     extra = view(scratch.extra, 0, 2 * n + control[SCRATCH])
     status = calls.advance(calls.geometry, params.method, step, entry(params.beta, k), move, u,
                            state, extra, new)
+    if control[BITS] != 0 and status == OK:
+        rounded(control[BITS], params.sample, k, new)
     if status == OK and not _accept(new, u, state):
         return 1, NOT_FINITE, so_far
     return 1, status, so_far

@@ -1,5 +1,5 @@
 """What stands between the samples and the gradient that a method is handed: labels that are told
-wrongly, noise, a bound on its length.
+wrongly, noise, a bound on its length; and how many digits of the parameters an update leaves.
 
 The numbers stand in ``Params.sample``, behind the sampler's own two (seed, batch): what the noise
 of labels and of the gradient is (standard deviations, or the probability of another label), the
@@ -7,14 +7,18 @@ largest ‖∇L‖₂, and how many numbers the point piece has. Then come these
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from fastbias.engine.abi import AGAIN, CHANGED, EACH, LABELLED
+from fastbias.engine.abi import AGAIN, BITS, CHANGED, EACH, LABELLED
 from fastbias.engine.compiled import inner
-from fastbias.engine.drawing import LABELS, PARAMETERS, draw, normal, uniform
+from fastbias.engine.drawing import LABELS, PARAMETERS, ROUNDED, draw, normal, uniform
 
-__all__ = ["CLASSES", "COUNT", "NUMBERS", "OWN", "SIGNS", "beyond", "changed", "numbered", "told"]
+__all__ = ["CLASSES", "COUNT", "DIGITS", "NUMBERS", "OWN", "SIGNS", "beyond", "changed", "numbered",
+           "rounded", "told"]
 
+DIGITS = 53                           # significant bits of float64
 NUMBERS, SIGNS, CLASSES = 1, 2, 3     # what labels are, as control[LABELLED] says
 NOISY, WRONG, MOST, COUNT, OWN = 2, 3, 4, 5, 6        # places in Params.sample
 
@@ -23,7 +27,7 @@ NOISY, WRONG, MOST, COUNT, OWN = 2, 3, 4, 5, 6        # places in Params.sample
 def beyond(control):
     """Whether anything is asked for that has numbers of its own in Params.sample."""
     return (control[LABELLED] != 0 or control[CHANGED] != 0 or control[AGAIN] != 0
-            or control[EACH] != 0)
+            or control[EACH] != 0 or control[BITS] != 0)
 
 
 @inner
@@ -91,3 +95,21 @@ def changed(sample, k, s, g):
             if s + length > np.log(most):
                 s = np.log(most) - length
     return s
+
+
+@inner
+def rounded(bits, sample, k, u):
+    """u ← each entry to so many significant bits: the nearest (of two as near the even one), or,
+    −bits, one of its two neighbours by chance, so that the mean stays. Exponents are float64's.
+    """
+    for j in range(u.size):
+        if not np.isfinite(u[j]):
+            continue
+        part, power = math.frexp(u[j])
+        x = math.ldexp(part, abs(bits))
+        if bits > 0:
+            x = np.rint(x)
+        else:
+            low = np.floor(x)
+            x = low + 1.0 if uniform(sample[0], k, ROUNDED + j) < x - low else low
+        u[j] = math.ldexp(x, power - abs(bits))

@@ -259,6 +259,7 @@ def _loss_scaled(params, k, s, log_loss):
 
 @piece(RULE, needs=2)
 def _slower_loss_scaled(params, k, s, log_loss):
+    # (k + 1.0: an integer power would wrap)
     return params[0] / (k + 1.0) ** params[1] * np.exp(s - log_loss)
 
 

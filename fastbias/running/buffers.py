@@ -13,6 +13,7 @@ from fastbias.data.rows import Matrix
 from fastbias.engine.abi import (
     AGAIN,
     BATCH,
+    BITS,
     BURST,
     CHANGED,
     CONTROL,
@@ -151,6 +152,7 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     control[FILLED] = _filled(problem)
     control[LABELLED] = _labels(problem) if method.sampling.label_noise else 0
     control[CHANGED] = bool(method.sampling.gradient_noise) or method.clip is not None
+    control[BITS] = method.sampling.bits
     if method.point is not None:
         control[AGAIN], control[EACH] = method.point.times, method.point.each
     control[WEIGH] = _inside(problem) if single and not control[FILLED] else 0

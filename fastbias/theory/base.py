@@ -228,6 +228,11 @@ def _as_it_is(problem: Problem) -> None:
     if method.sampling.label_noise or method.sampling.gradient_noise:
         raise NoTheorem(f"{method!r} moves by gradients with noise, and no row of the table speaks "
                         f"of these{clean}", PAPER)
+    if method.sampling.bits:
+        raise NoTheorem(f"{method!r} rounds its parameters, and no row of the table speaks of "
+                        "that: to the nearest of p bits a run of the exponential loss with a "
+                        "constant step freezes near t = 2^p/‖w(t)‖, ‖·‖ in units of the vector of "
+                        f"margin one{clean}", PAPER)
     if method.clip is not None:
         raise NoTheorem(f"{method!r} cuts its gradients, which no row of the table speaks "
                         f"of{clean}", PAPER)

@@ -208,7 +208,8 @@ def gaussian(seed, k, i):
     return np.sqrt(-2 * np.log(1 - counted(seed, k, i))) * np.cos(2 * np.pi * counted(seed, k, i + 1))
 
 
-SHARED = {"batch": None, "replace": True, "label_noise": 0.0, "gradient_noise": 0.0, "clip": None, "rng": None}
+SHARED = {"batch": None, "replace": True, "label_noise": 0.0, "gradient_noise": 0.0, "clip": None,
+          "precision": None, "rounding": "nearest", "rng": None}
 
 
 class Noise:

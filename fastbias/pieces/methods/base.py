@@ -313,9 +313,10 @@ class Method(Portable):
     @property
     def exact(self) -> bool:
         """Whether it is handed the gradient as it is, of some samples or of all, at u + γ Δu:
-        without noise, of any length, asked for once.
+        without noise, of any length, asked for once; and keeps all digits of u.
         """
-        noise = self.sampling.label_noise or self.sampling.gradient_noise
+        sampling = self.sampling
+        noise = sampling.label_noise or sampling.gradient_noise or sampling.bits
         return not noise and self.clip is None and self.point is None
 
     @property
@@ -465,13 +466,17 @@ def _with(made: Method, clip: float | None = None, **draws: Any) -> Method:
     """A method with what the arguments say that all of them take."""
     # (an array is no number: it is refused below, by its name)
     given = [name for name, value in draws.items()
-             if name not in ("rng", "replace")
+             if name not in ("rng", "replace", "rounding")
              and (isinstance(value, (list, tuple, np.ndarray)) or value)]
     # (of a method that another one was made of)
     if made.point is not None and given and made.sampling.random:
         raise ValueError(f"{given[0]} must be given where all that is drawn is, to the method or "
                          f"to what is made of it, got it beside {made!r}")
     sampling = noisy.drawn(made.sampling, made.draws, **draws)
+    # what such keep is exact, and would bring back each digit that is rounded away
+    if sampling.bits and (made.dual or made.averages == "all" or made.constraint is not None):
+        raise ValueError("precision must be None for a method that keeps ∇ψ(w), a sum of "
+                         f"gradients, or a constraint, got it beside {made!r}")
     limit = made.clip if clip is None else checks.number("clip", clip, above=0)
     unchanged = sampling == made.sampling and limit == made.clip
     return made if unchanged else replace(made, sampling=sampling, clip=limit)

@@ -1,4 +1,6 @@
-"""What every method takes beside its own arguments: batches, noise, a bound on the gradient."""
+"""What every method takes beside its own arguments: batches, noise, a bound on the gradient, the
+precision of its parameters.
+"""
 from __future__ import annotations
 
 import dataclasses
@@ -8,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastbias import checks
+from fastbias.engine.noise import DIGITS
 from fastbias.pieces.methods.sampling import Replace, Sampling, seed, stochastic
 from fastbias.pieces.recipe import Seed
 
@@ -28,12 +31,22 @@ _TOLD = {
         The method is handed −∇L + σξ, ξ standard normal in each parameter.""",
     "clip": """clip : float > 0, optional
         The method is handed the gradient, with its noise, cut to ‖∇L‖₂ ≤ clip.""",
+    "precision": """precision : int or str, optional
+        Significant bits that each parameter is rounded to behind every update, 1 … 53, or the name
+        of a format: "bfloat16" (8), "float16" (11), "float32" (24), whose exponents are float64's
+        here. Gradients are float64's as ever. None leaves all. Not for methods that keep ∇ψ(w), a
+        sum of gradients, or a constraint.""",
+    "rounding": """rounding : "nearest" or "stochastic", default "nearest"
+        To the nearest, of two as near the even one; or to one of the two neighbours by chance, so
+        that the mean stays.""",
     "rng": """rng : int or numpy Generator, optional
         Seed. What an update draws depends on (seed, t) alone.""",
 }
 _DEFAULTS: dict[str, tuple[Any, Any]] = {
     "batch": (None, int | None), "replace": (True, Replace), "label_noise": (0.0, float),
-    "gradient_noise": (0.0, float), "clip": (None, float | None), "rng": (None, Seed)}
+    "gradient_noise": (0.0, float), "clip": (None, float | None),
+    "precision": (None, int | str | None), "rounding": ("nearest", str), "rng": (None, Seed)}
+FORMATS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": DIGITS}
 SHARED = tuple(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default,
                                  annotation=annotation)
                for name, (default, annotation) in _DEFAULTS.items())
@@ -64,7 +77,9 @@ def described(factory: Callable[..., Any]) -> str | None:
 
 
 def drawn(before: Sampling, draws: bool, *, batch: int | None = None, replace: Replace = True,
-          label_noise: float = 0.0, gradient_noise: float = 0.0, rng: Seed = None) -> Sampling:
+          label_noise: float = 0.0, gradient_noise: float = 0.0,
+          precision: int | str | None = None, rounding: str = "nearest",
+          rng: Seed = None) -> Sampling:
     """How to draw, from the shared arguments and what a factory has made of its own; ``draws``:
     where the method's own pieces draw by the same seed, with which this has nothing to do.
     """
@@ -73,7 +88,21 @@ def drawn(before: Sampling, draws: bool, *, batch: int | None = None, replace: R
     sampling = sampling if sampling.batch else before
     labels = checks.number("label_noise", label_noise, least=0)
     noise = checks.number("gradient_noise", gradient_noise, least=0)
-    if not (labels or noise):
+    # (rounding by chance draws by the seed, as noise does)
+    bits = _bits(precision, rounding)
+    if not (labels or noise or bits):
         return sampling
     own = sampling.seed if sampling.batch else seed(rng, place)
-    return dataclasses.replace(sampling, seed=own, label_noise=labels, gradient_noise=noise)
+    return dataclasses.replace(sampling, seed=own, label_noise=labels, gradient_noise=noise,
+                               bits=bits)
+
+
+def _bits(precision: int | str | None, rounding: str) -> int:
+    """How many bits are left; −bits: by chance; 0: all of them."""
+    checks.name("rounding", rounding, ("nearest", "stochastic"))
+    if precision is None:
+        return 0
+    if isinstance(precision, str):
+        precision = FORMATS[checks.name("precision", precision, tuple(FORMATS))]
+    bits = checks.whole("precision", precision, least=1, most=DIGITS)
+    return -bits if rounding == "stochastic" else bits

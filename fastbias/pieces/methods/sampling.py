@@ -112,7 +112,8 @@ Replace = bool | Literal["independent"]
 @dataclass(frozen=True)
 class Sampling:
     """How an update draws its samples, and what noise there is: batch size (0: all), how they are
-    drawn, the seed, and the noise of labels and of the gradient.
+    drawn, the seed, the noise of labels and of the gradient, and how many significant bits of
+    the parameters it leaves (−p: by chance; 0: all).
     """
 
     batch: int = 0
@@ -120,6 +121,7 @@ class Sampling:
     seed: int = 0
     label_noise: float = 0.0
     gradient_noise: float = 0.0
+    bits: int = 0
 
     @property
     def piece(self) -> Piece:
@@ -153,7 +155,7 @@ class Sampling:
     @property
     def random(self) -> bool:
         """Whether anything is drawn."""
-        return bool(self.batch or self.label_noise or self.gradient_noise)
+        return bool(self.batch or self.label_noise or self.gradient_noise) or self.bits < 0
 
 
 def seed(rng: Seed, place: int = 0) -> int:

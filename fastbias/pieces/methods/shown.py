@@ -19,11 +19,7 @@ def shown(method: Any) -> str:
         if values.any():
             words.append(f"{label}={values[0]:g}" + (", …" if values.size > 1 else ""))
     # what was asked of any method alike
-    for name in ("batch", "label_noise", "gradient_noise"):
-        if number := getattr(method.sampling, name):
-            words.append(f"{name}={number:g}")
-    if method.clip is not None:
-        words.append(f"clip={method.clip:g}")
+    words += _shared(method)
     if method.averages == "fading":                        # (momentum in the gradient)
         called = vars(method).get("recipe", ("", {}))[1]
         words += [f"{label}={called[label]:g}" for label in ("momentum", "nesterov")
@@ -36,3 +32,17 @@ def shown(method: Any) -> str:
     away = f"{method.point.norm.name}, {', '.join(f'{x:g}' for x in method.point.params)}"
     each = ", per sample" if method.point.each else ""
     return f"{method.name}({method.point.base}({', '.join(words)}), {away}{each})"
+
+
+def _shared(method: Any) -> list[str]:
+    """What was asked of it as of any method."""
+    sampling = method.sampling
+    words = [f"{name}={number:g}" for name in ("batch", "label_noise", "gradient_noise")
+             if (number := getattr(sampling, name))]
+    if method.clip is not None:
+        words.append(f"clip={method.clip:g}")
+    if sampling.bits:
+        words.append(f"precision={abs(sampling.bits)}")
+    if sampling.bits < 0:
+        words.append('rounding="stochastic"')
+    return words
