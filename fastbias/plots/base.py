@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks import foreign
+from fastbias.checks.sizes import length
 from fastbias.solvers.limit import Limit
 from fastbias.trace import Trace
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["BLACK", "BLUE", "COLOURS", "FITTED", "GREY", "MARKERS", "RING", "STAR", "THEORY",
-           "YELLOW", "axes_of", "clock", "is_limit", "is_trace", "legend", "places", "power"]
+           "YELLOW", "axes_of", "clock", "is_limit", "is_trace", "legend", "logarithmic", "places",
+           "power", "whole_line"]
 
 BLACK, GREY, BLUE, YELLOW = "#000000", "#666666", "#0072B2", "#F0E442"
 # with BLUE and YELLOW: Okabe & Ito (2008)
@@ -69,6 +71,21 @@ def clock(trace: Trace) -> tuple[np.ndarray, str]:
     if (trace.t < 0).any():
         return trace.log_t, "log t"
     return np.asarray(trace.t, float), "time t" if trace.t.dtype.kind == "f" else "steps t"
+
+
+def logarithmic(ax: Axes, **drawn: np.ndarray) -> None:
+    """Make an axis, x or y, logarithmic where anything that was drawn has a place there: a run of
+    no steps has none.
+    """
+    for axis, values in drawn.items():
+        if (values > 0).any():
+            ax.set(**{f"{axis}scale": "log"})
+
+
+def whole_line(ax: Axes, point: np.ndarray, along: np.ndarray, **style: Any) -> None:
+    """Draw the whole line through a point, of any size."""
+    reach = max(1.0, length(point))                       # (a smaller one is lost beside the point)
+    ax.axline(tuple(point), tuple(point + reach * along), **style)
 
 
 def power(slope: float, of: str) -> str:

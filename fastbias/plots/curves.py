@@ -21,6 +21,7 @@ from fastbias.plots.base import (
     is_limit,
     is_trace,
     legend,
+    logarithmic,
     power,
 )
 from fastbias.solvers.limit import Limit
@@ -84,7 +85,8 @@ def margin(trace: Trace, limit: Limit | None = None, norm: Norm | str | None = N
     if limit is not None and limit.norm is not None and limit.norm.name == norm.name:
         proof = "certified" if limit.certified else "not certified"
         ax.axhline(limit.margin, **THEORY, label=f"maximum {limit.margin:.6g}, {proof}")
-    ax.set(xscale="log", xlabel=told, ylabel=f"margin in {norm.name}")
+    ax.set(xlabel=told, ylabel=f"margin in {norm.name}")
+    logarithmic(ax, x=x[use])
     legend(ax)
     return ax
 
@@ -147,7 +149,8 @@ def series(trace: Trace, limit: Limit, quantity: str, ax: Axes | None = None,
     ax.plot(x[use], one.values[use] / _unit(one), **_styled(style, "the run"))
     _slopes(ax, trace, one, use, {"fitted": one.fitted, "theory": one.predicted})
     label = {"log loss": "log₁₀ L", "log t L": "log₁₀ t L"}.get(quantity, NAMES.get(quantity))
-    ax.set(xscale="log", yscale="linear" if logs else "log", xlabel=told, ylabel=label)
+    ax.set(xlabel=told, ylabel=label)
+    logarithmic(ax, x=x[use], **({} if logs else {"y": one.values[use]}))
     legend(ax)
     return ax
 
@@ -211,7 +214,8 @@ def loss(trace: Trace, limit: Limit | None = None, ax: Axes | None = None,
     x, told = clock(trace)
     use = (x > 0) & np.isfinite(trace.log_loss)
     ax.plot(x[use], trace.log_loss[use] / np.log(10.0), **_styled(style, "the run"))
-    ax.set(xscale="log", xlabel=told, ylabel="log₁₀ L")
+    ax.set(xlabel=told, ylabel="log₁₀ L")
+    logarithmic(ax, x=x[use])
     if limit is not None:
         known = {s.quantity: s for s in trace.rates(is_limit(limit))}
         fall, exact = known["log loss"], known.get("log t L")

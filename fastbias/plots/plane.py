@@ -24,6 +24,7 @@ from fastbias.plots.base import (
     is_trace,
     legend,
     places,
+    whole_line,
 )
 from fastbias.solvers.limit import Limit
 from fastbias.trace import Trace
@@ -287,7 +288,7 @@ def _draw_line(ax: Axes, line: tuple[np.ndarray, np.ndarray], plane: tuple[int, 
     # (seen along itself it is a point)
     if np.abs(along).max() > 0:
         plain: dict[str, Any] = {"color": BLUE, "lw": 2.5, "zorder": 1, "gid": "solutions"}
-        ax.axline(tuple(point), tuple(point + along), **(plain | style))
+        whole_line(ax, point, along, **(plain | style))
 
 
 def _part(ax: Axes, w: np.ndarray, b: float, **style: Any) -> None:
@@ -296,7 +297,7 @@ def _part(ax: Axes, w: np.ndarray, b: float, **style: Any) -> None:
     unit = w / size
     foot = -unit * (b / size)
     along = np.array([-unit[1], unit[0]])
-    ax.axline(tuple(foot), tuple(foot + along), **({"zorder": 1.5} | style))
+    whole_line(ax, foot, along, **({"zorder": 1.5} | style))
 
 
 def _directions(given: Mapping[str, Any] | Limit | ArrayLike | None) -> dict[str, Line]:

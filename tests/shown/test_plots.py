@@ -269,3 +269,20 @@ def test_plots_are_there_without_matplotlib_until_drawn():
             "fb.plots.data([[1, 2], [2, 1]], [1, -1]); print('matplotlib.pyplot' in sys.modules)")
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("what", ["loss", "margin", "gap", "angle", "trajectory"])
+def test_a_run_of_no_steps_is_drawn_as_far_as_it_goes(steps, what):
+    plan = fb.Plan([[2.0, 1.0], [1.0, 3.0]], [1, 1], loss="exponential", method=fb.methods.gradient_descent(0.01))
+    ax = plan.run(steps).plot(what, limit=plan.limit())
+    ax.figure.canvas.draw()
+    if what != "trajectory":
+        assert ax.get_xscale() == ("log" if steps else "linear")
+
+
+def test_lines_of_data_of_any_size_are_drawn():
+    for size in (1e-150, 1.0, 1e150):
+        X, y = size * np.array([[2.0, 1.0], [1.0, 3.0], [-1.0, -0.5]]), np.array([1.0, 1.0, -1.0])
+        ax = fb.plots.support(fb.max_margin(X, y, intercept=True), X, y)
+        ax.figure.canvas.draw()
