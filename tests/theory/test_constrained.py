@@ -94,6 +94,12 @@ def test_several_points_of_least_loss_are_no_limit():
         plan.limit()
 
 
+def test_a_ball_that_only_touches_the_solutions_may_have_but_one_of_them():
+    limit = plan_of(m.steepest_descent("l2", FALL, True, weight_decay=1.0), [[1.0, 0.0]], [1.0], "squared").limit()
+    assert limit.w == pytest.approx([1.0, 0.0], abs=1e-9)
+    assert next(h.holds for h in limit.hypotheses if "one point" in h.statement) is None
+
+
 def test_a_ball_that_holds_the_solution_ends_there():
     X, y = fb.data.random_regression(3, 3, rng=2)
     limit = plan_of(m.signum(FALL, weight_decay=0.01), X, y, "squared").limit()
