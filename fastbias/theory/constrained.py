@@ -78,10 +78,6 @@ def constrained(problem: Problem, flow: bool) -> Limit:
     row = covering(CONSTRAINED, problem, flow)
     if isinstance(row, Refusal):
         raise NoTheorem(row.reason, row.source)
-    if flow or problem.method.random:
-        raise NoTheorem("the theorem on decoupled weight decay is about full gradients and finite "
-                        "steps; the nearest is the same without batches or noise, and not its flow",
-                        row.source)
     rows = row.hypotheses(problem)
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))

@@ -89,3 +89,12 @@ def test_data_that_cannot_be_met_name_what_is_nearest():
     plan = fb.Plan([[1.0], [1.0], [2.0]], y, loss="squared", method=m.gradient_descent(0.01), model=M.diagonal(2, signed=True),
                    start=[0.1, 0.1])
     assert "least-squares" in refused(plan).reason
+
+
+@pytest.mark.parametrize(("method", "mean"), [(m.adam(0.1, 0.9, 0.99, 1e-8), 1.0), (m.rmsprop(0.1, 0.99, 1e-8), 0.1)], ids=repr)
+def test_how_far_eps_is_from_taking_over_is_told_before_a_run(method, mean):
+    """Of the first gradient g Adam's √v̂ is |g|, as it corrects its mean, and RMSProp's √v is √(1 − β)|g|."""
+    plan = plan_of(method, "exponential")
+    told = next(h.evidence for h in plan.limit().hypotheses if "divided by" in h.statement)
+    g = np.abs(X.sum(axis=0)).max()                                           # at w = 0
+    assert float(told.split("at most ")[1].split(" ")[0]) == pytest.approx(mean * g / 1e-8, rel=5e-3)
