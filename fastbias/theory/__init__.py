@@ -16,7 +16,7 @@ import numpy as np
 
 from fastbias.data.targets import table
 from fastbias.problem import Problem, TooLarge
-from fastbias.solvers.limit import Hypothesis, Limit, NoTheorem
+from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.solvers.outputs import unfolded
 from fastbias.theory import stepsizes
 from fastbias.theory.base import Direction, Point, Ray, Refusal, Rest, Row, accepted
@@ -52,6 +52,7 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     # numbers beyond float64 are looked for where they matter
     with np.errstate(all="ignore"), _told():
         accepted(problem)
+        _flows(problem, flow)
         ask = constrained if problem.method.shrink \
             else network if not problem.model.linear or problem.method.decay \
             else direction if problem.loss.kind == "monotone" else point
@@ -64,6 +65,17 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
             found = ask(problem, flow)
         found = replace(found, classes=problem.classes, names=problem.names)
     return _with_intercept(problem, found) if problem.intercept else found
+
+
+def _flows(problem: Problem, flow: bool) -> None:
+    """Raise NoTheorem where a flow η → 0 is asked for of a method that has none."""
+    method = problem.method
+    own = method.unscaled and not method.decay
+    if flow and (own or not method.memoryless):
+        raise NoTheorem(f"{method!r} has no flow η → 0 that the table knows: its moves "
+                        + ("have a size of their own" if own else "are of more than −∇L and w")
+                        + "; the nearest is the limit of its finite steps: plan.limit()",
+                        f"{PAPER}, eqs. (10) and (11)")
 
 
 def _folded(problem: Problem, found: Limit) -> Limit:

@@ -16,7 +16,7 @@ from fastbias.theory.stepsizes import longest_sample, small_steps
 
 __all__ = [
     "FAN", "NACSON", "PESME", "SOUDRY", "WANG", "chance", "classes", "corners", "decreasing",
-    "divided", "endless", "heavy", "known", "measured", "mirrors", "of_a_flow", "of_adagrad",
+    "divided", "endless", "goes_on", "heavy", "known", "measured", "mirrors", "of_a_flow", "of_adagrad",
     "of_classes", "of_length_one", "of_mirrors", "over_loss", "searched", "sized", "small",
     "stated_for", "tied", "unbounded"]
 
@@ -50,6 +50,17 @@ def _told(problem: Problem) -> str:
     return repr(problem.rule) + (
         ": an array that falls where it ends; its last entry goes on, and how it was meant to is "
         "not known" if problem.rule.falling else "")
+
+
+def goes_on(problem: Problem, flow: bool, source: str) -> None:
+    """Raise NoTheorem where the steps are known to add up to a finite length: a run then stops
+    short of what it is on its way to.
+    """
+    row = endless(problem)
+    if not flow and row.holds is False:
+        raise NoTheorem("steps that add up to a finite length stop short of the limit, which is "
+                        "then another for each of them; the nearest theorem is the same with step "
+                        "sizes whose sum is infinite", source, (row,))
 
 
 def small(problem: Problem) -> list[Hypothesis]:

@@ -29,6 +29,7 @@ __all__ = ["CONSTRAINED", "constrained"]
 XIE = "Xie & Li (2024)"
 # by which a point may be outside a ball, and predictions off their targets, relatively
 ROUNDED = FITTED = 1e-12
+TOUCHING = 1e-9
 
 CONSTRAINED: tuple[Row, ...] = (
     # what no row behind these speaks of
@@ -77,10 +78,6 @@ def constrained(problem: Problem, flow: bool) -> Limit:
     row = covering(CONSTRAINED, problem, flow)
     if isinstance(row, Refusal):
         raise NoTheorem(row.reason, row.source)
-    if flow or problem.method.random:
-        raise NoTheorem("the theorem on decoupled weight decay is about full gradients and finite "
-                        "steps; the nearest is the same without batches or noise, and not its flow",
-                        row.source)
     rows = row.hypotheses(problem)
     if disproved(rows):
         raise NoTheorem(row.reason, row.source, tuple(rows))
@@ -157,7 +154,8 @@ def _sole(problem: Problem, norm: Norm, w: np.ndarray) -> Hypothesis:
     if rank == X.shape[1] and (strict or fitted):
         return Hypothesis(statement, True, ("ℓ is strictly convex" if strict else "L = 0 there")
                           + ", and X of full column rank")
-    if fitted:
+    # inside the ball there are others beside it, and where it only touches them none may be
+    if fitted and norm(w) * problem.method.shrink < 1.0 - TOUCHING:
         return Hypothesis(statement, False,
                           f"L = 0 at more than one point, X being of rank {rank} < {X.shape[1]}")
     # two minimisers have one gradient, and −∇L ≠ 0 touches a strictly convex ball at one point

@@ -158,7 +158,9 @@ MARGIN: tuple[Row, ...] = (
               "by the data alone exists",
         f"Qian, Qian (2019); {PAPER}, §3.3 and Theorem 6",
         lambda p, flow: p.method.measured is not None,
-        norm=measured, hypotheses=of_adagrad),
+        norm=measured, hypotheses=of_adagrad,
+        reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is "
+               "the same at a fixed step size"),
     FORGETS,
     SIGNS,
     # other potentials: what is left is told apart by where they are finite

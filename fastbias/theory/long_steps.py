@@ -44,11 +44,10 @@ def settles(problem: Problem) -> str:
 
 def _asked(problem: Problem) -> list[Hypothesis]:
     """What is known of steps that are too long for the descent lemma."""
-    B, eta = radius(problem, flat_norm(problem)), float(problem.rule.params[0])
-    # a sequence may begin with short ones
-    if rule_of(problem) == "constant":
-        eta = float(problem.rule.params.max())
-    (u, t), low = problem.now, np.log(2.0) - np.log(eta) - 2.0 * np.log(max(B, 1e-300))
+    B, (u, t) = radius(problem, flat_norm(problem)), problem.now
+    # of all that are to come the longest, which need not be the next
+    eta = problem.rule.most(t)
+    low = np.log(2.0) - np.log(eta) - 2.0 * np.log(max(B, 1e-300))
     now = problem.log_loss(u)
     phase = "it does from here on" if now < low else "until then it may rise and fall"
     source = f"{WU}, for steps of one length; proved: {PROVED}"

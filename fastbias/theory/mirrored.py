@@ -202,7 +202,9 @@ def _realised(problem: Problem, row: Point, psi: Potential, start: np.ndarray,
             else _turned(problem, turn)
     except Unreachable as error:
         rows.append(Hypothesis("the data are realisable", False, str(error)))
-        raise NoTheorem(f"{row.name} needs data that are realisable{where}, and these are not",
+        raise NoTheorem(f"{row.name} needs data that are realisable{where}, and these are not; "
+                        "the nearest is the squared loss on the linear model, whose limit is the "
+                        "nearest least-squares solution",
                         row.source or problem.model.source, tuple(rows)) from None
     rows.append(Hypothesis("the data are realisable", shown(found.certified),
                            f"residual {found.duality_gap:.1e}"))

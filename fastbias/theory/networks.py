@@ -19,6 +19,7 @@ from fastbias.solvers.kkt import stationarity
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
 from fastbias.solvers.margins import Separability, separate, widest
 from fastbias.theory import rectified
+from fastbias.theory.asked import goes_on
 from fastbias.theory.base import (
     Direction,
     Point,
@@ -128,6 +129,8 @@ def network(problem: Problem, flow: bool) -> Limit:
     row = covering(NETWORK, problem, flow)
     if isinstance(row, Rest):
         return balanced(problem, flow, row.name, row.source)
+    if not isinstance(row, Refusal):
+        goes_on(problem, flow, row.source or problem.model.source)
     if isinstance(row, Direction):
         return _direction(problem, flow, row)
     if isinstance(row, Point):

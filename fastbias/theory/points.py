@@ -16,6 +16,7 @@ from fastbias.solvers.bregman import bregman_projection
 from fastbias.solvers.diagnose import ill_scaled
 from fastbias.solvers.equations import Unreachable, least_squares, off_normal
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
+from fastbias.theory.asked import goes_on
 from fastbias.theory.asymptotes import pace, rule_of
 from fastbias.theory.base import (
     Point,
@@ -257,6 +258,7 @@ def point(problem: Problem, flow: bool) -> Limit:
     rows = [Hypothesis("the loss has a unique finite root (Property 1)", True, problem.loss.name)]
     if not isinstance(row, Point):
         raise NoTheorem(row.reason, row.source, tuple(rows))
+    goes_on(problem, flow, row.source)
     # a loss without a common root has another limit, if it has one
     realisable = ("the data are realisable: some w in the closure of dom ψ has ⟨w, x_n⟩ = y_n for "
                   "every n")
@@ -271,8 +273,9 @@ def point(problem: Problem, flow: bool) -> Limit:
         least = _least_squares(problem, psi, rows)
         if least is not None:
             return least
-        raise NoTheorem(f"{row.name} needs realisable data, and these are not", row.source,
-                        tuple(rows)) from None
+        raise NoTheorem(f"{row.name} needs realisable data, and these are not; the nearest is the "
+                        "squared loss, all samples at each update, without constraint: its limit "
+                        "is the nearest least-squares solution", row.source, tuple(rows)) from None
     rows.append(Hypothesis(realisable, True if found.certified or found.hypotheses[0].holds is False
                            else None,
                            f"residual {found.duality_gap:.1e}" if found.certified

@@ -178,6 +178,21 @@ def test_a_start_far_out_leaves_nothing_that_is_not_finite(method):
     assert np.isfinite(trace.log_loss).all()
 
 
+def test_the_greatest_square_so_far_is_kept_where_the_next_is_an_age_smaller():
+    """AMSGrad from a gradient of e^600 to one of e^−600: moves 1, and then e^−1200."""
+    trace = fb.run([[1.0]], [1], loss="exponential", method=m.adam(1200.0, 0.0, 0.0, 0.0, amsgrad=True), start=[-600.0], steps=3)
+    assert trace.status == fb.Status.OK
+    assert trace.w[-1] == pytest.approx([600.0], rel=1e-15)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_far_under_eps_it_is_all_that_moves_are_divided_by(inside):
+    """Of a gradient e^−400: √(v + ε) is √ε, and √v + ε is ε; beside a w of 0 the move shows."""
+    method = m.adam(3.0, eps=1e-4, eps_inside_root=inside)
+    trace = fb.run([[1.0, 0.5]], [1], loss="exponential", method=method, start=[400.0, 0.0], steps=1)
+    assert trace.w[-1, 1] == pytest.approx(3.0 * 0.5 * np.exp(-400.0) / (1e-2 if inside else 1e-4), rel=1e-12)
+
+
 def test_at_rest_nothing_moves_and_nothing_is_nan():
     w = np.array([1.0, 2.0, 3.0, 4.0])
     for method in (m.signum(0.1), m.lion(0.1), m.adadelta(), m.nadam(0.1, eps=0), m.adam(0.1, eps=0, amsgrad=True),

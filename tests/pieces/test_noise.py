@@ -240,6 +240,15 @@ def test_the_way_up_of_a_gradient_that_vanished():
     assert step(m.sharpness_aware(m.gradient_descent(1.0), 0.5), 1.0, "squared") == 0.0     # no way up where ∇L = 0
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_samples_on_their_own_are_added_up_where_their_gradients_are_an_age_apart(order):
+    """e^600, 1 and e^−600 of the exponential loss, in any order: the first is all of the sum, and says which way to move."""
+    rows = np.array([[-600.0, 0.0], [0.0, 1e-300], [600.0, 600.0]])[order]
+    method = m.sharpness_aware(m.steepest_descent("l2", 0.5, True), 1e-9, per_sample=True)
+    trace = fb.run(rows, np.ones(3), loss="exponential", method=method, start=[1.0, 0.0], steps=1)
+    assert trace.w[-1] == pytest.approx([0.5, 0.0], abs=1e-12)
+
+
 # --- going on ---------------------------------------------------------------------------------------------------------
 
 SOME = [CASES[i] for i in (0, 2, 3, 7, 17, 22, 26)]
@@ -263,6 +272,13 @@ def test_a_run_that_is_cut_resumed_or_loaded_has_the_same_bits(method, tmp_path)
 
 
 @pytest.mark.skipif(not JIT, reason="Numba's compiler is off")
+def test_ties_and_what_stands_before_them_have_seeds_of_their_own():
+    for given in ({"batch": 2}, {"gradient_noise": 0.1}, {"batch": 2, "label_noise": 0.1}):
+        method = m.coordinate_descent(0.1, "random", rng=5, **given)
+        assert method.params[3] == m.coordinate_descent(0.1, "random", rng=5).params[3]       # what is drawn does not change ties
+        assert method.sampling.seed != method.params[3]
+
+
 def test_threads_change_no_bit_of_noise():
     rng = np.random.default_rng(0)
     A, b = rng.normal(size=(1100, 40)), rng.choice([-1.0, 1.0], 1100)

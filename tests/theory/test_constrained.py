@@ -1,5 +1,6 @@
 """Momentum in the gradient, decoupled decay and steps that fall: what theory says, and where runs go."""
 import dataclasses
+import sys
 
 import cvxpy as cp
 import numpy as np
@@ -81,6 +82,9 @@ def test_adamw_without_eps_comes_to_the_point_of_the_box():
     (m.adadelta(FALL, weight_decay=0.5), {}, "length one"), (m.muon(FALL, orthogonalise="ns5", weight_decay=0.1),
                                                              {"X": Z[:, :2, None] * [[1.0, 2]]}, "length one"),
     (m.signum(FALL, weight_decay=0.5), {"loss": "sigmoid"}, "convex"),
+    (m.signum(FALL, weight_decay=0.5, batch=2, rng=1), {}, "batches"),
+    (m.signum(FALL, weight_decay=0.5, gradient_noise=0.1, rng=1), {}, "noise"),
+    (m.adamw(FALL, eps=0.0, clip=1.0), {}, "cuts"),
     (m.signum(FALL, weight_decay=0.5), {"model": fb.models.diagonal(2), "start": np.ones(6)}, "model"),
 ])
 def test_what_it_does_not_cover_is_refused(method, extra, words):
@@ -92,6 +96,29 @@ def test_several_points_of_least_loss_are_no_limit():
     plan = plan_of(m.signum(FALL, weight_decay=0.1), [[1.0, 2, 3]], [1.0], "squared")
     with pytest.raises(fb.NoTheorem, match="several points"):
         plan.limit()
+
+
+@pytest.mark.parametrize(("loss", "y", "alone"), [
+    ("logistic", t, True), ("cross_entropy", np.arange(8) % 3, None), (fb.losses.huber(0.1), np.arange(8.0), None)])
+def test_one_point_is_claimed_of_strictly_convex_losses_alone(loss, y, alone):
+    """(The cross-entropy does not see what all classes have in common, and Huber's tails are straight.)"""
+    limit = plan_of(m.sign_descent(FALL, weight_decay=0.5), Z, y, loss).limit()
+    assert next(h.holds for h in limit.hypotheses if "one point" in h.statement) is alone
+
+
+def test_a_point_outside_the_ball_is_not_certified_however_small_its_loss(monkeypatch):
+    plan = plan_of(m.steepest_descent("l2", FALL, True, weight_decay=0.5), [[1.0, 0.0], [0.0, 2.0]], [1.0, 9.0], "squared")
+    assert plan.limit().certified
+    monkeypatch.setattr(sys.modules["fastbias.theory.constrained"], "_least", lambda *asked: np.array([1.0, 4.5]))
+    limit = plan.limit()
+    assert not limit.certified
+    assert limit.duality_gap == np.inf
+
+
+def test_a_ball_that_only_touches_the_solutions_may_have_but_one_of_them():
+    limit = plan_of(m.steepest_descent("l2", FALL, True, weight_decay=1.0), [[1.0, 0.0]], [1.0], "squared").limit()
+    assert limit.w == pytest.approx([1.0, 0.0], abs=1e-9)
+    assert next(h.holds for h in limit.hypotheses if "one point" in h.statement) is None
 
 
 def test_a_ball_that_holds_the_solution_ends_there():

@@ -1,0 +1,100 @@
+"""What no theorem says is refused with a reason: steps that end, flows that do not exist, and steps that begin long."""
+import numpy as np
+import pytest
+
+import fastbias as fb
+
+m, S, M = fb.methods, fb.steps, fb.models
+X, ones = np.array([[1.0, 2.0], [2.0, -1.0]]), [1, 1]
+ENDING = (S.power(0.01, 2.0), S.power(0.01, 1.5, offset=3.0, warmup=5), S.cosine(0.01, 50))
+SIGNED = np.array([0.1, 0.11, 0.12, 0.13])
+
+
+def plan_of(method, loss="squared", **extra):
+    return fb.Plan(X, ones, loss=loss, method=method, **extra)
+
+
+def refused(plan, **asked):
+    with pytest.raises(fb.NoTheorem) as error:
+        plan.limit(**asked)
+    assert "nearest" in error.value.reason
+    assert error.value.source
+    return error.value
+
+
+@pytest.mark.parametrize("rule", ENDING, ids=repr)
+@pytest.mark.parametrize("make", [
+    lambda rule: plan_of(m.gradient_descent(rule)),
+    lambda rule: plan_of(m.gradient_descent(rule, 0.5, batch=1, rng=1)),
+    lambda rule: plan_of(m.mirror_descent("entropy", rule), fb.losses.huber(1.0)),
+    lambda rule: plan_of(m.gradient_descent(rule), model=M.diagonal(2, signed=True), start=SIGNED),
+    lambda rule: plan_of(m.gradient_descent(rule), model=M.diagonal(3, signed=True), start=SIGNED),
+    lambda rule: plan_of(m.gradient_descent(rule), "exponential", model=M.diagonal(2, signed=True), start=SIGNED),
+    lambda rule: plan_of(m.gradient_descent(rule), "logistic", model=M.deep_linear(2), start=M.deep_linear(2).start(0.3, rng=1)),
+    lambda rule: plan_of(m.gradient_descent(rule, weight_decay=0.1)),
+    lambda rule: plan_of(m.signum(rule), "exponential"),
+    lambda rule: plan_of(m.signum(rule, weight_decay=0.1)),
+    lambda rule: plan_of(m.mirror_descent("entropy", rule), "exponential"),
+    lambda rule: plan_of(m.adam(rule, eps=0.0), "exponential"),
+    lambda rule: plan_of(m.gradient_descent(rule), fb.losses.polynomial(2.0)),
+], ids=["GD", "SGD", "mirror", "diagonal", "deeper", "margin", "deep linear", "ridge", "signum", "ball", "orthant", "Adam", "tail"])
+def test_steps_that_add_up_to_a_finite_length_have_no_limit(make, rule):
+    told = refused(make(rule))
+    assert any(h.holds is False and "add up to infinity" in h.statement for h in told.hypotheses)
+
+
+def test_they_stop_short_indeed():
+    """By the closed form of gradient descent: Π(1 − 2σ²η_k) of the distance is left along a singular vector."""
+    rule = S.power(0.01, 2.0)
+    goal = plan_of(m.gradient_descent(0.01)).limit()
+    gaps = plan_of(m.gradient_descent(rule)).run(10_000).gap(goal)
+    left = np.prod([1.0 - 2.0 * 5.0 * rule(k) for k in range(10_000)])        # both singular values of X are √5
+    assert gaps[-1] / gaps[0] == pytest.approx(left, rel=1e-9)
+    assert left > 0.8
+
+
+def test_adagrad_says_why_it_has_none():
+    plan = plan_of(m.adagrad(S.power(0.1, 2.0), 0.1), "exponential")
+    plan.run(10)
+    assert "finite length" in refused(plan).reason
+
+
+@pytest.mark.parametrize(("method", "words"), [
+    (m.dual_acceleration(), "more than −∇L and w"), (m.adagrad(0.1, 0.1), "more than −∇L and w"),
+    (m.adam(0.1), "size of their own"), (m.signum(S.power(0.1, 0.5)), "size of their own"),
+    (m.steepest_descent("l2", S.power(0.1, 0.5), True), "size of their own"),
+    (m.steepest_descent("l2", 0.1, weight_decay=0.1), "size of their own")], ids=repr)
+def test_a_flow_that_does_not_exist_has_no_limit(method, words):
+    plan = plan_of(method, "exponential")
+    plan.run(10)
+    assert words in refused(plan, flow=True).reason
+    with pytest.raises(ValueError, match="flow"):
+        plan.flow(1.0)
+
+
+@pytest.mark.long
+def test_steps_that_begin_long_are_not_taken_for_short_ones():
+    """η/(k + c)^a with c < 1 is η/c^a at first: with 60 for the first step the loss rises before it falls."""
+    A = np.array([[0.1, 0.9], [0.1, -0.5]])
+    plan = fb.Plan(A, ones, loss="logistic", method=m.gradient_descent(S.power(0.06, 1.0, offset=0.001)))
+    row = next(h for h in plan.limit().hypotheses if "small enough" in h.statement)
+    assert row.holds is None
+    assert np.diff(plan.run(50, record=np.arange(51)).log_loss).max() > 0.1
+
+
+def test_data_that_cannot_be_met_name_what_is_nearest():
+    y = [1.0, 2.0, 4.0]
+    plan = fb.Plan([[1.0], [1.0], [2.0]], y, loss=fb.losses.huber(1.0), method=m.gradient_descent(0.01))
+    assert "least-squares" in refused(plan).reason
+    plan = fb.Plan([[1.0], [1.0], [2.0]], y, loss="squared", method=m.gradient_descent(0.01), model=M.diagonal(2, signed=True),
+                   start=[0.1, 0.1])
+    assert "least-squares" in refused(plan).reason
+
+
+@pytest.mark.parametrize(("method", "mean"), [(m.adam(0.1, 0.9, 0.99, 1e-8), 1.0), (m.rmsprop(0.1, 0.99, 1e-8), 0.1)], ids=repr)
+def test_how_far_eps_is_from_taking_over_is_told_before_a_run(method, mean):
+    """Of the first gradient g Adam's √v̂ is |g|, as it corrects its mean, and RMSProp's √v is √(1 − β)|g|."""
+    plan = plan_of(method, "exponential")
+    told = next(h.evidence for h in plan.limit().hypotheses if "divided by" in h.statement)
+    g = np.abs(X.sum(axis=0)).max()                                           # at w = 0
+    assert float(told.split("at most ")[1].split(" ")[0]) == pytest.approx(mean * g / 1e-8, rel=5e-3)
