@@ -225,8 +225,9 @@ def report() -> None:
     for run in RUNS:
         limit = LIMITS[run.norm]
         told, (_, y) = ("", run.gap()) if run.bound is None else ("at most ", run.proved())
-        print(f"{run.name}: 1 − margin/γ at 10^{FAR:g} is {told}{y[-1]:.2g}; γ = {limit.margin:.12g} in "
-              f"{run.norm}, certified = {limit.certified}, gap {limit.duality_gap:.1e}")
+        print(f"{run.name}: 1 − margin/γ at 10^{FAR:g} is {told}{y[-1]:.2g}; γ = "
+              f"{limit.margin:.12g} in {run.norm}, certified = {limit.certified}, gap "
+              f"{limit.duality_gap:.1e}")
 
 
 def main(argv: list[str] | None = None) -> None:

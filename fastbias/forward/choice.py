@@ -15,7 +15,8 @@ import numpy as np
 from fastbias.forward.base import Field
 from fastbias.forward.fields import AdaGrad, Level, Linear, Mirror, Nesterov, Power, Scaled
 from fastbias.forward.model_fields import Models
-from fastbias.forward.moments import settled, settling
+from fastbias.forward.moments import settled
+from fastbias.pieces.methods.settling import settling
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem

@@ -4,70 +4,30 @@ Their gradients vanish, ε does not. Then an update is −H∇L, H = η/ε, but 
 1/t: √v is |g| as it was some β₂/(1 − β₂) steps ago, and m is g with the lag τ of its means. To
 second order, as everywhere here,
 
-    F = H g/(1 + |g − k̄ ġ|/ε) + κ H² g'g,   k̄ = β₂/(1 − β₂),   κ = −τ − ½,
+    F = H g/(1 + |g − κ₂ ġ|/ε) + κ H² g'g,   κ₂ = β₂/(1 − β₂),   κ = −τ − ½,
 
-where the change of √v by its lag, k̄ ġ, is of third order and is kept since k̄ is 999. With ε inside
-the root H = η/√ε, and what v leaves is of third order, too.
+where the change of √v by its lag, κ₂ ġ, is of third order and is kept since κ₂ is 999. With ε
+inside the root H = η/√ε, and what v leaves is of third order, too.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
 from fastbias.forward.base import LATE
 from fastbias.forward.fields import Linear
-from fastbias.pieces.methods import Method
+from fastbias.pieces.methods.settling import ADADELTA, AMSGRAD, NOTHING, Settling, settling
 from fastbias.problem import Problem, Reached
 from fastbias.theory.moments import taking_over
 
-__all__ = ["Settled", "settled", "settling"]
+__all__ = ["Settled", "settled"]
 
 EASY = 0.1            # √v/ε up to which what is left of √v is a small part of what is divided by
 FOLLOWS = 0.1         # relative: the moves that are foreseen, and those that are made
 MEMORIES = 40.0       # memories of v, 1/(1 − β₂), in which all that it began with is forgotten
 BEGINS = 200.0        # and after which a first handover is tried
-PLAIN, AMSGRAD, ADADELTA = 0.0, 1.0, 3.0
-
-
-class Settling(NamedTuple):
-    """What a method becomes: −∇L times ``gain``·η, in a mean that lags by ``lag`` steps."""
-
-    gain: float
-    lag: float
-    memory: float              # the largest of the β by which its means forget
-    eps: float                 # what |g| is held against in the denominator
-    inside: bool               # whether ε is inside the root
-    kind: float                # which method it is: PLAIN, AMSGRAD, or another
-
-
-NOTHING = Settling(1.0, 0.0, 0.0, 1.0, False, PLAIN)
-
-
-def settling(method: Method) -> Settling | None:
-    """What a method becomes when its gradients vanish; None for one that does not so.
-
-    What the numbers of a method mean is known of such as a factory made (`Method.as_made`), by its
-    name.
-    """
-    x = method.params
-    if not method.as_made or not method.adaptive or method.shrink or method.measured is not None:
-        return None
-    if method.name == "adadelta":
-        # √(a + ε)/√(v + ε) → 1, and a is v but for what is of fourth order
-        return Settling(1.0, 0.0, float(x[0]), float(np.sqrt(x[1])), True, ADADELTA)
-    if method.name not in ("adam", "nadam", "rmsprop") or not x[2] > 0:
-        return None
-    beta1, beta2, eps = (float(number) for number in x[:3])
-    # behind the four of all come two of those that vary, and three of momentum in the moves
-    inside, kind = (bool(x[4]), float(x[5])) if x.size in (6, 9) else (False, PLAIN)
-    mu, ahead = (float(x[-3]), float(x[-2])) if x.size in (7, 9) else (0.0, 0.0)
-    lag = beta1 / (1.0 - beta1) * (beta1 if method.name == "nadam" else 1.0) \
-        + mu / (1.0 - mu) - ahead
-    size = float(np.sqrt(eps)) if inside else eps
-    return Settling(1.0 / (1.0 - mu) / size, lag, max(beta1, beta2, mu), size, inside, kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +59,8 @@ class Settled(Linear):
         if self.of.kind == ADADELTA:
             return a, turn
         # |g|/ε = |a|/(t η), and ġ in the same units
-        memory = self.of.memory / (1.0 - self.of.memory)
-        root = np.abs(a - memory * np.exp(-s) * turn) * np.exp(-s) / (self.eta * self.of.eps)
+        delay = self.of.squares / (1.0 - self.of.squares)
+        root = np.abs(a - delay * np.exp(-s) * turn) * np.exp(-s) / (self.eta * self.of.eps)
         return a / (np.hypot(1.0, root) if self.of.inside else 1.0 + root), turn
 
     def drift(self, s: float, x: np.ndarray, p: np.ndarray,
@@ -166,9 +126,9 @@ class AMSGrad(Settled):
 
     def premature(self, here: Reached) -> str | None:
         """Why the greatest v is not behind it."""
-        _, v, scale, kept = here.state[:4]
+        _, v, _, kept = here.state[:4]
         # v would have to rise again to be the greatest
-        if (v >= kept * (1.0 - 1e-9)).any() and (v > 0).any() and np.isfinite(scale[0]):
+        if ((v >= kept * (1.0 - 1e-9)) & (v > 0)).any():
             return "the greatest v so far is the present one, so what it divides by still grows"
         return None
 

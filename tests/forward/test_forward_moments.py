@@ -21,6 +21,7 @@ METHODS = {
     "rmsprop": m.rmsprop(0.01), "rmsprop, eps inside": m.rmsprop(0.01, eps_inside_root=True),
     "rmsprop, momentum": m.rmsprop(0.01, momentum=0.9), "rmsprop, nesterov": m.rmsprop(0.01, momentum=0.9, nesterov=0.9),
     "rmsprop, all": m.rmsprop(0.01, momentum=0.5, nesterov=0.2, eps_inside_root=True),
+    "rmsprop, momentum longer than the squares'": m.rmsprop(0.01, 0.5, momentum=0.95), "adam, short squares": m.adam(0.01, 0.9, 0.6),
     "adadelta": m.adadelta(), "adadelta, long memory": m.adadelta(0.5, rho=0.99)}
 FEW = ("adam", "amsgrad", "rmsprop, momentum", "adadelta")
 
@@ -81,6 +82,17 @@ def test_at_1e_1e9_adam_is_at_the_l2_margin_and_its_slacks_balance():
     assert np.exp(trace.slack[-1, support]) * 0.01 / 1e-8 == pytest.approx(best.alpha[support], rel=1e-6)
     rms = fb.Plan(X, y, loss="exponential", method=m.rmsprop(0.01, momentum=0.75)).fast_forward(1e9, record=1)
     assert np.exp(rms.slack[-1, support]) * 0.04 / 1e-8 == pytest.approx(best.alpha[support], rel=1e-6)
+
+
+@long
+@pytest.mark.parametrize("method", [m.adam(0.01), m.adam(0.01, amsgrad=True), m.adadelta()], ids=repr)
+def test_a_feature_that_is_always_0_and_weights_of_samples_change_nothing(method):
+    A, c = np.insert(X, 2, 0.0, axis=1), np.where(np.arange(20) < 5, 3.0, 1.0)
+    one = fb.Plan(A, y, loss="logistic", method=method, weights=c).fast_forward(1e6, record=1, max_steps=200_000)
+    two = fb.Plan(np.vstack([X, X[:5], X[:5]]), np.concatenate([y, y[:5], y[:5]]), loss="logistic",
+                  method=method).fast_forward(1e6, record=1, max_steps=200_000)
+    assert one.w[-1, 2] == 0
+    assert np.delete(one.w[-1], 2) == pytest.approx(two.w[-1], rel=1e-9)
 
 
 @long
