@@ -21,6 +21,8 @@ from fastbias.problem import Problem, Reached
 __all__ = ["EXPONENT", "FAR", "FAR_RTOL", "LATE", "Field"]
 
 LATE = 60.0          # log t from which the second order, 1/t of the first, is below rounding
+BEGIN = 40_000        # exact steps, over 1 − β, before the first handover
+LEAST = 1_000         # and under which no estimate is given
 # log time after a handover from which on an integration need not be sharper than this
 FAR, FAR_RTOL = 40.0, 1e-12
 # trial states of an integrator may overshoot: their pushes are held under e^600
@@ -126,6 +128,25 @@ class Field:
     def shrinks(self) -> bool:
         """Whether the moves shrink like 1/t in the end."""
         return True
+
+    @property
+    def first(self) -> int:
+        """The exact steps before a first handover."""
+        return int(BEGIN / (1.0 - self.remembers))
+
+    @property
+    def least(self) -> int:
+        """Those under which no estimate is given."""
+        return int(LEAST / (1.0 - self.remembers))
+
+    @property
+    def remembers(self) -> float:
+        """The share of a velocity that is left a step later."""
+        return float(self.problem.method.beta[0])
+
+    def premature(self, here: Reached) -> str | None:
+        """Why a run that stands there does not yet move as the field does."""
+        return None
 
     @property
     def until(self) -> float:

@@ -15,6 +15,8 @@ import numpy as np
 from fastbias.forward.base import Field
 from fastbias.forward.fields import AdaGrad, Level, Linear, Mirror, Nesterov, Power, Scaled
 from fastbias.forward.model_fields import Models
+from fastbias.forward.moments import settled
+from fastbias.pieces.methods.settling import settling
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
@@ -77,6 +79,20 @@ def _jumps(problem: Problem) -> bool:
         or (isinstance(g, Norm) and g.ball is not None)
 
 
+def _summed(problem: Problem) -> bool:
+    """Whether its moves are linear in a sum of gradients that fade, at a constant step."""
+    method = problem.method
+    return method.averages == "fading" and not method.adaptive and not method.steepest \
+        and method.shaped is None and method.params.size == 5 and method.params[4] == 0.0 \
+        and quadratic(problem) and rule_of(problem) == "constant" and problem.rule.params.size == 1
+
+
+def _settles(problem: Problem) -> bool:
+    """Whether it divides by a root of its squares until ε is all of that, at a constant step."""
+    return problem.model.linear and rule_of(problem) == "constant" \
+        and problem.rule.params.size == 1 and settling(problem.method) is not None
+
+
 def _swinging(problem: Problem) -> bool:
     """Whether momentum is Nesterov's sequence, in gradient descent with a constant step on an
     exponential tail.
@@ -124,6 +140,11 @@ def _linear(problem: Problem) -> Field:
     eta, kappa = _eta(problem) / (1.0 - beta), gamma - 0.5 * (1.0 + beta) / (1.0 - beta)
     if not problem.model.linear:
         return Models(problem, eta, _decay(problem), kappa, beta)
+    if method.averages:
+        # −∇L with weights e, cν, cνμ, … (`fastbias.pieces.methods.averaging`), of this sum and lag
+        beta, new, c, e = (float(x) for x in method.params[:4])
+        total = e + c * new / (1.0 - beta)
+        eta, kappa = _eta(problem) * total, -c * new / (1.0 - beta) ** 2 / total - 0.5
 
     def solve(rows: np.ndarray) -> np.ndarray:
         if isinstance(g, Norm):
@@ -173,11 +194,15 @@ FIELDS: tuple[Followed | Refused, ...] = (
     Refused(lambda p: p.loss.excess is None or p.loss.ratio is None,
             "the loss does not declare excess and ratio"),
     Refused(lambda p: p.method.random, "its iterates are random"),
+    Followed(lambda p: _settles(p), settled),
     Refused(lambda p: p.method.adaptive and p.method.measured is None,
-            "what it divides by remembers more than the gradient, and with ε > 0 its direction "
-            "turns ever later; no field of its own is known here"),
+            "what it divides by remembers more than the gradient; a field is known of Adam, "
+            "AMSGrad, NAdam, RMSProp and AdaDelta where they end as gradient descent, with ε > 0 "
+            "and a constant step"),
+    Followed(lambda p: p.model.linear and _summed(p), _linear),
     Refused(lambda p: p.method.averages == "fading",
-            "its moves remember earlier gradients, and no field is known for that"),
+            "its moves remember earlier gradients, and a field is known for that only where they "
+            "are linear in these, at a constant step"),
     Refused(_jumps, "its moves jump where signs or largest coordinates change, so it slides along "
                     "such places, where no smooth field follows it"),
     Refused(lambda p: _over_loss(p) and not named(p, "exponential"),

@@ -12,6 +12,7 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import misfits, worst
 from fastbias.engine.abi import Piece, Status
 from fastbias.engine.call import call
+from fastbias.forward.outputs import NoFlow
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
 from fastbias.problem import Problem
@@ -67,12 +68,11 @@ def flow(problem: Problem, time: float = np.inf, rtol: float = 1e-10) -> Trace:
 
     Raises
     ------
-    ValueError
-        Where the method has no flow: ℓ1, ℓ∞ (a differential inclusion), normalised steps.
+    NoFlow
+        A ValueError and LookupError: ℓ1, ℓ∞ (a differential inclusion), normalised steps, or none.
     ArithmeticError
-        Where the integrator fails, the motion does not end (as on data that are separable, or
-        separable in part), or the error is over 1e-4, as where a
-        direction begins so small beside another that rounding decides when it comes.
+        Where the integrator fails, the motion does not end (as on data that are separable, or so in
+        part), or the error is over 1e-4, as where rounding decides when a direction comes.
 
     References
     ----------
@@ -189,8 +189,8 @@ def _way(problem: Problem) -> _Way:
     """The coordinates where a flow is simplest."""
     method, g = problem.method, problem.method.geometry
     if not (method.as_made and method.stated):
-        raise ValueError("method must be one that fb.methods made, no method of one's own, without "
-                         f"noise and the like, for its flow to be known, got {method!r}")
+        raise NoFlow("method must be one that fb.methods made, no method of one's own, without "
+                     f"noise and the like, for its flow to be known, got {method!r}")
     if isinstance(g, Norm):
         return _of_norm(problem, g)
     if isinstance(g, Potential):
@@ -199,7 +199,7 @@ def _way(problem: Problem) -> _Way:
     if isinstance(g, Piece):
         return _of_metric(problem, g)
     if not _descends(problem):
-        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
+        raise NoFlow(f"method must have a flow of eq. (10) or (11), got {method!r}")
     return _of_parameters(problem)
 
 
@@ -207,14 +207,14 @@ def _of_norm(problem: Problem, g: Norm) -> _Way:
     """Steepest descent, in the parameters."""
     method = problem.method
     if method.averages or method.shrink:
-        raise ValueError(f"method must have a flow of eq. (10) or (11), got {method!r}")
+        raise NoFlow(f"method must have a flow of eq. (10) or (11), got {method!r}")
     if not g.smooth:
-        raise ValueError("method must have a continuous direction for a flow, got steepest "
-                         f"descent in the {g.name} norm, which does not declare smooth=True: "
-                         "for l1 and linf it is a differential inclusion")
+        raise NoFlow("method must have a continuous direction for a flow, got steepest descent in "
+                     f"the {g.name} norm, which does not declare smooth=True: for l1 and linf it "
+                     "is a differential inclusion")
     if method.unscaled:
-        raise ValueError("method must have a flow, got normalised steps, which do not shrink "
-                         "with the gradient")
+        raise NoFlow("method must have a flow, got normalised steps, which do not shrink with the "
+                     "gradient")
     return _Way(lambda t, u: g.direction(problem.descent(u)), lambda u: u, problem.start)
 
 

@@ -32,7 +32,6 @@ from fastbias.trace.rows import counted
 __all__ = ["fast_forward"]
 
 ROWS = 200
-BEGIN = 40_000        # exact steps, over 1 − β, before the first handover
 SAFETY = 3.0
 SOLVER = 50.0         # what an integration may be wrong by, in units of its own tolerance
 # log time after a handover within which what the field leaves out has shown itself
@@ -40,7 +39,6 @@ SOON = 8.0
 COARSE = 1e-2         # relative errors beyond which nothing is said of a run that comes to rest
 LARGE = 700.0         # exp of more is beyond float64
 FIRST = 16            # exact steps of a run that comes to rest: it may do so soon
-LEAST = 1_000         # exact steps, over 1 − β, under which no estimate is given
 SOURCE = "fast-forward"
 LAST = 2.0 ** 63      # the t that no longer fits int64
 LATE = -0.5           # d log‖Δu‖/d log t from which on a run counts as being on its way
@@ -177,10 +175,10 @@ def _short(worst: float, rtol: float) -> str:
 
 def _handovers(field: Field, here: Reached, budget: int) -> tuple[int, int]:
     """The step of the first handover, and the last one that the budget allows."""
-    slow, limit = 1.0 - float(field.problem.method.beta[0]), here.t + budget
-    first = max(here.t, min(int(BEGIN / slow), limit // 2))
-    if first < LEAST / slow or limit < 1.01 * first:
-        raise NoTheorem(f"an estimate of the error needs two handovers after {int(LEAST / slow)} "
+    limit = here.t + budget
+    first = max(here.t, min(field.first, limit // 2))
+    if first < field.least or limit < 1.01 * first:
+        raise NoTheorem(f"an estimate of the error needs two handovers after {field.least} "
                         f"exact steps or more, and max_steps = {budget} from step {here.t} on are "
                         "too few for that", SOURCE)
     return first, limit
@@ -255,6 +253,9 @@ def _unlike(problem: Problem, margins: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 def _early(field: Field, far: Reached, further: Reached) -> str | None:
     """Why nothing bounds the error of handovers there, None where something does."""
+    told = field.premature(far)
+    if told is not None:
+        return told
     with np.errstate(divide="ignore", invalid="ignore"):
         moves = np.log([float(np.abs(x.move).max()) for x in (far, further)])
         # d log‖Δu‖/d log t: −1 in the end

@@ -41,6 +41,10 @@ class Linear(Field):
         # behind by ½/(1 − β)
         return (0.5 / (1.0 - self.beta), 1.0) if self.beta else (2.0, 0.5)
 
+    @property
+    def remembers(self) -> float:
+        return self.beta
+
     @cached_property
     def moves(self) -> np.ndarray:
         """D⁻¹z_n (N, d)."""

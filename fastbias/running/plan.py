@@ -22,6 +22,7 @@ from fastbias.pieces.models import Model
 from fastbias.pieces.models.base import Start
 from fastbias.problem import Problem, Reached, gather, make
 from fastbias.running import checkpoint as disk
+from fastbias.running import edges
 from fastbias.running.chosen import advice, settled
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
@@ -342,13 +343,11 @@ class Plan:
         The squared loss in quadratic geometries with constant steps and momentum has a closed form,
         at any t. Else, after T exact steps of a monotone loss the iterates follow dw/dt = inc − ½
         inc'·inc up to O(T^{λ−2}), λ ≤ 1, for ever; it is integrated in s = log t with slacks s −
-        m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits. On homogeneous
-        models w = F(u) it is the field of gradient descent on u, with momentum or not; then log t =
-        10⁹ costs seconds. Gradient descent on data that overlap, and with weight decay on a linear
-        model, comes to rest; then what is left of the error contracts as is known there. On data
-        that are separable in part (`Limit.kind` "ray") the finite part follows the part that grows.
-        The plan itself stays where it stands; the exact steps are done on a
-        copy.
+        m_n beside w, so that log t = 10⁹ costs milliseconds and loses no digits; of Adam and its
+        kin once ε is all that they divide by; of models w = F(u) that are homogeneous, in seconds.
+        Gradient descent on data that overlap, or with weight decay on a linear model, comes to
+        rest, and what is left of the error contracts. On data that are separable in part
+        (`Limit.kind` "ray") the finite part follows the other. The exact steps are done on a copy.
 
         Parameters
         ----------
@@ -407,18 +406,19 @@ class Plan:
                                     rtol, max_steps)
 
     def max_step(self) -> theory.MaxStep:
-        """The largest constant step size that theory admits here, and the theorem that says so.
+        """The largest constant step size that is known to do: by a theorem, for momentum by an
+        energy that falls; else gradient descent's edge of stability at the present point alone.
 
         Returns
         -------
         MaxStep
-            ``step_size``, ``theorem``, ``source``. With the exponential loss it grows as the loss
-            falls (Theorem 5).
+            ``step_size``, ``theorem`` (which of these), ``source``. With the exponential loss it
+            grows as the loss falls (Theorem 5).
 
         Raises
         ------
         NoTheorem
-            Where the table knows no bound for the method and loss.
+            Where none speaks of the method and loss.
 
         Examples
         --------
@@ -427,7 +427,7 @@ class Plan:
         >>> round(plan.max_step().step_size, 12)
         0.04
         """
-        return theory.max_step(self._here(), self.u)
+        return edges.max_step(self._here(), self.u)
 
     def _here(self) -> Problem:
         """The problem, and where the run stands."""

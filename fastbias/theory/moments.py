@@ -17,7 +17,7 @@ from fastbias.theory.asked import classes, decreasing, endless, known, stated_fo
 from fastbias.theory.asymptotes import asymptote, rule_of
 from fastbias.theory.base import Direction, shown
 
-__all__ = ["FORGETS", "SIGNS", "growth"]
+__all__ = ["FORGETS", "SIGNS", "growth", "taking_over"]
 
 WANG = "Wang, Meng, Chen, Liu (2021)"
 ZHANG = "Zhang, Zou, Cao (2024)"
@@ -64,16 +64,26 @@ def _rate(problem: Problem) -> float | None:
     return growth(found.margin, problem.rule(0), *problem.method.moments[:2])
 
 
+def taking_over(problem: Problem, eps: float) -> tuple[float, int, float | None]:
+    """log √v̂/ε of the largest entry where a run stands, its t, and the rate at which that falls
+    while √v̂ is all that is divided by, where one is known.
+    """
+    with np.errstate(all="ignore"):
+        now, t = _now(problem)
+        over = now - float(np.log(eps))
+    known = over > np.log(SMALL) and problem.method.moments is not None
+    return over, t, _rate(problem) if known else None
+
+
 def _now(problem: Problem) -> tuple[float, int]:
     """log √v̂ of the largest entry where a run stands, or will after one update, and its t."""
-    assert problem.method.moments is not None
-    (u, t), beta2 = problem.now, problem.method.moments[1]
+    (u, t), beta2 = problem.now, float(problem.method.params[1])
     if problem.reached is None or t == 0:
         s, g = problem.pull(problem.predictor(u))
         size, corrected = s + np.log(float(np.abs(g).max())), problem.method.aged
         return size if corrected else size + 0.5 * float(np.log(1.0 - beta2)), 0
     # m and v stand in units of e^a and e^2a
-    _, v, a = problem.reached.state
+    v, a = problem.reached.state[1:3]
     back = 1.0 - beta2 ** t if problem.method.aged else 1.0
     return float(a[0] + 0.5 * np.log(float(v.max()) / back)), t
 
@@ -82,12 +92,10 @@ def _handed_over(problem: Problem) -> Hypothesis:
     """Whether ε has taken over, and when it will, roughly."""
     assert problem.method.moments is not None
     eps = problem.method.moments[2]
+    over, t, rate = taking_over(problem, eps)
     with np.errstate(all="ignore"):
-        now, t = _now(problem)
-        over = now - float(np.log(eps))
         told = f"√v̂ is at most {np.exp(min(over, 700.0)):.3g} ε at t = {t}"
         if not over <= np.log(SMALL):
-            rate = _rate(problem)
             told += "; until it is far under ε the run goes as without ε, towards linf"
             if rate is not None:
                 told += (f": the loss like e^(−rt), r = {rate:.6g}, until t ≈ "

@@ -18,7 +18,7 @@ from fastbias.solvers.outputs import first, unfolded
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
 from fastbias.theory.base import gradient, momentum, named, shown, steepest
 
-__all__ = ["MaxStep", "longest_sample", "max_step", "small_steps"]
+__all__ = ["STRICT", "MaxStep", "longest_sample", "max_step", "small_steps", "with_energy"]
 
 TINY = 1e-300
 # a bound that is not admitted itself is undercut by so much, relatively: its Λ is rounded
@@ -136,6 +136,27 @@ def _descent_lemma(problem: Problem, curvature: float) -> MaxStep:
         told = ("the descent lemma: η < 2/Λ, Λ ≤ sup ℓ'' Σ ‖x_n‖⋆² (classes: over pairs)",
                 "Nesterov (2018), §1.2.3, whose proof holds in any norm")
     return _admitted(log_step, *told, strict=True)
+
+
+def with_energy(problem: Problem, u: np.ndarray) -> MaxStep | None:
+    """The step size under which L + β‖Δw‖²/2η falls at each step of momentum β, in the method's
+    norm, for a loss of bounded curvature Λ: η ≤ 2(1 − β)/Λ; None where that is not what is run.
+
+    From L(w⁺) ≤ L(w) + ⟨∇L, d⟩ + ½Λ‖d‖², d = w⁺ − w, and ∇L = (βΔw − d)/η it changes by at most
+    ((β − 1)/η + ½Λ)‖d‖². L itself may rise.
+    """
+    if problem.columns:
+        problem, u = _together(problem, u)
+    curvature, beta = problem.loss.curvature, float(problem.method.beta[0])
+    if curvature is None or not (_plain(problem) and flat(problem) and momentum(problem)) \
+            or problem.method.gamma.any():
+        return None
+    unit = _unit(problem.even[0])
+    size = curvature * _largest_curvature(problem, unit)
+    log_step = np.log(2.0 * (1.0 - beta)) - np.log(max(size, TINY)) - 2.0 * np.log(unit)
+    return _admitted(float(log_step), "momentum: L + β‖Δw‖²/2η falls at each step where η < "
+                     "2(1 − β)/Λ, Λ the largest curvature", "Zavriev, Kostyuk (1993), for the "
+                     "heavy ball; by the descent lemma", strict=True)
 
 
 def _plain(problem: Problem) -> bool:

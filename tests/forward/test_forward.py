@@ -263,7 +263,9 @@ def test_traces_join_save_load_and_draw(tmp_path):
 @pytest.mark.parametrize(("method", "loss", "words"), [
     (m.coordinate_descent(0.1), "exponential", "slides"), (m.sign_descent(0.1), "exponential", "slides"),
     (m.steepest_descent("linf", 0.1), "exponential", "slides"), (m.steepest_descent(N.lp(3), 0.1), "exponential", "p > 2"),
-    (m.adam(0.1), "exponential", "remembers"), (m.rmsprop(0.1, eps=0), "logistic", "remembers"),
+    (m.adam(0.1, eps=0), "exponential", "remembers"), (m.rmsprop(0.1, eps=0), "logistic", "remembers"),
+    (m.adam(fb.steps.power(0.1, 0.5)), "exponential", "constant step"),
+    (m.adagrad(0.1, momentum=0.5), "exponential", "remembers"), (m.adamw(0.1), "exponential", "weight decay"),
     (m.gradient_descent(0.1, batch=2, rng=0), "logistic", "random"),
     (m.coordinate_descent(fb.steps.line_search()), "exponential", "slides"),
     (m.gradient_descent(fb.steps.line_search()), "exponential", "do not shrink"),

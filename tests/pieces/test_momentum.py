@@ -250,8 +250,10 @@ def test_what_no_theorem_covers_is_refused(method):
             plan.limit()
         with pytest.raises(fb.NoTheorem):
             plan.max_step()
-        with pytest.raises(LookupError):
-            plan.fast_forward(log_t=50)
+        # (those that end as gradient descent are followed from where they do: tests/forward)
+        if loss == "squared" or method.name not in ("nadam", "adadelta", "adam", "rmsprop", "steepest_descent"):
+            with pytest.raises(LookupError):
+                plan.fast_forward(log_t=50)
         with pytest.raises(ValueError, match="flow|continuous|normalised"):
             plan.flow()
 
