@@ -73,6 +73,9 @@ class Direction(Row):
         the margin over positive semidefinite matrices, or what ``solve`` finds.
     solve : problem → Limit, optional
         The direction, certified, where it is not the maximum margin in a norm.
+    stationary : problem → Norm, optional
+        The norm of parameters in which all that is named is a stationary point; of rows that name
+        no norm at all it is l2.
     tail : "exponential", "gaussian" or "polynomial", default "exponential"
         How the losses that it speaks of fall.
     sole : bool, default False
@@ -85,6 +88,7 @@ class Direction(Row):
 
     norm: Callable[[Problem], Norm] | None = None
     solve: Callable[[Problem], Limit] | None = None
+    stationary: Callable[[Problem], Norm] | None = None
     tail: str = "exponential"
     sole: bool = False
     rates: Callable[[Problem], tuple[Rate, ...]] = field(default=lambda problem: ())
