@@ -330,6 +330,7 @@ def section_3() -> Iterator[Case]:
     yield Case("AdaGrad", "G(∞) as at t = 10⁶", one, Far(after=1_000_000), other, "η = 0.1, 0.5")
     family = "Adam, RMSProp"
     yield Case(family, "Adam ε = 0", part(m.adam(fall(0.1, 0.5), beta2=0.99, eps=0)))
+    yield Case(family, "Adam ε = 0, batch 1", part(m.adam(fall(0.1, 0.5), eps=0, batch=1, rng=0)), Steps(1_000_000))
     yield Case(family, "RMSProp ε = 0", part(m.rmsprop(fall(0.1, 0.5), eps=0)))
     yield Case(family, "Adam ε = 10", part(m.adam(fall(1.0, 0.5), eps=10), ([[2, 1]], [1])), Steps(300_000))
     yield Case(family, "RMSProp ε = 1", part(m.rmsprop(0.1, eps=1.0), on_axes()), Steps(1_000_000))

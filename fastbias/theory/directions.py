@@ -66,6 +66,7 @@ from fastbias.theory.base import (
 from fastbias.theory.inseparable import inseparable
 from fastbias.theory.long_steps import LONG, RUNAWAY, settles
 from fastbias.theory.moments import FORGETS, SIGNS
+from fastbias.theory.per_sample import PER_SAMPLE
 from fastbias.theory.positive import INSIDE
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
@@ -157,6 +158,7 @@ MARGIN: tuple[Row, ...] = (
         f"Qian, Qian (2019); {PAPER}, §3.3 and Theorem 6",
         lambda p, flow: p.method.measured is not None,
         norm=measured, hypotheses=of_adagrad),
+    PER_SAMPLE,
     FORGETS,
     SIGNS,
     # other potentials: what is left is told apart by where they are finite

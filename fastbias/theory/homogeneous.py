@@ -25,7 +25,9 @@ STATIONARY = "a stationary point of min ½‖u‖² with margins ≥ 1"
 
 
 def _homogeneous(problem: Problem) -> bool:
-    return problem.loss.kind == "monotone" and problem.model.degree > 0
+    """Whether the model is one that the theorems speak of, and its gradient that of all samples."""
+    return problem.loss.kind == "monotone" and problem.model.degree > 0 \
+        and not problem.method.sampling.batch
 
 
 def _steepest(problem: Problem) -> bool:

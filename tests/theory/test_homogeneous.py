@@ -11,9 +11,9 @@ TWO = M.diagonal(2, signed=True)
 
 
 def data(seed, N=5, d=6):
-    """Random rows of sizes that differ by up to a hundred times, labelled by a random w."""
+    """Random rows, of sizes up to ten times apart in every third, labelled by a random w."""
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(N, d)) * (10.0 ** rng.uniform(-1, 1, size=(N, 1)) if seed % 3 == 2 else 1.0)
+    X = rng.normal(size=(N, d)) * (10.0 ** rng.uniform(-0.5, 0.5, size=(N, 1)) if seed % 3 == 2 else 1.0)
     return X, np.sign(X @ rng.normal(size=d))
 
 
