@@ -20,7 +20,7 @@ from fastbias.engine import abi
 from fastbias.engine.abi import Status, piece
 from fastbias.engine.call import descend
 from fastbias.pieces import laws, losses, methods, models, norms, potentials, steps
-from fastbias.running import capi
+from fastbias.running import capi, continual
 from fastbias.running import checkpoint as checkpoint
 from fastbias.running.plan import Plan, run
 from fastbias.running.sweep import Sweep, sweep
@@ -40,8 +40,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi",
-"bregman_projection", "capi", "data", "descend", "diagnose", "features", "forward", "l1_path",
-"laws", "losses", "max_margin", "methods", "minimum_norm",
+"bregman_projection", "capi", "continual", "data", "descend", "diagnose", "features", "forward",
+"l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm",
     "models", "norms", "piece", "plots", "potentials", "psd_margin", "psd_separability",
 "regularisation_path", "relu", "run", "separability", "separation", "steps", "sweep", "theory",
 ]

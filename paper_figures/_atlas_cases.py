@@ -330,6 +330,7 @@ def section_3() -> Iterator[Case]:
     yield Case("AdaGrad", "G(∞) as at t = 10⁶", one, Far(after=1_000_000), other, "η = 0.1, 0.5")
     family = "Adam, RMSProp"
     yield Case(family, "Adam ε = 0", part(m.adam(fall(0.1, 0.5), beta2=0.99, eps=0)))
+    yield Case(family, "Adam ε = 0, batch 1", part(m.adam(fall(0.1, 0.5), eps=0, batch=1, rng=0)), Steps(1_000_000))
     yield Case(family, "RMSProp ε = 0", part(m.rmsprop(fall(0.1, 0.5), eps=0)))
     yield Case(family, "Adam ε = 10", part(m.adam(fall(1.0, 0.5), eps=10), ([[2, 1]], [1])), Steps(300_000))
     yield Case(family, "RMSProp ε = 1", part(m.rmsprop(0.1, eps=1.0), on_axes()), Steps(1_000_000))
@@ -489,6 +490,15 @@ def section_4() -> Iterator[Case]:
     for loss, data, rule in (("exponential", signals(), steps.loss_scaled), ("squared", regression, steps.constant)):
         one, other = (net(two, data, two.start(0.3), loss, m.adagrad(rule(eta))) for eta in (0.1, 0.01))
         yield Case(family, "AdaGrad, diagonal depth 2", one, Steps(100_000, -1e8), other, "η = 0.1, 0.01")
+    fall = steps.power(0.1, 0.55)                                          # o(t^−½), as degree 2 asks
+    for name, method, how in (
+            ("ℓ1.5", m.steepest_descent(norms.lp(1.5), steps.loss_scaled(0.001)), Steps(1_000_000, -1e5)),
+            ("ℓ∞", m.steepest_descent("linf", steps.loss_scaled(1e-5)), Steps(1_000_000, -3000)),
+            ("Signum", m.signum(fall), Steps(1_000_000)), ("Adam ε = 0", m.adam(fall, beta2=0.99, eps=0), Steps(3_000_000)),
+            ("ℓ3", m.steepest_descent(norms.lp(3), fall, normalised=True), Steps(300_000))):
+        yield Case(family, f"{name}, diagonal depth 2", net(two, signals(), two.start(0.3), method=method), how)
+    yield Case(family, "RMSProp ε = 10, diagonal depth 2", net(plain, ([[2, 1]], [1]), plain.start(0.5, rng=0), method=m.rmsprop(
+        1.0, eps=10)), Steps(300_000))
     family = "weight decay"
     decayed, lean = m.gradient_descent(0.002, weight_decay=0.1), np.geomspace(0.6, 0.1, 6)
     one, other = (net(three, signals(), np.tile(start, 2), method=decayed) for start in (lean, lean[::-1]))

@@ -11,6 +11,7 @@ import numpy as np
 from fastbias.pieces import losses
 from fastbias.pieces.laws import trusted
 from fastbias.pieces.losses import Loss
+from fastbias.pieces.methods import Method
 from fastbias.pieces.models import Model
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -18,8 +19,8 @@ from fastbias.problem import Problem
 from fastbias.solvers.limit import PAPER, Hypothesis, Limit, NoTheorem, Rate
 
 __all__ = ["Direction", "Point", "Ray", "Refusal", "Rest", "Row", "accepted", "another_tail",
-           "covering", "disproved", "flowing", "gradient", "momentum", "named", "quadratic",
-           "shown", "steepest", "tailed"]
+           "covering", "disproved", "flowing", "gradient", "momentum", "named", "one_by_one",
+           "quadratic", "shown", "steepest", "tailed"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ class Direction(Row):
         the margin over positive semidefinite matrices, or what ``solve`` finds.
     solve : problem → Limit, optional
         The direction, certified, where it is not the maximum margin in a norm.
+    stationary : problem → Norm, optional
+        The norm of parameters in which all that is named is a stationary point; of rows that name
+        no norm at all it is l2.
     tail : "exponential", "gaussian" or "polynomial", default "exponential"
         How the losses that it speaks of fall.
     sole : bool, default False
@@ -85,6 +89,7 @@ class Direction(Row):
 
     norm: Callable[[Problem], Norm] | None = None
     solve: Callable[[Problem], Limit] | None = None
+    stationary: Callable[[Problem], Norm] | None = None
     tail: str = "exponential"
     sole: bool = False
     rates: Callable[[Problem], tuple[Rate, ...]] = field(default=lambda problem: ())
@@ -225,9 +230,12 @@ def _as_it_is(problem: Problem) -> None:
     the batches of eq. (2).
     """
     method, clean = problem.method, "; the nearest is the same method without"
+    sparse = not problem.model.linear and problem.loss.kind == "root"
     if method.sampling.label_noise or method.sampling.gradient_noise:
+        known = " (of labels it makes diagonal networks sparser, HaoChen, Wei, Lee, Ma 2021, but " \
+            "no limit is named)" if sparse and method.sampling.label_noise else ""
         raise NoTheorem(f"{method!r} moves by gradients with noise, and no row of the table speaks "
-                        f"of these{clean}", PAPER)
+                        f"of these{known}{clean}", PAPER)
     if method.sampling.bits:
         raise NoTheorem(f"{method!r} rounds its parameters, and no row of the table speaks of "
                         "that: to the nearest of p bits a run of the exponential loss with a "
@@ -237,12 +245,23 @@ def _as_it_is(problem: Problem) -> None:
         raise NoTheorem(f"{method!r} cuts its gradients, which no row of the table speaks "
                         f"of{clean}", PAPER)
     if method.point is not None:
+        known = " (it makes diagonal networks sparser, Andriushchenko, Flammarion 2022, but no " \
+            "limit is named)" if sparse else ""
         raise NoTheorem(f"{method!r} takes its gradients at other points than w, which no row of "
-                        f"the table speaks of{clean}", "Foret et al. (2021)")
-    if not method.stated:
+                        f"the table speaks of{known}{clean}", "Foret et al. (2021)")
+    if not (method.stated or one_by_one(method)):
         raise NoTheorem(f"{method!r} moves by batches, of which the rows of the table speak for "
-                        "gradient and mirror descent alone, drawn with or without replacement; the "
-                        "nearest is the same method with batch=None", PAPER)
+                        "gradient and mirror descent, drawn with or without replacement, and for "
+                        "Adam and RMSProp with eps=0 and batch=1 (of Signum it is known from the "
+                        "abstract of Baek, Song, Yun 2025 alone: in batches the linf maximum "
+                        "margin still, for a momentum near 1); the nearest is the same method with "
+                        "batch=None", PAPER)
+
+
+def one_by_one(method: Method) -> bool:
+    """Whether it is Adam or RMSProp without ε that sees one sample at a time, as it is."""
+    return method.exact and method.moments is not None and method.moments[2] == 0 \
+        and method.sampling.batch == 1 and method.sampling.replace in (0, 1) and not method.shrink
 
 
 def _nearest(problem: Problem) -> str:

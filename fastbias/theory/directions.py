@@ -66,6 +66,7 @@ from fastbias.theory.base import (
 from fastbias.theory.inseparable import inseparable
 from fastbias.theory.long_steps import LONG, RUNAWAY, settles
 from fastbias.theory.moments import FORGETS, SIGNS
+from fastbias.theory.per_sample import PER_SAMPLE
 from fastbias.theory.positive import INSIDE
 from fastbias.theory.searched import ends
 from fastbias.theory.stepsizes import small_steps
@@ -161,6 +162,7 @@ MARGIN: tuple[Row, ...] = (
         norm=measured, hypotheses=of_adagrad,
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is "
                "the same at a fixed step size"),
+    PER_SAMPLE,
     FORGETS,
     SIGNS,
     # other potentials: what is left is told apart by where they are finite

@@ -34,6 +34,7 @@ from fastbias.theory.base import (
     tailed,
 )
 from fastbias.theory.decayed import balanced, solved
+from fastbias.theory.homogeneous import OTHERS
 from fastbias.theory.mirrored import CONJECTURE, LI, descent, mirrored, powers, vanishing
 from fastbias.theory.reach import reaches
 
@@ -72,10 +73,12 @@ NETWORK: tuple[Row, ...] = (
                "R(w), R(w) = min ‖u‖² over F(u) = w, which the table does not solve; where R is a "
                "norm, fb.regularisation_path(X, y, [norm(w)], norm, loss) holds the same point, "
                "and as λ → 0 its direction is where the run without decay goes"),
+    *OTHERS,
     Refusal("§4", f"{PAPER}, §4", lambda p, flow: not gradient(p),
         reason="Section 4 and the theorems on networks are about gradient descent in u; for "
-               "another method on a model no characterisation is known to the table; the nearest "
-               "is gradient descent on the same model"),
+               "another method on a model no characterisation is known to the table (of monotone "
+               "losses and homogeneous models steepest descent in a norm, moves of length one, "
+               "Adam and RMSProp have one); the nearest is gradient descent on the same model"),
     Direction("Theorem 7: the maximum margin over W ⪰ 0 of unit nuclear norm",
         f"{PAPER}, Theorem 7",
         lambda p, flow: _monotone(p) and p.model.semidefinite and p.model.bias is not None,
@@ -140,7 +143,7 @@ def network(problem: Problem, flow: bool) -> Limit:
 
 def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:
     """The limit direction of a row, or a stationary point, where that is all that is named."""
-    model, source = problem.model, problem.model.source or row.source
+    model, source = problem.model, _source(problem, row)
     rows = [tailed(problem, row), _homogeneous(problem)]
     if not rows[0].holds:
         raise another_tail(problem, row, rows)
@@ -196,6 +199,8 @@ def _separated(problem: Problem, row: Row, rows: list[Hypothesis]) -> np.ndarray
 def _widest(problem: Problem, row: Direction, separator: np.ndarray) -> Limit | None:
     """The maximum margin that a row names, None where it names no more than stationary points."""
     model = problem.model
+    if row.stationary is not None:
+        return None
     if row.name == rectified.VARIATION:
         return rectified.widest_network(problem)
     # with fewer columns than rows W ⪰ 0 may be out of reach, and the model then declares no bias
@@ -213,9 +218,9 @@ def _widest(problem: Problem, row: Direction, separator: np.ndarray) -> Limit | 
     return replace(found, w=((W + W.T) / 2).reshape(found.w.shape))
 
 
-def _as_stated(problem: Problem, row: Row) -> list[Hypothesis]:
+def _as_stated(problem: Problem, row: Direction) -> list[Hypothesis]:
     """What is taken on trust of a theorem's own statement."""
-    source = problem.model.source or row.source
+    source = _source(problem, row)
     # its statement is at hand, word for word, those of others are not
     if row.name.startswith("Theorem 7"):
         exact = problem.loss.name == "exponential"
@@ -225,9 +230,15 @@ def _as_stated(problem: Problem, row: Row) -> list[Hypothesis]:
                            f"{problem.loss.name}"),
                 Hypothesis("the data are not among the exceptions", None,
                            f"{PAPER}, Theorem 7: for almost all data sets")]
+    told = "for almost all data sets and starts" if row.stationary is None \
+        else "from its abstract; the norm is one of u, not of w"
     return [Hypothesis("the theorem is as its source has it", None,
-                       f"stated as known from {source}: for almost all data "
-                       "sets and starts")]
+                       f"stated as known from {source}: {told}")]
+
+
+def _source(problem: Problem, row: Direction) -> str:
+    """Where the theorem stands for this model; of other methods where it stands for the method."""
+    return row.source if row.stationary is not None else problem.model.source or row.source
 
 
 def _one_of_many(found: Limit) -> list[Hypothesis]:
@@ -294,34 +305,39 @@ def _reachable(problem: Problem, found: Limit, flow: bool) -> Hypothesis:
     return Hypothesis(statement, *reaches(problem, found, flow))
 
 
-def _stationary(problem: Problem, row: Row, rows: list[Hypothesis]) -> Limit:
+def _stationary(problem: Problem, row: Direction, rows: list[Hypothesis]) -> Limit:
     """Where a run stands, with the residual that says how stationary it is: there are many such
     points.
     """
-    reached, model = problem.reached, problem.model
+    reached, source = problem.reached, _source(problem, row)
     if reached is None or reached.t == 0:
         raise NoTheorem(f"{row.name} is all that is known of the limit direction, and there are "
                         "many: which one, the start decides, so it needs a run first: "
                         "plan.run(...), then plan.limit() measures the KKT residual",
-                        model.source or row.source, tuple(rows))
+                        source, tuple(rows))
     # there is no oracle: the run is held against the conditions that any limit must meet
-    residual, lam = stationarity(problem, reached.u)
+    norm = norms.l2 if row.stationary is None else row.stationary(problem)
+    residual, lam = stationarity(problem, reached.u, norm)
     if not np.isfinite(residual):
         raise NoTheorem(f"{row.name} asks for margins that are positive, and where the run stands, "
-                        f"at t = {reached.t}, the least is not: run on", model.source or row.source,
+                        f"at t = {reached.t}, the least is not: run on", source,
                         tuple(rows))
     # of any size: F is homogeneous
     w = problem.predictor(reached.u / np.abs(reached.u).max())
     w = w / np.linalg.norm(w)
     least = float((problem.Z @ w).min())
-    rows.append(Hypothesis("the run's direction is stationary: u = Σ λ_n F'(u)ᵀ y_n x_n, λ ≥ 0, at "
-                           "margins of 1", None,
-                           f"KKT residual {residual:.1e} at t = {reached.t}"))
+    # a divergence is the square of a distance
+    plain = norm.matrix is not None
+    met = residual <= (CERTIFIED if plain else CERTIFIED ** 2)
+    told, where = "u = Σ λ_n F'(u)ᵀ y_n x_n", ""
+    if norm is not norms.l2:
+        told = "Σ λ_n F'(u)ᵀ y_n x_n ∈ ‖u‖∂‖u‖ in the method's norm"
+        where = f", in {norm.name}: trace.kkt_residual(norm)"
+    rows.append(Hypothesis(f"the run's direction is stationary: {told}, λ ≥ 0, at margins of 1",
+                           None, f"KKT residual {residual:.1e} at t = {reached.t}{where}"))
     total = float(lam.sum())
     return Limit(w.reshape(problem.shape), "direction",
-                 f"{row.name}: the run's own direction, measured", model.source
-                 or row.source, tuple(rows), residual <= CERTIFIED, residual,
-                 lam / total if total > 0 else lam, least,
-                 norms.l2)
+                 f"{row.name}: the run's own direction, measured", source, tuple(rows), met,
+                 residual, lam / total if total > 0 else lam, least, norms.l2)
 
 

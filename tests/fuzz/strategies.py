@@ -209,6 +209,12 @@ def spoilt(path: str, c: Case) -> str:
     return path
 
 
+def tasks(c: Case) -> list[tuple[Any, Any]]:
+    """The samples, dealt to one task or two."""
+    cut = c.pick((c.N, 1, c.N // 2))
+    return [(c.X[part], c.y[part]) for part in (slice(0, cut), slice(cut, None)) if len(c.y[part])]
+
+
 def cone(c: Case) -> Any:
     """Symmetric matrices, told apart by a semidefinite one."""
     n = c.pick((1, 2, 3))
@@ -258,6 +264,8 @@ STRATEGIES: dict[str, Any] = {
     "flow": numeric(False, True), "plan": lambda c: c.plan(), "plans": plans, "grid": lambda c: c.kept.get("grid"),
     "executor": numeric(None), "argv": argv, "record_w": numeric(True, True, False),
     "store": lambda c: c.pick((None, None, c.file("store"))), "retry_failed": numeric(False, True),
+    "tasks": tasks, "cycles": numeric(1, 0, 3), "order": numeric("cyclic", "random", "average"),
+    "continual.run.steps": lambda c: int(c.pick((1, 7, 100))),
     # methods and steps
     "why": lambda c: "tried", "rule": lambda c: c.pick((c.size(), fb.steps.power(0.1, 0.5))),
     "step_size": step_size, "eta": lambda c: c.size(), "eta_plus": lambda c: c.size(), "etas": lambda c: [0.1, 0.2],
