@@ -14,7 +14,7 @@ Geometry" (ICML 2018).
 
 Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C keeps what was done.
 """
-from fastbias import data, forward, plots, theory
+from fastbias import data, forward, plots, proofs, theory
 from fastbias.data import features
 from fastbias.engine import abi
 from fastbias.engine.abi import Status, piece
@@ -40,8 +40,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi",
-"bregman_projection", "capi", "continual", "data", "descend", "diagnose", "features", "forward",
-"l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm",
-    "models", "norms", "piece", "plots", "potentials", "psd_margin", "psd_separability",
-"regularisation_path", "relu", "run", "separability", "separation", "steps", "sweep", "theory",
+    "bregman_projection", "capi", "continual", "data", "descend", "diagnose", "features", "forward",
+    "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm",
+    "models", "norms", "piece", "plots", "potentials", "proofs", "psd_margin", "psd_separability",
+    "regularisation_path", "relu", "run", "separability", "separation", "steps", "sweep", "theory",
 ]

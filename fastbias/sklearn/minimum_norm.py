@@ -108,4 +108,4 @@ def _nearest(X: Matrix, y: np.ndarray, norm: Norm, intercept: bool) -> Limit:
                       True if gap <= CERTIFIED else None, f"residual {gap:.1e}")
     return replace(found, theorem=f"least squares of {found.theorem}", duality_gap=gap,
                    certified=found.certified and gap <= CERTIFIED,
-                   hypotheses=(*found.hypotheses, told))
+                   hypotheses=(*found.hypotheses, told), asked=None)

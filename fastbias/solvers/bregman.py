@@ -11,12 +11,12 @@ from fastbias import checks
 from fastbias.checks import foreign, own
 from fastbias.checks.sizes import divided, length, misfits, ratio, row_lengths, worst
 from fastbias.data import targets
-from fastbias.data.rows import Matrix, demand_symmetric
+from fastbias.data.rows import Matrix, Rows, demand_symmetric
 from fastbias.pieces import potentials
 from fastbias.pieces.potentials import Potential
 from fastbias.solvers.conic_programs import solve_cone
 from fastbias.solvers.equations import Unreachable, demand_few, reachable, stacked
-from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
+from fastbias.solvers.limit import CERTIFIED, PAPER, Asked, Hypothesis, Limit
 from fastbias.solvers.outputs import blocks, demand_blocks
 from fastbias.solvers.programs import limits
 
@@ -103,7 +103,9 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
         found = _projected(A, y, psi, start)
     nu = found.nu if constraint is not None else targets.table(found.nu, columns)
     return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
-                 (found.told,), found.certified, found.gap, nu, names=own.names(X))
+                 (found.told,), found.certified, found.gap, nu, names=own.names(X),
+                 asked=None if columns or psi.matrix is None else
+                 Asked("projection", Rows(A), psi, y, start))
 
 
 def _projected(A: Any, y: np.ndarray, psi: Potential, w0: np.ndarray) -> _Found:

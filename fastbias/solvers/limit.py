@@ -3,8 +3,10 @@ none.
 """
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,12 +14,15 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.shown import Report, Shown, html, text, vector
+from fastbias.data.rows import Rows
 from fastbias.pieces.norms import Norm
+from fastbias.pieces.potentials import Potential
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CERTIFIED", "PAPER", "Hypothesis", "Limit", "NoTheorem", "Rate", "told_intercept"]
+__all__ = ["CERTIFIED", "PAPER", "Asked", "Hypothesis", "Limit", "NoTheorem", "Rate",
+           "told_intercept"]
 
 # A relative gap or residual at which an answer counts as certified: three digits over what exact
 # algebra on float64 leaves.
@@ -47,6 +52,19 @@ class Rate(NamedTuple):
     clock: str
     slope: float
     level: float = float("nan")
+
+
+class Asked(NamedTuple):
+    """What a limit is the answer to, in the numbers that were given: the w of largest least ⟨w, z⟩
+    over rows z, or next to a start of those with ⟨w, z_n⟩ = goal_n; an intercept's columns are
+    free.
+    """
+
+    claim: str                 # as the checker of proofs calls it
+    rows: Rows
+    norm: Norm | Potential
+    goal: np.ndarray | None = None
+    start: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,6 +112,8 @@ class Limit(Shown):
     alpha : (N,), or (N (K − 1),) with K > 2 classes, or None
         Of an ℓ2 margin γ, the multipliers λ/γ² of min ½‖v‖² subject to margins of at least one,
         whose minimiser v = Σ α_n y_n x_n is w/γ; None where they leave float64.
+    asked : Asked, or None
+        The problem that `proof` speaks of: a maximum margin, a minimum norm or a projection.
     """
 
     w: np.ndarray
@@ -114,6 +134,58 @@ class Limit(Shown):
     support: np.ndarray | None = None
     alpha: np.ndarray | None = None
     names: tuple[str, ...] | None = None
+    asked: Asked | None = None
+
+    def proof(self) -> dict[str, Any]:
+        """Prove it over the rationals: a document that anybody can check, with `fb.proofs.check`
+        or with a file of 150 lines that needs Python alone.
+
+        Of maximum margins, minimum norms and projections: ℓ1, ℓ2, ℓ∞ and quadratic ones.
+
+        Returns
+        -------
+        dict of strings, lists of strings, and bool, as JSON holds them
+            ``rows`` z as they were given (of labels y_n x_n, ones and labels beside them for an
+            intercept), binary fractions; ``claim``; ``primal`` (of margins the w with Zw ≥ 1),
+            ``dual`` and ``value``: γ, γ² where the norm is of squares, the least norm, or its
+            square. Numbers are integers or fractions in lowest terms.
+
+        Raises
+        ------
+        LookupError
+            Where there is none, and why: of other norms and potentials, of several outputs, of more
+            than 300 000 numbers, of equations that hold to rounding alone.
+
+        References
+        ----------
+        Dixon (1982) on the equations; Gordan (1873), Stiemke (1915) and linear duality.
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> document = fb.max_margin([[3, 1], [1, 2]], [1, -1]).proof()
+        >>> document["value"], document["primal"], document["dual"]
+        ('1', ['3/5', '-4/5'], ['2/5', '3/5'])
+        >>> fb.proofs.check(document)
+        True
+        """
+        if isinstance(self._proved, str):
+            raise LookupError(self._proved)
+        return deepcopy(self._proved)
+
+    @property
+    def rung(self) -> str:
+        """How sure it is: "exact" where there is a `proof` with no gap at all, else "float"."""
+        return "float" if isinstance(self._proved, str) else "exact"
+
+    @cached_property
+    def _proved(self) -> dict[str, Any] | str:
+        """The document, or why there is none."""
+        try:
+            found: dict[str, Any] = foreign.library("fastbias.proofs.prove").of_limit(self)
+        except LookupError as error:
+            return str(error)
+        return found
 
     def plot(self, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike | None = None,
              ax: Axes | None = None) -> Axes:

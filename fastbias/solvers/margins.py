@@ -21,7 +21,7 @@ from fastbias.pieces.norms import Norm
 from fastbias.solvers import exact, oracles
 from fastbias.solvers.bounds import Bounds
 from fastbias.solvers.free import freely, settled
-from fastbias.solvers.limit import CERTIFIED, Limit
+from fastbias.solvers.limit import CERTIFIED, Asked, Limit
 from fastbias.solvers.progress import Tell, silent, told
 from fastbias.solvers.search import solve
 from fastbias.solvers.separability import (
@@ -48,6 +48,7 @@ MEASURED = 100        # rows, of many, whose dual norms give the unit
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 LOST = 1e-12          # of a margin, to the rounding of b: more is worth a search
 ROUNDED = 1e-9        # weights, relative to the largest, that are rounding
+MAXIMUM = "maximum margin"
 
 
 def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = norms.l2, *,
@@ -114,6 +115,8 @@ def max_margin(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = no
         limit = widest(data.rows, data.shape, norm, start, tell)
     others = shared(data.rows, limit)
     limit = replace(limit, classes=data.classes, names=own.names(X))
+    if data.centre.any():
+        limit = replace(limit, asked=Asked(MAXIMUM, data.rows.shifted(data.centre), norm))
     limit = _as_given(limit, data) if data.rows.free else limit
     # (what a rounded intercept costs is no more than these were proved to without)
     sure = limit.duality_gap <= SURE
@@ -192,7 +195,7 @@ def widest(rows: Rows | np.ndarray, shape: tuple[int, ...], norm: Norm,
     limit = Limit(best.w[:rows.bound].reshape(shape), "direction", f"maximum {norm.name} margin",
                   "linear duality", (unique,), certified, best.gap, best.lam, margin, norm,
                   intercept=free if rows.free > 1 else float(free.sum()),
-                  support=_support(rows, best.lam))
+                  support=_support(rows, best.lam), asked=Asked(MAXIMUM, rows, norm))
     return replace(limit, alpha=_alpha(limit))
 
 

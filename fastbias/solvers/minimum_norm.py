@@ -24,7 +24,7 @@ from fastbias.solvers import exact, intercepts, oracles
 from fastbias.solvers.bregman import feasibility
 from fastbias.solvers.equations import demand_few, reachable
 from fastbias.solvers.faces import NEARBY, finished
-from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
+from fastbias.solvers.limit import CERTIFIED, Asked, Hypothesis, Limit
 from fastbias.solvers.oracles import Oracle
 from fastbias.solvers.outputs import blocks, demand_blocks, exponent, shares
 from fastbias.solvers.polytopes import least_on_polytope
@@ -114,7 +114,9 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
         rows.append(Hypothesis("Σ ν_n = 0", left == 0 or None, f"{left:.3g}, without rounding"))
     return Limit(found.w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality",
                  tuple(rows), found.gap <= CERTIFIED, found.gap, targets.table(found.nu, columns),
-                 intercept=found.b if columns else float(found.b[0]), names=own.names(X))
+                 intercept=found.b if columns else float(found.b[0]), names=own.names(X),
+                 asked=None if columns or (norm.ball or norm.matrix) is None else
+                 Asked("minimum norm", Rows(problem.whole, int(intercept)), norm, y))
 
 
 def _demand_rows(X: Matrix, norm: Norm) -> None:

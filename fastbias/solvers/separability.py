@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,6 +66,8 @@ class Separability(Shown):
         λ ≥ 0 with w = Σ λ_n z_n, where w is nearly the ℓ2 margin of few of many rows.
     intercept : float, or (K,) with K > 2 classes
         b of the separator; 0.0 where none was asked for.
+    rows : Rows, or None
+        The z as they were given, of which `proof` speaks.
     """
 
     separable: bool
@@ -76,6 +78,30 @@ class Separability(Shown):
     reason: str = ""
     weights: np.ndarray | None = None
     intercept: float | np.ndarray = 0.0
+    rows: Rows | None = None
+
+    def proof(self) -> dict[str, Any]:
+        """Prove it over the rationals: a document that `fb.proofs.check` takes, as `Limit.proof`.
+
+        Separable rows z have ⟨w, z⟩ > 0; others have λ ≥ 0, Σλ = 1 with Σ λ_n z_n = 0 exactly.
+
+        Raises
+        ------
+        LookupError
+            Where there is none, and why.
+
+        References
+        ----------
+        Gordan (1873).
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> fb.separability([[1, 2], [-3, -6]], [1, 1]).proof()["dual"]
+        ['3/4', '1/4']
+        """
+        found: dict[str, Any] = foreign.library("fastbias.proofs.prove").of_separability(self)
+        return found
 
     def __bool__(self) -> bool:
         return self.separable
@@ -189,12 +215,18 @@ def separability(X: ArrayLike | checks.Sparse, y: ArrayLike, *, intercept: bool 
         found = separate(data.rows, tell)
         if found.w is None:
             reason = ". ".join(filter(None, [data.zeros, advice(data.rows)]))
-            return replace(found, classes=data.classes, reason=reason)
+            return replace(found, classes=data.classes, reason=reason, rows=_given(data))
         if data.centre.any():
             found, data = _of_given(data, found.w, tell)
         assert found.w is not None
         w, b, _ = parted(data, found.w)
-    return replace(found, w=w, intercept=b, classes=data.classes, reason=data.zeros)
+    return replace(found, w=w, intercept=b, classes=data.classes, reason=data.zeros,
+                   rows=_given(data))
+
+
+def _given(data: Labelled) -> Rows:
+    """The rows of samples as they were given."""
+    return data.rows.shifted(data.centre) if data.centre.any() else data.rows
 
 
 def _of_given(data: Labelled, w: np.ndarray, tell: Tell) -> tuple[Separability, Labelled]:

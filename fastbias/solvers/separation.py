@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,10 @@ class Separation(Shown):
         Why not certified, where not.
     left_out : int
         How many rows have weight 0: samples, or pairs of them with other classes.
+    rows : Rows, or None
+        The z as they were given, without those of weight 0, of which `proof` speaks.
+    own : (N,), or (N, K), of bool, or None
+        Where `strict` and `dual` have their entries.
     """
 
     kind: str
@@ -113,6 +117,34 @@ class Separation(Shown):
     pairs: Pairs = field(default_factory=Pairs)
     reason: str = ""
     left_out: int = 0
+    rows: Rows | None = None
+    own: np.ndarray | None = None
+
+    def proof(self) -> dict[str, Any]:
+        """Prove which rows are strict over the rationals: a document that `fb.proofs.check` takes,
+        as `Limit.proof`.
+
+        With a u that has ⟨u, z⟩ > 0 on strict rows and = 0 on others, and λ > 0 on these alone with
+        Σ λ_n z_n = 0.
+
+        Raises
+        ------
+        LookupError
+            Where there is none, and why.
+
+        References
+        ----------
+        Stiemke (1915).
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> found = fb.separation([[1], [2], [3], [3], [4]], [0, 0, 0, 1, 1]).proof()
+        >>> found["strict"], found["dual"]
+        ([True, True, False, False, True], ['0', '0', '1/2', '1/2', '0'])
+        """
+        found: dict[str, Any] = foreign.library("fastbias.proofs.prove").of_separation(self)
+        return found
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the coefficients: finite ones with two standard errors either way, others as arrows.
@@ -185,7 +217,13 @@ def separation(X: ArrayLike | checks.Sparse, y: ArrayLike, intercept: bool = Tru
     problem = _Problem(samples[first, :-1], samples[first, -1], classes,
                        np.bincount(place, counts[kept]), np.bincount(place),
                        called + [INTERCEPT] * intercept)
-    return problem.answer(kept, place, len(counts), intercept)
+    found = problem.answer(kept, place, len(counts), intercept)
+    own = np.zeros(found.strict.shape, bool)
+    own[kept] = True
+    if own.ndim > 1:
+        own[np.arange(N), labelled.astype(int)] = False
+    rows = signed(dense[kept], labelled[kept], max(problem.K, 1))
+    return replace(found, rows=rows, own=own)
 
 
 class _Problem:

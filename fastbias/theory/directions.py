@@ -400,4 +400,5 @@ def direction(problem: Problem, flow: bool) -> Limit:
         known, offset, rates = row.asymptote(problem, found)
         rows += known
     return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,
-                 found.duality_gap, found.dual, found.margin, found.norm, rates, offset)
+                 found.duality_gap, found.dual, found.margin, found.norm, rates, offset,
+                 asked=found.asked)

@@ -215,7 +215,7 @@ def _widest(problem: Problem, row: Direction, separator: np.ndarray) -> Limit | 
         return found
     # of tied maximisers: the mean of W and Wᵀ has the same margins, and is no longer
     W = found.w.reshape(model.shape)
-    return replace(found, w=((W + W.T) / 2).reshape(found.w.shape))
+    return replace(found, w=((W + W.T) / 2).reshape(found.w.shape), asked=None)
 
 
 def _as_stated(problem: Problem, row: Direction) -> list[Hypothesis]:

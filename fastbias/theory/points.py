@@ -286,5 +286,4 @@ def point(problem: Problem, flow: bool) -> Limit:
     rows.append(_vanishing(problem, flow, found.certified))
     rows += ill_scaled(problem)
     return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows),
-                 found.certified,
-                 found.duality_gap, found.dual)
+                 found.certified, found.duality_gap, found.dual, asked=found.asked)

@@ -243,6 +243,14 @@ def argv(c: Case) -> list[str]:
     return line
 
 
+def document(c: Case) -> Any:
+    """A proof, or one with a line of something else."""
+    found = fb.separability(c.X.reshape(c.N, -1), np.ones(c.N)).proof()
+    if c.rng.random() < 0.5:
+        found[c.pick(tuple(found))] = c.pick(("1", "x", None, [], [["1"]], {}, True, 1.5))
+    return found
+
+
 STRATEGIES: dict[str, Any] = {
     # problems
     "X": lambda c: c.X, "y": lambda c: c.y, "loss": loss, "method": method, "model": model, "start": start,
@@ -262,7 +270,7 @@ STRATEGIES: dict[str, Any] = {
     "checkpoint": lambda c: c.pick((None, None, c.file("kept.npz"))), "time": numeric(np.inf, 1.0, 100.0, 1e-3),
     "rtol": numeric(1e-10, 1e-6, 1e-3), "log_t": numeric(3.0, 30.0, 700.0, 1e9), "max_steps": numeric(1000, 20000),
     "flow": numeric(False, True), "plan": lambda c: c.plan(), "plans": plans, "grid": lambda c: c.kept.get("grid"),
-    "executor": numeric(None), "argv": argv, "record_w": numeric(True, True, False),
+    "document": document, "executor": numeric(None), "argv": argv, "record_w": numeric(True, True, False),
     "store": lambda c: c.pick((None, None, c.file("store"))), "retry_failed": numeric(False, True),
     "tasks": tasks, "cycles": numeric(1, 0, 3), "order": numeric("cyclic", "random", "average"),
     "continual.run.steps": lambda c: int(c.pick((1, 7, 100))),

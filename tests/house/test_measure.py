@@ -14,6 +14,8 @@ NOT_YET = {
     # (most of the engine's inputs of any type are the compiler's own, for builders of code)
     "engine": {"any": 29.1},
     "pieces": {"parameters": 9},                                # mirror descent's, as its contract
+    # (the checker is one file of 150 lines, to be read alone)
+    "proofs": {"complexity": 24, "complexity p95": 14},
 }
 
 
@@ -32,8 +34,8 @@ def test_every_folder_is_measured():
 
 
 def test_the_top_of_the_package_is_small():
-    # thirteen ideas, what other libraries see of them, and py.typed
-    assert len(measure.entries()) <= 15
+    # fourteen ideas, what other libraries see of them, and py.typed
+    assert len(measure.entries()) <= 16
 
 
 def test_no_file_grows_past_500_lines():

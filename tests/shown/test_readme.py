@@ -2,6 +2,7 @@
 import pathlib
 import re
 import shlex
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -44,6 +45,11 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
             assert w / w[0] == pytest.approx(np.array(along) / along[0], abs=1e-9)
             others = [np.array(v) for v in wanted.values() if v != along]
             assert all(w @ v < 0.95 * np.linalg.norm(w) * np.linalg.norm(v) for v in others)
+    if "proof()" in code:
+        assert shown.startswith("exact ")
+        assert cli.main(["check", "proof.json"]) == 0
+        assert np.array(list(map(Fraction, names["document"]["primal"])), float) == pytest.approx(
+            names["limit"].w / names["limit"].margin)
     if "separation(" in code:
         assert "quasi-complete" in shown
         assert "-0.120626" in shown

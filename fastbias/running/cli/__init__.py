@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from fastbias import checks, data
-from fastbias.running.cli import figure, header, run, solved, swept
+from fastbias.running.cli import figure, header, proved, run, solved, swept
 from fastbias.running.cli.table import table_parser
 from fastbias.running.cli.words import factories
 from fastbias.solvers.limit import NoTheorem
@@ -70,6 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     table = table_parser()
-    for part in (run, solved, swept, figure, header):
+    for part in (run, solved, swept, figure, proved, header):
         part.add(commands, table)
     return parser

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
 from fastbias import checks
+from fastbias.checks.files import write
 
-__all__ = ["draw", "looked_at", "plot_option"]
+__all__ = ["draw", "looked_at", "plot_option", "proof"]
 
 
 def plot_option(part: argparse.ArgumentParser, what: str) -> None:
@@ -17,8 +19,8 @@ def plot_option(part: argparse.ArgumentParser, what: str) -> None:
 
 
 def looked_at(options: argparse.Namespace) -> None:
-    """Raise ValueError where --out or --plot could not be written."""
-    for label in ("out", "plot"):
+    """Raise ValueError where --out, --plot or --proof could not be written."""
+    for label in ("out", "plot", "proof"):
         if getattr(options, label, None) is not None:
             checks.path(f"--{label}", getattr(options, label))
     if options.plot is not None:
@@ -27,6 +29,18 @@ def looked_at(options: argparse.Namespace) -> None:
         if PurePath(options.plot).suffix.lower()[1:] not in {"", *known}:
             raise ValueError(f"--plot must end in one of {', '.join(sorted(known))}, got "
                              f"{options.plot}")
+
+
+def proof(options: argparse.Namespace, made: Callable[[], dict[str, Any]]) -> None:
+    """Write a proof document where a file for it was asked for; why not, where there is none."""
+    if options.proof is not None:
+        try:
+            text = json.dumps(made(), indent=0)
+        except LookupError as error:
+            print(f"no proof: {error}")
+            return
+        write(options.proof, text.encode())
+        print(f"wrote {options.proof}")
 
 
 def draw(options: argparse.Namespace, plot: Callable[..., Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbias.checks import files
 from fastbias.running.cli import shown
-from fastbias.running.cli.files import draw, looked_at, plot_option
+from fastbias.running.cli.files import draw, looked_at, plot_option, proof
 from fastbias.running.cli.plans import norm_of
 from fastbias.running.cli.table import add_command, counted, read
 from fastbias.running.cli.words import Words
@@ -34,6 +34,8 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
     margin.add_argument("--norm", default="l2", help="a number p >= 1, inf, or of fb.norms, such "
                         "as l1, spectral, 'group([[0, 1], [2]])' (default l2)")
     plot_option(margin, "support vectors, and of two columns what parts them")
+    margin.add_argument("--proof", metavar="FILE", help="write a proof of it to this JSON file, "
+                        "where there is an exact one, for `fastbias check FILE`")
     parted = add_command(commands, "separation", _separation, "which coefficients of a "
                          "logistic regression are infinite, and what the others are",
                          "fastbias separation my.csv --target kind --weights count", table)
@@ -83,6 +85,7 @@ def _margin(options: argparse.Namespace) -> int:
         print(f"not separable: λ ≥ 0, Σλ = 1 with Σ λ y x = 0{' and Σ λ y = 0' if free else ''} "
               f"(Gordan), on {many} rows, residual {told.residual:.1e}")
         shown.support(table, told.dual)
+        proof(options, told.proof)
         return NO
     norm = norm_of(options.norm, told.w.shape)
     limit = max_margin(table.X, table.y, norm, intercept=free)
@@ -100,6 +103,7 @@ def _margin(options: argparse.Namespace) -> int:
     shown.support(table, limit.dual, limit.alpha)
     for row in limit.hypotheses:
         print(f"{row.statement}: {row.holds} ({row.evidence})")
+    proof(options, limit.proof)
     draw(options, lambda ax: limit.plot(table.X, table.y, ax=ax))
     return 0
 

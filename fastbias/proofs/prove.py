@@ -1,0 +1,203 @@
+"""Proof documents of limits and of separability: floats say what holds, equations are solved over
+the rationals, and the checker has the last word: what it refuses is not handed out.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbias.data.rows import Rows
+from fastbias.proofs.checker import check
+from fastbias.proofs.documents import floats, sealed, text, texts
+from fastbias.proofs.polytopes import Polytope
+from fastbias.proofs.squares import Square
+from fastbias.proofs.surrounds import balanced, surrounding
+from fastbias.proofs.wholes import Pair, Whole, binary, together
+from fastbias.solvers.limit import Asked, Limit
+from fastbias.solvers.separability import Separability
+from fastbias.solvers.separation import Separation
+
+__all__ = ["of_limit", "of_separability", "of_separation"]
+
+MOST = 300_000        # numbers of rows that are looked at: some seconds
+WIDEST = 500          # and columns of those that a matrix D goes with
+NEAR = Fraction(1, 10**7)      # a limit and its proof agree to this, relative to their value
+NAMES = {"cross-polytope": "l1", "cube": "linf"}
+
+
+class _Norm(NamedTuple):
+    """What the checker calls a norm or potential."""
+
+    name: str
+    square: bool          # ‖w‖² = wᵀDw
+    D: np.ndarray | None  # None for ones
+
+
+def of_limit(limit: Limit) -> dict[str, Any]:
+    """The document; LookupError where there is none, and why."""
+    if limit.asked is None:
+        raise LookupError("limit must be a maximum margin, a minimum norm or a quadratic projection"
+                          f" to have an exact proof, got {limit.theorem!r}")
+    asked, norm = limit.asked, _norm(limit.asked)
+    Z = _rows(asked.rows)
+    free = asked.rows.free
+    goal = np.ones(len(Z)) if asked.goal is None else asked.goal
+    start = np.zeros(Z.shape[1] - free) if asked.start is None else asked.start.ravel()
+    whole = Whole(Z, goal, free)
+    flat = np.append(limit.w.ravel(), np.ravel(limit.intercept)[:free])
+    nu = limit.dual.ravel()
+    if flat.size != Z.shape[1] or nu.size != len(Z) or not np.isfinite([*flat, *nu]).all():
+        raise LookupError("limit must be of one output, with finite multipliers, to have an exact "
+                          f"proof, got w {limit.w.shape} and dual {limit.dual.shape}")
+    lines: dict[str, Any] = {"rows": floats(Z), "norm": norm.name,
+                             "matrix": None if norm.D is None else floats(norm.D)}
+    if asked.goal is not None:
+        lines["goal"] = floats(goal)
+    if asked.start is not None:
+        lines["start"] = floats(start)
+    for w, weights in _found(norm, asked, Z, whole, start, (flat, nu)):
+        value = _size(w[:whole.bound], start, norm)
+        # w has a least margin of one, so its length is that of 1/γ
+        if asked.goal is None:
+            total = sum(weights)
+            if not value or not total:
+                continue
+            value, weights = 1 / value, [v / total for v in weights]
+        if _agreeing(limit, w[:whole.bound], value, norm):
+            lines.update(primal=texts(w), dual=texts(weights), value=text(value))
+            document = _checked(sealed(asked.claim, free, **lines))
+            if document is not None:
+                return document
+    raise LookupError("no exact proof was found of this limit: its equations have no exact "
+                      "solution in these numbers, or it is off by more than rounding")
+
+
+def _norm(asked: Asked) -> _Norm:
+    """What is known of a norm or potential; LookupError where no exact proof is."""
+    # (by what they declare, which laws hold them to, not by their names)
+    ball, matrix = getattr(asked.norm, "ball", None), asked.norm.matrix
+    if ball is not None:
+        return _Norm(NAMES[ball], False, None)
+    if matrix is np.eye:
+        return _Norm("l2", True, None)
+    if matrix is None:
+        raise LookupError("norm must be l1, l2, linf or quadratic for an exact proof, got "
+                          f"{asked.norm.name}")
+    size = asked.rows.bound
+    if size > WIDEST:
+        raise LookupError(f"X must have at most {WIDEST} columns for an exact proof in a quadratic "
+                          f"norm, got {size}")
+    return _Norm("quadratic", True, matrix(size))
+
+
+def _rows(rows: Rows) -> np.ndarray:
+    """The rows (N, D), dense; LookupError where they are too many."""
+    if rows.count * rows.size > MOST:
+        raise LookupError(f"X must have at most {MOST} numbers for an exact proof, got "
+                          f"{rows.count * rows.size}")
+    return np.asarray(rows.dense(), float)
+
+
+def _found(norm: _Norm, asked: Asked, Z: np.ndarray, whole: Whole, start: np.ndarray,
+           near: tuple[np.ndarray, np.ndarray]) -> Iterator[Pair]:
+    """Exact solutions, as floats suggest them."""
+    equal = asked.goal is not None
+    if not norm.square:
+        goal = np.ones(len(Z)) if asked.goal is None else asked.goal
+        return Polytope(Z, goal, whole, norm.name == "linf", equal).solutions(*near)
+    square = Square(whole, norm.D, start)
+    return square.equal(near[1]) if equal else square.holding(near[1])
+
+
+def _size(w: list[Fraction], start: np.ndarray, norm: _Norm) -> Fraction:
+    """‖w‖, or ‖w − w0‖² where that is of squares."""
+    if start.any():
+        w = [v - Fraction(s) for v, s in zip(w, start.tolist(), strict=True)]
+    top, low = together(w)
+    if not norm.square:
+        sizes = [abs(v) for v in top.tolist()]
+        return Fraction(sum(sizes) if norm.name == "l1" else max(sizes), low)
+    if norm.D is None:
+        return Fraction(int(top @ top), low * low)
+    D, shifts = binary(norm.D)
+    rows = (D @ top).tolist()
+    return sum((Fraction(v * x, low * low << int(shift)) for v, x, shift in
+                zip(top.tolist(), rows, shifts, strict=True)), Fraction())
+
+
+def _agreeing(limit: Limit, w: list[Fraction], value: Fraction, norm: _Norm) -> bool:
+    """Whether the limit is the one that is proved, but for rounding."""
+    if limit.kind == "direction":
+        told = Fraction(limit.margin) ** (2 if norm.square else 1)
+        return abs(told - value) <= 2 * NEAR * value
+    flat = [Fraction(v) for v in limit.w.ravel().tolist()]
+    top = max(map(abs, [*w, *flat]))
+    # (of those in l1 and linf there may be several)
+    if norm.square:
+        return max(abs(a - b) for a, b in zip(flat, w, strict=True)) <= NEAR * top
+    told = _size(flat, np.zeros(len(flat)), norm)
+    return abs(told - value) <= NEAR * max(told, value)
+
+
+def _checked(document: dict[str, Any]) -> dict[str, Any] | None:
+    """A document that the checker takes; None where it does not."""
+    try:
+        check(document)
+    except ValueError:
+        return None
+    return document
+
+
+def of_separability(found: Separability) -> dict[str, Any]:
+    """The document; LookupError where there is none, and why."""
+    rows = _asked(found.rows)
+    Z = _rows(rows)
+    # a separator in floats is a proof as it is
+    if found.w is not None:
+        flat = np.append(found.w.ravel(), np.ravel(found.intercept)[:rows.free])
+        document = _checked(sealed("separable", 0, rows=floats(Z), primal=floats(flat), dual=[]))
+        return _told(document, "its separator")
+    assert found.dual is not None
+    whole = Whole(Z, np.zeros(len(Z)), 0)
+    given = {"rows": floats(Z), "primal": []}
+    made = (_checked(sealed("inseparable", 0, **given, dual=texts(weights)))
+            for weights in surrounding(Z, whole, found.dual.ravel()))
+    return _told(_first(made), "weights that balance")
+
+
+def of_separation(found: Separation) -> dict[str, Any]:
+    """The document; LookupError where there is none, and why."""
+    rows = _asked(found.rows)
+    Z = _rows(rows)
+    own = np.ones(found.strict.shape, bool) if found.own is None else found.own
+    strict, dual = found.strict[own], found.dual[own]
+    whole, lam = Whole(Z, np.zeros(len(Z)), 0), [Fraction()] * len(Z)
+    if not strict.all():
+        near = balanced(whole, np.where(strict, 0.0, dual), 0.0)
+        lam = lam if near is None else near
+    w = [0] * Z.shape[1] if found.whole is None else found.whole.ravel().tolist()
+    document = _checked(sealed("separation", 0, rows=floats(Z), primal=[text(int(v)) for v in w],
+                               dual=texts(lam), strict=strict.tolist()))
+    return _told(document, "weights that balance on all rows that are not strict")
+
+
+def _asked(rows: Rows | None) -> Rows:
+    if rows is None:
+        raise LookupError("an answer must know its rows to have a proof, and this one was made "
+                          "without them")
+    return rows
+
+
+def _first(made: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The first document that there is."""
+    return next((document for document in made if document is not None), None)
+
+
+def _told(document: dict[str, Any] | None, what: str) -> dict[str, Any]:
+    """The document; LookupError where there is none."""
+    if document is None:
+        raise LookupError(f"no exact proof was found: {what} could not be made exact")
+    return document

@@ -1,0 +1,251 @@
+"""Limits over the rationals: the checker takes them, alone and beside a twin in fractions, and they are what floats found."""
+import ast
+import copy
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import fastbias as fb
+from fastbias.proofs import checker, documents, lifting, wholes
+from tests.helpers.proved import holds, problem
+from tests.proofs.test_altered import alone
+
+X, Y = [[3.0, 1], [1, 2], [-1, -1.5], [4, 4]], [1, 1, -1, 1]
+
+
+def answers(seeds, most):
+    """Random problems that have an answer, and their proof, or why there is none."""
+    for seed in seeds:
+        named, ask = problem(seed, most)
+        try:
+            found = ask()
+        except (ValueError, ArithmeticError):               # nothing separates, or nothing meets the equations
+            continue
+        try:
+            yield named, found, found.proof()
+        except LookupError as why:
+            yield named, found, str(why)
+
+
+def test_random_problems_have_exact_proofs():
+    count = 0
+    for named, found, proof in answers(range(72), (12, 8)):
+        assert isinstance(proof, dict), (named, proof)
+        assert fb.proofs.check(json.loads(json.dumps(proof))), named
+        assert holds(proof), named
+        if isinstance(found, fb.Limit):
+            assert found.rung == "exact"
+            assert found.certified, named
+        count += 1
+    assert count > 60
+
+
+@pytest.mark.exhaustive
+def test_1000_random_problems_have_exact_proofs(tmp_path):
+    """Up to 300 × 60: at least 99 % are exact, and the checker takes all of these in a process of its own."""
+    told, exact, slowest = {}, 0, 0.0
+    for named, found, proof in answers(range(5000, 6030), (300, 60)):
+        kind = named.split(": ")[1].rsplit(" ", 3)[0]
+        good, total = told.get(kind, (0, 0))
+        told[kind] = good + isinstance(proof, dict), total + 1
+        if not isinstance(proof, dict):
+            print(f"float: {named}, certified {getattr(found, 'certified', None)}: {proof}")
+            continue
+        exact += 1
+        path = tmp_path / f"{exact % 100}.json"
+        path.write_text(json.dumps(proof))
+        begun = time.process_time()
+        code, text = alone(path)
+        slowest = max(slowest, time.process_time() - begun)
+        assert code == 0, (named, text)
+    total = sum(n for _, n in told.values())
+    print(f"{exact} of {total} exact")
+    assert total >= 1000
+    assert exact >= 0.99 * total
+
+
+def test_the_checker_is_one_short_file_of_the_standard_library(tmp_path):
+    path = pathlib.Path(checker.__file__)
+    assert len(path.read_text().splitlines()) <= 150
+    loaded = {name.name for node in ast.walk(ast.parse(path.read_text())) for name in getattr(node, "names", [])
+              if isinstance(node, (ast.Import, ast.ImportFrom))}
+    assert loaded == {"json", "sys", "Fraction"}
+    (tmp_path / "proof.json").write_text(json.dumps(fb.max_margin(X, Y, "l1").proof()))
+    assert alone(tmp_path / "proof.json") == (0, "proved: maximum margin, of 4 rows\n")
+    assert alone(tmp_path / "nobody.json")[0] == 1
+    (tmp_path / "proof.json").write_text(json.dumps({**fb.max_margin(X, Y, "l1").proof(), "value": "1/3"}))
+    code, text = alone(tmp_path / "proof.json")
+    assert (code, text.split(":")[:2]) == (1, ["refused", " the proof fails at line 'dual'"])
+    done = subprocess.run([sys.executable, "-I", "-S", str(path)], capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_values_that_are_known():
+    third = fb.max_margin([[1, 0], [0, 1]], [1, 1]).proof()
+    assert (third["value"], third["dual"]) == ("1/2", ["1/2", "1/2"])              # γ² = 1/2
+    assert fb.max_margin([[1, 0], [0, 1]], [1, 1], "l1").proof()["value"] == "1/2"
+    assert fb.max_margin([[1, 0], [0, 1]], [1, 1], "linf").proof()["value"] == "1"
+    assert fb.max_margin([[0.1]], [1], "l1").proof()["value"] == documents.text(Fraction(0.1))
+    assert fb.minimum_norm([[1, 2]], [1]).proof()["value"] == "1/2"
+    assert fb.minimum_norm([[1, 2]], [1], "l2").proof()["value"] == "1/5"          # its square
+    assert fb.minimum_norm([[1, 2]], [1], "linf").proof()["value"] == "1/3"
+    assert fb.bregman_projection([[1, 1]], [1], "euclidean", [1, 1]).proof()["value"] == "1/2"
+    free = fb.max_margin([[3, 0], [5, 1], [0, 0]], [1, 1, 0], intercept=True).proof()
+    assert (free["value"], free["primal"]) == ("9/4", ["2/3", "0", "-1"])
+    D = fb.max_margin([[1, 0], [0, 1]], [1, 1], fb.norms.quadratic([1.0, 3.0])).proof()
+    assert (D["value"], D["dual"]) == ("1/4", ["1/4", "3/4"])
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+def test_duplicates_ties_and_weights_of_zero(norm):
+    corners = np.array([[1.0, s, t] for s in (-1, 1) for t in (-1, 1)])
+    for rows in (corners, np.vstack([corners] * 3), np.vstack([corners, [[1, 0, 0], [2, 0, 0], [1, 0, 0]]])):
+        document = fb.max_margin(rows, np.ones(len(rows)), norm).proof()
+        assert document["value"] == "1"
+        assert holds(document)
+
+
+def test_data_of_any_size():
+    for size in (1e-300, 1e-150, 1e150, 1e300):
+        for norm in ("l1", "l2", "linf"):
+            document = fb.max_margin(np.array(X) * size, Y, norm).proof()
+            root = Fraction(document["value"])
+            assert math.isclose(fb.max_margin(np.array(X), Y, norm).margin,
+                                float(root / Fraction(size)) if norm != "l2" else math.sqrt(root / Fraction(size) ** 2))
+    wide = fb.max_margin([[1e-100, 1.0], [1e-100, 1.5]], [1, 1], "l1").proof()
+    assert len(wide["rows"][0][0]) > 100
+
+
+def test_classes_and_intercepts():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(-3, 4, size=(12, 3)) * 1.0, np.arange(12) % 3
+    X += 9 * np.eye(3)[y]
+    for norm in ("l1", "l2", "linf"):
+        for intercept in (False, True):
+            document = fb.max_margin(X, y, norm, intercept=intercept).proof()
+            assert document["free"] == ("3" if intercept else "0")
+            assert len(document["rows"]) == 24
+            assert holds(document)
+    for found in (fb.separability(X, y), fb.separation(X, y), fb.separation(X[:, :1], y), fb.separability(X[:, :1], y)):
+        assert holds(found.proof())
+
+
+def test_separation_in_part():
+    found = fb.separation([[1], [2], [3], [3], [4]], [0, 0, 0, 1, 1], weights=[1, 0, 2, 1, 1])
+    document = found.proof()
+    assert document["strict"] == [True, False, False, True]                        # without the row of weight 0
+    assert holds(document)
+    assert fb.separation([[1], [2], [3], [4]], [0, 1, 0, 1]).proof()["strict"] == [False] * 4
+
+
+def test_limits_of_theory_have_the_proof_of_what_they_name():
+    method = fb.methods.gradient_descent(0.1)
+    direction = fb.Plan(X, Y, loss="exponential", method=method).limit()
+    assert direction.proof()["value"] == fb.max_margin(X, Y).proof()["value"]
+    point = fb.Plan([[1, 2, 0]], [1], loss="squared", method=method, start=[1, 0, 3]).limit()
+    assert (point.rung, point.proof()["primal"]) == ("exact", ["1", "0", "3"])
+    weights = fb.Plan(X, Y, loss="exponential", method=method, intercept=True).limit()
+    assert weights.proof()["rows"][2] == ["1", "3/2", "-1"]
+    # of what no equation holds exactly for, and of what is no margin, there is none
+    for plan in (fb.Plan([[1, 2], [3, 4], [5, 6.5]], [1, 2, 4], loss="squared", method=method),
+                 fb.Plan(X, Y, loss="exponential", method=fb.methods.steepest_descent(fb.norms.lp(3), 0.1))):
+        assert plan.limit().rung == "float"
+
+
+@pytest.mark.parametrize(("make", "why"), [
+    (lambda: fb.max_margin(X, Y, fb.norms.lp(3)), "norm must be l1, l2, linf or quadratic for an exact proof, got l3"),
+    (lambda: fb.bregman_projection([[1, 2]], [1], "entropy"), "limit must be a maximum margin"),
+    (lambda: fb.minimum_norm([[1, 2]], [[1, 2]], "l1"), "limit must be a maximum margin"),
+    (lambda: fb.minimum_norm([[1.0, 0.3], [3.0, 0.9]], [0.1, 0.3], "l2"), "no exact proof was found"),
+    (lambda: fb.max_margin(np.ones((1001, 300)), np.ones(1001)), "X must have at most 300000 numbers")])
+def test_it_says_why_there_is_none(make, why):
+    limit = make()
+    assert limit.rung == "float"
+    with pytest.raises(LookupError, match=why):
+        limit.proof()
+
+
+def test_a_limit_that_is_off_is_not_called_exact():
+    import dataclasses
+    limit = fb.max_margin(X, Y)
+    off = dataclasses.replace(limit, margin=limit.margin * (1 + 1e-5))
+    assert (limit.rung, off.rung) == ("exact", "float")
+    point = fb.minimum_norm([[1, 2]], [1], "l2")
+    assert dataclasses.replace(point, w=point.w + [0, 1e-5]).rung == "float"
+    # what a solver says of multipliers is no more than a hint
+    assert dataclasses.replace(limit, dual=np.array([1.0, 0, 0, 0])).rung == "exact"
+
+
+def test_a_proof_is_the_callers_own():
+    limit = fb.max_margin(X, Y)
+    first = limit.proof()
+    kept = copy.deepcopy(first)
+    first["rows"][0][0] = "7"
+    assert limit.proof() == kept
+
+
+def slow(A, b):
+    """Gauss's elimination in fractions; None where A is singular."""
+    n = len(A)
+    T = [[Fraction(v) for v in row] + [Fraction(right)] for row, right in zip(A, b, strict=True)]
+    for k in range(n):
+        at = next((i for i in range(k, n) if T[i][k]), None)
+        if at is None:
+            return None
+        T[k], T[at] = T[at], T[k]
+        T[k] = [v / T[k][k] for v in T[k]]
+        T = [row if i == k else [u - row[k] * v for u, v in zip(row, T[k], strict=True)] for i, row in enumerate(T)]
+    return [row[-1] for row in T]
+
+
+@pytest.mark.parametrize("bits", [1, 3, 30, 53, 200])
+def test_lifting_solves_as_fractions_do(bits):
+    rng = np.random.default_rng(bits)
+
+    def whole(*shape):
+        out = np.empty(shape, object)
+        out.ravel()[:] = [int(rng.integers(2 ** min(bits, 62))) * 2 ** max(0, bits - 62) - 2 ** (bits - 1)
+                          + int(rng.integers(2)) for _ in range(out.size)]
+        return out
+    singular = 0
+    for n in (1, 2, 3, 5, 8):
+        for _ in range(8):
+            A, b = whole(n, n), whole(n)
+            truth, found = slow(A.tolist(), b.tolist()), lifting.solve(A, b)
+            singular += truth is None
+            assert (found is None) if truth is None else [Fraction(v, found[1]) for v in found[0]] == truth
+    assert singular or bits > 3
+
+
+def test_lifting_where_a_prime_divides_the_determinant():
+    p, q = lifting.PRIMES[:2]
+    A = np.array([[p * q, 1], [0, 3]], object)
+    assert lifting.solve(A, np.array([1, 1], object)) is not None
+    assert lifting.solve(A * math.prod(lifting.PRIMES), np.array([1, 1], object)) is None
+    assert lifting.solve(np.array([[2]], object), np.array([0], object)) == ([0], 1)
+
+
+def test_floats_are_whole_numbers_over_powers_of_two():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(20, 5)) * 10.0 ** rng.integers(-300, 300, size=(20, 5))
+    A[0], A[1] = [0, 1, 2, 4, 8], [5e-324, 1.7e308, 0, -1, 0]
+    W, shifts = wholes.binary(A)
+    assert all(Fraction(w, 1 << int(s)) == Fraction(a) for row, s, floats in zip(W, shifts, A, strict=True)
+               for w, a in zip(row, floats, strict=True))
+    assert (W[0].tolist(), shifts[0]) == ([0, 1, 2, 4, 8], 0)
+
+
+@pytest.mark.parametrize("digits", [1, 3998, 3999, 4000, 9001, 60_000])
+def test_numbers_of_any_length_are_written_and_read(digits):
+    for value in (10 ** digits - 1, 10 ** digits, -(10 ** digits) - 1, 7 * 10 ** digits):
+        text = documents.text(value)
+        assert text.lstrip("-").isdigit()
+        assert checker.number(text, "value") == value
+    assert checker.number(documents.text(Fraction(1, 3 ** digits)), "value") == Fraction(1, 3 ** digits)
