@@ -16,6 +16,7 @@ Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C k
 """
 from fastbias import data, forward, plots, theory
 from fastbias.data import features
+from fastbias.discovery import axioms
 from fastbias.engine import abi
 from fastbias.engine.abi import Status, piece
 from fastbias.engine.call import descend
@@ -39,7 +40,7 @@ from fastbias.trace import RunStopped, Trace
 __version__ = "0.1.0"
 
 __all__ = [
-    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi",
+    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi", "axioms",
 "bregman_projection", "capi", "data", "descend", "diagnose", "features", "forward", "l1_path",
 "laws", "losses", "max_margin", "methods", "minimum_norm",
     "models", "norms", "piece", "plots", "potentials", "psd_margin", "psd_separability",
