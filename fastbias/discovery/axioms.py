@@ -2,8 +2,8 @@
 
 Whoever minimises one strictly convex function over the solutions of a problem cares for the set of
 solutions alone, keeps the choice when solutions are taken away that were not chosen, and never
-chooses in circles. An optimiser that does not is no minimiser of any such function, and two or three
-small problems prove it.
+chooses in circles. An optimiser that does not is no minimiser of any such function, and two or
+three small problems prove it.
 """
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def _search(hunt: _Hunt) -> None:
 
 def _confirmed(hunt: _Hunt, a: Choice, b: Choice) -> bool:
     """Whether the move is there, after ten times the steps as after one: slow is not another."""
-    if a.distance(b) <= a.doubt(b):
+    if not a.unlike(b):
         return False
     later = [hunt.chooser(c.X, c.y, longer=10) for c in (a, b)]
     if later[0] is None or later[1] is None:
@@ -208,7 +208,7 @@ def _confirmed(hunt: _Hunt, a: Choice, b: Choice) -> bool:
 def _worst(hunt: _Hunt, pairs: Sequence[tuple[Choice, Choice]]) -> tuple[int, bool]:
     """The pair that moves most beyond doubt, and whether that stays; the largest move if none."""
     order = sorted(range(len(pairs)), key=lambda i: -pairs[i][0].distance(pairs[i][1]))
-    beyond = [i for i in order if pairs[i][0].distance(pairs[i][1]) > pairs[i][0].doubt(pairs[i][1])]
+    beyond = [i for i in order if pairs[i][0].unlike(pairs[i][1])]
     for i in beyond[:3]:
         if _confirmed(hunt, *pairs[i]):
             return i, True
@@ -217,7 +217,8 @@ def _worst(hunt: _Hunt, pairs: Sequence[tuple[Choice, Choice]]) -> tuple[int, bo
 
 def _verdicts(hunt: _Hunt) -> Examination:
     """All axioms, of all choices."""
-    holds, moves, resolution, evidence = {}, {}, {}, {}
+    holds, moves, resolution = {}, {}, {}
+    evidence: dict[str, tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]] = {}
     for axiom, pairs in hunt.pairs.items():
         holds[axiom], moves[axiom], resolution[axiom] = True, 0.0, 0.0
         if pairs:

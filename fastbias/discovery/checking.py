@@ -60,7 +60,7 @@ def _read(document: Mapping[str, Any]) -> tuple[list[tuple[Matrix, Vector]], lis
 
 
 def _no_function(document: Mapping[str, Any]) -> None:
-    """Σ μ_kj (R_j − R_k − ν_kᵀ(X_k w_j − X_k w_k)) would be > 0, and is ≤ 0 whatever R and ν are."""
+    """Σ μ_kj (R_j − R_k − ν_kᵀX_k(w_j − w_k)) would be > 0, and is ≤ 0 whatever R and ν are."""
     problems, chosen = _read(document)
     equal = document["solutions"] == "Xw = y"
     links = [(int(k), int(j), Fraction(mu)) for k, j, mu in document["multipliers"]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,10 @@ class Choice:
     def distance(self, other: Choice) -> float:
         """How far the choices are apart: ‖w − w'‖₂, or that of their directions."""
         return float(np.linalg.norm(self.shown - other.shown))
+
+    def unlike(self, other: Choice) -> bool:
+        """Whether they are surely not the same."""
+        return self.distance(other) > self.doubt(other)
 
     def doubt(self, other: Choice) -> float:
         """The distance up to which they may be the same."""
@@ -157,7 +162,7 @@ class Chooser:
         w = trace.w[np.searchsorted(trace.t, [t for t in rows if t <= trace.t[-1]])]
         if len(w) < 4:
             return None
-        steps = [b - a for a, b in zip(w[:-1], w[1:], strict=True)]
+        steps = [b - a for a, b in pairwise(w)]
         if not all(step.any() for step in steps):
             return None
         *_, before, last = (step / np.linalg.norm(step) for step in steps)

@@ -16,7 +16,8 @@ __all__ = ["Identity", "identify"]
 
 MET = 1e-6            # what Xw = y may be off by, relative, for w to be a solution
 TIGHT = 1e-4          # margins within so much of the least are of support vectors
-NAMED = 1e-7          # what a family may leave unexplained, or a hundred times what Xw = y is off by
+# what a family may leave unexplained, or a hundred times what Xw = y is off by
+NAMED = 1e-7
 LINK = 1e-5           # what a spline may, of problems that it has not seen
 FEW = 6               # equations without which nothing is said
 Problem = tuple[ArrayLike, ArrayLike]
@@ -127,7 +128,8 @@ def _checked(problems: Sequence[Problem], limits: Sequence[ArrayLike]) \
     if len(problems) != len(limits) or not len(problems):
         raise ValueError("limits must be as many as problems, and one at least, got "
                          f"{len(limits)} of {len(problems)}")
-    data, points = [], []
+    data: list[tuple[np.ndarray, np.ndarray]] = []
+    points: list[np.ndarray] = []
     for problem, limit in zip(problems, limits, strict=True):
         if not isinstance(problem, Sequence) or len(problem) != 2:
             raise TypeError(f"problems must be pairs (X, y), got {checks.short(problem)}")
@@ -156,7 +158,7 @@ def _starts(starts: Sequence[ArrayLike] | ArrayLike | None,
 
 def _null(V: np.ndarray) -> np.ndarray:
     """Rows that span what is across the rows of V."""
-    U, values, Vt = np.linalg.svd(V)
+    _, values, Vt = np.linalg.svd(V)
     rank = int((values > 1e-10 * values[0]).sum()) if values.size and values[0] > 0 else 0
     return Vt[rank:]
 
@@ -237,7 +239,7 @@ def _pushed(samples: Sequence[Sample], fit: Fit) -> float:
             z = z / np.linalg.norm(z)
         if not np.isfinite(z).all():
             return np.inf
-        lam, rest = foreign.ask("the multipliers", "scipy.optimize.nnls", s.rows.T, z)
+        _, rest = foreign.ask("the multipliers", "scipy.optimize.nnls", s.rows.T, z)
         worst = max(worst, float(rest))
     return worst
 

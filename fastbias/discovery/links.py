@@ -102,23 +102,25 @@ def fitted(samples: Sequence[Sample], family: Family) -> Fit | None:
     if family.positive and any((s.w <= 0).any() or (s.start is not None and (s.start <= 0).any())
                                for s in samples):
         return None
+    def at_parameter(p: float) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda w: family.link(w, p)
+
     if not family.grid:
-        return Fit(family.name, None, left(samples, lambda w: family.link(w, 1.0)),
-                   lambda w: family.link(w, 1.0))
-    tried = [left(samples, lambda w, p=p: family.link(w, p)) for p in family.grid]
+        link = at_parameter(1.0)
+        return Fit(family.name, None, left(samples, link), link)
+    tried = [left(samples, at_parameter(p)) for p in family.grid]
     best = int(np.argmin(tried))
     if not np.isfinite(tried[best]):
         return None
 
     def at(log_p: np.ndarray) -> np.ndarray:
-        p = float(np.exp(log_p[0]))
-        return np.nan_to_num(_residuals(samples, lambda w: family.link(w, p)), nan=HUGE)
+        return np.nan_to_num(_residuals(samples, at_parameter(float(np.exp(log_p[0])))), nan=HUGE)
 
     found = foreign.ask(f"the parameter of {family.name}", "scipy.optimize.least_squares", at,
                         [np.log(family.grid[best])], xtol=1e-15, ftol=1e-15, gtol=1e-15)
     p = float(np.exp(found.x[0]))
-    return Fit(family.name, p + family.shift, left(samples, lambda w: family.link(w, p)),
-               lambda w: family.link(w, p))
+    link = at_parameter(p)
+    return Fit(family.name, p + family.shift, left(samples, link), link)
 
 
 def linear(samples: Sequence[Sample]) -> Fit | None:

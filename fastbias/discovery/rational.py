@@ -4,9 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-import numpy as np
-
-__all__ = ["Matrix", "Vector", "dot", "floats", "numbers", "product", "projected", "read", "rounded", "solve",
+__all__ = ["Matrix", "Vector", "dot", "numbers", "product", "projected", "read", "rounded", "solve",
            "written"]
 
 Vector = list[Fraction]
@@ -84,7 +82,3 @@ def read(values: Iterable[str]) -> Vector:
     """Strings as fractions."""
     return [Fraction(x) for x in values]
 
-
-def floats(values: Iterable[Fraction]) -> np.ndarray:
-    """The nearest floats."""
-    return np.array([float(x) for x in values])

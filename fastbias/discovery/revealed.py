@@ -1,5 +1,4 @@
-"""Revealed preference: which choices contradict each other, and whether one convex function explains
-them all.
+"""Revealed preference: which choices contradict each other, and whether one function explains them.
 
 Choices w_k from the solutions of problems k. If w_k is the only minimiser of a convex R over them,
 there are R_k and multipliers ν_k with R_j > R_k + ν_kᵀ(X_k w_j − y_k) for all w_j ≠ w_k (ν_k ≥ 0,
@@ -14,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from fastbias.discovery.rational import (
 )
 
 __all__ = ["Relation", "explained", "refuted", "related"]
+
+Document = dict[str, Any]
 
 TINY = 1e-9           # multipliers of a linear program that count as 0
 
@@ -104,7 +106,7 @@ def _merged(relation: Relation) -> list[list[int]]:
 
 
 def _program(choices: Sequence[Choice], points: np.ndarray, home: np.ndarray) \
-        -> tuple[list[tuple[int, int]], object]:
+        -> tuple[list[tuple[int, int]], Any]:
     """max t ≤ 1 with R_j − R_k − ν_kᵀ(A_k w_j − b_k) ≥ t for the unlike points j of problem k."""
     sparse = foreign.library("scipy.sparse")
     sizes = [len(c.y) for c in choices]
@@ -128,7 +130,7 @@ def _program(choices: Sequence[Choice], points: np.ndarray, home: np.ndarray) \
     return pairs, found
 
 
-def explained(choices: Sequence[Choice], relation: Relation) -> dict[str, object] | None:
+def explained(choices: Sequence[Choice], relation: Relation) -> Document | None:
     """A proof that one convex function explains the choices, or that none does; None where neither
     could be made exact.
     """
@@ -143,24 +145,24 @@ def explained(choices: Sequence[Choice], relation: Relation) -> dict[str, object
     exact = [p for p in points if p is not None]
     at = np.array([[float(x) for x in p] for p in exact])
     pairs, found = _program(choices, at, home)
-    if found.status != 0:                                    # type: ignore[attr-defined]
+    if found.status != 0:
         return None
-    x = found.x                                              # type: ignore[attr-defined]
+    x = found.x
     document = _document(choices, [exact[h] for h in home])
     if x[-1] > 0.5:
         nu = np.split(x[len(exact):-1], np.cumsum([len(c.y) for c in choices])[:-1])
         return document | {"kind": "one convex function explains these choices",
                            "values": written(rounded(x[home])),
                            "multipliers": [written(rounded(v)) for v in nu]}
-    weights = -found.ineqlin.marginals                       # type: ignore[attr-defined]
+    weights = -found.ineqlin.marginals
     kept = [(k, j, mu) for (k, j), mu in zip(pairs, weights, strict=True) if mu > TINY]
     member = [g[0] for g in groups]
     exactly = _balanced(document, [(k, member[j], m) for k, j, m in kept])
     return None if exactly is None else document | exactly
 
 
-def _balanced(document: dict[str, object], kept: list[tuple[int, int, float]]) \
-        -> dict[str, object] | None:
+def _balanced(document: Document, kept: list[tuple[int, int, float]]) \
+        -> Document | None:
     """Farkas' multipliers over the rationals, on the pairs that a linear program left."""
     problems, chosen = _numbers_of(document)
     # choices that are the same point share its balance
@@ -181,7 +183,7 @@ def _balanced(document: dict[str, object], kept: list[tuple[int, int, float]]) \
             "multipliers": [[k, j, str(m)] for (k, j, _), m in zip(kept, mu, strict=True) if m]}
 
 
-def refuted(choices: Sequence[Choice], circle: Sequence[int]) -> dict[str, object] | None:
+def refuted(choices: Sequence[Choice], circle: Sequence[int]) -> Document | None:
     """A proof, by a circle of choices, that no convex function explains them.
 
     Each is brought to the nearest rational point that was available exactly where it has to be.
@@ -219,7 +221,7 @@ def _scaled(sources: Sequence[Choice]) -> Vector | None:
     return w if all(m >= margins[0] for m in margins) else None
 
 
-def _document(choices: Sequence[Choice], points: Sequence[Vector]) -> dict[str, object]:
+def _document(choices: Sequence[Choice], points: Sequence[Vector]) -> Document:
     return {"solutions": "Xw >= y" if choices[0].direction else "Xw = y",
             "problems": [{"X": [written(numbers(row)) for row in c.rows[0]],
                           "y": written(numbers(c.rows[1]))} for c in choices],
@@ -228,9 +230,8 @@ def _document(choices: Sequence[Choice], points: Sequence[Vector]) -> dict[str, 
             "radius": max(c.radius for c in choices)}
 
 
-def _numbers_of(document: dict[str, object]) -> tuple[list[tuple[Matrix, Vector]], list[Vector]]:
-    problems: list[dict[str, list[list[str]]]] = document["problems"]      # type: ignore[assignment]
-    chosen: list[list[str]] = document["choices"]                          # type: ignore[assignment]
+def _numbers_of(document: Document) -> tuple[list[tuple[Matrix, Vector]], list[Vector]]:
+    problems, chosen = document["problems"], document["choices"]
     return ([([[Fraction(x) for x in row] for row in p["X"]],
-              [Fraction(x) for x in p["y"]]) for p in problems],           # type: ignore[arg-type]
+              [Fraction(x) for x in p["y"]]) for p in problems],
             [[Fraction(x) for x in w] for w in chosen])

@@ -151,15 +151,9 @@ def test_directions():
 @long
 @pytest.mark.slow
 def test_what_is_slow_is_not_called_a_violation():
-    # the last of its runs are far from their limits after all steps
-    def slow(X, y):
-        return fb.Plan(X, y, loss="squared", method=m.gradient_descent(2e-4))
-    try:
-        seen = fb.axioms.examine(slow)
-    except ValueError as error:
-        assert "too few" in str(error) or "must reach" in str(error)
-    else:
-        assert all(seen.holds.values())
+    # 300 times fewer steps than its runs take: what ends far from the limit is left out, or moves within doubt
+    seen = fb.axioms.examine(lambda X, y: fb.Plan(X, y, loss="squared", method=m.gradient_descent(2e-3)))
+    assert all(seen.holds.values())
 
 
 def test_bad_arguments():
