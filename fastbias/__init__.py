@@ -16,6 +16,7 @@ Everything is float64. Long runs go in compiled chunks without the GIL; Ctrl-C k
 """
 from fastbias import data, forward, plots, proofs, theory
 from fastbias.data import features
+from fastbias.discovery import Conjecture, axioms, bridges, hunt, identify
 from fastbias.engine import abi
 from fastbias.engine.abi import Status, piece
 from fastbias.engine.call import descend
@@ -39,9 +40,10 @@ from fastbias.trace import RunStopped, Trace
 __version__ = "0.1.0"
 
 __all__ = [
-    "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi",
-    "bregman_projection", "capi", "continual", "data", "descend", "diagnose", "features", "forward",
-    "l1_path", "laws", "losses", "max_margin", "methods", "minimum_norm",
-    "models", "norms", "piece", "plots", "potentials", "proofs", "psd_margin", "psd_separability",
-    "regularisation_path", "relu", "run", "separability", "separation", "steps", "sweep", "theory",
+    "Conjecture", "Limit", "NoTheorem", "Plan", "RunStopped", "Status", "Sweep", "Trace", "abi",
+    "axioms", "bregman_projection", "bridges", "capi", "continual", "data", "descend", "diagnose",
+    "features", "forward", "hunt", "identify", "l1_path", "laws", "losses", "max_margin", "methods",
+    "minimum_norm", "models", "norms", "piece", "plots", "potentials", "proofs", "psd_margin",
+    "psd_separability", "regularisation_path", "relu", "run", "separability", "separation", "steps",
+    "sweep", "theory",
 ]

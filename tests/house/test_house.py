@@ -14,7 +14,7 @@ from tests.house.measure import circles, imported, trees
 
 PACKAGE = pathlib.Path(fb.__file__).parent
 FLOORS = [["checks"], ["engine"], ["pieces"], ["data"], ["problem"], ["solvers"], ["proofs"], ["theory", "trace"],
-          ["forward"], ["running"], ["plots", "sklearn"], ["__main__", "__init__"]]
+          ["forward"], ["running"], ["plots", "sklearn", "discovery"], ["__main__", "__init__"]]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = trees(PACKAGE)
 # what makes names that compiled code may call

@@ -34,8 +34,8 @@ def test_every_folder_is_measured():
 
 
 def test_the_top_of_the_package_is_small():
-    # fourteen ideas, what other libraries see of them, and py.typed
-    assert len(measure.entries()) <= 16
+    # fifteen ideas, what other libraries see of them, and py.typed
+    assert len(measure.entries()) <= 17
 
 
 def test_no_file_grows_past_500_lines():

@@ -1,0 +1,192 @@
+"""Other people's optimisers: in which norm is an update steepest, how far is a last layer, and runs
+of what torch or optax make.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbias import checks
+from fastbias.checks import foreign
+from fastbias.checks.shown import Bar, Report, Shown, Table
+from fastbias.pieces import norms
+from fastbias.pieces.norms import Norm
+from fastbias.solvers.diagnose import Diagnosis, diagnose
+
+__all__ = ["Steepness", "last_layer", "which_norm"]
+
+EXACT = 1e-6          # 1 − ⟨−g, Δ⟩/(‖g‖⋆‖Δ‖) up to which an update is steepest
+STEADY = 1e-6         # relative spread of scales that are one
+POWERS = 1.02, 50.0   # of ℓp, between ℓ1 and ℓ∞
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Steepness(Shown):
+    """In which norm updates are steepest descent, and how long they are.
+
+    Parameters
+    ----------
+    name : str
+        "l2", "l1", "linf", "lp", "spectral", "nuclear", or "none" where no update of that kind goes
+        so far down for its length.
+    p : float
+        Of ℓp, also of ℓ1, ℓ2, ℓ∞; NaN for the others.
+    defect : float
+        The largest 1 − ⟨−g, Δ⟩/(‖g‖⋆‖Δ‖) over the updates, 0 for steepest descent.
+    defects : dict of str to float
+        That in every norm that was tried.
+    scale : float
+        The length of an update, by `rule`: ‖Δ‖/‖g‖⋆ (a step size), or ‖Δ‖ itself; the median.
+    rule : "proportional", "fixed length" or "varying"
+        Whether it is ‖Δ‖/‖g‖⋆, as in eq. (11), or ‖Δ‖ that is the same at every update.
+    """
+
+    name: str
+    p: float
+    defect: float
+    defects: dict[str, float]
+    scale: float
+    rule: str
+
+    def _report(self) -> Report:
+        name = f"lp({self.p:.8g})" if self.name == "lp" else self.name
+        rows = [(n, f"{d:.1e}", Bar(float(np.clip(1 - d, 0, 1)))) for n, d in self.defects.items()]
+        return [f"updates are steepest in: {name}, scale {self.scale:.6g} ({self.rule})",
+                Table(rows, ("", "short of steepest", ""))]
+
+
+def which_norm(gradients: ArrayLike, updates: ArrayLike) -> Steepness:
+    """Say in which norm updates are steepest descent for their gradients, and at what scale.
+
+    Δ is steepest in a norm iff ⟨−g, Δ⟩ = ‖g‖⋆ ‖Δ‖, which is asked of ℓ1, ℓ2, ℓ∞, of matrices the
+    spectral and nuclear norm, and of the best ℓp.
+
+    Parameters
+    ----------
+    gradients : (K, d) or (K, m, n) array-like, or (d,) of one
+        ∇L, before each update, of one layer.
+    updates : the same shape
+        What the optimiser added to the parameters. Where that has momentum or averages, hold them
+        against the averaged gradient.
+
+    Returns
+    -------
+    Steepness
+
+    Raises
+    ------
+    ValueError
+        Where shapes differ, or all is 0.
+
+    Notes
+    -----
+    Eqs. (11), (12) of Gunasekar et al. 2018. Updates along a single coordinate are steepest in ℓ1,
+    and so is any mean over several that tie. Of one entry alone all norms agree.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> g = [[3.0, -4.0], [1.0, 2.0]]
+    >>> seen = fb.bridges.which_norm(g, [[-0.1, 0.1], [-0.1, -0.1]])
+    >>> seen.name, seen.scale, seen.rule
+    ('linf', 0.1, 'fixed length')
+    """
+    g = checks.array("gradients", gradients, "a (K, d) or (K, m, n) array", dims=(1, 2, 3))
+    delta = checks.array("updates", updates, "an array of that shape", dims=(1, 2, 3))
+    if g.shape != delta.shape:
+        raise ValueError(f"updates must have the shape {g.shape} of gradients, got {delta.shape}")
+    if g.ndim == 1:
+        g, delta = g[None], delta[None]
+    shape, flat = g.shape[1:], g.reshape(len(g), -1)
+    moved = delta.reshape(len(g), -1)
+    some = flat.any(axis=1) & moved.any(axis=1)
+    if not some.any():
+        raise ValueError("updates must hold one that is not 0 where the gradient is not, got none")
+    return _named(flat[some], moved[some], shape)
+
+
+def _named(g: np.ndarray, delta: np.ndarray, shape: tuple[int, ...]) -> Steepness:
+    """The norm of the least defect, the simplest among equals."""
+    tried: dict[str, Norm] = {"l2": norms.lp(2), "l1": norms.lp(1), "linf": norms.lp(np.inf)}
+    if len(shape) == 2:
+        tried |= {"spectral": norms.spectral(*shape), "nuclear": norms.nuclear(*shape)}
+    defects = {name: _defect(norm, g, delta) for name, norm in tried.items()}
+    best = min(defects, key=lambda name: (max(defects[name], EXACT), list(tried).index(name)))
+    p = {"l2": 2.0, "l1": 1.0, "linf": np.inf}.get(best, np.nan)
+    if defects[best] > EXACT:
+        power, defect = _best_power(g, delta)
+        defects["lp"] = defect
+        if defect < defects[best]:
+            best, p, tried["lp"] = "lp", power, norms.lp(power)
+    sizes = np.array([tried[best](d) for d in delta])
+    steps = sizes / np.array([tried[best].dual(x) for x in g])
+    rule, scale = "varying", float(np.median(steps))
+    # of one update both are the same
+    if np.ptp(steps) <= STEADY * scale:
+        rule = "proportional"
+    elif np.ptp(sizes) <= STEADY * np.median(sizes):
+        rule, scale = "fixed length", float(np.median(sizes))
+    named = best if defects[best] <= EXACT else "none"
+    return Steepness(named, float(p) if named != "none" else np.nan, defects[best], defects, scale,
+                     rule)
+
+
+def _defect(norm: Norm, g: np.ndarray, delta: np.ndarray) -> float:
+    """The largest 1 − ⟨−g, Δ⟩/(‖g‖⋆‖Δ‖)."""
+    return max(1.0 + float(x @ d) / (norm.dual(x) * norm(d)) for x, d in zip(g, delta, strict=True))
+
+
+def _best_power(g: np.ndarray, delta: np.ndarray) -> tuple[float, float]:
+    """The p whose norm has the least defect, and that."""
+    def at(x: float) -> float:
+        return _defect(norms.lp(1 / x), g, delta)
+
+    grid = np.linspace(1 / POWERS[1], 1 / POWERS[0], 25)
+    near = int(np.argmin([at(x) for x in grid]))
+    low, high = grid[max(near - 1, 0)], grid[min(near + 1, grid.size - 1)]
+    found = foreign.ask("the best p", "scipy.optimize.minimize_scalar", at, bounds=(low, high),
+                        method="bounded", options={"xatol": 1e-12})
+    return 1 / float(found.x), float(found.fun)
+
+
+def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
+               intercept: ArrayLike | None = None) -> Diagnosis:
+    """Say which norm's margin a last layer maximises on its features, and how nearly.
+
+    The layers below are held as they are: features are data, and the last layer is a linear
+    predictor whose limit is known.
+
+    Parameters
+    ----------
+    features : (N, d) array-like
+        What goes into the last layer.
+    labels : (N,) array-like
+        Two values, or classes.
+    weights : (d,), or (K, d) for K classes
+        Of the last layer; what all classes share is taken out.
+    intercept : float or (K,), optional
+        Its bias.
+
+    Returns
+    -------
+    Diagnosis
+        ``fractions`` of the maximum margin in each norm, and ``best``.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit, or the features are not separable.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> seen = fb.bridges.last_layer([[1, 0], [0, 2], [-1, -1]], [1, 1, 0], [2, 1])
+    >>> seen.best, round(seen.fractions["l2"], 6)
+    ('l2', 1.0)
+    """
+    W = checks.array("weights", weights, "a (d,) or (K, d) array", dims=(1, 2))
+    if W.ndim == 2:
+        W = W - W.mean(axis=0)
+    return diagnose(features, labels, W, intercept=intercept)

@@ -1,0 +1,194 @@
+"""The hunt for counter-examples: draw, keep what violates a statement, make it small, prove it."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from fastbias import checks
+from fastbias.checks.shown import Report, Shown
+from fastbias.discovery import boosting, checking, cycling, stagewise
+
+__all__ = ["CONJECTURES", "Conjecture", "Found", "hunt"]
+
+
+@dataclass(frozen=True)
+class Conjecture:
+    """A statement that may be false, and how it is tried.
+
+    Parameters
+    ----------
+    statement : str
+        What is claimed.
+    draw : callable
+        rng → a problem.
+    violation : callable
+        problem → by how much it violates the statement; 0 or less: not.
+    smaller : callable
+        problem → problems that are simpler, tried in turn.
+    prove : callable, optional
+        problem → a proof document, or None where there is none.
+    """
+
+    statement: str
+    draw: Callable[[np.random.Generator], Any]
+    violation: Callable[[Any], float]
+    smaller: Callable[[Any], Iterator[Any]] = lambda problem: iter(())
+    prove: Callable[[Any], dict[str, Any] | None] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.statement, str):
+            raise TypeError(f"statement must be a text, got {checks.short(self.statement)}")
+        for label in ("draw", "violation", "smaller", "prove"):
+            given = getattr(self, label)
+            if not callable(given) and (given is not None or label != "prove"):
+                raise TypeError(f"{label} of a Conjecture must be callable, got "
+                                f"{checks.short(given)}")
+
+
+CONJECTURES = {
+    "stagewise follows l1": Conjecture(
+        "steps of length ε → 0 along the steepest coordinates end, on squared loss, at a solution "
+        "of least l1 norm", stagewise.draw, stagewise.violation, stagewise.smaller,
+        stagewise.prove),
+    "gd below 2/lambda converges": Conjecture(
+        "gradient descent on logistic loss of data that nothing separates converges wherever η is "
+        "below 2/λ, λ the curvature at the minimiser", cycling.draw, cycling.violation,
+        cycling.smaller, cycling.prove),
+    "adaboost reaches the l1 margin": Conjecture(
+        "coordinate descent with exact line search on exponential loss, on features ±1, tends to "
+        "the largest l1 margin", boosting.draw, boosting.violation, boosting.smaller, boosting.prove),
+    # (the same problems: shrunken steps do reach the margin, Telgarsky 2013)
+    "line search keeps the margin": Conjecture(
+        "coordinate descent that reaches the largest l1 margin with shrunken steps reaches it with "
+        "exact line search", boosting.draw, boosting.violation, boosting.smaller, boosting.prove),
+}
+checking.register({module.KIND: module.check for module in (stagewise, cycling, boosting)})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Found(Shown):
+    """What a hunt brought home.
+
+    Parameters
+    ----------
+    problem : of the conjecture's kind, or None
+        The smallest counter-example; None where none was found. (X, y) of "stagewise follows l1";
+        (a, c, m, ηλ), one point a and m points −c, of "gd below 2/lambda converges"; the matrix
+        y_n x_nj of the other two.
+    proof : dict or None
+        That it is one, in fractions, as `fastbias.discovery.checking.check` verifies it; None where
+        it is only measured.
+    violation : float
+        By how much.
+    tried : int
+        Problems that were looked at.
+    statement : str
+        What it refutes.
+    """
+
+    problem: Any
+    proof: dict[str, Any] | None
+    violation: float
+    tried: int
+    statement: str
+
+    def _report(self) -> Report:
+        if self.problem is None:
+            return [f"no counter-example among {self.tried} problems to: {self.statement}"]
+        how = "proved" if self.proof is not None else "measured, not proved"
+        return [f"a counter-example ({how}) to: {self.statement}", *str(self.problem).splitlines(),
+                f"violation {self.violation:.6g}, after {self.tried} problems"]
+
+
+def hunt(conjecture: str | Conjecture, seconds: float = 60,
+         rng: int | np.random.Generator | None = 0) -> Found:
+    """Look for a counter-example to a statement, make it small, and prove it.
+
+    Problems are drawn until one violates the statement and can be proved to; then it is made
+    simpler, step by step, as long as both stay so. What comes back is a counter-example for sure
+    where it has a proof, which was checked; that none was found says nothing.
+
+    Parameters
+    ----------
+    conjecture : str or Conjecture
+        "stagewise follows l1", "gd below 2/lambda converges", "adaboost reaches the l1 margin",
+        "line search keeps the margin", or one of your own.
+    seconds : float > 0, default 60
+        When to stop at the latest, but for one draw or proof.
+    rng : int, Generator or None, default 0
+        Draws the problems.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is bad.
+
+    Notes
+    -----
+    They are known to be false: Hastie et al. 2007 (monotone lasso), Meng et al. 2024 (cycles of
+    gradient descent), Rudin, Daubechies, Schapire 2004 (AdaBoost).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> found = fb.hunt("stagewise follows l1", seconds=20)
+    >>> found.proof["kind"]
+    'stagewise steps end above the least l1 norm'
+    """
+    if isinstance(conjecture, str):
+        conjecture = CONJECTURES[checks.name("conjecture", conjecture, CONJECTURES)]
+    if not isinstance(conjecture, Conjecture):
+        raise TypeError(f"conjecture must be one of {', '.join(CONJECTURES)}, or a Conjecture, got "
+                        f"{checks.short(conjecture)}")
+    generator = checks.generator("rng", rng)
+    end = monotonic() + checks.number("seconds", seconds, above=0)
+    tried, best, proof = 0, None, None
+    while proof is None and monotonic() < end:
+        problem = conjecture.draw(generator)
+        tried += 1
+        if conjecture.violation(problem) > 0:
+            # one that is only measured is better than none
+            best, proof = problem, _proved(conjecture, problem)
+            if conjecture.prove is None:
+                break
+    if best is None:
+        return Found(None, None, 0.0, tried, conjecture.statement)
+    best, proof, more = _least(conjecture, best, proof, end)
+    return Found(best, proof, conjecture.violation(best), tried + more, conjecture.statement)
+
+
+def _proved(conjecture: Conjecture, problem: Any) -> dict[str, Any] | None:
+    """A proof that was checked."""
+    if conjecture.prove is None:
+        return None
+    try:
+        document = conjecture.prove(problem)
+        return document if document is not None and checking.check(document) else None
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _least(conjecture: Conjecture, best: Any, proof: dict[str, Any] | None,
+           end: float) -> tuple[Any, dict[str, Any] | None, int]:
+    """Simpler problems in turn, as long as they violate the statement and stay proved."""
+    tried, again = 0, True
+    while again and monotonic() < end:
+        again = False
+        for problem in conjecture.smaller(best):
+            if monotonic() >= end:
+                break
+            tried += 1
+            if conjecture.violation(problem) > 0:
+                shown = _proved(conjecture, problem)
+                if shown is not None or proof is None:
+                    best, proof, again = problem, shown, True
+                    break
+    return best, proof, tried
