@@ -16,9 +16,9 @@ from fastbias.theory.stepsizes import longest_sample, small_steps
 
 __all__ = [
     "FAN", "NACSON", "PESME", "SOUDRY", "WANG", "chance", "classes", "corners", "decreasing",
-    "divided", "endless", "goes_on", "heavy", "known", "measured", "mirrors", "of_a_flow", "of_adagrad",
-    "of_classes", "of_length_one", "of_mirrors", "over_loss", "searched", "sized", "small",
-    "stated_for", "tied", "unbounded"]
+    "divided", "endless", "goes_on", "heavy", "known", "measured", "mirrors", "of_a_flow",
+    "of_adagrad", "of_classes", "of_length_one", "of_mirrors", "over_loss", "searched", "sized",
+    "small", "stated_for", "tied", "unbounded"]
 
 SOUDRY = "Soudry, Hoffer, Nacson, Gunasekar, Srebro (2018)"
 NACSON = "Nacson, Srebro, Soudry (2019)"
