@@ -53,14 +53,21 @@ def _told(problem: Problem) -> str:
 
 
 def goes_on(problem: Problem, flow: bool, source: str) -> None:
-    """Raise NoTheorem where the steps are known to add up to a finite length: a run then stops
-    short of what it is on its way to.
+    """Raise NoTheorem where a run is known not to come to its limit: steps that add up to a finite
+    length stop short of it, and momentum that does not fade swings past it for ever.
     """
-    row = endless(problem)
-    if not flow and row.holds is False:
+    if flow:
+        return
+    row, beta = endless(problem), float(problem.method.beta[-1])
+    if row.holds is False:
         raise NoTheorem("steps that add up to a finite length stop short of the limit, which is "
                         "then another for each of them; the nearest theorem is the same with step "
                         "sizes whose sum is infinite", source, (row,))
+    # near a minimum the roots of the recursion have the product β − ηλγ, which must be under 1
+    if beta >= 1 and not problem.method.gamma[-1]:
+        raise NoTheorem("momentum β ≥ 1 that does not look ahead never comes to rest; the nearest "
+                        "theorem is the same with β < 1", source,
+                        (Hypothesis("the momentum stays under 1", False, f"β = {beta:g}"),))
 
 
 def small(problem: Problem) -> list[Hypothesis]:

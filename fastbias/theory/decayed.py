@@ -8,10 +8,10 @@ from fastbias.problem import Problem
 from fastbias.solvers import exact
 from fastbias.solvers.bregman import relative
 from fastbias.solvers.diagnose import ill_scaled
-from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit, NoTheorem
+from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.minimiser import Minimiser, minimise, sure
 from fastbias.theory.asked import endless
-from fastbias.theory.base import disproved, gradient, momentum, shown
+from fastbias.theory.base import gradient, momentum, shown
 from fastbias.theory.stepsizes import small_steps
 
 __all__ = ["balanced", "solved"]
@@ -35,10 +35,6 @@ def solved(problem: Problem) -> bool:
 def balanced(problem: Problem, flow: bool, theorem: str, source: str) -> Limit:
     """Where the decay and the loss balance, λw = −∇L(w)."""
     moved, decay = _moved(problem, flow), problem.method.decay
-    if disproved(moved):
-        raise NoTheorem("steps that add up to a finite length stop short of the minimiser; the "
-                        "nearest theorem is the same with step sizes whose sum is infinite",
-                        source, tuple(moved))
     found = _ridge(problem) if problem.loss.quadratic else minimise(problem, decay=decay)
     w, far = found.w, float(np.linalg.norm(found.errors))
     dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)

@@ -130,10 +130,10 @@ NETWORK: tuple[Row, ...] = (
 def network(problem: Problem, flow: bool) -> Limit:
     """The limit that a row of NETWORK names, with its hypotheses checked."""
     row = covering(NETWORK, problem, flow)
-    if isinstance(row, Rest):
-        return balanced(problem, flow, row.name, row.source)
     if not isinstance(row, Refusal):
         goes_on(problem, flow, row.source or problem.model.source)
+    if isinstance(row, Rest):
+        return balanced(problem, flow, row.name, row.source)
     if isinstance(row, Direction):
         return _direction(problem, flow, row)
     if isinstance(row, Point):

@@ -300,3 +300,13 @@ def test_with_its_head_held_attention_turns_to_the_maximum_margin_between_tokens
     fraction = [(gaps @ q).min() / np.linalg.norm(q) / best.margin for q in trace.u[np.linspace(20, len(trace) - 1, 5, dtype=int)]]
     assert (np.diff(fraction) > 0).all()
     assert 0.9 < fraction[-1] < 1
+
+
+def test_softmax_of_scores_beyond_exp_picks_the_token_of_the_largest():
+    tokens = np.array([[[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [0.0, 3.0]]])
+    model = fb.models.attention(tokens)
+    for q in ([1e4, 0.0], [-1e4, 0.0]):
+        best = np.argmax(tokens @ q, axis=1)
+        picked = tokens[[0, 1], best]
+        assert model.predictor([*q, 1.0, 5.0], 2).tolist() == (picked @ [1.0, 5.0]).tolist()
+        assert model.pull(np.array([*q, 1.0, 5.0]), np.ones(2)).tolist() == [0.0, 0.0, *picked.sum(axis=0)]

@@ -272,13 +272,6 @@ def test_a_run_that_is_cut_resumed_or_loaded_has_the_same_bits(method, tmp_path)
 
 
 @pytest.mark.skipif(not JIT, reason="Numba's compiler is off")
-def test_ties_and_what_stands_before_them_have_seeds_of_their_own():
-    for given in ({"batch": 2}, {"gradient_noise": 0.1}, {"batch": 2, "label_noise": 0.1}):
-        method = m.coordinate_descent(0.1, "random", rng=5, **given)
-        assert method.params[3] == m.coordinate_descent(0.1, "random", rng=5).params[3]       # what is drawn does not change ties
-        assert method.sampling.seed != method.params[3]
-
-
 def test_threads_change_no_bit_of_noise():
     rng = np.random.default_rng(0)
     A, b = rng.normal(size=(1100, 40)), rng.choice([-1.0, 1.0], 1100)
@@ -286,6 +279,13 @@ def test_threads_change_no_bit_of_noise():
                    m.adam(1e-3, gradient_noise=1.0, clip=5.0, rng=1), m.sharpness_aware(m.gradient_descent(1e-4), 0.1)):
         found = {fb.Plan(A, b, loss="logistic", method=method, threads=n).run(20).u[-1].tobytes() for n in (1, 2)}
         assert len(found) == 1
+
+
+def test_ties_and_what_stands_before_them_have_seeds_of_their_own():
+    for given in ({"batch": 2}, {"gradient_noise": 0.1}, {"batch": 2, "label_noise": 0.1}):
+        method = m.coordinate_descent(0.1, "random", rng=5, **given)
+        assert method.params[3] == m.coordinate_descent(0.1, "random", rng=5).params[3]       # what is drawn does not change ties
+        assert method.sampling.seed != method.params[3]
 
 
 def test_a_sweep_over_seeds_makes_runs_of_their_own():

@@ -53,6 +53,31 @@ def test_they_stop_short_indeed():
     assert left > 0.8
 
 
+@pytest.mark.parametrize("make", [
+    lambda beta: plan_of(m.gradient_descent(0.01, beta)),
+    lambda beta: plan_of(m.gradient_descent(0.01, [0.0, 0.5, beta])),
+    lambda beta: plan_of(m.gradient_descent(0.01, beta, weight_decay=0.1)),
+    lambda beta: plan_of(m.gradient_descent(0.01, beta), "exponential"),
+    lambda beta: plan_of(m.mirror_descent("cosh", 0.01, dual_momentum=beta)),
+    lambda beta: plan_of(m.gradient_descent(0.01, beta), model=M.diagonal(2, signed=True), start=SIGNED),
+], ids=["GD", "array", "ridge", "margin", "dual", "diagonal"])
+def test_momentum_that_does_not_fade_comes_to_no_limit(make):
+    told = refused(make(1.0))
+    assert any(h.holds is False and "momentum stays under 1" in h.statement for h in told.hypotheses)
+    make(0.9).limit()
+
+
+def test_it_swings_for_ever():
+    gaps = plan_of(m.gradient_descent(0.01, 1.0)).run(2000, record=np.arange(2001)).gap(plan_of(m.gradient_descent(0.01)).limit())
+    assert gaps[-200:].max() > 0.9 * gaps[0]
+
+
+def test_momentum_of_one_that_looks_ahead_does_come_to_rest():
+    """The roots of its recursion have the product 1 − ηλγ."""
+    plan = plan_of(m.gradient_descent(0.01, 1.0, 1.0))
+    assert plan.run(5000).gap(plan.limit())[-1] < 1e-9
+
+
 def test_adagrad_says_why_it_has_none():
     plan = plan_of(m.adagrad(S.power(0.1, 2.0), 0.1), "exponential")
     plan.run(10)
@@ -98,3 +123,10 @@ def test_how_far_eps_is_from_taking_over_is_told_before_a_run(method, mean):
     told = next(h.evidence for h in plan.limit().hypotheses if "divided by" in h.statement)
     g = np.abs(X.sum(axis=0)).max()                                           # at w = 0
     assert float(told.split("at most ")[1].split(" ")[0]) == pytest.approx(mean * g / 1e-8, rel=5e-3)
+
+
+def test_long_steps_are_known_to_end_well_of_losses_of_slope_at_most_one_alone():
+    """Probit's slope grows like its margin where that is negative."""
+    for loss, proved in (("logistic", True), ("probit", None)):
+        limit = plan_of(m.gradient_descent(60.0), loss).limit()
+        assert next(h.holds for h in limit.hypotheses if h.statement == "L(w_t) → 0") is proved

@@ -190,6 +190,13 @@ def test_one_sample_leaves_the_run_on_the_path():
         assert trace.path_gap(at=at) == pytest.approx(np.zeros(3), abs=1e-7)
 
 
+def test_a_point_of_the_path_that_is_not_known_well_has_no_distance(monkeypatch):
+    trace = fb.run([[2, 1], [0, 1]], [1, 1], loss="exponential", method=fb.methods.gradient_descent(0.01), steps=100, record=3)
+    assert np.isfinite(trace.path_gap()).all()
+    monkeypatch.setattr("fastbias.trace.paths.NEAR", -1.0)
+    assert np.isnan(trace.path_gap()).all()
+
+
 def test_what_has_no_point_on_the_path():
     A, b = separable(6, 2, 3)
     w = fb.max_margin(A, b).w
