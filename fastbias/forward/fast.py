@@ -80,6 +80,11 @@ def fast_forward(problem: Problem, here: Reached, runner: Runner, log_t: float,
             curve = _followed(field, far, further, rows, end, sharp)
             if curve.worst <= rtol or last:
                 break
+        elif rows[-1] <= np.log(further.t):
+            nothing = _Found(np.empty(0), np.empty((0, len(problem.Z))),
+                             np.empty((0, here.u.size)), np.empty(0))
+            return _trace(field, runner(), rows, nothing, field.rounding,
+                          f"exact steps to log t = {rows[-1]:g}; no further, since {early}")
         elif last:
             raise NoTheorem(f"after {further.t} steps {early}: ask for more max_steps than "
                             f"{budget}", SOURCE)

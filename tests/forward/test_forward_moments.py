@@ -126,6 +126,19 @@ def test_epsilon_takes_over_when_it_is_said_to():
     assert 0.5 * crossing < float(told.value.reason.split("t ≈ ")[1].split()[0]) < 2 * crossing
 
 
+@long
+def test_before_epsilon_takes_over_exact_steps_are_all_that_is_told():
+    plan = fb.Plan(X, y, loss="exponential", method=m.adam(1e-3, eps=1e-200))
+    trace = plan.fast_forward(np.log(50_000), record=np.log([10, 50_000]), max_steps=100_000)
+    assert "no further, since √v is still" in trace.message
+    exact = plan.run(50_000, record=[10])
+    assert trace.w.tobytes() == exact.w[1:].tobytes()
+    assert trace.log_loss == pytest.approx(exact.log_loss[1:], rel=1e-13)
+    assert trace.slack == pytest.approx(trace.log_t[:, None] - trace.w @ (y[:, None] * X).T, rel=1e-12)
+    with pytest.raises(fb.NoTheorem, match="does not take over"):
+        fb.Plan(X, y, loss="exponential", method=m.adam(1e-3, eps=1e-200)).fast_forward(30, max_steps=100_000)
+
+
 def test_what_is_not_yet_gradient_descent_is_refused():
     plan = fb.Plan(X, y, loss="exponential", method=m.adadelta(1.0, eps=1e-12))
     with pytest.raises(fb.NoTheorem, match="still .* ε, which does not take over; until then no field is known"):
