@@ -269,7 +269,8 @@ def _given(tasks: Any, loss: Loss | str) -> tuple[Data, list[tuple[np.ndarray, n
     """All samples together, and each task's own, with labels as −1 and +1."""
     if isinstance(tasks, str) or not isinstance(tasks, Sequence) or not len(tasks):
         raise TypeError(f"tasks must be a list of pairs (X, y), got {checks.short(tasks)}")
-    matrices, labels = [], []
+    matrices: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
     for k, pair in enumerate(tasks):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"tasks must be a list of pairs (X, y), got {checks.short(pair)} for "
