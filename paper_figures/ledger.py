@@ -2,10 +2,11 @@
 
     python -m paper_figures.ledger [--committed | --out DIR]
 
-The rows are those of ``fastbias.theory``, the runs those of the atlas (`paper_figures.atlas`), and
-a line gathers all runs of its row: what the theorem says, where it stands, what it asks and what of
-that is known, how far the runs were followed, what was measured against what was predicted. It is
-written as Markdown and as HTML, with --committed to docs/. Verdicts are computed:
+The rows are those of ``fastbias.theory``, the runs those of the atlas (`paper_figures.atlas`);
+behind them stand those of ``fastbias.continual`` (`paper_figures._ledger_turns`). A line gathers
+all runs of its row: what the theorem says, where it stands, what it asks and what of that is known,
+how far the runs were followed, what was measured against what was predicted. It is written as
+Markdown and as HTML, with --committed to docs/. Verdicts are computed:
 
 holds                a limit is named before the run, certified, and runs end there, none elsewhere
 open                 the run itself decides the limit, or whether it is reached is not known
@@ -27,12 +28,15 @@ import numpy as np
 import fastbias as fb
 from fastbias.theory import Refusal, Row
 from paper_figures._atlas_runs import FAILS, HOLDS, NONE, OPEN, TABLES, Entry, sci
+from paper_figures._ledger_turns import Turns, turns
 from paper_figures._style import folder
-from paper_figures.atlas import SAYS, entries
+from paper_figures.atlas import SAYS as MAPPED
+from paper_figures.atlas import entries
 
 REFUSED = "refused"
 HEADS = ("theorem or example", "source", "what it asks", "what ran", "measured against predicted",
          "verdict")
+SAYS = {**MAPPED, "in turn": "one task after the other"}
 MARKS = {True: "✓", None: "open", False: "✗"}
 SHADE = {HOLDS: "#dcebf7", OPEN: "#eeeeee", NONE: "#fbe8d3", REFUSED: "#f5f0e1", FAILS: "#f7d6d6"}
 
@@ -43,7 +47,7 @@ class Line:
 
     section: str
     row: Row
-    runs: list[Entry]
+    runs: list[Entry] | list[Turns]
 
     @property
     def statement(self) -> list[str]:
@@ -102,7 +106,7 @@ def _counted(mark: str, count: int, total: int) -> str:
     return mark if count == total else f"{mark} ({count} of {total})"
 
 
-def _allowed(run: Entry) -> str:
+def _allowed(run: Entry | Turns) -> str:
     """How large that may be, and why."""
     if isinstance(run.theory, fb.NoTheorem):
         return ""
@@ -110,7 +114,7 @@ def _allowed(run: Entry) -> str:
     return f"; at most {sci(bound)}: {why}"
 
 
-def _rates(run: Entry) -> str:
+def _rates(run: Entry | Turns) -> str:
     """Fitted exponents beside predicted ones."""
     if isinstance(run.theory, fb.NoTheorem) or not run.theory.rates:
         return ""
@@ -126,13 +130,19 @@ def lines(every: list[Entry]) -> list[Line]:
             for section, table in TABLES.items() for row in table]
 
 
+def in_turn() -> list[Line]:
+    """A line for each theorem on tasks in turn, of which no table holds the rows."""
+    return [Line("in turn", row, runs) for row, runs in turns()]
+
+
 # --- how it is written ----------------------------------------------------------------------------
 
 def told(all_lines: list[Line]) -> list[str]:
     """What stands over the table."""
     count = Counter(line.verdict for line in all_lines)
     runs = sum(len(line.runs) for line in all_lines)
-    return [f"Every theorem and example of `fastbias.theory`, {len(all_lines)} of them, and the "
+    return [f"Every theorem and example of `fastbias.theory`, and those on tasks in turn, "
+            f"{len(all_lines)} of them, and the "
             f"{runs} runs that `python -m paper_figures.ledger` held against them: "
             f"{', '.join(f'{count[v]} {v}' for v in SHADE if count[v])}.",
             f"Verdicts are computed. {HOLDS}: a limit is named before the run, with a "
@@ -193,7 +203,7 @@ def main(argv: list[str] | None = None) -> None:
     out: Path = folder(argv, __doc__)
     # among the documents, and not among their figures
     out = out.parent if out.name == "figures" and out.parent.name == "docs" else out
-    all_lines = lines(entries())
+    all_lines = [*lines(entries()), *in_turn()]
     for line in all_lines:
         print(f"  {line.verdict:19}  {line.section:6}  {line.row.name:60.60}  "
               f"{len(line.runs)} runs")

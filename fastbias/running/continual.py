@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks.shown import Report, Shown, vector
 from fastbias.engine.abi import Records
-from fastbias.pieces import losses, norms
+from fastbias.pieces import norms
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
 from fastbias.problem import Data, Problem, gather
@@ -133,6 +133,7 @@ def run(tasks: Tasks, *, method: Method, steps: int, cycles: int = 1,
     _ordered(order)
     steps, cycles = checks.whole("steps", steps, least=1), checks.whole("cycles", cycles)
     seed = 0 if rng is None else checks.whole("rng", rng)
+    # of mirror descent and such it is the potential's own start
     rows = [Plan(data.X, data.y, loss=data.loss, method=method, start=start).u]
     problems = [Plan(X, y, loss=data.loss, method=method, start=rows[0]).problem for X, y in parts]
     for visits in _visits(len(parts), cycles, order, seed):
@@ -186,6 +187,7 @@ def limit(tasks: Tasks, *, method: Method, loss: Loss | str = "exponential",
     statement = "some w separates all tasks at once"
     proof = "a separator" if together.dual is None else "λ ≥ 0 in .dual is against it"
     rows.insert(1, Hypothesis(statement, together.dual is None, proof))
+    # what each task alone allows says whether tasks clash, or one is hopeless
     if together.w is None:
         apart = all(separate(y[:, None] * X).w is not None for X, y in parts)
         raise NoTheorem(f"{statement}: that is not so" + (
@@ -242,7 +244,7 @@ def projections(tasks: Tasks, w0: ArrayLike | None = None, *, cycles: int = 1) -
      [0.5  0.  ]
      [0.75 0.25]] True
     """
-    data, parts = _given(tasks, losses.exponential)
+    data, parts = _given(tasks, "exponential")
     d = data.size
     w = np.zeros(d) if w0 is None else checks.point("w0", w0, d, (d,))
     cycles = checks.whole("cycles", cycles)
@@ -289,6 +291,7 @@ def _given(tasks: Any, loss: Loss | str) -> tuple[Data, list[tuple[np.ndarray, n
     if data.loss.classes or data.columns:
         raise ValueError("loss must be one of two labels or of numbers for tasks, got the "
                          f"{data.loss.name} loss")
+    # labels are read together, so that they mean the same in each task
     ends = np.cumsum([len(X) for X in matrices])[:-1]
     return data, list(zip(np.split(data.X, ends), np.split(data.y, ends), strict=True))
 
@@ -306,6 +309,7 @@ def _visits(tasks: int, cycles: int, order: str, seed: int) -> Iterator[list[int
     elif order == "cyclic":
         yield from ([k] for _ in range(cycles) for k in range(tasks))
     else:
+        # each visit by itself, whatever was drawn before
         drawn = np.random.default_rng(seed).integers(tasks, size=cycles * tasks)
         yield from ([int(k)] for k in drawn)
 

@@ -245,8 +245,8 @@ def _as_it_is(problem: Problem) -> None:
         raise NoTheorem(f"{method!r} cuts its gradients, which no row of the table speaks "
                         f"of{clean}", PAPER)
     if method.point is not None:
-        known = " (it makes diagonal networks sparser, Andriushchenko, Flammarion 2022, but no " \
-            "limit is named)" if sparse else ""
+        known = " (of single samples it makes diagonal networks sparser, Andriushchenko, " \
+            "Flammarion 2022, but no limit is named)" if sparse else ""
         raise NoTheorem(f"{method!r} takes its gradients at other points than w, which no row of "
                         f"the table speaks of{known}{clean}", "Foret et al. (2021)")
     if not (method.stated or one_by_one(method)):

@@ -29,6 +29,15 @@ def test_every_row_has_a_line_here_and_in_the_documents(lines):
     assert text.count(f"| {FAILS} |") == 0
 
 
+def test_tasks_in_turn_have_their_lines():
+    rows = ledger.in_turn()
+    assert [len(line.runs) for line in rows] == [2, 1]
+    assert {line.verdict for line in rows} == {HOLDS}
+    assert "cyclic, 1000 visits" in rows[0].ran[0]
+    text = DOCS.read_text(encoding="utf-8") if DOCS.is_file() else rows[0].row.name + rows[1].row.name
+    assert all(line.row.name in text for line in rows)
+
+
 def test_a_line_says_what_was_asked_run_and_measured(lines):
     some = [line for line in lines if line.row.name.startswith("Theorem 1:") or line.row.name == "a metric of the user's own"]
     theorem, refusal = some if not isinstance(some[0].row, Refusal) else some[::-1]

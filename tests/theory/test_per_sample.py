@@ -87,13 +87,13 @@ def test_of_scaled_signs_it_is_l2(seed):
 @pytest.mark.parametrize("seeds", [(264,), pytest.param(range(50), marks=pytest.mark.exhaustive)], ids=["1", "50 more"])
 @pytest.mark.parametrize("options", [{}, {"replace": False}, {"beta1": 0.0}], ids=["drawn", "shuffled", "RMSProp"])
 def test_runs_come_near_in_its_norm(seeds, options):
-    """Within 10 % of its margin; full batches, whose row is the ℓ∞ one, go elsewhere."""
+    """Within 2 % of its margin."""
     for seed in seeds:
         p = plan(seed, **{"beta2": 0.999} | options)
         told = p.limit()
         assert not any(h.holds is False for h in told.hypotheses)
         trace = p.run(1_000_000, record=8)
-        assert trace.margin(told.norm)[-1] > 0.9 * told.margin, (seed, trace.margin(told.norm)[-1] / told.margin)
+        assert trace.margin(told.norm)[-1] > 0.98 * told.margin, (seed, trace.margin(told.norm)[-1] / told.margin)
 
 
 def test_full_batches_and_single_samples_have_rows_of_their_own():
