@@ -7,9 +7,13 @@ Products are of floats, without rounding: A is cut into pieces so small that eve
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from math import gcd, isqrt, log2
+from types import ModuleType
 
 import numpy as np
+
+from fastbias.checks import foreign
 
 __all__ = ["PRIMES", "independent", "modular", "solve"]
 
@@ -89,8 +93,10 @@ def solve(A: np.ndarray, b: np.ndarray) -> tuple[list[int], int] | None:
     """The x with A x = b for whole numbers (object) A (n, n), b (n,), as whole numbers over one
     number; None where A is singular, or seems so to three primes.
     """
-    n = len(A)
-    inverse, p = None, 0
+    n, inverse, p = len(A), None, 0
+    flint = _flint()
+    if flint is not None:
+        return _by_flint(flint, A, b)
     for p in PRIMES:
         inverse = _inverse(A, p) if n <= LARGEST else None
         if inverse is not None:
@@ -115,6 +121,27 @@ def solve(A: np.ndarray, b: np.ndarray) -> tuple[list[int], int] | None:
         if x is not None and (A @ np.array(x[0], object) == b * x[1]).all():
             return x
         wanted = int(GROWTH * wanted) + 1
+
+
+@cache
+def _flint() -> ModuleType | None:
+    """python-flint, where it is installed (the extra ``[exact]``): some five times as quick."""
+    try:
+        found = foreign.library("flint")
+    except ImportError:
+        return None
+    # (a folder of that name is a package, too)
+    return found if hasattr(found, "fmpz_mat") else None
+
+
+def _by_flint(flint: ModuleType, A: np.ndarray, b: np.ndarray) -> tuple[list[int], int] | None:
+    """The same."""
+    try:
+        x = flint.fmpz_mat(A.tolist()).solve(flint.fmpz_mat(len(b), 1, b.tolist()))
+    except ZeroDivisionError:
+        return None
+    top, low = x.numer_denom()
+    return [int(v) for v in top.entries()], int(low)
 
 
 def _number(digits: np.ndarray, p: int) -> list[int]:

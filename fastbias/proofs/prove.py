@@ -133,13 +133,16 @@ def _agreeing(limit: Limit, w: list[Fraction], value: Fraction, norm: _Norm) -> 
     if limit.kind == "direction":
         told = Fraction(limit.margin) ** (2 if norm.square else 1)
         return abs(told - value) <= 2 * NEAR * value
-    flat = [Fraction(v) for v in limit.w.ravel().tolist()]
-    top = max(map(abs, [*w, *flat]))
+    flat = limit.w.ravel()
     # (of those in l1 and linf there may be several)
-    if norm.square:
-        return max(abs(a - b) for a, b in zip(flat, w, strict=True)) <= NEAR * top
-    told = _size(flat, np.zeros(len(flat)), norm)
-    return abs(told - value) <= NEAR * max(told, value)
+    if not norm.square:
+        told = _size([Fraction(v) for v in flat.tolist()], np.zeros(flat.size), norm)
+        return abs(told - value) <= NEAR * max(told, value)
+    try:
+        exact = np.array([float(v) for v in w])
+    except OverflowError:
+        return False
+    return bool(np.abs(exact - flat).max() <= float(NEAR) * np.abs(flat).max())
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any] | None:

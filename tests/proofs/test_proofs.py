@@ -206,7 +206,12 @@ def slow(A, b):
 
 
 @pytest.mark.parametrize("bits", [1, 3, 30, 53, 200])
-def test_lifting_solves_as_fractions_do(bits):
+@pytest.mark.parametrize("own", [True, False], ids=["lifting", "flint"])
+def test_equations_are_solved_as_fractions_do(bits, own, monkeypatch):
+    if own:
+        monkeypatch.setattr(lifting, "_flint", lambda: None)
+    elif lifting._flint() is None:
+        pytest.skip("python-flint is not installed")
     rng = np.random.default_rng(bits)
 
     def whole(*shape):
@@ -214,17 +219,20 @@ def test_lifting_solves_as_fractions_do(bits):
         out.ravel()[:] = [int(rng.integers(2 ** min(bits, 62))) * 2 ** max(0, bits - 62) - 2 ** (bits - 1)
                           + int(rng.integers(2)) for _ in range(out.size)]
         return out
-    singular = 0
+    singular, count = 0, 0
     for n in (1, 2, 3, 5, 8):
         for _ in range(8):
             A, b = whole(n, n), whole(n)
             truth, found = slow(A.tolist(), b.tolist()), lifting.solve(A, b)
             singular += truth is None
             assert (found is None) if truth is None else [Fraction(v, found[1]) for v in found[0]] == truth
+            count += 1
+    assert singular < count
     assert singular or bits > 3
 
 
-def test_lifting_where_a_prime_divides_the_determinant():
+def test_lifting_where_a_prime_divides_the_determinant(monkeypatch):
+    monkeypatch.setattr(lifting, "_flint", lambda: None)
     p, q = lifting.PRIMES[:2]
     A = np.array([[p * q, 1], [0, 3]], object)
     assert lifting.solve(A, np.array([1, 1], object)) is not None
@@ -249,3 +257,11 @@ def test_numbers_of_any_length_are_written_and_read(digits):
         assert text.lstrip("-").isdigit()
         assert checker.number(text, "value") == value
     assert checker.number(documents.text(Fraction(1, 3 ** digits)), "value") == Fraction(1, 3 ** digits)
+
+
+def test_a_folder_called_flint_is_no_library(tmp_path):
+    (tmp_path / "flint").mkdir()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from fastbias.proofs import lifting; print(lifting._flint())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(("None", "<module"))
+    assert str(tmp_path) not in done.stdout
