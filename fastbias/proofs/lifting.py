@@ -19,7 +19,7 @@ __all__ = ["PRIMES", "independent", "modular", "solve"]
 
 PRIMES = 1048573, 1048571, 1048559     # under 2^20
 CUT = 20                               # bits of a piece of A
-LARGEST = 2 ** 12                      # equations for which a sum of products is under 2^53
+LARGEST = 250                          # equations: some seconds; sums of products under 2^53
 FEWEST, GROWTH = 4, 1.5                # digits at first beyond those expected, and how many more
 
 
@@ -91,14 +91,17 @@ def _expected(A: np.ndarray, b: np.ndarray, p: int) -> int:
 
 def solve(A: np.ndarray, b: np.ndarray) -> tuple[list[int], int] | None:
     """The x with A x = b for whole numbers (object) A (n, n), b (n,), as whole numbers over one
-    number; None where A is singular, or seems so to three primes.
+    number; None where A is singular, or seems so to three primes. LookupError where n is too large.
     """
+    if len(A) > LARGEST:
+        raise LookupError(f"X must be such that at most {LARGEST} equations decide for an exact "
+                          f"proof, got {len(A)}")
     n, inverse, p = len(A), None, 0
     flint = _flint()
     if flint is not None:
         return _by_flint(flint, A, b)
     for p in PRIMES:
-        inverse = _inverse(A, p) if n <= LARGEST else None
+        inverse = _inverse(A, p)
         if inverse is not None:
             break
     if inverse is None:

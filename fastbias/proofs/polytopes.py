@@ -112,7 +112,10 @@ class Polytope:
         drift = apart / (1 + d) * rng.uniform(-1.0, 1.0, A.shape[1])
         ask = partial(foreign.ask, "the linear program without ties", "scipy.optimize.linprog",
                       method="highs-ds", options={**limits(len(A)), **TIGHT})
-        answer = self._asked(ask, A, goal, prices, drift)
+        try:
+            answer = self._asked(ask, A, goal, prices, drift)
+        except foreign.Unsolved:
+            return None
         if answer.x is None or answer.status != 0:
             return None
         # without ties just these have multipliers that hold w

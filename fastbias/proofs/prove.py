@@ -23,7 +23,7 @@ from fastbias.solvers.separation import Separation
 __all__ = ["of_limit", "of_separability", "of_separation"]
 
 MOST = 300_000        # numbers of rows that are looked at: some seconds
-WIDEST = 500          # and columns of those that a matrix D goes with
+WIDEST = 100          # and columns with a matrix D, whose minors the checker takes: a second
 NEAR = Fraction(1, 10**7)      # a limit and its proof agree to this, relative to their value
 NAMES = {"cross-polytope": "l1", "cube": "linf"}
 

@@ -164,6 +164,8 @@ def test_limits_of_theory_have_the_proof_of_what_they_name():
     (lambda: fb.bregman_projection([[1, 2]], [1], "entropy"), "limit must be a maximum margin"),
     (lambda: fb.minimum_norm([[1, 2]], [[1, 2]], "l1"), "limit must be a maximum margin"),
     (lambda: fb.minimum_norm([[1.0, 0.3], [3.0, 0.9]], [0.1, 0.3], "l2"), "no exact proof was found"),
+    (lambda: fb.minimum_norm(np.ones((1, 101)), [1], fb.norms.quadratic(np.ones(101))), "X must have at most 100 columns"),
+    (lambda: fb.minimum_norm(np.eye(251) + 0.1, np.ones(251), "l2"), "at most 250 equations decide"),
     (lambda: fb.max_margin(np.ones((1001, 300)), np.ones(1001)), "X must have at most 300000 numbers")])
 def test_it_says_why_there_is_none(make, why):
     limit = make()
