@@ -24,7 +24,8 @@ __all__ = ["of_limit", "of_separability", "of_separation"]
 
 MOST = 300_000        # numbers of rows that are looked at: some seconds
 WIDEST = 100          # and columns with a matrix D, whose minors the checker takes: a second
-NEAR = Fraction(1, 10**7)      # a limit and its proof agree to this, relative to their value
+# a limit and its proof agree to this, relative to their value, and w to that where it is one alone
+VALUE, NEAR = Fraction(1, 10**9), 1e-7
 NAMES = {"cross-polytope": "l1", "cube": "linf"}
 
 
@@ -132,17 +133,17 @@ def _agreeing(limit: Limit, w: list[Fraction], value: Fraction, norm: _Norm) -> 
     """Whether the limit is the one that is proved, but for rounding."""
     if limit.kind == "direction":
         told = Fraction(limit.margin) ** (2 if norm.square else 1)
-        return abs(told - value) <= 2 * NEAR * value
+        return abs(told - value) <= 2 * VALUE * value
     flat = limit.w.ravel()
     # (of those in l1 and linf there may be several)
     if not norm.square:
         told = _size([Fraction(v) for v in flat.tolist()], np.zeros(flat.size), norm)
-        return abs(told - value) <= NEAR * max(told, value)
+        return abs(told - value) <= VALUE * max(told, value)
     try:
         exact = np.array([float(v) for v in w])
     except OverflowError:
         return False
-    return bool(np.abs(exact - flat).max() <= float(NEAR) * np.abs(flat).max())
+    return bool(np.abs(exact - flat).max() <= NEAR * np.abs(flat).max())
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any] | None:

@@ -148,7 +148,8 @@ class Limit(Shown):
             ``rows`` z as they were given (of labels y_n x_n, ones and labels beside them for an
             intercept), binary fractions; ``claim``; ``primal`` (of margins the w with Zw ≥ 1),
             ``dual`` and ``value``: γ, γ² where the norm is of squares, the least norm, or its
-            square. Numbers are integers or fractions in lowest terms.
+            square. Numbers are integers or fractions in lowest terms. In ℓ1 and ℓ∞, where several
+            w may be best, ``primal`` may be another one than this.
 
         Raises
         ------
