@@ -59,7 +59,7 @@ def of_limit(limit: Limit) -> dict[str, Any]:
         lines["goal"] = floats(goal)
     if asked.start is not None:
         lines["start"] = floats(start)
-    for w, weights in _found(norm, asked, Z, whole, start, (flat, nu)):
+    for w, weights in _found(norm, asked, whole, start, (flat, nu, limit.margin)):
         value = _size(w[:whole.bound], start, norm)
         # w has a least margin of one, so its length is that of 1/γ
         if asked.goal is None:
@@ -102,15 +102,20 @@ def _rows(rows: Rows) -> np.ndarray:
     return np.asarray(rows.dense(), float)
 
 
-def _found(norm: _Norm, asked: Asked, Z: np.ndarray, whole: Whole, start: np.ndarray,
-           near: tuple[np.ndarray, np.ndarray]) -> Iterator[Pair]:
+def _found(norm: _Norm, asked: Asked, whole: Whole, start: np.ndarray,
+           near: tuple[np.ndarray, np.ndarray, float]) -> Iterator[Pair]:
     """Exact solutions, as floats suggest them."""
-    equal = asked.goal is not None
+    equal, (w, nu, margin) = asked.goal is not None, near
     if not norm.square:
+        Z = asked.rows.dense()
         goal = np.ones(len(Z)) if asked.goal is None else asked.goal
-        return Polytope(Z, goal, whole, norm.name == "linf", equal).solutions(*near)
+        return Polytope(Z, goal, whole, norm.name == "linf", equal).solutions(w, nu)
     square = Square(whole, norm.D, start)
-    return square.equal(near[1]) if equal else square.holding(near[1])
+    if equal:
+        return square.equal(nu)
+    # (binary, as what is made of rows has to be)
+    length = np.frexp(margin)
+    return square.holding(nu, Fraction(float(length[0]) ** -2) / Fraction(4) ** int(length[1]))
 
 
 def _size(w: list[Fraction], start: np.ndarray, norm: _Norm) -> Fraction:

@@ -37,16 +37,18 @@ class Square:
         if found is not None:
             yield found
 
-    def holding(self, lam: np.ndarray) -> Iterator[Pair]:
-        """Solutions of the inequalities, from floats λ (N,) that say which of them hold w."""
+    def holding(self, lam: np.ndarray, total: Fraction) -> Iterator[Pair]:
+        """The solution of the inequalities, from floats λ (N,) that say which of them hold w, and
+        what their sum is, nearly.
+        """
         top = float(lam.max())
         heavy = [n for n in _heaviest(lam) if lam[n] > LIGHT * top]
         kept = independent(self.whole.residues, heavy)
         # of rows that depend on each other some weights are free to choose: as floats have them
-        chosen = {n: Fraction(top) * Fraction(round(FINE * lam[n] / top), FINE)
+        chosen = {n: total * Fraction(top) * Fraction(round(FINE * lam[n] / top), FINE)
                   for n in heavy if n not in set(kept)}
         for _ in range(ROUNDS):
-            found = self._held(kept, chosen)
+            found = self._held(kept, chosen) if kept else None
             if found is None:
                 return
             w, weights = found

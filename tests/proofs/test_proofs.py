@@ -267,3 +267,17 @@ def test_a_folder_called_flint_is_no_library(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(("None", "<module"))
     assert str(tmp_path) not in done.stdout
+
+
+def test_weights_on_copies_stay_where_they_are():
+    import dataclasses
+    rows = np.array([[1.0, 2], [1, 2], [1, 2], [3, -1], [1e3, 1e3]]) / 8
+    limit = fb.max_margin(rows, np.ones(5))
+    heavy, light = limit.dual[:3].sum(), limit.dual[3]
+    spread = np.array([heavy / 2, heavy / 4, heavy / 4, light, 0.0])
+    document = dataclasses.replace(limit, dual=spread).proof()
+    assert np.array([Fraction(v) for v in document["dual"]], float) == pytest.approx(spread, abs=1e-9)
+    assert holds(document)
+    # and where floats say nonsense, too
+    for nonsense in ([1.0, 0, 0, 0, 0], [0, 0, 0, 0, 1.0], [0.2] * 5):
+        assert dataclasses.replace(limit, dual=np.array(nonsense)).rung == "exact"
