@@ -30,9 +30,9 @@ def number(text: str, line: str) -> Fraction:
     """An integer or a fraction in lowest terms, "-3" or "1/8"; nothing else is a number."""
     demand(type(text) is str and len(text) <= LONGEST, line, "a number must be a string of digits")
     parts = text.removeprefix("-").split("/")
-    good = len(parts) < 3 and all(p.isascii() and p.isdigit() and (p[0] != "0" or p == "0")
-                                  for p in parts) and text[:2] != "-0" and parts[1:] != ["0"]
-    demand(good, line, f"{text[:40]!r} is no integer and no fraction")
+    good = text.isascii() and len(parts) < 3 and text[:2] != "-0" and parts[1:] != ["0"]
+    demand(good and not [p for p in parts if not p.isdigit() or p[0] == "0" != p], line,
+           f"{text[:40]!r} is no integer and no fraction")
     top, low = [*map(whole, parts), 1][:2]
     value = Fraction(-top if text[0] == "-" else top, low)
     demand(value.denominator == low >= len(parts), line, f"{text[:40]!r} is not in lowest terms")

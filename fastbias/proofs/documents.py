@@ -11,6 +11,7 @@ from fastbias.proofs.checker import FORMAT, seal
 __all__ = ["floats", "sealed", "text", "texts"]
 
 DIGITS = 3999         # that Python writes at a time, whatever its limit
+TOP = 10 ** DIGITS
 
 
 def text(value: Fraction | int) -> str:
@@ -21,10 +22,10 @@ def text(value: Fraction | int) -> str:
 
 def _whole(value: int) -> str:
     """The digits of a whole number, of any length."""
-    if abs(value) < 10 ** DIGITS:
+    if abs(value) < TOP:
         return str(value)
     # (Python has a limit, which is not ours to move)
-    high, low = divmod(abs(value), 10 ** DIGITS)
+    high, low = divmod(abs(value), TOP)
     return "-" * (value < 0) + _whole(high) + str(low).zfill(DIGITS)
 
 

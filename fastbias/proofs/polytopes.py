@@ -112,7 +112,10 @@ class Polytope:
         drift = apart / (1 + d) * rng.uniform(-1.0, 1.0, A.shape[1])
         ask = partial(foreign.ask, "the linear program without ties", "scipy.optimize.linprog",
                       method="highs-ds", options={**limits(len(A)), **TIGHT})
-        answer = self._asked(ask, A, goal, prices, drift)
+        try:
+            answer = self._asked(ask, A, goal, prices, drift)
+        except foreign.Unsolved:
+            return None
         if answer.x is None or answer.status != 0:
             return None
         # without ties just these have multipliers that hold w
@@ -122,8 +125,7 @@ class Polytope:
         if not self.cube:
             moving = np.abs(w) > SEEN * np.abs(w).max(initial=0.0)
             return Basis(kept[held].tolist(), np.flatnonzero(moving).tolist(), np.sign(w))
-        walls = answer.ineqlin.marginals[-2 * d:]
-        above, below = np.abs(walls[:d]) > SEEN, np.abs(walls[d:]) > SEEN
+        above, below = answer.upper.marginals[:d] < -SEEN, answer.lower.marginals[:d] > SEEN
         signs = above * 1.0 - below * 1.0
         return Basis(kept[held].tolist(), np.flatnonzero(signs == 0).tolist(), signs)
 
@@ -137,13 +139,8 @@ class Polytope:
             bounds = [(0, None)] * (2 * d) + [(None, None)] * f
             return ask(cost, A_eq=rows, b_eq=goal, bounds=bounds) if self.equal else \
                 ask(cost, A_ub=-rows, b_ub=-goal, bounds=bounds)
-        # (walls |w_j| ≤ price_j t, last)
-        cost = np.append(drift, 1.0)
-        rows = np.hstack([A, np.zeros((n, 1))])
-        eye, none = np.eye(d), np.zeros((d, f))
-        walls = np.block([[eye, none, -prices[:, None]], [-eye, none, -prices[:, None]]])
-        bounds = [(None, None)] * (d + f) + [(0, None)]
-        if self.equal:
-            return ask(cost, A_eq=rows, b_eq=goal, A_ub=walls, b_ub=np.zeros(2 * d), bounds=bounds)
-        return ask(cost, A_ub=np.vstack([-rows, walls]), b_ub=np.concatenate([-goal,
-                   np.zeros(2 * d)]), bounds=bounds)
+        # w = x/t of the largest t with Ax = t goal, |x_j| ≤ price_j: HiGHS likes walls to be bounds
+        cost, rows = np.append(drift, -1.0), np.hstack([A, -goal[:, None]])
+        bounds = [*zip(-prices, prices, strict=True), *[(None, None)] * f, (0, None)]
+        return ask(cost, A_eq=rows, b_eq=np.zeros(n), bounds=bounds) if self.equal else \
+            ask(cost, A_ub=-rows, b_ub=np.zeros(n), bounds=bounds)

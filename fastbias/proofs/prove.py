@@ -23,8 +23,9 @@ from fastbias.solvers.separation import Separation
 __all__ = ["of_limit", "of_separability", "of_separation"]
 
 MOST = 300_000        # numbers of rows that are looked at: some seconds
-WIDEST = 500          # and columns of those that a matrix D goes with
-NEAR = Fraction(1, 10**7)      # a limit and its proof agree to this, relative to their value
+WIDEST = 100          # and columns with a matrix D, whose minors the checker takes: a second
+# a limit and its proof agree to this, relative to their value, and w to that where it is one alone
+VALUE, NEAR = Fraction(1, 10**9), 1e-7
 NAMES = {"cross-polytope": "l1", "cube": "linf"}
 
 
@@ -58,7 +59,7 @@ def of_limit(limit: Limit) -> dict[str, Any]:
         lines["goal"] = floats(goal)
     if asked.start is not None:
         lines["start"] = floats(start)
-    for w, weights in _found(norm, asked, Z, whole, start, (flat, nu)):
+    for w, weights in _found(norm, asked, whole, start, (flat, nu, limit.margin)):
         value = _size(w[:whole.bound], start, norm)
         # w has a least margin of one, so its length is that of 1/γ
         if asked.goal is None:
@@ -101,15 +102,20 @@ def _rows(rows: Rows) -> np.ndarray:
     return np.asarray(rows.dense(), float)
 
 
-def _found(norm: _Norm, asked: Asked, Z: np.ndarray, whole: Whole, start: np.ndarray,
-           near: tuple[np.ndarray, np.ndarray]) -> Iterator[Pair]:
+def _found(norm: _Norm, asked: Asked, whole: Whole, start: np.ndarray,
+           near: tuple[np.ndarray, np.ndarray, float]) -> Iterator[Pair]:
     """Exact solutions, as floats suggest them."""
-    equal = asked.goal is not None
+    equal, (w, nu, margin) = asked.goal is not None, near
     if not norm.square:
+        Z = asked.rows.dense()
         goal = np.ones(len(Z)) if asked.goal is None else asked.goal
-        return Polytope(Z, goal, whole, norm.name == "linf", equal).solutions(*near)
+        return Polytope(Z, goal, whole, norm.name == "linf", equal).solutions(w, nu)
     square = Square(whole, norm.D, start)
-    return square.equal(near[1]) if equal else square.holding(near[1])
+    if equal:
+        return square.equal(nu)
+    # (binary, as what is made of rows has to be)
+    length = np.frexp(margin)
+    return square.holding(nu, Fraction(float(length[0]) ** -2) / Fraction(4) ** int(length[1]))
 
 
 def _size(w: list[Fraction], start: np.ndarray, norm: _Norm) -> Fraction:
@@ -132,14 +138,17 @@ def _agreeing(limit: Limit, w: list[Fraction], value: Fraction, norm: _Norm) -> 
     """Whether the limit is the one that is proved, but for rounding."""
     if limit.kind == "direction":
         told = Fraction(limit.margin) ** (2 if norm.square else 1)
-        return abs(told - value) <= 2 * NEAR * value
-    flat = [Fraction(v) for v in limit.w.ravel().tolist()]
-    top = max(map(abs, [*w, *flat]))
+        return abs(told - value) <= 2 * VALUE * value
+    flat = limit.w.ravel()
     # (of those in l1 and linf there may be several)
-    if norm.square:
-        return max(abs(a - b) for a, b in zip(flat, w, strict=True)) <= NEAR * top
-    told = _size(flat, np.zeros(len(flat)), norm)
-    return abs(told - value) <= NEAR * max(told, value)
+    if not norm.square:
+        told = _size([Fraction(v) for v in flat.tolist()], np.zeros(flat.size), norm)
+        return abs(told - value) <= VALUE * max(told, value)
+    try:
+        exact = np.array([float(v) for v in w])
+    except OverflowError:
+        return False
+    return bool(np.abs(exact - flat).max() <= NEAR * np.abs(flat).max())
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from fastbias.proofs.lifting import independent, modular
-from fastbias.proofs.wholes import Pair, Whole, binary, ratios, solved, together
+from fastbias.proofs.lifting import independent, modular, solve
+from fastbias.proofs.wholes import Pair, Whole, binary, ratios, together
 
 __all__ = ["Square"]
 
@@ -37,16 +37,18 @@ class Square:
         if found is not None:
             yield found
 
-    def holding(self, lam: np.ndarray) -> Iterator[Pair]:
-        """Solutions of the inequalities, from floats λ (N,) that say which of them hold w."""
+    def holding(self, lam: np.ndarray, total: Fraction) -> Iterator[Pair]:
+        """The solution of the inequalities, from floats λ (N,) that say which of them hold w, and
+        what their sum is, nearly.
+        """
         top = float(lam.max())
         heavy = [n for n in _heaviest(lam) if lam[n] > LIGHT * top]
         kept = independent(self.whole.residues, heavy)
         # of rows that depend on each other some weights are free to choose: as floats have them
-        chosen = {n: Fraction(top) * Fraction(round(FINE * lam[n] / top), FINE)
+        chosen = {n: total * Fraction(top) * Fraction(round(FINE * lam[n] / top), FINE)
                   for n in heavy if n not in set(kept)}
         for _ in range(ROUNDS):
-            found = self._held(kept, chosen)
+            found = self._held(kept, chosen) if kept else None
             if found is None:
                 return
             w, weights = found
@@ -68,45 +70,49 @@ class Square:
         Z, F = whole.rows[rows][:, :d], whole.rows[rows][:, d:]
         # (of free columns that depend on each other one is enough)
         free = independent(np.ascontiguousarray(modular(F).T), range(whole.free))
-        F, k, f = F[:, free], len(rows), len(free)
         given = self._pull(chosen)
-        base = [v + u for v, u in zip(self.start, given, strict=False)] if self.D is None \
-            else self.start
-        goal = whole.goal[rows] - Z @ np.array(base, object) if any(base) else whole.goal[rows]
-        balance = [-given[d + j] for j in free]
-        # (of ones D and its inverse need not be written out)
-        if self.D is None:
-            A = np.block([[Z @ Z.T, F], [F.T, _zeros(f, f)]])
-            x = solved(A, [*goal, *balance])
-            at = 0
-        else:
-            A = np.block([[self.D, _zeros(d, f), -Z.T], [_zeros(f, d), _zeros(f, f), F.T],
-                          [Z, F, _zeros(k, k)]])
-            x = solved(A, [*(v * self.unit for v in given[:d]),
-                           *(v * self.unit for v in balance), *goal])
-            at = d + f
+        known, low = together([*self.start, *given])
+        start, pull, balance = known[:d], known[d:2 * d], -known[2 * d:][free]
+        system = self._of_ones if self.D is None else self._of_matrix
+        base, A, right = system(Z, F[:, free], start, pull, balance, whole.goal[rows] * low)
+        x = solve(A, right)
         if x is None:
             return None
-        top, low = x
-        weights = whole.weights(rows, top[at:at + k], low * self.unit)
-        for n, v in chosen.items():
-            weights[n] = Fraction(v)
-        moved = np.array(top[:k], object) @ Z if self.D is None else np.array(top[:d], object)
-        w = [v + u for v, u in zip(ratios(moved.tolist(), low), base, strict=True)] if any(base) \
-            else ratios(moved.tolist(), low)
-        offsets = [Fraction()] * whole.free
-        for j, b in zip(free, top[k:k + f] if self.D is None else top[d:d + f], strict=True):
-            offsets[j] = Fraction(b, low)
-        return [*w, *offsets], weights
+        top, k, f = np.array(x[0], object), len(rows), len(free)
+        offsets, weights = (top[k:], top[:k]) if self.D is None else (top[d:d + f], top[d + f:])
+        moved, low = weights @ Z if self.D is None else top[:d], low * x[1]
+        w = ratios((base * x[1] + moved).tolist(), low) + [Fraction()] * whole.free
+        for j, v in zip(free, offsets.tolist(), strict=False):
+            w[d + j] = Fraction(v, low)
+        found = whole.weights(rows, weights.tolist(), low * self.unit)
+        for n, weight in chosen.items():
+            found[n] = weight
+        return w, found
+
+    def _of_ones(self, Z: np.ndarray, F: np.ndarray, *known: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Where w would be without these rows, and equations for their weights and offsets."""
+        start, pull, balance, goal = known
+        base = start + pull
+        A = np.block([[Z @ Z.T, F], [F.T, _zeros(F.shape[1], F.shape[1])]])
+        return base, A, np.concatenate([goal - Z @ base, balance])
+
+    def _of_matrix(self, Z: np.ndarray, F: np.ndarray,
+                   *known: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The start, and equations for the way from there, offsets, and weights times D's unit."""
+        start, pull, balance, goal = known
+        assert self.D is not None
+        (k, d), f = Z.shape, F.shape[1]
+        A = np.block([[self.D, _zeros(d, f), -Z.T], [_zeros(f, d), _zeros(f, f), F.T],
+                      [Z, F, _zeros(k, k)]])
+        return start, A, np.concatenate([pull * self.unit, balance * self.unit, goal - Z @ start])
 
     def _pull(self, chosen: dict[int, Fraction]) -> list[Fraction]:
         """What chosen weights make of the rows (D,)."""
-        given = [Fraction(0)] * self.whole.rows.shape[1]
-        if chosen:
-            units = [v / (1 << int(self.whole.shifts[n])) for n, v in chosen.items()]
-            top, low = together(units)
-            given = ratios((top @ self.whole.rows[list(chosen)]).tolist(), low)
-        return given
+        if not chosen:
+            return [Fraction()] * self.whole.rows.shape[1]
+        units = [v / (1 << int(self.whole.shifts[n])) for n, v in chosen.items()]
+        top, low = together(units)
+        return ratios((top @ self.whole.rows[list(chosen)]).tolist(), low)
 
 
 def _heaviest(sizes: np.ndarray) -> list[int]:

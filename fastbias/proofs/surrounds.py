@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -57,6 +58,7 @@ def surrounding(Z: np.ndarray, whole: Whole, lam: np.ndarray) -> Iterator[list[F
         found = balanced(whole, lam, light)
         if found is not None and min(found) >= 0:
             yield found
-    w, _, weights = exact.decide(exact.Scaled(Z), np.argsort(-lam)[:np.count_nonzero(lam)])
-    if w is None:
-        yield [weights.get(n, Fraction()) for n in range(len(Z))]
+    with suppress(ArithmeticError):                          # too large for that
+        w, _, weights = exact.decide(exact.Scaled(Z), np.argsort(-lam)[:np.count_nonzero(lam)])
+        if w is None:
+            yield [weights.get(n, Fraction()) for n in range(len(Z))]

@@ -148,13 +148,15 @@ class Limit(Shown):
             ``rows`` z as they were given (of labels y_n x_n, ones and labels beside them for an
             intercept), binary fractions; ``claim``; ``primal`` (of margins the w with Zw ≥ 1),
             ``dual`` and ``value``: γ, γ² where the norm is of squares, the least norm, or its
-            square. Numbers are integers or fractions in lowest terms.
+            square. Numbers are integers or fractions in lowest terms. In ℓ1 and ℓ∞, where several
+            w may be best, ``primal`` may be another one than this.
 
         Raises
         ------
         LookupError
             Where there is none, and why: of other norms and potentials, of several outputs, of more
-            than 300 000 numbers, of equations that hold to rounding alone.
+            than 300 000 numbers, 250 rows that hold w, or 100 columns in a quadratic norm, and of
+            equations that hold to rounding alone.
 
         References
         ----------

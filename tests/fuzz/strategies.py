@@ -236,7 +236,7 @@ def argv(c: Case) -> list[str]:
     options = {"--norm": ("l1", "2.5", "inf", "spectral", "nan", "0"), "--step-size": ("0.1", "-1", "nan", "1e308"),
                "--potential": ("entropy", "cosh"), "--momentum": ("0.5", "inf"), "--target": ("0", "99", "y", "nobody"),
                "--drop": ("x0", "y"), "--labels": fastbias.running.cli.data.LABELS, "--until": ("-3", "nan"),
-               "--out": (c.file("out.npz"), "/nowhere/out.npz")}
+               "--out": (c.file("out.npz"), "/nowhere/out.npz"), "--proof": (c.file("proof.json"), "/nowhere/proof.json")}
     for _ in range(c.pick((0, 0, 1, 2))):
         name = c.pick(tuple(options))
         line += [name, c.pick(tuple(options[name]))]

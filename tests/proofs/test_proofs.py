@@ -164,6 +164,8 @@ def test_limits_of_theory_have_the_proof_of_what_they_name():
     (lambda: fb.bregman_projection([[1, 2]], [1], "entropy"), "limit must be a maximum margin"),
     (lambda: fb.minimum_norm([[1, 2]], [[1, 2]], "l1"), "limit must be a maximum margin"),
     (lambda: fb.minimum_norm([[1.0, 0.3], [3.0, 0.9]], [0.1, 0.3], "l2"), "no exact proof was found"),
+    (lambda: fb.minimum_norm(np.ones((1, 101)), [1], fb.norms.quadratic(np.ones(101))), "X must have at most 100 columns"),
+    (lambda: fb.minimum_norm(np.eye(251) + 0.1, np.ones(251), "l2"), "at most 250 equations decide"),
     (lambda: fb.max_margin(np.ones((1001, 300)), np.ones(1001)), "X must have at most 300000 numbers")])
 def test_it_says_why_there_is_none(make, why):
     limit = make()
@@ -206,7 +208,12 @@ def slow(A, b):
 
 
 @pytest.mark.parametrize("bits", [1, 3, 30, 53, 200])
-def test_lifting_solves_as_fractions_do(bits):
+@pytest.mark.parametrize("own", [True, False], ids=["lifting", "flint"])
+def test_equations_are_solved_as_fractions_do(bits, own, monkeypatch):
+    if own:
+        monkeypatch.setattr(lifting, "_flint", lambda: None)
+    elif lifting._flint() is None:
+        pytest.skip("python-flint is not installed")
     rng = np.random.default_rng(bits)
 
     def whole(*shape):
@@ -214,17 +221,20 @@ def test_lifting_solves_as_fractions_do(bits):
         out.ravel()[:] = [int(rng.integers(2 ** min(bits, 62))) * 2 ** max(0, bits - 62) - 2 ** (bits - 1)
                           + int(rng.integers(2)) for _ in range(out.size)]
         return out
-    singular = 0
+    singular, count = 0, 0
     for n in (1, 2, 3, 5, 8):
         for _ in range(8):
             A, b = whole(n, n), whole(n)
             truth, found = slow(A.tolist(), b.tolist()), lifting.solve(A, b)
             singular += truth is None
             assert (found is None) if truth is None else [Fraction(v, found[1]) for v in found[0]] == truth
+            count += 1
+    assert singular < count
     assert singular or bits > 3
 
 
-def test_lifting_where_a_prime_divides_the_determinant():
+def test_lifting_where_a_prime_divides_the_determinant(monkeypatch):
+    monkeypatch.setattr(lifting, "_flint", lambda: None)
     p, q = lifting.PRIMES[:2]
     A = np.array([[p * q, 1], [0, 3]], object)
     assert lifting.solve(A, np.array([1, 1], object)) is not None
@@ -249,3 +259,25 @@ def test_numbers_of_any_length_are_written_and_read(digits):
         assert text.lstrip("-").isdigit()
         assert checker.number(text, "value") == value
     assert checker.number(documents.text(Fraction(1, 3 ** digits)), "value") == Fraction(1, 3 ** digits)
+
+
+def test_a_folder_called_flint_is_no_library(tmp_path):
+    (tmp_path / "flint").mkdir()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from fastbias.proofs import lifting; print(lifting._flint())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(("None", "<module"))
+    assert str(tmp_path) not in done.stdout
+
+
+def test_weights_on_copies_stay_where_they_are():
+    import dataclasses
+    rows = np.array([[1.0, 2], [1, 2], [1, 2], [3, -1], [1e3, 1e3]]) / 8
+    limit = fb.max_margin(rows, np.ones(5))
+    heavy, light = limit.dual[:3].sum(), limit.dual[3]
+    spread = np.array([heavy / 2, heavy / 4, heavy / 4, light, 0.0])
+    document = dataclasses.replace(limit, dual=spread).proof()
+    assert np.array([Fraction(v) for v in document["dual"]], float) == pytest.approx(spread, abs=1e-9)
+    assert holds(document)
+    # and where floats say nonsense, too
+    for nonsense in ([1.0, 0, 0, 0, 0], [0, 0, 0, 0, 1.0], [0.2] * 5):
+        assert dataclasses.replace(limit, dual=np.array(nonsense)).rung == "exact"
