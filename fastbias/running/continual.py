@@ -30,7 +30,7 @@ from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit, NoTheorem
 from fastbias.solvers.margins import separate, widest
 from fastbias.theory.asked import stated_for
 from fastbias.theory.asymptotes import rule_of
-from fastbias.theory.base import accepted, gradient, momentum, shown
+from fastbias.theory.base import accepted, gradient, momentum, shown, tailed
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["Projections", "limit", "projections", "run"]
@@ -330,8 +330,7 @@ def _covered(problem: Problem) -> list[Hypothesis]:
     """Whom the theorem speaks of; NoTheorem where not of this method and loss."""
     accepted(problem)
     method = problem.method
-    tail = Hypothesis("the loss has an exponential tail", problem.loss.tail == "exponential",
-                      f"{problem.loss.name}: {problem.loss.tail or 'unknown'}")
+    tail = tailed(problem)
     if not gradient(problem) or momentum(problem) or method.decay or method.sampling.batch \
             or method.shrink:
         raise NoTheorem(f"theorems on tasks in turn are about plain gradient descent, with all "

@@ -140,8 +140,10 @@ TAILS = {"exponential": "an exponential tail", "gaussian": "a Gaussian tail",
          "polynomial": "a polynomial tail"}
 
 
-def tailed(problem: Problem, row: Row) -> Hypothesis:
-    """Whether the loss falls as a row asks; refusals are about exponential tails, too."""
+def tailed(problem: Problem, row: Row | None = None) -> Hypothesis:
+    """Whether the loss falls as a row asks; refusals are about exponential tails, too, and what
+    stands in no table.
+    """
     loss, tail = problem.loss, row.tail if isinstance(row, Direction) else "exponential"
     return Hypothesis(f"the loss has {TAILS[tail]}", loss.tail == tail,
                       f"{loss.name}: {loss.tail or 'unknown'}")
