@@ -9,6 +9,7 @@ import numpy as np
 
 import fastbias as fb
 from fastbias.theory import Direction
+from fastbias.theory.in_turn import AVERAGED, VISITED
 from paper_figures._atlas_cases import apart
 from paper_figures._atlas_runs import FAILS, HOLDS, sci
 
@@ -80,10 +81,6 @@ class Turns:
 
 def turns() -> list[tuple[Direction, list[Turns]]]:
     """A row and its runs, for each theorem that `fastbias.continual.limit` names."""
-    found: dict[str, tuple[Direction, list[Turns]]] = {}
-    for order in ORDERS:
-        run = Turns(order)
-        name = run.theory.theorem
-        row = Direction(name, run.theory.source, lambda problem, flow: False)
-        found.setdefault(name, (row, []))[1].append(run)
-    return list(found.values())
+    runs = [Turns(order) for order in ORDERS]
+    return [(row, [run for run in runs if run.theory.theorem == row.name])
+            for row in (VISITED, AVERAGED)]

@@ -19,25 +19,20 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks.shown import Report, Shown, vector
 from fastbias.engine.abi import Records
-from fastbias.pieces import norms
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
 from fastbias.problem import Data, Problem, gather
 from fastbias.running.course import FATAL, Course, told
 from fastbias.running.plan import Plan
 from fastbias.solvers.halfspaces import nearest
-from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit, NoTheorem
-from fastbias.solvers.margins import separate, widest
-from fastbias.theory.asked import stated_for
-from fastbias.theory.asymptotes import rule_of
-from fastbias.theory.base import accepted, gradient, momentum, shown, tailed
+from fastbias.solvers.limit import CERTIFIED, Limit
+from fastbias.solvers.margins import separate
+from fastbias.theory.in_turn import in_turn
 from fastbias.trace import RunStopped, Trace
 
 __all__ = ["Projections", "limit", "projections", "run"]
 
 ORDERS = ("cyclic", "random", "average")
-JUNG = "Jung, Cho, Yun (2025)"
-EVRON = "Evron, Moroshko, Buzaglo, Khriesh, Marjieh, Srebro, Soudry (2023)"
 Tasks = Sequence[tuple[ArrayLike, ArrayLike]]
 
 
@@ -182,24 +177,7 @@ def limit(tasks: Tasks, *, method: Method, loss: Loss | str = "exponential",
     data, parts = _given(tasks, loss)
     order = _ordered(order)
     problem = Plan(data.X, data.y, loss=data.loss, method=method).problem
-    rows = [*_covered(problem), *_asked(problem, order)]
-    together = separate(problem.rows)
-    statement = "some w separates all tasks at once"
-    proof = "a separator" if together.dual is None else "λ ≥ 0 in .dual is against it"
-    rows.insert(1, Hypothesis(statement, together.dual is None, proof))
-    # what each task alone allows says whether tasks clash, or one is hopeless
-    if together.w is None:
-        apart = all(separate(y[:, None] * X).w is not None for X, y in parts)
-        raise NoTheorem(f"{statement}: that is not so" + (
-            ", though each task is separable by itself" if apart else "") + "; cyclic gradient "
-            "descent then goes to where L of all tasks is least, up to its steps; the nearest is "
-            "Plan(...).limit() of all samples together", JUNG, tuple(rows), together.dual)
-    found = widest(problem.rows, problem.shape, norms.l2, together.w)
-    local = order == "average"
-    how = "local gradient descent" if local else "a fixed number of steps a visit"
-    return replace(found, theorem=f"{how}: the l2 maximum margin of all tasks together",
-                   source="the argument of Soudry et al. (2018)" if local else JUNG,
-                   classes=data.classes, hypotheses=(*rows, *found.hypotheses))
+    return in_turn(problem, [y[:, None] * X for X, y in parts], order)
 
 
 def projections(tasks: Tasks, w0: ArrayLike | None = None, *, cycles: int = 1) -> Projections:
@@ -324,39 +302,3 @@ def _visited(problem: Problem, steps: int) -> np.ndarray:
         raise RunStopped(told(problem, course.status, course.t),
                          course.traced(records, course.status))
     return np.array(course.buffers.u)
-
-
-def _covered(problem: Problem) -> list[Hypothesis]:
-    """Whom the theorem speaks of; NoTheorem where not of this method and loss."""
-    accepted(problem)
-    method = problem.method
-    tail = tailed(problem)
-    if not gradient(problem) or momentum(problem) or method.decay or method.sampling.batch \
-            or method.shrink:
-        raise NoTheorem(f"theorems on tasks in turn are about plain gradient descent, with all "
-                        f"samples of a task, and {method!r} is another; the nearest is "
-                        "fb.methods.gradient_descent(η)", JUNG)
-    if problem.rule.loss or problem.rule.search:
-        raise NoTheorem(f"steps that are searched, or divided by the loss of one task, weigh tasks "
-                        f"otherwise than their common loss does, and {problem.rule!r} is such; the "
-                        "nearest is a constant step size", JUNG)
-    if not tail.holds:
-        raise NoTheorem(f"theorems on tasks in turn ask for an exponential tail, which the "
-                        f"{problem.loss.name} loss has not; the nearest are exponential and "
-                        "logistic", JUNG, (tail,))
-    return [tail]
-
-
-def _asked(problem: Problem, order: str) -> list[Hypothesis]:
-    """What the theorem asks beyond that."""
-    known = {"cyclic": f"stated as known from the abstract of {JUNG}",
-            "random": f"stated as known from the abstract of {JUNG}",
-            "average": "not in the literature at hand; a round moves w by O(L), so that each "
-                       "sample pulls as in gradient descent but for a factor 1 + O(L), and what "
-                       "that adds up to is finite where L falls like 1/t"}[order]
-    return [Hypothesis("the steps of a visit are small enough that the loss falls", None,
-                       f"{problem.rule!r}; seen only in a run"),
-            Hypothesis("the step size is a constant", shown(rule_of(problem) == "constant"),
-                       f"{problem.rule!r}, from its beginning at each visit"),
-            Hypothesis("the theorem is as its source states it", None, known),
-            *stated_for(problem, "logistic")]
