@@ -116,6 +116,7 @@ def _named(g: np.ndarray, delta: np.ndarray, shape: tuple[int, ...]) -> Steepnes
     if len(shape) == 2:
         tried |= {"spectral": norms.spectral(*shape), "nuclear": norms.nuclear(*shape)}
     defects = {name: _defect(norm, g, delta) for name, norm in tried.items()}
+    # of those that are steepest to rounding the simplest
     best = min(defects, key=lambda name: (max(defects[name], EXACT), list(tried).index(name)))
     p = {"l2": 2.0, "l1": 1.0, "linf": np.inf}.get(best, np.nan)
     if defects[best] > EXACT:
@@ -123,17 +124,22 @@ def _named(g: np.ndarray, delta: np.ndarray, shape: tuple[int, ...]) -> Steepnes
         defects["lp"] = defect
         if defect < defects[best]:
             best, p, tried["lp"] = "lp", power, norms.lp(power)
-    sizes = np.array([tried[best](d) for d in delta])
-    steps = sizes / np.array([tried[best].dual(x) for x in g])
-    rule, scale = "varying", float(np.median(steps))
-    # of one update both are the same
-    if np.ptp(steps) <= STEADY * scale:
-        rule = "proportional"
-    elif np.ptp(sizes) <= STEADY * np.median(sizes):
-        rule, scale = "fixed length", float(np.median(sizes))
+    rule, scale = _rule(tried[best], g, delta)
     named = best if defects[best] <= EXACT else "none"
     return Steepness(named, float(p) if named != "none" else np.nan, defects[best], defects, scale,
                      rule)
+
+
+def _rule(norm: Norm, g: np.ndarray, delta: np.ndarray) -> tuple[str, float]:
+    """What is the same at each update, and how much it is."""
+    sizes = np.array([norm(d) for d in delta])
+    steps = sizes / np.array([norm.dual(x) for x in g])
+    # of one update both are the same
+    if np.ptp(steps) <= STEADY * np.median(steps):
+        return "proportional", float(np.median(steps))
+    if np.ptp(sizes) <= STEADY * np.median(sizes):
+        return "fixed length", float(np.median(sizes))
+    return "varying", float(np.median(steps))
 
 
 def _defect(norm: Norm, g: np.ndarray, delta: np.ndarray) -> float:
@@ -146,6 +152,7 @@ def _best_power(g: np.ndarray, delta: np.ndarray) -> tuple[float, float]:
     def at(x: float) -> float:
         return _defect(norms.lp(1 / x), g, delta)
 
+    # in 1/p, where ℓ1 and ℓ∞ are the ends
     grid = np.linspace(1 / POWERS[1], 1 / POWERS[0], 25)
     near = int(np.argmin([at(x) for x in grid]))
     low, high = grid[max(near - 1, 0)], grid[min(near + 1, grid.size - 1)]

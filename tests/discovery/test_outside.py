@@ -106,27 +106,29 @@ def test_it_is_examined_and_named_as_any_method():
 
 
 if torch is not None:
-    O = torch.optim
+    Optim = torch.optim
     PAIRS = {
-        "SGD": (lambda p: O.SGD(p, lr=0.1), m.gradient_descent(0.1)),
-        "SGD, momentum": (lambda p: O.SGD(p, lr=0.1, momentum=0.9), m.gradient_descent(0.1, 0.9)),
-        "Adam": (lambda p: O.Adam(p, lr=0.05), m.adam(0.05)),
-        "AMSGrad": (lambda p: O.Adam(p, lr=0.05, amsgrad=True), m.adam(0.05, amsgrad=True)),
-        "AdamW": (lambda p: O.AdamW(p, lr=0.05, weight_decay=0.1), m.adamw(0.05, weight_decay=0.1)),
-        "NAdam": (lambda p: O.NAdam(p, lr=0.05), m.nadam(0.05)),
-        "Adagrad": (lambda p: O.Adagrad(p, lr=0.3, eps=0.0, initial_accumulator_value=0.1), m.adagrad(0.3, G0=0.1)),
-        "RMSprop": (lambda p: O.RMSprop(p, lr=0.01), m.rmsprop(0.01)),
-        "Adadelta": (lambda p: O.Adadelta(p, lr=1.0), m.adadelta()),
+        "SGD": (lambda p: Optim.SGD(p, lr=0.1), m.gradient_descent(0.1)),
+        "SGD, momentum": (lambda p: Optim.SGD(p, lr=0.1, momentum=0.9), m.gradient_descent(0.1, 0.9)),
+        "Adam": (lambda p: Optim.Adam(p, lr=0.05), m.adam(0.05)),
+        "AMSGrad": (lambda p: Optim.Adam(p, lr=0.05, amsgrad=True), m.adam(0.05, amsgrad=True)),
+        "AdamW": (lambda p: Optim.AdamW(p, lr=0.05, weight_decay=0.1), m.adamw(0.05, weight_decay=0.1)),
+        "NAdam": (lambda p: Optim.NAdam(p, lr=0.05), m.nadam(0.05)),
+        "Adagrad": (lambda p: Optim.Adagrad(p, lr=0.3, eps=0.0, initial_accumulator_value=0.1), m.adagrad(0.3, G0=0.1)),
+        "RMSprop": (lambda p: Optim.RMSprop(p, lr=0.01), m.rmsprop(0.01)),
+        "Adadelta": (lambda p: Optim.Adadelta(p, lr=1.0), m.adadelta()),
     }
 
     @pytest.mark.parametrize("name", PAIRS)
     @pytest.mark.parametrize("loss", ["squared", "logistic"])
-    def test_torch_agrees_to_1e_12_a_step(name, loss, monkeypatch):
+    def test_torch_agrees_to_1e_12_a_step(name, loss, request):
         make, ours = PAIRS[name]
         y = Y if loss == "squared" else [1, -1]
         rows = {"steps": 300, "record": np.arange(301)}
         # (NAdam keeps a product of momenta in torch's default type, float32 unless told)
-        monkeypatch.setattr(O.nadam, "_get_scalar_dtype", lambda *_: torch.float64, raising=False)
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        request.addfinalizer(lambda: torch.set_default_dtype(usual))
         a, b = (fb.run(X, y, loss=loss, method=method, **rows) for method in (fb.bridges.from_torch(make), ours))
         assert np.abs(a.w - b.w).max() < 1e-12
 else:
