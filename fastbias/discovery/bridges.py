@@ -115,12 +115,14 @@ def _named(g: np.ndarray, delta: np.ndarray, shape: tuple[int, ...]) -> Steepnes
     tried: dict[str, Norm] = {"l2": norms.lp(2), "l1": norms.lp(1), "linf": norms.lp(np.inf)}
     if len(shape) == 2:
         tried |= {"spectral": norms.spectral(*shape), "nuclear": norms.nuclear(*shape)}
-    defects = {name: _defect(norm, g, delta) for name, norm in tried.items()}
+    # lengths do not matter here, and might leave float64 where they are multiplied
+    unit, moves = (x / np.abs(x).max(axis=1, keepdims=True) for x in (g, delta))
+    defects = {name: _defect(norm, unit, moves) for name, norm in tried.items()}
     # of those that are steepest to rounding the simplest
     best = min(defects, key=lambda name: (max(defects[name], EXACT), list(tried).index(name)))
     p = {"l2": 2.0, "l1": 1.0, "linf": np.inf}.get(best, np.nan)
     if defects[best] > EXACT:
-        power, defect = _best_power(g, delta)
+        power, defect = _best_power(unit, moves)
         defects["lp"] = defect
         if defect < defects[best]:
             best, p, tried["lp"] = "lp", power, norms.lp(power)
@@ -132,8 +134,9 @@ def _named(g: np.ndarray, delta: np.ndarray, shape: tuple[int, ...]) -> Steepnes
 
 def _rule(norm: Norm, g: np.ndarray, delta: np.ndarray) -> tuple[str, float]:
     """What is the same at each update, and how much it is."""
-    sizes = np.array([norm(d) for d in delta])
-    steps = sizes / np.array([norm.dual(x) for x in g])
+    with np.errstate(all="ignore"):
+        sizes = np.array([norm(d) for d in delta])
+        steps = sizes / np.array([norm.dual(x) for x in g])
     # of one update both are the same
     if np.ptp(steps) <= STEADY * np.median(steps):
         return "proportional", float(np.median(steps))
