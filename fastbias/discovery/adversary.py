@@ -46,6 +46,7 @@ def drawn(rng: np.random.Generator, direction: bool, positive: bool) -> Base:
         d = UNKNOWNS
         N = int(rng.integers(2 if direction else 1, d))
         # w > 0, and some of its solutions for sure, where the domain may be w > 0
+        # rows of both signs might leave the domain w > 0 on the way
         low = 1 if positive and not direction else -ENTRIES
         X = rng.integers(low, ENTRIES + 1, (N, d)).astype(float)
         w = rng.integers(1 if positive else -ENTRIES, ENTRIES + 1, d).astype(float)
@@ -74,6 +75,7 @@ def mutated(rng: np.random.Generator, base: Base) -> Base:
 def fitted(X: np.ndarray, y: np.ndarray, direction: bool,
            room: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The problem divided by a power of two, so that ‖X‖₂ ≤ 2⁻ʳᵒᵒᵐ: no solution is another."""
+    # a power of two: the data stay what they are, bit for bit
     scale = 2.0 ** -max(0, int(np.ceil(np.log2(np.linalg.norm(X, 2)))) + room)
     # (labels are no numbers to be divided; a direction does not mind)
     return X * scale, y if direction else y * scale
@@ -90,6 +92,7 @@ def twins(base: Base, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np
         flipped[n], other[n] = -X[n], -y[n]
         yield flipped, other
         return
+    # a row in other units, a row added to another, a row twice
     M = np.eye(len(X))
     M[n, n] = 0.25
     yield M @ X, M @ y

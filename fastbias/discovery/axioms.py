@@ -185,6 +185,7 @@ def _search(hunt: _Hunt) -> None:
         raise ValueError("optimiser must reach solutions of small problems with ‖X‖₂ ≤ 1 within "
                          f"{hunt.chooser.steps:g} steps to be examined, got {len(known)} of "
                          f"{bases * TRIES}: try other steps")
+    # a search uphill, turn by turn for either axiom
     for i in range(rounds):
         axiom = list(hunt.pairs)[i % len(hunt.pairs)]
         worst = max(known, key=lambda entry: entry[1][axiom])[0]
@@ -209,6 +210,7 @@ def _worst(hunt: _Hunt, pairs: Sequence[tuple[Choice, Choice]]) -> tuple[int, bo
     """The pair that moves most beyond doubt, and whether that stays; the largest move if none."""
     order = sorted(range(len(pairs)), key=lambda i: -pairs[i][0].distance(pairs[i][1]))
     beyond = [i for i in order if pairs[i][0].unlike(pairs[i][1])]
+    # (ten times the steps are dear: a few are asked)
     for i in beyond[:3]:
         if _confirmed(hunt, *pairs[i]):
             return i, True
@@ -229,19 +231,29 @@ def _verdicts(hunt: _Hunt) -> Examination:
             evidence[axiom] = ((a.X, a.y, a.w), (b.X, b.y, b.w))
     choices = _kept(hunt)
     relation = related(choices)
-    circles = {}
+    circle: list[int] = []
+    # (the last are circles of any length, which is what a proof is made of)
     for axiom, of_two in (("WARP", True), ("SARP", False)):
-        circle, move = relation.cycle(of_two)
-        stays = bool(circle) and _confirmed(hunt, choices[circle[0]], choices[circle[len(circle)
-                                                                                       // 2]])
-        holds[axiom], moves[axiom] = not stays, move if circle else _along(relation)
+        circle, moves[axiom] = _circle(hunt, choices, relation, of_two)
+        holds[axiom] = not circle
         resolution[axiom] = max(c.doubt(c) for c in choices)
-        circles[axiom] = circle if stays else []
-        evidence[axiom] = tuple((choices[k].X, choices[k].y, choices[k].w) for k in circles[axiom])
-    proof = _proof(choices, relation, circles["SARP"])
+        evidence[axiom] = tuple((choices[k].X, choices[k].y, choices[k].w) for k in circle)
+    proof = _proof(choices, relation, circle)
+    # (a function that nobody found is not refuted)
     holds["Afriat"] = proof is None or proof["kind"].startswith("one")
     moves["Afriat"], resolution["Afriat"] = float(not holds["Afriat"]), 0.0
     return Examination(holds, moves, resolution, proof, hunt.asked, evidence)
+
+
+def _circle(hunt: _Hunt, choices: list[Choice], relation: Relation,
+            of_two: bool) -> tuple[list[int], float]:
+    """The worst circle, if it stays after ten times the steps, and the largest move."""
+    circle, move = relation.cycle(of_two)
+    if not circle:
+        return [], _along(relation)
+    # two that are on opposite sides of it
+    a, b = choices[circle[0]], choices[circle[len(circle) // 2]]
+    return (circle if _confirmed(hunt, a, b) else []), move
 
 
 def _kept(hunt: _Hunt) -> list[Choice]:
@@ -254,6 +266,7 @@ def _kept(hunt: _Hunt) -> list[Choice]:
 
 def _along(relation: Relation) -> float:
     """The largest distance of choices that were mutually available, though within doubt."""
+    # (each with itself, at least)
     mutual = relation.over & relation.over.T
     return float(relation.apart[mutual].max())
 

@@ -167,10 +167,10 @@ def _period(M: np.ndarray) -> int:
 def check(document: Mapping[str, Any]) -> None:
     """Exact steps from even weights into a box, rounds that keep it, and the margins they make."""
     M = [[int(x) for x in row] for row in document["M"]]
-    demand(all(abs(x) == 1 for row in M for x in row), "the matrix is one of signs")
+    demand({abs(x) for row in M for x in row} == {1}, "the matrix is one of signs")
     w, gamma = read(document["w"]), Fraction(document["margin"])
-    demand(sum(map(abs, w)) <= 1 and min(product([[Fraction(x) for x in row] for row in M], w))
-           >= gamma > 0, "w has the margin")
+    demand(sum(map(abs, w)) <= 1 and min(product([numbers(row) for row in M], w)) >= gamma > 0,
+           "w has the margin")
     point = _run(M, int(document["steps"]))
     grouped = _grouped(M, point, int(document["round"]))
     radius = Fraction(document["radius"])
@@ -260,28 +260,48 @@ def _around(M: list[list[int]], groups: _Groups, box: list[Interval],
             length: int) -> list[tuple[int, int, Interval]]:
     """Follow the box for a round, by the mean value theorem; the columns, their signs and edges."""
     signs, size = groups.signs, len(box)
-    even = Fraction(1, size)
     # differences of weights add up to 0, so that what all entries share may be taken out
-    J = [[Interval.of((i == k) - even, BITS) for k in range(size)] for i in range(size)]
+    J = [[Interval.of(x, BITS) for x in row] for row in _centring(size)]
     start = [b - c.middle for b, c in zip(box, groups.weights, strict=True)]
+    # the middle goes as a point, with the little that is not known of it
     centre, where, used = groups.weights, box, []
     for _ in range(length):
         j, r = _chosen(_edges(groups.shares, where), M)
         demand(j in groups.columns, "the columns are those of the run")
         used.append((j, 1 if r.low > 0 else -1, r))
-        share = [r * row[j] + 1 for row in signs]
-        # the derivative of q_n/(1 + r M_nj), r = Σ q_k M_kj
-        along = [total([J[k][i] * signs[k][j] for k in range(size)]) for i in range(size)]
-        J = [[J[n][i] / share[n] - where[n] * along[i] * signs[n][j] / (share[n] * share[n])
-              for i in range(size)] for n in range(size)]
+        J = _derived(J, [row[j] for row in signs], where, r)
         at = _edges(groups.shares, centre)[j]
+        # what the middle becomes is known to all digits, what the box does by the derivative
         centre = [x / (at * row[j] + 1) for x, row in zip(centre, signs, strict=True)]
-        where = [c + total([J[n][i] * start[i] for i in range(size)])
-                 for n, c in enumerate(centre)]
-        where = [Interval(max(x.low, 0), x.high, BITS) for x in where]
-    demand(all(x.high < b.high and (x.low > b.low or b.low == 0)
-               for x, b in zip(where, box, strict=True)), "whole rounds lead into the box")
+        where = [_reached(c, row, start) for c, row in zip(centre, J, strict=True)]
+    demand(all(map(_within, where, box)), "whole rounds lead into the box")
     return used
+
+
+def _centring(size: int) -> list[list[Fraction]]:
+    """The matrix that takes the mean out of a vector."""
+    even = Fraction(1, size)
+    return [[(i == k) - even for k in range(size)] for i in range(size)]
+
+
+def _reached(centre: Interval, slopes: list[Interval], start: list[Interval]) -> Interval:
+    """Where a weight may be: by the mean value theorem, and positive."""
+    x = centre + total([a * b for a, b in zip(slopes, start, strict=True)])
+    return Interval(max(x.low, 0), x.high, BITS)
+
+
+def _within(x: Interval, box: Interval) -> bool:
+    """Whether it is in the interior, among numbers that are not negative."""
+    return x.high < box.high and (x.low > box.low or box.low == 0)
+
+
+def _derived(J: list[list[Interval]], column: list[int], q: list[Interval],
+             r: Interval) -> list[list[Interval]]:
+    """The derivative after one more step: that of q_n/(1 + r M_nj), r = Σ q_k M_kj, times J."""
+    along = [total([row[i] * m for row, m in zip(J, column, strict=True)]) for i in range(len(q))]
+    share = [r * m + 1 for m in column]
+    return [[J[n][i] / share[n] - q[n] * along[i] * m / (share[n] * share[n])
+             for i in range(len(q))] for n, m in enumerate(column)]
 
 
 def _short(groups: _Groups, used: list[tuple[int, int, Interval]], gamma: Fraction) -> None:

@@ -3,7 +3,9 @@ of what torch or optax make.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +15,10 @@ from fastbias.checks import foreign
 from fastbias.checks.shown import Bar, Report, Shown, Table
 from fastbias.pieces import norms
 from fastbias.pieces.norms import Norm
+from fastbias.running.outside import Outside, Update, outside
 from fastbias.solvers.diagnose import Diagnosis, diagnose
 
-__all__ = ["Steepness", "last_layer", "which_norm"]
+__all__ = ["Steepness", "from_optax", "from_torch", "last_layer", "which_norm"]
 
 EXACT = 1e-6          # 1 − ⟨−g, Δ⟩/(‖g‖⋆‖Δ‖) up to which an update is steepest
 STEADY = 1e-6         # relative spread of scales that are one
@@ -112,25 +115,34 @@ def _named(g: np.ndarray, delta: np.ndarray, shape: tuple[int, ...]) -> Steepnes
     tried: dict[str, Norm] = {"l2": norms.lp(2), "l1": norms.lp(1), "linf": norms.lp(np.inf)}
     if len(shape) == 2:
         tried |= {"spectral": norms.spectral(*shape), "nuclear": norms.nuclear(*shape)}
-    defects = {name: _defect(norm, g, delta) for name, norm in tried.items()}
+    # lengths do not matter here, and might leave float64 where they are multiplied
+    unit, moves = (x / np.abs(x).max(axis=1, keepdims=True) for x in (g, delta))
+    defects = {name: _defect(norm, unit, moves) for name, norm in tried.items()}
+    # of those that are steepest to rounding the simplest
     best = min(defects, key=lambda name: (max(defects[name], EXACT), list(tried).index(name)))
     p = {"l2": 2.0, "l1": 1.0, "linf": np.inf}.get(best, np.nan)
     if defects[best] > EXACT:
-        power, defect = _best_power(g, delta)
+        power, defect = _best_power(unit, moves)
         defects["lp"] = defect
         if defect < defects[best]:
             best, p, tried["lp"] = "lp", power, norms.lp(power)
-    sizes = np.array([tried[best](d) for d in delta])
-    steps = sizes / np.array([tried[best].dual(x) for x in g])
-    rule, scale = "varying", float(np.median(steps))
-    # of one update both are the same
-    if np.ptp(steps) <= STEADY * scale:
-        rule = "proportional"
-    elif np.ptp(sizes) <= STEADY * np.median(sizes):
-        rule, scale = "fixed length", float(np.median(sizes))
+    rule, scale = _rule(tried[best], g, delta)
     named = best if defects[best] <= EXACT else "none"
     return Steepness(named, float(p) if named != "none" else np.nan, defects[best], defects, scale,
                      rule)
+
+
+def _rule(norm: Norm, g: np.ndarray, delta: np.ndarray) -> tuple[str, float]:
+    """What is the same at each update, and how much it is."""
+    with np.errstate(all="ignore"):
+        sizes = np.array([norm(d) for d in delta])
+        steps = sizes / np.array([norm.dual(x) for x in g])
+    # of one update both are the same
+    if np.ptp(steps) <= STEADY * np.median(steps):
+        return "proportional", float(np.median(steps))
+    if np.ptp(sizes) <= STEADY * np.median(sizes):
+        return "fixed length", float(np.median(sizes))
+    return "varying", float(np.median(steps))
 
 
 def _defect(norm: Norm, g: np.ndarray, delta: np.ndarray) -> float:
@@ -143,6 +155,7 @@ def _best_power(g: np.ndarray, delta: np.ndarray) -> tuple[float, float]:
     def at(x: float) -> float:
         return _defect(norms.lp(1 / x), g, delta)
 
+    # in 1/p, where ℓ1 and ℓ∞ are the ends
     grid = np.linspace(1 / POWERS[1], 1 / POWERS[0], 25)
     near = int(np.argmin([at(x) for x in grid]))
     low, high = grid[max(near - 1, 0)], grid[min(near + 1, grid.size - 1)]
@@ -190,3 +203,108 @@ def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
     if W.ndim == 2:
         W = W - W.mean(axis=0)
     return diagnose(features, labels, W, intercept=intercept)
+
+
+def from_torch(make: Callable[[list[Any]], Any]) -> Outside:
+    """A method for `Plan` of the optimiser that torch makes: slow, but under every diagnostic.
+
+    Parameters
+    ----------
+    make : callable
+        A list of one float64 parameter → the optimiser, such as ``lambda params:
+        torch.optim.AdamW(params, lr=0.1)``. The parameter has the shape of the predictor where the
+        model is linear, else (n,).
+
+    Returns
+    -------
+    Method
+        It declares nothing, so that no theorem speaks of it; `fastbias.axioms.examine` and
+        `fastbias.identify` do. Runs cannot be saved, copied or fast-forwarded, since the state is
+        torch's.
+
+    Raises
+    ------
+    TypeError
+        Where ``make`` is no function.
+    ModuleNotFoundError
+        In the first update, where torch is not installed.
+
+    Notes
+    -----
+    Updates are torch's own, bit for bit. The gradient handed over is that of the sum of the losses.
+    ``optimizer.step()`` is called without a closure.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.bridges.from_torch(lambda params: torch.optim.AdamW(params, lr=0.1))
+    >>> fb.Plan([[1, 2]], [1], loss="squared", method=method)
+    <Plan (1, 2), squared, from torch, t = 0>
+    """
+    if not callable(make):
+        raise TypeError("make must be a function of a list of parameters that returns an optimiser "
+                        f"of torch, got {checks.short(make)}")
+
+    def starter(u: np.ndarray) -> Update:
+        torch = foreign.library("torch")
+        # (a copy: nobody but the optimiser writes to it)
+        parameter = torch.nn.Parameter(torch.tensor(u, dtype=torch.float64))
+        optimiser = make([parameter])
+
+        def update(at: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(at))
+            parameter.grad = torch.from_numpy(np.ascontiguousarray(gradient))
+            optimiser.step()
+            return np.array(parameter.detach().numpy())
+        return update
+
+    return outside("from torch", starter)
+
+
+def from_optax(transformation: Any) -> Outside:
+    """A method for `Plan` of a gradient transformation of optax: slow, but under every diagnostic.
+
+    Parameters
+    ----------
+    transformation : object with ``init(params)`` and ``update(gradient, state, params)``
+        Such as ``optax.adam(0.1)``. It sees an array of the predictor's shape where the model is
+        linear, else (n,). JAX computes in float32 unless ``jax_enable_x64`` is set.
+
+    Returns
+    -------
+    Method
+        As of `from_torch`.
+
+    Raises
+    ------
+    TypeError
+        Where it is no such object.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> class Halved:                                   # what optax.sgd(0.5) is
+    ...     def init(self, params):
+    ...         return ()
+    ...     def update(self, gradient, state, params=None):
+    ...         return -0.5 * gradient, state
+    >>> method = fb.bridges.from_optax(Halved())
+    >>> fb.run([[1.0]], [1], loss="squared", method=method, steps=1).w[-1]
+    array([1.])
+    """
+    if not callable(getattr(transformation, "init", None)) or not callable(
+            getattr(transformation, "update", None)):
+        raise TypeError("transformation must have the methods init and update, as those of optax "
+                        f"have, got {checks.short(transformation)}")
+
+    def starter(u: np.ndarray) -> Update:
+        state = transformation.init(u)
+
+        def update(at: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+            nonlocal state
+            change, state = transformation.update(gradient, state, at)
+            return at + np.asarray(change, float)
+        return update
+
+    return outside("from optax", starter)

@@ -69,18 +69,25 @@ def _no_function(document: Mapping[str, Any]) -> None:
            "the multipliers are of these choices")
     demand(all(mu > 0 for *_, mu in links), "the multipliers are positive")
     demand(all(chosen[k] != chosen[j] for k, j, _ in links), "the choices are unlike")
-    for w in chosen:
-        out = sum((mu for k, _, mu in links if chosen[k] == w), Fraction(0))
-        back = sum((mu for _, j, mu in links if chosen[j] == w), Fraction(0))
-        demand(out == back, f"the multipliers balance at {[str(x) for x in w]}")
+    _balance(links, chosen)
     for k, (X, y) in enumerate(problems):
+        own = [(j, mu) for source, j, mu in links if source == k]
         for n, row in enumerate(X):
-            total = sum((mu * (dot(row, chosen[j]) - dot(row, chosen[k])) for source, j, mu in links
-                         if source == k), Fraction(0))
+            total = sum((mu * (dot(row, chosen[j]) - dot(row, chosen[k])) for j, mu in own),
+                        Fraction(0))
+            # (where there is slack ν is 0, and nothing is asked)
             if equal:
                 demand(total == 0, f"row {n} of problem {k} adds up to 0")
             elif dot(row, chosen[k]) == y[n]:
                 demand(total >= 0, f"row {n} of problem {k} adds up to no less than 0")
+
+
+def _balance(links: list[tuple[int, int, Fraction]], chosen: list[Vector]) -> None:
+    """As much leads to each point as away from it, so that the values R cancel."""
+    for w in chosen:
+        out = sum((mu for k, _, mu in links if chosen[k] == w), Fraction(0))
+        back = sum((mu for _, j, mu in links if chosen[j] == w), Fraction(0))
+        demand(out == back, f"the multipliers balance at {[str(x) for x in w]}")
 
 
 def _one_function(document: Mapping[str, Any]) -> None:

@@ -135,6 +135,7 @@ class Chooser:
 
     def _point(self, plan: Plan, longer: int) -> tuple[np.ndarray, float] | None:
         """Where a run ends, and how far it still moved in the last nine tenths of its time."""
+        # times of one decade each, so that what is slow shows
         before, radius = plan.w, np.inf
         t = 10_000
         while t <= longer * self.steps:
@@ -159,6 +160,7 @@ class Chooser:
         # w = ŵ log t + ρ or ŵ t + ρ: of an increment ρ is gone, which of w itself is slow to fade
         rows = [longer * self.steps // 10 ** k for k in (3, 2, 1, 0)]
         trace = plan.run(rows[-1], record=rows)
+        # (a run that stalls has fewer rows)
         w = trace.w[np.searchsorted(trace.t, [t for t in rows if t <= trace.t[-1]])]
         if len(w) < 4:
             return None

@@ -50,6 +50,7 @@ def _rounds(a: np.ndarray, c: np.ndarray, m: np.ndarray, ratio: np.ndarray) \
     """How far runs of period two stay from the minimiser, 0 where they do not; w, w* and η."""
     low, high = np.full(a.size, -60.0), np.full(a.size, 60.0)
     with np.errstate(over="ignore", invalid="ignore"):
+        # the minimiser by bisection, all side by side
         for _ in range(80):
             at = (low + high) / 2
             up = _slope(at, a, c, m) > 0
@@ -61,6 +62,7 @@ def _rounds(a: np.ndarray, c: np.ndarray, m: np.ndarray, ratio: np.ndarray) \
             w = w - eta * _slope(w, a, c, m)
         v = w - eta * _slope(w, a, c, m)
         again = v - eta * _slope(v, a, c, m)
+    # a round of two, of unlike points, neither of them the minimiser
     off = np.minimum(np.abs(w - best), np.abs(v - best))
     closed = (np.abs(again - w) < 1e-10 * (1 + np.abs(w))) & (np.abs(w - v) > 1e-3)
     return np.where(closed & (off > 1e-3), off, 0.0), w, best, eta
@@ -120,6 +122,7 @@ def check(document: Mapping[str, Any]) -> None:
     left, right = Interval.of(low, BITS), Interval.of(high, BITS)
     demand(slope(left) < 0 and Interval.of(0, BITS) < slope(right),
            "the slope changes its sign where the minimiser is said to be")
+    # L is convex, so that there is no other
     around = Interval(left.low, right.high, BITS)
     demand(curvature(around) * eta < 2, "the step is below 2/lambda")
     box = Interval.of(centre, BITS).around(radius)

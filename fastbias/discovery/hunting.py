@@ -60,7 +60,8 @@ CONJECTURES = {
         cycling.smaller, cycling.prove),
     "adaboost reaches the l1 margin": Conjecture(
         "coordinate descent with exact line search on exponential loss, on features ±1, tends to "
-        "the largest l1 margin", boosting.draw, boosting.violation, boosting.smaller, boosting.prove),
+        "the largest l1 margin", boosting.draw, boosting.violation, boosting.smaller,
+        boosting.prove),
     # (the same problems: shrunken steps do reach the margin, Telgarsky 2013)
     "line search keeps the margin": Conjecture(
         "coordinate descent that reaches the largest l1 margin with shrunken steps reaches it with "
@@ -182,6 +183,7 @@ def _least(conjecture: Conjecture, best: Any, proof: dict[str, Any] | None,
     tried, again = 0, True
     while again and monotonic() < end:
         again = False
+        # the first that is simpler and still one, then from there on
         for problem in conjecture.smaller(best):
             if monotonic() >= end:
                 break

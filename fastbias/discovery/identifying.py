@@ -19,6 +19,8 @@ TIGHT = 1e-4          # margins within so much of the least are of support vecto
 # what a family may leave unexplained, or a hundred times what Xw = y is off by
 NAMED = 1e-7
 LINK = 1e-5           # what a spline may, of problems that it has not seen
+# what a norm may leave of directions, which runs tell less exactly than points
+SIDES = 1e-5
 FEW = 6               # equations without which nothing is said
 Problem = tuple[ArrayLike, ArrayLike]
 
@@ -107,6 +109,7 @@ def identify(problems: Sequence[Problem], limits: Sequence[ArrayLike],
     ('hypentropy', 0.3)
     """
     data, w = _checked(problems, limits)
+    # relative to what the equations are made of
     off = max(float(np.abs(X @ x - y).max()) / (float(np.abs(y).max()) + float(np.abs(X).max()))
               for (X, y), x in zip(data, w, strict=True))
     if off <= MET:
@@ -122,9 +125,8 @@ def identify(problems: Sequence[Problem], limits: Sequence[ArrayLike],
 def _checked(problems: Sequence[Problem], limits: Sequence[ArrayLike]) \
         -> tuple[list[tuple[np.ndarray, np.ndarray]], list[np.ndarray]]:
     """Arrays of fitting shapes."""
-    for label, value in (("problems", problems), ("limits", limits)):
-        if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
-            raise TypeError(f"{label} must be a sequence, got {checks.short(value)}")
+    _listed("problems", problems)
+    _listed("limits", limits)
     if len(problems) != len(limits) or not len(problems):
         raise ValueError("limits must be as many as problems, and one at least, got "
                          f"{len(limits)} of {len(problems)}")
@@ -141,6 +143,11 @@ def _checked(problems: Sequence[Problem], limits: Sequence[ArrayLike]) \
         data.append((X, y))
         points.append(checks.array("a limit", limit, "a (d,) array", dims=1, length=d))
     return data, points
+
+
+def _listed(label: str, value: object) -> None:
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        raise TypeError(f"{label} must be a sequence, got {checks.short(value)}")
 
 
 def _starts(starts: Sequence[ArrayLike] | ArrayLike | None,
@@ -205,14 +212,8 @@ def _told(fits: list[Fit], good: list[Fit]) -> Identity:
 
 def _norm(sides: list[np.ndarray], w: list[np.ndarray]) -> Identity:
     """The norm whose maximum margin all directions have."""
-    samples = []
-    for Z, x in zip(sides, w, strict=True):
-        m = Z @ x
-        S = Z[m <= m.min() * (1 + TIGHT)]
-        samples.append(Sample(x / np.linalg.norm(x), None, _null(S), S))
+    samples = [_supported(Z, x) for Z, x in zip(sides, w, strict=True)]
     _enough([s for s in samples if len(s.off)])
-    # directions are known less exactly than points: a run tells them by 1/log t
-    named = 1e-5
     smooth = [fit for family in FAMILIES if family.homogeneous
               and (fit := fitted(samples, family)) is not None]
     names = {"euclidean": "l2", "power": "lp"}
@@ -220,14 +221,22 @@ def _norm(sides: list[np.ndarray], w: list[np.ndarray]) -> Identity:
             for fit in smooth]
     fits += [Fit(name, None, max(_corner(s, name == "linf") for s in samples), lambda w: w)
              for name in ("l1", "linf")]
-    good = sorted((fit for fit in fits if fit.residual <= named),
+    # the simplest first: one without a parameter
+    good = sorted((fit for fit in fits if fit.residual <= SIDES),
                   key=lambda fit: isinstance(fit.parameter, float))
     if not good and (fit := linear(samples)) is not None:
         fit = fit._replace(residual=max(fit.residual, _pushed(samples, fit)))
         fits.append(fit)
-        good = [fit] if fit.residual <= named else []
+        good = [fit] if fit.residual <= SIDES else []
     found = _told(fits, good)
     return Identity(found.name, found.parameter, found.residual, found.residuals, None, found.ties)
+
+
+def _supported(Z: np.ndarray, x: np.ndarray) -> Sample:
+    """A direction and its support vectors."""
+    m = Z @ x
+    S = Z[m <= m.min() * (1 + TIGHT)]
+    return Sample(x / np.linalg.norm(x), None, _null(S), S)
 
 
 def _pushed(samples: Sequence[Sample], fit: Fit) -> float:
@@ -252,6 +261,7 @@ def _corner(s: Sample, largest: bool) -> float:
     edge = np.abs(w) >= np.abs(w).max() - near
     # variables λ (n,), t ≥ 0: |Z_Sᵀλ − g| ≤ t
     V = s.rows.T
+    # rows of the program, for each entry of the subgradient
     A, b = [], []
     for j in range(d):
         if largest:

@@ -123,39 +123,48 @@ def fitted(samples: Sequence[Sample], family: Family) -> Fit | None:
     return Fit(family.name, p + family.shift, left(samples, link), link)
 
 
+def _halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Those to be fitted to, and those that are held out."""
+    return ([s for i, s in enumerate(samples) if i % HALF],
+            [s for i, s in enumerate(samples) if not i % HALF])
+
+
 def linear(samples: Sequence[Sample]) -> Fit | None:
     """∇ψ(w) = Dw, with D a positive definite matrix of trace d; None where too few problems say
     which.
     """
     d = samples[0].w.size
     upper = [(i, j) for i in range(d) for j in range(i, d)]
-    train = [s for i, s in enumerate(samples) if i % HALF] or list(samples)
+    # (of one problem alone there is nothing to be held out)
+    train = _halves(samples)[0] or list(samples)
     if sum(len(s.off) for s in train) < len(upper) + d:
         return None
 
-    def equations(some: Sequence[Sample]) -> np.ndarray:
-        blocks = []
-        for s in some:
-            w = s.w - (0.0 if s.start is None else s.start)
-            columns = [s.off[:, i] * w[j] + (s.off[:, j] * w[i] if i != j else 0.0)
-                       for i, j in upper]
-            blocks.append(np.array(columns).T / np.linalg.norm(w))
-        return np.vstack(blocks)
-
     # fitted on one half, judged on the other, then fitted on all
-    D = _matrix(equations(train), upper, d)
+    D = _matrix(_linear_equations(train, upper), upper, d)
     if D is None:
         return None
-    residual = left([s for i, s in enumerate(samples) if not i % HALF], lambda w: D @ w)
-    both = _matrix(equations(samples), upper, d)
+    residual = left(_halves(samples)[1], lambda w: D @ w)
+    both = _matrix(_linear_equations(samples, upper), upper, d)
     D = D if both is None else both
     return Fit("quadratic", D, max(residual, left(samples, lambda w: D @ w)), lambda w: D @ w)
+
+
+def _linear_equations(samples: Sequence[Sample], upper: list[tuple[int, int]]) -> np.ndarray:
+    """What D(w − w₀) has off the rows, linear in the entries of D on and above the diagonal."""
+    blocks = []
+    for s in samples:
+        w = s.w - (0.0 if s.start is None else s.start)
+        columns = [s.off[:, i] * w[j] + (s.off[:, j] * w[i] if i != j else 0.0) for i, j in upper]
+        blocks.append(np.array(columns).T / np.linalg.norm(w))
+    return np.vstack(blocks)
 
 
 def _matrix(A: np.ndarray, upper: list[tuple[int, int]], d: int) -> np.ndarray | None:
     """The symmetric D that A takes nearest to 0; None where that is not one, or not positive."""
     values, vectors = np.linalg.svd(A)[1:]
     D = np.zeros((d, d))
+    # the last singular vector is taken nearest to 0
     for (i, j), x in zip(upper, vectors[-1], strict=True):
         D[i, j] = D[j, i] = x
     if np.trace(D) == 0 or values[-2] < 1e-8 * values[0]:
@@ -170,8 +179,7 @@ def spline(samples: Sequence[Sample]) -> Fit | None:
     It is fitted on one half of the problems and judged by what it leaves of the others.
     """
     interpolate = foreign.library("scipy.interpolate")
-    train = [s for i, s in enumerate(samples) if i % HALF]
-    test = [s for i, s in enumerate(samples) if not i % HALF]
+    train, test = _halves(samples)
     at = np.concatenate([s.w for s in samples] + [s.start for s in samples if s.start is not None])
     low, high = float(at.min()), float(at.max())
     equations = sum(len(s.off) for s in train)
@@ -206,6 +214,7 @@ def _smallest(samples: Sequence[Sample], knots: np.ndarray, size: int,
     if any(s.start is not None for s in samples):
         # a constant is no link, and leaves nothing: taken out
         A = np.vstack([A, np.full(size, np.abs(A).max())])
+    # again what is taken nearest to 0, then of a mean slope of one
     c = np.linalg.svd(A)[2][-1]
     spread = float(knots[-1] - knots[0])
     c = c * (spread / (c[-1] - c[0])) if c[-1] != c[0] else c

@@ -36,7 +36,18 @@ def rounded(values: Iterable[float]) -> Vector:
 def solve(A: Matrix, b: Sequence[Fraction]) -> Vector | None:
     """A solution of A x = b by elimination, with 0 where x is free; None where there is none."""
     size = len(A[0]) if A else 0
-    rows = [[*row, right] for row, right in zip(A, b, strict=True)]
+    rows, pivots = _eliminated([[*row, right] for row, right in zip(A, b, strict=True)], size)
+    # what is left over reads 0 = something
+    if any(row[-1] for row in rows[len(pivots):]):
+        return None
+    x = [Fraction(0)] * size
+    for i, column in enumerate(pivots):
+        x[column] = rows[i][-1]
+    return x
+
+
+def _eliminated(rows: Matrix, size: int) -> tuple[Matrix, list[int]]:
+    """The reduced rows, and the columns of their ones."""
     pivots: list[int] = []
     for column in range(size):
         top = len(pivots)
@@ -51,13 +62,7 @@ def solve(A: Matrix, b: Sequence[Fraction]) -> Vector | None:
                 factor = row[column]
                 rows[i] = [x - factor * y for x, y in zip(row, rows[top], strict=True)]
         pivots.append(column)
-    # what is left over reads 0 = something
-    if any(row[-1] for row in rows[len(pivots):]):
-        return None
-    x = [Fraction(0)] * size
-    for i, column in enumerate(pivots):
-        x[column] = rows[i][-1]
-    return x
+    return rows, pivots
 
 
 def projected(point: Sequence[Fraction], A: Matrix, b: Sequence[Fraction]) -> Vector | None:

@@ -109,10 +109,12 @@ def _program(choices: Sequence[Choice], points: np.ndarray, home: np.ndarray) \
         -> tuple[list[tuple[int, int]], Any]:
     """max t ≤ 1 with R_j − R_k − ν_kᵀ(A_k w_j − b_k) ≥ t for the unlike points j of problem k."""
     sparse = foreign.library("scipy.sparse")
+    # variables: R of each point, ν of each problem, t
     sizes = [len(c.y) for c in choices]
     first = len(points) + np.concatenate([[0], np.cumsum(sizes)])
     pairs = [(k, j) for k in range(len(choices)) for j in range(len(points)) if j != home[k]]
     rows, columns, values = [], [], []
+    # each pair is a row of few entries
     for i, (k, j) in enumerate(pairs):
         A, b = choices[k].rows
         entries = [(j, -1.0), (int(home[k]), 1.0), (first[-1], 1.0)]
@@ -138,17 +140,17 @@ def explained(choices: Sequence[Choice], relation: Relation) -> Document | None:
     if choices[0].direction:
         return None
     groups = _merged(relation)
-    home = np.array([next(i for i, g in enumerate(groups) if k in g) for k in range(len(choices))])
-    points = [_common([choices[k] for k in g]) for g in groups]
-    if any(p is None for p in points):
+    home = _homes(groups, len(choices))
+    exact = _all([_common([choices[k] for k in g]) for g in groups])
+    if exact is None:
         return None
-    exact = [p for p in points if p is not None]
     at = np.array([[float(x) for x in p] for p in exact])
     pairs, found = _program(choices, at, home)
     if found.status != 0:
         return None
     x = found.x
     document = _document(choices, [exact[h] for h in home])
+    # the best t is 1, or 0: whatever explains the choices may be multiplied
     if x[-1] > 0.5:
         nu = np.split(x[len(exact):-1], np.cumsum([len(c.y) for c in choices])[:-1])
         return document | {"kind": "one convex function explains these choices",
@@ -159,6 +161,20 @@ def explained(choices: Sequence[Choice], relation: Relation) -> Document | None:
     member = [g[0] for g in groups]
     exactly = _balanced(document, [(k, member[j], m) for k, j, m in kept])
     return None if exactly is None else document | exactly
+
+
+def _homes(groups: list[list[int]], count: int) -> np.ndarray:
+    """The group of each choice."""
+    home = np.zeros(count, int)
+    for i, members in enumerate(groups):
+        home[members] = i
+    return home
+
+
+def _all(points: list[Vector | None]) -> list[Vector] | None:
+    """The points, where none is missing."""
+    found = [p for p in points if p is not None]
+    return found if len(found) == len(points) else None
 
 
 def _balanced(document: Document, kept: list[tuple[int, int, float]]) \
@@ -189,11 +205,9 @@ def refuted(choices: Sequence[Choice], circle: Sequence[int]) -> Document | None
     Each is brought to the nearest rational point that was available exactly where it has to be.
     """
     members = [choices[k] for k in circle]
-    exact = [_common([c, members[i - 1]]) for i, c in enumerate(members)]
-    if any(p is None for p in exact):
-        return None
-    points = [p for p in exact if p is not None]
-    if any(points[i] == points[i - 1] for i in range(len(points))):
+    points = _all([_common([c, members[i - 1]]) for i, c in enumerate(members)])
+    # (rounding might make two of them one)
+    if points is None or any(points[i] == points[i - 1] for i in range(len(points))):
         return None
     links = [[i, (i + 1) % len(circle), "1"] for i in range(len(circle))]
     return _document(members, points) | {"kind": "no convex function explains these choices",
@@ -217,6 +231,7 @@ def _scaled(sources: Sequence[Choice]) -> Vector | None:
     margins = [min(product([numbers(row) for row in c.rows[0]], w)) for c in sources]
     if margins[0] <= 0:
         return None
+    # least margin 1, exactly
     w = [x / margins[0] for x in w]
     return w if all(m >= margins[0] for m in margins) else None
 

@@ -45,24 +45,37 @@ def path(X: Matrix, y: Vector) -> list[Vector] | None:
     columns = [[row[j] for row in X] for j in range(len(X[0]))]
     w = [Fraction(0)] * len(columns)
     corners = [w]
+    # (where it does not end soon it may turn for ever)
     for _ in range(PIECES):
-        r = [b - p for b, p in zip(y, product(X, w), strict=True)]
-        c = [dot(x, r) for x in columns]
-        top = max(abs(x) for x in c)
+        c = _slopes(X, y, w)
+        top = max(map(abs, c))
+        # (of rows that depend on each other no point need be a solution; the check sees that)
         if top == 0:
-            return corners if not any(r) else None
+            return corners
         active = [j for j, x in enumerate(c) if abs(x) == top]
         move = _direction(columns, c, active)
         if move is None:
             return None
-        falls = [dot(x, product(X, move)) for x in columns]
-        # until another coordinate is as steep as the steepest, which falls at rate 1
-        ends = [top] + [(top - s * c[j]) / (1 - s * falls[j]) for j in range(len(c))
-                        for s in (1, -1) if s * falls[j] < 1 and abs(c[j]) < top]
-        step = min(ends)
+        # the fall of each slope: minus the slope of Xᵀ(0 − X move)
+        falls = [-x for x in _slopes(X, [Fraction(0)] * len(y), move)]
+        step = _length(c, falls, top)
         w = [a + step * b for a, b in zip(w, move, strict=True)]
         corners.append(w)
     return None
+
+
+def _slopes(X: Matrix, y: Vector, w: Vector) -> Vector:
+    """Xᵀ(y − Xw), half of what L falls by along each coordinate."""
+    r = [b - p for b, p in zip(y, product(X, w), strict=True)]
+    return [dot([row[j] for row in X], r) for j in range(len(w))]
+
+
+def _length(c: Vector, falls: Vector, top: Fraction) -> Fraction:
+    """Until another coordinate is as steep as the steepest, which falls at rate 1."""
+    # (one that is as steep already falls faster, and is left behind)
+    ends = [(top - s * x) / (1 - s * fall) for x, fall in zip(c, falls, strict=True)
+            for s in (1, -1) if s * fall < 1 and abs(x) < top]
+    return min([top, *ends])
 
 
 def _direction(columns: Matrix, c: Vector, active: list[int]) -> Vector | None:
@@ -107,30 +120,34 @@ def prove(problem: Problem) -> dict[str, Any] | None:
     corners, least = path(X, y), _least(*problem)
     if corners is None or least is None:
         return None
-    basis = [j for j, x in enumerate(least) if abs(x) > 1e-9]
-    inner = solve([[row[j] for j in basis] for row in X], y)
-    if inner is None:
+    short = _vertex(X, y, least)
+    if short is None:
         return None
-    short = [Fraction(0)] * len(least)
-    for j, x in zip(basis, inner, strict=True):
-        short[j] = x
     return {"kind": KIND, "X": [written(row) for row in X], "y": written(y),
             "path": [written(w) for w in corners], "shorter": written(short)}
 
 
+def _vertex(X: Matrix, y: Vector, near: np.ndarray) -> Vector | None:
+    """The solution on the columns that a vertex of the linear program uses."""
+    basis = np.flatnonzero(np.abs(near) > 1e-9).tolist()
+    inner = solve([[row[j] for j in basis] for row in X], y)
+    if inner is None:
+        return None
+    short = [Fraction(0)] * near.size
+    for j, x in zip(basis, inner, strict=True):
+        short[j] = x
+    return short
+
+
 def check(document: Mapping[str, Any]) -> None:
-    """Each piece moves coordinates that are steepest at both its ends, downhill; the last solves."""
+    """Each piece moves coordinates that are steepest at both ends, downhill; the last solves."""
     X, y = [read(row) for row in document["X"]], read(document["y"])
     corners, short = [read(w) for w in document["path"]], read(document["shorter"])
     demand(len(corners) > 1 and not any(corners[0]), "the path begins at 0")
 
-    def slopes(w: Vector) -> Vector:
-        r = [b - p for b, p in zip(y, product(X, w), strict=True)]
-        return [dot([row[j] for row in X], r) for j in range(len(w))]
-
     for k, (a, b) in enumerate(pairwise(corners)):
-        ends = slopes(a), slopes(b)
-        tops = [max(abs(x) for x in c) for c in ends]
+        ends = _slopes(X, y, a), _slopes(X, y, b)
+        tops = [max(map(abs, c)) for c in ends]
         # (slopes are linear on a piece, and so is the largest: what holds at its ends holds on it)
         for j, (before, after) in enumerate(zip(a, b, strict=True)):
             if before != after:

@@ -21,6 +21,7 @@ from fastbias.running.buffers import assemble, handed
 from fastbias.running.gram import Gram
 from fastbias.running.gram import gram as in_gram_space
 from fastbias.running.interruptions import Busy, Store, Turns, terminable
+from fastbias.running.outside import Outside, OutsideDriver
 from fastbias.running.targets import Targets
 from fastbias.running.thin import Thin, least
 from fastbias.trace import Trace
@@ -264,6 +265,10 @@ class Course:
         With ``kept``, the arrays of a checkpoint, it is Gram space as they say; False: it is not.
         """
         driver = None
+        # updates of another library's need u itself, and have a state that is kept by none but them
+        if isinstance(self.driver, OutsideDriver):
+            self.gram = False
+            return
         if kept is not False:
             driver = in_gram_space(self.problem, self.pieces, self.params, self.buffers,
                                    self.gram if kept is None else True)
@@ -279,6 +284,8 @@ class Course:
         """A driver of the parameters."""
         driver = Driver(self.pieces, self.params, handed(self.problem.X), self.problem.y,
                         self.buffers)
+        if isinstance(self.problem.method, Outside):
+            driver = OutsideDriver(self.problem, driver)
         driver.threads = self._threads
         return driver
 

@@ -135,7 +135,7 @@ def test_intervals_hold_what_they_should():
 def test_conjectures_of_ones_own():
     even = fb.Conjecture("no square of an odd number is of the form 8k + 1",
                          draw=lambda rng: int(rng.integers(100, 1000)), violation=lambda n: float(n % 2 and n * n % 8 == 1),
-                         smaller=lambda n: iter([n // 2, n - 2]))
+                         smaller=lambda n: (k for k in (n // 2, n - 2) if k > 0))
     found = fb.hunt(even, seconds=5)
     assert (found.problem, found.proof) == (1, None)
     none = fb.hunt(fb.Conjecture("true", draw=lambda rng: 0, violation=lambda n: 0.0), seconds=0.05)
