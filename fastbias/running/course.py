@@ -249,6 +249,7 @@ class Course:
     def _looked_at(self, records: Records, stop: int, aims: Targets,
                    bar: Any) -> Iterator[Status]:
         """The status after each chunk; REACHED at a row whose gradient is as short as asked."""
+        # (the driver fills the same records, wherever it is stopped)
         for end in aims.looks(records.steps, stop):
             status = Status.OK
             for status in self.driver.chunks(records, end, aims.log_loss, bar):

@@ -22,16 +22,19 @@ class Targets(NamedTuple):
 
     def looks(self, steps: np.ndarray, stop: int) -> list[int]:
         """The steps at which a run to ``stop`` comes back to be looked at."""
+        # (between rows nobody looks, so that no update pays for it)
         asked = steps if self.gradient >= 0 else steps[:0]
         return [*map(int, asked[asked < stop]), stop]
 
     def flat(self, problem: Problem, u: np.ndarray) -> bool:
         """Whether ‖∇L(u)‖₂ is at or under what was asked."""
+        # (NaN is not short)
         return self.gradient >= 0 and length(problem.descent(u)) <= self.gradient
 
 
 def targets(until: float | None, until_gradient: float | None) -> Targets:
     """What was asked for, checked."""
+    # what nobody asks for is what no run comes to
     none = Targets()
     return Targets(
         none.log_loss if until is None else checks.number("until", until),

@@ -76,6 +76,7 @@ def least(problem: Problem, u: np.ndarray) -> float:
 def room(problem: Problem, rows: np.ndarray, record_w: bool) -> Records | Thin:
     """Room for what `Plan.run` writes down at these steps."""
     n = problem.start.size
+    # all at once: whoever runs out of memory does so before the first step
     if not record_w:
         return Thin(problem, rows)
     if 8 * rows.size * n > HEAVY:
