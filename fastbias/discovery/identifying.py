@@ -101,8 +101,8 @@ def identify(problems: Sequence[Problem], limits: Sequence[ArrayLike],
     >>> import fastbias as fb
     >>> rng = np.random.default_rng(0)
     >>> problems = [(X := rng.normal(size=(2, 4)) / 4, X @ rng.normal(size=4)) for _ in range(20)]
-    >>> method = fb.methods.mirror_descent(fb.potentials.hypentropy(0.3), 0.05)
-    >>> limits = [fb.run(X, y, loss="squared", method=method, steps=50_000).w[-1]
+    >>> method = fb.methods.mirror_descent(fb.potentials.hypentropy(0.3), 0.1)
+    >>> limits = [fb.run(X, y, loss="squared", method=method, steps=10 ** 6, until=-60).w[-1]
     ...           for X, y in problems]
     >>> seen = fb.identify(problems, limits)
     >>> seen.name, round(seen.parameter, 9)
