@@ -71,7 +71,7 @@ def _of_length_one(problem: Problem) -> list[Hypothesis]:
 OTHERS = (
     Direction(f"{STATIONARY}, in the method's norm: steepest descent", TSILIVIS,
         lambda p, flow: _homogeneous(p) and _steepest(p) and not p.method.averages
-        and (flow or not p.method.unscaled),
+        and not p.method.unscaled,
         stationary=_own,
         hypotheses=lambda p: stated_for(p, "exponential", "logistic"),
         reason="the theorem on steepest descent asks for a homogeneous F; the nearest are those "

@@ -55,7 +55,8 @@ def plan_parser() -> argparse.ArgumentParser:
 def _rules() -> list[str]:
     """The step rules that one number makes."""
     return [name for name, make in factories("rule").items()
-            if list(parameters(make)) in (["eta"], ["eta_plus"])]
+            if [x.name for x in parameters(make).values() if x.default is x.empty]
+            in (["eta"], ["eta_plus"])]
 
 
 def plan_of(table: data.Table, options: argparse.Namespace) -> Plan:
