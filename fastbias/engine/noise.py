@@ -106,10 +106,11 @@ def rounded(bits, sample, k, u):
         if not np.isfinite(u[j]):
             continue
         part, power = math.frexp(u[j])
-        x = math.ldexp(part, abs(bits))
+        x = np.ldexp(part, abs(bits))
         if bits > 0:
             x = np.rint(x)
         else:
             low = np.floor(x)
             x = low + 1.0 if uniform(sample[0], k, ROUNDED + j) < x - low else low
-        u[j] = math.ldexp(x, power - abs(bits))
+        # (not math's, which raises where it leaves float64)
+        u[j] = np.ldexp(x, power - abs(bits))

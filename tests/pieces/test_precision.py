@@ -18,8 +18,13 @@ ETA = 0.1 / np.linalg.norm(X, 2) ** 2
 
 
 @kernel
-def rounding(bits, sample, k, u):
+def kernel_rounding(bits, sample, k, u):
     rounded(bits, sample, k, u)
+
+
+def rounding(bits, sample, k, u):
+    with np.errstate(over="ignore"):                                     # (counters wrap; NumPy tells, without the compiler)
+        kernel_rounding(bits, sample, k, u)
 
 
 def neighbours(x, p):

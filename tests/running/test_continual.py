@@ -268,6 +268,7 @@ def test_a_task_that_nothing_separates_has_no_projection():
         C.projections([*TWO[:1], ([[1.0, 0.0], [1.0, 0.0]], [1, -1])])
 
 
+@pytest.mark.long                                                        # (Python's own powers raise where NumPy's do not)
 def test_a_visit_that_leaves_float64_says_so():
     with pytest.raises(fb.RunStopped) as told:
         C.run([([[1.0], [-0.5]], [1, 1])], method=m.gradient_descent(1e200), steps=10, cycles=3)
