@@ -236,6 +236,7 @@ class Plan:
         """
         # (the sum is checked as well: t is kept in an int64)
         stop = checks.whole("steps", self.t + checks.whole("steps", steps))
+        record_w = checks.flag("record_w", record_w)
         rows = planned(record, self.t, stop, self.problem.start.size + 1 if record_w else 2)
         aims = targets(until, until_gradient)
         if callback is not None and not callable(callback):
@@ -245,7 +246,7 @@ class Plan:
         if checkpoint is not None:
             checkpoint = checks.path("checkpoint", checkpoint)
         # before the first step, so that a run that ends early has all the memory for what it did
-        records = room(self.problem, rows, checks.flag("record_w", record_w))
+        records = room(self.problem, rows, record_w)
         look = None if callback is None else lambda: callback(self)
         trace = self.course.go(records, stop, aims, progress, look,
                                Store(checkpoint, every, self.save), partial(advice, self.problem))

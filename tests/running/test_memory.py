@@ -240,3 +240,10 @@ def test_threads_that_begin_at_once_on_the_same_data():
         del plans                                                       # and with them what they shared
         alone = [plan(data, labels, 1e-4 * (i + 1)).run(30 if JIT else 2, record=2).w[-1].tobytes() for i in range(6)]
         assert ends == alone
+
+
+@pytest.mark.parametrize("bad", [np.empty(0), np.ones(2), "yes", 2])
+def test_record_w_is_a_flag_or_told(bad):
+    plan = fb.Plan([[1.0]], [1.0], loss="squared", method=fb.methods.gradient_descent(0.1))
+    with pytest.raises(TypeError, match="record_w must be True or False, got"):
+        plan.run(1, record_w=bad)
