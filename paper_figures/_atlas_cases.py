@@ -246,7 +246,7 @@ def section_2() -> Iterator[Case]:
     for name, method in (("ℓ3", m.steepest_descent(norms.lp(3), 0.1, normalised=True)), ("sign", m.sign_descent(0.1))):
         yield Case(family, name, fit(method), instead=nearest_minimum, expected="the nearest minimum, for ever")
     one, other = (fit(m.steepest_descent("l2", 0.02, momentum=mu)) for mu in (0.5, 0.8))
-    yield Case("momentum in the gradient", "ℓ2", one, other=other, differ="μ = 0.5, 0.8")
+    yield Case("momentum of ∇L", "ℓ2", one, other=other, differ="μ = 0.5, 0.8")
     family = "coordinates"
     one, other = (fit(m.coordinate_descent(eta), TURNS) for eta in (0.05, 0.02))
     yield Case(family, "coordinate descent", one, other=other, differ="η = 0.05, 0.02", instead=least(norms.l1),
