@@ -431,7 +431,8 @@ class Trace(Diagnostics, Shown):
         limit : Limit, optional
             Drawn dashed, beside what is fitted; gap, angle and the series of `rates` need it.
         ax : matplotlib Axes, optional
-            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``.
+            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``;
+            ``slopes=False`` leaves out what is fitted and predicted beside gaps, angles and series.
         """
         return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
 
