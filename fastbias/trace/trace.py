@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import Sparse, above
 from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import MESSAGES, Status
@@ -413,7 +413,7 @@ class Trace(Diagnostics, Shown):
         ax : matplotlib Axes, optional
             Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``.
         """
-        return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
+        return above.picture(self, what, limit, ax, **style)
 
     def _report(self) -> Report:
         return storing.report(self)
