@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import Sparse, above
 from fastbias.checks.columns import entries
 from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
@@ -434,7 +434,7 @@ class Trace(Diagnostics, Shown):
             Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``;
             ``slopes=False`` leaves out what is fitted and predicted beside gaps, angles and series.
         """
-        return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
+        return above.picture(self, what, limit, ax, **style)
 
     def _report(self) -> Report:
         return storing.report(self)
