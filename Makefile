@@ -1,6 +1,8 @@
 # Each target does its own set-up: a virtual environment in .venv, with the package and all it needs.
 PYTHON ?= python3
 BIN = .venv/bin
+# tests start many processes, which would each compile all files anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: fig1 test exhaustive bench bench-full table clean
 
