@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["frame", "read", "report", "table", "write"]
 
-# what only a fast-forwarded trace has, and one without w at each row
-EXTRA = ("error_estimate", "log_times", "slack", "least")
+# what only a fast-forwarded trace has, one without w at each row, and one with a mean of u
+EXTRA = ("error_estimate", "log_times", "slack", "least", "averages")
 
 
 def write(trace: Trace, path: str | os.PathLike[str]) -> None:
@@ -40,8 +40,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         # without w at each row there are the first and the last
         rows = 2 if "least" in kept else "K"
         w = (rows, "m", "d") if np.ndim(kept.get("w", ())) == 3 else (rows, "d")
-        extra = {name: ("f8", ("K", "N") if name == "slack" else ("K",))
-                 for name in EXTRA if name in kept}
+        axes = {"slack": ("K", "N"), "averages": ("K", "n")}
+        extra = {name: ("f8", axes.get(name, ("K",))) for name in EXTRA if name in kept}
         files.expect(kept, {"t": ("i8 f8", ("K",)), "u": ("f8", (rows, "n")), "w": ("f8", w),
                             "log_loss": ("f8", ("K",)), "status": ("i8", ()),
                             "message": ("U", ()), **extra})
