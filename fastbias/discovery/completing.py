@@ -138,48 +138,63 @@ def smaller(problem: Problem) -> Iterator[Problem]:
 
 def prove(problem: Problem) -> dict[str, Any] | None:
     """The matrix of rank one, and a completion of less trace."""
-    rank_one, least = _rank_one(problem), _completed(problem)
-    if rank_one is None or least is None:
+    rank_one = _rank_one(problem)
+    shorter = None if rank_one is None else _shorter(problem, _trace(rank_one))
+    if rank_one is None or shorter is None:
         return None
-    trace = sum(rank_one[i][i] for i in range(len(problem)))
-    inner = _completed(problem, float(np.trace(least) / 2 + trace / 2))
+    entries = [[i, j, str(y)] for (i, j), y in _entries(problem).items()]
+    return {"kind": KIND, "entries": entries, "limit": [written(row) for row in rank_one],
+            "shorter": [written(row) for row in shorter]}
+
+
+def _shorter(problem: Problem, trace: Fraction) -> Matrix | None:
+    """A completion of less trace, in small fractions where some do."""
+    least = _completed(problem)
+    if least is None:
+        return None
     # a completion of least trace is at the edge of the cone, and may be rounded out of it
-    for W in (least, least if inner is None else inner):
-        for fine in FINE:
-            exact = [[Fraction(float(problem[i, j] if np.isfinite(problem[i, j]) else W[i, j]))
-                      .limit_denominator(fine) for j in range(len(W))] for i in range(len(W))]
-            if _semidefinite(exact) and sum(exact[i][i] for i in range(len(W))) < trace:
-                return {"kind": KIND, "entries": [[i, j, str(Fraction(float(problem[i, j])))]
-                                                  for i, j in np.argwhere(np.isfinite(problem))
-                                                  .tolist()],
-                        "limit": [written(row) for row in rank_one],
-                        "shorter": [written(row) for row in exact]}
-    return None
+    inner = _completed(problem, float(np.trace(least) / 2 + trace / 2))
+    tried = (_rounded(problem, W, fine) for W in (least, inner) if W is not None for fine in FINE)
+    return next((W for W in tried if _semidefinite(W) and _trace(W) < trace), None)
+
+
+def _entries(M: Problem) -> dict[tuple[int, int], Fraction]:
+    """Those that are seen, exactly."""
+    return {(int(i), int(j)): Fraction(float(M[i, j])) for i, j in np.argwhere(np.isfinite(M))}
+
+
+def _rounded(problem: Problem, W: np.ndarray, fine: int) -> Matrix:
+    """The completion in fractions, the hidden entries to so many parts."""
+    return [[Fraction(float(y)) if np.isfinite(y) else Fraction(float(x)).limit_denominator(fine)
+             for x, y in zip(*rows, strict=True)] for rows in zip(W, problem, strict=True)]
 
 
 def _rank_one(M: Problem) -> Matrix | None:
     """vvᵀ with these entries, exactly, where they determine one by an odd circle; else None."""
-    n = len(M)
-    seen = {(int(i), int(j)): Fraction(float(M[i, j])) for i, j in np.argwhere(np.isfinite(M))}
+    n, seen = len(M), _entries(M)
     if 0 in seen.values():
         return None
-    # along a walk from 0 each v is a number times v_0, or over v_0; a closed odd one says v_0²
+    # along a walk from 0 each v is a number times v_0, or over v_0 …
     ratio, turned, line = {0: Fraction(1)}, {0: False}, [0]
-    square: Fraction | None = None
     for i in line:
-        for (a, j), y in seen.items():
-            if a == i and j not in ratio:
-                ratio[j], turned[j] = y / ratio[i], not turned[i]
-                line.append(j)
-            elif a == i and turned[j] == turned[i] and square is None:
-                one = y / (ratio[i] * ratio[j])
-                square = 1 / one if turned[i] else one
-    if square is None or square <= 0 or len(ratio) < n:
+        for j in [j for a, j in seen if a == i and j not in ratio]:
+            ratio[j], turned[j] = seen[i, j] / ratio[i], not turned[i]
+            line.append(j)
+    # … and a closed odd one says v_0²
+    closed = ((i, j) for i, j in seen if i in ratio and turned[i] == turned[j])
+    if len(ratio) < n or (odd := next(closed, None)) is None:
         return None
-    full = {True: 1 / square, False: square}
-    P = [[ratio[i] * ratio[j] * (full[turned[i]] if turned[i] == turned[j] else 1)
-          for j in range(n)] for i in range(n)]
-    return P if all(P[i][j] == y for (i, j), y in seen.items()) else None
+    i, j = odd
+    one = seen[i, j] / (ratio[i] * ratio[j])
+    square = 1 / one if turned[i] else one
+    full = {(False, False): square, (True, True): 1 / square}
+    P = [[ratio[i] * ratio[j] * full.get((turned[i], turned[j]), Fraction(1)) for j in range(n)]
+         for i in range(n)]
+    return P if square > 0 and all(P[i][j] == y for (i, j), y in seen.items()) else None
+
+
+def _trace(A: Matrix) -> Fraction:
+    return sum((row[i] for i, row in enumerate(A)), Fraction(0))
 
 
 def _semidefinite(A: Matrix) -> bool:
@@ -198,26 +213,30 @@ def _semidefinite(A: Matrix) -> bool:
 def check(document: Mapping[str, Any]) -> None:
     """A connected graph with an odd circle, a matrix of rank one, and another of less trace."""
     P, W = ([read(row) for row in document[name]] for name in ("limit", "shorter"))
-    n = len(P)
     seen = {(int(i), int(j)): Fraction(y) for i, j, y in document["entries"]}
-    demand(all((j, i) in seen for i, j in seen), "entries come with their mirror images")
-    demand(all(len(A) == n and len(row) == n and row[i] == A[i][k] == A[k][i]
-               for A in (P, W) for k, row in enumerate(A) for i in range(n)),
-           "matrices are square and symmetric")
-    demand(all(A[i][j] == y for A in (P, W) for (i, j), y in seen.items()),
-           "both matrices have the entries")
-    demand(all(P[i][i] > 0 for i in range(n)), "no weight of the limit is 0")
-    demand(all(P[i][j] * P[0][0] == P[i][0] * P[0][j] for i in range(n) for j in range(n)),
-           "the limit is of rank one")
-    # a walk of even and one of odd length from the first to each
-    reached = {(0, 0)}
-    line = [(0, 0)]
-    for i, odd in line:
-        for a, j in seen:
-            if a == i and (j, 1 - odd) not in reached:
-                reached.add((j, 1 - odd))
-                line.append((j, 1 - odd))
-    demand(len(reached) == 2 * n, "the entries are a connected graph with an odd circle")
+    _spans(list(seen), len(P))
+    for A in (P, W):
+        demand(list(map(list, zip(*A, strict=True))) == A and len(A) == len(P),
+               "matrices are square and symmetric, of one size")
+        demand(all(A[i][j] == y for (i, j), y in seen.items()), "both matrices have the entries")
+    _single(P)
     demand(_semidefinite(W), "the other matrix is positive semidefinite")
-    demand(sum(W[i][i] for i in range(n)) < sum(P[i][i] for i in range(n)),
-           "the other matrix has less trace")
+    demand(_trace(W) < _trace(P), "the other matrix has less trace")
+
+
+def _spans(seen: list[tuple[int, int]], n: int) -> None:
+    """From the first index a walk of even and one of odd length leads to each."""
+    demand(all((j, i) in seen and 0 <= i < n for i, j in seen),
+           "entries come with their mirror images")
+    reached = [(0, 0)]
+    for i, odd in reached:
+        reached += [(j, 1 - odd) for a, j in dict.fromkeys(seen)
+                    if a == i and (j, 1 - odd) not in reached]
+    demand(len(reached) == 2 * n, "the entries are a connected graph with an odd circle")
+
+
+def _single(P: Matrix) -> None:
+    """It is vvᵀ, without a 0 in v."""
+    demand(all(row[i] > 0 for i, row in enumerate(P)), "no weight of the limit is 0")
+    demand(all([x * P[0][0] for x in row] == [x * row[0] for x in P[0]] for row in P),
+           "the limit is of rank one")

@@ -106,7 +106,7 @@ def check(document: Mapping[str, Any]) -> None:
     # as wide as what is not known of w, and the radius
     box = [v.around(radius) for v in w]
     demand(all(v.low > 0 for v in box), "the box is inside the domain")
-    _held(x, y, (eta, beta, gamma), w, d, box, radius, int(document["rows"]))
+    _held(x, y, (eta, beta, gamma), w, d, radius, int(document["rows"]))
     sides = [_power(box[0], x[1]), _power(box[1], x[0])]
     demand(sides[0].apart(sides[1]), "the projection is not in the box")
 
@@ -134,32 +134,40 @@ def _followed(x: list[int], y: int, rates: tuple[Fraction, ...],
 
 
 def _held(x: list[int], y: int, rates: tuple[Fraction, ...], w: list[Interval], d: list[Interval],
-          box: list[Interval], radius: Fraction, rows: int) -> None:
+          radius: Fraction, rows: int) -> None:
     """All moves to come add up to less than the radius."""
-    eta, beta, gamma = rates
-    bits = w[0].bits
     off = total([v * n for v, n in zip(w, x, strict=True)]) - y
     size = max(off.size, *(v.size for v in d))
-    # (of (r, d) as long as it is no more than the radius)
+    step = _matrix(x, rates, [v.around(radius) for v in w], radius)
+    power: Matrix = [[Interval.of(int(i == j), w[0].bits) for j in range(3)] for i in range(3)]
+    sums = Fraction(0)
+    for _ in range(rows):
+        sums += _largest(power)
+        power = [[total([a * b for a, b in zip(row, column, strict=True)])
+                  for column in zip(*power, strict=True)] for row in step]
+    demand(_largest(power) <= Fraction(1, 2), "so many steps halve (r, d)")
+    # a geometric series of blocks, of which none is more than the radius that the matrix builds on
+    demand(2 * sums * size < radius, "all moves to come are inside the box")
+
+
+def _matrix(x: list[int], rates: tuple[Fraction, ...], box: list[Interval],
+            radius: Fraction) -> Matrix:
+    """What takes (r, d) to the next, for all w in the box, while neither is above the radius."""
+    eta, beta, gamma = rates
     a = [2 * eta * n * radius * (1 + gamma * sum(x)) for n in x]
     demand(max(a) < 1, "the moves are short")
     M = []
     for i, n in enumerate(x):
         # |(1 − e^{−a})/a − 1| ≤ |a|/(1 − |a|)
-        spread = Interval.of(1, bits).around(a[i] / (1 - a[i]))
+        spread = Interval.of(1, box[i].bits).around(a[i] / (1 - a[i]))
         share = box[i].around(beta * radius) * spread * (2 * eta * n)
         M.append([-share] + [-share * (gamma * m) + (beta if j == i else 0)
                              for j, m in enumerate(x)])
     # r' = r + ⟨x, d'⟩
-    first = [total([row[j] * n for row, n in zip(M, x, strict=True)]) + (j == 0) for j in range(3)]
-    step = [first, *M]
-    power: Matrix = [[Interval.of(int(i == j), bits) for j in range(3)] for i in range(3)]
-    sums = Fraction(0)
-    for _ in range(rows):
-        sums += max(row[0].size + row[1].size + row[2].size for row in power)
-        power = [[total([a * b for a, b in zip(row, column, strict=True)])
-                  for column in zip(*power, strict=True)] for row in step]
-    demand(all(row[0].size + row[1].size + row[2].size <= Fraction(1, 2) for row in power),
-           "so many steps halve (r, d)")
-    # a geometric series of blocks, of which none is more than the radius that M builds on
-    demand(2 * sums * size < radius, "all moves to come are inside the box")
+    return [[total([row[j] * n for row, n in zip(M, x, strict=True)]) + (j == 0)
+             for j in range(3)], *M]
+
+
+def _largest(A: Matrix) -> Fraction:
+    """‖A‖∞ of all in it, at most."""
+    return max(row[0].size + row[1].size + row[2].size for row in A)

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastbias.discovery.checking import demand
 from fastbias.discovery.intervals import Interval, total
-from fastbias.discovery.rational import Matrix, solve
+from fastbias.discovery.rational import Matrix, Vector, solve
 
 __all__ = ["KIND", "check", "draw", "prove", "smaller", "violation"]
 
@@ -131,39 +131,45 @@ def check(document: Mapping[str, Any]) -> None:
 def _enclosed(Z: Matrix, c: list[Fraction], radius: Fraction) -> list[Interval]:
     """The w of the one fixed point near c."""
     demand(len(c) == len(Z) and min(c) >= 0, "there is a weight a sample, none negative")
-    support = [n for n, x in enumerate(c) if x]
-    z = [Z[n] for n in support]
-    k = len(z)
+    z = [row for row, x in zip(Z, c, strict=True) if x]
     # (else multipliers were left open)
-    demand(all(solve([list(column) for column in zip(*z[:n], strict=True)], z[n]) is None
-               for n in range(1, k)) and any(z[0]), "the support vectors are independent")
-    at = [Interval.of(c[n], BITS) for n in support]
-    w = _at(z, at)[0]
-    point = [*at, total([v * x for v, x in zip(w, z[0], strict=True)])]
-    point = [Interval.of(v.middle, BITS) for v in point]
+    demand(bool(z) and any(z[0]) and all(
+        solve([list(column) for column in zip(*z[:n], strict=True)], z[n]) is None
+        for n in range(1, len(z))), "the support vectors are independent")
+    box = _boxed(z, [Interval.of(x, BITS) for x in c if x], radius)
+    demand(all(v.low > 0 for v in box), "weights and margin are positive")
+    w = _at(z, box[:-1])[0]
+    others = [row for row, x in zip(Z, c, strict=True) if not x]
+    demand(all(box[-1] < _dot(w, row) for row in others), "other samples are farther away")
+    return w
+
+
+def _boxed(z: Matrix, c: list[Interval], radius: Fraction) -> list[Interval]:
+    """A box about (c, s) with one solution in it: m − Y F(m) + (I − Y J)(x − m) is inside."""
+    point = [Interval.of(v.middle, BITS) for v in [*c, _dot(_at(z, c)[0], z[0])]]
     box = [v.around(radius) for v in point]
     inverse = _inverse(_slopes(z, point))
     there, slopes = _equations(z, point), _slopes(z, box)
     moves = [b - p for b, p in zip(box, point, strict=True)]
     for i, row in enumerate(inverse):
-        # m − Y F(m) + (I − Y J)(x − m)
-        value = point[i] - total([f * y for f, y in zip(there, row, strict=True)])
-        for j in range(k + 1):
-            share = total([slopes[m][j] * row[m] for m in range(k + 1)])
-            value = value + (Interval.of(int(i == j), BITS) - share) * moves[j]
+        left = [-_dot(list(column), row) for column in zip(*slopes, strict=True)]
+        left[i] = left[i] + 1
+        value = point[i] - _dot(there, row) + total(
+            [share * move for share, move in zip(left, moves, strict=True)])
         demand(value.inside(box[i]), "Krawczyk's operator maps the box into itself")
-    demand(all(v.low > 0 for v in box), "weights and margin are positive")
-    w = _at(z, box[:-1])[0]
-    demand(all(box[-1] < total([v * x for v, x in zip(w, row, strict=True)])
-               for n, row in enumerate(Z) if n not in support), "other samples are farther away")
-    return w
+    return box
+
+
+def _dot(v: list[Interval], row: Vector) -> Interval:
+    """⟨v, row⟩."""
+    return total([x * y for x, y in zip(v, row, strict=True)])
 
 
 def _at(z: Matrix, c: list[Interval]) -> tuple[list[Interval], list[Interval], list[Interval]]:
     """w = a/M, a = Σ c z and M = √(Σ c² z²)."""
-    a = [total([v * row[j] for v, row in zip(c, z, strict=True)]) for j in range(len(z[0]))]
-    M = [total([v * v * row[j] ** 2 for v, row in zip(c, z, strict=True)]).sqrt()
-         for j in range(len(z[0]))]
+    columns = [list(column) for column in zip(*z, strict=True)]
+    a = [_dot(c, column) for column in columns]
+    M = [_dot([v * v for v in c], [x * x for x in column]).sqrt() for column in columns]
     demand(all(m.low > 0 for m in M), "each feature is seen by a support vector")
     return [x / m for x, m in zip(a, M, strict=True)], a, M
 
@@ -171,8 +177,7 @@ def _at(z: Matrix, c: list[Interval]) -> tuple[list[Interval], list[Interval], l
 def _equations(z: Matrix, x: list[Interval]) -> list[Interval]:
     """Margins less s, and Σc − 1."""
     w = _at(z, x[:-1])[0]
-    return [total([v * e for v, e in zip(w, row, strict=True)]) - x[-1] for row in z] \
-        + [total(x[:-1]) - 1]
+    return [*(_dot(w, row) - x[-1] for row in z), total(x[:-1]) - 1]
 
 
 def _slopes(z: Matrix, x: list[Interval]) -> list[list[Interval]]:
@@ -182,8 +187,7 @@ def _slopes(z: Matrix, x: list[Interval]) -> list[list[Interval]]:
     zero, one = Interval.of(0, BITS), Interval.of(1, BITS)
     moved = [[one * row[j] / m - a[j] * v * row[j] ** 2 / (m * m * m)
               for j, m in enumerate(M)] for v, row in zip(c, z, strict=True)]
-    rows = [[*(total([e * y for e, y in zip(move, row, strict=True)]) for move in moved), -one]
-            for row in z]
+    rows = [[*(_dot(move, row) for move in moved), -one] for row in z]
     return [*rows, [one] * len(z) + [zero]]
 
 
