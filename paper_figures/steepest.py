@@ -168,7 +168,7 @@ def climbing(ax: Axes) -> None:
                 ha="right", color=GREY)
     ax.set(
         title="(c) Each margin reaches the maximum in its own norm:\nlike 1/t at a corner, 1/t² "
-        "where all is smooth", xlim=(1, STEPS), ylim=(2e-7, 1),
+        "where all is smooth", xlabel="steps $t$", xlim=(1, STEPS), ylim=(2e-7, 1),
         ylabel=r"shortfall $1-$margin$/\gamma$, in the run's norm")
     ax.legend(ncols=2, loc="lower left", handlelength=1.4, handletextpad=0.5, columnspacing=1.2)
 
