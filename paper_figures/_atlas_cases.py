@@ -238,6 +238,10 @@ def off_section_3() -> Iterator[Case]:
     yield Case(family, "quadratic norm", fb.Plan(clash, y, loss="logistic", method=metric))
     X, labels = np.random.default_rng(0).normal(size=(40, 2)), np.random.default_rng(1).integers(0, 3, 40)
     yield Case(family, "3 classes", fb.Plan(X, labels, loss="cross_entropy", method=m.gradient_descent(0.03)))
+    # contexts and the tokens that follow: two on the first, 3 : 2
+    tokens = fb.Plan(np.eye(3)[[0] * 5 + [1] * 2 + [2] * 2], [0, 0, 0, 1, 1, 2, 2, 3, 3], loss="cross_entropy",
+                     method=m.gradient_descent(0.3))
+    yield Case(family, "next tokens", tokens, Steps(5_000_000))
     one, other = (fb.Plan(clash, y, loss="logistic", method=m.gradient_descent(0.05, beta)) for beta in (0.5, 0.9))
     yield Case(family, "momentum", one, other=other, differ="β = 0.5, 0.9")
 
