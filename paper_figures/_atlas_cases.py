@@ -354,7 +354,7 @@ def section_4() -> Iterator[Case]:
         yield Case(family, "AdaGrad, diagonal depth 2", one, Steps(100_000, -1e8), other, "η = 0.1, 0.01")
     fall = steps.power(0.1, 0.55)                                          # o(t^−½), as degree 2 asks
     for name, method, how in (
-            ("ℓ1.5", m.steepest_descent(norms.lp(1.5), steps.loss_scaled(0.001)), Steps(1_000_000, -1e5)),
+            ("ℓ1.5", m.steepest_descent(norms.lp(1.5), steps.loss_scaled(2e-4)), Steps(1_000_000, -1000)),
             ("ℓ∞", m.steepest_descent("linf", steps.loss_scaled(1e-5)), Steps(1_000_000, -3000)),
             ("Signum", m.signum(fall), Steps(1_000_000)), ("Adam ε = 0", m.adam(fall, beta2=0.99, eps=0), Steps(3_000_000)),
             ("ℓ3", m.steepest_descent(norms.lp(3), fall, normalised=True), Steps(300_000))):
