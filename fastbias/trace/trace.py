@@ -76,9 +76,9 @@ class Trace(Diagnostics, Shown):
     log_times: np.ndarray | None = None
     slack: np.ndarray | None = None
     least: np.ndarray | None = None
-    averages: np.ndarray | None = None
     kept_names: tuple[str, ...] | None = None
     kept_classes: np.ndarray | None = None
+    averages: np.ndarray | None = None
 
     @cached_property
     def log_t(self) -> np.ndarray:
