@@ -120,6 +120,15 @@ def test_data_of_any_size():
     assert len(wide["rows"][0][0]) > 100
 
 
+@pytest.mark.parametrize("seed", [3, 38, 47, 57, 69])
+def test_columns_of_unlike_units(seed):
+    """At 10^±6 entries of w count by what they are to the rows, not by their size."""
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(6, 12)) * 10.0 ** rng.uniform(-6, 6, size=12)
+    limit = fb.minimum_norm(Z, Z @ (rng.integers(-3, 4, size=12) * (rng.random(12) < 0.3) * 1.0), "l1")
+    assert (limit.certified, limit.rung) == (True, "exact")
+
+
 def test_classes_and_intercepts():
     rng = np.random.default_rng(0)
     X, y = rng.integers(-3, 4, size=(12, 3)) * 1.0, np.arange(12) % 3
