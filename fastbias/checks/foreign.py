@@ -10,6 +10,7 @@ module would stay behind for the rest of the process.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import signal
 import sysconfig
@@ -25,8 +26,12 @@ import numpy as np
 __all__ = ["Unsolved", "ask", "guarded", "library", "uninterrupted"]
 
 HERE = os.path.dirname(os.path.dirname(__file__))
-LIBRARIES = tuple(p for p in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
-                  if p)
+_PLACES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+# (they may lie where the system, a user or another environment has put them)
+_SPECS = (importlib.util.find_spec(name) for name in ("numpy", "scipy", "cvxpy"))
+_PLACES |= {os.path.dirname(os.path.dirname(spec.origin)) for spec in _SPECS if spec and spec.origin}
+LIBRARIES = tuple(place for place in _PLACES if place)
+
 
 
 class Unsolved(ArithmeticError):  # noqa: N818 (it names the event)
