@@ -28,8 +28,8 @@ __all__ = ["Unsolved", "ask", "guarded", "library", "uninterrupted"]
 HERE = os.path.dirname(os.path.dirname(__file__))
 _PLACES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 # (they may lie where the system, a user or another environment has put them)
-_SPECS = (importlib.util.find_spec(name) for name in ("numpy", "scipy", "cvxpy"))
-_PLACES |= {os.path.dirname(os.path.dirname(spec.origin)) for spec in _SPECS if spec and spec.origin}
+_SPECS = map(importlib.util.find_spec, ("numpy", "scipy", "cvxpy"))
+_PLACES |= {os.path.dirname(os.path.dirname(s.origin)) for s in _SPECS if s and s.origin}
 LIBRARIES = tuple(place for place in _PLACES if place)
 
 
