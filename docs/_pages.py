@@ -302,7 +302,8 @@ def gallery() -> None:
 
 # what pages of the clone name, and which page of the site that is, from docs/
 SAME = {"README.md": "index.md", "CONTRIBUTING.md": "pages/contributing.md",
-        "CHANGELOG.md": "pages/changelog.md", "bench/README.md": "pages/bench.md"}
+        "CHANGELOG.md": "pages/changelog.md",
+        ".github/SECURITY.md": "pages/security.md", "bench/README.md": "pages/bench.md"}
 
 
 def resited(text: str, folder: Path, page: Path) -> str:
@@ -336,7 +337,8 @@ def recipes() -> None:
         "---", "file_format: mystnb", "kernelspec:", "  name: python3", "---", "",
         "# Add your own", "", "A norm, a potential, a loss, a model, a method, a theorem: each is "
         "a block of code, meets all the others at once, and stands under laws that say what is "
-        "wrong with it. Every block below was run when this page was built. (A norm in fifteen lines is "
+        "wrong with it. Every block below was run when this page was built. (A norm in fifteen "
+        "lines is "
         "[a page of its own](../own.md); how to set up is in "
         "[contributing](contributing.md).)", "", body.partition("\n\n")[2]]))
 
