@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import Sparse, above
+from fastbias.checks.columns import entries
 from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import MESSAGES, Status
@@ -58,6 +59,8 @@ class Trace(Diagnostics, Shown):
     least : (K,) float64 or None
         Of a run with ``record_w=False``: the least margin y_n⟨w, x_n⟩ (of classes: ⟨w_y − w_c,
         x_n⟩) at each row; ``u`` and ``w`` then have two rows, the first and the last.
+    kept_names : tuple of str or None, kept_classes : (C,) array or None
+        Of a trace without its data, as from a file: what ``names`` and ``classes`` were.
     """
 
     t: np.ndarray
@@ -71,6 +74,8 @@ class Trace(Diagnostics, Shown):
     log_times: np.ndarray | None = None
     slack: np.ndarray | None = None
     least: np.ndarray | None = None
+    kept_names: tuple[str, ...] | None = None
+    kept_classes: np.ndarray | None = None
 
     @cached_property
     def log_t(self) -> np.ndarray:
@@ -92,7 +97,19 @@ class Trace(Diagnostics, Shown):
     @property
     def classes(self) -> np.ndarray | None:
         """The labels as they were given, sorted: −1 and +1, or the classes; None for numbers."""
-        return None if self.problem is None else self.problem.classes
+        return self.kept_classes if self.problem is None else self.problem.classes
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """What the entries of w's last axis are called; None where columns had no names."""
+        return self.kept_names if self.problem is None else self.problem.names
+
+    @property
+    def called(self) -> list[str] | None:
+        """What each entry of w is called, flat, with its class where there are classes; None where
+        columns had no names.
+        """
+        return entries(self.names, self.w.shape[1:], self.classes)
 
     @property
     def intercept(self) -> np.ndarray:
@@ -373,12 +390,15 @@ class Trace(Diagnostics, Shown):
                      later.status, later.message, later.problem or self.problem,
                      both(zeros if self.error_estimate is None else self.error_estimate,
                           later.error_estimate),
-                     np.concatenate([self.log_t[keep], later.log_t]), both(self.slack, later.slack))
+                     np.concatenate([self.log_t[keep], later.log_t]), both(self.slack, later.slack),
+                     kept_names=later.names or self.names,
+                     kept_classes=self.classes if later.classes is None else later.classes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the rows to an NPZ file (no pickle) with a digest, whole or not at all.
 
-        What `load` reads back has all but the data; ValueError where the folder does not exist.
+        What `load` reads back has all but the data, of which it keeps what columns and labels are
+        called; ValueError where the folder does not exist.
         """
         storing.write(self, path)
 
@@ -411,9 +431,10 @@ class Trace(Diagnostics, Shown):
         limit : Limit, optional
             Drawn dashed, beside what is fitted; gap, angle and the series of `rates` need it.
         ax : matplotlib Axes, optional
-            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``.
+            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``;
+            ``slopes=False`` leaves out what is fitted and predicted beside gaps, angles and series.
         """
-        return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
+        return above.picture(self, what, limit, ax, **style)
 
     def _report(self) -> Report:
         return storing.report(self)
