@@ -13,7 +13,7 @@ test: .venv/ready
 	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 docs: .venv/docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 exhaustive: .venv/ready
 	$(BIN)/pytest -q -o faulthandler_timeout=0 -m exhaustive tests
