@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: fig1 test exhaustive bench bench-full table clean
+.PHONY: fig1 test exhaustive bench bench-full table web clean
 
 fig1: .venv/ready
 	$(BIN)/python -m paper_figures.fig1
@@ -23,11 +23,18 @@ bench-full: .venv/ready
 table: .venv/ready
 	$(BIN)/python -m bench.table
 
+web: .venv/web
+	$(BIN)/python docs/live/make.py
+
+.venv/web: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[web]'
+	touch $@
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-*.jsonl
+	rm -rf .venv build dist docs/live/build docs/live/.made .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-*.jsonl
 	find . -name __pycache__ -prune -exec rm -rf {} +
