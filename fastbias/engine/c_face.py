@@ -12,6 +12,7 @@ from fastbias.engine.abi import (
     BURST,
     CONTROL,
     FILLED,
+    VECTORS,
     Buffers,
     Params,
     Pieces,
@@ -28,6 +29,8 @@ from fastbias.engine.simd import _either
 from fastbias.engine.weighing import weighted
 
 __all__ = ["address"]
+
+PIECES = len(Pieces._fields)
 
 
 @_either(lambda pointer: not pointer)
@@ -55,10 +58,10 @@ def _lacking(wanted, pointer):
 
 @inner
 def _begin(sizes, begins):
-    """Where each of eight vectors that stand end to end begins, and the last ends; False where a
+    """Where each of the vectors that stand end to end begins, and the last ends; False where a
     size is none.
     """
-    for i in range(8):
+    for i in range(VECTORS):
         if not 0 <= sizes[i] < ENTRIES:
             return False
         begins[i + 1] = begins[i] + sizes[i]
@@ -104,10 +107,10 @@ def _slices(p, begins):
 def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work,
                space, packed, kept, steps, rows_u, rows_log_loss, K, stop_at, until):
     """`fastbias.engine.loop.descend` behind the prototype of `fastbias.running.capi`."""
-    begins = np.zeros(9, np.int64)                        # where the vectors of params begin
+    begins = np.zeros(VECTORS + 1, np.int64)              # where the vectors of params begin
     if missing(pieces):
         return -1
-    if missing(params) or missing(sizes) or not _begin(carray(sizes, (8,)), begins):
+    if missing(params) or missing(sizes) or not _begin(carray(sizes, (VECTORS,)), begins):
         return -2
     sparse = _sparse(X, control)
     if not _matrix(X, N, d, sparse):
@@ -126,11 +129,11 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6
-    a = carray(pieces, (16,))
+    a = carray(pieces, (PIECES,))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
                a[13], a[14], a[15]),
-        _slices(carray(params, (begins[8] + (N if weighted(about) else 0),)), begins),
+        _slices(carray(params, (begins[VECTORS] + (N if weighted(about) else 0),)), begins),
         carray(X, (0 if sparse else N, d)), carray(y, (N * goals(about),)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
                 carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
