@@ -14,7 +14,7 @@ from fastbias.problem import Problem
 from fastbias.solvers.limit import Hypothesis, Limit, Rate
 from fastbias.solvers.margins import separate, widest
 from fastbias.theory.asked import classes, decreasing, endless, known, stated_for
-from fastbias.theory.asymptotes import asymptote, rule_of
+from fastbias.theory.asymptotes import asymptote, pace, rule_of
 from fastbias.theory.base import Direction, shown
 
 __all__ = ["FORGETS", "SIGNS", "growth", "taking_over"]
@@ -158,7 +158,21 @@ def _without_epsilon(problem: Problem) -> list[Hypothesis]:
                        f"least {first.min(initial=1.0):.3g}"),
             Hypothesis("the theorem's Adam corrects no bias", shown(not corrected),
                        "this one does" if corrected else "nor does this one"),
-            *stated_for(problem, "exponential", "logistic"), *known(ZHANG), *classes(problem)]
+            *stated_for(problem, "exponential", "logistic"), *known(ZHANG), *_bounded(problem),
+            *classes(problem)]
+
+
+def _bounded(problem: Problem) -> list[Hypothesis]:
+    """How fast the margin comes, by the bound Σ η^(3/2)/Σ η on its gap, of steps η/t^a."""
+    a = pace(problem)
+    if not a or a > 1:
+        return []
+    # (the numerator is finite beyond 2/3, its logarithm there)
+    fall = "1/log t" if a == 1 else f"log t · t^(−{1 - a:.3g})" if np.isclose(a, 2 / 3) \
+        else f"t^(−{min(a / 2, 1 - a):.3g})"
+    return [Hypothesis(f"the margin gap is O({fall})", None,
+                       f"a bound, known from {ZHANG} at second hand; trace.rates fits what a run "
+                       "does")]
 
 
 def _falling(problem: Problem) -> list[Hypothesis]:

@@ -37,12 +37,28 @@ def twin(Z, c):
     return w / np.linalg.norm(w), c
 
 
+def named(seed):
+    """The limit, None where several points are fixed."""
+    try:
+        return plan(seed).limit()
+    except fb.NoTheorem as why:
+        if "not the only one" not in why.reason:
+            raise
+        return None
+
+
 @pytest.mark.parametrize("seeds", [range(5), pytest.param(range(5, 60), marks=pytest.mark.exhaustive)], ids=["5", "55 more"])
 def test_the_point_is_that_of_the_twin_and_certified(seeds):
+    several = []
     for seed in seeds:
         X, y = data(seed)
         Z = y[:, None] * X
-        told = plan(seed).limit()
+        told = named(seed)
+        if told is None:
+            ends = [twin(Z, np.random.default_rng(start).dirichlet(np.ones(len(Z))))[0] for start in range(8)]
+            assert max(np.linalg.norm(end - ends[0]) for end in ends) > 1e-3, seed
+            several.append(seed)
+            continue
         assert told.certified
         unit = told.w / np.linalg.norm(told.w)
         w, c = twin(Z, np.random.default_rng(seed).dirichlet(np.ones(len(Z))))
@@ -52,6 +68,23 @@ def test_the_point_is_that_of_the_twin_and_certified(seeds):
         pull = told.dual @ Z / np.sqrt((told.dual ** 2) @ (Z ** 2))
         assert np.allclose(pull / np.linalg.norm(pull), unit, atol=1e-8)
         assert (Z @ unit).min() >= (Z @ unit)[told.dual > 1e-9].max() * (1 - 1e-8)
+    assert len(several) <= len(seeds) // 10, several
+
+
+def test_where_two_points_are_fixed_the_start_decides_and_none_is_named():
+    """Both draw flows of the proxy; each is the maximum margin in the norm of its own multipliers."""
+    X, y = data(36)
+    Z = y[:, None] * X
+    with pytest.raises(fb.NoTheorem, match=r"not the only one.*0\.0000, 0\.8666, 0\.1334"):
+        plan(36).limit()
+    one, other = (twin(Z, np.random.default_rng(seed).dirichlet(np.ones(3)))[0] for seed in (0, 1))
+    assert np.linalg.norm(one - other) > 0.5
+    for seed, end in ((1, one), (2, other)):
+        w = 3 * np.random.default_rng(seed).normal(size=3)
+        for t in range(10_000):
+            a = np.exp((Z @ w).min() - Z @ w)
+            w += (a @ Z) / np.sqrt((a ** 2) @ (Z ** 2)) / np.sqrt(t + 1)
+        assert np.linalg.norm(w / np.linalg.norm(w) - end) < 0.03
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -90,6 +123,8 @@ def test_runs_come_near_in_its_norm(seeds, options):
     """Within 2 % of its margin."""
     for seed in seeds:
         p = plan(seed, **{"beta2": 0.999} | options)
+        if named(seed) is None:
+            continue
         told = p.limit()
         assert not any(h.holds is False for h in told.hypotheses)
         trace = p.run(1_000_000, record=8)
