@@ -128,8 +128,9 @@ def check(document: dict) -> bool:
         demand(not any(off) if equations else min(off) >= 0, "primal", "Zw is not as it should be")
         best(document, (w[:d], scale), (pull[:d], low * unit), reached)
     elif w:
-        demand(strict == [m > 0 for m in margins] and {*map(type, strict)} == {bool} and
-               min(margins) >= 0, "strict", "margins say otherwise")
+        demand(strict == [m > 0 for m in margins] and {*map(type, strict)} == {bool}, "strict",
+               "margins say otherwise")
+        # (where Zᵀλ is 0, and λ > 0 on all rows but these, no other margin is under 0 either)
         demand([v == 0 for v in lam or [0] * count] == strict, "dual", "0 on strict rows alone")
     demand(not any(pull[d if "value" in wanted else 0:]), "dual", "Zᵀλ must be 0")
     demand(document["seal"] == seal(document), "seal", "something was altered since it was made")
@@ -145,6 +146,5 @@ def main(words: list[str]) -> int:
         print(f"refused: {error}", file=sys.stderr)
         return 1
     return 0
-
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -137,6 +137,10 @@ class Smooth:
         nu = decimals(lam) * scale
         for _ in range(ROUNDS):
             found = self._solved(rows, nu[rows]) if rows else None
+            if found is None and len(rows) > self.Z.shape[1]:
+                # more than can hold w: the lightest does not
+                rows.remove(min(rows, key=lambda n: nu[n]))
+                continue
             if found is None:
                 return None
             w, weights = found

@@ -196,6 +196,21 @@ def test_a_limit_that_is_off_is_not_called_enclosed():
     assert dataclasses.replace(limit, dual=limit.dual * [1 + 1e-5, 1 - 1e-5, 1, 1]).rung == "enclosed"
 
 
+def test_rows_that_floats_forgot_or_added():
+    """Whatever rows are said to have weight, those that hold w are found."""
+    import dataclasses
+    rng = np.random.default_rng(3)
+    Z = rng.normal(size=(12, 4)) + [2.0, 0, 0, 0]
+    limit = fb.max_margin(Z, np.ones(12), fb.norms.lp(1.5))
+    held, others = np.flatnonzero(limit.dual), np.flatnonzero(limit.dual == 0)
+    assert len(held) > 1
+    for n in held:
+        forgot = limit.dual * (np.arange(12) != n)
+        assert dataclasses.replace(limit, dual=forgot / forgot.sum()).rung == "enclosed", n
+    for n in others:
+        assert dataclasses.replace(limit, dual=limit.dual + 1e-6 * (np.arange(12) == n)).rung == "enclosed", n
+
+
 def test_the_potential_must_be_the_packages_own():
     own = fb.potentials.entropy
     import dataclasses

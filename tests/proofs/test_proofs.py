@@ -193,6 +193,10 @@ def test_a_limit_that_is_off_is_not_called_exact():
     assert (limit.rung, off.rung) == ("exact", "float")
     point = fb.minimum_norm([[1, 2]], [1], "l2")
     assert dataclasses.replace(point, w=point.w + [0, 1e-5]).rung == "float"
+    for norm in ("l1", "linf"):
+        least = fb.minimum_norm([[1, 2]], [1], norm)
+        assert (least.rung, dataclasses.replace(least, w=least.w * (1 + 1e-6)).rung) == ("exact", "float")
+    assert dataclasses.replace(limit, dual=limit.dual[:2]).rung == "float"
     # what a solver says of multipliers is no more than a hint
     assert dataclasses.replace(limit, dual=np.array([1.0, 0, 0, 0])).rung == "exact"
 
