@@ -85,7 +85,7 @@ def map_of(ax: Axes, found: dict[str, Examination]) -> Any:
                       aspect="auto")
     for i, seen in enumerate(found.values()):
         for j, axiom in enumerate(MOVES):
-            dark, move = moves[i, j] < 1e-5, moves[i, j]
+            dark, move = moves[i, j] < 1e-8, moves[i, j]
             told = "0" if move == 0 else f"{move:.0e}".replace("e-0", "e-") if move < 0.01 \
                 else f"{move:.2g}"
             ax.text(j, i, told if seen.holds[axiom] else f"✗ {told}", ha="center", va="center",
@@ -94,7 +94,7 @@ def map_of(ax: Axes, found: dict[str, Examination]) -> Any:
         kept = seen.holds["Afriat"]
         ax.add_patch(Rectangle((len(MOVES) - 0.5, i - 0.5), 1, 1, clip_on=False, lw=0.8,
                                edgecolor="white", facecolor="white" if kept else "#e8e8e8"))
-        told = "✗ none" if not kept else "one function" if seen.proof else "none against it"
+        told = "✗ none" if not kept else "one function" if seen.proof else "not refuted"
         ax.text(len(MOVES), i, told, ha="center", va="center",
                 fontsize=9, fontweight="normal" if kept else "bold")
     ax.set_xticks(range(len(AXIOMS)), ["representation", "irrelevant\nalternatives", "WARP",
@@ -120,8 +120,8 @@ def main(argv: list[str] | None = None) -> None:
     bar = figure.colorbar(image, ax=ax, shrink=0.5, pad=0.02)
     bar.set_label("largest move that the axiom forbids, $\\|w - w'\\|_2$")
     bar.outline.set_visible(False)
-    ax.set_xlabel("✗: violated, and it stays so after ten times the steps; below: how far choices "
-                  "move", color=GREY, fontsize=9)
+    ax.set_xlabel("numbers: how far a choice moves that must not; ✗: beyond doubt, and still after "
+                  "ten times the steps", color=GREY, fontsize=9)
     figure.suptitle("Does one function explain what an optimiser chooses?", fontweight="bold")
     exact = sum(not seen.holds["Afriat"] for seen in found.values())
     print(f"{len(found)} methods on {sum(seen.problems for seen in found.values())} problems: "
