@@ -106,9 +106,8 @@ def round_and_round(ax: Axes, document: dict[str, Any]) -> tuple[list[Row], str]
         ax.plot(trace.t, trace.w[:, 0], color=colour, marker=marker, ms=4, lw=1)
         rows += along(f"from {start:.3g}", trace.t, trace.w[:, 0])
     ax.axhline(best, color=BLACK, lw=1, ls="--")
-    ax.annotate("dashed: the minimiser; squares: begun beside it", (0.99, 0.96), fontsize=9,
-                xycoords="axes fraction", ha="right")
-    ax.set(xlabel="steps", ylabel="$w$")
+    ax.set_ylabel("$w$")
+    ax.set_xlabel("steps (dashed: the minimiser; squares: from beside it)", fontsize=10)
     return rows, f"{a} once, −{c} × {n}, ηλ = {ratio}: period 2"
 
 

@@ -163,8 +163,7 @@ def hunt(conjecture: str | Conjecture, seconds: float = 60,
     missed much: that the fixed point of Baek, Song, Yun 2025 need not be the only one; where small
     starts end on connected entries with an odd circle, as `fastbias.discovery.completing` proves,
     three entries of a 3 × 3 matrix being enough; and a 7 × 7 matrix on which AdaBoost goes round at
-    margin 1/3 of 3/8, where that of Rudin et al. is 8 × 8. Nobody but this package has looked at the
-    proofs.
+    margin 1/3 of 3/8, where that of Rudin et al. is 8 × 8. No other eyes have been on the proofs.
 
     Examples
     --------
