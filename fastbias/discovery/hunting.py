@@ -156,10 +156,14 @@ def hunt(conjecture: str | Conjecture, seconds: float = 60,
 
     Notes
     -----
-    The first six are known to be false: Hastie et al. 2007 (monotone lasso), Meng et al. 2024
+    All but the last are known to be false: Hastie et al. 2007 (monotone lasso), Meng et al. 2024
     (cycles of gradient descent), Rudin, Daubechies, Schapire 2004 (AdaBoost), Li, Luo, Lyu 2021
-    (nuclear norm), Gunasekar et al. 2018, Example 2 (primal momentum). Of the last, that the fixed
-    point of Baek, Song, Yun 2025 need not be the only one, no mention was found.
+    (nuclear norm), Gunasekar et al. 2018, Example 2 (primal momentum). What was found nowhere else,
+    in a search of titles, abstracts and what pages show of papers (December 2026), which may have
+    missed much: that the fixed point of Baek, Song, Yun 2025 need not be the only one; where small
+    starts end on connected entries with an odd circle, as `fastbias.discovery.completing` proves,
+    three entries of a 3 × 3 matrix being enough; and a 7 × 7 matrix on which AdaBoost goes round at
+    margin 1/3 of 3/8, where that of Rudin et al. is 8 × 8. No other eyes have been on the proofs.
 
     Examples
     --------
