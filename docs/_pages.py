@@ -178,11 +178,22 @@ def topic(file: str, title: str, names: list[str]) -> None:
     write(PAGES / "api" / f"{file}.rst", "\n".join(out) + "\n")
 
 
+def listed(names: list[str]) -> list[str]:
+    """The names of a topic, and of its modules all their names."""
+    out = []
+    for name in names:
+        value = getattr(fb, name, None) or module(name)
+        out += [f"{name}.{inner}" for inner in value.__all__] if isinstance(
+            value, ModuleType) else [name]
+    return out
+
+
 def api() -> None:
     """All topics, and the page that lists them."""
     for file, (title, names) in TOPICS.items():
         topic(file, title, names)
-    rows = [f"- {{doc}}`{title} <{file}>`: {', '.join(f'`{name}`' for name in names)}"
+    rows = [f"- {{doc}}`{title} <{file}>`: "
+            + ", ".join(f"{{py:obj}}`~fastbias.{name}`" for name in listed(names))
             for file, (title, names) in TOPICS.items()]
     write(PAGES / "api" / "index.md", "\n".join([
         "# All that is public", "", "`import fastbias as fb`; then, by topic:", "", *rows, "",

@@ -61,6 +61,17 @@ class Trace(Diagnostics, Shown):
         x_n⟩) at each row; ``u`` and ``w`` then have two rows, the first and the last.
     kept_names : tuple of str or None, kept_classes : (C,) array or None
         Of a trace without its data, as from a file: what ``names`` and ``classes`` were.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.gradient_descent(0.1)
+    >>> plan = fb.Plan([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method)
+    >>> trace = plan.run(1000)
+    >>> trace.w.shape == (len(trace), 2), trace.status.name
+    (True, 'OK')
+    >>> print(trace.margin("l2")[-1].round(4), trace.gap(plan.limit())[-1].round(4))
+    2.1551 0.2691
     """
 
     t: np.ndarray
@@ -451,6 +462,18 @@ class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)
         One sentence with the step at which it happened.
     trace : Trace
         Everything up to the last good iterate, all finite; ``.status`` is its status.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbias as fb
+    >>> method = fb.methods.gradient_descent(10.0)
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=method)
+    >>> try:
+    ...     plan.run(1000)
+    ... except fb.RunStopped as stopped:
+    ...     print(stopped.status.name, bool(np.isfinite(stopped.trace.w).all()))
+    NOT_FINITE True
     """
 
     def __init__(self, message: str, trace: Trace) -> None:
