@@ -47,13 +47,11 @@ pieces, so a number, once given, is never changed.
 >>> abi, plan = fb.abi, fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.adam(0.01))
 >>> signatures = (abi.MAP, abi.MAP_AT, abi.VALUE, abi.SLOPE, abi.LOG_LOSS, abi.RULE, abi.SAMPLE,
 ...               abi.DIRECTION, abi.ADVANCE)
->>> kinds = abi.Pieces, abi.Params, abi.Buffers
->>> [isinstance(x, kind) for x, kind in zip((plan.pieces, plan.params, plan.buffers), kinds)]
-[True, True, True]
->>> int(plan.buffers.control[abi.Slot.DONE]), abi.MESSAGES[abi.Status.OK], abi.SHORT
-(0, 'all steps were done', -2)
->>> abi.Geometry._fields[-1], abi.Records._fields[0], isinstance(plan.problem.loss.slope, abi.Piece)
-('metric', 'steps', True)
+>>> [kind._fields[0] for kind in (abi.Pieces, abi.Params, abi.Buffers, abi.Records, abi.Geometry)]
+['slope', 'loss', 'u', 'steps', 'params']
+>>> done = int(plan.buffers.control[abi.Slot.DONE])
+>>> done, abi.MESSAGES[abi.Status.OK], abi.SHORT, abi.Piece.__name__
+(0, 'all steps were done', -2, 'Piece')
 """
 from __future__ import annotations
 
