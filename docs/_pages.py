@@ -178,11 +178,22 @@ def topic(file: str, title: str, names: list[str]) -> None:
     write(PAGES / "api" / f"{file}.rst", "\n".join(out) + "\n")
 
 
+def listed(names: list[str]) -> list[str]:
+    """The names of a topic, and of its modules all their names."""
+    out = []
+    for name in names:
+        value = getattr(fb, name, None) or module(name)
+        out += [f"{name}.{inner}" for inner in value.__all__] if isinstance(
+            value, ModuleType) else [name]
+    return out
+
+
 def api() -> None:
     """All topics, and the page that lists them."""
     for file, (title, names) in TOPICS.items():
         topic(file, title, names)
-    rows = [f"- {{doc}}`{title} <{file}>`: {', '.join(f'`{name}`' for name in names)}"
+    rows = [f"- {{doc}}`{title} <{file}>`: "
+            + ", ".join(f"{{py:obj}}`~fastbias.{name}`" for name in listed(names))
             for file, (title, names) in TOPICS.items()]
     write(PAGES / "api" / "index.md", "\n".join([
         "# All that is public", "", "`import fastbias as fb`; then, by topic:", "", *rows, "",
@@ -343,10 +354,27 @@ def recipes() -> None:
         "[contributing](contributing.md).)", "", body.partition("\n\n")[2]]))
 
 
+def live() -> None:
+    """The page that leads to the live ones, where these are built."""
+    built = DOCS / "live" / "build"
+    found = []
+    for path in sorted(built.glob("*.html")):
+        title = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.S)
+        if path.stem != "index" and title:
+            found.append(f'- <a href="../live/{path.name}">{title[1].partition(" – ")[0]}</a>')
+    if found:
+        write(PAGES / "live.md", "\n".join([
+            "# Live pages", "", "Here the compiled loop of fastbias runs in your browser, the same "
+            "loop as in Python: move a point or a slider, and a hundred thousand exact updates "
+            "answer. What a page draws as theory's was computed there, and is not certified; the "
+            "package certifies it.", "", *found, "", '<a href="../live/index.html">All of them, '
+            "on their own</a>", ""]))
+
+
 def make() -> None:
     """All of them; what a build before made and this one did not is gone."""
     WRITTEN.clear()
-    for step in (api, rows, gallery, recipes, top):
+    for step in (api, rows, gallery, recipes, live, top):
         step()
     for path in PAGES.rglob("*"):
         if path.is_file() and path not in WRITTEN:

@@ -64,8 +64,6 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-if (DOCS / "live" / "build").is_dir():
-    html_theme_options["external_links"] = [{"name": "Live pages", "url": "live/index.html"}]
 MATHJAX = "tex-svg.js"                     # one file, which needs no fonts
 mathjax_path = f"mathjax/{MATHJAX}"
 
@@ -80,6 +78,8 @@ def _resited(app: Any, name: str, source: list[str]) -> None:
     page = DOCS / f"{name}.md"
     if page.exists() and not name.startswith("pages/"):
         source[0] = _pages.resited(source[0], page.parent, page)
+    if name == "index" and (DOCS / "pages" / "live.md").exists():
+        source[0] = source[0].replace("\ntheory\n", "\npages/live\ntheory\n")
 
 
 def _beside(app: Any, error: Exception | None) -> None:

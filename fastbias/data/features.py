@@ -4,6 +4,11 @@ votes, and random Fourier features, from few to very many (the slides' double de
 On the latter gradient descent from 0 goes to the interpolant of least ‖w‖₂ (§2.1); as d → ∞, to the
 one of least norm in the space of the Gaussian kernel. `fastbias.minimum_norm` solves for the first,
 ``Phi @ w`` are its predictions.
+
+>>> import fastbias as fb
+>>> phi = fb.features.random_fourier(dims=1, d=4, gamma=1.0, rng=0)
+>>> phi([[0.0], [1.0]]).shape
+(2, 4)
 """
 from __future__ import annotations
 
@@ -33,6 +38,14 @@ class RandomFourier:
         θ.
     gamma : float
         γ, of the kernel that the frequencies were drawn for.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> phi = fb.features.random_fourier(dims=1, d=2000, gamma=0.5, rng=0)
+    >>> products = phi([[0.0]]) @ phi([[1.0]]).T
+    >>> print(products.round(1), phi.kernel([[0.0]], [[1.0]]).round(1))
+    [[0.3]] [[0.3]]
     """
 
     frequencies: np.ndarray = field(repr=False)
@@ -128,6 +141,13 @@ class Stumps:
         What each is called, such as "age > 30".
     dims : int
         How many inputs there are.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> phi = fb.features.stumps([[0.0], [1.0], [3.0]])
+    >>> type(phi).__name__, phi([[0.2], [2.0]]).tolist()
+    ('Stumps', [[-1.0, -1.0], [1.0, -1.0]])
     """
 
     columns: np.ndarray = field(repr=False)

@@ -69,6 +69,15 @@ class Table:
     baselines : dict of str to level
         The columns that were factors, each with the level that has no column: what others are held
         against.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = fb.data.example(4)
+    >>> X.tolist(), y.tolist()
+    ([[1.0, 1.0, 1.0], [1.0, 2.0, 0.0]], [1.0, 10.0])
+    >>> fb.data.example(4).names, fb.data.example(4).target
+    (('w[0]', 'w[1]', 'w[2]'), 'y')
     """
 
     X: Any
@@ -312,6 +321,11 @@ def example(number: int) -> Table:
     """Return the data of Example 2, 3 or 4 of the paper (ValueError for any other number).
 
     Examples 2 and 3: x = (1, 2), y = 1. Example 4: x₁ = (1, 1, 1), y₁ = 1, x₂ = (1, 2, 0), y₂ = 10.
+
+    >>> import fastbias as fb
+    >>> X, y = fb.data.example(2)
+    >>> X.tolist(), y.tolist()
+    ([[1.0, 2.0]], [1.0])
     """
     known = number if isinstance(number, numbers.Real) else 0
     if known in (2, 3):
@@ -333,6 +347,13 @@ def random_regression(N: int, d: int, rng: Seed = None, *, positive: bool = Fals
     rng : seed or numpy Generator, optional
     positive : bool, default False
         Draw w from (0, 1]^d, so that potentials on the positive orthant can fit it.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = fb.data.random_regression(3, 5, rng=0, positive=True)
+    >>> X.shape, y.shape, fb.minimum_norm(X, y).certified
+    ((3, 5), (3,), True)
     """
     N, d, positive = checks.whole("N", N, least=1), checks.whole("d", d,
                                                                  least=1), checks.flag("positive",

@@ -39,6 +39,13 @@ class Conjecture:
         problem → problems that are simpler, tried in turn.
     prove : callable, optional
         problem → a proof document, or None where there is none.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> wrong = fb.Conjecture("no x is over a half", lambda rng: rng.uniform(), lambda x: x - 0.5)
+    >>> print(fb.hunt(wrong, seconds=5).problem > 0.5)
+    True
     """
 
     statement: str

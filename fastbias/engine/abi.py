@@ -42,6 +42,16 @@ those it imports by name from a file of the package on a floor below (or of its 
 pieces it was handed. `fastbias.engine.cache` takes nothing from the disk that was compiled from
 other sources than those at hand. The numbers of ``Status`` are frozen into C programs and users'
 pieces, so a number, once given, is never changed.
+
+>>> import fastbias as fb
+>>> abi, plan = fb.abi, fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.adam(0.01))
+>>> signatures = (abi.MAP, abi.MAP_AT, abi.VALUE, abi.SLOPE, abi.LOG_LOSS, abi.RULE, abi.SAMPLE,
+...               abi.DIRECTION, abi.ADVANCE)
+>>> [kind._fields[0] for kind in (abi.Pieces, abi.Params, abi.Buffers, abi.Records, abi.Geometry)]
+['slope', 'loss', 'u', 'steps', 'params']
+>>> done = int(plan.buffers.control[abi.Slot.DONE])
+>>> done, abi.MESSAGES[abi.Status.OK], abi.SHORT, abi.Piece.__name__
+(0, 'all steps were done', -2, 'Piece')
 """
 from __future__ import annotations
 
@@ -73,6 +83,11 @@ class Status(enum.IntEnum):
     ``STALLED`` is noticed at multiples of 64 updates, by comparing with the state at the last power
     of two: the run has been at rest for at most as long as it took to get there, or in a cycle of c
     updates for a few times 64 c more.
+
+    >>> import fastbias as fb
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.1))
+    >>> plan.run(10_000).status.name                     # at rest: no later step is another
+    'STALLED'
     """
 
     OK = 0

@@ -254,6 +254,18 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
         0 fine (look at ``control[DONE]``), −i the i-th argument is bad, > 0 a numerical end:
         `fastbias.engine.abi.MESSAGES`. A piece of the package is recognised by its address; of
         anybody else's code nothing can be known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbias as fb
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.01))
+    >>> X, y, none = plan.problem.X, plan.problem.y, np.zeros(0)
+    >>> records = fb.abi.Records(np.zeros(0, np.int64), np.zeros((0, 2)), none)
+    >>> fb.descend(plan.pieces, plan.params, X, y, plan.buffers, records, 500, -np.inf)
+    0
+    >>> plan.u.round(6)
+    array([0.2, 0.4])
     """
     return by_team(NOBODY, pieces, params, X, y, buffers, records, stop_at, until)
 

@@ -4,6 +4,11 @@
 The gradient reaches a method as q-sized numbers and a log scale s (−∇L = e^s g), so the rule
 returns the step with e^s in it: a rule that divides by the loss never forms the vanishing loss
 itself.
+
+>>> import fastbias as fb
+>>> method = fb.methods.gradient_descent(fb.steps.power(0.1, 0.5))
+>>> fb.run([[1, 2]], [1], loss="squared", method=method, steps=1000).w[-1].round(6)
+array([0.2, 0.4])
 """
 from __future__ import annotations
 
@@ -35,6 +40,11 @@ class StepRule(Portable):
     max_n ‖x_n‖⋆, which a `Plan` computes from its data; ``auto`` that the first number is still to
     be chosen, by the `Plan` that is made with it; ``chosen`` says what one that was chosen rests
     on.
+
+    >>> import fastbias as fb
+    >>> rule = fb.steps.power(0.1, 0.5)
+    >>> rule.name, rule.falling, rule.constant
+    ('power', False, False)
     """
 
     name: str
@@ -147,7 +157,12 @@ def _sequence(params, k, s, log_loss):
 
 @recorded
 def constant(eta: float | str) -> StepRule:
-    """Return the rule η_k = eta for every k; eta > 0 or "auto", else ValueError."""
+    """Return the rule η_k = eta for every k; eta > 0 or "auto", else ValueError.
+
+    >>> import fastbias as fb
+    >>> fb.methods.gradient_descent(fb.steps.constant(0.1))
+    gradient_descent(constant(0.1))
+    """
     number, auto = _first("eta", eta)
     return StepRule("constant", _sequence, np.array([number]), constant=True, auto=auto)
 
@@ -175,6 +190,10 @@ def chosen(rule: float | StepRule, why: str) -> StepRule:
 def sequence(etas: ArrayLike) -> StepRule:
     """Return the rule that takes entry k of etas (K,) for the update from k to k + 1; the last goes
     on. All > 0.
+
+    >>> import fastbias as fb
+    >>> fb.methods.gradient_descent(fb.steps.sequence([0.1, 0.05, 0.01])).rule.last
+    0.01
     """
     # a sequence of one value is as good as constant, and bursts may take it
     etas = checks.steps("step_size", etas, above=0)
@@ -270,6 +289,12 @@ def loss_scaled(eta: float | str, a: float = 0.0) -> StepRule:
 
     In the log domain, so it goes on where L itself is long under 1e-308 (a = 0, Ji & Telgarsky: the
     margin gap falls like 1/t; a = 1/2, Nacson et al. 2019).
+
+    >>> import fastbias as fb
+    >>> method = fb.methods.gradient_descent(fb.steps.loss_scaled(0.1))
+    >>> trace = fb.run([[1, 2], [2, 1]], [1, 1], loss="exponential", method=method, steps=5000)
+    >>> print(trace.log_loss[-1] < -1000)                         # far beyond what float64 holds
+    True
     """
     (number, auto), fall = _first("eta", eta), checks.number("a", a, least=0)
     if fall == 0:
@@ -293,6 +318,12 @@ def bounded(eta_plus: float | str) -> StepRule:
     The paper prints max; its descent argument needs min. For gradient, steepest and coordinate
     descent on strictly monotone losses and the linear model; ``plan.problem.rule`` shows B².
     eta_plus > 0 or "auto", which is 1, else ValueError.
+
+    >>> import fastbias as fb
+    >>> method = fb.methods.steepest_descent("l1", fb.steps.bounded(1.0))
+    >>> trace = fb.run([[1, 2], [2, 1]], [1, 1], loss="exponential", method=method, steps=100)
+    >>> print(trace.log_loss[-1] < -1)
+    True
     """
     number, auto = _first("eta_plus", eta_plus)
     return StepRule("bounded", _bounded, np.array([number, 1.0]), constant=True, loss=True,
@@ -324,6 +355,11 @@ def line_search() -> StepRule:
     natural, adaptive, sign), full gradients, no momentum or weight decay, the linear model; and for
     models of degree 2 with the squared loss, a quartic along the move, whose least value over steps
     > 0 it takes. Where the loss falls for ever the run ends ``UNBOUNDED``.
+
+    >>> import fastbias as fb
+    >>> method = fb.methods.gradient_descent(fb.steps.line_search())
+    >>> fb.run([[1, 2]], [1], loss="squared", method=method, steps=3).w[-1]
+    array([0.2, 0.4])
     """
     return StepRule("line_search", _no_rule, np.array([1.0]), constant=True, search=True)
 

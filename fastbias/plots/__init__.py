@@ -4,6 +4,11 @@
 ``diagnosis.plot()`` and ``separation.plot()`` are short for what is here. Colours can be told apart
 by all; solid lines are what ran, dashed ones what theory says, dotted ones what is fitted.
 matplotlib is imported when the first picture is drawn.
+
+>>> import fastbias as fb
+>>> limit = fb.max_margin([[2, 1], [1, 3], [-1, -1]], [1, 1, -1])
+>>> len(fb.plots.entries(limit).patches)
+2
 """
 from fastbias.checks import above
 from fastbias.plots.bars import diagnosis, entries, path, separation

@@ -87,6 +87,13 @@ def entries(limit: Limit, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
         At most 25 bars, in the order of the entries; the title says how many are left out.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> ax = fb.plots.entries(fb.max_margin([[2, 1], [1, 3], [-1, -1]], [1, 1, -1]))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['x0', 'x1']
     """
     values = is_limit(limit).w
     names = features(values.shape, limit.names, limit.classes)
@@ -118,6 +125,13 @@ def separation(found: Separation, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
         At most 25 coefficients, infinite ones first to stay; "?" where undetermined.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> ax = fb.plots.separation(fb.separation([[1], [2], [3]], [0, 0, 1], names=["dose"]))
+    >>> ax.get_title()
+    'complete'
     """
     if not isinstance(found, Separation):
         raise TypeError(f"found must be a Separation, got {checks.short(found)}")
@@ -179,6 +193,13 @@ def path(found: RegularisationPath | BallPath, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
         Against λ, falling to the right, or against the radius, in whose units the entries then are.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> ax = fb.plots.path(fb.l1_path([[1, 0], [1, 1]], [1, 3]))
+    >>> ax.get_xlabel()
+    'λ'
     """
     if not isinstance(found, RegularisationPath | BallPath):
         raise TypeError("found must be a RegularisationPath or a BallPath, got "

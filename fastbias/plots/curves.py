@@ -110,6 +110,16 @@ def gap(trace: Trace, limit: Limit, ax: Axes | None = None, slopes: bool = True,
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> plan = fb.Plan(X, y, loss="logistic", method=fb.methods.gradient_descent(0.1))
+    >>> trace, limit = plan.run(1000), plan.limit()
+    >>> ax = fb.plots.gap(trace, limit)
+    >>> ax.get_xscale(), ax.get_yscale()
+    ('log', 'log')
     """
     return series(trace, limit, "distance" if is_limit(limit).kind == "point" else "direction",
                   ax, slopes, **style)
@@ -117,7 +127,16 @@ def gap(trace: Trace, limit: Limit, ax: Axes | None = None, slopes: bool = True,
 
 def angle(trace: Trace, limit: Limit, ax: Axes | None = None, slopes: bool = True,
           **style: Any) -> Axes:
-    """Draw the angle between w and a limit direction against t, in radians; see `gap`."""
+    """Draw the angle between w and a limit direction against t, in radians; see `gap`.
+
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> plan = fb.Plan(X, y, loss="logistic", method=fb.methods.gradient_descent(0.1))
+    >>> trace, limit = plan.run(1000), plan.limit()
+    >>> ax = fb.plots.angle(trace, limit)
+    >>> ax.get_xscale(), ax.get_yscale()
+    ('log', 'log')
+    """
     return series(trace, limit, "angle", ax, slopes, **style)
 
 
@@ -142,6 +161,16 @@ def series(trace: Trace, limit: Limit, quantity: str, ax: Axes | None = None,
     -------
     matplotlib Axes
         Logarithmic both ways; of logarithms, the second axis is linear.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> plan = fb.Plan(X, y, loss="logistic", method=fb.methods.gradient_descent(0.1))
+    >>> trace, limit = plan.run(1000), plan.limit()
+    >>> ax = fb.plots.series(trace, limit, "margin gap")
+    >>> ax.get_xlabel()
+    'steps t'
     """
     trace = is_trace(trace)
     known = {s.quantity: s for s in trace.rates(is_limit(limit))}
@@ -215,6 +244,16 @@ def loss(trace: Trace, limit: Limit | None = None, ax: Axes | None = None,
     -------
     matplotlib Axes
         The second axis is log₁₀ L: L itself may be under the smallest float.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> plan = fb.Plan(X, y, loss="logistic", method=fb.methods.gradient_descent(0.1))
+    >>> trace, limit = plan.run(1000), plan.limit()
+    >>> ax = fb.plots.loss(trace, limit)
+    >>> ax.get_xlabel()
+    'steps t'
     """
     trace = is_trace(trace)
     ax = axes_of(ax)

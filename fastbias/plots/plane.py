@@ -117,6 +117,14 @@ def support(limit: Limit, X: ArrayLike | checks.Sparse, y: ArrayLike,
     ------
     ValueError, TypeError
         Where the limit is no direction, or the data are not its own by their shape.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> ax = fb.plots.support(fb.max_margin(X, y), X, y)
+    >>> len(ax.collections) > 0
+    False
     """
     if is_limit(limit).kind != "direction":
         raise ValueError(f"limit must be a direction to have support vectors, got a {limit.kind}")
@@ -170,6 +178,13 @@ def solutions(X: ArrayLike | checks.Sparse, y: ArrayLike, axes: tuple[int, int] 
     ------
     ValueError, TypeError
         Where an argument is bad, or the solutions are a point, a plane, or more.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> ax = fb.plots.solutions([[1, 2]], [1])
+    >>> len(ax.lines)
+    1
     """
     A = checks.matrix("X", X)
     if A.ndim != 2:

@@ -45,6 +45,16 @@ def trace(run: Trace, what: str | Axes | None = "loss", limit: Limit | None = No
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> plan = fb.Plan(X, y, loss="logistic", method=fb.methods.gradient_descent(0.1))
+    >>> trace, limit = plan.run(1000), plan.limit()
+    >>> ax = fb.plots.trace(trace, "margin", limit)
+    >>> ax.get_xscale()
+    'log'
     """
     run = is_trace(run)
     # trace.plot(ax) was all there was once
@@ -74,6 +84,14 @@ def limit(found: Limit, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> ax = fb.plots.limit(fb.max_margin(X, y), X, y)
+    >>> ax.get_aspect()
+    1.0
     """
     if X is None and y is None:
         return entries(found, ax)

@@ -5,6 +5,11 @@ rows as they were given, binary fractions all of them, what is claimed, and the 
 prove it of each other, over the rationals: exactly, or to 2⁻¹⁰⁰. `check` computes all of it again,
 and so does ``python -m fastbias check FILE``, or ``python -I -S fastbias/proofs/checker.py FILE``:
 one file that needs Python alone.
+
+>>> import fastbias as fb
+>>> limit = fb.max_margin([[3, 1], [1, 2], [-1, -1]], [1, 1, -1])
+>>> fb.proofs.check(limit.proof())
+True
 """
 from __future__ import annotations
 

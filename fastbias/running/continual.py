@@ -6,6 +6,11 @@ taken (local gradient descent). Trained to convergence under a weak pull to wher
 task is a projection on the w whose margins on it are at least one (Evron et al. 2023); with a fixed
 number of steps a visit, the direction is that of the maximum margin of all tasks together (Jung,
 Cho, Yun 2025).
+
+>>> import fastbias as fb
+>>> tasks = [([[2.0, 0.0]], [1]), ([[0.0, 1.0]], [1])]
+>>> type(fb.continual.projections(tasks)).__name__
+'Projections'
 """
 from __future__ import annotations
 
@@ -53,6 +58,13 @@ class Projections(Shown):
         recomputed from w and λ.
     certified : bool
         Whether all are at most 1e-10.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> found = fb.continual.projections([([[2.0, 0.0]], [1]), ([[0.0, 1.0]], [1])])
+    >>> found.certified, found.w[-1].tolist(), found.task.tolist()
+    (True, [0.5, 1.0], [0, 1])
     """
 
     w: np.ndarray

@@ -59,6 +59,14 @@ class Sweep(Sequence[Trace | None]):
     failures : mapping of int to Exception
         What went wrong, by run: `RunStopped` with its trace, or whatever the factory or the
         executor raised.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.01))
+    >>> sweep = fb.sweep(plan, {"step_size": [0.01, 0.02], "momentum": [0.0, 0.5]}, steps=500)
+    >>> sweep.shape, len(sweep), sweep[-1].w[-1].round(6)
+    ((2, 2), 4, array([0.2, 0.4]))
     """
 
     points: Sequence[Point]

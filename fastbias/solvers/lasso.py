@@ -112,6 +112,13 @@ def l1_path(X: ArrayLike | checks.Sparse, y: ArrayLike,
     ----------
     Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4.
     (scikit-learn's objective is ‖Xw − y‖²/2N + α‖w‖₁, so λ = 2Nα.)
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> path = fb.l1_path([[1.0, 0.0], [1.0, 1.0]], [1.0, 3.0])
+    >>> path.w.shape, bool(path.residuals.max() < 1e-9)
+    ((50, 2), True)
     """
     A: Any = (checks.matrix("X", X) if hasattr(X, "tocsr")
               else checks.array("X", X, "an (N, d)", dims=2))

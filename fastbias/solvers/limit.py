@@ -114,6 +114,15 @@ class Limit(Shown):
         whose minimiser v = Σ α_n y_n x_n is w/γ; None where they leave float64.
     asked : Asked, or None
         The problem that `proof` speaks of: a maximum margin, a minimum norm or a projection.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> limit = fb.max_margin([[2, 1], [1, 3], [-1, -1]], [1, 1, -1])
+    >>> limit.kind, limit.certified, limit.duality_gap <= 1e-10
+    ('direction', True, True)
+    >>> bool(abs(limit.dual.sum() - 1) < 1e-12)
+    True
     """
 
     w: np.ndarray
@@ -253,6 +262,16 @@ class NoTheorem(LookupError):  # noqa: N818 (the contract's name)
         Those that were looked at.
     dual : array, optional
         A certificate of the failure, where there is one.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.adagrad(0.1))
+    >>> try:
+    ...     plan.limit()
+    ... except fb.NoTheorem as why:
+    ...     print(why.source)
+    Gunasekar, Lee, Soudry, Srebro (2018), §3.3
     """
 
     def __init__(self, reason: str, source: str = PAPER, hypotheses: tuple[Hypothesis, ...] = (),

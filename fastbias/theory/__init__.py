@@ -5,6 +5,20 @@ A `Limit` is never just a point: it carries the theorem, its hypotheses with Tru
 evidence, the dual variable, and residuals that are recomputed from (w, ν) alone. Where the paper
 shows that no characterisation exists, `NoTheorem` names the example. A new theorem is one row of
 ``ROOT``, ``MARGIN``, ``INSEPARABLE``, ``NETWORK`` or ``CONSTRAINED``.
+
+>>> import fastbias as fb
+>>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.02))
+>>> fb.theory.limit(plan.problem).w
+array([0.2, 0.4])
+>>> fb.theory.max_step(plan.problem, plan.u).theorem
+"the descent lemma: η < 2/Λ, Λ the largest curvature in the method's norm"
+>>> tables = (fb.theory.ROOT, fb.theory.MARGIN, fb.theory.INSEPARABLE, fb.theory.CONSTRAINED,
+...           fb.theory.NETWORK)
+>>> kinds = (fb.theory.Point, fb.theory.Direction, fb.theory.Ray, fb.theory.Rest, fb.theory.Refusal)
+>>> all(isinstance(row, kinds) for table in tables for row in table)
+True
+>>> issubclass(fb.theory.Point, fb.theory.Row), type(plan.max_step()) is fb.theory.MaxStep
+(True, True)
 """
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-__all__ = ["Evaluation", "RunStopped", "Series", "Trace"]
+__all__ = ["Evaluation", "Series", "Trace"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +63,17 @@ class Trace(Diagnostics, Shown):
         x_n⟩) at each row; ``u`` and ``w`` then have two rows, the first and the last.
     kept_names : tuple of str or None, kept_classes : (C,) array or None
         Of a trace without its data, as from a file: what ``names`` and ``classes`` were.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.gradient_descent(0.1)
+    >>> plan = fb.Plan([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method)
+    >>> trace = plan.run(1000)
+    >>> trace.w.shape == (len(trace), 2), trace.status.name
+    (True, 'OK')
+    >>> print(trace.margin("l2")[-1].round(4), trace.gap(plan.limit())[-1].round(4))
+    2.1551 0.2691
     """
 
     t: np.ndarray
@@ -475,24 +486,3 @@ class Trace(Diagnostics, Shown):
 
     def _report(self) -> Report:
         return storing.report(self)
-
-
-class RunStopped(ArithmeticError):  # noqa: N818 (the contract's name)
-    """A run that could not go on, as its status says.
-
-    The iterate left the domain, ceased to be finite, or a line search has no minimiser.
-
-    Parameters
-    ----------
-    message : str
-        One sentence with the step at which it happened.
-    trace : Trace
-        Everything up to the last good iterate, all finite; ``.status`` is its status.
-    """
-
-    def __init__(self, message: str, trace: Trace) -> None:
-        super().__init__(message)
-        self.trace, self.status = trace, trace.status
-
-    def __reduce__(self) -> tuple[type[RunStopped], tuple[str, Trace]]:
-        return type(self), (str(self), self.trace)

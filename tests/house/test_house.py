@@ -2,10 +2,14 @@
 nothing heavy loads.
 """
 import ast
+import doctest
+import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import types
 from functools import cache
 
 import pytest
@@ -220,6 +224,40 @@ def test_every_public_name_has_a_docstring():
                 # instances are documented by the string below them
                 continue
             assert (getattr(member, "__doc__", "") or "").strip(), f"{name}.{attribute}"
+
+
+def shown(thing):
+    """The code of the examples in a docstring, which run as doctests."""
+    return "\n".join(example.source for example in doctest.DocTestParser().get_examples(inspect.getdoc(thing) or ""))
+
+
+def without_example(name, thing):
+    """A public name, or those of a public module, that no example shows: neither its own nor, of its module, one that
+    names it.
+    """
+    if not isinstance(thing, types.ModuleType):
+        return [] if shown(thing) else [name]
+    code = shown(thing)
+    if name == "capi":                                    # addresses: there are none without the compiler
+        code = (PACKAGE.parent / "docs" / "c.md").read_text() if (PACKAGE.parent / "docs" / "c.md").exists() else thing.__doc__
+    inside = [f"{name}.{inner}" for inner in thing.__all__ if not re.search(rf"\b{inner}\b", code)
+              and not ((inspect.isclass(getattr(thing, inner)) or inspect.isroutine(getattr(thing, inner)))
+                       and shown(getattr(thing, inner)))]
+    return inside if code else [name, *inside]
+
+
+def test_every_public_name_has_an_example_that_runs():
+    assert [bare for name in fb.__all__ for bare in without_example(name, getattr(fb, name))] == []
+
+
+def test_the_rule_above_sees_a_name_without_one():
+    def bare():
+        """It has none."""
+
+    assert without_example("bare", bare) == ["bare"]
+    module = types.ModuleType("module", ">>> one = 1")
+    module.__all__, module.one, module.two, module.three = ["one", "two", "three"], 1, 2, bare
+    assert without_example("module", module) == ["module.two", "module.three"]
 
 
 def leaving_open(tree):

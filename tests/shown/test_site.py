@@ -14,8 +14,6 @@ import zlib
 import pytest
 
 import fastbias as fb
-from fastbias.theory import CONSTRAINED, INSEPARABLE, MARGIN, NETWORK
-from fastbias.theory import ROOT as POINTS
 from tests.helpers import ROOT
 from tests.helpers.browser import Browser, found
 
@@ -58,9 +56,9 @@ def test_every_public_name_has_its_topic(pages):
     assert set(told) == set(fb.__all__) | {"sklearn"}
 
 
-def test_every_row_of_theory_has_a_page_and_every_cell_its_place(pages):
-    names = {cells[0][0] for _, rows in pages.ledger() for cells in rows}
-    assert names >= {row.name for table in (POINTS, MARGIN, INSEPARABLE, CONSTRAINED, NETWORK) for row in table}
+def test_every_row_of_the_ledger_has_a_page_and_every_cell_its_place(pages):
+    # (that the ledger has every row of the tables is test_ledger's)
+    assert sum(len(rows) for _, rows in pages.ledger()) >= 68
     for section, rows in pages.ledger():
         for cells in rows:
             text = pages.row_page(cells, section)

@@ -2,6 +2,23 @@
 held to.
 
 A method is tried by a run, so that its laws join from `fastbias.running.tried`.
+
+>>> from dataclasses import replace
+>>> import numpy as np
+>>> import fastbias as fb
+>>> laws = fb.laws.check(fb.norms.l2)
+>>> all(isinstance(law, fb.laws.Law) and law.worst <= law.tolerance for law in laws)
+True
+>>> fb.laws.demand("norm", fb.norms.l2)
+>>> fb.laws.ours(fb.norms.l2), fb.laws.trusted(fb.norms.l2)
+(True, '')
+>>> bool(np.ptp(fb.laws.tail(fb.losses.exponential)) < 1e-9)
+True
+>>> try:
+...     fb.laws.check(replace(fb.norms.l2, dual_norm=fb.norms.l1.dual_norm))
+... except fb.laws.LawBroken as broken:
+...     print(str(broken)[:20])
+<norm l2> breaks the
 """
 from fastbias.pieces.laws.base import FACES, LAWS, Law, LawBroken, check, demand, ours, trusted
 from fastbias.pieces.laws.faces import of_faces

@@ -3,6 +3,16 @@
 A loss is two compiled pieces. ``slope(params, p, y, q)`` fills q and returns s such that −∂L/∂p =
 e^s q; ``log_loss(params, p, y)`` returns log L. To add one: write the two, put them into a `Loss`,
 list it in its file's ``EXAMPLES``.
+
+>>> import fastbias as fb
+>>> for loss in (fb.losses.exponential, fb.losses.logistic, fb.losses.probit, fb.losses.sigmoid):
+...     print(loss.name, loss.kind, round(loss.log([100.0], [1.0]), 6))
+exponential monotone -100.0
+logistic monotone -100.0
+probit monotone -5005.524209
+sigmoid monotone -100.0
+>>> fb.losses.squared.kind, fb.losses.cross_entropy.classes
+('root', True)
 """
 from fastbias.pieces.losses import monotone, root
 from fastbias.pieces.losses import polynomial as heavy

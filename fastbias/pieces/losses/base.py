@@ -71,6 +71,13 @@ class Loss(Portable):
     excess, ratio : callable, optional
         Of a monotone loss, vectorised over margins m (N,): log(−ℓ'(m)) + m (+ m²/2 for a Gaussian
         tail) without cancellation, and −d log(−ℓ'(m))/dm; with them a run can be fast-forwarded.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> loss = fb.losses.exponential
+    >>> round(loss.log([1000.0, 1001.0], [1.0, 1.0]), 6)     # log L, where L is 0 in float64
+    -999.686738
     """
 
     name: str

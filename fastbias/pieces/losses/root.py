@@ -134,6 +134,14 @@ def truncated_squared(c: float) -> Loss:
     ----------
     c : float > 0
         Where the square is cut off.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbias as fb
+    >>> loss = fb.losses.truncated_squared(2.0)
+    >>> round(float(np.exp(loss.log([10.0], [0.0]))), 9)         # min(10², 2²)
+    4.0
     """
     c = checks.number("c", c, above=0)
     return Loss("truncated_squared", _truncated_slope, _truncated_log_loss, "root", np.array([c]),

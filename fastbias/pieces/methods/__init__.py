@@ -23,6 +23,13 @@ sharpness_aware makes of any of these another one, which takes the gradient else
 All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they are added. Momentum
 parameters and step sizes are numbers, or arrays with one entry an update, of which the last goes
 on.
+
+>>> import fastbias as fb
+>>> method = fb.methods.gradient_descent(0.1, momentum=0.5)
+>>> isinstance(method, fb.methods.Method), method.name
+(True, 'gradient_descent')
+>>> fb.run([[1, 2]], [1], loss="squared", method=method, steps=200).w[-1].round(6)
+array([0.2, 0.4])
 """
 from fastbias.pieces.methods import adaptive, averaging, mirror, primal, sharpness, signs
 from fastbias.pieces.methods.adaptive import adadelta, adagrad, adam, adamw, nadam, rmsprop

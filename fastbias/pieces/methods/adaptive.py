@@ -90,6 +90,14 @@ def adagrad(step_size: steps.StepSize, G0: ArrayLike = 0.0, eps: float = 0.0, *,
     References
     ----------
     Duchi, Hazan, Singer (2011); Gunasekar, Lee, Soudry, Srebro (2018), §3.3.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.adagrad(0.1)
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=500)
+    >>> trace.w[-1].round(4)
+    array([1.5354, 1.3177])
     """
     # kept by the closure below: a method is made once and begun for each plan
     G = checks.array("G0", G0, "a number or an (n,) array", dims=(0, 1))
@@ -277,6 +285,14 @@ def adam(step_size: steps.StepSize, beta1: float = 0.9, beta2: float = 0.999,
     References
     ----------
     Kingma & Ba (2015); Reddi, Kale, Kumar (2018) for amsgrad; Zhang, Zou, Cao (2024) for eps = 0.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.adam(0.01)
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=500)
+    >>> trace.w[-1].round(4)
+    array([1.4823, 1.2676])
     """
     kind = AMSGRAD if checks.flag("amsgrad", amsgrad) else PLAIN
     return decaying(_moments("adam", step_size, beta1, beta2, eps, inside=eps_inside_root,
@@ -305,6 +321,14 @@ def adamw(step_size: steps.StepSize, beta1: float = 0.9, beta2: float = 0.999, e
     References
     ----------
     Loshchilov & Hutter (2019); Xie & Li (2024).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.adamw(0.01, weight_decay=0.1)
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=500)
+    >>> trace.w[-1].round(4)
+    array([1.2719, 1.0779])
     """
     return decaying(_moments("adamw", step_size, beta1, beta2, eps), weight_decay)
 
@@ -332,6 +356,14 @@ def nadam(step_size: steps.StepSize, beta1: float = 0.9, beta2: float = 0.999,
     References
     ----------
     Dozat (2016).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.nadam(0.01)
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=500)
+    >>> trace.w[-1].round(4)
+    array([1.4483, 1.2352])
     """
     return _moments("nadam", step_size, beta1, beta2, eps, kind=NADAM)
 
@@ -365,6 +397,14 @@ def rmsprop(step_size: steps.StepSize, beta: float = 0.99, eps: float = 1e-8, *,
     References
     ----------
     Tieleman & Hinton (2012).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.rmsprop(0.01)
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=500)
+    >>> trace.w[-1].round(4)
+    array([2.0242, 1.6786])
     """
     made = _moments("rmsprop", step_size, 0.0, beta, eps, corrected=False, inside=eps_inside_root)
     return moving_on(made, momentum, nesterov, weight_decay)
@@ -411,6 +451,14 @@ def adadelta(step_size: steps.StepSize = 1.0, rho: float = 0.9, eps: float = 1e-
     References
     ----------
     Zeiler (2012).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.adadelta()
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=300)
+    >>> trace.w[-1].round(4)
+    array([0.8643, 0.8135])
     """
     made = Method("adadelta", _adadelta, primal, steps.as_rule(step_size), begin=_begun(2),
                   params=np.array([under_one("rho", rho), checks.number("eps", eps, above=0)]),

@@ -197,6 +197,15 @@ def muon(step_size: steps.StepSize, momentum: float = 0.95, orthogonalise: str =
     References
     ----------
     Jordan et al. (2024); Fan, Schmidt, Thrampoulidis (2025).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbias as fb
+    >>> method = fb.methods.muon(fb.steps.power(0.1, 0.5), 0.9)
+    >>> trace = fb.run([[[2, 1], [0, 1]]], [1], loss="logistic", method=method, steps=200)
+    >>> np.linalg.svd(trace.w[-1], compute_uv=False).round(4)
+    array([2.6859, 2.6859])
     """
     polar = checks.name("orthogonalise", orthogonalise, ("polar", "ns5")) == "polar"
     made = averaged("muon", step_size, ahead(momentum, nesterov), shaped=_spectral, usual=2e-2)
@@ -229,6 +238,14 @@ def dual_acceleration() -> Method:
     References
     ----------
     Ji, Srebro, Telgarsky (2021), "Fast margin maximization via dual acceleration", Algorithm 1.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.dual_acceleration()
+    >>> plan = fb.Plan([[1, 2], [2, 1]], [1, 1], loss="exponential", method=method)
+    >>> print(plan.run(100).margin("l2")[-1] / plan.limit().margin > 0.999)
+    True
     """
     return Method("dual_acceleration", gradient, _accelerated, steps.unit_scaled(), aged=True,
                   averages="all",

@@ -140,6 +140,14 @@ def natural_gradient(potential: Potential | Piece | str, step_size: steps.StepSi
     References
     ----------
     Gunasekar, Lee, Soudry, Srebro (2018), eq. (9); Amari (1998).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.natural_gradient("entropy", 0.01)
+    >>> trace = fb.run([[1, 2]], [1], loss="squared", method=method, start=[1, 1], steps=1000)
+    >>> trace.w[-1].round(4)
+    array([0.502, 0.249])
     """
     if isinstance(potential, Piece):
         if potential.signature != MAP_AT:
@@ -187,6 +195,15 @@ def steepest_descent(norm: Norm | str, step_size: steps.StepSize, normalised: bo
     References
     ----------
     Gunasekar, Lee, Soudry, Srebro (2018), eqs. (11)–(12); Boyd & Vandenberghe (2004), §9.4.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> X, y = [[2, 1], [1, 3], [-1, -1]], [1, 1, -1]
+    >>> plan = fb.Plan(X, y, loss="exponential", method=fb.methods.steepest_descent("l1", 0.1))
+    >>> trace, limit = plan.run(1000), plan.limit()
+    >>> print(limit.theorem[:9], (trace.margin("l1")[-1] / limit.margin).round(2))
+    Theorem 5 1.0
     """
     geometry: Norm = checks.one_of("norm", norm, norms, Norm)
     if not isinstance(normalised, bool):
@@ -256,6 +273,12 @@ def stagewise(epsilon: float | str | steps.StepRule, ties: str = "average", tie_
     References
     ----------
     Efron, Hastie, Johnstone, Tibshirani (2004); Gunasekar, Lee, Soudry, Srebro (2018), §2.4.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.run([[1, 2]], [1], loss="squared", method=fb.methods.stagewise(0.125), steps=4).w[-1]
+    array([0. , 0.5])
     """
     # (a rule is one whose number a `Plan` chose)
     ready = getattr(epsilon, "chosen", "") or (isinstance(epsilon, str) and epsilon == steps.AUTO)

@@ -45,6 +45,14 @@ def sign_descent(step_size: steps.StepSize, *, momentum: float = 0.0, nesterov: 
     ------
     ValueError, TypeError
         Where an argument is out of range.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.sign_descent(0.01)
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=100)
+    >>> trace.w[-1].round(4)
+    array([1., 1.])
     """
     return _signs("sign_descent", step_size, momentum, nesterov, weight_decay)
 
@@ -109,6 +117,14 @@ def lion(step_size: steps.StepSize, beta1: float = 0.9, beta2: float = 0.99,
     References
     ----------
     Chen et al. (2023), "Symbolic discovery of optimization algorithms".
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> method = fb.methods.lion(0.001)
+    >>> trace = fb.run([[2, 1], [1, 3]], [1, 1], loss="logistic", method=method, steps=500)
+    >>> trace.w[-1].round(4)
+    array([0.5, 0.5])
     """
     one, two = under_one("beta1", beta1), under_one("beta2", beta2)
     made = averaged("lion", step_size, [two, 1.0 - two, one, 1.0 - one], geometry=norms.linf)

@@ -4,6 +4,10 @@ theorems speak of.
 A model is two compiled pieces: ``forward(params, u, out)`` writes w = F(u); ``pullback(params, u,
 v, out)`` writes F'(u)ᵀ v. To add one: write the two, put them into a `Model`, list it in its file's
 ``EXAMPLES``.
+
+>>> import fastbias as fb
+>>> fb.models.linear.degree, fb.models.diagonal(3).degree, fb.models.weight_normalised.degree
+(1, 3, 0)
 """
 from fastbias.pieces.models import (
     base,

@@ -125,6 +125,13 @@ class Model(Portable):
         Where the bias is shown.
     conditions : tuple of str, default ()
         What the theorem there supposes beyond what can be checked.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> model = fb.models.diagonal(2, signed=True)
+    >>> model.predictor([1.0, 2.0, 0.5, 1.0], 2)                  # u₊² − u₋²
+    array([0.75, 3.  ])
     """
 
     name: str

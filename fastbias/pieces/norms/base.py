@@ -70,6 +70,14 @@ class Norm(Portable):
     smooth : bool, default False
         Whether Δ is a continuous function of g, so that the flow η → 0 is an ordinary differential
         equation.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.norms.l1.direction([1.0, -3.0])                        # Δ = argmax ⟨g, v⟩ − ½‖v‖²
+    array([ 0., -3.])
+    >>> fb.norms.l1.dual([1.0, -3.0])
+    3.0
     """
 
     name: str

@@ -263,6 +263,12 @@ def quadratic(D: ArrayLike) -> Norm:
     ------
     ValueError, TypeError
         Where D is not square, not symmetric or not positive definite.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.norms.quadratic([1.0, 4.0]).dual([1.0, 2.0])           # √(1/1 + 4/4)
+    1.4142135623730951
     """
     D = checks.positive_definite("D", D)
     # both go along: D for the norm, L for its inverse

@@ -77,6 +77,15 @@ class Potential(Portable):
     horizon : float, optional
         p, where the level sets {ψ ≤ c}, brought to size one, tend to the ℓp ball as c → ∞ (the
         horizon function of ψ is ℓp).
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> psi = fb.potentials.entropy
+    >>> psi.to_primal(psi.to_dual([1.0, 2.0]))
+    array([1., 2.])
+    >>> round(psi.divergence([1.0, 1.0], [1.0, 2.0]), 6)
+    0.306853
     """
 
     name: str

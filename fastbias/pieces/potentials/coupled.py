@@ -175,6 +175,12 @@ def squared_lp(p: float) -> Potential:
     ----------
     p : float, 1 < p ≤ 2
         squared_lp(2) is `euclidean`.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.bregman_projection([[1, 2]], [1], fb.potentials.squared_lp(1.5)).w.round(6)
+    array([0.111111, 0.444444])
     """
     p = checks.number("p", p, above=1, most=2)
     if p == 2:
@@ -292,6 +298,13 @@ def spectral_entropy(n: int) -> Potential:
     ----------
     n : int ≥ 1
         Rows of W.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> psi = fb.potentials.spectral_entropy(2)
+    >>> print(abs(psi.to_dual([1.0, 0.0, 0.0, 1.0])).max() < 1e-15)       # log of the identity: 0
+    True
     """
     n = checks.whole("n", n, least=1)
     return Potential("spectral_entropy", _spectral_link, _spectral_inverse, _spectral_metric,

@@ -141,6 +141,12 @@ def power(p: float) -> Potential:
     ----------
     p : float > 1
         power(2) has the Euclidean link.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> fb.potentials.power(3).to_dual([-2.0])
+    array([-4.])
     """
     p = checks.number("p", p, above=1)
     return Potential("power", _power_link, _power_inverse, _power_metric, _power_value,
@@ -202,6 +208,14 @@ def hypentropy(beta: ArrayLike) -> Potential:
     beta : float > 0, or (d,) array of such
         The scale at which it turns from a square to |w| log|w|, one for all coordinates or one for
         each.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> for beta in (1e-6, 1e6):                                  # from min ‖w‖₁ to min ‖w‖₂
+    ...     print(fb.bregman_projection([[1, 2]], [1], fb.potentials.hypentropy(beta)).w.round(2))
+    [0.  0.5]
+    [0.2 0.4]
     """
     # one β goes with any length of w, an array with its own
     own = isinstance(beta, (list, tuple)) or getattr(beta, "ndim", 0) > 0

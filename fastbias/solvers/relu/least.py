@@ -52,6 +52,13 @@ class Interpolant(Shown):
     residual : float
         The largest |f(x_n) − y_n|, relative to max |y|; for X (N,) and free biases to the terms of
         f(x_n), as rounding is.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> best = fb.relu.fit([-1.0, 0.0, 1.0], [1.0, 0.0, 1.0])
+    >>> round(best.cost, 9), best.network([-1.0, 0.5]).round(9)
+    (2.0, array([1. , 0.5]))
     """
 
     function: PiecewiseLinear | Network
@@ -89,6 +96,13 @@ class Widest(Shown):
         How far the least margin of ``network`` is from one.
     classes : (2,) array
         The labels that are −1 and +1.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> best = fb.relu.margin([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]], [1, 1, -1])
+    >>> print(best.certified, best.margin > 0)
+    True True
     """
 
     margin: float

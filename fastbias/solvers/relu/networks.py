@@ -41,6 +41,13 @@ class Kinks(NamedTuple):
     normals : (H, d)
         Of length one.
     shifts, bends : (H,)
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> kinks = fb.relu.network([1.0, -2.0], [1.0, 1.0], [0.0, -1.0]).kinks
+    >>> type(kinks).__name__
+    'Kinks'
     """
 
     normals: np.ndarray
