@@ -27,6 +27,7 @@ MADE, BUILD, WEB = HERE / ".made", HERE / "build", HERE / "web"
 PACKAGE = HERE.parents[1] / "fastbias"
 TRIED = "0.68."                       # of Numba, on whose internals this build stands
 SHARED = ("engine.js", "theory.js", "view.js")
+PAGES = ("geometries", "figure1", "potentials", "kernel", "boosting")
 LIMIT = 500_000                       # bytes of a page, what all share apart
 
 
@@ -67,6 +68,23 @@ def module() -> Path:
     return folder
 
 
+def _title(page: Path) -> str:
+    """What a page is called."""
+    return page.read_text().partition("<title>")[2].partition(" – fastbias</title>")[0]
+
+
+def _links(here: str, tag: str) -> str:
+    """Links to all pages, as the line above a page or the list of the first one."""
+    found = []
+    for name in ("index", *PAGES):
+        page = WEB / f"{name}.html"
+        if page.exists() and (tag == "nav" or name != "index"):
+            now = ' aria-current="page"' if page.name == here else ""
+            link = f'<a href="{page.name}"{now}>{_title(page)}</a>'
+            found.append(link if tag == "nav" else f"<li>{link}</li>")
+    return f"<{tag}>" + "\n".join(found) + f"</{tag}>"
+
+
 def pages(folder: Path) -> None:
     """Write docs/live/build: what all pages share in one script, and each page with its plans."""
     shutil.rmtree(BUILD, ignore_errors=True)
@@ -78,7 +96,10 @@ def pages(folder: Path) -> None:
     (BUILD / "fastbias.js").write_text("\n".join([
         *shared, f"fastbias.packed = {{ wasm: \"{packed.decode()}\", names: {names} }};\n"]))
     for path in WEB.iterdir():
-        if path.name not in SHARED:
+        if path.suffix == ".html":
+            text = path.read_text().replace("<!-- nav -->", _links(path.name, "nav"))
+            (BUILD / path.name).write_text(text.replace("<!-- list -->", _links(path.name, "ul")))
+        elif path.name not in SHARED:
             shutil.copy(path, BUILD)
     portable.run(folder, HERE / "plans.py", str(BUILD))
     for page in BUILD.glob("*.html"):
