@@ -66,7 +66,7 @@ def geometries() -> dict[str, Any]:
 
 def figure1() -> dict[str, Any]:
     """The plans of Figure 1; step sizes, momentum and data are the page's."""
-    mirror, (X, y) = fb.methods.mirror_descent, fb.data.example(4)
+    mirror, (X, _) = fb.methods.mirror_descent, fb.data.example(4)
 
     def plan(method: fb.methods.Method, example: int) -> dict[str, Any]:
         data = fb.data.example(example)
@@ -108,8 +108,19 @@ def kernel() -> dict[str, Any]:
     return {"plan": described(plan), "X": X.tolist(), "y": (X @ w).tolist()}
 
 
-PAGES = {"geometries": geometries, "figure1": figure1, "boosting": boosting,
-         "kernel": kernel}
+def potentials() -> dict[str, Any]:
+    """Mirror descent with five potentials on two equations in six unknowns."""
+    X, y = np.array([[1.0, 0.5, 1.5, -0.5, 0.8, 0.2], [-0.6, 1.2, 0.3, 0.9, -1.0, 0.4]]), [2.5, 0.6]
+    psi = fb.potentials
+    used = {"euclidean": psi.euclidean, "entropy": psi.entropy, "hypentropy": psi.hypentropy(0.01),
+            "cosh": psi.cosh, "power": psi.power(3)}
+    return {"X": X.tolist(), "plans": {name: described(fb.Plan(
+        X, y, loss="squared", method=fb.methods.mirror_descent(one, 0.01), gram=False))
+        for name, one in used.items()}}
+
+
+PAGES = {"geometries": geometries, "figure1": figure1, "potentials": potentials,
+         "kernel": kernel, "boosting": boosting}
 
 
 def main(folder: str, out: str) -> None:

@@ -102,8 +102,9 @@ class Page:
         self.call("Page.navigate", url=url)
         self.wait(f"location.href === {json.dumps(url)} && document.readyState === 'complete' && ({ready})")
 
-    def wait(self, condition):
-        end = time.monotonic() + PATIENCE
+    def wait(self, condition, patience=PATIENCE):
+        """Wait until a condition of the page is true."""
+        end = time.monotonic() + patience
         while not self.ask(f"Boolean({condition})"):
             if time.monotonic() > end:
                 raise TimeoutError(f"{condition}: {self.ask('document.body.innerText')[:300]} {self.errors}")

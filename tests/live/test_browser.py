@@ -75,10 +75,11 @@ def test_keys_move_a_point_and_reset_brings_it_back(pages):
 def test_ten_million_updates_go_in_a_worker(pages):
     with Page() as page:
         page.open(pages["geometries"])
+        choose(page, "rule", "constant")                  # of this rule updates go in bursts, three times as fast
         choose(page, "steps", "10000000")
         assert page.ask("live.state().waiting") is True
         page.wait("document.getElementById('bar').value > 0")
-        page.wait("!live.state().waiting")
+        page.wait("!live.state().waiting", patience=1200)
         state = page.ask("live.state()")
         assert state["steps"] == 10_000_000
         wanted = next(ends(state))
@@ -151,6 +152,23 @@ def test_the_scale_of_a_start_gives_the_numbers_of_the_package(pages):
             assert state["flow"] == pytest.approx(limit.w, abs=1e-7)
         for norm, name in (("l1", "sparse"), ("l2", "least")):
             same(state[name], fb.minimum_norm(X, y, norm).w)
+        assert page.errors == []
+
+
+def test_each_potential_gives_the_numbers_of_the_package(pages):
+    psi = fb.potentials
+    with Page() as page:
+        page.open(pages["potentials"])
+        slide(page, y1=1.7, y2=-.4, beta=-1, p=2.5)
+        page.wait("live.state().y[0] === 1.7 && live.state().p === 2.5")
+        state = page.ask("live.state()")
+        used = [psi.euclidean, psi.entropy, psi.hypentropy(.1), psi.cosh, psi.power(1.5), psi.power(2.5)]
+        for potential, eta, got, said in zip(used, state["rules"], state["ends"], state["limits"], strict=True):
+            plan = fb.Plan(state["X"], state["y"], loss="squared", method=fb.methods.mirror_descent(potential, eta), gram=False)
+            same(got, plan.run(10_000).w[-1])
+            limit = plan.limit()
+            assert limit.certified
+            assert said == pytest.approx(limit.w, abs=1e-8)
         assert page.errors == []
 
 
