@@ -15,7 +15,7 @@ from fastbias.solvers.limit import PAPER
 from fastbias.theory import CONSTRAINED, INSEPARABLE, MARGIN, NETWORK, ROOT, Point, Row
 from fastbias.theory.base import covering as row_of
 from fastbias.theory.inseparable import deciding
-from paper_figures._atlas_cases import Case, Far, Flow, follow
+from paper_figures._atlas_made import Case, Far, Flow, follow
 
 REST = 1e-8  # a run that has come to rest, or a flow, at its limit point
 LOOSE = 0.02  # a margin under way, of the maximum; less than other norms lack

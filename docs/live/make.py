@@ -1,4 +1,4 @@
-"""``make web``: the live pages, in docs/live/build. See README.md beside this file.
+"""``make web``: the live pages, in docs/live/build. See docs/live.md.
 
     python docs/live/make.py [--module-only]
 

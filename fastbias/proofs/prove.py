@@ -20,7 +20,7 @@ from fastbias.solvers.limit import Asked, Limit
 from fastbias.solvers.separability import Separability
 from fastbias.solvers.separation import Separation
 
-__all__ = ["of_limit", "of_separability", "of_separation"]
+__all__ = ["document"]
 
 MOST = 300_000        # numbers of rows that are looked at: some seconds
 WIDEST = 100          # and columns with a matrix D, whose minors the checker takes: a second
@@ -37,8 +37,15 @@ class _Norm(NamedTuple):
     D: np.ndarray | None  # None for ones
 
 
-def of_limit(limit: Limit) -> dict[str, Any]:
+def document(found: Limit | Separability | Separation) -> dict[str, Any]:
     """The document; LookupError where there is none, and why."""
+    if isinstance(found, Limit):
+        return _of_limit(found)
+    return _of_separation(found) if isinstance(found, Separation) else _of_separability(found)
+
+
+def _of_limit(limit: Limit) -> dict[str, Any]:
+    """The same."""
     if limit.asked is None:
         raise LookupError("limit must be a maximum margin, a minimum norm or a quadratic projection"
                           f" to have an exact proof, got {limit.theorem!r}")
@@ -160,7 +167,7 @@ def _checked(document: dict[str, Any]) -> dict[str, Any] | None:
     return document
 
 
-def of_separability(found: Separability) -> dict[str, Any]:
+def _of_separability(found: Separability) -> dict[str, Any]:
     """The document; LookupError where there is none, and why."""
     rows = _asked(found.rows)
     Z = _rows(rows)
@@ -177,7 +184,7 @@ def of_separability(found: Separability) -> dict[str, Any]:
     return _told(_first(made), "weights that balance")
 
 
-def of_separation(found: Separation) -> dict[str, Any]:
+def _of_separation(found: Separation) -> dict[str, Any]:
     """The document; LookupError where there is none, and why."""
     rows = _asked(found.rows)
     Z = _rows(rows)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import above, foreign
 from fastbias.checks.shown import Bar, Report, Shown, Table
 from fastbias.checks.sizes import lengths, row_lengths
 from fastbias.data.rows import Matrix, Rows, dense
@@ -95,7 +95,7 @@ class Diagnosis(Shown):
         ax : matplotlib Axes, optional
             Where to draw; a new figure's where it is not given.
         """
-        return foreign.library("fastbias.plots").diagnosis(self, ax)
+        return above.picture(self, ax)
 
     def _report(self) -> Report:
         tied = len(self.ties) > 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import above
 from fastbias.checks.shown import Report, Shown, html, text, vector
 from fastbias.data.rows import Rows
 from fastbias.pieces.norms import Norm
@@ -184,10 +184,9 @@ class Limit(Shown):
     def _proved(self) -> dict[str, Any] | str:
         """The document, or why there is none."""
         try:
-            found: dict[str, Any] = foreign.library("fastbias.proofs.prove").of_limit(self)
+            return above.document(self)
         except LookupError as error:
             return str(error)
-        return found
 
     def plot(self, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike | None = None,
              ax: Axes | None = None) -> Axes:
@@ -205,7 +204,7 @@ class Limit(Shown):
         -------
         matplotlib Axes
         """
-        return foreign.library("fastbias.plots").limit(self, X, y, ax)
+        return above.picture(self, X, y, ax)
 
     def _report(self) -> Report:
         proof = "certified" if self.certified else "NOT certified"

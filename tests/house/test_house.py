@@ -47,6 +47,14 @@ def test_the_rule_above_sees_a_circle():
     assert circles(FILES | {"checks.sizes": ast.parse("from fastbias.problem import make")})
 
 
+@pytest.mark.parametrize("how", ["foreign.library('fastbias.proofs.prove')", "importlib.import_module('fastbias.plots')",
+                                 "foreign.ask('a picture', 'fastbias.plots.short.limit', 1)", "__import__('fastbias.plots.base')"])
+def test_the_rule_above_sees_an_import_by_a_name_in_a_string(how, monkeypatch):
+    monkeypatch.setitem(FILES, "solvers.limit", ast.parse(f"def f(self):\n    return {how}"))
+    with pytest.raises(AssertionError, match=r"solvers.limit imports (proofs|plots)"):
+        test_imports_go_down_only("solvers.limit")
+
+
 TUPLES = {node.name for tree in FILES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
           and "NamedTuple" in map(ast.unparse, node.bases)}                 # what compiled code may bundle
 
