@@ -55,7 +55,7 @@
   }
 
   function drawVotes() {
-    const size = 40, left = 74, top = 26, svg = $("votes");
+    const size = 40, left = 88, top = 26, svg = $("votes");
     if (!cells) {
       svg.setAttribute("viewBox", `0 0 ${left + d * size + 24} ${top + N * size + 96}`);
       cells = M.map((row, n) => row.map((_, j) => {

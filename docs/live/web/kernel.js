@@ -85,7 +85,7 @@
       for (const [alpha, w] of runs.values()) right.dot(alpha, distance(w, to), { class: `f${k}` });
     }
     right.line([[now.alpha, 0], [now.alpha, 2 * most]], { class: "line" });
-    view.table($("table"), [["the run's distance from", "", "of the flow's end"],
+    view.table($("table"), [["distance to", "of the run", "of the flow's end"],
       ...lines.map(([name, to, k]) => [{ series: k, text: name }, number(distance(now.w, to), 5), number(now.flow ? distance(now.flow, to) : NaN, 5)]),
       ["the end of the flow from α", number(now.flow ? distance(now.w, now.flow) : NaN, 5), "0"]]);
   }

@@ -30,7 +30,7 @@ const view = (() => {
 
   // A plot in an empty <svg>: x and y are ranges of data; `log` makes an axis one of log10.
   class Plot {
-    constructor(svg, { width = 520, height = 420, left = 56, right = 14, top = 12, bottom = 46,
+    constructor(svg, { width = 520, height = 420, left = 56, right = 14, top = 12, bottom = 50,
       x, y, xLog = false, yLog = false, xLabel = "", yLabel = "", frame = true }) {
       Object.assign(this, { svg, width, height, left, right, top, bottom, xLog, yLog });
       svg.replaceChildren();
@@ -47,7 +47,7 @@ const view = (() => {
       this.#grid(xLog, this.x, true);
       this.#grid(yLog, this.y, false);
       const middle = left + box.width / 2, centre = top + box.height / 2;
-      element(this.axes, "text", { x: middle, y: height - 8, class: "label" }, xLabel);
+      element(this.axes, "text", { x: middle, y: height - 7, class: "label" }, xLabel);
       element(this.axes, "text", { x: 14, y: centre, class: "label",
         transform: `rotate(-90 14 ${centre})` }, yLabel);
     }
