@@ -1,6 +1,8 @@
 # Each target does its own set-up: a virtual environment in .venv, with the package and all it needs.
 PYTHON ?= python3
 BIN = .venv/bin
+# tests start many processes, which would each compile all files anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: fig1 test docs web exhaustive bench bench-full table clean
 
@@ -11,7 +13,7 @@ test: .venv/ready
 	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 docs: .venv/docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 exhaustive: .venv/ready
 	$(BIN)/pytest -q -o faulthandler_timeout=0 -m exhaustive tests
@@ -43,5 +45,6 @@ web: .venv/web
 	touch $@
 
 clean:
-	rm -rf .venv docs/_build docs/pages docs/live/build docs/live/.made build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-*.jsonl
+	rm -rf .venv docs/_build docs/pages docs/live/build docs/live/.made build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .benchmarks .coverage fuzz-*.jsonl
 	find . -name __pycache__ -prune -exec rm -rf {} +

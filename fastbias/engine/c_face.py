@@ -11,6 +11,7 @@ from fastbias.engine.abi import (
     BURST,
     CONTROL,
     FILLED,
+    VECTORS,
     Buffers,
     Params,
     Pieces,
@@ -27,6 +28,8 @@ from fastbias.engine.simd import _either
 from fastbias.engine.weighing import weighted
 
 __all__ = ["address"]
+
+PIECES = len(Pieces._fields)
 
 
 @_either(lambda pointer: not pointer)
@@ -54,9 +57,9 @@ def _lacking(wanted, pointer):
 
 @inner
 def _sizes_fit(sizes):
-    """Whether each of eight sizes may be one."""
+    """Whether each of the sizes of vectors may be one."""
     fine = True
-    for i in range(8):
+    for i in range(VECTORS):
         fine &= 0 <= sizes[i] < ENTRIES
     return fine
 
@@ -109,7 +112,7 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
     """`fastbias.engine.loop.descend` behind the prototype of `fastbias.running.capi`."""
     if missing(pieces):
         return -1
-    if missing(params) or missing(sizes) or not _sizes_fit(carray(sizes, (8,))):
+    if missing(params) or missing(sizes) or not _sizes_fit(carray(sizes, (VECTORS,))):
         return -2
     sparse = _sparse(X, control)
     if not _matrix(X, N, d, sparse):
@@ -128,11 +131,11 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6
-    a, ends = carray(pieces, (16,)), _ends(carray(sizes, (8,)))
+    a, ends = carray(pieces, (PIECES,)), _ends(carray(sizes, (VECTORS,)))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
                a[13], a[14], a[15]),
-        _slices(carray(params, (ends[7] + (N if weighted(about) else 0),)), ends),
+        _slices(carray(params, (ends[VECTORS - 1] + (N if weighted(about) else 0),)), ends),
         carray(X, (0 if sparse else N, d)), carray(y, (N * goals(about),)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
                 carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),
