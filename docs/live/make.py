@@ -48,7 +48,7 @@ def module() -> Path:
         raise wasm.Unlike(f"Numba {numba.__version__} is not {TRIED}*, which this build was tried "
                           "with: pip install 'fastbias[web]'")
     folder = MADE / _digest([*PACKAGE.rglob("*.py"), HERE / "portable.py"])
-    linked = folder / _digest([HERE / "wasm.py", *HERE.glob("*.c")])
+    linked = folder / f"linked-{_digest([HERE / 'wasm.py', *HERE.glob('*.c')])}"
     if linked.exists():
         return folder
     begin = time.perf_counter()
@@ -59,6 +59,8 @@ def module() -> Path:
         portable.run(folder, HERE / "portable.py")
     compiled = time.perf_counter()
     wasm.libm(folder)
+    for old in folder.glob("linked-*"):
+        old.unlink()
     names = wasm.module(folder)
     (folder / "names.json").write_text(json.dumps(names))
     linked.touch()                                        # last: whoever finds it finds all
@@ -81,12 +83,20 @@ def _links(here: str, tag: str) -> str:
         if page.exists() and (tag == "nav" or name != "index"):
             now = ' aria-current="page"' if page.name == here else ""
             link = f'<a href="{page.name}"{now}>{_title(page)}</a>'
-            found.append(link if tag == "nav" else f"<li>{link}</li>")
+            told = page.read_text().partition('name="description" content="')[2].partition('"')[0]
+            found.append(link if tag == "nav" else f"<li>{link}<br>{told}</li>")
     return f"<{tag}>" + "\n".join(found) + f"</{tag}>"
 
 
 def pages(folder: Path) -> None:
-    """Write docs/live/build: what all pages share in one script, and each page with its plans."""
+    """Write docs/live/build: what all pages share in one script, and each page with its plans.
+
+    Pages that are there already are left alone: somebody may be reading them.
+    """
+    linked = next(folder.glob("linked-*"))
+    written = folder / f"pages-{_digest([*WEB.iterdir(), *HERE.glob('*.py'), linked])}"
+    if written.exists() and BUILD.exists():
+        return
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir()
     # (a script and no file to be fetched, so that pages also open from a folder)
@@ -107,6 +117,9 @@ def pages(folder: Path) -> None:
         if size > LIMIT:
             raise SystemExit(f"make web: {page.name} and its scripts take {size:,} bytes, over "
                              f"{LIMIT:,}")
+    for old in folder.glob("pages-*"):
+        old.unlink()
+    written.touch()
 
 
 if __name__ == "__main__":
