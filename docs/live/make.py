@@ -1,4 +1,4 @@
-"""``make web``: the live pages, in docs/live/build. See README.md beside this file.
+"""``make web``: the live pages, in docs/live/build. See docs/live.md.
 
     python docs/live/make.py [--module-only]
 
@@ -27,6 +27,7 @@ MADE, BUILD, WEB = HERE / ".made", HERE / "build", HERE / "web"
 PACKAGE = HERE.parents[1] / "fastbias"
 TRIED = "0.68."                       # of Numba, on whose internals this build stands
 SHARED = ("engine.js", "theory.js", "view.js")
+PAGES = ("geometries", "figure1", "potentials", "kernel", "boosting")
 LIMIT = 500_000                       # bytes of a page, what all share apart
 
 
@@ -47,7 +48,7 @@ def module() -> Path:
         raise wasm.Unlike(f"Numba {numba.__version__} is not {TRIED}*, which this build was tried "
                           "with: pip install 'fastbias[web]'")
     folder = MADE / _digest([*PACKAGE.rglob("*.py"), HERE / "portable.py"])
-    linked = folder / _digest([HERE / "wasm.py", *HERE.glob("*.c")])
+    linked = folder / f"linked-{_digest([HERE / 'wasm.py', *HERE.glob('*.c')])}"
     if linked.exists():
         return folder
     begin = time.perf_counter()
@@ -58,6 +59,8 @@ def module() -> Path:
         portable.run(folder, HERE / "portable.py")
     compiled = time.perf_counter()
     wasm.libm(folder)
+    for old in folder.glob("linked-*"):
+        old.unlink()
     names = wasm.module(folder)
     (folder / "names.json").write_text(json.dumps(names))
     linked.touch()                                        # last: whoever finds it finds all
@@ -67,8 +70,33 @@ def module() -> Path:
     return folder
 
 
+def _title(page: Path) -> str:
+    """What a page is called."""
+    return page.read_text().partition("<title>")[2].partition(" – fastbias</title>")[0]
+
+
+def _links(here: str, tag: str) -> str:
+    """Links to all pages, as the line above a page or the list of the first one."""
+    found = []
+    for name in ("index", *PAGES):
+        page = WEB / f"{name}.html"
+        if page.exists() and (tag == "nav" or name != "index"):
+            now = ' aria-current="page"' if page.name == here else ""
+            link = f'<a href="{page.name}"{now}>{_title(page)}</a>'
+            told = page.read_text().partition('name="description" content="')[2].partition('"')[0]
+            found.append(link if tag == "nav" else f"<li>{link}<br>{told}</li>")
+    return f"<{tag}>" + "\n".join(found) + f"</{tag}>"
+
+
 def pages(folder: Path) -> None:
-    """Write docs/live/build: what all pages share in one script, and each page with its plans."""
+    """Write docs/live/build: what all pages share in one script, and each page with its plans.
+
+    Pages that are there already are left alone: somebody may be reading them.
+    """
+    linked = next(folder.glob("linked-*"))
+    written = folder / f"pages-{_digest([*WEB.iterdir(), *HERE.glob('*.py'), linked])}"
+    if written.exists() and BUILD.exists():
+        return
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir()
     # (a script and no file to be fetched, so that pages also open from a folder)
@@ -78,7 +106,10 @@ def pages(folder: Path) -> None:
     (BUILD / "fastbias.js").write_text("\n".join([
         *shared, f"fastbias.packed = {{ wasm: \"{packed.decode()}\", names: {names} }};\n"]))
     for path in WEB.iterdir():
-        if path.name not in SHARED:
+        if path.suffix == ".html":
+            text = path.read_text().replace("<!-- nav -->", _links(path.name, "nav"))
+            (BUILD / path.name).write_text(text.replace("<!-- list -->", _links(path.name, "ul")))
+        elif path.name not in SHARED:
             shutil.copy(path, BUILD)
     portable.run(folder, HERE / "plans.py", str(BUILD))
     for page in BUILD.glob("*.html"):
@@ -86,6 +117,9 @@ def pages(folder: Path) -> None:
         if size > LIMIT:
             raise SystemExit(f"make web: {page.name} and its scripts take {size:,} bytes, over "
                              f"{LIMIT:,}")
+    for old in folder.glob("pages-*"):
+        old.unlink()
+    written.touch()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ METHODS = {
     "lp potential": m.mirror_descent(psi.squared_lp(1.5), .01), "dual momentum": m.mirror_descent("entropy", .005, dual_momentum=.5),
     "primal momentum": m.mirror_descent("entropy", .001, primal_momentum=.5), "natural": m.natural_gradient("entropy", .001),
     "adagrad": m.adagrad(.01), "adam": m.adam(.001), "rmsprop": m.rmsprop(.001), "batch": m.gradient_descent(.005, batch=2, rng=3),
-    "muon-like": m.steepest_descent("l2", .01), "noise": m.gradient_descent(.005, batch=2, rng=3, replace=False)}
+    "permuted": m.gradient_descent(.005, batch=2, rng=3, replace=False), "clipped": m.gradient_descent(.01, clip=.1),
+    "noise": m.gradient_descent(.001, gradient_noise=.1, rng=5)}
 
 
 def data(loss, N, d, rng):

@@ -5,7 +5,8 @@
 // does: with the arguments of fastbias/running/capi.py, in their order.
 "use strict";
 
-const fastbias = (() => {
+// (A function, whose text a worker is made of.)
+function fastbiasLoop() {
   const STATUS = ["OK", "NOT_FINITE", "OUT_OF_DOMAIN", "STALLED", "REACHED", "UNBOUNDED"];
   const VECTORS = ["loss", "model", "rule", "sample", "method", "geometry", "beta", "gamma"];
   const DONE = 0, ROW = 1;                       // entries of control that are read here
@@ -153,7 +154,58 @@ const fastbias = (() => {
     return { ...made.rows, end: made.u, done: made.done, status: made.name };
   }
 
-  return { Engine, Run, change, run, spaced };
-})();
+  // What a worker does: the runs of a message one after the other, and word of how far they are.
+  async function serve(message, say) {
+    const { wasm, names, plans, steps, record } = message;
+    const engine = await Engine.from(wasm, names), all = steps * plans.length;
+    for (const [i, plan] of plans.entries()) {
+      engine.free();
+      const made = new Run(engine, plan, record);
+      while (made.status === 0 && made.done < steps) {
+        made.go(Math.min(steps, made.done + Math.ceil(steps / 50)));
+        say({ share: (i * steps + made.done) / all });
+      }
+      say({ index: i, result: { ...made.rows, end: made.u, done: made.done, status: made.name } });
+    }
+    say({ ended: true });
+  }
+
+  return { Engine, Run, change, run, serve, spaced };
+}
+
+const fastbias = fastbiasLoop();
+
+// The module that make.py has put behind these lines, as bytes.
+fastbias.bytes = async () => {
+  const packed = Uint8Array.from(atob(fastbias.packed.wasm), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+};
+
+fastbias.load = async () => fastbias.Engine.from(await fastbias.bytes(), fastbias.packed.names);
+
+// Run plans in a worker; `progress` is told a share of 1. The promise is of their results, in
+// order; `stop` of it ends the worker.
+fastbias.elsewhere = (plans, steps, record, progress) => {
+  const source = `const loop = (${fastbiasLoop})();
+    onmessage = (event) => loop.serve(event.data, postMessage).catch((error) => {
+      postMessage({ error: String(error) }); });`;
+  const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  const results = [];
+  const promise = new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }) => {
+      if (data.error) reject(new Error(data.error));
+      if (data.share !== undefined) progress(data.share);
+      if (data.result) results[data.index] = data.result;
+      if (data.ended) resolve(results);
+      if (data.error || data.ended) worker.terminate();
+    };
+    worker.onerror = (event) => reject(new Error(event.message));
+  });
+  fastbias.bytes().then((wasm) => worker.postMessage(
+    { wasm, names: fastbias.packed.names, plans, steps, record }));
+  promise.stop = () => worker.terminate();
+  return promise;
+};
 
 if (typeof module !== "undefined") module.exports = fastbias;
