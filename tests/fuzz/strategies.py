@@ -320,11 +320,11 @@ STRATEGIES: dict[str, Any] = {
     "normals": lambda c: c.vector(6).reshape(3, 2), "shifts": lambda c: c.vector(3), "Network.weights": lambda c: c.vector(3),
     "other": lambda c: c.vector(), "path": lambda c: c.file("file.npz"), "header": numeric(None, True, False),
     "target": lambda c: c.pick((-1, 0, "y")), "labels": lambda c: c.pick((None, None, *fb.data.LABELS)),
-    "drop": numeric((), ("x0",)), "categories": numeric("onehot", "refuse"), "missing": numeric("drop", "refuse"),
+    "drop": numeric((), ("x0",)), "factors": numeric((), ("x0",)), "categories": numeric("onehot", "refuse"), "missing": numeric("drop", "refuse"),
     "data.read.weights": lambda c: c.pick((None, None, "x0", 0)),
     "number": numeric(2, 3, 4), "N": numeric(1, 3), "positive": numeric(False, True),
     # pictures
-    "trace": of("Trace"), "result": of("Sweep"), "value": numeric("log_loss", "t", "margin", "gap"),
+    "trace": of("Trace"), "result": of("Sweep"), "value": numeric("log_loss", "t", "margin", "gap"), "label": numeric(None, "it"),
     "what": numeric("loss", "loss", "margin", "gap", "angle", "trajectory", "margin gap", "distance"),
     "quantity": numeric("direction", "distance", "angle", "log loss", "margin gap"), "axes": numeric((0, 1), (1, 0)),
     "directions": lambda c: c.pick((None, c.vector(2), {"w": c.vector(3)})),
