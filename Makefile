@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: fig1 test exhaustive bench bench-full table clean
+.PHONY: fig1 test docs exhaustive bench bench-full table clean
 
 fig1: .venv/ready
 	$(BIN)/python -m paper_figures.fig1
 
 test: .venv/ready
 	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
+
+docs: .venv/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 exhaustive: .venv/ready
 	$(BIN)/pytest -q -o faulthandler_timeout=0 -m exhaustive tests
@@ -28,6 +31,10 @@ table: .venv/ready
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-*.jsonl
+	rm -rf .venv docs/_build docs/pages build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-*.jsonl
 	find . -name __pycache__ -prune -exec rm -rf {} +

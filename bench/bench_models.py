@@ -1,12 +1,14 @@
 """What a step on each model costs: ``ns_per_step`` in ``extra_info``, and 5,000 steps of a completion as a whole.
 
+Rectified units in the plane take turns with the C reference, ``c_ns_per_step`` and ``ratio_to_c``, where there is a compiler.
+
 Completions show single entries of a matrix, so that their data go through the sparse pass; the others are dense.
 """
 import numpy as np
 import pytest
 
 import fastbias as fb
-from bench import peers
+from bench import peers, reference
 from bench.bench_methods import ROUNDS, TINY, race
 
 m, models = fb.methods, fb.models
@@ -55,11 +57,18 @@ def plan_of(name):
     return fb.Plan(X, y, loss=loss, method=method, model=model, start=model.start(0.3, rng=None if model.identity else 0))
 
 
+def in_c(name, plan):
+    """The steps of a plan in C; None where they are not in the reference, or there is no compiler."""
+    if name != "relu_plane" or reference.library() is None:
+        return None
+    return reference.Rectified(plan.problem.model.rectified, plan.problem.y, TINY, plan.u).run
+
+
 @pytest.mark.parametrize("name", CASES)
 def bench_model(benchmark, name):
     """A step on each model."""
     plan = plan_of(name)
-    race(benchmark, lambda steps: peers.proceed(plan, steps))
+    race(benchmark, lambda steps: peers.proceed(plan, steps), in_c(name, plan))
 
 
 def bench_search(benchmark):

@@ -196,7 +196,8 @@ class Buffers(NamedTuple):
     """All memory of a run: who keeps u, state, mark, control and kept can go on, bit for bit."""
 
     u: Any        # (n,)      the parameters
-    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
+    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own, but
+    # for the last where control says that parameters are averaged, which is their mean
     state: Any
     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
     mark: Any
@@ -247,11 +248,12 @@ class Slot(enum.IntEnum):
     # significant bits that parameters are rounded to after each update; −p: by chance; 0: they are
     # not
     BITS = 22
+    AVERAGE = 23   # flag: the last row of state, beyond ROWS, is a mean of the parameters
 
 
 # plain numbers: of a member, compiled code knows the class and not that it may be an index
 (DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED,
- SHIFT, WEIGH, BURST, GRAM, FILLED, LABELLED, CHANGED, AGAIN, EACH, BITS) = map(int, Slot)
+ SHIFT, WEIGH, BURST, GRAM, FILLED, LABELLED, CHANGED, AGAIN, EACH, BITS, AVERAGE) = map(int, Slot)
 CONTROL = len(Slot)
 WEIGHTED = 4                          # what WEIGH has more where samples have weights
 

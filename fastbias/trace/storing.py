@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["frame", "read", "report", "table", "write"]
 
-# what only a fast-forwarded trace has, and one without w at each row
-EXTRA = ("error_estimate", "log_times", "slack", "least")
+# what only a fast-forwarded trace has, one without w at each row, and one with a mean of u
+EXTRA = ("error_estimate", "log_times", "slack", "least", "averages")
 # what is kept of the data of a run
 CALLED = ("names", "classes")
 
@@ -45,8 +45,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         # without w at each row there are the first and the last
         rows = 2 if "least" in kept else "K"
         w = (rows, "m", "d") if np.ndim(kept.get("w", ())) == 3 else (rows, "d")
-        extra = {name: ("f8", ("K", "N") if name == "slack" else ("K",))
-                 for name in EXTRA if name in kept}
+        axes = {"slack": ("K", "N"), "averages": ("K", "n")}
+        extra = {name: ("f8", axes.get(name, ("K",))) for name in EXTRA if name in kept}
         # (which files of earlier versions have not)
         called = {"kept_names": ("U", ("d",)), "kept_classes": ("b i u f U", ("C",))}
         extra |= {name: called[name] for name in called if name in kept}

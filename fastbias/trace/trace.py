@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from fastbias.engine.abi import MESSAGES, Status
 from fastbias.pieces import norms
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.norms import Norm
-from fastbias.problem import Data, gather
+from fastbias.problem import Data, Problem, gather
 from fastbias.solvers.limit import Limit
 from fastbias.trace import rates, storing
 from fastbias.trace.diagnostics import Diagnostics
@@ -56,6 +56,8 @@ class Trace(Diagnostics, Shown):
         Of a fast-forward: a bound on max_j |w_j − exact|.
     slack : (K, N) float64 or None
         Of a fast-forward: log t − m_n, which keeps its digits where w does not.
+    averages : (K, n) float64 or None
+        Of a method with ``average=``: the mean of the parameters at each row; see `averaged`.
     least : (K,) float64 or None
         Of a run with ``record_w=False``: the least margin y_n⟨w, x_n⟩ (of classes: ⟨w_y − w_c,
         x_n⟩) at each row; ``u`` and ``w`` then have two rows, the first and the last.
@@ -76,6 +78,7 @@ class Trace(Diagnostics, Shown):
     least: np.ndarray | None = None
     kept_names: tuple[str, ...] | None = None
     kept_classes: np.ndarray | None = None
+    averages: np.ndarray | None = None
 
     @cached_property
     def log_t(self) -> np.ndarray:
@@ -153,6 +156,40 @@ class Trace(Diagnostics, Shown):
         # far out a distance may itself be beyond float64, and infinite is right
         with np.errstate(over="ignore"):
             return lengths(w - goal)
+
+    def averaged(self) -> Trace:
+        """The same run seen at the mean of its parameters, for a method with ``average=``.
+
+        Returns
+        -------
+        Trace
+            ``u`` (K, n) is the mean, ``w`` the predictor F(u) there, ``log_loss`` that of L there.
+
+        Raises
+        ------
+        ValueError
+            Where the method keeps no mean, or the rows none (``record_w=False``).
+
+        References
+        ----------
+        Polyak, Juditsky (1992); Ruppert (1988); Izmailov, Podoprikhin, Garipov, Vetrov, Wilson
+        (2018), "Averaging Weights Leads to Wider Optima and Better Generalization".
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> method = fb.methods.gradient_descent(0.25, average="mean")
+        >>> trace = fb.run([[1]], [1], loss="squared", method=method, steps=3)
+        >>> print(trace.w.ravel(), trace.averaged().w.ravel().round(4))
+        [0.    0.5   0.75  0.875] [0.     0.5    0.625  0.7083]
+        """
+        problem = self.problem
+        if self.averages is None or not isinstance(problem, Problem):
+            raise ValueError("averaged() wants rows of w of a run whose method keeps a mean, such "
+                             'as fb.methods.gradient_descent(0.1, average="mean")')
+        w = problem.predictor(self.averages).reshape(len(self), *problem.shape)
+        log_loss = np.array([problem.log_loss(u) for u in self.averages])
+        return replace(self, u=self.averages, w=w, log_loss=log_loss, averages=None)
 
     def finite_gap(self, limit: Limit) -> np.ndarray:
         """Distance of the finite part from that of a ray at each row, ‖Π_S w − v̄‖₂ (K,).

@@ -22,7 +22,7 @@ MODELS = {                                                       # model, twin, 
     "factorised one": (models.factorised(3, 3, rank=1), naive.factorised(), (3, 3), 0.01),
     "relu": (models.relu(POINTS, 5), naive.relu(POINTS), (4,), 0.02),
     "relu plane": (models.relu(PLANE, 7, offset=False), naive.relu(PLANE, False), (12,), 0.002),
-    "relu space": (models.relu(SPACE, 4), naive.relu(SPACE), (9,), 0.002),
+    "relu space": (models.relu(SPACE, 11), naive.relu(SPACE), (9,), 2e-5),
     "deep linear 1": (models.deep_linear(1), naive.deep_linear(), (5,), 0.02),
     "products 3": (models.factorised(3, 2, depth=3), naive.products(), (3, 2), 0.005),
     "products uneven": (models.factorised(2, 3, [4, 1, 3], 4), naive.products(), (2, 3), 0.005),
@@ -148,11 +148,11 @@ def test_loss_scaled_steps_on_models_equal_their_twin(name, loss):
 
 
 @pytest.mark.parametrize("offset", [True, False])
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
 @pytest.mark.parametrize("N", [1, 5, 8, 11, 16, 17])
 def test_rectified_units_and_their_pullback_at_any_number_of_points(N, d, offset):
     rng = np.random.default_rng(N + d)
-    for k in (1, 2, 5):
+    for k in (1, 2, 5, 8, 19):
         X = rng.normal(size=(N, d))
         model, (forward, back) = models.relu(X, k, offset=offset), naive.relu(X, offset)
         u, v = rng.normal(size=model.parameters(N)), rng.normal(size=N)

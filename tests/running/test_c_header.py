@@ -15,7 +15,7 @@ import fastbias as fb
 from fastbias.running import cli
 from fastbias.running.c_header import header
 from fastbias.running.capi import ARGUMENTS, KINDS
-from tests.helpers import JIT
+from tests.helpers import JIT, ROOT
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_compiler = pytest.mark.skipif(COMPILER is None or not JIT, reason="no C compiler, or Numba's is off")
@@ -218,3 +218,20 @@ def test_numbers_names_and_comments_are_those_of_the_engine(capsys):
         assert told.split(":")[0].encode("ascii", "ignore").decode()[:20] in text
     assert "updates done" in text
     assert "how the method goes in bursts" in text                      # a comment that stands above its slot
+
+
+@needs_compiler
+def test_the_page_on_c_callers_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "c.md").read_text(), re.S)
+    assert [kind for kind, _ in blocks] == ["sh", "c", "sh", "python"]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(blocks[0][1].split()[1:2]) == 0
+    (tmp_path / "fastbias.h").write_text(capsys.readouterr().out)
+    (tmp_path / "drive.c").write_text(blocks[1][1])
+    subprocess.run([COMPILER, "-Wall", "-Wextra", "-Werror", *blocks[2][1].split()[1:]], check=True)
+    exec(compile(blocks[3][1], "drive.py", "exec"), {"__name__": "drive"})
+    status, t, *u = capsys.readouterr().out.replace("[", " ").split()[:4]
+    assert (status, t) == ("0", "100")
+    whole = fb.run([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.01), steps=100).w[-1]
+    assert whole == pytest.approx([0.2, 0.4], rel=1e-2)
+    assert float(u[0]) == pytest.approx(whole[0], rel=1e-7)

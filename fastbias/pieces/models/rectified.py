@@ -1,7 +1,8 @@
 """One hidden layer of rectified units, seen through its values at the data.
 
-The samples go eight at a time: N − 8 is where the last eight begin, which overlap those before them
-unless N is a multiple of eight; what is counted already has weight 0 there (the mask in params).
+The units go eight at a time, one in each lane of a vector, past the samples, so that only
+predictions are added up across lanes. Where fewer than eight units are left, the last one stands in
+the lanes behind it as well.
 """
 from __future__ import annotations
 
@@ -10,14 +11,25 @@ from numpy.typing import ArrayLike
 
 from fastbias import checks
 from fastbias.engine.abi import MAP, MAP_AT, SHORT, piece
+from fastbias.engine.apart import spaced8, spread
 from fastbias.engine.compiled import kernel
-from fastbias.engine.simd import choose_less, fma, lane, load8, splat8, store, total, totals8
+from fastbias.engine.simd import (
+    choose_less,
+    count8,
+    fma,
+    inlined,
+    lane,
+    splat8,
+    steady,
+    store,
+    totals8,
+)
 from fastbias.pieces.models.base import Layers, Model
 from fastbias.pieces.recipe import recorded
 
 __all__ = ["relu"]
 
-HEAD = 10              # of params: d, whether there is an offset, the mask; X follows by columns
+HEAD = 2               # of params: d, and whether there is an offset; X follows by columns
 LANES = 8
 
 
@@ -29,115 +41,176 @@ def _units(params: np.ndarray, n: int, N: int, *_: int) -> bool:
 
 
 @kernel
-def _bent(params, u, k, h, d, N, i):
-    """⟨b_h, x⟩ + c_h of the eight samples from i on."""
-    z = splat8(u[k + k * d + h])
+def _bent(params, u, k, N, d, h, last, i):
+    """⟨b, x⟩ + β of the units from h to h + last, one vector for each of the eight samples from i
+    on (for those behind the last sample: that one).
+    """
+    inlined()
+    z0 = z1 = z2 = z3 = z4 = z5 = z6 = z7 = spaced8(u, k + k * d + h, 1, last)
     for j in range(d):
-        z = fma(u[k + h * d + j], load8(params, HEAD + j * N + i), z)
-    return z
+        b, o = spaced8(u, k + h * d + j, d, last), HEAD + j * N
+        z0 = fma(params[o + i], b, z0)
+        z1 = fma(params[o + min(i + 1, N - 1)], b, z1)
+        z2 = fma(params[o + min(i + 2, N - 1)], b, z2)
+        z3 = fma(params[o + min(i + 3, N - 1)], b, z3)
+        z4 = fma(params[o + min(i + 4, N - 1)], b, z4)
+        z5 = fma(params[o + min(i + 5, N - 1)], b, z5)
+        z6 = fma(params[o + min(i + 6, N - 1)], b, z6)
+        z7 = fma(params[o + min(i + 7, N - 1)], b, z7)
+    return z0, z1, z2, z3, z4, z5, z6, z7
 
 
 @kernel
-def _bent_once(params, u, k, h, d, N, i):
-    """The same of one sample."""
-    z = u[k + k * d + h]
-    for j in range(d):
-        z += u[k + h * d + j] * params[HEAD + j * N + i]
-    return z
+def _passed(z, last):
+    """[z]₊, and 0 in the lanes behind the last unit."""
+    inlined()
+    # (what is no number stays none)
+    return choose_less(last, count8(), 0.0, choose_less(z, 0.0, 0.0, z))
+
+
+@kernel
+def _added(f, params, u, k, N, d, h, last, i):
+    """What the units from h to h + last say at the eight samples from i on, added to f."""
+    inlined()
+    z, a = _bent(params, u, k, N, d, h, last, i), spaced8(u, h, 1, last)
+    return (fma(a, _passed(z[0], last), f[0]), fma(a, _passed(z[1], last), f[1]),
+            fma(a, _passed(z[2], last), f[2]), fma(a, _passed(z[3], last), f[3]),
+            fma(a, _passed(z[4], last), f[4]), fma(a, _passed(z[5], last), f[5]),
+            fma(a, _passed(z[6], last), f[6]), fma(a, _passed(z[7], last), f[7]))
+
+
+@kernel
+def _filled(params, u, k, N, d, c, out):
+    """out ← the values at all samples."""
+    inlined()
+    none, whole = splat8(0.0), k - k % LANES
+    for i in range(0, N, LANES):
+        f = none, none, none, none, none, none, none, none
+        for h in range(0, whole, LANES):
+            f = _added(f, params, u, k, N, d, h, LANES - 1, i)
+        if whole < k:
+            f = _added(f, params, u, k, N, d, whole, k - whole - 1, i)
+        sums = totals8(f) + c
+        if i + LANES <= N:
+            store(out, i, sums)
+        else:
+            for r in range(N - i):
+                out[i + r] = lane(sums, r)
 
 
 @piece(MAP, needs=_units)
 def _values(params, u, out):
+    steady()
     N = out.size
     if params.size < HEAD or params.size < HEAD + N * int(params[0]):
         return SHORT
     d, offset = int(params[0]), int(params[1])
     k = (u.size - offset) // (d + 2)
     c = u[u.size - 1] if offset > 0 else 0.0
-    if N < LANES:
-        for i in range(N):
-            sum_ = c
-            for h in range(k):
-                sum_ += u[h] * max(0.0, _bent_once(params, u, k, h, d, N, i))
-            out[i] = sum_
-        return 0
-    for start in range(0, N, LANES):
-        i = min(start, N - LANES)
-        f = splat8(c)
-        for h in range(k):
-            z = _bent(params, u, k, h, d, N, i)
-            # (what is no number stays none)
-            f = fma(u[h], choose_less(z, 0.0, 0.0, z), f)
-        store(out, i, f)
+    # of few inputs their number is written out, so that the compiler knows it
+    if d == 1:
+        _filled(params, u, k, N, 1, c, out)
+    elif d == 2:
+        _filled(params, u, k, N, 2, c, out)
+    elif d == 3:
+        _filled(params, u, k, N, 3, c, out)
+    else:
+        _filled(params, u, k, N, d, c, out)
     return 0
 
 
 @kernel
-def _seen(params, v, z, N, i):
-    """v of the eight samples from i on that see a unit, each sample once."""
-    q = choose_less(0.0, z, load8(v, i), 0.0)
-    return q * load8(params, 2) if i % LANES != 0 else q
+def _pulled(params, u, v, k, N, d, h, last, out):
+    """What the units from h to h + last take of v, of up to three inputs: sums in registers."""
+    inlined()
+    c, b0 = spaced8(u, k + k * d + h, 1, last), spaced8(u, k + h * d, d, last)
+    b1 = spaced8(u, k + h * d + 1, d, last) if d > 1 else b0
+    b2 = spaced8(u, k + h * d + 2, d, last) if d > 2 else b0
+    into_a = into_c = into_0 = into_1 = into_2 = splat8(0.0)
+    for n in range(N):
+        z = fma(params[HEAD + n], b0, c)
+        if d > 1:
+            z = fma(params[HEAD + N + n], b1, z)
+        if d > 2:
+            z = fma(params[HEAD + 2 * N + n], b2, z)
+        s = choose_less(0.0, z, v[n], 0.0)
+        into_a, into_c = fma(s, z, into_a), into_c + s
+        into_0 = fma(params[HEAD + n], s, into_0)
+        if d > 1:
+            into_1 = fma(params[HEAD + N + n], s, into_1)
+        if d > 2:
+            into_2 = fma(params[HEAD + 2 * N + n], s, into_2)
+    a = spaced8(u, h, 1, last)
+    spread(out, h, 1, last, into_a)
+    spread(out, k + k * d + h, 1, last, a * into_c)
+    spread(out, k + h * d, d, last, a * into_0)
+    if d > 1:
+        spread(out, k + h * d + 1, d, last, a * into_1)
+    if d > 2:
+        spread(out, k + h * d + 2, d, last, a * into_2)
 
 
 @kernel
-def _two(params, u, v, k, h, d, N, out):
-    """What two units h, h + 1 of one input or two take of v."""
-    a0, c0, p0, q0 = splat8(0.0), splat8(0.0), splat8(0.0), splat8(0.0)
-    a1, c1, p1, q1 = splat8(0.0), splat8(0.0), splat8(0.0), splat8(0.0)
-    for start in range(0, N, LANES):
-        i = min(start, N - LANES)
-        x = load8(params, HEAD + i)
-        y = load8(params, HEAD + (d - 1) * N + i)
-        z0 = _bent(params, u, k, h, d, N, i)
-        z1 = _bent(params, u, k, h + 1, d, N, i)
-        s0, s1 = _seen(params, v, z0, N, i), _seen(params, v, z1, N, i)
-        a0, c0, p0, q0 = fma(s0, z0, a0), c0 + s0, fma(s0, x, p0), fma(s0, y, q0)
-        a1, c1, p1, q1 = fma(s1, z1, a1), c1 + s1, fma(s1, x, p1), fma(s1, y, q1)
-    sums = totals8((a0, c0, p0, q0, a1, c1, p1, q1))
-    for one in range(2):
-        at, a = h + one, u[h + one]
-        out[at] = lane(sums, 4 * one)
-        out[k + k * d + at] = a * lane(sums, 4 * one + 1)
-        out[k + at * d] = a * lane(sums, 4 * one + 2)
-        if d == 2:
-            out[k + at * d + 1] = a * lane(sums, 4 * one + 3)
+def _seen(v, n, z):
+    """v of sample n where the units see it; of samples that are none, 0."""
+    inlined()
+    return choose_less(0.0, z, v[n] if n < v.size else 0.0, 0.0)
 
 
 @kernel
-def _one(params, u, v, k, h, d, N, out):
-    """What a unit takes of v, of any number of inputs."""
-    out[h] = 0.0
-    out[k + k * d + h] = 0.0
-    for j in range(d):
-        out[k + h * d + j] = 0.0
-    for start in range(0, N, LANES):
-        i = min(start, N - LANES)
-        z = _bent(params, u, k, h, d, N, i)
-        s = _seen(params, v, z, N, i)
-        out[h] += total(s * z)
-        out[k + k * d + h] += u[h] * total(s)
+def _joined(out, at, step, last, i, sums):
+    """The sums of the samples from i on to those before them."""
+    inlined()
+    spread(out, at, step, last, sums if i == 0 else spaced8(out, at, step, last) + sums)
+
+
+@kernel
+def _pulled_far(params, u, v, k, N, d, h, last, out):
+    """The same of any number of inputs, by eight samples: sums in out."""
+    inlined()
+    a = spaced8(u, h, 1, last)
+    for i in range(0, N, LANES):
+        z = _bent(params, u, k, N, d, h, last, i)
+        s0, s1 = _seen(v, i, z[0]), _seen(v, i + 1, z[1])
+        s2, s3 = _seen(v, i + 2, z[2]), _seen(v, i + 3, z[3])
+        s4, s5 = _seen(v, i + 4, z[4]), _seen(v, i + 5, z[5])
+        s6, s7 = _seen(v, i + 6, z[6]), _seen(v, i + 7, z[7])
+        sums = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+        _joined(out, k + k * d + h, 1, last, i, a * sums)
+        even = fma(s6, z[6], fma(s4, z[4], fma(s2, z[2], s0 * z[0])))
+        odd = fma(s7, z[7], fma(s5, z[5], fma(s3, z[3], s1 * z[1])))
+        _joined(out, h, 1, last, i, even + odd)
         for j in range(d):
-            out[k + h * d + j] += u[h] * total(s * load8(params, HEAD + j * N + i))
+            o = HEAD + j * N
+            even = fma(params[o + min(i + 2, N - 1)], s2, params[o + i] * s0)
+            odd = fma(params[o + min(i + 3, N - 1)], s3, params[o + min(i + 1, N - 1)] * s1)
+            even = fma(params[o + min(i + 4, N - 1)], s4, even)
+            odd = fma(params[o + min(i + 5, N - 1)], s5, odd)
+            even = fma(params[o + min(i + 6, N - 1)], s6, even)
+            odd = fma(params[o + min(i + 7, N - 1)], s7, odd)
+            _joined(out, k + h * d + j, d, last, i, a * (even + odd))
 
 
 @kernel
-def _few(params, u, v, k, h, d, N, out):
-    """The same, of fewer than eight samples."""
-    out[h] = 0.0
-    out[k + k * d + h] = 0.0
-    for j in range(d):
-        out[k + h * d + j] = 0.0
-    for i in range(N):
-        z = _bent_once(params, u, k, h, d, N, i)
-        if z > 0.0:
-            out[h] += v[i] * z
-            out[k + k * d + h] += v[i] * u[h]
-            for j in range(d):
-                out[k + h * d + j] += v[i] * u[h] * params[HEAD + j * N + i]
+def _pulled_by_all(params, u, v, k, N, d, out):
+    """What all units take of v."""
+    inlined()
+    whole = k - k % LANES
+    for h in range(0, whole, LANES):
+        if d <= 3:
+            _pulled(params, u, v, k, N, d, h, LANES - 1, out)
+        else:
+            _pulled_far(params, u, v, k, N, d, h, LANES - 1, out)
+    if whole < k:
+        if d <= 3:
+            _pulled(params, u, v, k, N, d, whole, k - whole - 1, out)
+        else:
+            _pulled_far(params, u, v, k, N, d, whole, k - whole - 1, out)
 
 
 @piece(MAP_AT, needs=_units)
 def _values_pullback(params, u, v, out):
+    steady()
     N = v.size
     if params.size < HEAD or params.size < HEAD + N * int(params[0]):
         return SHORT
@@ -148,14 +221,14 @@ def _values_pullback(params, u, v, out):
         for i in range(N):
             sum_ += v[i]
         out[u.size - 1] = sum_
-    pairs = k - k % 2 if N >= LANES and d <= 2 else 0
-    for h in range(0, pairs, 2):
-        _two(params, u, v, k, h, d, N, out)
-    for h in range(pairs, k):
-        if N < LANES:
-            _few(params, u, v, k, h, d, N, out)
-        else:
-            _one(params, u, v, k, h, d, N, out)
+    if d == 1:
+        _pulled_by_all(params, u, v, k, N, 1, out)
+    elif d == 2:
+        _pulled_by_all(params, u, v, k, N, 2, out)
+    elif d == 3:
+        _pulled_by_all(params, u, v, k, N, 3, out)
+    else:
+        _pulled_by_all(params, u, v, k, N, d, out)
     return 0
 
 
@@ -218,14 +291,13 @@ def relu(X: ArrayLike, width: int, offset: bool = True) -> Model:
     k, free = checks.whole("width", width, least=1), int(checks.flag("offset", offset))
     N, d = points.shape[0], 1 if points.ndim == 1 else points.shape[1]
     inner = (k,) if points.ndim == 1 else (k, d)
-    mask = (np.arange(LANES) >= LANES - N % LANES).astype(float)
 
     def along(u: np.ndarray, a: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return _values_along(model.split(u, N), model.split(a, N), v, points.reshape(N, d))
 
     model = Model(f"relu({N}{'' if points.ndim == 1 else f'×{d}'}, {k})", _values, _values_pullback,
                  size=lambda n: k * (d + 2) + free,
-                 params=np.concatenate([[d, free], mask, points.T.ravel()]), shape=(N,),
+                 params=np.concatenate([[d, free], points.T.ravel()]), shape=(N,),
                  layers=lambda n: [(k,), inner, (k,), *[(1,)] * free],
                  invariant=lambda layers: layers[0] ** 2 - layers[2] ** 2
                  - (layers[1].reshape(k, -1) ** 2).sum(axis=1),
