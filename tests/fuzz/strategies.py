@@ -326,6 +326,7 @@ STRATEGIES: dict[str, Any] = {
     "number": numeric(2, 3, 4), "N": numeric(1, 3), "positive": numeric(False, True),
     # pictures
     "trace": of("Trace"), "result": of("Sweep"), "value": numeric("log_loss", "t", "margin", "gap"), "label": numeric(None, "it"),
+    "slopes": numeric(True, False),
     "what": numeric("loss", "loss", "margin", "gap", "angle", "trajectory", "margin gap", "distance"),
     "quantity": numeric("direction", "distance", "angle", "log loss", "margin gap"), "axes": numeric((0, 1), (1, 0)),
     "directions": lambda c: c.pick((None, c.vector(2), {"w": c.vector(3)})),

@@ -134,6 +134,19 @@ def test_the_commands_on_the_flowers_do_what_the_page_says(tmp_path, monkeypatch
     assert "best p" in shown[2]
 
 
+TUTORIALS = sorted(set((ROOT / "docs" / "tutorials").glob("*.md")) - {ROOT / "docs" / "tutorials" / "index.md"})
+
+
+def test_there_are_five_tutorials_each_with_exercises_and_the_index_leads_to_them():
+    index = (ROOT / "docs" / "tutorials" / "index.md").read_text()
+    assert [path.stem for path in TUTORIALS] == ["cluster", "figure1", "heads", "margins", "separation"]
+    for path in TUTORIALS:
+        text = path.read_text()
+        assert f"\n{path.stem}\n" in index
+        assert text.count("```{code-cell}") >= 6
+        assert text.partition("## Exercises")[2].count(":tags: [hide-input]") >= 2
+
+
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 RECIPES = re.findall(r"^### (An? \w+)\n.*?```python\n(.*?)```", CONTRIBUTING, re.S | re.M)
 
