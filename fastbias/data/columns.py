@@ -17,7 +17,8 @@ from fastbias.data.text import GAPS, Source, is_number
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["coded", "complete", "is_numeric", "labelled", "levels", "listed", "located", "values"]
+__all__ = ["coarse", "coded", "complete", "is_numeric", "labelled", "levels", "listed", "located",
+           "values"]
 
 UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)*")
 SOME, CUT = 8, 60     # names that are listed, and characters of each
@@ -152,6 +153,24 @@ def coded(source: Source, table: pandas.DataFrame,
             columns[called] = column
     different(f"columns of {source.name}", list(columns))
     return pandas.DataFrame(columns, index=table.index), baselines
+
+
+def coarse(table: pandas.DataFrame, codes: list[Any], source: Source) -> pandas.DataFrame:
+    """The columns of X, those that are said to be factors as such; whole numbers without a point,
+    though gaps made them floats.
+    """
+    names, made = list(table.columns), table.copy() if codes else table
+    for which in codes:
+        # (an index counts the columns of the table)
+        whole = list(source.frame.columns)
+        name = whole[located("factors", which, whole)]
+        if name not in names:
+            raise ValueError(f"factors must name columns of X, got {name!r}, which is none here")
+        column = table[name]
+        if is_numeric(column) and (column.astype(np.float64) % 1 == 0).all():
+            column = column.astype("int64")
+        made[name] = column.astype("category")
+    return made
 
 
 def is_numeric(column: pandas.Series) -> bool:

@@ -121,7 +121,8 @@ def _few(names: Iterable[str]) -> str:
 def read(path: str | os.PathLike[str] | Frame, target: Target = -1, *,
          drop: str | int | Iterable[str | int] | None = (), labels: object = None,
          categories: str = "onehot", missing: str = "drop", weights: str | int | None = None,
-         header: bool | None = None) -> Table:
+         header: bool | None = None,
+         factors: str | int | Iterable[str | int] | None = ()) -> Table:
     r"""Read X and y from a table: a text file, a DataFrame, or an NPZ file.
 
     Text files are read by `pandas.read_csv`, compressed ones too. What separates cells is found
@@ -154,6 +155,9 @@ def read(path: str | os.PathLike[str] | Frame, target: Target = -1, *,
     header : bool, optional
         Whether the first row of a text file holds names; by default it does if none of its cells is
         a number, or one that is not stands over a number.
+    factors : str or int, or a sequence of them
+        Columns that are factors though they hold numbers, codes of groups say (or dates); the first
+        level is the smallest.
 
     Returns
     -------
@@ -187,12 +191,12 @@ def read(path: str | os.PathLike[str] | Frame, target: Target = -1, *,
     checks.name("categories", categories, CATEGORIES)
     checks.name("missing", missing, MISSING)
     checks.choice("header", header)
-    left_out = columns.listed("drop", drop)
+    left_out, codes = columns.listed("drop", drop), columns.listed("factors", factors)
     if isinstance(path, str) or not hasattr(path, "columns"):
         name = checks.filename("path", path)
         if PurePath(name).suffix == ".npz":
-            if header is not None or left_out:
-                raise ValueError(f"header and drop are for CSV files, got them with "
+            if header is not None or left_out or codes:
+                raise ValueError(f"header, drop and factors are for CSV files, got them with "
                                  f"{PurePath(name).name}")
             return _npz(name, target, labels, weights)
         source = opened(name, header)
@@ -201,7 +205,8 @@ def read(path: str | os.PathLike[str] | Frame, target: Target = -1, *,
     goals, counts, used = _chosen(source, target, left_out, weights)
     table, dropped = columns.complete(source, used, missing)
     features = [name for name in used if name not in (*goals, counts)]
-    X, baselines = columns.coded(source, table[features], categories)
+    X, baselines = columns.coded(source, columns.coarse(table[features], codes, source),
+                                 categories)
     c = None if counts is None else _weights(source, table[counts])
     found = Table(X, None, tuple(X.columns), " against ".join(goals), (), c, dropped, baselines)
     if len(goals) == 2:

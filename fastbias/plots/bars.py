@@ -24,6 +24,7 @@ from fastbias.solvers.lasso import RegularisationPath
 from fastbias.solvers.limit import Limit
 from fastbias.solvers.regularisation import BallPath
 from fastbias.solvers.separation import Separation
+from fastbias.solvers.separation_table import KINDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,8 +148,10 @@ def separation(found: Separation, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(shown)), [clipped(rows[i][0], WIDE) for i in shown])
     left = len(rows) - len(shown)
     # (downwards, as the printed table is)
-    ax.set(xlabel="coefficient", xlim=(-1.4 * reach, 1.4 * reach), ylim=(len(shown) - 0.3, -0.7),
-           title=found.kind + (f"; {left} coefficients left out" if left else ""))
+    felt = any(rows[i][1] == "finite" and np.isfinite(rows[i][3]) for i in shown)
+    ax.set(xlabel="coefficient" + ("; whiskers: two standard errors either way" if felt else ""),
+           xlim=(-1.4 * reach, 1.4 * reach), ylim=(len(shown) - 0.3, -0.7),
+           title=KINDS[found.kind] + (f"; {left} coefficients left out" if left else ""))
     return ax
 
 

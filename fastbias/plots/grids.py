@@ -22,11 +22,14 @@ __all__ = ["sweep"]
 
 TICKS = 10            # along an axis
 ENDS = ("log_loss", "t")
+DECADES = 100         # by which numbers must differ for logarithmic colours
+SAID = {"log_loss": "log L at the end", "t": "steps done",
+        "gap": "distance to the limit at the end", "margin": "margin at the end"}
 BAD = "#cccccc"
 
 
 def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "log_loss",
-          ax: Axes | None = None) -> Axes:
+          ax: Axes | None = None, *, label: str | None = None) -> Axes:
     """Draw one number a run over the grid of a sweep: a heat map, or a curve over one axis.
 
     Parameters
@@ -38,12 +41,16 @@ def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "lo
         (trace, limit) that returns a number, as for `Sweep.to_pandas`.
     ax : matplotlib Axes, optional
         Where to draw; a new figure's where it is not given.
+    label : str, optional
+        What the number is called; of a function by default the first line of its docstring, or its
+        name.
 
     Returns
     -------
     matplotlib Axes
         The first axis of the grid upwards, the second to the right. Runs that failed, or have no
-        such number, are grey; white, those whose loss is exactly 0.
+        such number, are grey; white, those whose loss is exactly 0. Colours are logarithmic, and
+        said to be, where all numbers are over 0 and span more than two decades.
 
     Raises
     ------
@@ -67,6 +74,10 @@ def sweep(result: Sweep, value: str | Callable[[Trace, Limit | None], Any] = "lo
         raise ValueError("result must be a Sweep over a grid of which one or two axes have several "
                          f"values, got {len(grid)}")
     told, numbers = _numbers(result, value)
+    if label is not None:
+        if not isinstance(label, str):
+            raise TypeError(f"label must be a text, got {checks.short(label)}")
+        told = label
     names, values = list(grid), list(grid.values())
     shaped = numbers.reshape([len(v) for v in values])
     # a run that failed has a last row, which is no end
@@ -96,8 +107,12 @@ def _mesh(ax: Axes, told: str, shaped: np.ndarray, bad: np.ndarray, nothing: np.
     colours = foreign.library("matplotlib").colormaps["viridis"].with_extremes(under="white")
     # (a scale of one value is widened by a tenth of it)
     under = least - 1.0 - abs(least)
+    scale: dict[str, Any] = {"vmin": least, "vmax": most}
+    if not nothing.any() and least > 0 and most > DECADES * least:
+        scale = {"norm": foreign.library("matplotlib.colors").LogNorm(least, most)}
+        told += ", colours logarithmic"
     mesh = ax.pcolormesh(np.ma.masked_array(np.where(nothing, under, shaped), bad),
-                         cmap=colours, vmin=least, vmax=most)
+                         cmap=colours, **scale)
     # seen through what is left out
     ax.set_facecolor(BAD)
     figure: Any = ax.get_figure()
@@ -108,8 +123,7 @@ def _mesh(ax: Axes, told: str, shaped: np.ndarray, bad: np.ndarray, nothing: np.
 def _numbers(result: Sweep, value: Any) -> tuple[str, np.ndarray]:
     """What the numbers are called, and one for each run."""
     if isinstance(value, str) and value in ENDS:
-        found = np.asarray(tables.ends(result)[value], float)
-        return {"log_loss": "log L at the end", "t": "steps done"}[value], found
+        return SAID[value], np.asarray(tables.ends(result)[value], float)
     if isinstance(value, str):
         checks.name("value", value, {*ENDS, *tables.KNOWN} - {"w"})
     elif not callable(value):
@@ -119,7 +133,15 @@ def _numbers(result: Sweep, value: Any) -> tuple[str, np.ndarray]:
     (name, found), = tables.values(result, (value,)).items()
     if found.ndim != 1 or found.dtype.kind not in "iufb":
         raise ValueError(f"value must be one number a run, got {name} of shape {found.shape[1:]}")
-    return name, found.astype(float)
+    return _called(value, name), found.astype(float)
+
+
+def _called(value: Any, name: str) -> str:
+    """What a number that was asked for is called: not <lambda>, which nobody understands."""
+    if isinstance(value, str):
+        return SAID[value]
+    first = (value.__doc__ or "").strip().partition("\n")[0] if hasattr(value, "__name__") else ""
+    return clipped(first.rstrip("."), 60) or ("value" if name == "<lambda>" else name)
 
 
 def _ticks(axis: Any, values: list[Any]) -> None:

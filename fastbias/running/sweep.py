@@ -126,7 +126,7 @@ class Sweep(Sequence[Trace | None]):
         return self.points.axes if isinstance(self.points, Grid) and self.points.axes else None
 
     def plot(self, value: str | Callable[[Trace, Limit | None], Any] = "log_loss",
-             ax: Axes | None = None) -> Axes:
+             ax: Axes | None = None, *, label: str | None = None) -> Axes:
         """Draw one number a run over the grid: a heat map, or a curve over one axis.
 
         Parameters
@@ -135,12 +135,14 @@ class Sweep(Sequence[Trace | None]):
             "log_loss", "t", "margin", "gap", or a function of (trace, limit), as for `to_pandas`.
         ax : matplotlib Axes, optional
             Where to draw; a new figure's where it is not given.
+        label : str, optional
+            What the number is called.
 
         Returns
         -------
         matplotlib Axes
         """
-        return above.picture(self, value, ax)
+        return above.picture(self, value, ax, label=label)
 
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.shape)) if len(self.shape) > 1 else str(len(self))
@@ -174,7 +176,8 @@ def sweep(plans: Callable[..., Plan] | Iterable[Plan] | Plan,
     plans : callable, iterable of Plan, or Plan
         A factory ``f(**point) -> Plan``, called once for each point, here and in order; the plans
         themselves; or one plan at its start, the template of all: then the grid names some of
-        step_size, momentum, start, y and seed (the method's ``rng``), no plan is made for runs that
+        step_size, momentum (of mirror descent the dual one), dual_momentum, primal_momentum,
+        start, y and seed (the method's ``rng``), no plan is made for runs that
         share a vector (on a mapping of numbers; others make one when their turn comes, and drop
         it), and ``.plans`` makes each when it is asked for, at its
         start. A million runs of 10⁴ updates at (1, 2) take some 50 s of one core, and memory for

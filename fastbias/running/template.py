@@ -25,30 +25,51 @@ from fastbias.running.plan import Plan
 from fastbias.running.points import Grid, Point
 from fastbias.trace import RunStopped, Trace
 
-__all__ = ["Band", "Columns", "Failures", "Plans", "Rows", "Table", "Traces", "bands", "demand",
-           "varied"]
+__all__ = ["ARGUMENTS", "Band", "Columns", "Failures", "Plans", "Rows", "Table", "Traces",
+           "accepted", "bands", "demand", "varied"]
 
-ARGUMENTS = {"step_size": "step_size", "momentum": "momentum", "seed": "rng"}
-"""What a grid calls the arguments of the method's factory."""
-NAMES = ("step_size", "momentum", "start", "y", "seed")
+ARGUMENTS = {"step_size": ("step_size",), "momentum": ("momentum", "dual_momentum"),
+             "dual_momentum": ("dual_momentum",), "primal_momentum": ("primal_momentum",),
+             "seed": ("rng",)}
+"""What a grid calls the arguments of the method's factory: the first of these that it has."""
+NAMES = (*list(ARGUMENTS)[:-1], "start", "y", "seed")
+MIRRORED = {"dual_momentum", "primal_momentum"}      # what lanes have no number for
 BAND = 1024           # runs of a task: some 50 ms of 10⁴ updates
 MILD = 1e100          # starts and targets up to here have a finite loss on data up to here
 
 
 def demand(plan: Plan, names: Iterable[str]) -> None:
     """Raise ValueError unless a grid of these names can vary the plan."""
+    accepted(plan.problem.method, names)
+    if plan.t != 0 or plan.course.busy:
+        raise ValueError("plans must stand at its start, t = 0, to be a template, got one at t = "
+                         f"{plan.t}")
+
+
+def accepted(method: Method, names: Iterable[str]) -> None:
+    """Raise ValueError unless a grid of these names can vary what a method is made with."""
+    taken: dict[str, str] = {}
     for name in names:
         if name not in NAMES:
             raise ValueError(f"grid must name some of {', '.join(NAMES)} where plans is a "
                              f"template, got {name!r}")
-        method = plan.problem.method
-        known = inspect.signature(_factory(method)).parameters if hasattr(method, "_maker") else ()
-        if name in ARGUMENTS and ARGUMENTS[name] not in known:
+        if name not in ARGUMENTS:
+            continue
+        argument = _argument(method, name)
+        if argument is None:
+            wanted = " or ".join(ARGUMENTS[name])
             raise ValueError(f"grid must not name {name} for {method!r}, whose factory has no "
-                             f"argument {ARGUMENTS[name]}")
-    if plan.t != 0 or plan.course.busy:
-        raise ValueError("plans must stand at its start, t = 0, to be a template, got one at t = "
-                         f"{plan.t}")
+                             f"argument {wanted}")
+        if argument in taken:
+            raise ValueError(f"grid must name one of {taken[argument]} and {name}, which are one "
+                             f"for {method!r}")
+        taken[argument] = name
+
+
+def _argument(method: Method, name: str) -> str | None:
+    """What the factory of a method calls what a grid names; None where it has no such argument."""
+    known = inspect.signature(_factory(method)).parameters if hasattr(method, "_maker") else ()
+    return next((argument for argument in ARGUMENTS[name] if argument in known), None)
 
 
 def _factory(method: Method) -> Callable[..., Method]:
@@ -66,7 +87,8 @@ def varied(plan: Plan, point: Point) -> Plan:
 def _problem(plan: Plan, point: Point) -> Problem:
     old, method = plan.problem, plan.problem.method
     data: Data = old if "y" not in point else _relabelled(old, point["y"])
-    changes = {ARGUMENTS[name]: point[name] for name in point if name in ARGUMENTS}
+    changes = {_argument(method, name) or name: point[name] for name in point
+               if name in ARGUMENTS}
     if changes:
         arguments = vars(method)["recipe"][1]
         if "rng" in changes:
@@ -150,7 +172,7 @@ class Table:
     def __init__(self, plan: Plan, grid: Grid) -> None:
         self.plan, self.grid = plan, grid
         # whether any run can go in lanes, where momentum is that of eq. (3)
-        self.fits = lanes.common(plan) is not None and (
+        self.fits = lanes.common(plan) is not None and not MIRRORED & set(grid.axes) and (
             "momentum" not in grid.axes or twin(plan.problem.method, True) is not None)
         found = {name: _column(plan, name, values) for name, values in grid.axes.items()
                  if name != "seed" and self.fits}

@@ -11,10 +11,12 @@ from fastbias.checks.shown import MOST, WIDE, Report, Table, clipped
 if TYPE_CHECKING:
     from fastbias.solvers.separation import Separation
 
-__all__ = ["report"]
+__all__ = ["KINDS", "report"]
 
 KINDS = {"complete": "complete separation", "quasi": "quasi-complete separation",
          "overlap": "overlap: no separation"}
+ROWS = 12             # that are listed
+LEAST = 1e-16         # standard errors that an estimate may be off at least
 Row = tuple[str, ...]
 
 
@@ -35,9 +37,22 @@ def _head(found: Separation) -> list[str]:
             "overlap": f"none of {total} {what} is told apart"}[found.kind]
     value, reached = found.log_likelihood, "maximum" if found.kind == "overlap" else "supremum"
     # (−0.0 is printed as 0)
-    return [f"{KINDS[found.kind]}: {told}",
+    return [f"{KINDS[found.kind]}: {told}", *_apart(found),
             f"log-likelihood: {reached} {value + 0.0:.10g}, deviance {-2 * value + 0.0:.10g}"
             + ("" if found.kind == "overlap" else ", which no coefficients reach")]
+
+
+def _apart(found: Separation) -> list[str]:
+    """Which samples are told apart (of classes from all others), where not all or none are."""
+    strict = found.strict
+    if strict.ndim > 1:
+        strict = (strict.sum(axis=1) == strict.shape[1] - 1)
+    rows = np.flatnonzero(strict).tolist()
+    if found.kind != "quasi" or not rows:
+        return []
+    more = f" and {len(rows) - ROWS} more" if len(rows) > ROWS else ""
+    what = "rows told apart" if found.strict.ndim == 1 else "rows told apart from all other classes"
+    return [f"{what}, from 0: {', '.join(map(str, rows[:ROWS]))}{more}"]
 
 
 def _headings(found: Separation) -> Row:
@@ -48,18 +63,20 @@ def _headings(found: Separation) -> Row:
 def _rows(found: Separation) -> list[Row]:
     """One row for each coefficient, with classes for each pair of them."""
     if not found.pairs:
-        return [_row(name, found.coefficients, found.finite, found.standard_errors)
+        return [_row(name, found.coefficients, found.finite, found.standard_errors, found.error)
                 for name in found.coefficients]
     return [(clipped(f"{b} / {a}", WIDE), *_row(name, kinds, found.finite[a, b],
-                                         found.standard_errors[a, b]))
+                                         found.standard_errors[a, b], found.error))
             for (a, b), kinds in found.pairs.items() for name in kinds]
 
 
 def _row(name: str, kinds: dict[str, str], finite: dict[str, float],
-         errors: dict[str, float]) -> Row:
+         errors: dict[str, float], off: float) -> Row:
     if kinds[name] != "finite":
         return clipped(name, WIDE), kinds[name], ""
-    return clipped(name, WIDE), f"{finite[name]:.6g}", f"{errors[name]:.3g}"
+    # (of what is under its own error no digit is known)
+    value = 0.0 if abs(finite[name]) <= max(off, LEAST) * errors[name] else finite[name]
+    return clipped(name, WIDE), f"{value:.6g}", f"{errors[name]:.3g}"
 
 
 def _cut(rows: list[Row], most: int) -> list[Row]:
@@ -102,5 +119,5 @@ def _proof(found: Separation) -> str:
              "overlap": "weights > 0 with which all samples balance"}
     values: Any = [v for known in (found.finite.values() if found.pairs else [found.finite])
                    for v in known.values()]
-    off = f"; estimates to {max(found.error, 1e-16):.0e} std. errors"
+    off = f"; estimates to {max(found.error, LEAST):.0e} std. errors"
     return parts[found.kind] + (off if np.isfinite(values).any() else "")

@@ -413,7 +413,7 @@ def test_npz(tmp_path):
     found = fb.data.read(path, target="kind")
     assert (found.y.tolist(), found.classes) == (["u", "v"], ("u", "v"))
     assert fb.separability(*fb.data.read(path, target="kind", labels="u")).classes.tolist() == ["v", "u"]
-    for options, words in (({"target": "z"}, "array named 'z', got X, y, other"), ({"drop": "a"}, "header and drop are for CSV"),
+    for options, words in (({"target": "z"}, "array named 'z', got X, y, other"), ({"drop": "a"}, "header, drop and factors are for CSV"),
                            ({"target": 1}, "name of an array"), ({"weights": 1}, "weights must be the name of an array"),
                            ({"weights": "z"}, "array named 'z'")):
         with pytest.raises(ValueError, match=words):
@@ -436,3 +436,23 @@ def test_no_repr_is_long(table):
     lines = repr(fb.data.read(frame)).splitlines()
     assert len(lines) == 3
     assert max(map(len, lines)) < 300
+
+
+def test_codes_are_factors_where_that_is_said(tmp_path):
+    path = tmp_path / "my.csv"
+    path.write_text("size,ward,y\n1.5,3,0\n2.5,1,1\n3.5,,1\n4.5,2,0\n5.5,3,1\n")
+    plain = fb.data.read(path)
+    assert plain.names == ("size", "ward")
+    for which in ("ward", ["ward"], 1):
+        table = fb.data.read(path, factors=which)
+        assert table.names == ("size", "ward_2", "ward_3")                  # of 1, 2, 3, though gaps made them floats
+        assert table.baselines == {"ward": 1}
+        assert table.X.to_numpy().tolist() == [[1.5, 0, 1], [2.5, 0, 0], [4.5, 1, 0], [5.5, 0, 1]]
+        assert "factors: ward (against 1)" in table.notes
+    frame = pd.DataFrame({"half": [0.5, 1.5, 0.5], "y": [1, 2, 3]})
+    assert fb.data.read(frame, factors="half").names == ("half_1.5",)
+    assert list(frame.dtypes.astype(str)) == ["float64", "int64"]           # the user's own is as it was
+    for bad, told in (("y", "factors must name columns of X, got 'y'"), ("none", "factors must be one of size, ward, y"),
+                      (2.5, "factors must be a column's name or index")):
+        with pytest.raises((ValueError, TypeError), match=told):
+            fb.data.read(path, factors=bad)

@@ -168,7 +168,7 @@ def test_what_a_template_cannot_vary_is_refused_in_one_sentence():
     later = template()
     later.run(1)
     for plan, grid, sentence in [
-            (template(), {"lr": [0.1]}, "grid must name some of step_size, momentum, start, y, seed where plans is a template, "
+            (template(), {"lr": [0.1]}, "grid must name some of step_size, momentum, dual_momentum, primal_momentum, start, y, seed where plans is a template, "
              "got 'lr'"),
             (template("exponential", fb.methods.adam(0.1)), {"momentum": [0.1]}, "grid must not name momentum for adam"),
             (later, {"step_size": [0.1]}, "plans must stand at its start, t = 0, to be a template, got one at t = 1")]:
@@ -259,3 +259,36 @@ def test_memory_is_that_of_the_rows_asked_for():
     assert sum(a.nbytes for a in sweep.traces.columns.found) <= n * 90
     assert len(sweep) == n
     assert sweep[n - 1].t[-1] == (64 if JIT else 1)
+
+
+MIRROR = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.mirror_descent("entropy", 0.01))
+
+
+@pytest.mark.parametrize(("name", "argument"), [("momentum", "dual_momentum"), ("dual_momentum", "dual_momentum"),
+                                                ("primal_momentum", "primal_momentum")])
+def test_momenta_of_mirror_descent_are_varied_by_name(name, argument):
+    """momentum is the dual one, as on the command line; each run is what a plan of its own does, bit for bit."""
+    sweep = fb.sweep(MIRROR, {"step_size": [0.01, 0.005], name: [0.0, 0.3]}, steps=50)
+    assert not sweep.failures
+    for point, trace in zip(sweep.points, sweep, strict=True):
+        method = fb.methods.mirror_descent("entropy", point["step_size"], **{argument: point[name]})
+        own = fb.run([[3, 4]], [5], loss="squared", method=method, steps=50)
+        assert trace.w[-1].tobytes() == own.w[-1].tobytes()
+    assert sweep[0].w[-1].tobytes() != sweep[1].w[-1].tobytes()
+
+
+def test_a_momentum_that_gradient_descent_does_not_have_does_not_slip_into_lanes():
+    plan = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.gradient_descent(0.01))
+    for name in ("dual_momentum", "primal_momentum"):
+        with pytest.raises(ValueError, match=f"grid must not name {name} for gradient_descent"):
+            fb.sweep(plan, {name: [0.0, 0.5]}, steps=5)
+    # nor, on a mirror descent that goes as gradient descent does, is it lost there
+    euclid = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.mirror_descent("euclidean", 0.01))
+    for name in ("momentum", "dual_momentum", "primal_momentum"):
+        none, some = fb.sweep(euclid, {name: [0.0, 0.5]}, steps=5)
+        assert none.w[-1].tobytes() != some.w[-1].tobytes()
+
+
+def test_a_grid_names_one_argument_once():
+    with pytest.raises(ValueError, match="grid must name one of momentum and dual_momentum, which are one for mirror_desc"):
+        fb.sweep(MIRROR, {"momentum": [0.1], "dual_momentum": [0.2]}, steps=5)

@@ -5,6 +5,7 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import LogNorm
 
 import fastbias as fb
 from fastbias.plots import base
@@ -210,7 +211,7 @@ def test_sweeps_are_heat_maps():
     ax = one.plot(last)
     assert np.array_equal(ax.lines[0].get_data(), [[0.001, 0.01, 0.02], [t.w[-1, 0] for t in one]])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("step_size", "last")
-    assert one.plot("gap").get_ylabel() == "gap"
+    assert one.plot("gap").get_ylabel() == "distance to the limit at the end"
 
 
 def test_diagnoses_separations_and_paths_are_drawn():
@@ -289,3 +290,39 @@ def test_lines_of_data_of_any_size_are_drawn():
         X, y = size * np.array([[2.0, 1.0], [1.0, 3.0], [-1.0, -0.5]]), np.array([1.0, 1.0, -1.0])
         ax = fb.plots.support(fb.max_margin(X, y, intercept=True), X, y)
         ax.figure.canvas.draw()
+
+
+def test_heat_maps_of_positive_numbers_over_decades_have_logarithmic_colours():
+    plan = fb.Plan([[3, 4]], [5], loss="squared", method=fb.methods.gradient_descent(0.01))
+    sweep = fb.sweep(plan, {"step_size": [0.0001, 0.001, 0.01], "momentum": [0.0, 0.1]}, steps=100)
+
+    def size(trace, limit):
+        """How far it is from (0.6, 0.8).
+
+        A sentence more.
+        """
+        return float(np.linalg.norm(trace.w[-1] - [0.6, 0.8])) + 1e-9
+    ax = sweep.plot(size)
+    mesh = ax.collections[0]
+    values = mesh.get_array()
+    assert values.max() > 100 * values.min() > 0
+    assert isinstance(mesh.norm, LogNorm)
+    assert mesh.colorbar.ax.get_ylabel() == "How far it is from (0.6, 0.8), colours logarithmic"
+    near = sweep.plot(lambda trace, limit: 1.0 + size(trace, limit))
+    assert not isinstance(near.collections[0].norm, LogNorm)
+    assert near.collections[0].colorbar.ax.get_ylabel() == "value"
+    named = sweep.plot(lambda trace, limit: -size(trace, limit), label="minus that")
+    assert not isinstance(named.collections[0].norm, LogNorm)
+    assert named.collections[0].colorbar.ax.get_ylabel() == "minus that"
+    assert sweep.plot().collections[0].colorbar.ax.get_ylabel() == "log L at the end"
+    with pytest.raises(TypeError, match="label must be a text, got 3"):
+        sweep.plot(label=3)
+
+
+def test_separations_say_their_kind_in_words_and_what_whiskers_are():
+    quasi = fb.separation([[1, 5], [2, 3], [3, 4], [3, 1], [4, 2], [3, 9], [3, 8]], [0, 0, 0, 1, 1, 0, 1]).plot()
+    assert quasi.get_title() == "quasi-complete separation"
+    assert quasi.get_xlabel() == "coefficient; whiskers: two standard errors either way"
+    complete = fb.separation([[1], [2]], [0, 1]).plot()
+    assert complete.get_title() == "complete separation"
+    assert complete.get_xlabel() == "coefficient"

@@ -1,6 +1,8 @@
 """Three-valued separation: cases from the field, published tables, fractions, and maxima in forty digits."""
 import csv
+import dataclasses
 import pathlib
+import re
 import warnings
 
 import mpmath as mp
@@ -331,6 +333,7 @@ def test_printed():
     found = fb.separation(data[:, 1:], data[:, 0], names=head[1:])
     assert str(found) == repr(found) == """\
 quasi-complete separation: 7 of 10 samples are told apart, the others overlap
+rows told apart, from 0: 0, 1, 5, 6, 7, 8, 9
 log-likelihood: supremum -1.889591263, deviance 3.779182526, which no coefficients reach
   coefficient   estimate  std. error
   X1                +inf
@@ -410,3 +413,22 @@ def test_weights_too_far_apart_for_a_fit_leave_the_kind_known():
     assert not found.certified
     assert np.isnan([*found.finite.values(), found.log_likelihood]).all()
     assert "cannot be found in float64" in str(found)
+
+
+def test_rows_that_are_told_apart_are_listed():
+    x = np.concatenate([np.arange(20.0), [20, 20], 21 + np.arange(20.0)])
+    y = np.concatenate([np.zeros(20), [0, 1], np.ones(20)])
+    found = fb.separation(x[:, None], y)
+    assert "rows told apart, from 0: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 28 more" in str(found)
+    assert "rows told apart" not in str(fb.separation(x[:, None], x > 30))              # complete: all of them
+    classes = fb.separation([[0.0], [1], [2], [2], [3], [9], [10]], ["a", "a", "a", "b", "b", "c", "c"])
+    apart = np.flatnonzero(classes.strict.sum(axis=1) == 2)
+    assert f"rows told apart from all other classes, from 0: {', '.join(map(str, apart))}" in str(classes)
+
+
+def test_an_estimate_under_its_own_error_is_printed_as_0():
+    found = fb.separation([[1], [2], [3], [3], [4]], [0, 0, 1, 0, 1], names=["dose"], intercept=False)
+    tiny = dataclasses.replace(found, kind="overlap", coefficients={"dose": "finite"}, finite={"dose": 3e-20},
+                               standard_errors={"dose": 0.5}, error=1e-15)
+    assert re.search(r"^  dose +0 +0.5$", str(tiny), re.M)
+    assert re.search(r"^  dose +3e-12 +0.5$", str(dataclasses.replace(tiny, finite={"dose": 3e-12})), re.M)

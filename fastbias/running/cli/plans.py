@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
 
 from fastbias import data
@@ -10,6 +11,7 @@ from fastbias.pieces.losses import Loss
 from fastbias.pieces.methods import Method
 from fastbias.pieces.norms import Norm
 from fastbias.problem import gather
+from fastbias.running import template
 from fastbias.running.cli.words import Words, factories, parameters, takers
 from fastbias.running.plan import Plan
 
@@ -17,8 +19,9 @@ __all__ = ["norm_of", "plan_of", "plan_parser"]
 
 # what `--potential` and its like are called in the factories of methods
 ARGUMENTS = {"potential": ("potential",), "norm": ("norm",),
-             "momentum": ("momentum", "dual_momentum"), "nesterov": ("nesterov",),
-             "step_size": ("step_size", "epsilon"), "seed": ("rng",)}
+             "momentum": template.ARGUMENTS["momentum"], "nesterov": ("nesterov",),
+             "step_size": (*template.ARGUMENTS["step_size"], "epsilon"),
+             "seed": template.ARGUMENTS["seed"]}
 USUAL = {"potential": "euclidean", "norm": "l2", "step_size": steps.AUTO}
 
 
@@ -59,12 +62,15 @@ def _rules() -> list[str]:
             in (["eta"], ["eta_plus"])]
 
 
-def plan_of(table: data.Table, options: argparse.Namespace) -> Plan:
-    """The plan that the options describe."""
+def plan_of(table: data.Table, options: argparse.Namespace, grid: Iterable[str] = ()) -> Plan:
+    """The plan that the options describe, as a template that a grid of these names varies."""
     loss: Loss = Words("--loss").piece("loss", options.loss)
     shape = gather(table.X, table.y, loss, intercept=options.intercept).shape
     model = Words("--model", {"X": table.X}, shape=shape).piece("model", options.model)
-    return Plan(table.X, table.y, loss=loss, method=_method(table, options, shape), model=model,
+    method = _method(table, options, shape)
+    # (before a step size is chosen, which may take long)
+    template.accepted(method, grid)
+    return Plan(table.X, table.y, loss=loss, method=method, model=model,
                 start=_start(options, model), intercept=options.intercept, weights=table.weights)
 
 

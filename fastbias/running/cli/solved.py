@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +45,9 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
     plot_option(parted, "the coefficients")
     diagnosis = add_command(commands, "diagnose", _diagnose, "which norm's margin a direction from "
                             "anywhere maximises", "fastbias diagnose my.csv run.npz", table)
-    diagnosis.add_argument("direction", metavar="weights", help="the direction: an NPY file, or an "
-                           "NPZ that `run --out` wrote (its last row)")
+    diagnosis.add_argument("direction", metavar="weights", help="the direction: an NPY file, a "
+                           "text file of numbers (a class a line), or an NPZ that `run --out` "
+                           "wrote (its last row)")
     plot_option(diagnosis, "the fractions")
     path = add_command(commands, "path", _path, "the regularisation path: the least loss in balls "
                        "of a norm, or of the squared loss beside lambda times the l1 norm",
@@ -114,8 +117,10 @@ def _diagnose(options: argparse.Namespace) -> int:
     # the end of a run, or weights from anywhere
     if str(options.direction).endswith(".npz"):
         w = Trace.load(options.direction).w[-1]
-    else:
+    elif str(options.direction).endswith(".npy"):
         w = files.read_array("weights", options.direction, "an NPY file of numbers")
+    else:
+        w = _texts(options.direction)
     b: Any = None
     if options.intercept:
         w, b = w[..., :-1], w[..., -1] if w.ndim > 1 else float(w[-1])
@@ -123,6 +128,23 @@ def _diagnose(options: argparse.Namespace) -> int:
     print(found if not table.classes else replace(found, classes=np.array(table.classes)))
     draw(options, found.plot)
     return 0
+
+
+def _texts(path: str) -> np.ndarray:
+    """Numbers of a text file, with commas, semicolons or blanks between them: a line of them or a
+    number a line is a vector.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [re.sub(r"[,;]", " ", line) for line in file]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")                # (of an empty file)
+            w = np.loadtxt(lines, ndmin=2)
+    except (ValueError, UserWarning) as error:
+        told = str(error).partition("\n")[0].partition(";")[0]
+        raise ValueError(f"weights must be an NPY, NPZ or text file of numbers, got {path}: {told}"
+                         ) from None
+    return w.ravel() if 1 in w.shape else w
 
 
 def _path(options: argparse.Namespace) -> int:

@@ -16,6 +16,8 @@ from fastbias.running.sweep import sweep
 __all__ = ["add"]
 
 ROWS = 20         # runs that are printed
+SOLVED = 1000     # runs whose limits are solved unasked
+VALUES = "log_loss", "gap", "margin", "t"
 
 
 def add(commands: Any, table: argparse.ArgumentParser) -> None:
@@ -26,12 +28,16 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
                        "step_size=.1,.2,.3 momentum=0,.9 --out sweep.csv --plot sweep.png",
                        table, plan_parser(), steps_parser())
     part.add_argument("--grid", nargs="+", required=True, metavar="NAME=VALUES",
-                      help="what to vary: step_size, momentum, start or seed, and its values with "
-                      "commas between them")
+                      help="what to vary: step_size, momentum (as --momentum), dual_momentum, "
+                      "primal_momentum, start or seed, and its values with commas between them")
     part.add_argument("--store", metavar="FOLDER", help="keep each outcome there, and do only what "
                       "is missing")
-    part.add_argument("--out", help="write a row a run to this CSV file")
-    plot_option(part, "the log loss over the grid")
+    part.add_argument("--out", help="write a row a run to this CSV file, with its margin (of "
+                      "labels) and, of up to 1000 runs or with --value gap, its gap, the distance "
+                      "to what theory predicts")
+    plot_option(part, "--value over the grid")
+    part.add_argument("--value", choices=VALUES, default=VALUES[0], help="what --plot draws, where "
+                      "runs ended (default log_loss)")
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -44,13 +50,19 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.plot and sum(len(values) > 1 for values in grid.values()) not in (1, 2):
         raise ValueError("--plot must have a --grid of which one or two names have several values, "
                          f"got {' '.join(options.grid)}")
-    plan = plan_of(table, options)
+    plan = plan_of(table, options, grid)
+    labels = plan.problem.loss.kind == "monotone"
+    if options.value == "margin" and not labels:
+        raise ValueError(f"--value must be another than margin for the loss {options.loss}, which "
+                         "has no labels, got margin")
     shown.labels(table, plan.problem.classes)
     found = sweep(plan, grid, steps=checks.whole("--steps", options.steps), until=options.until,
                   record=2, store=options.store)
     print(found)
-    labels = plan.problem.loss.kind == "monotone"
-    frame = found.to_pandas(*(["margin"] if labels else []))
+    # (a gap is of the limit of each run)
+    few = options.out and len(found) <= SOLVED
+    gaps = ["gap"] * bool(few or options.value == "gap")
+    frame = found.to_pandas(*(["margin"] if labels else []), *gaps)
     for row in frame.head(ROWS).to_string(max_colwidth=40).split("\n"):
         print(row.rstrip())
     if len(frame) > ROWS:
@@ -58,7 +70,7 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.out:
         frame.to_csv(options.out, index=False)
         print(f"wrote {options.out}")
-    draw(options, found.plot)
+    draw(options, lambda ax: found.plot(options.value, ax))
     return 0
 
 

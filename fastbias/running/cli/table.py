@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +14,8 @@ from fastbias.data.features import stumps
 
 __all__ = ["add_command", "counted", "read", "table_parser"]
 
+OPTIONS = {"factors": "factor"}       # arguments whose options are called otherwise
+TEXT = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""      # as Python writes one
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -41,11 +46,14 @@ def table_parser() -> argparse.ArgumentParser:
     table.add_argument("--categories", choices=data.CATEGORIES, default="onehot",
                        help="what becomes of columns of texts: 0 and 1 for all levels but the "
                        "first")
+    table.add_argument("--factor", action="append", default=[], metavar="COLUMN", dest="factors",
+                       help="a column that is a factor though it holds numbers (may be repeated)")
     table.add_argument("--missing", choices=data.MISSING, default="drop", help="what becomes of "
                        "rows with gaps (default: left out, and counted)")
-    table.add_argument("--intercept", action="store_true", help="with an intercept: free in "
-                       "margins and paths; of a run a weight on ones, which its geometry sees; the "
-                       "last entry of a direction to diagnose")
+    table.add_argument("--intercept", action="store_true", help="with an intercept (default: "
+                       "without; `separation` has one unless --no-intercept): free in margins and "
+                       "paths; of a run a weight on ones, which its geometry sees; the last entry "
+                       "of a direction to diagnose")
     table.add_argument("--stumps", action="store_true", help="in place of the columns their "
                        "decision stumps, +1 above a cut half-way between two values, -1 below: "
                        "what boosting votes with")
@@ -65,12 +73,9 @@ def read(options: argparse.Namespace) -> data.Table:
     try:
         table = data.read(options.file, target, drop=options.drop, labels=options.labels,
                           categories=options.categories, missing=options.missing,
-                          weights=options.weights, header=header)
+                          weights=options.weights, header=header, factors=options.factors)
     except ValueError as error:
-        # an argument is an option here
-        if str(error).partition(" ")[0] in vars(options):
-            raise ValueError(f"--{error}") from None
-        raise
+        raise ValueError(_as_options(str(error), options)) from None
     for line in table.notes:
         print(line)
     if options.stumps:
@@ -78,6 +83,17 @@ def read(options: argparse.Namespace) -> data.Table:
         print(f"{len(votes.names)} decision stumps")
         return replace(table, X=votes(table.X), names=votes.names)
     return table
+
+
+def _as_options(told: str, options: argparse.Namespace) -> str:
+    """A sentence on arguments of `fb.data.read` as one on options."""
+    first, space, rest = told.partition(" ")
+    if first in vars(options):
+        told = f"--{OPTIONS.get(first, first)}{space}{rest}"
+
+    def option(found: re.Match[str]) -> str:
+        return f"--{found[1]} {shlex.quote(ast.literal_eval(found[2]))}"
+    return re.sub(r"\b(drop|missing|categories)=" + TEXT, option, told)
 
 
 def counted(options: argparse.Namespace) -> data.Table:
