@@ -11,6 +11,7 @@ import fastbias as fb
 from fastbias.engine import abi
 from fastbias.engine.compiled import kernel
 from fastbias.engine.drawing import draw, normal, uniform
+from fastbias.engine.noise import COUNT
 from fastbias.running import lanes
 from tests.helpers import JIT, naive, naive_tasks
 from tests.helpers.problems import separable
@@ -441,7 +442,7 @@ def test_arguments_of_descend_that_do_not_fit_are_told_so():
     for slots in ({"LABELLED": 3}, {"LABELLED": 4}, {"LABELLED": -1}, {"AGAIN": -1}, {"AGAIN": 2 ** 40}, {"BATCH": 0}):
         assert told(**slots) == -5, slots
     sample = plan.params.sample
-    for wrong in (sample[:2], sample[:5], np.where(np.arange(sample.size) == 5, 99.0, sample), np.where(np.arange(sample.size) == 5, np.nan, sample),
-                  np.where(np.arange(sample.size) == 5, 0.0, sample)):
+    counts = [np.where(np.arange(sample.size) == COUNT, count, sample) for count in (99.0, np.nan, 0.0)]
+    for wrong in (sample[:2], sample[:5], *counts):
         assert told(plan.params._replace(sample=wrong.copy())) == -2
     assert told() == 0
