@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbias.engine.abi import BURST, HURRY, SHIFT, Status, eights
+from fastbias.engine.abi import BURST, HURRY, SHIFT, WATCH, Status, eights
 from fastbias.engine.compiled import inner, pasted
 from fastbias.engine.dense_pass import (
     NEVER,
@@ -34,6 +34,7 @@ from fastbias.engine.moves import (
     GRADIENT,
     MIRROR,
     POWER,
+    REFRESH,
     STEEPEST,
     Numbers,
     Trial,
@@ -73,7 +74,6 @@ BY_PIECE = {GRADIENT: GRADIENT, POWER: STEEPEST, STEEPEST: STEEPEST, ENTROPY: MI
 """How a method goes in bursts with a loss that is known by its pieces alone."""
 
 OK, NOT_FINITE = int(Status.OK), int(Status.NOT_FINITE)
-REFRESH = 64                          # updates between two times that kept margins are taken anew
 
 
 class Asked(NamedTuple):
@@ -311,22 +311,28 @@ def _begun(buffers, row, trial):
 
 @pasted
 def _some(asked, numbers, data, trial, buffers, k, count):
-    """``count`` updates of the trial: k0 after them, and whether they are good so far (OK), or a
-    status.
+    """Up to ``count`` updates of the trial: k0 after them, whether they are good so far (OK), or a
+    status, and how many.
     """
     control, kept = buffers.control, buffers.kept
     k0 = float(control[SHIFT])
     if numbers.method in (STEEPEST, MIRROR) or numbers.loss == 0:
-        return _handed(asked, numbers, data, trial, k0, control, count)
+        k0, status = _handed(asked, numbers, data, trial, k0, control, count)
+        return k0, status, count
     if tiny(data):
-        return tiny_burst(numbers, data, trial, k0, count), OK
+        for j in range(4):
+            trial.g[j] = buffers.mark[0, j] if j < buffers.u.size else 0.0
+        if control[WATCH] == 0:
+            trial.g[0] = np.nan
+        k0, count = tiny_burst(numbers, data, trial, k0, k, count)
+        return k0, OK, count
     if numbers.method != COORDINATE:
-        return _descent(numbers, data, trial, k0, control, count), OK
+        return _descent(numbers, data, trial, k0, control, count), OK, count
     for i in range(kept.size):
         trial.p[i] = kept[i]
     k0 = _coordinates(numbers, data, trial, k0, control, k, count)
     fine = _finite(trial.p, kept.size) and _finite(trial.g, data.d)
-    return k0, OK if fine else NOT_FINITE
+    return k0, OK if fine else NOT_FINITE, count
 
 
 @pasted
@@ -360,13 +366,13 @@ def burst(asked, params, data, buffers, scratch, k, count):
     end = OK
     while count > 0:
         _begun(buffers, row, trial)
-        k0, end = _some(asked, numbers, data, trial, buffers, k, count)
+        k0, end, done = _some(asked, numbers, data, trial, buffers, k, count)
         if np.isnan(k0):
             return 0, OK
         far = abs(k0) >= REACH
         if end == OK and not far and _finite(trial.w, n) and (row < 0 or _finite(trial.s, n)):
             _taken(buffers, row, trial, numbers, data, k0)
-            return count, OK
+            return done, OK
         if far and count == 1:
             return -1, OK
         if end == OK:

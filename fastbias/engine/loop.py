@@ -39,11 +39,11 @@ from fastbias.engine.abi import (
 from fastbias.engine.arguments import bad_argument
 from fastbias.engine.compiled import JIT, inner, long_kernel, pasted
 from fastbias.engine.dense_pass import pack, worth
-from fastbias.engine.fused import REFRESH, Asked, burst
+from fastbias.engine.fused import Asked, burst
 from fastbias.engine.gradients import HURRIED, MORE, Run, calls_of, entry, handed, lookahead
 from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
 from fastbias.engine.line_search import quartic, search
-from fastbias.engine.moves import COORDINATE
+from fastbias.engine.moves import COORDINATE, REFRESH
 from fastbias.engine.noise import averaged, rounded
 from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.passes import products
@@ -56,6 +56,7 @@ from fastbias.engine.weighing import NONE, PLAIN, how, inside, valued
 __all__: list[str] = []
 
 LONGEST = 1 << 24                     # entries of X in a burst: what Ctrl-C may have to wait for
+LONG = 1024                           # updates in a burst that looks by itself whether it repeats
 
 OK, NOT_FINITE, STALLED = int(Status.OK), int(Status.NOT_FINITE), int(Status.STALLED)
 REACHED, UNBOUNDED = int(Status.REACHED), int(Status.UNBOUNDED)
@@ -302,8 +303,12 @@ def _burst(run, records, k, due, stop_at, until):
     """
     calls, params, data, buffers = run.calls, run.params, run.data, run.buffers
     scratch, control = run.scratch, buffers.control
-    # never past a multiple of 64: where kept predictions are taken anew no cut of the run decides
-    end = min(min(stop_at, k + run.longest), (k // REFRESH + 1) * REFRESH)
+    # never past a multiple of 64: where kept predictions are taken anew no cut of the run decides;
+    # nor past a power of two, where the state is remembered
+    span = REFRESH
+    while tiny(data) and span < LONG and 2 * span <= k:
+        span *= 2
+    end = min(min(stop_at, k + run.longest), (k // span + 1) * span)
     if due or until > -np.inf:
         end = k + 1
     elif control[ROW] < records.steps.size:

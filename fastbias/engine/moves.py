@@ -22,13 +22,16 @@ from fastbias.engine.simd import (
 )
 
 __all__ = [
-    "ADAGRAD", "COORDINATE", "ENTROPY", "GRADIENT", "MIRROR", "POWER", "STEEPEST", "Numbers",
-    "Trial", "adagrad", "ahead", "along", "copied", "power", "radical",
+    "ADAGRAD", "COORDINATE", "ENTROPY", "GRADIENT", "MIRROR", "POWER", "REFRESH", "STEEPEST",
+    "Numbers", "Trial", "adagrad", "ahead", "along", "copied", "power", "radical",
 ]
 
 # as `fastbias.engine.abi.twin` is told them (0: no bursts): the last two ask the steepest
 # direction or the inverse link of the geometry
 GRADIENT, ADAGRAD, POWER, ENTROPY, COORDINATE, STEEPEST, MIRROR = range(1, 8)
+# updates between two times that kept margins are taken anew, and that a run looks whether it
+# repeats
+REFRESH = 64
 
 
 class Numbers(NamedTuple):

@@ -6,7 +6,16 @@ from __future__ import annotations
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import REACH, SQUARED, factors, moved, unscaled, weights
 from fastbias.engine.layout import targets
-from fastbias.engine.moves import ADAGRAD, COORDINATE, ENTROPY, GRADIENT, adagrad, power, radical
+from fastbias.engine.moves import (
+    ADAGRAD,
+    COORDINATE,
+    ENTROPY,
+    GRADIENT,
+    REFRESH,
+    adagrad,
+    power,
+    radical,
+)
 from fastbias.engine.simd import (
     absolute,
     choose_less,
@@ -107,15 +116,17 @@ def _moved4(numbers, W, S, g, p, es, lanes):
 
 
 @inner
-def tiny_burst(numbers, data, trial, k0, count):
-    """``count`` updates of up to four rows and columns: everything stays in registers."""
+def tiny_burst(numbers, data, trial, k0, k, count):
+    """``count`` updates of up to four rows and columns, from the k-th on: everything stays in
+    registers. It ends before, at a multiple of 64, where w is that in g. k0, and how many.
+    """
     steady()
     N, d, X, y, gamma = data.N, data.d, data.packed, targets(data), numbers.gamma
     x0, x1, x2, x3 = load4(X, 0), load4(X, 8), load4(X, 16), load4(X, 24)
     own = factors(numbers.loss, data.weighed, 8)
     target, lift, factor = load4(y, 0), load4(y, 8), load4(y, own)
     c0, c1, c2, c3 = _columns4(data, trial.at)
-    W, S, lanes = load4(trial.w, 0), load4(trial.s, 0), count4()
+    W, S, mark, lanes = load4(trial.w, 0), load4(trial.s, 0), load4(trial.g, 0), count4()
     es = unscaled(k0)
     for t in range(count):
         at = fma(S, gamma, W) if gamma != 0.0 else W
@@ -124,15 +135,19 @@ def tiny_burst(numbers, data, trial, k0, count):
             p = p + fma(c2, splat4(lane(at, 2)), c3 * splat4(lane(at, 3)))
         e, k0, es = _weighed4(numbers.loss, target, lift, factor, p, k0, es)
         if abs(k0) >= REACH:
-            return k0
+            return k0, count
         g = x0 * splat4(lane(e, 0))
         if N > 1:
             g = fma(x1, splat4(lane(e, 1)), g)
         if N > 2:
             g = g + fma(x2, splat4(lane(e, 2)), x3 * splat4(lane(e, 3)))
-        if t == count - 1:
+        seen = t == count - 1 or (k + t + 1) % REFRESH == 0
+        if seen:
             store(trial.before, 0, W)
         W, S = _moved4(numbers, W, S, g, p, es, lanes)
+        if seen and total(absolute(W - mark)) == 0.0:
+            count = t + 1
+            break
     store(trial.w, 0, W)
     store(trial.s, 0, S)
-    return k0
+    return k0, count

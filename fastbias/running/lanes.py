@@ -29,7 +29,7 @@ from fastbias.engine.abi import (
 from fastbias.engine.compiled import JIT
 from fastbias.engine.dense_pass import REACH
 from fastbias.engine.driver import CHUNK
-from fastbias.engine.fused import REFRESH
+from fastbias.engine.moves import REFRESH
 from fastbias.engine.shared import aligned
 from fastbias.running.buffers import handed
 from fastbias.running.gram import LEAST
