@@ -302,7 +302,8 @@ def gallery() -> None:
 
 # what pages of the clone name, and which page of the site that is, from docs/
 SAME = {"README.md": "index.md", "CONTRIBUTING.md": "pages/contributing.md",
-        "CHANGELOG.md": "pages/changelog.md", "bench/README.md": "pages/bench.md"}
+        "CHANGELOG.md": "pages/changelog.md",
+        ".github/SECURITY.md": "pages/security.md", "bench/README.md": "pages/bench.md"}
 
 
 def resited(text: str, folder: Path, page: Path) -> str:
@@ -327,10 +328,25 @@ def top() -> None:
                                          DOCS / target))
 
 
+def recipes() -> None:
+    """The six recipes of CONTRIBUTING as a notebook."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    body = resited(text[text.index("## Six recipes"):], ROOT, PAGES / "own.md")
+    body = body.replace("```python\n", "```{code-cell}\n").replace("\n### ", "\n## ")
+    write(PAGES / "own.md", "\n".join([
+        "---", "file_format: mystnb", "kernelspec:", "  name: python3", "---", "",
+        "# Add your own", "", "A norm, a potential, a loss, a model, a method, a theorem: each is "
+        "a block of code, meets all the others at once, and stands under laws that say what is "
+        "wrong with it. Every block below was run when this page was built. (A norm in fifteen "
+        "lines is "
+        "[a page of its own](../own.md); how to set up is in "
+        "[contributing](contributing.md).)", "", body.partition("\n\n")[2]]))
+
+
 def make() -> None:
     """All of them; what a build before made and this one did not is gone."""
     WRITTEN.clear()
-    for step in (api, rows, gallery, top):
+    for step in (api, rows, gallery, recipes, top):
         step()
     for path in PAGES.rglob("*"):
         if path.is_file() and path not in WRITTEN:

@@ -35,9 +35,8 @@ toc_object_entries_show_parents = "hide"
 # --- Markdown, and notebooks that are run at the build
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(DOCS / "_build" / "notebooks")
-nb_execution_timeout = 300
+nb_execution_mode = "force"
+nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -55,8 +56,11 @@ def test_the_rule_above_sees_an_import_by_a_name_in_a_string(how, monkeypatch):
         test_imports_go_down_only("solvers.limit")
 
 
-TUPLES = {node.name for tree in FILES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
-          and "NamedTuple" in map(ast.unparse, node.bases)}                 # what compiled code may bundle
+@cache
+def tuples():
+    """What compiled code may bundle."""
+    return {node.name for tree in FILES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+            and "NamedTuple" in map(ast.unparse, node.bases)}
 
 
 def compiled_functions(tree):
@@ -112,7 +116,7 @@ def test_compiled_functions_call_only_compiled_functions_and_what_they_are_hande
                 while not isinstance(root, ast.Name):
                     root = root.func if isinstance(root, ast.Call) else root.value
                 allowed = own | local | {"np", "math", "abs", "min", "max", "range", "len", "int",
-                                         "float", "carray", *TUPLES}
+                                         "float", "carray", *tuples()}
                 assert root.id in allowed, f"{name}.{function.name} calls {ast.unparse(f)}"
 
 

@@ -39,7 +39,7 @@ def test_python_blocks_run(page, code, tmp_path, monkeypatch, capsys):
         assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin,
                                                            rel=3e-2)
         assert "best p" in shown
-        assert "far from every" not in shown
+        assert "not at a maximum" not in shown
         # the norms give visibly different answers, along those that the comment names
         wanted = {"l1": (1, 0, 0), "l2": (2, 1, 1), "linf": (1, 1, 1)}
         for norm, along in wanted.items():
@@ -132,6 +132,19 @@ def test_the_commands_on_the_flowers_do_what_the_page_says(tmp_path, monkeypatch
     assert "certified" in shown[0]
     assert "Theorem 5" in shown[1]
     assert "best p" in shown[2]
+
+
+TUTORIALS = sorted(set((ROOT / "docs" / "tutorials").glob("*.md")) - {ROOT / "docs" / "tutorials" / "index.md"})
+
+
+def test_there_are_five_tutorials_each_with_exercises_and_the_index_leads_to_them():
+    index = (ROOT / "docs" / "tutorials" / "index.md").read_text()
+    assert [path.stem for path in TUTORIALS] == ["cluster", "figure1", "heads", "margins", "separation"]
+    for path in TUTORIALS:
+        text = path.read_text()
+        assert f"\n{path.stem}\n" in index
+        assert text.count("```{code-cell}") >= 6
+        assert text.partition("## Exercises")[2].count(":tags: [hide-input]") >= 2
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()

@@ -21,7 +21,17 @@ from tests.helpers.browser import Browser, found
 
 DOCS = ROOT / "docs"
 HTML = DOCS / "_build" / "html"
-built = pytest.mark.skipif(not (HTML / "objects.inv").exists(), reason="the site is not built: make docs")
+SOURCES = [path for pattern in ("fastbias/**/*.py", "docs/*.*", "docs/tutorials/*.md", "paper_figures/*.py", "*.md")
+           for path in ROOT.glob(pattern)]
+
+
+def stands():
+    """Whether the site is built, of what is there now."""
+    there = HTML / "objects.inv"
+    return there.exists() and there.stat().st_mtime > max(path.stat().st_mtime for path in SOURCES)
+
+
+built = pytest.mark.skipif(not stands(), reason="the site is not built, or older than its sources: make docs")
 read = pytest.mark.skipif(found() is None, reason="no Chromium here (Debian: apt-get install chromium)")
 
 
@@ -80,6 +90,7 @@ def inventory():
 
 
 @built
+@pytest.mark.long
 def test_every_public_name_is_on_the_site():
     assert [name for name in public() if name not in inventory()] == []
 
@@ -113,6 +124,7 @@ SEEN = f"(async () => {{ const seen = {SEEN}; seen.images = await Promise.all(se
 
 
 @built
+@pytest.mark.long
 @read
 def test_a_browser_finds_every_page_whole(site, browser):
     links, ids, wrong = {}, {}, []
@@ -141,6 +153,7 @@ def test_a_browser_finds_every_page_whole(site, browser):
 
 
 @built
+@pytest.mark.long
 @read
 def test_the_search_finds_a_name_and_a_theorem(site, browser):
     for words, place in (("max_margin", "pages/api/limits.html"), ("Theorem 7", "pages/theory/"), ("muesli", "tables.html")):
@@ -150,6 +163,7 @@ def test_the_search_finds_a_name_and_a_theorem(site, browser):
 
 
 @built
+@pytest.mark.long
 @read
 @pytest.mark.parametrize("width", [1280, 400])
 def test_no_page_is_wider_than_the_window(site, browser, width):
