@@ -20,7 +20,7 @@ from fastbias.engine.abi import (
     packed_room,
 )
 from fastbias.engine.arguments import ENTRIES
-from fastbias.engine.compiled import callback, viewing
+from fastbias.engine.compiled import callback, inner, viewing
 from fastbias.engine.loop import _descend as descend
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.outputs import goals

@@ -167,10 +167,7 @@ def _enclosed(link: smooth.Link, asked: Asked, whole: Whole, start: np.ndarray,
     w, nu, margin = near
     Z = np.asarray(asked.rows.dense(), float)
     goal = np.ones(len(Z)) if asked.goal is None else asked.goal
-    bound = smooth.decimals(w[:whole.bound])
-    if asked.goal is None:
-        bound = bound / Decimal(margin)
-    found = smooth.Smooth(Z, goal, whole, link, start, bound)
+    found = smooth.Smooth(Z, goal, whole, link, start)
     # multipliers of ‖w‖ are those of ‖w‖^p/p but for a power of ‖w‖
     scale = Decimal(1)
     if link.parameter is not None and isinstance(asked.norm, Norm):

@@ -15,7 +15,7 @@ from fastbias.checks import foreign
 from fastbias.proofs.lifting import independent
 from fastbias.proofs.wholes import Pair, Whole, ratios, solved, together
 
-__all__ = ["DIGITS", "Link", "Smooth", "cosh", "decimals", "entropy", "hypentropy", "lp"]
+__all__ = ["DIGITS", "Link", "Smooth", "cosh", "entropy", "hypentropy", "lp"]
 
 DIGITS = 110          # of what is computed; some are lost where equations are nearly singular
 BITS = 320            # of what is handed out, each number by itself
@@ -28,20 +28,15 @@ SLACK = 1 + Fraction(1, 2 ** 190)    # by which w is longer, so that margins are
 SINGULAR = 1e-13      # of the largest singular value: 0, of rows that depend on each other
 
 
-Forth = Callable[[Decimal], tuple[Decimal, Decimal]]
-
-
 class Link(NamedTuple):
     """A potential ψ = Σ ψ_i: what the checker calls it, its number, and the w with ψ'(w) = ψ'(s) +
-    t, beside dw/dt; whether s may be any, or 0 alone; and, where that w is no smooth function of t,
-    ψ'(w), beside dw/dt again.
+    t, beside dw/dt; whether s may be any, or 0 alone.
     """
 
     name: str
     parameter: Fraction | None
     anywhere: bool
     back: Callable[[Decimal, Decimal], tuple[Decimal, Decimal]]
-    forth: Forth | None = None
 
 
 def lp(p: float) -> Link:
@@ -54,13 +49,7 @@ def lp(p: float) -> Link:
             return t, t
         size = abs(t) ** (1 / low)
         return size.copy_sign(t), size / abs(t) / low
-
-    def forth(w: Decimal) -> tuple[Decimal, Decimal]:
-        if not w:
-            return w, w
-        size = abs(w) ** low
-        return size.copy_sign(w), abs(w) / size / low
-    return Link("lp", Fraction(p), False, back, forth if p > 2 else None)
+    return Link("lp", Fraction(p), False, back)
 
 
 def _entropic(s: Decimal, t: Decimal) -> tuple[Decimal, Decimal]:
@@ -95,14 +84,14 @@ cosh = Link("cosh", None, False, _levelled)
 
 class Smooth:
     """min D_ψ(w, w0) subject to ⟨w, z_n⟩ ≥ y_n, or = y_n: w but for its free entries; Z (N, D), y
-    (N,), w0 (d,) of float64. There is a w (d,) of decimals near by.
+    (N,), w0 (d,) of float64.
     """
 
     def __init__(self, Z: np.ndarray, goal: np.ndarray, whole: Whole, link: Link,
-                 start: np.ndarray, near: np.ndarray) -> None:
+                 start: np.ndarray) -> None:
         self.whole, self.link, self.d = whole, link, whole.bound
         self.Z, self.goal = decimals(Z), decimals(goal)
-        self.start, self.near = decimals(start), near
+        self.start = decimals(start)
 
     def equal(self, nu: np.ndarray, scale: Decimal) -> Iterator[Pair]:
         """The solution where all are equations, from floats ν (N,) times a number: exact in w, on
@@ -160,28 +149,24 @@ class Smooth:
         return None
 
     def _solved(self, rows: list[int], nu: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """W (D,) and weights of so many rows that hold it: w as ν says, or beside it."""
-        for way in (None, self.link.forth) if self.link.forth else (None,):
-            # (steps that lead beyond all numbers)
-            with suppress(ArithmeticError):
-                found = self._newton(rows, nu, way)
-                if found is not None:
-                    return found
+        """W (D,) and weights of so many rows that hold it."""
+        # (steps may lead beyond all numbers)
+        with suppress(ArithmeticError):
+            return self._newton(rows, nu)
         return None
 
-    def _newton(self, rows: list[int], nu: np.ndarray,
-                forth: Forth | None) -> tuple[np.ndarray, np.ndarray] | None:
-        """The same, one way or the other."""
+    def _newton(self, rows: list[int], nu: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same."""
         Z, F = self.Z[rows][:, :self.d], self.Z[rows][:, self.d:]
-        b, solve, least, w = F[0] * 0, None, Decimal("inf"), self.near
+        b, solve, least = F[0] * 0, None, Decimal("inf")
         for _ in range(STEPS):
             t = nu @ Z
-            w, slopes, apart, size = self._linked(t, w, forth)
+            w, slopes = np.array([self.link.back(s, x) for s, x in
+                                  zip(self.start, t, strict=True)], object).T
             off = self.goal[rows] - Z @ w - F @ b
             left = -(nu @ F)
-            terms = [abs(Z) @ abs(w) + abs(F) @ abs(b) + abs(self.goal[rows]), abs(nu) @ abs(F),
-                     size]
-            worst = max(abs(x) / (y or 1) for part in zip((off, left, apart), terms, strict=True)
+            terms = abs(Z) @ abs(w) + abs(F) @ abs(b) + abs(self.goal[rows]), abs(nu) @ abs(F)
+            worst = max(abs(x) / (y or 1) for part in zip((off, left), terms, strict=True)
                         for x, y in zip(*part, strict=True))
             if worst < REACHED:
                 return np.append(w, b), nu
@@ -190,20 +175,9 @@ class Smooth:
             if solve is None or worst > NEAR:
                 solve = _newton(Z, F, slopes)
             least = min(least, worst)
-            more, further = solve(off - Z @ (slopes * apart), left)
-            w = w + slopes * (apart + more @ Z)
+            more, further = solve(off, left)
             nu, b = nu + more, b + further
         return None
-
-    def _linked(self, t: np.ndarray, w: np.ndarray,
-                forth: Forth | None) -> tuple[np.ndarray, ...]:
-        """W for this Zᵀν, dw/dt, by how much ∇ψ(w) falls short of it, and its size."""
-        if forth is None:
-            w, slopes = np.array([self.link.back(s, x) for s, x in
-                                  zip(self.start, t, strict=True)], object).T
-            return w, slopes, t * 0, t * 0
-        pulls, slopes = np.array([forth(v) for v in w], object).T
-        return w, slopes, t - pulls, abs(pulls)
 
     def _meeting(self, rows: list[int], w: list[Fraction]) -> list[Fraction] | None:
         """W (D,) that meets equations exactly: some entries, the largest, are solved for."""
