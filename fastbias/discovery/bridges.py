@@ -267,7 +267,9 @@ def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
         X = np.column_stack([X, np.ones(len(X))])
         W = np.append(W, b) if W.ndim == 1 else np.column_stack([W, b - b.mean()])
     limit = max_margin(X, labels, norms.l2)
-    away = float(np.linalg.norm(W / np.linalg.norm(W) - limit.w / np.linalg.norm(limit.w)))
+    # of size one before it is squared
+    unit = W / np.abs(W).max()
+    away = float(np.linalg.norm(unit / np.linalg.norm(unit) - limit.w / np.linalg.norm(limit.w)))
     steps = _to_go(X, labels, W, limit.margin, eta)
     return LastLayer(seen.fractions, seen.best, away, steps, seen, limit)
 
