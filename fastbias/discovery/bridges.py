@@ -34,7 +34,7 @@ STEADY = 1e-6         # relative spread of scales that are one
 POWERS = 1.02, 50.0   # of ℓp, between ℓ1 and ℓ∞
 WITHIN = 0.1, 0.01    # of the maximum margin: what a last layer is asked to lack at most
 MOST = 1_000_000      # exact steps before it is followed in log time …
-WORK = 2e10           # … of which each reads all features
+WORK = 2e9            # … of which each reads all features
 ROWS = 1000           # dense where the margin still changes with log t
 SHORT = 1 / 32        # of 1/(B²L), so that a step is no other than many shorter ones
 PAIRS = 20_000_000    # numbers, of samples beside classes, beyond which no steps are counted
@@ -278,7 +278,9 @@ def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
         X = np.column_stack([X, np.ones(len(X))])
         W = np.append(W, b) if W.ndim == 1 else np.column_stack([W, b - b.mean()])
     limit = max_margin(X, labels, norms.l2)
-    away = float(np.linalg.norm(W / np.linalg.norm(W) - limit.w / np.linalg.norm(limit.w)))
+    # of size one before it is squared
+    unit = W / np.abs(W).max()
+    away = float(np.linalg.norm(unit / np.linalg.norm(unit) - limit.w / np.linalg.norm(limit.w)))
     steps = _to_go(X, labels, W, limit.margin, eta)
     return LastLayer(seen.fractions, seen.best, away, steps, seen, limit)
 
@@ -296,10 +298,10 @@ def _to_go(X: np.ndarray, labels: ArrayLike, W: np.ndarray, margin: float,
     # of a loss that is e^c times as large steps are e^c times as long: none is too short to follow
     with np.errstate(over="ignore"):
         step = SHORT * float(np.exp(-begun.log_loss(start))) / float((X * X).sum(axis=1).max())
-    if not 0 < step < np.inf:
+        # a move straight on by s adds s to ‖w‖, and takes e^(γs) times the time
+        far = 40.0 + 4.0 * margin * float(np.linalg.norm(start)) / min(WITHIN)
+    if not (0 < step < np.inf and far < np.inf):
         return nowhere
-    # a move straight on by s adds s to ‖w‖, and takes e^(γs) times the time
-    far = 40.0 + 4.0 * margin * float(np.linalg.norm(start)) / min(WITHIN)
     plan = Plan(X, labels, loss="exponential", method=gradient_descent(step), start=start)
     try:
         trace = plan.fast_forward(far, np.geomspace(0.01, far, ROWS), 1e-4,

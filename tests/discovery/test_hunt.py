@@ -82,6 +82,28 @@ def test_the_known_cycle_of_adaboost_is_proved():
         checking.check(wrong)
 
 
+# the smallest that hunts found: margin 1/3, where 3/8 can be had
+SEVEN = np.array([[int(x) for x in row.split()] for row in (
+    "1 -1 1 1 1 1 1", "-1 -1 1 -1 -1 -1 1", "1 -1 -1 -1 1 -1 -1", "-1 -1 -1 1 -1 -1 -1", "-1 -1 1 1 1 -1 -1",
+    "1 1 1 1 -1 -1 -1", "1 -1 -1 -1 -1 1 -1")], float)
+
+
+@pytest.mark.parametrize(("change", "line"), [
+    ({}, None), ({"round": 6}, None), ({"round": 2}, "whole rounds lead into the box"), ({"steps": 20}, "lead into the box"),
+    ({"radius": f"1/{10 ** 600}"}, "lead into the box"), ({"radius": "1/10"}, "one column is the steepest"),
+    ({"margin": "1/3"}, "some row stays under the margin"), ({"margin": "1/2"}, "w has the margin"),
+    ({"w": ["0"] * 7}, "w has the margin"), ({"M": (2 * SEVEN).astype(int).tolist()}, "the matrix is one of signs"),
+])
+def test_altered_rounds_of_adaboost_are_refused(change, line):
+    proof = boosting.prove(SEVEN)
+    assert (proof["margin"], proof["round"]) == ("3/8", 3)
+    if line is None:
+        assert checking.check(proof | change)
+    else:
+        with pytest.raises(ValueError, match=f"the proof fails: .*{line}"):
+            checking.check(proof | change)
+
+
 def test_a_matrix_on_which_adaboost_reaches_its_margin_is_not_proved():
     M = 1.0 - 2 * np.eye(3)
     assert boosting.violation(M) == 0

@@ -50,6 +50,7 @@ def test_what_is_steepest_in_none():
     assert fb.bridges.which_norm(FLAT, later).name == "none"
 
 
+@pytest.mark.long
 def test_the_last_layer():
     X, y = np.array([[0.5, 1.5], [1.5, 0.5], [-2.0, -2.0]]), np.array([1, 1, 0])
     seen = fb.bridges.last_layer(X, y, fb.max_margin(X, y, "l2").w)
