@@ -1,8 +1,10 @@
 # Each target does its own set-up: a virtual environment in .venv, with the package and all it needs.
 PYTHON ?= python3
 BIN = .venv/bin
+# tests start many processes, which would each compile all files anew
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: fig1 test docs exhaustive bench bench-full table clean
+.PHONY: fig1 test docs web exhaustive bench bench-full table clean
 
 fig1: .venv/ready
 	$(BIN)/python -m paper_figures.fig1
@@ -26,6 +28,13 @@ bench-full: .venv/ready
 table: .venv/ready
 	$(BIN)/python -m bench.table
 
+web: .venv/web
+	$(BIN)/python docs/live/make.py
+
+.venv/web: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[web]'
+	touch $@
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]'
@@ -36,5 +45,6 @@ table: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv docs/_build docs/pages build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-*.jsonl
+	rm -rf .venv docs/_build docs/pages docs/live/build docs/live/.made build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .benchmarks .coverage fuzz-*.jsonl
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -238,6 +238,10 @@ def off_section_3() -> Iterator[Case]:
     yield Case(family, "quadratic norm", fb.Plan(clash, y, loss="logistic", method=metric))
     X, labels = np.random.default_rng(0).normal(size=(40, 2)), np.random.default_rng(1).integers(0, 3, 40)
     yield Case(family, "3 classes", fb.Plan(X, labels, loss="cross_entropy", method=m.gradient_descent(0.03)))
+    # contexts and the tokens that follow: two on the first, 3 : 2
+    tokens = fb.Plan(np.eye(3)[[0] * 5 + [1] * 2 + [2] * 2], [0, 0, 0, 1, 1, 2, 2, 3, 3], loss="cross_entropy",
+                     method=m.gradient_descent(0.3))
+    yield Case(family, "next tokens", tokens, Steps(5_000_000))
     one, other = (fb.Plan(clash, y, loss="logistic", method=m.gradient_descent(0.05, beta)) for beta in (0.5, 0.9))
     yield Case(family, "momentum", one, other=other, differ="β = 0.5, 0.9")
 
@@ -350,7 +354,7 @@ def section_4() -> Iterator[Case]:
         yield Case(family, "AdaGrad, diagonal depth 2", one, Steps(100_000, -1e8), other, "η = 0.1, 0.01")
     fall = steps.power(0.1, 0.55)                                          # o(t^−½), as degree 2 asks
     for name, method, how in (
-            ("ℓ1.5", m.steepest_descent(norms.lp(1.5), steps.loss_scaled(0.001)), Steps(1_000_000, -1e5)),
+            ("ℓ1.5", m.steepest_descent(norms.lp(1.5), steps.loss_scaled(2e-4)), Steps(1_000_000, -1000)),
             ("ℓ∞", m.steepest_descent("linf", steps.loss_scaled(1e-5)), Steps(1_000_000, -3000)),
             ("Signum", m.signum(fall), Steps(1_000_000)), ("Adam ε = 0", m.adam(fall, beta2=0.99, eps=0), Steps(3_000_000)),
             ("ℓ3", m.steepest_descent(norms.lp(3), fall, normalised=True), Steps(300_000))):

@@ -145,7 +145,9 @@ class Entry:
         limit = self.theory
         assert isinstance(limit, fb.Limit)
         if limit.kind == "ray":
-            return REST, f"in S; the direction's gap at most {LOOSE}"
+            # (where no field follows it so far that 1/t is nothing)
+            bound = TIMES * np.exp(-min(self.trace.log_t[-1], 700.0)) if limit.rates else 0.0
+            return max(REST, float(bound)), f"in S; the direction's gap at most {LOOSE}"
         if limit.kind == "point":
             if (decay := self.case.plan.problem.method.shrink) > 0:
                 return LOOSE / decay, f"{LOOSE:.0%} of 1/λ, on its way"

@@ -39,19 +39,15 @@ Glossary of the one-letter names used inside pieces and the loop
 
 Rules that keep the disk cache honest: a compiled function calls compiled functions of its own file,
 those it imports by name from a file of the package on a floor below (or of its own folder), and
-pieces it was handed. `fastbias.engine.cache` takes nothing from the disk that was compiled from
-other sources than those at hand. The numbers of ``Status`` are frozen into C programs and users'
-pieces, so a number, once given, is never changed.
+pieces it was handed; `fastbias.engine.cache` takes nothing from the disk that other sources made.
+The numbers of ``Status`` are frozen into C programs and users' pieces: none is ever changed.
 
 >>> import fastbias as fb
 >>> abi, plan = fb.abi, fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.adam(0.01))
->>> signatures = (abi.MAP, abi.MAP_AT, abi.VALUE, abi.SLOPE, abi.LOG_LOSS, abi.RULE, abi.SAMPLE,
-...               abi.DIRECTION, abi.ADVANCE)
->>> [kind._fields[0] for kind in (abi.Pieces, abi.Params, abi.Buffers, abi.Records, abi.Geometry)]
-['slope', 'loss', 'u', 'steps', 'params']
->>> done = int(plan.buffers.control[abi.Slot.DONE])
->>> done, abi.MESSAGES[abi.Status.OK], abi.SHORT, abi.Piece.__name__
-(0, 'all steps were done', -2, 'Piece')
+>>> one = abi.MAP, abi.MAP_AT, abi.VALUE, abi.SLOPE, abi.LOG_LOSS, abi.RULE, abi.SAMPLE, abi.Buffers
+>>> more = abi.DIRECTION, abi.ADVANCE, abi.Piece, abi.Pieces, abi.Params, abi.Records, abi.Geometry
+>>> int(plan.buffers.control[abi.Slot.DONE]), abi.MESSAGES[abi.Status.OK], abi.SHORT
+(0, 'all steps were done', -2)
 """
 from __future__ import annotations
 
@@ -85,8 +81,7 @@ class Status(enum.IntEnum):
     updates for a few times 64 c more.
 
     >>> import fastbias as fb
-    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.1))
-    >>> plan.run(10_000).status.name                     # at rest: no later step is another
+    >>> fb.run([[1]], [1], loss="squared", method=fb.methods.stagewise(0.5), steps=9999).status.name
     'STALLED'
     """
 
@@ -97,32 +92,6 @@ class Status(enum.IntEnum):
     REACHED = 4
     UNBOUNDED = 5
 
-
-MESSAGES: dict[int, str] = {
-    Status.OK: "all steps were done",
-    Status.NOT_FINITE: "the parameters ceased to be finite",
-    Status.OUT_OF_DOMAIN: "the iterate left the domain of the potential",
-    Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
-    Status.REACHED: "the log loss is at or under the asked value",
-    Status.UNBOUNDED: "the exact line search has no minimiser",
-    -1: "argument 1 is bad: pieces must be 16 addresses of compiled pieces, each of its signature",
-    -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta, "
-        "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
-    -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
-    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
-        "0 … K−1, or K where control says −K",
-    -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
-    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do "
-        "not lie behind",
-    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run "
-        "stands",
-    -8: "argument 8 is bad: until must be a number",
-}
-"""Every status that `descend` can return, in words; −i says that the i-th argument is bad.
-
-An array of another dtype than float64 (control, order and steps: int64), of another dimension, not
-C-contiguous or not writeable is as bad as one of another size.
-"""
 
 SHORT = -2
 """What a map, direction or advance of the package returns where params are fewer than it reads;
@@ -163,7 +132,7 @@ ADVANCE = _i8(GEOMETRY, _V, _f8, _f8, _V, _V, _M, _V, _V)
 
 
 class Pieces(NamedTuple):
-    """The sixteen addresses that make a run: which loss, model, step rule, sampler, method,
+    """The addresses that make a run: which loss, model, step rule, sampler, method,
     geometry, and point where the gradient is asked for again.
     """
 
@@ -199,6 +168,38 @@ class Params(NamedTuple):
     beta: Any
     gamma: Any
     weights: Any = np.empty(0)  # (N,) where ``control[WEIGH]`` says so
+
+
+VECTORS = len(Params._fields) - len(Params._field_defaults)   # those that are always there
+
+
+MESSAGES: dict[int, str] = {
+    Status.OK: "all steps were done",
+    Status.NOT_FINITE: "the parameters ceased to be finite",
+    Status.OUT_OF_DOMAIN: "the iterate left the domain of the potential",
+    Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
+    Status.REACHED: "the log loss is at or under the asked value",
+    Status.UNBOUNDED: "the exact line search has no minimiser",
+    -1: f"argument 1 is bad: pieces must be {len(Pieces._fields)} addresses of compiled pieces, "
+        "each of its signature",
+    -2: f"argument 2 is bad: params must be {VECTORS} vectors as long as their pieces read, rule, "
+        "beta, gamma not empty, and behind them weights, (N,) and > 0 where control says so, "
+        "else (0,)",
+    -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
+    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
+        "0 … K−1, or K where control says −K",
+    -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
+    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do "
+        "not lie behind",
+    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run "
+        "stands",
+    -8: "argument 8 is bad: until must be a number",
+}
+"""Every status that `descend` can return, in words; −i says that the i-th argument is bad.
+
+An array of another dtype than float64 (control, order and steps: int64), of another dimension, not
+C-contiguous or not writeable is as bad as one of another size.
+"""
 
 
 class Buffers(NamedTuple):

@@ -2,9 +2,9 @@
 
 `Limit.proof`, `Separability.proof` and `Separation.proof` return documents that JSON holds: the
 rows as they were given, binary fractions all of them, what is claimed, and the two vectors that
-prove it of each other, over the rationals. `check` computes all of it again, and so does
-``python -m fastbias check FILE``, or ``python -I -S fastbias/proofs/checker.py FILE``: one file
-that needs Python alone.
+prove it of each other, over the rationals: exactly, or to 2⁻¹⁰⁰. `check` computes all of it again,
+and so does ``python -m fastbias check FILE``, or ``python -I -S fastbias/proofs/checker.py FILE``:
+one file that needs Python alone.
 
 >>> import fastbias as fb
 >>> limit = fb.max_margin([[3, 1], [1, 2], [-1, -1]], [1, 1, -1])

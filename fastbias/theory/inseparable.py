@@ -238,7 +238,7 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
     return Limit(w.reshape(problem.shape), "ray", row.name, row.source, tuple(rows),
                  found.certified and finite.certified and parts.proved,
                  max(found.duality_gap, finite.residual), lam, found.margin, flat_norm(problem),
-                 () if several else
+                 _in_span(problem) if several else
                  _rates(problem, replace(found, w=w), strict if half is None else strict @ half.T,
                         problem.log_weights[parts.strict]
                         - problem.Z[parts.strict] @ finite.w),
@@ -271,7 +271,7 @@ def orthogonal(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | 
 def _rates(problem: Problem, found: Limit, strict: np.ndarray,
            logs: np.ndarray) -> tuple[Rate, ...]:
     """Across S the run is one on separable data, ``strict`` (N', d), whose weights e^logs are what
-    v̄ leaves of them; in S what the strict rows still push is 1/t.
+    v̄ leaves of them.
     """
     with np.errstate(over="ignore"):
         weights = np.exp(logs)
@@ -280,4 +280,9 @@ def _rates(problem: Problem, found: Limit, strict: np.ndarray,
         free = replace(problem, X=strict, y=np.ones(len(strict)), weights=weights)
         rates = asymptote(free, found)[2]
     kept = tuple(rate for rate in rates if rate.quantity in ("direction", "angle", "1 - cos"))
-    return (*kept, Rate("finite gap", "t", -1.0)) if pace(problem) == 0.0 else kept
+    return (*kept, *_in_span(problem))
+
+
+def _in_span(problem: Problem) -> tuple[Rate, ...]:
+    """What the strict rows still push in S at a step of one size is 1/t."""
+    return (Rate("finite gap", "t", -1.0),) if pace(problem) == 0.0 else ()

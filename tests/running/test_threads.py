@@ -16,6 +16,7 @@ import fastbias as fb
 from fastbias.engine import abi, driver, helpers, team
 from fastbias.engine.call import NOBODY, by_team
 from tests.helpers import JIT, ROOT
+from tests.helpers.marks import slow
 from tests.helpers.threads import RNG, THIN, WIDE, D, N, X, Y, needs_threads, plan
 
 m = fb.methods
@@ -306,9 +307,9 @@ def test_forks_between_runs(eager):
 
 @needs_threads
 @forking
-@pytest.mark.slow
-def test_a_thousand_forks(eager):
-    forks(1000)
+@pytest.mark.parametrize("times", [*slow(100), pytest.param(1000, marks=pytest.mark.exhaustive)])
+def test_hundreds_of_forks(eager, times):
+    forks(times)
 
 
 def _said():

@@ -39,7 +39,7 @@ def test_python_blocks_run(page, code, tmp_path, monkeypatch, capsys):
         assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin,
                                                            rel=3e-2)
         assert "best p" in shown
-        assert "far from every" not in shown
+        assert "not at a maximum" not in shown
         # the norms give visibly different answers, along those that the comment names
         wanted = {"l1": (1, 0, 0), "l2": (2, 1, 1), "linf": (1, 1, 1)}
         for norm, along in wanted.items():

@@ -28,7 +28,7 @@ CASES = {
     "signum": ("linf", m.signum(S.power(0.1, 0.65)), 300_000, None, 0.08),
     "l3 of length one": (N.lp(3), m.steepest_descent(N.lp(3), FALL, normalised=True), 100_000, None, 0.05),
     "Adam without ε": ("linf", m.adam(FALL, beta2=0.99, eps=0), 4_000_000, None, 0.1),
-    "l1.5": (N.lp(1.5), m.steepest_descent(N.lp(1.5), S.loss_scaled(1e-4)), 1_000_000, -300, 0.1),
+    "l1.5": (N.lp(1.5), m.steepest_descent(N.lp(1.5), S.loss_scaled(2e-5)), 10_000_000, -1500, 0.1),
     "linf": ("linf", m.steepest_descent("linf", S.loss_scaled(1e-5)), 4_000_000, -1000, 0.1)}
 
 

@@ -485,9 +485,8 @@ def _with(made: Method, clip: float | None = None, average: str | float | None =
                          f"gradients, or a constraint, got it beside {made!r}")
     limit = made.clip if clip is None else checks.number("clip", clip, above=0)
     mean = noisy.mean(average, average_from) or made.average
-    changes: dict[str, Any] = {"sampling": sampling, "clip": limit, "average": mean}
-    same = all(getattr(made, name) == value for name, value in changes.items())
-    return made if same else replace(made, **changes)
+    same = (sampling, limit, mean) == (made.sampling, made.clip, made.average)
+    return made if same else replace(made, sampling=sampling, clip=limit, average=mean)
 
 
 def _same(one: Any, other: Any) -> bool:
