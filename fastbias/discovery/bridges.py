@@ -205,6 +205,13 @@ class LastLayer(Shown):
         The whole of `fastbias.diagnose`.
     limit : Limit
         ŵ, certified; with an intercept of (w, b), both of which are measured by ℓ2.
+
+    Examples
+    --------
+    >>> import fastbias as fb
+    >>> seen = fb.bridges.last_layer([[1, 0], [0, 2], [-1, -1]], [1, 1, 0], [2, 1])
+    >>> isinstance(seen, fb.bridges.LastLayer), seen.limit.certified
+    (True, True)
     """
 
     fractions: dict[str, float]

@@ -39,19 +39,15 @@ Glossary of the one-letter names used inside pieces and the loop
 
 Rules that keep the disk cache honest: a compiled function calls compiled functions of its own file,
 those it imports by name from a file of the package on a floor below (or of its own folder), and
-pieces it was handed. `fastbias.engine.cache` takes nothing from the disk that was compiled from
-other sources than those at hand. The numbers of ``Status`` are frozen into C programs and users'
-pieces, so a number, once given, is never changed.
+pieces it was handed; `fastbias.engine.cache` takes nothing from the disk that other sources made.
+The numbers of ``Status`` are frozen into C programs and users' pieces: none is ever changed.
 
 >>> import fastbias as fb
 >>> abi, plan = fb.abi, fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.adam(0.01))
->>> signatures = (abi.MAP, abi.MAP_AT, abi.VALUE, abi.SLOPE, abi.LOG_LOSS, abi.RULE, abi.SAMPLE,
-...               abi.DIRECTION, abi.ADVANCE)
->>> [kind._fields[0] for kind in (abi.Pieces, abi.Params, abi.Buffers, abi.Records, abi.Geometry)]
-['slope', 'loss', 'u', 'steps', 'params']
->>> done = int(plan.buffers.control[abi.Slot.DONE])
->>> done, abi.MESSAGES[abi.Status.OK], abi.SHORT, abi.Piece.__name__
-(0, 'all steps were done', -2, 'Piece')
+>>> one = abi.MAP, abi.MAP_AT, abi.VALUE, abi.SLOPE, abi.LOG_LOSS, abi.RULE, abi.SAMPLE, abi.Buffers
+>>> more = abi.DIRECTION, abi.ADVANCE, abi.Piece, abi.Pieces, abi.Params, abi.Records, abi.Geometry
+>>> int(plan.buffers.control[abi.Slot.DONE]), abi.MESSAGES[abi.Status.OK], abi.SHORT
+(0, 'all steps were done', -2)
 """
 from __future__ import annotations
 
@@ -85,8 +81,7 @@ class Status(enum.IntEnum):
     updates for a few times 64 c more.
 
     >>> import fastbias as fb
-    >>> plan = fb.Plan([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.1))
-    >>> plan.run(10_000).status.name                     # at rest: no later step is another
+    >>> fb.run([[1]], [1], loss="squared", method=fb.methods.stagewise(0.5), steps=9999).status.name
     'STALLED'
     """
 
