@@ -18,7 +18,8 @@ NORMS = {"l1": (fb.norms.l1, None), "l2": (fb.norms.l2, None), "linf": (fb.norms
          "quadratic tilted": (fb.norms.quadratic(TILTED), [2.0, 1.5, 2.0])}
 POTENTIALS = {"euclidean": (fb.potentials.euclidean, None), "entropy": (fb.potentials.entropy, None),
               "hypentropy": (fb.potentials.hypentropy(.1), .1), "cosh": (fb.potentials.cosh, None),
-              "power": (fb.potentials.power(1.5), 1.5)}
+              "power": (fb.potentials.power(1.5), 1.5), "power high": (fb.potentials.power(2.5), 2.5),
+              "power higher": (fb.potentials.power(3), 3)}
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(NODE is None, reason="no Node")]
 
@@ -86,7 +87,7 @@ def test_bregman_projections(tmp_path):
         y = X @ (rng.random(X.shape[1]) + .1)
         plan = fb.Plan(X, y, loss="squared", method=fb.methods.mirror_descent(potential, .01))
         limits.append(plan.limit())
-        cases.append({"kind": "projection", "X": X.tolist(), "y": y.tolist(), "potential": [name, parameter],
+        cases.append({"kind": "projection", "X": X.tolist(), "y": y.tolist(), "potential": [name.split()[0], parameter],
                       "w0": plan.u.tolist()})
     for answer, limit in zip(said(cases, tmp_path), limits, strict=True):
         assert limit.certified

@@ -99,14 +99,15 @@ const theory = (() => {
     for (let k = 0; k < 500 && size(r) > 0; k++) {
       const slopes = at(nu).map(potential.slope);
       const J = X.map((a) => X.map((b) => a.reduce((t, x, j) => t + x * slopes[j] * b[j], 0)));
-      // where all is flat, as a power is at 0, the residual itself leads away from there
-      const step = (Math.max(...slopes) > 1e-100 && solve(J, r)) || r;
+      // where all is flat or steep, as a power is at 0, the residual itself leads away from there
+      const steepest = Math.max(...slopes);
+      const step = (steepest > 1e-30 && steepest < 1e20 && solve(J, r)) || r;
       let c = 1, tried = null;
-      for (; c > 1e-12; c /= 2) {
+      for (; c > 1e-40; c /= 2) {
         tried = nu.map((x, n) => x + c * step[n]);
         if (size(left(tried)) < size(r)) break;
       }
-      if (c <= 1e-12) break;                      // to the last digit, or stuck: the residual says
+      if (c <= 1e-40) break;                      // to the last digit, or stuck: the residual says
       nu = tried;
       r = left(nu);
     }

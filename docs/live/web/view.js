@@ -30,8 +30,8 @@ const view = (() => {
 
   // A plot in an empty <svg>: x and y are ranges of data; `log` makes an axis one of log10.
   class Plot {
-    constructor(svg, { width = 520, height = 420, left = 56, right = 14, top = 12, bottom = 50,
-      x, y, xLog = false, yLog = false, xLabel = "", yLabel = "", frame = true }) {
+    constructor(svg, { width = 520, height = 420, xLog = false, yLog = false, left = yLog ? 82 : 56,
+      right = 14, top = 12, bottom = 50, x, y, xLabel = "", yLabel = "", frame = true }) {
       Object.assign(this, { svg, width, height, left, right, top, bottom, xLog, yLog });
       svg.replaceChildren();
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
