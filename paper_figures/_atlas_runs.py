@@ -15,7 +15,7 @@ from fastbias.solvers.limit import PAPER
 from fastbias.theory import CONSTRAINED, INSEPARABLE, MARGIN, NETWORK, ROOT, Point, Row
 from fastbias.theory.base import covering as row_of
 from fastbias.theory.inseparable import deciding
-from paper_figures._atlas_cases import Case, Far, Flow, follow
+from paper_figures._atlas_made import Case, Far, Flow, follow
 
 REST = 1e-8  # a run that has come to rest, or a flow, at its limit point
 LOOSE = 0.02  # a margin under way, of the maximum; less than other norms lack
@@ -145,7 +145,9 @@ class Entry:
         limit = self.theory
         assert isinstance(limit, fb.Limit)
         if limit.kind == "ray":
-            return REST, f"in S; the direction's gap at most {LOOSE}"
+            # (where no field follows it so far that 1/t is nothing)
+            bound = TIMES * np.exp(-min(self.trace.log_t[-1], 700.0)) if limit.rates else 0.0
+            return max(REST, float(bound)), f"in S; the direction's gap at most {LOOSE}"
         if limit.kind == "point":
             if (decay := self.case.plan.problem.method.shrink) > 0:
                 return LOOSE / decay, f"{LOOSE:.0%} of 1/λ, on its way"

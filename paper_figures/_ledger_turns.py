@@ -10,7 +10,7 @@ import numpy as np
 import fastbias as fb
 from fastbias.theory import Direction
 from fastbias.theory.in_turn import AVERAGED, VISITED
-from paper_figures._atlas_cases import apart
+from paper_figures._atlas_made import apart
 from paper_figures._atlas_runs import FAILS, HOLDS, sci
 
 AWAY = 0.1            # of an increment from ŵ, in which no 1/log t is left

@@ -36,7 +36,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import fastbias as fb
-from paper_figures._atlas_cases import apart, cases
+from paper_figures._atlas_cases import cases
+from paper_figures._atlas_made import apart
 from paper_figures._atlas_runs import (
     FAILS,
     HOLDS,

@@ -210,22 +210,21 @@ def boosted(data: tuple[np.ndarray, np.ndarray],
             for booster, pairs in found.items()}
 
 
-def cycling(ax: Axes, runs: dict[Booster, fb.Trace], best: float, cycle: Cycle) -> None:
+def cycling(ax: Axes, runs: dict[Booster, fb.Trace], best: fb.Limit, cycle: Cycle) -> None:
     """Draw the margin on M against rounds, with the maximum and the margin of the cycle."""
-    for value, note in ((best, f"maximum margin: {fraction(best)}"),
-                        (cycle.margin,
-                         f"a cycle of {cycle.period} rounds: {fraction(cycle.margin)}")):
-        ax.axhline(value, color=GREY, lw=1, ls="--", zorder=1)
-        ax.annotate(note, (ROUNDS, value), (-2, 4 if value == best else -5),
-                    textcoords="offset points", color=GREY, fontsize=11, ha="right", va="bottom"
-                    if value == best else "top")
     for booster, trace in runs.items():
-        ax.plot(trace.t, trace.margin(fb.norms.l1), booster.style, color=booster.colour, lw=2,
-                label=booster.label)
+        fb.plots.margin(trace, best if booster is EXACT else None, "l1", ax, color=booster.colour,
+                        ls=booster.style, label=booster.label)
+    ax.axhline(cycle.margin, color=GREY, lw=1, ls="--", zorder=1)
+    for value, note, above in (
+            (best.margin, f"maximum margin: {fraction(best.margin)}", True),
+            (cycle.margin, f"a cycle of {cycle.period} rounds: {fraction(cycle.margin)}", False)):
+        ax.annotate(note, (ROUNDS, value), (-2, 4 if above else -5), textcoords="offset points",
+                    color=GREY, fontsize=11, ha="right", va="bottom" if above else "top")
     ax.set(
         title="(a) 8×8 matrix: AdaBoost cycles below the\nmaximum margin, shorter steps reach it",
-        xlabel="rounds $t$", ylabel=r"ℓ1 margin $\min_n (Mw)_n/\|w\|_1$", xscale="log",
-        xlim=(1, ROUNDS), ylim=(0.1, best + 0.025))
+        xlabel="rounds $t$", ylabel=r"ℓ1 margin $\min_n (Mw)_n/\|w\|_1$",
+        xlim=(1, ROUNDS), ylim=(0.1, best.margin + 0.025))
     ax.legend(loc="lower right", handletextpad=0.6)
 
 
@@ -372,7 +371,7 @@ def main(argv: list[str] | None = None) -> None:
 
     figure, axes = plt.subplots(2, 2, figsize=(12.6, 9.2), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
-    cycling(axes[0, 0], a, top.margin, cycle)
+    cycling(axes[0, 0], a, top, cycle)
     learning(axes[0, 1], b)
     climbing(axes[1, 0], c, first.best.margin)
     spreading(axes[1, 1], d, first.best.margin)

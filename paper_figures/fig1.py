@@ -7,7 +7,8 @@ which optimum wins.
 With ``--data`` the three panels are of your own equations, one for each "x1,x2,…;y" (separated by
 spaces or "|"); ``--eta`` are the step sizes of (b) and (c), the first of them that of (a);
 ``--momentum`` the pairs "β,γ" of (a); ``--power`` that of the norm of (c). A run that stops is
-drawn to its last finite point, which a cross marks, and the legend says why.
+drawn to its last finite point, which a cross marks; the table says why, and which step would do.
+What titles say is taken from where the runs end.
 
 Source: Gunasekar, Lee, Soudry, Srebro, "Characterizing Implicit Bias in Terms of Optimization
 Geometry" (ICML 2018), Figure 1, Examples 2, 3 and 4. The paper does not print its step sizes and
@@ -18,8 +19,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +34,18 @@ from scipy.linalg import null_space
 
 import fastbias as fb
 from fastbias.plots.base import STAR
+from paper_figures._fig1_words import (
+    ON,
+    SAME,
+    SHORT,
+    Data,
+    contradiction,
+    pairs,
+    table,
+    theory,
+    verdict,
+    within,
+)
 from paper_figures._style import BLACK, BLUE, COLOURS, MARKERS, command, options, save
 
 STEPS = 10_000                                             # every run has come to rest long before
@@ -41,9 +55,7 @@ NATURAL = (0.02, 0.08, 0.1, 0.11, 0.12)  # η < 1/8 keeps the first step inside 
 STEEPEST = (0.02, 0.05, 0.08, 0.13, 0.14)                  # from about 0.2 on, the loss grows
 P = 4 / 3
 LARGE = 700.0                                              # a log loss that has a loss
-ON = 0.01                                                  # of the view: as near as on the star
 Window = tuple[tuple[float, float], tuple[float, float]]
-Data = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,11 @@ class Run:
     name: str
     plan: fb.Plan
     flow: bool = False
+    varied: bool = True       # whether what the panel varies is what it has
 
     @cached_property
     def ended(self) -> tuple[fb.Trace | None, str]:
-        """Where it goes, and what stopped it, if anything did."""
+        """Where it goes, and what stopped it, if anything did, as tables say it."""
         try:
             if self.flow:
                 return self.plan.flow(rtol=1e-10), ""
@@ -81,15 +94,29 @@ class Run:
     @property
     def told(self) -> str:
         """Its name in the legend."""
-        return f"{self.name}: {self.stopped:.40}" if self.stopped else self.name
+        if not self.stopped:
+            return self.name
+        return f"{self.name}: " + ("not at rest" if self.trace is None
+                                   else SHORT.get(self.trace.status, "stopped"))
 
     @property
-    def theory(self) -> str:
-        """Which theorem predicts its limit, or which example of the paper shows that none can."""
-        try:
-            return "yes: " + self.plan.limit(self.flow).theorem.partition(":")[0]
-        except fb.NoTheorem as error:
-            return "no: " + error.source.rpartition("(2018), ")[2]
+    def end(self) -> np.ndarray:
+        """Where it ended."""
+        assert self.trace is not None
+        return np.asarray(self.trace.w[-1])
+
+    @property
+    def why(self) -> str:
+        """In full what became of it, where it did not come to rest."""
+        if self.stopped and self.trace is not None:
+            return f"{self.stopped}: {self.trace.message}"
+        return self.stopped or ("" if self.rests else f"still moving at t = {STEPS}")
+
+    @property
+    def rests(self) -> bool:
+        """Whether it came to rest; nobody's steps have, that were still under way at the last."""
+        return self.trace is not None and not self.stopped and (
+            self.flow or self.trace.status is fb.Status.STALLED)
 
 
 @dataclass(frozen=True)
@@ -99,7 +126,8 @@ class Panel:
     """
 
     letter: str
-    title: str
+    name: str
+    varied: str
     note: str
     runs: list[Run]
     star: np.ndarray | None
@@ -107,6 +135,33 @@ class Panel:
     axes: tuple[int, int] = (0, 1)
     view: Window | None = ((0, 1.06), (0, 1.06))
     zoom: Window | None = None
+    without: str = ""         # why there is no star
+
+    @property
+    def title(self) -> str:
+        """The method, and what its runs say."""
+        rested = [run for run in self.runs if run.rests]
+        if rested and all(self.unique(run) for run in rested):
+            of = "least-squares solution" if contradiction(self.problem.X, self.problem.y) \
+                else "solution"
+            return f"{self.name}:\nthe {of} is unique"
+        flows = [run.end for run in rested if run.flow]
+        ends = [run.end for run in rested if run.varied and not run.flow]
+        return f"{self.name}:\n" + verdict(ends, self.varied, float(np.ptp(self.window)),
+                                           self.star, *(flows or [None]))
+
+    @cached_property
+    def lone(self) -> np.ndarray | None:
+        """The global minimum where there is but one, of least squares where nothing solves all."""
+        X = self.problem.X
+        w, _, rank, _ = np.linalg.lstsq(X, self.problem.y, rcond=None)
+        return w if rank == X.shape[1] else None
+
+    def unique(self, run: Run) -> bool:
+        """Whether a run rests at the only global minimum, to a millionth of the view."""
+        return bool(self.lone is not None and run.trace is not None and run.rests
+                    and np.linalg.norm(run.trace.w[-1] - self.lone)
+                    <= SAME * np.ptp(self.window))
 
     @property
     def problem(self) -> Any:
@@ -138,7 +193,7 @@ class Panel:
             seen.append(self.star[None])
         points = np.vstack(seen)[:, list(self.axes)]
         low, high = points.min(axis=0), points.max(axis=0)
-        room = max((high - low).max(), 1e-12) * np.array([[0.5, 0.15], [0.15, 0.15]])
+        room = max((high - low).max(), 1e-12) * np.array([[0.6, 0.15], [0.15, 0.2]])
         # (most on the left: there marks stand beside the star)
         (left, bottom), (right, top) = low - room[0], high + room[1]
         return (float(left), float(right)), (float(bottom), float(top))
@@ -169,36 +224,6 @@ class Asked:
         return fb.data.example(number) if self.data is None else self.data
 
 
-def table(texts: list[str]) -> Data:
-    """The equations of ``--data``: X (N, d) and y (N,)."""
-    tight = re.sub(r"\s*([,;|])\s*", r"\1", " ".join(texts).strip())
-    rows = []
-    for row in filter(None, re.split(r"[|\s]+", tight)):
-        features, _, target = row.partition(";")
-        try:
-            rows.append(([float(x) for x in features.split(",")], float(target)))
-        except ValueError:
-            raise ValueError("--data must be rows such as \"2,3;1.5\", features and after the "
-                             f"semicolon a target, got {row!r}") from None
-    if not rows or len({len(x) for x, _ in rows}) > 1 or len(rows[0][0]) < 2:
-        raise ValueError("--data must be rows of two features or more, of equal number, got "
-                         f"{' '.join(texts)!r}")
-    return np.array([x for x, _ in rows]), np.array([y for _, y in rows])
-
-
-def pairs(texts: list[str]) -> tuple[tuple[float, float], ...]:
-    """The pairs (β, γ) of ``--momentum``."""
-    found = []
-    for text in texts:
-        parts = text.split(",")
-        try:
-            beta, gamma = map(float, parts)
-        except ValueError:
-            raise ValueError(f"--momentum must be pairs such as 0.5,0, got {text!r}") from None
-        found.append((beta, gamma))
-    return tuple(found)
-
-
 def planned(data: Data, methods: dict[str, fb.methods.Method], flow: bool = False) -> list[Run]:
     """Plan each method on the data, from the method's own start; if asked, their common flow
     too.
@@ -208,13 +233,14 @@ def planned(data: Data, methods: dict[str, fb.methods.Method], flow: bool = Fals
     return [*runs, Run("η → 0, the flow", runs[0].plan, flow=True)] if flow else runs
 
 
-def projected(data: Data, potential: fb.potentials.Potential) -> np.ndarray | None:
-    """The point that one would expect, argmin of the potential over G; None where there is none."""
+def projected(data: Data, potential: fb.potentials.Potential) -> tuple[np.ndarray | None, str]:
+    """The point that one would expect, argmin of the potential over G, and why there is none."""
+    if told := contradiction(*data):
+        return None, told
     try:
-        return np.asarray(fb.bregman_projection(*data, potential).w)
+        return np.asarray(fb.bregman_projection(*data, potential).w), ""
     except (ValueError, ArithmeticError, LookupError) as error:
-        print(f"no w*: {error}\n")
-        return None
+        return None, str(error)
 
 
 def momentum(asked: Asked) -> Panel:
@@ -224,10 +250,11 @@ def momentum(asked: Asked) -> Panel:
     methods = {f"β = {beta:g}, γ = {gamma:g}": mirror("entropy", eta, primal_momentum=beta,
                                                       nesterov=gamma)
                for beta, gamma in asked.momenta}
-    methods["dual: β = 0.5"] = mirror("entropy", eta, dual_momentum=0.5)
-    return Panel("a", "Mirror descent, primal momentum:\nthe limit depends on β and γ",
-                 f"entropy ψ, η = {eta:g}", planned(data, methods),
-                 projected(data, fb.potentials.entropy), view=seen(asked))
+    runs = planned(data, methods)
+    dual = planned(data, {"dual: β = 0.5": mirror("entropy", eta, dual_momentum=0.5)})[0]
+    star, without = projected(data, fb.potentials.entropy)
+    return Panel("a", "Mirror descent, primal momentum", "β and γ", f"entropy ψ, η = {eta:g}",
+                 [*runs, replace(dual, varied=False)], star, view=seen(asked), without=without)
 
 
 def natural(asked: Asked) -> Panel:
@@ -235,8 +262,9 @@ def natural(asked: Asked) -> Panel:
     data = asked.example(3)
     runs = planned(data, {f"η = {eta:g}": fb.methods.natural_gradient("entropy", eta)
                           for eta in asked.eta or NATURAL}, flow=True)
-    return Panel("b", "Natural gradient descent:\nthe limit depends on η", "entropy ψ", runs,
-                 projected(data, fb.potentials.entropy), view=seen(asked))
+    star, without = projected(data, fb.potentials.entropy)
+    return Panel("b", "Natural gradient descent", "η", "entropy ψ", runs, star, view=seen(asked),
+                 without=without)
 
 
 def steepest(asked: Asked) -> Panel:
@@ -245,13 +273,14 @@ def steepest(asked: Asked) -> Panel:
     runs = planned(data, {f"η = {eta:g}": fb.methods.steepest_descent(norm, eta)
                           for eta in asked.eta or STEEPEST}, flow=asked.power > 1)
     power = "4/3" if asked.power == P else f"{asked.power:g}"
-    title = f"Steepest descent in the {power}-norm:\nthe limit depends on η; η → 0 misses w*"
-    star = projected(data, fb.potentials.squared_lp(asked.power)) if 1 < asked.power <= 2 else None
+    title = f"Steepest descent in the {power}-norm"
+    star, without = (projected(data, fb.potentials.squared_lp(asked.power))
+                     if 1 < asked.power <= 2 else (None, ""))
     name = r"$w^*_{\|\cdot\|}$"
     if not asked.own:
-        return Panel("c", title.partition(":")[0], f"$\\ell_{{{power}}}$", runs, star, name,
-                     view=None)
-    return Panel("c", title, "seen along $w_2$", runs, star, name, axes=(0, 2),
+        return Panel("c", title, "η", f"$\\ell_{{{power}}}$", runs, star, name, view=None,
+                     without=without)
+    return Panel("c", title, "η", "seen along $w_2$", runs, star, name, axes=(0, 2),
                  view=((-1.05, 1.65), (-4.9, 0.3)), zoom=((-0.08, 0.52), (-4.4, -3.8)))
 
 
@@ -295,7 +324,9 @@ def beside(ax: Axes, panel: Panel) -> None:
     if not there:
         return
     assert panel.star is not None
-    at, steps = panel.star[list(panel.axes)], [32 + 17 * i for i in range(len(there))]
+    # (many stand closer, so that they stay inside)
+    at, apart = panel.star[list(panel.axes)], 17 if len(there) < 5 else 12
+    steps = [32 + apart * i for i in range(len(there))]
     ax.annotate("", at, (-steps[-1], -0.25 * steps[-1]), textcoords="offset points", zorder=1.4,
                 arrowprops={"arrowstyle": "-", "lw": 1, "color": BLACK})
     for k, (dx, dy) in zip(there, [(-x, -0.25 * x) for x in steps], strict=True):
@@ -322,14 +353,17 @@ def annotate(ax: Axes, panel: Panel) -> None:
     ax.set(title=f"({panel.letter}) {panel.title}", xlabel=f"$w_{plane[0] + 1}$",
            ylabel=f"$w_{plane[1] + 1}$", xlim=across, ylim=up)
     keys = [Line2D([], [], color=hue(panel, k), ls="", ms=9,
-                   marker="X" if run.stopped else mark(panel, k))
+                   marker="" if run.trace is None else "X" if run.stopped else mark(panel, k))
             for k, run in enumerate(panel.runs)]
     told, title = [run.told for run in panel.runs], panel.note
     beside(ax, panel)
+    if panel.view is None:
+        # (nobody knows where others' runs go: under the axes nothing is hidden)
+        ax.legend(keys, told, title=title, alignment="left", loc="upper left", fontsize=9,
+                  bbox_to_anchor=(0, -0.13), borderaxespad=0)
+        return
     if panel.zoom is None:
-        ax.legend(keys, told, title=title, alignment="left",
-                  loc="upper left" if panel.view or panel.letter != "c" else "lower right",
-                  frameon=panel.view is None, framealpha=0.8, edgecolor="none")
+        ax.legend(keys, told, title=title, alignment="left", loc="upper left")
         return
     ax.legend(keys, told, title=title, alignment="left", loc="upper right",
               bbox_to_anchor=(1, 0.94))
@@ -343,16 +377,24 @@ def annotate(ax: Axes, panel: Panel) -> None:
     ax.indicate_inset_zoom(inset, edgecolor=BLACK)
 
 
-def key(figure: Any, stops: bool) -> None:
-    """What all panels share, under them."""
+def key(figure: Any, panels: list[Panel]) -> None:
+    """What panels share, under them: of that, what is drawn."""
     star = {name: value for name, value in STAR.items() if name != "zorder"} | {"ms": 14}
-    handles = [Line2D([], [], color=BLUE, lw=2.5), Line2D([], [], **star),
-               Line2D([], [], color=BLACK, marker="X", ls="", ms=8)]
-    names = ["$G$: all global minima, $Xw=y$",
-             "$w^*$: the one nearest to $w(0)$ in the method's own geometry; marks on a line to it "
-             "end on it", "a run that stopped"]
-    shown = 2 + stops
-    figure.legend(handles[:shown], names[:shown], loc="outside lower center", ncols=shown)
+    aside = [run.trace.gap(panel.star)[-1] for panel in panels for run in panel.runs
+             if panel.on_star(run) and run.trace is not None]
+    shown = {
+        "$G$: all global minima, $Xw=y$": (any(len(panel.line) for panel in panels), {
+            "color": BLUE, "lw": 2.5}),
+        "$w^*$: the one nearest to $w(0)$ in the method's own geometry"
+        + (f"; marks on a line to it end within {within(max(aside))} of it" if aside else ""): (
+            any(panel.star is not None for panel in panels), star),
+        "a run that stopped": (any(run.stopped and run.trace for panel in panels
+                                   for run in panel.runs), {"color": BLACK, "marker": "X", "ls": "",
+                                                            "ms": 8})}
+    drawn = {name: Line2D([], [], **style) for name, (there, style) in shown.items() if there}
+    if drawn:
+        figure.legend(list(drawn.values()), list(drawn), loc="outside lower center",
+                      ncols=len(drawn))
 
 
 def numbers(panel: Panel) -> Iterator[dict[str, Any]]:
@@ -373,7 +415,8 @@ def numbers(panel: Panel) -> Iterator[dict[str, Any]]:
             continue
         yield from (row(run.name, "trajectory", t, w)
                     for t, w in zip(run.trace.t, run.trace.w, strict=True))
-        yield row(run.name, run.stopped or "limit", run.trace.t[-1], run.trace.w[-1])
+        yield row(run.name, run.stopped or ("limit" if run.rests else "under way"),
+                  run.trace.t[-1], run.trace.w[-1])
 
 
 def report(panel: Panel) -> None:
@@ -386,13 +429,13 @@ def report(panel: Panel) -> None:
           "predict it?")
     for run in panel.runs:
         if run.trace is None:
-            print(f"  {run.name:15}  {run.stopped}")
+            print(f"  {run.name:15}  {run.why}")
             continue
         t, w = run.trace.t[-1], run.trace.w[-1]
         loss = np.exp(min(run.trace.log_loss[-1], LARGE))
         gap = np.nan if panel.star is None else run.trace.gap(panel.star)[-1]
-        print(f"  {run.name:15}  {t:6.5g}  {loss:5.0e}  {point(w):29}  {gap:8.1e}  {run.theory}"
-              + (f"; {run.stopped}" if run.stopped else ""))
+        print(f"  {run.name:15}  {t:6.5g}  {loss:5.0e}  {point(w):29}  {gap:8.1e}  "
+              f"{run.why or theory(run.plan, run.flow, panel.unique(run))}")
     print()
 
 
@@ -406,8 +449,8 @@ def beyond() -> str:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked for."""
     parser.add_argument("--data", nargs="+", metavar="x1,x2;y", help="your own equations, one for "
-                        "each \"x1,x2,…;y\", separated by spaces or |; one that begins with a "
-                        "minus sign as --data=-1,2;3 (default: the paper's examples)")
+                        "each \"x1,x2,…;y\", separated by spaces or | (default: the paper's "
+                        "examples)")
     parser.add_argument("--eta", nargs="+", type=float, default=[], help="step sizes of (b) and "
                         "(c), the first of them that of (a)")
     parser.add_argument("--momentum", nargs="+", metavar="β,γ", help="primal momentum and Nesterov "
@@ -417,16 +460,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run, draw, tell, save; ValueError, in one sentence, where an argument is bad."""
-    read = options(argv, __doc__, arguments)
+    # (what begins with a minus sign and a digit is a row, and no option: with a space it is none)
+    words = [f" {word}" if re.match(r"-[.\d]", word) else word
+             for word in (sys.argv[1:] if argv is None else argv)]
+    read = options(words, __doc__, arguments)
     asked = Asked(None if read.data is None else table(read.data), tuple(read.eta),
                   MOMENTA if read.momentum is None else pairs(read.momentum), read.power)
     panels = [momentum(asked), natural(asked), steepest(asked)]
-    figure, axes = plt.subplots(1, 3, figsize=(12.6, 5.1), layout="constrained")
+    for told in dict.fromkeys(panel.without for panel in panels if panel.without):
+        print(f"no w*: {told}\n")
+    figure, axes = plt.subplots(1, 3, figsize=(12.6, 5.1 if asked.own else 6.9),
+                                layout="constrained")
     for ax, panel in zip(axes, panels, strict=True):
         draw(ax, panel)
         annotate(ax, panel)
         report(panel)
-    key(figure, any(run.stopped for panel in panels for run in panel.runs))
+    key(figure, panels)
     if asked.own:
         print(f"Not drawn in (a): β = 0.9, γ = 0: {beyond()}.\n")
     save(figure, [row for panel in panels for row in numbers(panel)], "fig1", read.out)

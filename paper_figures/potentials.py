@@ -140,13 +140,14 @@ def solutions(ax: Axes, runs: list[Run]) -> None:
 def convergence(ax: Axes, runs: list[Run]) -> None:
     """Draw the distance to the projection against the step."""
     for run in runs:
-        ax.plot(run.trace.t[1:], run.gap[1:], color=run.colour, ls=run.ls, lw=1.8)
+        fb.plots.gap(run.trace, run.limit, ax, slopes=False, color=run.colour, ls=run.ls, lw=1.8,
+                     label=None)
     ax.text(0.015, 0.06,
             "lines as in (a); $\\eta=1/(2\\lambda)$, $\\lambda$: largest eigenvalue of\n"
             "$2X\\nabla^2\\psi(w)^{-1}X^{\\top}$ at the start and at the projection",
             transform=ax.transAxes)
     ax.set(title="(b) Each run comes to rest there, to the last digits", xlabel="steps $t$",
-           xscale="log", yscale="log", xlim=(1, STEPS), ylabel="distance to the projection")
+           xlim=(1, STEPS), ylabel="distance to the projection")
 
 
 def numbers(runs: list[Run]) -> Iterator[dict[str, Any]]:

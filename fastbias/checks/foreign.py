@@ -10,6 +10,7 @@ module would stay behind for the rest of the process.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import signal
 import sysconfig
@@ -25,8 +26,12 @@ import numpy as np
 __all__ = ["Unsolved", "ask", "guarded", "library", "uninterrupted"]
 
 HERE = os.path.dirname(os.path.dirname(__file__))
-LIBRARIES = tuple(p for p in map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
-                  if p)
+_PLACES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+# (they may lie where the system, a user or another environment has put them)
+_SPECS = map(importlib.util.find_spec, ("numpy", "scipy", "cvxpy"))
+_PLACES |= {os.path.dirname(os.path.dirname(s.origin)) for s in _SPECS if s and s.origin}
+LIBRARIES = tuple(place for place in _PLACES if place)
+
 
 
 class Unsolved(ArithmeticError):  # noqa: N818 (it names the event)

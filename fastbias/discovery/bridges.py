@@ -14,15 +14,26 @@ from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.shown import Bar, Report, Shown, Table
 from fastbias.pieces import norms
+from fastbias.pieces.methods import gradient_descent
 from fastbias.pieces.norms import Norm
 from fastbias.running.outside import Outside, Update, outside
+from fastbias.running.plan import Plan
 from fastbias.solvers.diagnose import Diagnosis, diagnose
+from fastbias.solvers.limit import Limit, NoTheorem
+from fastbias.solvers.margins import max_margin
+from fastbias.trace import RunStopped
 
-__all__ = ["Steepness", "from_optax", "from_torch", "last_layer", "which_norm"]
+__all__ = ["LastLayer", "Steepness", "from_optax", "from_torch", "last_layer", "which_norm"]
 
 EXACT = 1e-6          # 1 − ⟨−g, Δ⟩/(‖g‖⋆‖Δ‖) up to which an update is steepest
 STEADY = 1e-6         # relative spread of scales that are one
 POWERS = 1.02, 50.0   # of ℓp, between ℓ1 and ℓ∞
+WITHIN = 0.1, 0.01    # of the maximum margin: what a last layer is asked to lack at most
+MOST = 1_000_000      # exact steps before it is followed in log time …
+WORK = 2e10           # … of which each reads all features
+ROWS = 1000           # dense where the margin still changes with log t
+SHORT = 1 / 32        # of 1/(B²L), so that a step is no other than many shorter ones
+PAIRS = 20_000_000    # numbers, of samples beside classes, beyond which no steps are counted
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,12 +175,51 @@ def _best_power(g: np.ndarray, delta: np.ndarray) -> tuple[float, float]:
     return 1 / float(found.x), float(found.fun)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class LastLayer(Shown):
+    """Where a last layer stands, and what it would still take.
+
+    Parameters
+    ----------
+    fractions : dict of str to float
+        For each norm, the margin of the weights as a fraction of the largest.
+    best : str
+        The norm with the largest fraction.
+    away : float
+        ‖w/‖w‖₂ − ŵ‖₂, ŵ the direction of the ℓ2 maximum margin, where gradient descent goes.
+    steps : dict of float to float
+        For each ε the log10 of how many more steps it takes until the ℓ2 margin lacks no more than
+        ε of the maximum; −inf where it does not, NaN where that is not known.
+    diagnosis : Diagnosis
+        The whole of `fastbias.diagnose`.
+    limit : Limit
+        ŵ, certified; with an intercept of (w, b), both of which are measured by ℓ2.
+    """
+
+    fractions: dict[str, float]
+    best: str
+    away: float
+    steps: dict[float, float]
+    diagnosis: Diagnosis
+    limit: Limit
+
+    def _report(self) -> Report:
+        told = {near: "it is there" if steps == -np.inf else f"10^{steps:.4g} steps of gradient "
+                "descent" if np.isfinite(steps) else "steps not known"
+                for near, steps in self.steps.items()}
+        return [*self.diagnosis._report(), f"{self.away:.3g} from the l2 maximum margin",
+                *(f"to within {near:g} of that margin: {text}" for near, text in told.items())]
+
+
 def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
-               intercept: ArrayLike | None = None) -> Diagnosis:
-    """Say which norm's margin a last layer maximises on its features, and how nearly.
+               intercept: ArrayLike | None = None, step_size: float = 1.0) -> LastLayer:
+    """Say which norm's margin a last layer maximises on its features, how nearly, and how many
+    steps of gradient descent it would still take.
 
     The layers below are held as they are: features are data, and the last layer is a linear
-    predictor whose limit is known.
+    predictor whose limit is known. It goes on by gradient descent on the sum of exponential losses
+    of all margins, of a sample beside each other class, which logistic losses and cross-entropies
+    become; `Plan.fast_forward` follows it from the weights, at any t.
 
     Parameters
     ----------
@@ -181,28 +231,97 @@ def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
         Of the last layer; what all classes share is taken out.
     intercept : float or (K,), optional
         Its bias.
+    step_size : float > 0, default 1
+        η, of a loss that is a sum over samples.
 
     Returns
     -------
-    Diagnosis
-        ``fractions`` of the maximum margin in each norm, and ``best``.
+    LastLayer
 
     Raises
     ------
     ValueError
         Where shapes do not fit, or the features are not separable.
 
+    Notes
+    -----
+    Soudry et al. 2018. The margin approaches its maximum like 1/log t: a tenth of what it lacks
+    takes the tenth power of the time.
+
     Examples
     --------
     >>> import fastbias as fb
-    >>> seen = fb.bridges.last_layer([[1, 0], [0, 2], [-1, -1]], [1, 1, 0], [2, 1])
-    >>> round(seen.fractions["l2"], 6)
-    1.0
+    >>> seen = fb.bridges.last_layer([[1, 0], [0, 2], [-1, -1]], [1, 1, 0], [2, 1.5])
+    >>> round(seen.fractions["l2"], 6), round(seen.steps[0.01], 1)
+    (0.894427, 12.2)
     """
     W = checks.array("weights", weights, "a (d,) or (K, d) array", dims=(1, 2))
     if W.ndim == 2:
         W = W - W.mean(axis=0)
-    return diagnose(features, labels, W, intercept=intercept)
+    eta = checks.number("step_size", step_size, above=0)
+    seen = diagnose(features, labels, W, intercept=intercept)
+    X = checks.array("features", features, "an (N, d) array", dims=2)
+    if intercept is not None:
+        # of gradient descent the bias is one more weight, on ones
+        b = np.atleast_1d(np.asarray(intercept, float))
+        X = np.column_stack([X, np.ones(len(X))])
+        W = np.append(W, b) if W.ndim == 1 else np.column_stack([W, b - b.mean()])
+    limit = max_margin(X, labels, norms.l2)
+    away = float(np.linalg.norm(W / np.linalg.norm(W) - limit.w / np.linalg.norm(limit.w)))
+    steps = _to_go(X, labels, W, limit.margin, eta)
+    return LastLayer(seen.fractions, seen.best, away, steps, seen, limit)
+
+
+def _to_go(X: np.ndarray, labels: ArrayLike, W: np.ndarray, margin: float,
+           eta: float) -> dict[float, float]:
+    """log10 of the steps until the margin lacks no more than each ε of the largest."""
+    nowhere = dict.fromkeys(WITHIN, float("nan"))
+    if W.ndim == 2:
+        if X.size * len(W) ** 2 > PAIRS:
+            return nowhere
+        X, labels = _pairs(X, labels, len(W))
+    start = W.ravel()
+    begun = Plan(X, labels, loss="exponential", method=gradient_descent(1.0), start=start).problem
+    # of a loss that is e^c times as large steps are e^c times as long: none is too short to follow
+    with np.errstate(over="ignore"):
+        step = SHORT * float(np.exp(-begun.log_loss(start))) / float((X * X).sum(axis=1).max())
+    if not 0 < step < np.inf:
+        return nowhere
+    # a move straight on by s adds s to ‖w‖, and takes e^(γs) times the time
+    far = 40.0 + 4.0 * margin * float(np.linalg.norm(start)) / min(WITHIN)
+    plan = Plan(X, labels, loss="exponential", method=gradient_descent(step), start=start)
+    try:
+        trace = plan.fast_forward(far, np.geomspace(0.01, far, ROWS), 1e-4,
+                                  min(MOST, max(1, int(WORK / X.size))))
+    except (NoTheorem, RunStopped):
+        return nowhere
+    lacks = 1.0 - trace.margin(norms.l2) / margin
+    return {near: _reached(trace.log_t, lacks, near) + float(np.log10(step / eta))
+            for near in WITHIN}
+
+
+def _pairs(X: np.ndarray, labels: ArrayLike, K: int) -> tuple[np.ndarray, np.ndarray]:
+    """(e_y − e_c) ⊗ x of each sample and other class, whose exponential losses the cross-entropy
+    becomes.
+    """
+    own = np.unique(np.asarray(labels), return_inverse=True)[1]
+    rows = [(np.eye(K)[y] - np.eye(K)[c])[:, None] * x
+            for x, y in zip(X, own, strict=True) for c in range(K) if c != y]
+    return np.reshape(rows, (len(rows), -1)), np.ones(len(rows))
+
+
+def _reached(log_t: np.ndarray, lacks: np.ndarray, near: float) -> float:
+    """log10 t from which on a gap stays at or under ``near``; −inf where it always is."""
+    late = np.flatnonzero(lacks > near)
+    if not late.size:
+        return -np.inf
+    k = int(late[-1])
+    if k + 1 == lacks.size:
+        return np.nan
+    # like 1/log t in between, and hence straight in log t where rows are near each other
+    share = (lacks[k] - near) / (lacks[k] - lacks[k + 1])
+    return float((log_t[k] + share * (log_t[k + 1] - log_t[k])) / np.log(10)) \
+        if log_t[k] > 0 else float(log_t[k + 1] / np.log(10))
 
 
 def from_torch(make: Callable[[list[Any]], Any]) -> Outside:

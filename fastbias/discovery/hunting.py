@@ -10,7 +10,15 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks.shown import Report, Shown
-from fastbias.discovery import boosting, checking, cycling, stagewise
+from fastbias.discovery import (
+    boosting,
+    checking,
+    completing,
+    cycling,
+    stagewise,
+    straying,
+    weighing,
+)
 
 __all__ = ["CONJECTURES", "Conjecture", "Found", "hunt"]
 
@@ -66,8 +74,20 @@ CONJECTURES = {
     "line search keeps the margin": Conjecture(
         "coordinate descent that reaches the largest l1 margin with shrunken steps reaches it with "
         "exact line search", boosting.draw, boosting.violation, boosting.smaller, boosting.prove),
+    "small starts find the nuclear norm": Conjecture(
+        "gradient flow on UUᵀ and squared loss of some entries of a matrix, from αI, ends at their "
+        "completion of least nuclear norm as α → 0", completing.draw, completing.violation,
+        completing.smaller, completing.prove),
+    "primal momentum leaves the projection": Conjecture(
+        "mirror descent on the entropy with primal momentum, eq. (8), ends at the Bregman "
+        "projection", straying.draw, straying.violation, straying.smaller, straying.prove),
+    "two fixed points of per-sample adam's map": Conjecture(
+        "weights c that are the multipliers of the maximum margin in √(wᵀM(c)w), M(c) = "
+        "diag √(Σ c² z²), are the only ones", weighing.draw, weighing.violation, weighing.smaller,
+        weighing.prove),
 }
-checking.register({module.KIND: module.check for module in (stagewise, cycling, boosting)})
+checking.register({module.KIND: module.check for module in (
+    stagewise, cycling, boosting, completing, straying, weighing)})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,8 +98,9 @@ class Found(Shown):
     ----------
     problem : of the conjecture's kind, or None
         The smallest counter-example; None where none was found. (X, y) of "stagewise follows l1";
-        (a, c, m, ηλ), one point a and m points −c, of "gd below 2/lambda converges"; the matrix
-        y_n x_nj of the other two.
+        (a, c, m, ηλ), one point a and m points −c, of "gd below 2/lambda converges"; a symmetric
+        matrix, NaN where entries are hidden, of "small starts find the nuclear norm"; (x₁, x₂, y,
+        η, β, γ) of "primal momentum leaves the projection"; the matrix y_n x_nj of the others.
     proof : dict or None
         That it is one, in fractions, as `fastbias.discovery.checking.check` verifies it; None where
         it is only measured.
@@ -117,7 +138,8 @@ def hunt(conjecture: str | Conjecture, seconds: float = 60,
     ----------
     conjecture : str or Conjecture
         "stagewise follows l1", "gd below 2/lambda converges", "adaboost reaches the l1 margin",
-        "line search keeps the margin", or one of your own.
+        "line search keeps the margin", "small starts find the nuclear norm", "primal momentum
+        leaves the projection", "two fixed points of per-sample adam's map", or one of your own.
     seconds : float > 0, default 60
         When to stop at the latest, but for one draw or proof.
     rng : int, Generator or None, default 0
@@ -134,8 +156,10 @@ def hunt(conjecture: str | Conjecture, seconds: float = 60,
 
     Notes
     -----
-    They are known to be false: Hastie et al. 2007 (monotone lasso), Meng et al. 2024 (cycles of
-    gradient descent), Rudin, Daubechies, Schapire 2004 (AdaBoost).
+    The first six are known to be false: Hastie et al. 2007 (monotone lasso), Meng et al. 2024
+    (cycles of gradient descent), Rudin, Daubechies, Schapire 2004 (AdaBoost), Li, Luo, Lyu 2021
+    (nuclear norm), Gunasekar et al. 2018, Example 2 (primal momentum). Of the last, that the fixed
+    point of Baek, Song, Yun 2025 need not be the only one, no mention was found.
 
     Examples
     --------

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isqrt
 
 __all__ = ["Interval", "total"]
 
@@ -84,6 +85,12 @@ class Interval:
         # (rounding outwards at either end, since the exponential grows)
         low, high = (_exp(Interval(x, x, self.bits)) for x in (self.low, self.high))
         return Interval(low.low, high.high, self.bits)
+
+    def sqrt(self) -> Interval:
+        """√x for all x ≥ 0 in it."""
+        # (what is a square may seem negative, by rounding or since both factors were apart)
+        low, high = isqrt(max(self.low, 0) << self.bits), isqrt(self.high << self.bits)
+        return Interval(low, high + 1, self.bits)
 
 
 def _exp(x: Interval) -> Interval:

@@ -83,32 +83,6 @@ class Status(enum.IntEnum):
     UNBOUNDED = 5
 
 
-MESSAGES: dict[int, str] = {
-    Status.OK: "all steps were done",
-    Status.NOT_FINITE: "the parameters ceased to be finite",
-    Status.OUT_OF_DOMAIN: "the iterate left the domain of the potential",
-    Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
-    Status.REACHED: "the log loss is at or under the asked value",
-    Status.UNBOUNDED: "the exact line search has no minimiser",
-    -1: "argument 1 is bad: pieces must be 16 addresses of compiled pieces, each of its signature",
-    -2: "argument 2 is bad: params must be 9 vectors as long as their pieces read, rule, beta, "
-        "gamma not empty, weights (N,) and > 0 or, as control says, (0,)",
-    -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
-    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
-        "0 … K−1, or K where control says −K",
-    -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
-    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do "
-        "not lie behind",
-    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run "
-        "stands",
-    -8: "argument 8 is bad: until must be a number",
-}
-"""Every status that `descend` can return, in words; −i says that the i-th argument is bad.
-
-An array of another dtype than float64 (control, order and steps: int64), of another dimension, not
-C-contiguous or not writeable is as bad as one of another size.
-"""
-
 SHORT = -2
 """What a map, direction or advance of the package returns where params are fewer than it reads;
 from C anything may come.
@@ -148,7 +122,7 @@ ADVANCE = _i8(GEOMETRY, _V, _f8, _f8, _V, _V, _M, _V, _V)
 
 
 class Pieces(NamedTuple):
-    """The sixteen addresses that make a run: which loss, model, step rule, sampler, method,
+    """The addresses that make a run: which loss, model, step rule, sampler, method,
     geometry, and point where the gradient is asked for again.
     """
 
@@ -186,11 +160,44 @@ class Params(NamedTuple):
     weights: Any = np.empty(0)  # (N,) where ``control[WEIGH]`` says so
 
 
+VECTORS = len(Params._fields) - len(Params._field_defaults)   # those that are always there
+
+
+MESSAGES: dict[int, str] = {
+    Status.OK: "all steps were done",
+    Status.NOT_FINITE: "the parameters ceased to be finite",
+    Status.OUT_OF_DOMAIN: "the iterate left the domain of the potential",
+    Status.STALLED: "the whole state repeats bit for bit, so more steps would show nothing new",
+    Status.REACHED: "the log loss is at or under the asked value",
+    Status.UNBOUNDED: "the exact line search has no minimiser",
+    -1: f"argument 1 is bad: pieces must be {len(Pieces._fields)} addresses of compiled pieces, "
+        "each of its signature",
+    -2: f"argument 2 is bad: params must be {VECTORS} vectors as long as their pieces read, rule, "
+        "beta, gamma not empty, and behind them weights, (N,) and > 0 where control says so, "
+        "else (0,)",
+    -3: "argument 3 is bad: X must be (N, d) with N, d > 0, or (0, d) where packed has sparse rows",
+    -4: "argument 4 is bad: y must have one entry for each row of X, of K > 1 outputs a class "
+        "0 … K−1, or K where control says −K",
+    -5: "argument 5 is bad: buffers do not fit X, the pieces and each other (see abi.Buffers)",
+    -6: "argument 6 is bad: records must be (K,), (K, n), (K,), with steps that increase and do "
+        "not lie behind",
+    -7: "argument 7 is bad: stop_at must be under 2^62 and not before the step where the run "
+        "stands",
+    -8: "argument 8 is bad: until must be a number",
+}
+"""Every status that `descend` can return, in words; −i says that the i-th argument is bad.
+
+An array of another dtype than float64 (control, order and steps: int64), of another dimension, not
+C-contiguous or not writeable is as bad as one of another size.
+"""
+
+
 class Buffers(NamedTuple):
     """All memory of a run: who keeps u, state, mark, control and kept can go on, bit for bit."""
 
     u: Any        # (n,)      the parameters
-    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own
+    # (S, n)    row 0: the last move Δu, kept by the loop; the other rows are the method's own, but
+    # for the last where control says that parameters are averaged, which is their mean
     state: Any
     # (S+1, n)  u and state as they stood at the last power of two, to notice that a run repeats
     mark: Any
@@ -241,11 +248,12 @@ class Slot(enum.IntEnum):
     # significant bits that parameters are rounded to after each update; −p: by chance; 0: they are
     # not
     BITS = 22
+    AVERAGE = 23   # flag: the last row of state, beyond ROWS, is a mean of the parameters
 
 
 # plain numbers: of a member, compiled code knows the class and not that it may be an index
 (DONE, ROW, HURRY, WATCH, UNSCALED, LINEAR, BATCH, LOSS, ROWS, SCRATCH, SEARCH, OUTPUTS, PACKED,
- SHIFT, WEIGH, BURST, GRAM, FILLED, LABELLED, CHANGED, AGAIN, EACH, BITS) = map(int, Slot)
+ SHIFT, WEIGH, BURST, GRAM, FILLED, LABELLED, CHANGED, AGAIN, EACH, BITS, AVERAGE) = map(int, Slot)
 CONTROL = len(Slot)
 WEIGHTED = 4                          # what WEIGH has more where samples have weights
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbias.engine.abi import (
     AGAIN,
+    AVERAGE,
     BATCH,
     BITS,
     BURST,
@@ -57,7 +58,7 @@ def _sizes_fit(control, rows, N, d, space):
     """
     most_outputs = min(space // d, space // N)            # work holds K d and K N numbers, twice
     return (0 <= control[BATCH] <= N
-            and 0 <= control[ROWS] <= rows
+            and 0 <= control[ROWS] <= rows - (control[AVERAGE] != 0)
             and 0 <= control[SCRATCH] <= space
             and -most_outputs <= control[OUTPUTS] <= most_outputs and most_outputs > 0
             and 0 <= control[FILLED] <= N * d)

@@ -4,7 +4,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
 from numba import carray, types
 
 from fastbias.engine.abi import (
@@ -12,6 +11,7 @@ from fastbias.engine.abi import (
     BURST,
     CONTROL,
     FILLED,
+    VECTORS,
     Buffers,
     Params,
     Pieces,
@@ -28,6 +28,8 @@ from fastbias.engine.simd import _either
 from fastbias.engine.weighing import weighted
 
 __all__ = ["address"]
+
+PIECES = len(Pieces._fields)
 
 
 @_either(lambda pointer: not pointer)
@@ -54,15 +56,20 @@ def _lacking(wanted, pointer):
 
 
 @viewing
-def _begin(sizes, begins):
-    """Where each of eight vectors that stand end to end begins, and the last ends; False where a
-    size is none.
-    """
-    for i in range(8):
-        if not 0 <= sizes[i] < ENTRIES:
-            return False
-        begins[i + 1] = begins[i] + sizes[i]
-    return True
+def _sizes_fit(sizes):
+    """Whether each of the sizes of vectors may be one."""
+    fine = True
+    for i in range(VECTORS):
+        fine &= 0 <= sizes[i] < ENTRIES
+    return fine
+
+
+@viewing
+def _ends(s):
+    """Where each of eight vectors that stand end to end ends (a tuple: nothing is allocated)."""
+    a, b, c = s[0], s[0] + s[1], s[0] + s[1] + s[2]
+    d, e, f = c + s[3], c + s[3] + s[4], c + s[3] + s[4] + s[5]
+    return a, b, c, d, e, f, f + s[6], f + s[6] + s[7]
 
 
 @viewing
@@ -94,20 +101,18 @@ def _rows_fit(K, n, steps, rows_u, rows_log_loss):
 
 
 @viewing
-def _slices(p, begins):
+def _slices(p, ends):
     """The vectors of Params, which stand end to end, and behind them the weights, if any."""
-    b = begins
-    return Params(p[b[0]:b[1]], p[b[1]:b[2]], p[b[2]:b[3]], p[b[3]:b[4]], p[b[4]:b[5]],
-                  p[b[5]:b[6]], p[b[6]:b[7]], p[b[7]:b[8]], p[b[8]:])
+    a, b, c, d, e, f, g, h = ends
+    return Params(p[:a], p[a:b], p[b:c], p[c:d], p[d:e], p[e:f], p[f:g], p[g:h], p[h:])
 
 
 def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, control, order, work,
                space, packed, kept, steps, rows_u, rows_log_loss, K, stop_at, until):
     """`fastbias.engine.loop.descend` behind the prototype of `fastbias.running.capi`."""
-    begins = np.zeros(9, np.int64)                        # where the vectors of params begin
     if missing(pieces):
         return -1
-    if missing(params) or missing(sizes) or not _begin(carray(sizes, (8,)), begins):
+    if missing(params) or missing(sizes) or not _sizes_fit(carray(sizes, (VECTORS,))):
         return -2
     sparse = _sparse(X, control)
     if not _matrix(X, N, d, sparse):
@@ -126,11 +131,11 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
         return -5
     if not _rows_fit(K, n, steps, rows_u, rows_log_loss):
         return -6
-    a = carray(pieces, (16,))
+    a, ends = carray(pieces, (PIECES,)), _ends(carray(sizes, (VECTORS,)))
     return descend(
         Pieces(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12],
                a[13], a[14], a[15]),
-        _slices(carray(params, (begins[8] + (N if weighted(about) else 0),)), begins),
+        _slices(carray(params, (ends[VECTORS - 1] + (N if weighted(about) else 0),)), ends),
         carray(X, (0 if sparse else N, d)), carray(y, (N * goals(about),)),
         Buffers(carray(u, (n,)), carray(state, (rows, n)), carray(mark, (rows + 1, n)), about,
                 carray(order, (2 * N + 1 if batches else 0,)), carray(work, (space,)),

@@ -230,9 +230,9 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     Parameters
     ----------
     pieces : abi.Pieces
-        Sixteen addresses: loss, model, step rule, sampler, method, geometry, point.
+        Addresses: loss, model, step rule, sampler, method, geometry, point.
     params : abi.Params
-        Eight float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
+        The float64 vectors that go with them, and the weights of the samples: (N,), or (0,).
     X, y : (N, d), (N,) float64, C-contiguous
         Data; X is (0, d) where ``buffers.packed`` holds rows that are sparse. With
         K = ``control[OUTPUTS]`` > 1, w is (K d,) and the predictions are (K N,), output after

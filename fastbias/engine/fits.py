@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbias.engine.abi import Pieces
+from fastbias.engine.abi import VECTORS, Pieces
 from fastbias.engine.noise import COUNT, OWN
 
 __all__ = ["misfit"]
@@ -17,7 +17,7 @@ _OWN = (0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 5, 5, 5, 9, 10, 10)
 
 
 def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] | None:
-    """The first of 16 pieces (None: not known) of another signature (1), handed too few params (2)
+    """The first of the pieces (None: not known) of another signature (1), handed too few params (2)
     or too small buffers (5), with the name of its slot in `Pieces`.
 
     ``sizes``: N, d, n, K (or −K, as in control), rows of state, scratch, batch (0: all samples).
@@ -28,7 +28,7 @@ def misfit(pieces: Any, params: Any, sizes: tuple[int, ...]) -> tuple[int, str] 
     handed = ((p, y, p), (p, y), (n, w), (n, w, n), (),
               (2 * N + 1, batch), (n, rows), (n, rows, scratch), square, (n,), square, square,
               (n, n, n), (n, rows), square, (n,))
-    owned = (*params[:8], None, *_of_point(params[3]))
+    owned = (*params[:VECTORS], None, *_of_point(params[3]))
     for slot, piece, kind, own, vectors in zip(Pieces._fields, pieces, _SLOTS, _OWN, handed,
                                                strict=True):
         if piece is None:

@@ -82,6 +82,7 @@ class Run(NamedTuple):
     buffers: Any  # Buffers
     scratch: Any  # Scratch
     longest: Any  # updates that a burst may have
+    mean: Any     # (n,)   of the parameters, where it is asked for
 
 
 @inner

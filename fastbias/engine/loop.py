@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbias.engine.abi import (
     AGAIN,
+    AVERAGE,
     BATCH,
     BITS,
     BURST,
@@ -28,6 +29,7 @@ from fastbias.engine.abi import (
     SEARCH,
     UNSCALED,
     WATCH,
+    Buffers,
     Params,
     Status,
     eights,
@@ -42,7 +44,7 @@ from fastbias.engine.gradients import HURRIED, MORE, Run, calls_of, entry, hande
 from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE, REFRESH
-from fastbias.engine.noise import rounded
+from fastbias.engine.noise import averaged, rounded
 from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.passes import products
 from fastbias.engine.registers import tiny
@@ -123,6 +125,17 @@ def _without_weights(params):
     """The numbers of the pieces alone: weights are laid out, and each array costs to hand on."""
     p = params
     return Params(p.loss, p.model, p.rule, p.sample, p.method, p.geometry, p.beta, p.gamma, 0)
+
+
+@pasted
+def _apart(buffers):
+    """The mean of the parameters (of no meaning where none is asked for), and buffers without it:
+    state is what the method sees.
+    """
+    b, rows = buffers, buffers.state.shape[0]
+    seen = rows - 1 if b.control[AVERAGE] != 0 else rows
+    return b.state[rows - 1], Buffers(b.u, b.state[:seen], b.mark, b.control, b.order, b.work,
+                                      b.packed, b.kept)
 
 
 @pasted
@@ -278,6 +291,8 @@ def _update(run, records, k, due, log_loss, asked, so_far):
         rounded(control[BITS], params.sample, k, new)
     if status == OK and not _accept(new, u, state):
         return 1, NOT_FINITE, so_far
+    if control[AVERAGE] != 0 and status == OK:
+        averaged(params.sample, k, u, run.mean)
     return 1, status, so_far
 
 
@@ -334,13 +349,15 @@ def _descend(pieces, params, X, y, buffers, records, end, board):
     bad = bad_argument(pieces, params, X, y, buffers, records, stop_at, until)
     if bad != 0:
         return -bad
+    mean, buffers = _apart(buffers)
     params, X, y, buffers, records = lent(params), lent(X), lent(y), lent(buffers), lent(records)
     data, control = _laid(X, y, params.weights, buffers, lent(board)), buffers.control
     if JIT and board.size > 0:
         introduced(board, data, inside(control), pieces.slope, params.loss, control)
     params = _without_weights(params)
     longest = max(1, LONGEST // (eights(data.N) * eights(data.d)))
-    run = Run(calls_of(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest)
+    run = Run(calls_of(pieces, params), params, X, data, buffers, _room_of(data, buffers), longest,
+              lent(mean))
     k, status, due, log_loss, asked, so_far = control[DONE], OK, False, np.nan, 0, 0.0
     while status == OK:
         ends = k >= stop_at or control[HURRY] != 0

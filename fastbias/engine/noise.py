@@ -1,9 +1,11 @@
 """What stands between the samples and the gradient that a method is handed: labels that are told
-wrongly, noise, a bound on its length; and how many digits of the parameters an update leaves.
+wrongly, noise, a bound on its length; and behind an update how many digits of the parameters it
+leaves, and what they are on average.
 
 The numbers stand in ``Params.sample``, behind the sampler's own two (seed, batch): what the noise
 of labels and of the gradient is (standard deviations, or the probability of another label), the
-largest ‖∇L‖₂, and how many numbers the point piece has. Then come these, and those of its norm.
+largest ‖∇L‖₂, what a mean keeps of itself at an update (0: it is that of all) and at which update
+it begins, and how many numbers the point piece has. Then come these, and those of its norm.
 """
 from __future__ import annotations
 
@@ -11,23 +13,23 @@ import math
 
 import numpy as np
 
-from fastbias.engine.abi import AGAIN, BITS, CHANGED, EACH, LABELLED
+from fastbias.engine.abi import AGAIN, AVERAGE, BITS, CHANGED, EACH, LABELLED
 from fastbias.engine.compiled import inner
 from fastbias.engine.drawing import LABELS, PARAMETERS, ROUNDED, draw, normal, uniform
 
-__all__ = ["CLASSES", "COUNT", "DIGITS", "NUMBERS", "OWN", "SIGNS", "beyond", "changed", "numbered",
-           "rounded", "told"]
+__all__ = ["CLASSES", "COUNT", "DIGITS", "NUMBERS", "OWN", "SIGNS", "averaged", "beyond", "changed",
+           "numbered", "rounded", "told"]
 
 DIGITS = 53                           # significant bits of float64
 NUMBERS, SIGNS, CLASSES = 1, 2, 3     # what labels are, as control[LABELLED] says
-NOISY, WRONG, MOST, COUNT, OWN = 2, 3, 4, 5, 6        # places in Params.sample
+NOISY, WRONG, MOST, FADE, SINCE, COUNT, OWN = range(2, 9)  # places in Params.sample
 
 
 @inner
 def beyond(control):
     """Whether anything is asked for that has numbers of its own in Params.sample."""
     return (control[LABELLED] != 0 or control[CHANGED] != 0 or control[AGAIN] != 0
-            or control[EACH] != 0 or control[BITS] != 0)
+            or control[EACH] != 0 or control[BITS] != 0 or control[AVERAGE] != 0)
 
 
 @inner
@@ -114,3 +116,16 @@ def rounded(bits, sample, k, u):
             x = low + 1.0 if uniform(sample[0], k, ROUNDED + j) < x - low else low
         # (not math's, which raises where it leaves float64)
         u[j] = np.ldexp(x, power - abs(bits))
+
+
+@inner
+def averaged(sample, k, u, mean):
+    """mean ← that of u(c + 1), …, u(k + 1), or β mean + (1 − β) u from u(c + 1) on, β what it keeps
+    of itself; before that u itself.
+    """
+    # (float: a c of any size is one)
+    fade, seen = sample[FADE], k + 1.0 - sample[SINCE]
+    new = 1.0 if seen <= 1.0 else 1.0 - fade if fade > 0.0 else 1.0 / seen
+    for j in range(u.size):
+        # 1 · (u − mean) would not be u for all
+        mean[j] = u[j] if new == 1.0 else mean[j] + new * (u[j] - mean[j])

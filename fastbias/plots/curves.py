@@ -91,7 +91,8 @@ def margin(trace: Trace, limit: Limit | None = None, norm: Norm | str | None = N
     return ax
 
 
-def gap(trace: Trace, limit: Limit, ax: Axes | None = None, **style: Any) -> Axes:
+def gap(trace: Trace, limit: Limit, ax: Axes | None = None, slopes: bool = True,
+        **style: Any) -> Axes:
     """Draw the distance to a limit against t: of w from a point, else of unit directions.
 
     Parameters
@@ -101,6 +102,8 @@ def gap(trace: Trace, limit: Limit, ax: Axes | None = None, **style: Any) -> Axe
         What ``plan.limit()`` returned; its rate, where theory names one, is drawn through the
         run's last row, and a fitted one beside it.
     ax : matplotlib Axes, optional
+    slopes : bool, default True
+        False draws the run alone, where several share the axes.
     **style
         Handed to ``ax.plot`` for the run.
 
@@ -109,16 +112,17 @@ def gap(trace: Trace, limit: Limit, ax: Axes | None = None, **style: Any) -> Axe
     matplotlib Axes
     """
     return series(trace, limit, "distance" if is_limit(limit).kind == "point" else "direction",
-                  ax, **style)
+                  ax, slopes, **style)
 
 
-def angle(trace: Trace, limit: Limit, ax: Axes | None = None, **style: Any) -> Axes:
+def angle(trace: Trace, limit: Limit, ax: Axes | None = None, slopes: bool = True,
+          **style: Any) -> Axes:
     """Draw the angle between w and a limit direction against t, in radians; see `gap`."""
-    return series(trace, limit, "angle", ax, **style)
+    return series(trace, limit, "angle", ax, slopes, **style)
 
 
 def series(trace: Trace, limit: Limit, quantity: str, ax: Axes | None = None,
-           **style: Any) -> Axes:
+           slopes: bool = True, **style: Any) -> Axes:
     """Draw any series of `Trace.rates` against t, with its fitted and its predicted slope.
 
     Parameters
@@ -129,6 +133,8 @@ def series(trace: Trace, limit: Limit, quantity: str, ax: Axes | None = None,
         "direction", "angle", "1 - cos", "margin gap", "norm", "finite gap", "distance", "log loss"
         or "log t L"; ValueError where the limit's kind has no such series.
     ax : matplotlib Axes, optional
+    slopes : bool, default True
+        False draws the run alone, where several share the axes.
     **style
         Handed to ``ax.plot`` for the run.
 
@@ -147,7 +153,8 @@ def series(trace: Trace, limit: Limit, quantity: str, ax: Axes | None = None,
     # (what is 0, or too large, has no place on a logarithmic axis)
     use = (x > 0) & np.isfinite(one.values) & (logs | (one.values > 0))
     ax.plot(x[use], one.values[use] / _unit(one), **_styled(style, "the run"))
-    _slopes(ax, trace, one, use, {"fitted": one.fitted, "theory": one.predicted})
+    if slopes:
+        _slopes(ax, trace, one, use, {"fitted": one.fitted, "theory": one.predicted})
     label = {"log loss": "log₁₀ L", "log t L": "log₁₀ t L"}.get(quantity, NAMES.get(quantity))
     ax.set(xlabel=told, ylabel=label)
     logarithmic(ax, x=x[use], **({} if logs else {"y": one.values[use]}))

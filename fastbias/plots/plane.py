@@ -230,7 +230,7 @@ def trajectory(trace: Trace, limit: Limit | None = None, axes: tuple[int, int] =
     if trace.status in STOPPED:
         marker, name = "X", f"{name}: {trace.status.name} at t = {trace.t[-1]:g}"
     ax.plot(*path[-1:].T, marker, color=colour, mec="white", mew=0.7, ms=9, zorder=4, label=name)
-    called = None if trace.problem is None else trace.problem.called
+    called = trace.called
     ax.set(**{f"{axis}label": f"w{j}" if called is None else called[j]
               for axis, j in zip("xy", plane, strict=True)})
     legend(ax)

@@ -40,7 +40,7 @@ def trace(run: Trace, what: str | Axes | None = "loss", limit: Limit | None = No
     ax : matplotlib Axes, optional
         Where to draw; a new figure's where it is not given.
     **style
-        Handed to ``ax.plot`` for the run.
+        Handed to ``ax.plot`` for the run; ``slopes=False`` to gap, angle and series.
 
     Returns
     -------

@@ -44,6 +44,9 @@ class Polytope:
     def __init__(self, Z: np.ndarray, goal: np.ndarray, whole: Whole, cube: bool,
                  equal: bool) -> None:
         self.Z, self.goal, self.whole, self.cube, self.equal = Z, goal, whole, cube, equal
+        # (what an entry of w is to the rows, whatever its column's units are)
+        with np.errstate(under="ignore"):
+            self.columns = row_lengths((Z / row_lengths(Z)[:, None]).T)
 
     def solutions(self, w: np.ndarray, nu: np.ndarray) -> Iterator[Pair]:
         """Solutions from floats w (D,) and ν (N,), and from those of programs without ties."""
@@ -61,8 +64,8 @@ class Polytope:
     def _basis(self, w: np.ndarray, nu: np.ndarray) -> Basis:
         """What floats say: rows with weight, and entries that are not 0, or not the largest."""
         size, rows = np.abs(w[:self.whole.bound]), np.abs(nu) > SEEN * np.abs(nu).max(initial=0.0)
-        top = float(size.max(initial=0.0))
-        moving = size < (1.0 - SEEN) * top if self.cube else size > SEEN * top
+        top, felt = float(size.max(initial=0.0)), size * self.columns[:self.whole.bound]
+        moving = size < (1.0 - SEEN) * top if self.cube else felt > SEEN * felt.max(initial=0.0)
         return Basis(np.flatnonzero(rows).tolist(), np.flatnonzero(moving).tolist(),
                      np.sign(w[:self.whole.bound]))
 
@@ -118,12 +121,13 @@ class Polytope:
             return None
         if answer.x is None or answer.status != 0:
             return None
-        # without ties just these have multipliers that hold w
+        # without ties just these have multipliers that hold w, and all equations do
         lines = answer.eqlin if self.equal else answer.ineqlin
-        held = np.abs(lines.marginals[:len(A)]) > SEEN
+        held = (np.abs(lines.marginals[:len(A)]) > SEEN) | self.equal
         w = answer.x[:d] - answer.x[d:2 * d] if not self.cube else answer.x[:d]
         if not self.cube:
-            moving = np.abs(w) > SEEN * np.abs(w).max(initial=0.0)
+            felt = np.abs(w) * self.columns[:d]
+            moving = felt > SEEN * felt.max(initial=0.0)
             return Basis(kept[held].tolist(), np.flatnonzero(moving).tolist(), np.sign(w))
         above, below = answer.upper.marginals[:d] < -SEEN, answer.lower.marginals[:d] > SEEN
         signs = above * 1.0 - below * 1.0
@@ -140,7 +144,10 @@ class Polytope:
             return ask(cost, A_eq=rows, b_eq=goal, bounds=bounds) if self.equal else \
                 ask(cost, A_ub=-rows, b_ub=-goal, bounds=bounds)
         # w = x/t of the largest t with Ax = t goal, |x_j| ≤ price_j: HiGHS likes walls to be bounds
-        cost, rows = np.append(drift, -1.0), np.hstack([A, -goal[:, None]])
-        bounds = [*zip(-prices, prices, strict=True), *[(None, None)] * f, (0, None)]
+        # in the units of columns, so that multipliers are of one size
+        units = self.columns
+        cost, rows = np.append(drift / units, -1.0), np.hstack([A / units, -goal[:, None]])
+        walls = prices * units[:d]
+        bounds = [*zip(-walls, walls, strict=True), *[(None, None)] * f, (0, None)]
         return ask(cost, A_eq=rows, b_eq=np.zeros(n), bounds=bounds) if self.equal else \
             ask(cost, A_ub=-rows, b_ub=np.zeros(n), bounds=bounds)

@@ -1,15 +1,21 @@
 """Proof documents of limits and of separability: floats say what holds, equations are solved over
-the rationals, and the checker has the last word: what it refuses is not handed out.
+the rationals, or in a hundred digits, and the checker has the last word: what it refuses is not
+handed out.
 """
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbias import checks
 from fastbias.data.rows import Rows
+from fastbias.pieces import potentials
+from fastbias.pieces.norms import Norm
+from fastbias.proofs import smooth
 from fastbias.proofs.checker import check
 from fastbias.proofs.documents import floats, sealed, text, texts
 from fastbias.proofs.polytopes import Polytope
@@ -20,7 +26,7 @@ from fastbias.solvers.limit import Asked, Limit
 from fastbias.solvers.separability import Separability
 from fastbias.solvers.separation import Separation
 
-__all__ = ["of_limit", "of_separability", "of_separation"]
+__all__ = ["document"]
 
 MOST = 300_000        # numbers of rows that are looked at: some seconds
 WIDEST = 100          # and columns with a matrix D, whose minors the checker takes: a second
@@ -33,15 +39,23 @@ class _Norm(NamedTuple):
     """What the checker calls a norm or potential."""
 
     name: str
-    square: bool          # ‖w‖² = wᵀDw
-    D: np.ndarray | None  # None for ones
+    square: bool = False          # ‖w‖² = wᵀDw
+    D: np.ndarray | None = None   # None for ones
+    link: smooth.Link | None = None
 
 
-def of_limit(limit: Limit) -> dict[str, Any]:
+def document(found: Limit | Separability | Separation) -> dict[str, Any]:
     """The document; LookupError where there is none, and why."""
+    if isinstance(found, Limit):
+        return _of_limit(found)
+    return _of_separation(found) if isinstance(found, Separation) else _of_separability(found)
+
+
+def _of_limit(limit: Limit) -> dict[str, Any]:
+    """The same."""
     if limit.asked is None:
-        raise LookupError("limit must be a maximum margin, a minimum norm or a quadratic projection"
-                          f" to have an exact proof, got {limit.theorem!r}")
+        raise LookupError("limit must be a maximum margin, a minimum norm or a projection, of one "
+                          f"output, to have a proof, got {limit.theorem!r}")
     asked, norm = limit.asked, _norm(limit.asked)
     Z = _rows(asked.rows)
     free = asked.rows.free
@@ -53,17 +67,19 @@ def of_limit(limit: Limit) -> dict[str, Any]:
     if flat.size != Z.shape[1] or nu.size != len(Z) or not np.isfinite([*flat, *nu]).all():
         raise LookupError("limit must be of one output, with finite multipliers, to have an exact "
                           f"proof, got w {limit.w.shape} and dual {limit.dual.shape}")
-    lines: dict[str, Any] = {"rows": floats(Z), "norm": norm.name,
-                             "matrix": None if norm.D is None else floats(norm.D)}
+    matrix: Any = None if norm.D is None else floats(norm.D)
+    if norm.link is not None and norm.link.parameter is not None:
+        matrix = text(norm.link.parameter)
+    lines: dict[str, Any] = {"rows": floats(Z), "norm": norm.name, "matrix": matrix}
     if asked.goal is not None:
         lines["goal"] = floats(goal)
     if asked.start is not None:
         lines["start"] = floats(start)
     for w, weights in _found(norm, asked, whole, start, (flat, nu, limit.margin)):
-        value = _size(w[:whole.bound], start, norm)
+        total = sum(weights)
+        value = _value(norm, whole, (w, weights), start, asked.goal)
         # w has a least margin of one, so its length is that of 1/γ
         if asked.goal is None:
-            total = sum(weights)
             if not value or not total:
                 continue
             value, weights = 1 / value, [v / total for v in weights]
@@ -72,8 +88,8 @@ def of_limit(limit: Limit) -> dict[str, Any]:
             document = _checked(sealed(asked.claim, free, **lines))
             if document is not None:
                 return document
-    raise LookupError("no exact proof was found of this limit: its equations have no exact "
-                      "solution in these numbers, or it is off by more than rounding")
+    raise LookupError("no proof was found of this limit: its equations have no exact solution in "
+                      "these numbers, or it is off by more than rounding")
 
 
 def _norm(asked: Asked) -> _Norm:
@@ -81,17 +97,42 @@ def _norm(asked: Asked) -> _Norm:
     # (by what they declare, which laws hold them to, not by their names)
     ball, matrix = getattr(asked.norm, "ball", None), asked.norm.matrix
     if ball is not None:
-        return _Norm(NAMES[ball], False, None)
+        return _Norm(NAMES[ball])
     if matrix is np.eye:
         return _Norm("l2", True, None)
     if matrix is None:
-        raise LookupError("norm must be l1, l2, linf or quadratic for an exact proof, got "
-                          f"{asked.norm.name}")
+        link = _link(asked)
+        return _Norm(link.name, link=link)
     size = asked.rows.bound
     if size > WIDEST:
         raise LookupError(f"X must have at most {WIDEST} columns for an exact proof in a quadratic "
                           f"norm, got {size}")
     return _Norm("quadratic", True, matrix(size))
+
+
+def _link(asked: Asked) -> smooth.Link:
+    """The link of a norm or potential whose solutions have no end of digits; LookupError where no
+    proof encloses them.
+    """
+    norm: Any = asked.norm
+    if getattr(norm, "power", None) is not None:
+        return smooth.lp(norm.power)
+    # (a potential of another's may be called the same: these are the package's own)
+    name, given = getattr(norm, "recipe", (norm.name, {}))
+    own = getattr(potentials, name, None)
+    if own is norm:
+        found = {"entropy": smooth.entropy, "cosh": smooth.cosh}.get(name)
+    else:
+        numbers = [v for v in given.values() if np.ndim(v) == 0]
+        made = {"power": smooth.lp, "hypentropy": smooth.hypentropy}.get(name)
+        found = made(float(numbers[0])) if made and numbers else None
+    if found is None:
+        raise LookupError("norm must be l1, l2, linf, lp, quadratic, entropy, power, cosh or "
+                          f"hypentropy of one number to have a proof, got {norm.name}")
+    if asked.start is not None and asked.start.any() and not found.anywhere:
+        raise LookupError(f"w0 must be 0 to have a proof in the {norm.name} potential, got "
+                          f"{checks.short(asked.start)}")
+    return found
 
 
 def _rows(rows: Rows) -> np.ndarray:
@@ -106,6 +147,8 @@ def _found(norm: _Norm, asked: Asked, whole: Whole, start: np.ndarray,
            near: tuple[np.ndarray, np.ndarray, float]) -> Iterator[Pair]:
     """Exact solutions, as floats suggest them."""
     equal, (w, nu, margin) = asked.goal is not None, near
+    if norm.link is not None:
+        return _enclosed(norm.link, asked, whole, start, near)
     if not norm.square:
         Z = asked.rows.dense()
         goal = np.ones(len(Z)) if asked.goal is None else asked.goal
@@ -116,6 +159,41 @@ def _found(norm: _Norm, asked: Asked, whole: Whole, start: np.ndarray,
     # (binary, as what is made of rows has to be)
     length = np.frexp(margin)
     return square.holding(nu, Fraction(float(length[0]) ** -2) / Fraction(4) ** int(length[1]))
+
+
+def _enclosed(link: smooth.Link, asked: Asked, whole: Whole, start: np.ndarray,
+              near: tuple[np.ndarray, np.ndarray, float]) -> Iterator[Pair]:
+    """Solutions in so many digits that they count as known."""
+    w, nu, margin = near
+    Z = np.asarray(asked.rows.dense(), float)
+    goal = np.ones(len(Z)) if asked.goal is None else asked.goal
+    bound = smooth.decimals(w[:whole.bound])
+    if asked.goal is None:
+        bound = bound / Decimal(margin)
+    found = smooth.Smooth(Z, goal, whole, link, start, bound)
+    # multipliers of ‖w‖ are those of ‖w‖^p/p but for a power of ‖w‖
+    scale = Decimal(1)
+    if link.parameter is not None and isinstance(asked.norm, Norm):
+        p = Decimal(float(link.parameter))
+        if asked.goal is None:
+            return found.holding(nu, Decimal(margin) ** -p)
+        scale = Decimal(float(asked.norm(w[:whole.bound]))) ** (p - 1)
+    return found.equal(nu, scale)
+
+
+def _value(norm: _Norm, whole: Whole, pair: Pair, start: np.ndarray,
+           goal: np.ndarray | None) -> Fraction:
+    """What a norm is, or its square, or of others ⟨∇ψ(w) − ∇ψ(w0), w − w0⟩."""
+    w, weights = pair
+    if norm.link is None:
+        return _size(w[:whole.bound], start, norm)
+    if goal is None:
+        return sum(weights, Fraction())
+    on = [n for n, v in enumerate(weights) if v]
+    top, low = together([weights[n] / (1 << int(whole.shifts[n])) for n in on])
+    moved, under = together([Fraction(v) for v in start.tolist()])
+    off = whole.goal[on] * under - whole.rows[on][:, :whole.bound] @ moved
+    return Fraction(int(top @ off), low * under)
 
 
 def _size(w: list[Fraction], start: np.ndarray, norm: _Norm) -> Fraction:
@@ -136,12 +214,17 @@ def _size(w: list[Fraction], start: np.ndarray, norm: _Norm) -> Fraction:
 
 def _agreeing(limit: Limit, w: list[Fraction], value: Fraction, norm: _Norm) -> bool:
     """Whether the limit is the one that is proved, but for rounding."""
+    if limit.kind == "direction" and norm.link is not None and norm.link.parameter is not None:
+        p = norm.link.parameter
+        power = Decimal(limit.margin) ** Decimal(float(p))
+        off = power / Decimal(value.numerator) * Decimal(value.denominator) - 1
+        return bool(abs(off) <= 2 * float(VALUE * p))
     if limit.kind == "direction":
         told = Fraction(limit.margin) ** (2 if norm.square else 1)
         return abs(told - value) <= 2 * VALUE * value
     flat = limit.w.ravel()
     # (of those in l1 and linf there may be several)
-    if not norm.square:
+    if not norm.square and norm.link is None:
         told = _size([Fraction(v) for v in flat.tolist()], np.zeros(flat.size), norm)
         return abs(told - value) <= VALUE * max(told, value)
     try:
@@ -160,7 +243,7 @@ def _checked(document: dict[str, Any]) -> dict[str, Any] | None:
     return document
 
 
-def of_separability(found: Separability) -> dict[str, Any]:
+def _of_separability(found: Separability) -> dict[str, Any]:
     """The document; LookupError where there is none, and why."""
     rows = _asked(found.rows)
     Z = _rows(rows)
@@ -177,7 +260,7 @@ def of_separability(found: Separability) -> dict[str, Any]:
     return _told(_first(made), "weights that balance")
 
 
-def of_separation(found: Separation) -> dict[str, Any]:
+def _of_separation(found: Separation) -> dict[str, Any]:
     """The document; LookupError where there is none, and why."""
     rows = _asked(found.rows)
     Z = _rows(rows)

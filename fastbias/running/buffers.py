@@ -12,6 +12,7 @@ from fastbias import checks
 from fastbias.data.rows import Matrix
 from fastbias.engine.abi import (
     AGAIN,
+    AVERAGE,
     BATCH,
     BITS,
     BURST,
@@ -65,14 +66,16 @@ def assemble(problem: Problem) -> tuple[Pieces, Params, Buffers]:
                     geometry, method.beta, method.gamma,
                     np.empty(0) if problem.weights is None else problem.weights.copy())
     state = _state(problem)
-    control = _control(problem, len(state))
+    rows, control = len(state), _control(problem, len(state))
     batch = int(control[BATCH])
-    sizes = (N, d, n, _outputs(problem), len(state), 2 * n + method.scratch, batch)
+    sizes = (N, d, n, _outputs(problem), rows, 2 * n + method.scratch, batch)
     wrong = misfit(pieces, params, sizes)
     if wrong is not None:
         piece = pieces[Pieces._fields.index(wrong[1])]
         raise ValueError(f"{wrong[1]} of {method!r} must be a piece that fits its params and the "
                          f"rows of its state, got {piece!r}, which reads others")
+    if method.average is not None:    # which the method does not see
+        state = np.vstack([state, problem.start])
     # only coordinate descent moves predictions by a column, and so keeps them from burst to burst
     kept = eights(N) if control[BURST] == COORDINATE else 0
     buffers = Buffers(
@@ -145,7 +148,8 @@ def _control(problem: Problem, rows: int) -> np.ndarray:
     batch = method.seen(problem.X.shape[0])
     control = np.zeros(CONTROL, np.int64)
     # where numbers change or are drawn, a state that comes again need not go on as it did
-    control[WATCH] = method.constant and not method.random
+    control[WATCH] = method.constant and not method.random and method.average is None
+    control[AVERAGE] = method.average is not None
     control[UNSCALED], control[LINEAR], control[BATCH] = method.unscaled, linear, batch
     control[LOSS], control[ROWS], control[SCRATCH] = rule.loss, rows, method.scratch
     control[SEARCH], control[OUTPUTS] = rule.search * (1 if linear else 2), _outputs(problem)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from fastbias.engine import abi
 from fastbias.engine.abi import CONTROL, MESSAGES, WEIGHTED, Geometry, Params, Pieces, Slot, Status
-from fastbias.running.capi import ARGUMENTS, PROTOTYPE
+from fastbias.running.capi import ARGUMENTS, PROTOTYPE, _blamed
 
 __all__ = ["header"]
 
@@ -45,9 +45,10 @@ def header() -> str:
                 "from here: fb.capi.address() is a fastbias_descend, and fb.capi.arguments(plan) "
                 "are its arguments, which fb.capi.Call packs into a struct fastbias_call. The "
                 "numbers below are frozen; whoever calls owns all memory."),
-        "#ifndef FASTBIAS_H\n#define FASTBIAS_H\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n",
+        "#ifndef FASTBIAS_H\n#define FASTBIAS_H\n\n#include <math.h>  /* INFINITY */\n\n#ifdef "
+        "__cplusplus\nextern \"C\" {\n#endif\n",
         PROTOTYPE,
-        _enum("status", "what the loop returns; -i: argument i of fastbias.descend is bad",
+        _enum("status", f"what the loop returns, or what is bad: {_blamed()}",
               [(s.name, int(s), MESSAGES[s]) for s in Status]),
         _enum("slot", "the entries of control; flags are on where they are not 0",
               [*((s.name, int(s), slots[s.name]) for s in Slot),
@@ -120,7 +121,8 @@ def _call() -> str:
     handed = textwrap.fill(", ".join(f"c->{name}" for name, _, _ in ARGUMENTS) + ",", WIDTH,
                            initial_indent=" " * 8, subsequent_indent=" " * 8)
     return (_remark("go on until stop_at updates are done, counted from the start of the run, or "
-                    "log L <= until")
+                    "log L <= until; -INFINITY never stops, any other number costs log L at each "
+                    "update")
             + "static inline int64_t fastbias_run(fastbias_descend descend, const fastbias_call *c,"
             "\n                                   int64_t stop_at, double until)\n{\n"
             f"    return descend(\n{handed}\n        stop_at, until);\n}}\n")

@@ -9,7 +9,7 @@ later ``stop_at``. With fastbias.h, which ``fastbias header`` writes, own.c is n
     #include "fastbias.h"
     int64_t drive(fastbias_descend loop, const fastbias_call *call)
     {
-        return fastbias_run(loop, call, 10000, -1e300);
+        return fastbias_run(loop, call, 10000, -INFINITY);
     }
 
 and, after ``cc -shared -fPIC -o own.so own.c``, a program in Python that hands a plan to it
@@ -23,6 +23,18 @@ and, after ``cc -shared -fPIC -o own.so own.c``, a program in Python that hands 
     own.drive.restype = ctypes.c_int64
     status = own.drive(ctypes.c_void_p(fb.capi.address()), ctypes.byref(call))
     print(status, plan.t, plan.u, held["log_loss"])
+
+``until`` is a logarithm: -INFINITY never stops; any other number costs log L at each update, which
+can be most of the time of a small run. The first `address()` of an installation compiles the loop,
+for some ten seconds; later processes load it from disk.
+
+A C program with a ``main()`` of its own gets the loop from Python as well, in one of two ways: the
+work is a shared library that a few lines of Python call, as above; or main() holds Python inside
+itself, runs lines as these with ``PyRun_SimpleString`` and takes from them ``address()`` and
+``ctypes.addressof(call)`` as numbers. Let ``executable`` of its ``PyConfig`` name the Python of the
+virtual environment (bin/python there) before ``Py_InitializeFromConfig``: so the environment's
+packages are found, also an editable installation, which PYTHONPATH alone does not find. What Python
+holds (the plan, ``call``, ``held``) must live as long as C works.
 """
 from __future__ import annotations
 
@@ -34,39 +46,56 @@ import numpy as np
 
 from fastbias import checks
 from fastbias.checks import foreign
-from fastbias.engine.abi import LATEST, ROW
+from fastbias.engine.abi import (
+    BATCH,
+    BURST,
+    CONTROL,
+    FILLED,
+    LATEST,
+    OUTPUTS,
+    ROW,
+    VECTORS,
+    WEIGH,
+    WEIGHTED,
+    Params,
+    Pieces,
+)
 from fastbias.engine.c_face import address
+from fastbias.engine.moves import COORDINATE
 from fastbias.running.plan import Plan
 
 __all__ = ["PROTOTYPE", "Call", "address", "arguments", "capsule", "low_level_callable"]
 
+_WEIGHTED = f"control[{WEIGH}] >= {WEIGHTED}"
+_COORDINATE, _FILLED = f"control[{BURST}] == {COORDINATE}", f"control[{FILLED}]"
+
 ARGUMENTS: tuple[tuple[str, str, str], ...] = (
-    ("pieces", "int64_t *", "(16) addresses of compiled pieces: loss, model, step rule, sampler, "
-     "method, geometry, point"),
-    ("params", "double *", "the numbers of the pieces, eight vectors end to end; behind them (N) "
-     "weights > 0 of the samples where control[14] >= 4"),
-    ("sizes", "int64_t *", "(8) their lengths: loss, model, rule, sample, method, geometry, beta, "
-     "gamma"),
+    ("pieces", "int64_t *", f"({len(Pieces._fields)}) addresses of compiled pieces: loss, model, "
+     "step rule, sampler, method, geometry, point"),
+    ("params", "double *", f"the numbers of the pieces, {VECTORS} vectors end to end; behind them "
+     f"(N) weights > 0 of the samples where {_WEIGHTED}"),
+    ("sizes", "int64_t *", f"({VECTORS}) their lengths: {', '.join(Params._fields[:VECTORS])}"),
     ("X", "double *", "(N, d) data, row by row; NULL where packed holds the rows of a sparse "
-     "matrix (control[17] > 0)"),
+     f"matrix ({_FILLED} > 0)"),
     ("N", "int64_t", "samples"),
     ("d", "int64_t", "features"),
-    ("y", "double *", "(N) targets; (K N), output after output, where control[11] is -K"),
+    ("y", "double *", "(N) targets; (K N), output after output, where "
+     f"control[{OUTPUTS}] is -K"),
     ("u", "double *", "(n) parameters, moved in place"),
     ("n", "int64_t", "how many"),
     ("state", "double *", "(rows, n) memory of the method, moved in place"),
     ("rows", "int64_t", "how many"),
     ("mark", "double *", "(rows + 1, n) memory of the watch for repetition"),
-    ("control", "int64_t *", "(22) counters and flags, named in fastbias.h and in "
+    ("control", "int64_t *", f"({CONTROL}) counters and flags, named in fastbias.h and in "
      "fastbias.engine.abi.Slot"),
-    ("order", "int64_t *", "(2 N + 1) where control[6] > 0, else unused"),
+    ("order", "int64_t *", f"(2 N + 1) where control[{BATCH}] > 0, else unused"),
     ("work", "double *", "scratch"),
     ("room", "int64_t", "how much: fastbias.engine.abi.room(N, d, n, control)"),
     ("packed", "double *", "X and y padded, or the entries of a sparse X, filled by the first "
-     "call: fastbias.engine.abi.packed_room(N, d, control[15] == 5, control[17], control[14] >= "
-     "4)"),
-    ("kept", "double *", "N rounded up to a multiple of 8, where control[15] == 5, else unused; "
-     "moved in place"),
+     f"call: fastbias.engine.abi.packed_room(N, d, {_COORDINATE}, {_FILLED}, "
+     f"{_WEIGHTED})"),
+    ("kept", "double *", "N rounded up to a multiple of 8, "
+     f"where {_COORDINATE}, else unused; moved in place"),
     ("steps", "int64_t *", "(K) which steps to write down"),
     ("rows_u", "double *", "(K, n) the parameters there"),
     ("rows_log_loss", "double *", "(K) the logarithms of the loss there"),
@@ -75,6 +104,8 @@ ARGUMENTS: tuple[tuple[str, str, str], ...] = (
 
 KINDS: dict[str, Any] = {"int64_t": ctypes.c_int64, "int64_t *": ctypes.c_void_p,
                          "double *": ctypes.c_void_p}
+# where each argument of `descend` begins among those of the C function
+BEGIN = "pieces", "params", "X", "y", "u", "steps", "stop_at", "until"
 SIGNATURE = f"int64_t ({', '.join(kind for _, kind, _ in ARGUMENTS)}, int64_t, double)"
 
 
@@ -84,6 +115,18 @@ class Call(ctypes.Structure):
     _fields_ = [(name, KINDS[kind]) for name, kind, _ in ARGUMENTS]
 
 
+def _blamed() -> str:
+    """What −1, −2 … say is bad, by the names that C has for it."""
+    groups: list[list[str]] = []
+    for name in [*(name for name, _, _ in ARGUMENTS), *BEGIN[-2:]]:
+        if name in BEGIN:
+            groups.append([])
+        groups[-1].append(name)
+    told = (group[0] if len(group) == 1 else ", ".join(group[:-1]) + " or " + group[-1]
+            for group in groups)
+    return "; ".join(f"-{i}: {names}" for i, names in enumerate(told, 1))
+
+
 def _prototype() -> str:
     """The C prototype, with a comment for each argument."""
     lines = []
@@ -91,14 +134,16 @@ def _prototype() -> str:
         begun = f"    {kind}{'' if kind.endswith('*') else ' '}{name},"
         lines.append(textwrap.fill(f"/* {comment} */", 100, initial_indent=f"{begun:<27} ",
                                    subsequent_indent=" " * 31, break_long_words=False))
-    return """\
-#include <stdint.h>
-/* Do updates until stop_at are done (counted from the start of the run) or log L <= until.
-   Returns 0, > 0 for a numerical end, -i where argument i of fastbias.descend is bad;
-   fastbias.engine.abi.MESSAGES has the words. NULL, sizes that no memory has, and all that
-   fastbias.descend refuses, are told by -i; how much memory stands behind a pointer C alone knows.
-   Allocates nothing, but for the scratch of matrix norms and of matrix and convolutional models,
-   freed within the update. */
+    told = ("Do updates until stop_at are done (counted from the start of the run) or log L <= "
+            "until: -INFINITY never stops, any other number costs log L at each update. Returns "
+            f"0, > 0 for a numerical end, or what is bad ({_blamed()}); "
+            "fastbias.engine.abi.MESSAGES has the words, whose `argument i` is that of "
+            "fastbias.descend. NULL, sizes that no memory has, and all that fastbias.descend "
+            "refuses, are told so; how much memory stands behind a pointer C alone knows. "
+            "Allocates nothing, but for the scratch of matrix norms and of matrix and "
+            "convolutional models, freed within the update.")
+    remark = textwrap.fill(f"/* {told} */", 100, subsequent_indent="   ")
+    return f"#include <stdint.h>\n{remark}\n" + """\
 typedef int64_t (*fastbias_descend)(
 """ + "\n".join(lines) + "\n    int64_t stop_at, double until);\n"
 
@@ -141,7 +186,8 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
 
     Returns
     -------
-    arguments : list of 22 ctypes values
+    arguments : list of ctypes values
+        As `PROTOTYPE` has them.
     held : dict
         ``steps`` (K,), ``u`` (K, n) and ``log_loss`` (K,), filled as the run passes them.
     """
@@ -153,7 +199,7 @@ def arguments(plan: Plan, steps: Any = ()) -> tuple[list[Any], dict[str, np.ndar
         raise ValueError(f"steps must be whole, increasing, and between {plan.t} and 2^62, got "
                          f"{checks.short(steps)}")
     # (how many weights there are behind these control says)
-    sizes = np.array([p.size for p in plan.params[:8]], np.int64)
+    sizes = np.array([p.size for p in plan.params[:VECTORS]], np.int64)
     held = {"pieces": np.array(plan.pieces, np.int64), "params": np.concatenate(plan.params),
             "sizes": sizes, "steps": rows.astype(np.int64)}
     plan.buffers.control[ROW] = 0     # the rows are the caller's, whatever the plan has recorded

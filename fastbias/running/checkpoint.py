@@ -251,6 +251,8 @@ def _traced(arrays: Arrays, n: int | str) -> dict[str, tuple[str, tuple[str | in
     names = ("trace_t", "trace_log_loss", *(["trace_least"] if thin else []))
     wanted: dict[str, tuple[str, tuple[str | int, ...]]] = {
         name: ("i8" if name == "trace_t" else "f8", ("K",)) for name in names}
+    if "trace_averages" in arrays:
+        wanted["trace_averages"] = "f8", ("K", n)
     return wanted | {"trace_u": ("f8", (2 if thin else "K", n))}
 
 
@@ -335,8 +337,8 @@ def standing(course: Course) -> tuple[Arrays, Record]:
     if trace is not None:
         about |= {"message": trace.message, "ended": int(trace.status)}
         arrays |= {"trace_t": trace.t, "trace_u": trace.u, "trace_log_loss": trace.log_loss}
-        if trace.least is not None:
-            arrays["trace_least"] = trace.least
+        arrays |= {f"trace_{name}": rows for name in ("least", "averages")
+                   if (rows := getattr(trace, name)) is not None}
     return arrays, about
 
 
@@ -427,7 +429,7 @@ def _trace(course: Course, arrays: Arrays, ended: Status, message: str) -> Trace
         raise ValueError("trace_log_loss must hold numbers, got NaN")
     w = course.problem.predictor(u).reshape(len(u), *course.problem.shape)
     return Trace(t, u, w, log_loss, ended, message, course.problem,
-                 least=arrays.get("trace_least"))
+                 least=arrays.get("trace_least"), averages=arrays.get("trace_averages"))
 
 
 def _settings(course: Course) -> str:

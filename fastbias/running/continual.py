@@ -126,6 +126,9 @@ def run(tasks: Tasks, *, method: Method, steps: int, cycles: int = 1,
     """
     data, parts = _given(tasks, loss)
     _ordered(order)
+    if isinstance(method, Method) and method.average is not None:
+        raise ValueError(f"method must keep no average for tasks in turn, got {method!r}: each "
+                         "visit begins anew")
     steps, cycles = checks.whole("steps", steps, least=1), checks.whole("cycles", cycles)
     seed = 0 if rng is None else checks.whole("rng", rng)
     # of mirror descent and such it is the potential's own start

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy as shallow
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -108,6 +109,8 @@ class Course:
         self.problem, self._threads = problem, threads_of(threads)
         self.pieces, self.params, self.buffers = assemble(problem)
         self.status, self._why = Status.OK, ""            # why: where it is not the loop that says
+        # of the parameters at rows of this run, where they are kept
+        self._means: dict[int, np.ndarray] | None = None
         self.trace: Trace | None = None
         self.turns = Turns()
         self.driver = self._driver()
@@ -235,6 +238,7 @@ class Course:
     def _written(self, records: Records | Thin, stop: int, aims: Targets,
                  bar: Any) -> Iterator[Status]:
         """The status after each chunk; rows are written down whole or, a few at a time, thin."""
+        self._means = {} if self._averaging and isinstance(records, Records) else None
         if isinstance(records, Records):
             yield from self._looked_at(records, stop, aims, bar)
             return
@@ -250,9 +254,11 @@ class Course:
                    bar: Any) -> Iterator[Status]:
         """The status after each chunk; REACHED at a row whose gradient is as short as asked."""
         # (the driver fills the same records, wherever it is stopped)
-        for end in aims.looks(records.steps, stop):
+        for end in aims.looks(records.steps, stop, self._means is not None):
             status = Status.OK
             for status in self.driver.chunks(records, end, aims.log_loss, bar):
+                if self._means is not None and self.t == end:
+                    self._means[end] = self.buffers.state[-1].copy()
                 if (status == Status.OK and self.t == end
                         and aims.flat(self.problem, self.buffers.u)):
                     self._why, status = FLAT, Status.REACHED
@@ -315,8 +321,20 @@ class Course:
         if K == 0 or t[-1] != self.t:
             t, u = np.append(t, self.t), np.vstack([u, self.buffers.u])
             log_loss = np.append(log_loss, self.problem.log_loss(self.buffers.u))
-        return written(self.problem, t, u, log_loss, status,
-                       message or told(self.problem, status, self.t, self._why))
+        trace = written(self.problem, t, u, log_loss, status,
+                        message or told(self.problem, status, self.t, self._why))
+        return replace(trace, averages=self._averages(trace.t)) if self._averaging else trace
+
+    @property
+    def _averaging(self) -> bool:
+        """Whether a mean of the parameters is kept."""
+        return self.problem.method.average is not None
+
+    def _averages(self, t: np.ndarray) -> np.ndarray:
+        """The mean of the parameters at each of the rows t of this run."""
+        # (the last one, where it ended between two rows)
+        means = (self._means or {}) | {self.t: self.buffers.state[-1].copy()}
+        return np.array([means[int(k)] for k in t])
 
     def _thin(self, kept: Thin, status: Status, message: str | None) -> Trace:
         """As `traced`, where of w but the first and the last were kept."""
@@ -332,8 +350,8 @@ class Course:
 
     def reached(self) -> Reached:
         """Where it stands, as the theory asks."""
-        return Reached(self.t, np.array(self.buffers.u), self.buffers.state[1:].copy(),
-                       self.buffers.state[0].copy())
+        own = self.buffers.state[1:-1 if self._averaging else None]
+        return Reached(self.t, np.array(self.buffers.u), own.copy(), self.buffers.state[0].copy())
 
     def copy(self) -> Course:
         """One that stands where this one does and goes its own way."""

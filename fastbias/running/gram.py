@@ -98,8 +98,8 @@ def _obstacle(problem: Problem) -> str | None:
         return f"the {problem.model.name} model"
     if method.sampling.batch:
         return f"{method!r} in batches"
-    if not method.exact:
-        return f"{method!r}, which is not handed the gradient as it is"
+    if not method.bare:
+        return f"{method!r}, which is handed, or keeps, more than the gradient"
     # what adds to −∇L, or takes its length away, leads out of the span or needs ‖w‖
     bare = not method.decay and not method.unscaled and method.constraint is None
     inner = quadratic(problem) and bare

@@ -48,7 +48,7 @@ def common(plan: Any) -> Hashable | None:
     control, X, params = plan.buffers.control, plan.problem.X, plan.params
     # (weights would be one more vector, for all runs: those that have any go alone)
     if (not 0 < control[WEIGH] < WEIGHTED or not control[LINEAR] or control[BATCH]
-            or not plan.problem.method.exact
+            or not plan.problem.method.bare
             or control[WATCH] == 0 or not plan.problem.rule.fixed
             or params.beta.size > 1 or params.gamma.size > 1
             # not one that the pieces took over for good

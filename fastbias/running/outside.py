@@ -128,4 +128,5 @@ class OutsideDriver(Driver):
         if due:
             records.u[row], records.log_loss[row] = self.buffers.u, value
             self.buffers.control[ROW] = row + 1
-        return Status.REACHED if value <= log_target else Status.OK
+        # (a loss of exactly 0 ends no run that was not asked to end)
+        return Status.REACHED if -np.inf < log_target and value <= log_target else Status.OK

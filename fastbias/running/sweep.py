@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import above
 from fastbias.checks.shown import html, text
 from fastbias.running import tables
 from fastbias.running.crew import hand_out
@@ -132,7 +132,7 @@ class Sweep(Sequence[Trace | None]):
         -------
         matplotlib Axes
         """
-        return foreign.library("fastbias.plots").sweep(self, value, ax)
+        return above.picture(self, value, ax)
 
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.shape)) if len(self.shape) > 1 else str(len(self))

@@ -177,7 +177,7 @@ def _key(problem: Problem) -> bytes:
     geometry, maps = method.maps
     pieces = (loss.slope, loss.log_loss, model.forward, model.pullback, problem.rule.rule,
               method.direction, method.advance, *maps)
-    drawn = method.sampling.batch, method.sampling.replace, method.exact
+    drawn = method.sampling.batch, method.sampling.replace, method.exact, method.average
     told = repr((loss, method, drawn, model, problem.shape, problem.columns,
                  problem.intercept, problem.names,
                  None if problem.classes is None else problem.classes.tolist(),

@@ -20,10 +20,10 @@ class Targets(NamedTuple):
     log_loss: float = -np.inf
     gradient: float = -1.0             # ‖∇L‖₂; < 0: nobody asks
 
-    def looks(self, steps: np.ndarray, stop: int) -> list[int]:
+    def looks(self, steps: np.ndarray, stop: int, always: bool = False) -> list[int]:
         """The steps at which a run to ``stop`` comes back to be looked at."""
         # (between rows nobody looks, so that no update pays for it)
-        asked = steps if self.gradient >= 0 else steps[:0]
+        asked = steps if always or self.gradient >= 0 else steps[:0]
         return [*map(int, asked[asked < stop]), stop]
 
     def flat(self, problem: Problem, u: np.ndarray) -> bool:

@@ -104,7 +104,7 @@ def bregman_projection(X: ArrayLike | checks.Sparse, y: ArrayLike, potential: Po
     nu = found.nu if constraint is not None else targets.table(found.nu, columns)
     return Limit(found.w.reshape(shape), "point", "Bregman projection", f"{PAPER}, eq. (6)",
                  (found.told,), found.certified, found.gap, nu, names=own.names(X),
-                 asked=None if columns or psi.matrix is None else
+                 asked=None if columns else
                  Asked("projection", Rows(A), psi, y, start))
 
 

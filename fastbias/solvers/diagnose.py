@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import above, foreign
 from fastbias.checks.shown import Bar, Report, Shown, Table
 from fastbias.checks.sizes import lengths, row_lengths
 from fastbias.data.rows import Matrix, Rows, dense
 from fastbias.pieces import norms, potentials
-from fastbias.pieces.norms import Norm
 from fastbias.problem import Problem
 from fastbias.solvers.conditions import Conditions
 from fastbias.solvers.fitted import Fitted, agreeing, coefficients, is_fitted
 from fastbias.solvers.free import moved
 from fastbias.solvers.limit import Hypothesis
-from fastbias.solvers.margins import Separability, labelled, widest
-from fastbias.solvers.progress import Tell, told
-from fastbias.solvers.separability import Labelled, few, separated
+from fastbias.solvers.margins import labelled
+from fastbias.solvers.maxima import Maxima, solved
+from fastbias.solvers.progress import told
+from fastbias.solvers.separability import Labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,10 +71,19 @@ class Diagnosis(Shown):
     p_range : (float, float)
         The p around `p` that share its fraction, to 1e-9.
     near : bool
-        Whether the largest of all fractions is at least 0.99: otherwise w is far from every maximum
-        that was tried.
+        Whether the largest of all fractions is at least 0.99: otherwise w is at none of the maxima
+        that were tried.
     classes : (2,) or (K,) array, or None
         The labels as they were given, sorted: which is −1 and which +1, or the classes in order.
+    intercept : float, (K,) array, or None
+        The b beside w, which `fractions` hold against the maxima over any b, in no norm; None: w
+        was held against margins without one.
+    counted : dict of str to float
+        With an intercept, for ℓ1, ℓ2 and ℓ∞: the fraction of (w, b) where b counts in the norm as
+        a weight on a column of ones, as solvers see it that penalise b (LinearSVC, say).
+    angles : dict of str to float
+        Between w and the maximum-margin direction that was found in each norm, in degrees, without
+        intercepts.
     """
 
     fractions: dict[str, float]
@@ -86,6 +95,9 @@ class Diagnosis(Shown):
     p_range: tuple[float, float] = (float("nan"), float("nan"))
     near: bool = True
     classes: np.ndarray | None = None
+    intercept: float | np.ndarray | None = None
+    counted: dict[str, float] = field(default_factory=dict)
+    angles: dict[str, float] = field(default_factory=dict)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the fractions as bars, a norm each.
@@ -95,7 +107,7 @@ class Diagnosis(Shown):
         ax : matplotlib Axes, optional
             Where to draw; a new figure's where it is not given.
         """
-        return foreign.library("fastbias.plots").diagnosis(self, ax)
+        return above.picture(self, ax)
 
     def _report(self) -> Report:
         tied = len(self.ties) > 1
@@ -107,14 +119,26 @@ class Diagnosis(Shown):
         told = f"best p: {self.p:.6g}"
         if low < 0.999 * high:                            # more than the search's own width
             told = f"any p from {low:.6g} to {high:.6g}"
-        lines: Report = ["margin as a fraction of the maximum, by norm:", Table(rows),
+        used = "without an intercept" if self.intercept is None else "of w alone, over any b"
+        lines: Report = [f"margin as a fraction of the maximum, by norm {used}:", Table(rows),
                          f"{told} (fraction {self.fraction:.10f})",
                          f"maxima known to {max(self.gaps.values(), default=np.nan):.1e}"]
         if tied:
             lines.append(f"a tie: w does not tell {', '.join(self.ties)} apart")
         if not self.near:
-            lines.append(f"far from every maximum: no fraction is {NEAR} or more")
+            lines.append(f"not at a maximum: no fraction is {NEAR} or more{self._nearest()}")
+        if self.counted:
+            # (0.99995 is not 1)
+            lines.append("with b as a weight on a column of ones: " + ", ".join(
+                f"{name} {value:.8f}" for name, value in self.counted.items()))
         return [*lines, *checks.mapping(self.classes)]
+
+    def _nearest(self) -> str:
+        """Which of the directions that were found is nearest, and at which angle."""
+        if not self.angles:
+            return ""
+        name = min(self.angles, key=lambda name: self.angles[name])
+        return f"; {self.angles[name]:.3g}° from the {name} maximum-margin direction"
 
 
 def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, *,
@@ -134,7 +158,8 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, 
         ``classes_`` must be the labels, and its predictions those of w and b.
     intercept : float, or (K,) with K > 2 classes, optional
         The b beside w, 0.0 too: then margins are those of (w, b), and are held against the largest
-        of any w and any b. None: there is no intercept.
+        of any w and any b, in the norm of w alone; ``counted`` has those of (w, b) as one vector.
+        None: there is no intercept.
     progress : bool, default False
         Show a tqdm bar of the norms that are tried, and of the rounds of each where rows are many.
 
@@ -142,7 +167,8 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, 
     -------
     Diagnosis
         Over ℓp for p = 1, 1.25, 1.5, 2, 3, 5, ∞ (of all entries), and the spectral and nuclear norm
-        where w is a matrix.
+        where w is a matrix. The maxima of these are kept until other data come, so that many
+        directions on the same data cost little more than one.
 
     Raises
     ------
@@ -172,18 +198,24 @@ def diagnose(X: ArrayLike | checks.Sparse, y: ArrayLike, w: ArrayLike | Fitted, 
         raise ValueError("w must not be 0 to have a direction")
     # of size one: powers of it stay within float64
     size = float(np.abs(given).max())
-    given = np.append(given / size, _beside(intercept, given, data) / size)
+    b = _intercepts(intercept, data)
+    centred = np.zeros(0) if b is None else moved(given.reshape(b.size, -1), b, -data.centre)[0]
+    given = np.append(given / size, centred / size)
     with told(progress, "diagnose") as tell:
-        start = separated(rows, data.zeros, tell)
-        maxima = _Maxima(rows, shape, given, start, tell)
         listed = {norms.lp(float(p)): 1 / p for p in POWERS}
         if len(shape) == 2:
             listed |= {norms.spectral(*shape): MIDDLE, norms.nuclear(*shape): MIDDLE}
+        maxima = Maxima(data, given, solved(data, len(listed), tell), tell)
         # outwards from ℓ2, as each begins with the nearest of those before it
         outwards = sorted(listed.items(), key=lambda item: abs(item[1] - MIDDLE))
-        answers = {norm.name: maxima(norm, x) for norm, x in outwards}
-        found = {norm.name: answers[norm.name] for norm in listed}
-        return _diagnosed(maxima, found, data.classes)
+        answers = {norm: maxima.listed(norm, x) for norm, x in outwards}
+        found = {norm.name: (maxima.fraction(norm, answers[norm]), answers[norm].gap)
+                 for norm in listed}
+        angles = {norm.name: maxima.angle(answers[norm]) for norm in listed}
+        counted = {} if b is None else maxima.counted(checks.matrix("X", X), y, b / size)
+        told_b = None if b is None else float(b[0]) if b.size == 1 else b
+        return replace(_diagnosed(maxima, found, data.classes), intercept=told_b, counted=counted,
+                       angles=angles)
 
 
 def _lone(given: Any, shape: tuple[int, ...]) -> Any:
@@ -195,18 +227,17 @@ def _lone(given: Any, shape: tuple[int, ...]) -> Any:
     return given
 
 
-def _beside(intercept: ArrayLike | None, w: np.ndarray, data: Labelled) -> np.ndarray:
-    """The intercepts given beside w, for samples as they are centred; none where there is none."""
+def _intercepts(intercept: ArrayLike | None, data: Labelled) -> np.ndarray | None:
+    """The intercepts (1,) or (K,) given beside w; None where there is none."""
     free = data.rows.free
     if free == 0:
-        return np.zeros(0)
+        return None
     # (whose own is an array (1,) in scikit-learn)
-    b = (np.array([checks.number("intercept", _lone(intercept, ()))]) if free == 1 else
-         checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
-    return moved(w.reshape(free, -1), b, -data.centre)[0]
+    return (np.array([checks.number("intercept", _lone(intercept, ()))]) if free == 1 else
+            checks.array("intercept", intercept, f"a ({free},) array", dims=1, length=free))
 
 
-def _diagnosed(maxima: _Maxima, found: dict[str, tuple[float, float]],
+def _diagnosed(maxima: Maxima, found: dict[str, tuple[float, float]],
                classes: np.ndarray) -> Diagnosis:
     """What the fractions and gaps of the listed norms say."""
     fractions = {name: fraction for name, (fraction, _) in found.items()}
@@ -221,37 +252,7 @@ def _diagnosed(maxima: _Maxima, found: dict[str, tuple[float, float]],
     return Diagnosis(fractions, ties[0], p, fraction, gaps, ties, p_range, near, classes)
 
 
-class _Maxima:
-    """What fraction of a norm's maximum margin over rows z the direction w has."""
-
-    def __init__(self, rows: Rows, shape: tuple[int, ...], w: np.ndarray,
-                 start: Separability, tell: Tell) -> None:
-        self.rows, self.shape, self.w, self.start, self.tell = rows, shape, w, start, tell
-        self.bound = w[:rows.bound]
-        self.margins = rows.margins(w)
-        self.least = float(self.margins.min())
-        self.known: dict[float, Separability] = {}
-
-    def __call__(self, norm: Norm, x: float) -> tuple[float, float]:
-        """The fraction, and the duality gap of the maximum, of an ℓp with 1/p = x or one that is
-        something like it.
-        """
-        self.tell(norm.name)
-        found = widest(self.rows, self.shape, norm, self._start(x),
-                       lambda text: self.tell(f"{norm.name}: {text}"))
-        if norm.shape is None:
-            whole = np.append(found.w, np.zeros(self.rows.free) + found.intercept)
-            self.known[x] = replace(self.start, w=whole, weights=found.dual)
-        return self.least / norm(self.bound) / found.margin, found.duality_gap
-
-    def _start(self, x: float) -> Separability:
-        """Where to begin: of many rows, with the support vectors of the nearest p that is known."""
-        if few(self.rows) or not self.known:
-            return self.start
-        return self.known[min(self.known, key=lambda other: abs(other - x))]
-
-
-def _best_power(maxima: _Maxima,
+def _best_power(maxima: Maxima,
                 listed: dict[str, float]) -> tuple[float, float, tuple[float, float]]:
     """The p whose fraction is largest, that fraction, and the range of p that share it.
 
@@ -275,7 +276,7 @@ def _best_power(maxima: _Maxima,
     return (float(1 / x) if x > 0 else np.inf), min(most, 1.0), (low, high)
 
 
-def _by_conditions(maxima: _Maxima, known: dict[float, float]) -> dict[float, float]:
+def _by_conditions(maxima: Maxima, known: dict[float, float]) -> dict[float, float]:
     """How far w is from being a maximum, by x = 1/p; ``known`` gets the fractions it has."""
     fine = 5 if maxima.rows.count * maxima.rows.size <= SMALL else 1
     grid = np.unique(np.concatenate([np.geomspace(FAR, 0.05, 8 * fine),
@@ -306,7 +307,7 @@ def _shared(points: list[float], tied: list[float], x: float) -> tuple[float, fl
     return ends[0], ends[1]
 
 
-def _searched(maxima: _Maxima, known: dict[float, float], best: float) -> dict[float, float]:
+def _searched(maxima: Maxima, known: dict[float, float], best: float) -> dict[float, float]:
     """What is known and found at x = 1/p nearer to the best listed one than to others."""
     listed, until = sorted(1 / float(p) for p in POWERS), process_time() + PATIENCE
     i = listed.index(best)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign, own
+from fastbias.checks import above, foreign, own
 from fastbias.checks.shown import Report, Shown, Table, series, vector
 from fastbias.checks.sizes import worst
 from fastbias.checks.spans import SMALL
@@ -71,7 +71,7 @@ class RegularisationPath(Shown):
         ax : matplotlib Axes, optional
             Where to draw; a new figure's where it is not given.
         """
-        return foreign.library("fastbias.plots").path(self, ax)
+        return above.picture(self, ax)
 
     def _report(self) -> Report:
         norm = np.abs(self.w).sum(axis=1)

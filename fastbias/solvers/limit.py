@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import above
 from fastbias.checks.shown import Report, Shown, html, text, vector
 from fastbias.data.rows import Rows
 from fastbias.pieces.norms import Norm
@@ -140,7 +140,8 @@ class Limit(Shown):
         """Prove it over the rationals: a document that anybody can check, with `fb.proofs.check`
         or with a file of 150 lines that needs Python alone.
 
-        Of maximum margins, minimum norms and projections: ℓ1, ℓ2, ℓ∞ and quadratic ones.
+        Of maximum margins, minimum norms and projections: exactly in ℓ1, ℓ2, ℓ∞ and quadratic
+        norms, and to 2⁻¹⁰⁰ in ℓp and the entropy, hypentropy, power and cosh potentials.
 
         Returns
         -------
@@ -149,14 +150,18 @@ class Limit(Shown):
             intercept), binary fractions; ``claim``; ``primal`` (of margins the w with Zw ≥ 1),
             ``dual`` and ``value``: γ, γ² where the norm is of squares, the least norm, or its
             square. Numbers are integers or fractions in lowest terms. In ℓ1 and ℓ∞, where several
-            w may be best, ``primal`` may be another one than this.
+            w may be best, ``primal`` may be another one than this. Of ψ = Σ|w|^p/p and other
+            potentials ∇ψ(w) is ∇ψ(w0) + Zᵀν to 2⁻¹⁰³ of log w (ℓp), ∇ψ(w) (entropies) or w
+            (cosh), ν = dual/value for margins; ``value`` is γ^p, or ⟨Zᵀν, w − w0⟩, which is
+            ‖w‖^p in ℓp; ``matrix`` is p, or β.
 
         Raises
         ------
         LookupError
             Where there is none, and why: of other norms and potentials, of several outputs, of more
-            than 300 000 numbers, 250 rows that hold w, or 100 columns in a quadratic norm, and of
-            equations that hold to rounding alone.
+            than 300 000 numbers, 250 rows that hold w, or 100 columns in a quadratic norm, of
+            equations that hold to rounding alone, and where multipliers were not found in a
+            hundred digits (entries of w that are 0 in ℓp, p > 2, say).
 
         References
         ----------
@@ -177,17 +182,21 @@ class Limit(Shown):
 
     @property
     def rung(self) -> str:
-        """How sure it is: "exact" where there is a `proof` with no gap at all, else "float"."""
-        return "float" if isinstance(self._proved, str) else "exact"
+        """How sure it is: "exact" where there is a `proof` with no gap at all, "enclosed" where it
+        has one to 2⁻¹⁰⁰, else "float".
+        """
+        if isinstance(self._proved, str) or self.asked is None:
+            return "float"
+        norm = self.asked.norm
+        return "exact" if (getattr(norm, "ball", None) or norm.matrix) is not None else "enclosed"
 
     @cached_property
     def _proved(self) -> dict[str, Any] | str:
         """The document, or why there is none."""
         try:
-            found: dict[str, Any] = foreign.library("fastbias.proofs.prove").of_limit(self)
+            return above.document(self)
         except LookupError as error:
             return str(error)
-        return found
 
     def plot(self, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike | None = None,
              ax: Axes | None = None) -> Axes:
@@ -205,7 +214,7 @@ class Limit(Shown):
         -------
         matplotlib Axes
         """
-        return foreign.library("fastbias.plots").limit(self, X, y, ax)
+        return above.picture(self, X, y, ax)
 
     def _report(self) -> Report:
         proof = "certified" if self.certified else "NOT certified"

@@ -115,7 +115,7 @@ def minimum_norm(X: ArrayLike | checks.Sparse, y: ArrayLike, norm: Norm | str = 
     return Limit(found.w.reshape(shape), "point", f"minimum {norm.name} norm", "linear duality",
                  tuple(rows), found.gap <= CERTIFIED, found.gap, targets.table(found.nu, columns),
                  intercept=found.b if columns else float(found.b[0]), names=own.names(X),
-                 asked=None if columns or (norm.ball or norm.matrix) is None else
+                 asked=None if columns else
                  Asked("minimum norm", Rows(problem.whole, int(intercept)), norm, y))
 
 

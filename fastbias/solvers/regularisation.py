@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign, own
+from fastbias.checks import above, own
 from fastbias.checks.shown import Report, Shown, Table, series, vector
 from fastbias.checks.sizes import lengths, worst
 from fastbias.data.rows import signed
@@ -73,7 +73,7 @@ class BallPath(Shown):
         ax : matplotlib Axes, optional
             Where to draw; a new figure's where it is not given.
         """
-        return foreign.library("fastbias.plots").path(self, ax)
+        return above.picture(self, ax)
 
     def _report(self) -> Report:
         sizes = lengths(self.w.reshape(len(self.w), -1))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import foreign
+from fastbias.checks import above, foreign
 from fastbias.checks.shown import Report, Shown, vector
 from fastbias.data.rows import Rows, signed, zero_rows
 from fastbias.solvers import exact, narrow
@@ -100,8 +100,7 @@ class Separability(Shown):
         >>> fb.separability([[1, 2], [-3, -6]], [1, 1]).proof()["dual"]
         ['3/4', '1/4']
         """
-        found: dict[str, Any] = foreign.library("fastbias.proofs.prove").of_separability(self)
-        return found
+        return above.document(self)
 
     def __bool__(self) -> bool:
         return self.separable

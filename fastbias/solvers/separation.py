@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import columns, foreign
+from fastbias.checks import above, columns
 from fastbias.checks.own import INTERCEPT
 from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
@@ -143,8 +143,7 @@ class Separation(Shown):
         >>> found["strict"], found["dual"]
         ([True, True, False, False, True], ['0', '0', '1/2', '1/2', '0'])
         """
-        found: dict[str, Any] = foreign.library("fastbias.proofs.prove").of_separation(self)
-        return found
+        return above.document(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the coefficients: finite ones with two standard errors either way, others as arrows.
@@ -154,7 +153,7 @@ class Separation(Shown):
         ax : matplotlib Axes, optional
             Where to draw; a new figure's where it is not given.
         """
-        return foreign.library("fastbias.plots").separation(self, ax)
+        return above.picture(self, ax)
 
     def _report(self) -> Report:
         return report(self)

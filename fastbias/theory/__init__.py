@@ -64,6 +64,8 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
         else:
             found = ask(problem, flow)
         found = replace(found, classes=problem.classes, names=problem.names)
+    if problem.method.average is not None and not flow:
+        found = replace(found, hypotheses=(*found.hypotheses, _of_averages(problem)))
     return _with_intercept(problem, found) if problem.intercept else found
 
 
@@ -81,6 +83,16 @@ def _flows(problem: Problem, flow: bool) -> None:
 def _folded(problem: Problem, found: Limit) -> Limit:
     """The limit of a problem of several outputs, from that of all their entries."""
     return replace(found, w=found.w.reshape(problem.shape), dual=table(found.dual, problem.columns))
+
+
+def _of_averages(problem: Problem) -> Hypothesis:
+    """Where a mean of the parameters goes that is kept beside them."""
+    # of w(t) = ‖w(t)‖(ŵ + o(1)) the weights ‖w(t)‖ add up to infinity, as those of a point do
+    told = "where the iterates go, their means go, of all and fading ones (Toeplitz)"
+    if problem.model.linear:
+        return Hypothesis("the mean that is kept ends there, too", True, told)
+    return Hypothesis("the mean that is kept ends there, too", None,
+                      f"{told}; it is that of u, of which it is not known that it converges")
 
 
 def _with_intercept(problem: Problem, found: Limit) -> Limit:

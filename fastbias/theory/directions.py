@@ -399,6 +399,5 @@ def direction(problem: Problem, flow: bool) -> Limit:
     if row.asymptote is not None and problem.small and not _may_be_wrong(problem, rows):
         known, offset, rates = row.asymptote(problem, found)
         rows += known
-    return Limit(found.w, "direction", theorem, row.source, tuple(rows), found.certified,
-                 found.duality_gap, found.dual, found.margin, found.norm, rates, offset,
-                 asked=found.asked)
+    return replace(found, theorem=theorem, source=row.source, hypotheses=tuple(rows), rates=rates,
+                   offset=offset)

@@ -6,6 +6,8 @@ stationary, so a row names none before a run, and behind one says how stationary
 """
 from __future__ import annotations
 
+import numpy as np
+
 from fastbias.pieces import norms
 from fastbias.pieces.laws import ours
 from fastbias.pieces.norms import Norm
@@ -14,14 +16,55 @@ from fastbias.solvers.limit import Hypothesis
 from fastbias.solvers.oracles import has_margin
 from fastbias.theory.asked import endless, stated_for
 from fastbias.theory.asymptotes import pace
-from fastbias.theory.base import Direction, shown
+from fastbias.theory.base import Direction, gradient, shown
 
-__all__ = ["OTHERS"]
+__all__ = ["OTHERS", "OVERSHOT", "smooth"]
 
 TSILIVIS = "Tsilivis, Vardi, Kempe (2024)"
 GRONICH = "Gronich & Vardi (2026)"
 WANG = "Wang, Meng, Chen, Liu (2021)"
+NEAR = 2.0            # margins up to so many times the least count as near it
+OVERSHOT = ("steps η/L of a homogeneous model outgrow its smoothness, and here they have: runs "
+            "then end elsewhere, or nowhere; the nearest are the same run stopped before (until=), "
+            "and step sizes without L: a constant, or fb.steps.power")
 STATIONARY = "a stationary point of min ½‖u‖² with margins ≥ 1"
+
+
+def smooth(problem: Problem) -> Hypothesis:
+    """Whether steps over L are under the inverse of the local smoothness, which grows with ‖w‖."""
+    statement = "the steps stay under the inverse of the local smoothness"
+    # of degree 2 the overshoot of gradient descent has one size, whatever ‖w‖ is
+    if problem.model.degree == 2 and gradient(problem):
+        return Hypothesis(statement, None, "η/L does until ‖w‖ is about 1/η; from there on the "
+                                           "margin stays O(η) under the maximum")
+    told = "η/L does only while ‖w‖ is small: then margins fall again; stop before (until=)"
+    a, moved = pace(problem), _overshot(problem)
+    if moved is None:
+        return Hypothesis(statement, None, told)
+    # margins grow like e^{t^{1−a}}, faster than any such step falls
+    return Hypothesis(statement, False if moved > 1.0 and a is not None and a < 1.0 else None,
+                      f"{told}; the last update moved a margin near the least by {moved:.2g}, "
+                      "beyond what ‖u‖ grew by, where a flow moves it by much less than 1")
+
+
+def _overshot(problem: Problem) -> float | None:
+    """The largest |m_n(u) − m_n(u′) (‖u‖/‖u′‖)^L|, u′ being where the last update began, over
+    margins near the least: what an update does beside growing. None where there was none.
+    """
+    reached, L = problem.reached, problem.model.degree
+    if reached is None or reached.t == 0:
+        return None
+    # of size one, as u may be 1e150
+    size = float(np.abs(reached.u).max())
+    u, before = reached.u / size, (reached.u - reached.move) / size
+    norm = _own(problem) if problem.method.geometry is not None else norms.l2
+    with np.errstate(all="ignore"):
+        now = problem.least(problem.predictor(u))
+        then = problem.least(problem.predictor(before)) * (norm(u) / norm(before)) ** L
+        near = now <= NEAR * now.min()
+        if not (now.min() > 0 and np.isfinite(then).all()):
+            return None
+        return float(np.exp(L * np.log(size) + np.log(np.abs(now - then)[near].max())))
 
 
 def _homogeneous(problem: Problem) -> bool:

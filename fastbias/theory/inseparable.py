@@ -23,6 +23,7 @@ from fastbias.solvers.minimiser import Minimiser, minimise
 from fastbias.theory.asked import classes, endless, of_a_flow, small, stated_for
 from fastbias.theory.asymptotes import asymptote, flat, flat_norm, metric, pace, plain, rule_of
 from fastbias.theory.base import Ray, Refusal, Rest, Row, disproved, named, shown
+from fastbias.theory.next_tokens import NEXT, likeliest, soft
 
 __all__ = ["INSEPARABLE", "SOLE", "deciding", "inseparable", "lift", "orthogonal", "others",
            "resting", "with_intercept"]
@@ -66,10 +67,15 @@ INSEPARABLE: tuple[Row, ...] = (
                               *classes(p)],
         reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is "
                "the same with step sizes whose sum is infinite"),
+    Ray("classes that are separable in part: on their span the log-odds of those that a context "
+        "comes with, and across it the l2 maximum margin of the others", NEXT,
+        lambda p, flow: _shrinks(p) and named(p, "cross_entropy"),
+        reason="steps that add up to a finite length cannot reach infinity; the nearest theorem is "
+               "the same with step sizes whose sum is infinite"),
     Refusal("no theorem off separable data", JI, lambda p, flow: True,
             reason="the loss does not go to 0, so no theorem of Section 3 applies; the nearest "
                    "is Ji & Telgarsky (2019), for gradient descent with a fixed step and the "
-                   "exponential or logistic loss of two classes"),
+                   "exponential or logistic loss of two classes, or cross-entropy"),
 )
 """What is known of runs on data that are not separable: a `Rest` where they overlap, a `Ray` where
 they are separable in part, and the sentence for all others.
@@ -215,7 +221,10 @@ def _falls(steps: list[Hypothesis]) -> Hypothesis:
 
 def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
          falls: Hypothesis) -> Limit:
-    finite = minimise(others(problem, parts), parts.basis)
+    several = problem.outputs > 1
+    finite = likeliest(problem, parts) if several \
+        else minimise(others(problem, parts), parts.basis)
+    rows = [*rows, *(soft(problem, parts, finite) if several else [])]
     strict, half = orthogonal(problem, parts)
     found = widest(Rows(strict), (problem.size,), norms.l2, separator(Rows(strict)))
     w = found.w if half is None else np.linalg.solve(half.T, found.w)
@@ -229,6 +238,7 @@ def _ray(problem: Problem, row: Row, parts: Cone, rows: list[Hypothesis],
     return Limit(w.reshape(problem.shape), "ray", row.name, row.source, tuple(rows),
                  found.certified and finite.certified and parts.proved,
                  max(found.duality_gap, finite.residual), lam, found.margin, flat_norm(problem),
+                 _in_span(problem) if several else
                  _rates(problem, replace(found, w=w), strict if half is None else strict @ half.T,
                         problem.log_weights[parts.strict]
                         - problem.Z[parts.strict] @ finite.w),
@@ -241,7 +251,7 @@ def orthogonal(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | 
     """
     D = metric(problem)
     half = None if D is None else np.linalg.cholesky(D)
-    known = across(parts, problem.Z)
+    known = across(parts, problem.Z) if problem.outputs == 1 else None
     if known is None:
         Z, B = problem.Z[parts.strict], parts.basis
         if half is not None:
@@ -261,7 +271,7 @@ def orthogonal(problem: Problem, parts: Cone) -> tuple[np.ndarray, np.ndarray | 
 def _rates(problem: Problem, found: Limit, strict: np.ndarray,
            logs: np.ndarray) -> tuple[Rate, ...]:
     """Across S the run is one on separable data, ``strict`` (N', d), whose weights e^logs are what
-    v̄ leaves of them; in S what the strict rows still push is 1/t.
+    v̄ leaves of them.
     """
     with np.errstate(over="ignore"):
         weights = np.exp(logs)
@@ -270,4 +280,9 @@ def _rates(problem: Problem, found: Limit, strict: np.ndarray,
         free = replace(problem, X=strict, y=np.ones(len(strict)), weights=weights)
         rates = asymptote(free, found)[2]
     kept = tuple(rate for rate in rates if rate.quantity in ("direction", "angle", "1 - cos"))
-    return (*kept, Rate("finite gap", "t", -1.0)) if pace(problem) == 0.0 else kept
+    return (*kept, *_in_span(problem))
+
+
+def _in_span(problem: Problem) -> tuple[Rate, ...]:
+    """What the strict rows still push in S at a step of one size is 1/t."""
+    return (Rate("finite gap", "t", -1.0),) if pace(problem) == 0.0 else ()

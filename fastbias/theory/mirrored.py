@@ -17,7 +17,8 @@ from fastbias.problem import Problem
 from fastbias.solvers.bregman import bregman_projection, feasibility
 from fastbias.solvers.equations import Unreachable
 from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit, NoTheorem
-from fastbias.theory.base import Point, gradient, momentum, shown
+from fastbias.theory.base import Point, momentum, shown
+from fastbias.theory.homogeneous import smooth
 
 __all__ = ["COMMUTING", "CONJECTURE", "LI", "descent", "mirrored", "powers", "vanishing"]
 
@@ -46,12 +47,7 @@ def descent(problem: Problem, flow: bool) -> list[Hypothesis]:
         return [Hypothesis("η → 0: the flow", True, "asked for")]
     rows = [Hypothesis("the steps are small enough", None, f"{problem.rule!r}; seen only in a run")]
     if problem.rule.loss and problem.model.degree > 1:
-        # of degree 2 the overshoot of gradient descent has one size, whatever ‖w‖ is
-        told = ("η/L does until ‖w‖ is about 1/η; from there on the margin stays O(η) under the "
-                "maximum" if problem.model.degree == 2 and gradient(problem) else
-                "η/L does only while ‖w‖ is small: then margins fall again; stop before (until=)")
-        rows.append(Hypothesis("the steps stay under the inverse of the local smoothness", None,
-                               told))
+        rows.append(smooth(problem))
     if momentum(problem):
         rows.append(Hypothesis("momentum keeps the limit", None,
                                "not in the literature for models"))

@@ -34,7 +34,7 @@ from fastbias.theory.base import (
     tailed,
 )
 from fastbias.theory.decayed import balanced, solved
-from fastbias.theory.homogeneous import OTHERS
+from fastbias.theory.homogeneous import OTHERS, OVERSHOT
 from fastbias.theory.mirrored import CONJECTURE, LI, descent, mirrored, powers, vanishing
 from fastbias.theory.reach import reaches
 
@@ -155,6 +155,8 @@ def _direction(problem: Problem, flow: bool, row: Direction) -> Limit:
                f"degree={model.degree}")
         raise NoTheorem(row.reason if rows[1].holds else why, row.source, tuple(rows))
     rows += descent(problem, flow)
+    if disproved(rows):
+        raise NoTheorem(OVERSHOT, source, tuple(rows))
     if model.degree > 1:
         rows.append(Hypothesis("increments and gradients converge in direction", None,
                                "seen only in a run"))

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["frame", "read", "report", "table", "write"]
 
-# what only a fast-forwarded trace has, and one without w at each row
-EXTRA = ("error_estimate", "log_times", "slack", "least")
+# what only a fast-forwarded trace has, one without w at each row, and one with a mean of u
+EXTRA = ("error_estimate", "log_times", "slack", "least", "averages")
+# what is kept of the data of a run
+CALLED = ("names", "classes")
 
 
 def write(trace: Trace, path: str | os.PathLike[str]) -> None:
-    """Write the rows to an NPZ file with a digest."""
+    """Write the rows, and what columns and labels are called, to an NPZ file with a digest."""
     extra = {name: getattr(trace, name) for name in EXTRA if getattr(trace, name) is not None}
+    # (lists first: texts of pandas are objects, which only pickle could write)
+    extra |= {f"kept_{name}": np.array(list(getattr(trace, name))) for name in CALLED
+              if getattr(trace, name) is not None}
     files.write(checks.path("path", path), files.seal(
         {"t": trace.t, "u": trace.u, "w": trace.w, "log_loss": trace.log_loss,
          "status": np.int64(trace.status), "message": np.array(trace.message)} | extra))
@@ -40,16 +45,25 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         # without w at each row there are the first and the last
         rows = 2 if "least" in kept else "K"
         w = (rows, "m", "d") if np.ndim(kept.get("w", ())) == 3 else (rows, "d")
-        extra = {name: ("f8", ("K", "N") if name == "slack" else ("K",))
-                 for name in EXTRA if name in kept}
+        axes = {"slack": ("K", "N"), "averages": ("K", "n")}
+        extra = {name: ("f8", axes.get(name, ("K",))) for name in EXTRA if name in kept}
+        # (which files of earlier versions have not)
+        called = {"kept_names": ("U", ("d",)), "kept_classes": ("b i u f U", ("C",))}
+        extra |= {name: called[name] for name in called if name in kept}
         files.expect(kept, {"t": ("i8 f8", ("K",)), "u": ("f8", (rows, "n")), "w": ("f8", w),
                             "log_loss": ("f8", ("K",)), "status": ("i8", ()),
                             "message": ("U", ()), **extra})
         for name in ("t", "u", "w"):
             if not kept[name].size or not np.isfinite(kept[name]).all():
                 raise ValueError(f"{name} must be finite and not empty")
+        for name in called.keys() & kept.keys():
+            if len({*kept[name].tolist()}) != kept[name].size:
+                raise ValueError(f"{name} must be different")
         _in_order(kept["t"], kept.get("log_times"))
-        return kept | {"status": Status(int(kept["status"])), "message": str(kept["message"])}
+        fields = kept | {"status": Status(int(kept["status"])), "message": str(kept["message"])}
+        if "kept_names" in kept:
+            fields["kept_names"] = tuple(kept["kept_names"].tolist())
+        return fields
 
 
 def _in_order(t: np.ndarray, log_times: np.ndarray | None) -> None:
@@ -67,7 +81,7 @@ def table(trace: Trace) -> pandas.DataFrame:
     columns = {"log_loss": trace.log_loss}
     if trace.least is None:
         flat = trace.w.reshape(len(trace), int(np.prod(trace.w.shape[1:])))
-        called = None if trace.problem is None else trace.problem.called
+        called = trace.called
         columns |= {f"w{i}" if called is None else f"w[{called[i]}]": flat[:, i]
                     for i in range(flat.shape[1])}
     else:
@@ -85,8 +99,8 @@ def frame(trace: Trace) -> xarray.Dataset:
     else:
         columns["least_margin"] = "t", trace.least
     coords: dict[str, Any] = {"t": trace.t}
-    if "w" in columns and trace.problem is not None and trace.problem.called is not None:
-        coords[dims[-1]] = list(trace.problem.names or ())
+    if "w" in columns and trace.called is not None:
+        coords[dims[-1]] = list(trace.names or ())
     return xarray.Dataset(columns, coords=coords,
                           attrs={"status": trace.status.name, "message": trace.message})
 
@@ -103,5 +117,4 @@ def report(trace: Trace) -> Report:
         rows.append(series("least margin", trace.least))
     return [f"Trace of {len(trace)} rows to {end}: {trace.status.name}, {trace.message}",
             Table(rows, ("", "first row", "last row", "row by row")),
-            *vector("w at the end", trace.w[-1],
-                    None if trace.problem is None else trace.problem.names, trace.classes)]
+            *vector("w at the end", trace.w[-1], trace.names, trace.classes)]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import Sparse, foreign
+from fastbias.checks import Sparse, above
+from fastbias.checks.columns import entries
 from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import lengths
 from fastbias.engine.abi import MESSAGES, Status
 from fastbias.pieces import norms
 from fastbias.pieces.losses import Loss
 from fastbias.pieces.norms import Norm
-from fastbias.problem import Data, gather
+from fastbias.problem import Data, Problem, gather
 from fastbias.solvers.limit import Limit
 from fastbias.trace import rates, storing
 from fastbias.trace.diagnostics import Diagnostics
@@ -55,9 +56,13 @@ class Trace(Diagnostics, Shown):
         Of a fast-forward: a bound on max_j |w_j − exact|.
     slack : (K, N) float64 or None
         Of a fast-forward: log t − m_n, which keeps its digits where w does not.
+    averages : (K, n) float64 or None
+        Of a method with ``average=``: the mean of the parameters at each row; see `averaged`.
     least : (K,) float64 or None
         Of a run with ``record_w=False``: the least margin y_n⟨w, x_n⟩ (of classes: ⟨w_y − w_c,
         x_n⟩) at each row; ``u`` and ``w`` then have two rows, the first and the last.
+    kept_names : tuple of str or None, kept_classes : (C,) array or None
+        Of a trace without its data, as from a file: what ``names`` and ``classes`` were.
     """
 
     t: np.ndarray
@@ -71,6 +76,9 @@ class Trace(Diagnostics, Shown):
     log_times: np.ndarray | None = None
     slack: np.ndarray | None = None
     least: np.ndarray | None = None
+    kept_names: tuple[str, ...] | None = None
+    kept_classes: np.ndarray | None = None
+    averages: np.ndarray | None = None
 
     @cached_property
     def log_t(self) -> np.ndarray:
@@ -92,7 +100,19 @@ class Trace(Diagnostics, Shown):
     @property
     def classes(self) -> np.ndarray | None:
         """The labels as they were given, sorted: −1 and +1, or the classes; None for numbers."""
-        return None if self.problem is None else self.problem.classes
+        return self.kept_classes if self.problem is None else self.problem.classes
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """What the entries of w's last axis are called; None where columns had no names."""
+        return self.kept_names if self.problem is None else self.problem.names
+
+    @property
+    def called(self) -> list[str] | None:
+        """What each entry of w is called, flat, with its class where there are classes; None where
+        columns had no names.
+        """
+        return entries(self.names, self.w.shape[1:], self.classes)
 
     @property
     def intercept(self) -> np.ndarray:
@@ -136,6 +156,40 @@ class Trace(Diagnostics, Shown):
         # far out a distance may itself be beyond float64, and infinite is right
         with np.errstate(over="ignore"):
             return lengths(w - goal)
+
+    def averaged(self) -> Trace:
+        """The same run seen at the mean of its parameters, for a method with ``average=``.
+
+        Returns
+        -------
+        Trace
+            ``u`` (K, n) is the mean, ``w`` the predictor F(u) there, ``log_loss`` that of L there.
+
+        Raises
+        ------
+        ValueError
+            Where the method keeps no mean, or the rows none (``record_w=False``).
+
+        References
+        ----------
+        Polyak, Juditsky (1992); Ruppert (1988); Izmailov, Podoprikhin, Garipov, Vetrov, Wilson
+        (2018), "Averaging Weights Leads to Wider Optima and Better Generalization".
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> method = fb.methods.gradient_descent(0.25, average="mean")
+        >>> trace = fb.run([[1]], [1], loss="squared", method=method, steps=3)
+        >>> print(trace.w.ravel(), trace.averaged().w.ravel().round(4))
+        [0.    0.5   0.75  0.875] [0.     0.5    0.625  0.7083]
+        """
+        problem = self.problem
+        if self.averages is None or not isinstance(problem, Problem):
+            raise ValueError("averaged() wants rows of w of a run whose method keeps a mean, such "
+                             'as fb.methods.gradient_descent(0.1, average="mean")')
+        w = problem.predictor(self.averages).reshape(len(self), *problem.shape)
+        log_loss = np.array([problem.log_loss(u) for u in self.averages])
+        return replace(self, u=self.averages, w=w, log_loss=log_loss, averages=None)
 
     def finite_gap(self, limit: Limit) -> np.ndarray:
         """Distance of the finite part from that of a ray at each row, ‖Π_S w − v̄‖₂ (K,).
@@ -373,12 +427,15 @@ class Trace(Diagnostics, Shown):
                      later.status, later.message, later.problem or self.problem,
                      both(zeros if self.error_estimate is None else self.error_estimate,
                           later.error_estimate),
-                     np.concatenate([self.log_t[keep], later.log_t]), both(self.slack, later.slack))
+                     np.concatenate([self.log_t[keep], later.log_t]), both(self.slack, later.slack),
+                     kept_names=later.names or self.names,
+                     kept_classes=self.classes if later.classes is None else later.classes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the rows to an NPZ file (no pickle) with a digest, whole or not at all.
 
-        What `load` reads back has all but the data; ValueError where the folder does not exist.
+        What `load` reads back has all but the data, of which it keeps what columns and labels are
+        called; ValueError where the folder does not exist.
         """
         storing.write(self, path)
 
@@ -411,9 +468,10 @@ class Trace(Diagnostics, Shown):
         limit : Limit, optional
             Drawn dashed, beside what is fitted; gap, angle and the series of `rates` need it.
         ax : matplotlib Axes, optional
-            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``.
+            Where to draw; a new figure's where it is not given. Style is handed to ``ax.plot``;
+            ``slopes=False`` leaves out what is fitted and predicted beside gaps, angles and series.
         """
-        return foreign.library("fastbias.plots").trace(self, what, limit, ax, **style)
+        return above.picture(self, what, limit, ax, **style)
 
     def _report(self) -> Report:
         return storing.report(self)

@@ -1,5 +1,6 @@
 """The door to foreign solvers: what leaves it, and what passes."""
 import signal
+import subprocess
 import sys
 import warnings
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastbias.checks import foreign
+from tests.helpers import ROOT
 
 
 def test_what_a_library_raises_becomes_one_sentence_of_ours():
@@ -51,3 +53,14 @@ def test_an_interrupt_during_an_import_comes_after_it(tmp_path, monkeypatch):
     finally:
         signal.signal(signal.SIGINT, before)
     assert sys.modules.pop("slow_to_import").whole
+
+
+def test_libraries_that_lie_elsewhere_are_libraries_too():
+    """Of another environment's packages, the system's or the user's: not below this interpreter's own folder."""
+    code = ("import sys, sysconfig; real = sysconfig.get_path\n"
+            "sysconfig.get_path = lambda name, *a, **k: '/nowhere' if 'lib' in name else real(name, *a, **k)\n"
+            "import numpy as np; from fastbias.checks import foreign\n"
+            "try:\n    with foreign.guarded('this'): np.linalg.cholesky([[-1.0]])\n"
+            "except foreign.Unsolved as why: print(why)")
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert shown.startswith("this could not be solved")

@@ -125,6 +125,10 @@ def test_intervals_hold_what_they_should():
             low, high = (mpmath.mpf(e.numerator) / e.denominator for e in a.exp().ends)
             assert low <= true <= high
             assert high - low < mpmath.mpf(2) ** -40 * max(1, true)
+            low, high = (a * a).sqrt().ends
+            assert low <= abs(x) <= high
+            assert high - low < Fraction(1, 2 ** 50)
+    assert Interval.of(0, 8).around(Fraction(1, 4)).sqrt().ends == (0, Fraction(129, 256))
     wide = Interval.of(Fraction(1, 3), 64).around(Fraction(1, 100))
     assert Interval.of(Fraction(1, 3), 64).inside(wide)
     assert not wide.apart(wide)

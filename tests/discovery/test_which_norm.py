@@ -60,7 +60,52 @@ def test_the_last_layer():
     assert fb.bridges.last_layer(X3, y3, W + 5.0).fractions["l2"] == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("intercept", [None, 0.3])
+def test_steps_to_go_are_those_of_a_run_that_goes_on(intercept):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 6))
+    y, d = np.sign(X @ rng.normal(size=6)), 6 if intercept is None else 7
+    Z = X if intercept is None else np.column_stack([X, np.ones(40)])
+    plan = fb.Plan(Z, y, loss="exponential", method=fb.methods.gradient_descent(0.01))
+    begun = plan.run(2000).w[-1]
+    seen = fb.bridges.last_layer(X, y, begun[:6], intercept=None if d == 6 else begun[6], step_size=0.01)
+    limit = fb.max_margin(Z, y)
+    assert seen.limit.w == pytest.approx(limit.w)
+    assert seen.away == pytest.approx(np.linalg.norm(begun / np.linalg.norm(begun) - limit.w))
+    trace = plan.run(3_000_000, record=3000)
+    lacks = 1 - trace.margin("l2") / limit.margin
+    met = trace.t[np.flatnonzero(lacks > 0.1)[-1] + 1] - 2000
+    assert seen.steps[0.1] == pytest.approx(np.log10(met), abs=0.005)
+    assert seen.steps[0.01] > 10 * seen.steps[0.1] / 3         # 1/log t: far more than ten times the time
+    assert "10^" in repr(seen)
+
+
+@pytest.mark.long
+def test_steps_to_go_of_classes_and_of_weights_that_are_there():
+    X, y = np.array([[2.0, 0.1], [0.3, 1.5], [-1, -1], [2, 0.5]]), np.array([0, 1, 2, 0])
+    W = fb.max_margin(X, y, "l2").w
+    there = fb.bridges.last_layer(X, y, 200 * W)
+    assert there.steps == {0.1: -np.inf, 0.01: -np.inf}
+    assert there.away < 1e-9
+    assert "it is there" in repr(there)
+    # a run on cross-entropy that goes on, late enough for that to be a sum of exponential losses
+    plan = fb.Plan(X, y, loss="cross_entropy", method=fb.methods.gradient_descent(0.1), start=[[6, -3], [-3, 6], [-3, -3]])
+    begun = plan.run(3000).w[-1]
+    seen = fb.bridges.last_layer(X, y, begun, step_size=0.1)
+    trace = plan.run(1_000_000, record=3000)
+    lacks = 1 - trace.margin("l2") / fb.max_margin(X, y).margin
+    near = 0.1
+    assert lacks[0] > near > lacks[-1]
+    assert seen.steps[near] == pytest.approx(np.log10(trace.t[np.flatnonzero(lacks > near)[-1] + 1] - 3000), abs=0.02)
+    far = fb.bridges.last_layer(X, y, 1e5 * W)
+    assert np.isnan(far.steps[0.01])
+    assert "steps not known" in repr(far)
+
+
 def test_bad_arguments():
+    with pytest.raises(ValueError, match="step_size must be"):
+        fb.bridges.last_layer([[1, 0], [0, 2], [-1, -1]], [1, 1, 0], [2, 1], step_size=0)
     with pytest.raises(ValueError, match="updates must have the shape"):
         fb.bridges.which_norm(FLAT, FLAT[:2])
     with pytest.raises(ValueError, match="updates must hold one that is not 0"):

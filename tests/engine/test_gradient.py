@@ -7,6 +7,7 @@ from fastbias.engine.compiled import kernel
 from fastbias.engine.gradients import Run, calls_of, gradient
 from fastbias.engine.loop import _laid, _room_of
 from fastbias.engine.simd import lent
+from tests.helpers import JIT
 
 m = fb.methods
 
@@ -48,6 +49,8 @@ CASES = {"weighed": {"method": m.gradient_descent(0.1)}, "by pieces": {"method":
                    "start": np.linspace(0.5, 1, 12)}}
 
 
+# (compiling it takes half a minute; sharpness-aware methods and their twins ask for it again in `make test`)
+@(pytest.mark.slow if JIT else lambda test: test)
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradient_may_be_asked_for_again_at_another_point(name):
     rng = np.random.default_rng(0)

@@ -33,51 +33,44 @@ def plan_of(loss, method):
     return None
 
 
+def answers(loss, ask):
+    """What each method's plan says when it is asked, with the plan; and what those said that have no answer."""
+    found, refused = [], []
+    for plan in filter(None, (plan_of(loss, method) for method in (*methods.EXAMPLES, *SUMS))):
+        try:
+            found.append((plan, ask(plan)))
+        except LookupError as told:
+            refused.append(told)
+    return found, refused
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("loss", [loss for loss in losses.EXAMPLES if loss not in SLOW] + slow(*SLOW), ids=repr)
 def test_fast_forward_is_a_run_or_a_reason(loss):
-    answered, refused = 0, []
-    for method in (*methods.EXAMPLES, *SUMS):
-        plan = plan_of(loss, method)
-        if plan is None:
-            continue
-        try:
-            trace = plan.fast_forward(np.log(FAR), record=1, max_steps=BUDGET)
-            far = plan.fast_forward(1e3, record=1, max_steps=BUDGET)
-        except LookupError as told:
-            refused.append(told)
-            continue
-        answered += 1
+    found, refused = answers(loss, lambda plan: [plan.fast_forward(log_t, record=1, max_steps=BUDGET)
+                                                 for log_t in (np.log(FAR), 1e3)])
+    for plan, (trace, far) in found:
         assert np.isfinite(far.w).all()
         assert np.isfinite(far.error_estimate).all()
         exact = plan.run(FAR, record=2)
         error = np.abs(trace.w[-1] - exact.w[-1]).max() if exact.t[-1] == FAR else 0.0
-        assert error <= trace.error_estimate[-1] <= 0.1, (method, loss)
+        assert error <= trace.error_estimate[-1] <= 0.1, (plan.problem.method, loss)
     for told in refused:
         assert isinstance(told, fb.NoTheorem)
         assert re.search(MEANT, told.reason), told.reason
     # the squared loss has a closed form, and monotone losses fields where they declare what these ask
-    assert answered >= (10 if loss.ratio is not None else 2 if loss.quadratic else 0)
+    assert len(found) >= (10 if loss.ratio is not None else 2 if loss.quadratic else 0)
 
 
 @pytest.mark.parametrize("loss", losses.EXAMPLES, ids=repr)
 def test_a_flow_is_one_or_says_why_there_is_none(loss):
-    answered, refused = 0, []
-    for method in (*methods.EXAMPLES, *SUMS):
-        plan = plan_of(loss, method)
-        if plan is None:
-            continue
-        try:
-            trace = plan.flow(0.01)
-        except LookupError as told:
-            refused.append(told)
-            continue
-        answered += 1
+    found, refused = answers(loss, lambda plan: plan.flow(0.01))
+    for _, trace in found:
         assert np.isfinite(trace.w).all()
         assert trace.t[-1] == 0.01
         # a flow is what small steps of gradient, mirror, natural or steepest descent become: the first loses no more
         assert trace.log_loss[-1] <= trace.log_loss[0] + 1e-12
-    assert answered >= 3
+    assert len(found) >= 3
     assert refused
     for told in refused:
         assert isinstance(told, ValueError)                      # it is both

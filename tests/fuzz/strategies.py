@@ -283,6 +283,7 @@ STRATEGIES: dict[str, Any] = {
     "batch": lambda c: c.pick((None, None, 1, c.N)),
     "replace": numeric(True, False, "independent"), "label_noise": numeric(0.0, 0.0, 0.2),
     "precision": numeric(None, None, None, 8, "float32", 53), "rounding": numeric("nearest", "stochastic"),
+    "average": numeric(None, None, "mean", 0.9), "average_from": numeric(0, 0, 0, 3),
     "gradient_noise": numeric(0.0, 0.0, 0.1), "clip": lambda c: c.pick((None, None, c.size())), "rho": lambda c: c.pick((0.9, 0.5, c.size())),
     "per_sample": numeric(False, True), "rng": numeric(0, 1, None), "weight_decay": numeric(0.0, 0.01),
     "beta": numeric(0.9, 0.99, 1e-3),

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from tests.helpers.naive import at
+from tests.helpers.naive_tasks import at
 
 
 def symmetric():

@@ -1,9 +1,10 @@
-"""Random problems that have exact proofs: floats and integers, duplicates, ties, weights of 0, up to 300 × 60; a naive
+"""Random problems that have proofs, exact ones and enclosed ones: floats and integers, duplicates, ties, weights of 0, up to 300 × 60; a naive
 twin of the checker, in fractions; and documents that were altered.
 """
 import copy
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 
 import fastbias as fb
@@ -11,6 +12,7 @@ import fastbias as fb
 FLAVOURS = ("floats", "integers", "duplicates", "ties", "few", "columns")
 KINDS = ("margin l1", "margin l2", "margin linf", "margin D", "margin diagonal", "norm l1", "norm l2", "norm linf",
          "projection", "projection D", "separability", "separation")
+ENCLOSED = ("margin lp", "norm lp", "projection entropy", "projection hypentropy", "projection cosh", "projection power")
 
 
 def data(rng, N, d, flavour):
@@ -37,10 +39,29 @@ def matrix(rng, d, flavour):
     return (D + D.T) / 2
 
 
-def problem(seed, most=(300, 60)):
+SMOOTH = {"entropy": lambda rng: fb.potentials.entropy, "cosh": lambda rng: fb.potentials.cosh,
+          "hypentropy": lambda rng: fb.potentials.hypentropy(10.0 ** rng.uniform(-3, 1)),
+          "power": lambda rng: fb.potentials.power(exponent(rng))}
+
+
+def exponent(rng):
+    """A p of ℓp, short and long ones."""
+    return float(rng.choice([1.25, 4 / 3, 1.5, 1.9, 2.5, 3, 5, rng.uniform(1.1, 8)]))
+
+
+def smooth(rng, X, name):
+    """A function that asks for a projection on what some w > 0 meets, from a start of its own or the default."""
+    psi, w = SMOOTH[name](rng), np.exp(rng.normal(size=X.shape[1]))
+    y = X @ np.round(w * 8) / 8
+    own = rng.random() < 0.5 and name in ("entropy", "hypentropy")
+    w0 = np.exp(rng.normal(size=w.size)) * (1 if name == "entropy" else rng.choice([-1, 1], size=w.size)) if own else None
+    return lambda: fb.bregman_projection(X, y, psi, w0)
+
+
+def problem(seed, most=(300, 60), kinds=KINDS):
     """What is asked, in words, and a function that asks it."""
     rng = np.random.default_rng(seed)
-    kind, flavour = KINDS[seed % len(KINDS)], FLAVOURS[int(rng.integers(len(FLAVOURS)))]
+    kind, flavour = kinds[seed % len(kinds)], FLAVOURS[int(rng.integers(len(FLAVOURS)))]
     N, d = (int(np.exp(rng.uniform(np.log(2), np.log(k)))) for k in most)
     what, _, norm = kind.partition(" ")
     free = bool(rng.random() < 0.4)
@@ -58,9 +79,12 @@ def problem(seed, most=(300, 60)):
             y = X @ np.round(w)
             X, y = np.unique(X, axis=0), None
             y = rng.normal(size=len(X))
-        return named, lambda: fb.minimum_norm(X, y, norm, intercept=free)
+        of = fb.norms.lp(exponent(rng)) if norm == "lp" else norm
+        return named, lambda: fb.minimum_norm(X, y, of, intercept=free)
     if what == "projection":
         X = np.unique(X, axis=0) if flavour == "duplicates" else X
+        if norm in SMOOTH:
+            return named, smooth(rng, X, norm)
         y = X @ w if flavour in ("integers", "few", "ties") else rng.normal(size=len(X))
         psi = fb.potentials.quadratic(matrix(rng, d, flavour)) if norm else fb.potentials.euclidean
         w0 = rng.integers(-2, 3, size=d) * 1.0
@@ -79,7 +103,7 @@ def problem(seed, most=(300, 60)):
     if what == "separation":
         return named, lambda: fb.separation(X, y, intercept=free)
     of = {"D": lambda: fb.norms.quadratic(matrix(rng, d, flavour)),
-          "diagonal": lambda: fb.norms.quadratic(rng.uniform(0.5, 2, d))}.get(norm, lambda: norm)()
+          "diagonal": lambda: fb.norms.quadratic(rng.uniform(0.5, 2, d)), "lp": lambda: fb.norms.lp(exponent(rng))}.get(norm, lambda: norm)()
     return named, lambda: fb.max_margin(X, y, of, intercept=free)
 
 
@@ -108,6 +132,13 @@ def holds(document):
     value, g = Fraction(document["value"]), pull[:d]
     if any(pull[d:]):
         return False
+    if norm not in ("l1", "l2", "linf", "quadratic"):
+        at = vector("start") if claim == "projection" else [Fraction()] * d
+        enough = (min(margins) >= 1 and weighted and value > 0 and 0 <= dot(g, w[:d]) - 1 <= Fraction(1, 2 ** 100)
+                  if claim == "maximum margin" else
+                  margins == vector("goal") and value == dot(lam, vector("goal")) - dot(g, at))
+        pulled = [v / value for v in g] if claim == "maximum margin" else g
+        return bool(enough) and parted(norm, document["matrix"], w[:d], at, pulled) < 2 ** -190
     D = [[Fraction(v) for v in row] for row in document["matrix"] or np.eye(d, dtype=int).astype(str).tolist()]
     if norm == "quadratic" and np.linalg.eigvalsh(np.array(D, float)).min() <= 0:
         return False
@@ -123,6 +154,27 @@ def holds(document):
     goal = vector("goal")
     optimal = dual <= 1 and dot(lam, goal) == size == value if dual is not None else bend == g and value == size
     return margins == goal and optimal
+
+
+def parted(norm, parameter, w, start, pull):
+    """Σ ψ(w) + ψ*(z) − wz with z = ∇ψ(w0) + Zᵀλ, which is 0 where ∇ψ(w) = z alone, relative to its terms: by mpmath."""
+    with mpmath.workprec(700):
+        def real(x):
+            return mpmath.mpf(x.numerator) / x.denominator
+        a = real(Fraction(parameter)) if parameter is not None else None
+        q = a / (a - 1) if norm == "lp" else None
+        psi, conjugate, link = {
+            "lp": (lambda w: abs(w) ** a / a, lambda z: abs(z) ** q / q, lambda s: 0 if s == 0 else mpmath.nan),
+            "entropy": (lambda w: w * mpmath.log(w) - w, mpmath.exp, mpmath.log),
+            "cosh": (mpmath.cosh, lambda z: z * mpmath.asinh(z) - mpmath.sqrt(1 + z * z), mpmath.sinh),
+            "hypentropy": (lambda w: w * mpmath.asinh(w / a) - mpmath.sqrt(w * w + a * a), lambda z: a * mpmath.cosh(z),
+                           lambda s: mpmath.asinh(s / a))}[norm]
+        off = scale = mpmath.mpf(0)
+        for v, s, t in zip(map(real, w), map(real, start), map(real, pull), strict=True):
+            z = link(s) + t
+            terms = psi(v), conjugate(z), -v * z
+            off, scale = off + sum(terms), scale + sum(map(abs, terms))
+        return float(abs(off) / scale) if scale else 0.0
 
 
 NUMBERS = ("primal", "dual", "rows", "matrix", "goal", "start", "value", "free")

@@ -119,7 +119,9 @@ def body(node: ast.FunctionDef) -> str:
 
 
 def imported(tree: ast.Module, known: set[str]) -> Iterator[str]:
-    """Files of the package that a file imports, except for type checking alone."""
+    """Files of the package that a file imports, or names in a string, as whoever imports it later
+    does, except for type checking alone.
+    """
     guarded = {id(n) for node in ast.walk(tree)
                if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
                for n in ast.walk(node)}
@@ -132,6 +134,15 @@ def imported(tree: ast.Module, known: set[str]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (a.name.removeprefix("fastbias.") for a in node.names
                         if a.name.startswith("fastbias."))
+        # (a file that is named in a string is imported by that name)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            parts = node.value.split(".")
+            while parts[0] == "fastbias" and len(parts) > 1:
+                there = ".".join(parts[1:])
+                if there in known or there + ".__init__" in known:
+                    yield there
+                    break
+                parts.pop()
 
 
 @cache

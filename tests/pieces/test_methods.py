@@ -6,7 +6,7 @@ import pytest
 
 import fastbias as fb
 from fastbias.engine.call import call
-from tests.helpers import JIT, naive
+from tests.helpers import JIT, naive, naive_tasks
 from tests.helpers.problems import separable
 
 STEPS = 1000 if JIT else 60
@@ -157,7 +157,7 @@ def test_every_step_rule_equals_the_twin_of_its_name(rule):
 def test_every_public_step_rule_has_a_twin():
     public = set(fb.steps.__all__) - {"StepRule", "chosen"}        # the latter says of a rule what it rests on
     assert {rule.name for rule in (*fb.steps.EXAMPLES, fb.steps.line_search())} == public
-    assert set(naive.RULES) == public
+    assert set(naive_tasks.RULES) == public
 
 
 def test_normalised_steps_move_by_exactly_eta():

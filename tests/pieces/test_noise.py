@@ -12,7 +12,7 @@ from fastbias.engine import abi
 from fastbias.engine.compiled import kernel
 from fastbias.engine.drawing import draw, normal, uniform
 from fastbias.running import lanes
-from tests.helpers import JIT, naive
+from tests.helpers import JIT, naive, naive_tasks
 from tests.helpers.problems import separable
 
 m = fb.methods
@@ -44,9 +44,9 @@ def test_numbers_are_those_of_the_counter():
     for seed, k in zip(rng.integers(2 ** 53, size=20), (0, 1, 2 ** 31, 2 ** 61, *rng.integers(2 ** 40, size=16)), strict=True):
         seed, k = int(seed), int(k)
         for first in (0, 2 ** 60, 2 ** 61):
-            assert drawn(seed, k, first, 3, 1).tolist() == [naive.counted(seed, k, first + i) for i in range(3)]
-            assert drawn(seed, k, first, 3, 2, 7).tolist() == [int(7 * naive.counted(seed, k, first + i)) for i in range(3)]
-            assert drawn(seed, k, first, 3) == pytest.approx([naive.gaussian(seed, k, first + 2 * i) for i in range(3)],
+            assert drawn(seed, k, first, 3, 1).tolist() == [naive_tasks.counted(seed, k, first + i) for i in range(3)]
+            assert drawn(seed, k, first, 3, 2, 7).tolist() == [int(7 * naive_tasks.counted(seed, k, first + i)) for i in range(3)]
+            assert drawn(seed, k, first, 3) == pytest.approx([naive_tasks.gaussian(seed, k, first + 2 * i) for i in range(3)],
                                                               rel=1e-13)
 
 
@@ -207,7 +207,7 @@ def step(method, w, loss="exponential"):
 
 def test_noise_of_a_gradient_that_vanished_or_overflows():
     noise = m.gradient_descent(1.0, gradient_noise=0.25, rng=3)
-    xi = 0.25 * naive.gaussian(noise.sampling.seed, 0, 2 ** 61)
+    xi = 0.25 * naive_tasks.gaussian(noise.sampling.seed, 0, 2 ** 61)
     assert step(noise, 2000.0) == pytest.approx(xi, rel=1e-11)            # e^−2000 is 0
     wild = m.steepest_descent("l2", 1e-3, normalised=True, gradient_noise=0.25, rng=3)
     assert step(wild, 2000.0) == pytest.approx(1e-3 * np.sign(xi), rel=1e-8)

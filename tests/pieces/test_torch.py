@@ -99,3 +99,17 @@ def test_muon_is_pytorchs_but_for_its_bfloat16(shape, monkeypatch):
     method = m.muon(0.01 * wide, 0.9, "ns5", nesterov=0.9, weight_decay=0.1 / wide)
     arguments = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
     assert apart(ours(method, samples, y, start)[:40], theirs("Muon", arguments, samples, y, start)[:40]) <= 1e-12
+
+
+@pytest.mark.parametrize(("average", "fading"), [("mean", None), (0.9, 0.9)])
+def test_means_are_those_of_swa_utils(average, fading):
+    from torch.optim import swa_utils
+    trace = fb.run(X, Y, loss="squared", method=m.gradient_descent(0.01, average=average, average_from=7), start=START, steps=STEPS,
+                   record=np.arange(STEPS + 1))
+    model = torch.nn.Linear(START.size, 1, bias=False)
+    means = swa_utils.AveragedModel(model, avg_fn=swa_utils.get_swa_avg_fn() if fading is None else swa_utils.get_ema_avg_fn(fading))
+    for t in range(8, STEPS + 1):
+        with torch.no_grad():
+            model.weight.copy_(torch.tensor(trace.u[t]).reshape(1, -1))
+        means.update_parameters(model)
+        assert apart(trace.averages[t], means.module.weight.detach().numpy().ravel()) <= 1e-12

@@ -13,16 +13,16 @@ import pytest
 
 import fastbias as fb
 from fastbias.proofs import checker, documents, lifting, wholes
-from tests.helpers.proved import holds, problem
+from tests.helpers.proved import KINDS, holds, problem
 from tests.proofs.test_altered import alone
 
 X, Y = [[3.0, 1], [1, 2], [-1, -1.5], [4, 4]], [1, 1, -1, 1]
 
 
-def answers(seeds, most):
+def answers(seeds, most, kinds=KINDS):
     """Random problems that have an answer, and their proof, or why there is none."""
     for seed in seeds:
-        named, ask = problem(seed, most)
+        named, ask = problem(seed, most, kinds)
         try:
             found = ask()
         except (ValueError, ArithmeticError):               # nothing separates, or nothing meets the equations
@@ -73,7 +73,7 @@ def test_the_checker_is_one_short_file_of_the_standard_library(tmp_path):
     assert len(path.read_text().splitlines()) <= 150
     loaded = {name.name for node in ast.walk(ast.parse(path.read_text())) for name in getattr(node, "names", [])
               if isinstance(node, (ast.Import, ast.ImportFrom))}
-    assert loaded == {"json", "sys", "Fraction"}
+    assert loaded == {"json", "sys", "Decimal", "Fraction", "isqrt", "lcm", "mul", "fullmatch"}
     (tmp_path / "proof.json").write_text(json.dumps(fb.max_margin(X, Y, "l1").proof()))
     assert alone(tmp_path / "proof.json") == (0, "proved: maximum margin, of 4 rows\n")
     assert alone(tmp_path / "nobody.json")[0] == 1
@@ -120,6 +120,15 @@ def test_data_of_any_size():
     assert len(wide["rows"][0][0]) > 100
 
 
+@pytest.mark.parametrize("seed", [3, 38, 47, 57, 69])
+def test_columns_of_unlike_units(seed):
+    """At 10^±6 entries of w count by what they are to the rows, not by their size."""
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(6, 12)) * 10.0 ** rng.uniform(-6, 6, size=12)
+    limit = fb.minimum_norm(Z, Z @ (rng.integers(-3, 4, size=12) * (rng.random(12) < 0.3) * 1.0), "l1")
+    assert (limit.certified, limit.rung) == (True, "exact")
+
+
 def test_classes_and_intercepts():
     rng = np.random.default_rng(0)
     X, y = rng.integers(-3, 4, size=(12, 3)) * 1.0, np.arange(12) % 3
@@ -152,15 +161,21 @@ def test_limits_of_theory_have_the_proof_of_what_they_name():
     assert weights.proof()["rows"][2] == ["1", "3/2", "-1"]
     # of what no equation holds exactly for, and of what is no margin, there is none
     for plan in (fb.Plan([[1, 2], [3, 4], [5, 6.5]], [1, 2, 4], loss="squared", method=method),
-                 fb.Plan(X, Y, loss="exponential", method=fb.methods.steepest_descent(fb.norms.lp(3), 0.1))):
+                 fb.Plan(X, Y, loss="exponential", method=fb.methods.steepest_descent(fb.norms.group([[0, 1]]), 0.1))):
         assert plan.limit().rung == "float"
+    for method in (fb.methods.steepest_descent(fb.norms.lp(3), 0.1), fb.methods.mirror_descent(fb.potentials.power(3), 0.1)):
+        assert fb.Plan(X, Y, loss="exponential", method=method).limit().rung == "enclosed"
+    entropic = fb.Plan([[1, 2, 1]], [1], loss="squared", method=fb.methods.mirror_descent(fb.potentials.entropy, 0.1)).limit()
+    assert entropic.proof()["start"] == ["1", "1", "1"]
 
 
 @pytest.mark.parametrize(("make", "why"), [
-    (lambda: fb.max_margin(X, Y, fb.norms.lp(3)), "norm must be l1, l2, linf or quadratic for an exact proof, got l3"),
-    (lambda: fb.bregman_projection([[1, 2]], [1], "entropy"), "limit must be a maximum margin"),
+    (lambda: fb.max_margin(X, Y, fb.norms.group([[0, 1]])), "norm must be l1, l2, linf, lp, quadratic, .* got group"),
+    (lambda: fb.bregman_projection([[1, 2]], [1], fb.potentials.hypentropy([1.0, 2.0])), "of one number .* got hypentropy"),
+    (lambda: fb.bregman_projection([[1, 2]], [1], "cosh", [1.0, 0.0]), "w0 must be 0 to have a proof in the cosh potential"),
+    (lambda: fb.bregman_projection([[1, 1]], [0], "entropy"), "with finite multipliers"),
     (lambda: fb.minimum_norm([[1, 2]], [[1, 2]], "l1"), "limit must be a maximum margin"),
-    (lambda: fb.minimum_norm([[1.0, 0.3], [3.0, 0.9]], [0.1, 0.3], "l2"), "no exact proof was found"),
+    (lambda: fb.minimum_norm([[1.0, 0.3], [3.0, 0.9]], [0.1, 0.3], "l2"), "no proof was found"),
     (lambda: fb.minimum_norm(np.ones((1, 101)), [1], fb.norms.quadratic(np.ones(101))), "X must have at most 100 columns"),
     (lambda: fb.minimum_norm(np.eye(251) + 0.1, np.ones(251), "l2"), "at most 250 equations decide"),
     (lambda: fb.max_margin(np.ones((1001, 300)), np.ones(1001)), "X must have at most 300000 numbers")])

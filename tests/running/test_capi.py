@@ -148,7 +148,7 @@ def test_descend_runs_a_model_on_sparse_data_with_buffers_of_the_callers_own():
 def test_the_slots_of_control_are_frozen():
     """C programs and checkpoints know them by number; compiled code by the plain numbers of the same name."""
     names = ("DONE", "ROW", "HURRY", "WATCH", "UNSCALED", "LINEAR", "BATCH", "LOSS", "ROWS", "SCRATCH", "SEARCH", "OUTPUTS",
-             "PACKED", "SHIFT", "WEIGH", "BURST", "GRAM", "FILLED", "LABELLED", "CHANGED", "AGAIN", "EACH", "BITS")
+             "PACKED", "SHIFT", "WEIGH", "BURST", "GRAM", "FILLED", "LABELLED", "CHANGED", "AGAIN", "EACH", "BITS", "AVERAGE")
     assert [(slot.name, int(slot)) for slot in fb.abi.Slot] == [(name, i) for i, name in enumerate(names)]
     assert [getattr(fb.abi, name) for name in names] == list(range(fb.abi.CONTROL))
     control = np.arange(fb.abi.CONTROL)

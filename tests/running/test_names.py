@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import fastbias as fb
+from fastbias.checks import files
 from fastbias.running import checkpoint
 
 X = pd.DataFrame({"age": [1, 1, -3, -1.0], "dose": [0, 1, -2, -3.0], "kind_b": [1, 3, 1, 2.0]})
@@ -109,6 +110,40 @@ def test_they_survive_pickles_and_checkpoints(tmp_path):
         checkpoint.write(tmp_path / "bad.npz", arrays, about | {"names": wrong})
         with pytest.raises(ValueError, match="whose content does not|must be"):
             fb.Plan.load(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("labels", [Y, ["no", "yes", "no", "maybe"], [3, 5, 5, 3]])
+def test_they_survive_traces_in_files(labels, tmp_path):
+    loss = "cross_entropy" if "maybe" in list(labels) else "logistic"
+    trace = fb.Plan(X, labels, loss=loss, method=GD, intercept=True).run(5)
+    trace.save(tmp_path / "t.npz")
+    again = fb.Trace.load(tmp_path / "t.npz")
+    assert again.problem is None
+    assert again.names == trace.names == (*NAMES, "(intercept)")
+    assert again.classes.tolist() == trace.classes.tolist() == sorted({*labels})
+    assert repr(again) == repr(trace)
+    assert "dose: " in repr(again)
+    assert list(again.to_pandas()) == list(trace.to_pandas())
+    assert list(again.to_xarray().coords[again.to_xarray()["w"].dims[-1]].values) == list(trace.names)
+    assert again.plot("trajectory").get_xlabel() == trace.plot("trajectory").get_xlabel() == trace.called[0]
+    later = fb.Trace.load(tmp_path / "t.npz")
+    assert (again.join(later).names, again.join(later).classes.tolist()) == (trace.names, trace.classes.tolist())
+    later.save(tmp_path / "again.npz")
+    assert fb.Trace.load(tmp_path / "again.npz").called == trace.called
+
+
+def test_traces_in_files_of_before_have_none(tmp_path):
+    bare = fb.Plan(X.to_numpy(), np.arange(len(X)), loss="squared", method=GD).run(5)
+    bare.save(tmp_path / "t.npz")
+    kept = dict(np.load(tmp_path / "t.npz"))
+    assert not {"kept_names", "kept_classes"} & set(kept)      # as they were written before
+    old = fb.Trace.load(tmp_path / "t.npz")
+    assert old.names is old.classes is old.called is None
+    assert list(old.to_pandas()) == ["log_loss", "w0", "w1", "w2"]
+    for wrong in (["a"], ["a", "b", "b"], [1, 2, 3], [["a", "b", "c"]]):
+        files.write(tmp_path / "bad.npz", files.seal(kept | {"kept_names": np.array(wrong)}))
+        with pytest.raises(ValueError, match=r"Trace\.save wrote"):
+            fb.Trace.load(tmp_path / "bad.npz")
 
 
 def test_an_order_of_categories_survives_too(tmp_path):

@@ -2,7 +2,6 @@
 import multiprocessing
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -17,30 +16,11 @@ import fastbias as fb
 from fastbias.engine import abi, driver, helpers, team
 from fastbias.engine.call import NOBODY, by_team
 from tests.helpers import JIT, ROOT
+from tests.helpers.marks import slow
+from tests.helpers.threads import RNG, THIN, WIDE, D, N, X, Y, needs_threads, plan
 
 m = fb.methods
 MANY = (1, 2, 3, 8)
-RNG = np.random.default_rng(0)
-N, D = 530, 34                                                           # two slabs; the last rows do not fill a vector
-X = RNG.normal(size=(N, D))
-Y = np.where(X @ RNG.normal(size=D) + RNG.normal(size=N) > 0, 1.0, -1.0)
-THIN = np.where(abs(X) > 0.05, X, 0.0)
-WIDE = RNG.normal(size=(1100, 122))                                      # sixteen
-WIDE_Y = np.where(WIDE @ RNG.normal(size=122) > 0, 1.0, -1.0)
-needs_threads = pytest.mark.skipif(not JIT, reason="without the compiler there is one thread")
-
-
-@pytest.fixture
-def eager(monkeypatch):
-    """Helpers for chunks of any length, of any data, all methods that can have them."""
-    monkeypatch.setattr(driver, "WORTH", 0)
-    monkeypatch.setattr(driver, "PAYS", 0)
-    monkeypatch.setattr(driver, "TELLING", -1.0)                         # tried from the second chunk on, and never given up
-    monkeypatch.setattr(driver, "GAIN", 0.0)
-
-
-def plan(threads=1, X=WIDE, y=WIDE_Y, loss="logistic", method=None, **options):
-    return fb.Plan(X, y, loss=loss, method=method or m.gradient_descent(1e-4, 0.5), threads=threads, **options)
 
 
 def slabs(plan):
@@ -281,47 +261,6 @@ def test_several_plans_at_once(eager):
     assert set(found) == {wanted}
 
 
-@needs_threads
-@pytest.mark.parametrize("large", [10**9, 0], ids=["leader is here", "leader is a thread"])
-def test_a_run_that_is_interrupted_goes_on(eager, monkeypatch, large):
-    monkeypatch.setattr(driver, "LARGE", large)
-    one, times = plan(3), 5
-    for i in range(times):
-        timer = threading.Timer(0.05 + 0.013 * i, os.kill, (os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            timer.start()
-            one.run(10**9, record=2)
-        timer.join()
-        assert threading.active_count() == 1 or "MainThread" in {t.name for t in threading.enumerate()}
-    two = plan(1)
-    two.run(one.t, record=2)
-    assert one.u.tobytes() == two.u.tobytes()
-    assert one.run(10).w[-1].tobytes() == two.run(10).w[-1].tobytes()
-
-
-@needs_threads
-def test_hurry_in_the_middle_of_a_pass_undoes_nothing(eager):
-    one, stop = plan(3, loss="probit"), threading.Event()
-
-    def hurry():
-        while not stop.is_set():                                         # on and off: some will see it, and others not
-            one.buffers.control[abi.HURRY] = 1
-            one.buffers.control[abi.HURRY] = 0
-            time.sleep(1e-4)
-    pest = threading.Thread(target=hurry)
-    pest.start()
-    try:
-        while one.t < 400:
-            one.run(50, record=2)
-    finally:
-        stop.set()
-        pest.join()
-        one.buffers.control[abi.HURRY] = 0
-    two = plan(1, loss="probit")
-    two.run(one.t, record=2)
-    assert one.u.tobytes() == two.u.tobytes()
-
-
 @pytest.mark.long
 def test_a_checkpoint_says_nothing_of_threads(eager, tmp_path):
     for first, then in ((3, 1), (1, 3)):
@@ -368,9 +307,9 @@ def test_forks_between_runs(eager):
 
 @needs_threads
 @forking
-@pytest.mark.slow
-def test_a_thousand_forks(eager):
-    forks(1000)
+@pytest.mark.parametrize("times", [*slow(100), pytest.param(1000, marks=pytest.mark.exhaustive)])
+def test_hundreds_of_forks(eager, times):
+    forks(times)
 
 
 def _said():
@@ -454,51 +393,3 @@ def test_a_fresh_process_has_the_same_bits_with_any_setting():
     told = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
                            env=os.environ | env).stdout for env in ({}, {helpers.VARIABLE: "1"}, {"NUMBA_NUM_THREADS": "1"})}
     assert len(told) == 1
-
-
-@needs_threads
-@pytest.mark.parametrize("late", [False, True], ids=["as it is handed over", "in the middle of it"])
-def test_ctrl_c_while_it_waits_for_a_helper_is_not_a_deadlock(late):
-    """Who is interrupted as a lock is handed over has it and does not know."""
-    class Interrupted:
-        def __init__(self, lock):
-            self.lock, self.times = lock, 0
-
-        def acquire(self, timeout):
-            self.times += 1
-            if late and self.times == 1:
-                raise KeyboardInterrupt
-            self.lock.acquire(timeout=timeout)
-            if self.times == 1:
-                raise KeyboardInterrupt
-            return True
-
-    left = [helpers.Parting() for _ in range(3)]
-    for one in left:
-        one._lock = Interrupted(one._lock)
-    teller = threading.Timer(0.05, lambda: [setattr(one, "over", True) or one._lock.lock.release() for one in left[:2]])
-    teller.start()
-    with pytest.raises(KeyboardInterrupt):
-        helpers.away(left[:2])
-    teller.join()
-    assert helpers.away(left[:2]) == []                                  # and nobody waits twice
-    assert left[2]._lock.times == 0
-    with pytest.raises(KeyboardInterrupt):
-        helpers.away(left[2:], 1e-3)
-    assert helpers.away(left, 1e-3) == left[2:]
-
-
-@needs_threads
-@pytest.mark.slow
-@pytest.mark.parametrize("large", [10**9, 0], ids=["leader is here", "leader is a thread"])
-def test_hundreds_of_ctrl_c_at_any_time(eager, monkeypatch, large):
-    monkeypatch.setattr(driver, "LARGE", large)
-    one, two, rng = plan(3), plan(1), np.random.default_rng(large)
-    for delay in rng.uniform(1e-3, 0.08, 150):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            timer.start()
-            one.run(10**6, record=2)
-        timer.join()
-    two.run(one.t, record=2)
-    assert one.u.tobytes() == two.u.tobytes()

@@ -16,6 +16,7 @@ import zipfile
 
 import pytest
 
+import fastbias as fb
 from tests.helpers import ROOT
 
 MOST = 3e6            # bytes of a source distribution
@@ -135,3 +136,11 @@ def test_the_source_distribution_is_small_and_holds_what_the_readme_begins_with(
     assert {"README.md", "LICENSE", "pyproject.toml", "docs/figures/fig1.png", "tests/shown/test_package.py",
             "paper_figures/fig1.py", "bench/table.csv"} <= names
     assert not any(name.startswith((".git/", ".venv", "figures/")) for name in names)
+
+
+def test_the_version_stands_in_one_place_and_the_changelog_begins_with_it():
+    version = fb.__version__
+    assert (ROOT / "CHANGELOG.md").read_text().partition("\n## ")[2].partition("\n")[0].split(" ")[0] == version
+    assert 'path = "fastbias/__init__.py"' in (ROOT / "pyproject.toml").read_text()
+    for name in ("pyproject.toml", "CITATION.cff", "README.md", "docs/conf.py"):
+        assert version not in re.sub(r"[<>=~]=?\s*[\d.]+", "", (ROOT / name).read_text()), name

@@ -81,6 +81,9 @@ def test_series_are_drawn_with_their_slopes(separable, what, quantity):
     assert np.allclose(np.log(line), np.polyval(coefficients, clock), atol=1e-9)
     assert ax.get_xlabel()
     assert ax.get_ylabel()
+    alone = trace.plot(what, limit, slopes=False)
+    assert [line.get_label() for line in alone.lines] == ["the run"]
+    assert np.array_equal(drawn(alone), [x, y])
 
 
 def test_loss_is_drawn_in_decades_with_what_theory_says(separable):

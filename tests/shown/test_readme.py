@@ -1,4 +1,4 @@
-"""The code of README and CONTRIBUTING runs as printed, its commands and figures are as said."""
+"""The code of README, the documents and CONTRIBUTING runs as printed, its commands and figures are as said."""
 import pathlib
 import re
 import shlex
@@ -13,14 +13,16 @@ from fastbias.theory import points
 from paper_figures import _style
 
 ROOT = pathlib.Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S)
-PYTHON = [code for kind, code in BLOCKS if kind == "python"]
+# (a cluster is more than one machine: docs/examples has what runs of it; C is compiled by test_c_header)
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.stem not in ("c", "cluster"))]
+BLOCKS = [(page.stem, kind, code) for page in PAGES
+          for kind, code in re.findall(r"```(\w+)\n(.*?)```", page.read_text(), re.S)]
+PYTHON = [(page, code) for page, kind, code in BLOCKS if kind == "python"]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[2][:30])
-def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("page", "code"), PYTHON, ids=[f"{page}-{code.splitlines()[2][:30]}" for page, code in PYTHON])
+def test_python_blocks_run(page, code, tmp_path, monkeypatch, capsys):
     path = tmp_path / "block.py"
     path.write_text(code)  # a file, so that its pieces are cached beside it
     monkeypatch.chdir(tmp_path)
@@ -37,7 +39,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch, capsys):
         assert names["trace"].increment() == pytest.approx(names["limit"].w / names["limit"].margin,
                                                            rel=3e-2)
         assert "best p" in shown
-        assert "far from every" not in shown
+        assert "not at a maximum" not in shown
         # the norms give visibly different answers, along those that the comment names
         wanted = {"l1": (1, 0, 0), "l2": (2, 1, 1), "linf": (1, 1, 1)}
         for norm, along in wanted.items():
@@ -77,20 +79,28 @@ def lines(code):
 
 
 def test_the_examples_are_as_short_as_promised():
-    first, *_, norm = PYTHON
-    assert len(lines(first)) <= 12
-    assert len(lines(norm)) <= 15
+    shown = dict(PYTHON)
+    assert len(lines(shown["README"])) <= 12
+    assert len(lines(shown["own"])) <= 15
+
+
+def test_the_readme_is_short_and_every_page_is_read_by_way_of_it():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150
+    assert len(PYTHON) >= 12
+    told = set(re.findall(r"\]\(docs/(\w+)\.md\)", text))
+    assert {path.stem for path in (ROOT / "docs").glob("*.md")} - told == {"index", "guide", "theory", "project"}
 
 
 @pytest.mark.long
-def test_the_command_on_the_muesli_prints_what_the_readme_shows(tmp_path, monkeypatch, capsys):
+def test_the_command_on_the_muesli_prints_what_the_page_shows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    block = next(code for kind, code in BLOCKS if kind == "sh" and "muesli" in code)
+    block = next(code for _, kind, code in BLOCKS if kind == "sh" and "muesli" in code)
     pathlib.Path("muesli.csv").write_text(re.search(r"<<'END'\n(.*?)END\n", block, re.S)[1])
     words = shlex.split(block[block.index("-m fastbias"):].replace("\\\n", ""))[2:]
     assert cli.main(words) == 0
     shown = capsys.readouterr().out
-    text = next(code for kind, code in BLOCKS if kind == "text")
+    text = next(code for _, kind, code in BLOCKS if kind == "text")
     for line in text.splitlines():
         name, *numbers = line.split()
         if "predicted" in line:
@@ -111,9 +121,9 @@ def test_the_command_on_the_muesli_prints_what_the_readme_shows(tmp_path, monkey
 
 
 @pytest.mark.long
-def test_the_commands_on_the_flowers_do_what_the_readme_says(tmp_path, monkeypatch, capsys):
+def test_the_commands_on_the_flowers_do_what_the_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    block = next(code for kind, code in BLOCKS if kind == "sh" and "flowers" in code)
+    block = next(code for _, kind, code in BLOCKS if kind == "sh" and "flowers" in code)
     pathlib.Path("flowers.csv").write_text(re.search(r"<<'END'\n(.*?)END\n", block, re.S)[1])
     shown = []
     for line in re.findall(r"-m fastbias (.*)", block):
@@ -122,6 +132,19 @@ def test_the_commands_on_the_flowers_do_what_the_readme_says(tmp_path, monkeypat
     assert "certified" in shown[0]
     assert "Theorem 5" in shown[1]
     assert "best p" in shown[2]
+
+
+TUTORIALS = sorted(set((ROOT / "docs" / "tutorials").glob("*.md")) - {ROOT / "docs" / "tutorials" / "index.md"})
+
+
+def test_there_are_five_tutorials_each_with_exercises_and_the_index_leads_to_them():
+    index = (ROOT / "docs" / "tutorials" / "index.md").read_text()
+    assert [path.stem for path in TUTORIALS] == ["cluster", "figure1", "heads", "margins", "separation"]
+    for path in TUTORIALS:
+        text = path.read_text()
+        assert f"\n{path.stem}\n" in index
+        assert text.count("```{code-cell}") >= 6
+        assert text.partition("## Exercises")[2].count(":tags: [hide-input]") >= 2
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -169,7 +192,7 @@ def pytorch(gradient, w, steps, etas, momentum, nesterov, dampening=0.0):
     return np.array(found)
 
 
-def test_momentum_is_that_of_keras_and_pytorch_as_the_readme_says():
+def test_momentum_is_that_of_keras_and_pytorch_as_the_documents_say():
     X, y = np.array([[1.0, 2.0, 0.5], [0.5, -1.0, 1.0]]), np.array([1.0, 0.5])
     start, steps, mu = np.array([0.3, -0.2, 0.1]), 60, 0.8
     fixed, falling = np.full(steps, 0.02), 0.03 / np.arange(1, steps + 1) ** 0.5
@@ -202,10 +225,11 @@ def test_momentum_is_that_of_keras_and_pytorch_as_the_readme_says():
     assert ours(etas, mu) == pytest.approx(damped)
 
 
-PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*ROOT.glob("*.md"), ROOT / "bench" / "README.md", *sorted((ROOT / "docs").glob("*.md")),
+          *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_exists(page):
     text = page.read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

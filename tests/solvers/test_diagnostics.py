@@ -1,4 +1,5 @@
 """Diagnostics of directions, regularisation paths, and how bad input for them is told."""
+import contextlib
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy.optimize import minimize
 
 import fastbias as fb
 from fastbias.engine.call import call
-from fastbias.solvers import balls
+from fastbias.solvers import balls, maxima
 from tests.helpers.marks import slow
 from tests.helpers.problems import SIGNS, WIDE, XK, XM, YK, YM, X, Z, y
 
@@ -79,17 +80,103 @@ def test_diagnose_says_that_norms_are_tied():
     assert re.search(r"  l2 +1\.00000000 +█{24} +<- best", str(alone))
 
 
-def test_diagnose_says_when_a_direction_is_far_from_every_maximum():
+def test_diagnose_says_when_a_direction_is_at_no_maximum():
     w = fb.max_margin(APART, [1] * 5).w + [0.6, -0.3, 0.0, 0.0]
     told = fb.diagnose(APART, [1] * 5, w)
     assert 0 < max(told.fractions.values()) < 0.9
     assert not told.near
-    assert "far from every maximum: no fraction is 0.99 or more" in str(told)
+    assert "not at a maximum: no fraction is 0.99 or more; " in str(told)
     assert told.fractions[told.best] == max(told.fractions.values())
     assert told.fraction >= told.fractions[told.best]
     wrong = fb.diagnose(APART, [1] * 5, [-1, 0, 0, 0])
     assert not wrong.near
     assert wrong.fraction < 0
+
+
+def test_diagnose_says_the_angle_to_the_nearest_maximum():
+    best = fb.max_margin(APART, [1] * 5).w
+    across = np.linalg.qr(np.column_stack([best, np.eye(4)[0]]))[0][:, 1]
+    told = fb.diagnose(APART, [1] * 5, 7 * (best * np.cos(0.2) + across * np.sin(0.2)))
+    assert told.angles["l2"] == pytest.approx(np.degrees(0.2), rel=1e-9)
+    for p in (1.5, 3):
+        w = fb.max_margin(APART, [1] * 5, N.lp(p)).w
+        assert fb.diagnose(APART, [1] * 5, w).angles[f"l{p:g}"] == pytest.approx(0, abs=1e-6)
+    assert not told.near
+    name = min(told.angles, key=told.angles.get)
+    assert f"; {told.angles[name]:.3g}° from the {name} maximum-margin direction" in str(told)
+
+
+OFFSET = APART * np.array([1, -1, 1, 1, -1])[:, None] + [3.0, 0, 0, 0]
+HALVES = [1, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+def test_diagnose_counts_b_as_a_weight_on_ones(norm):
+    """What a solver that penalises b ends at is the maximum of (w, b) as one vector, and of w alone it is none."""
+    ones = np.column_stack([OFFSET, np.ones(5)])
+    whole = fb.max_margin(ones, HALVES, norm).w
+    told = fb.diagnose(OFFSET, HALVES, whole[:-1], intercept=whole[-1])
+    assert told.counted[norm] == pytest.approx(1, abs=1e-9)
+    assert max(told.counted.values()) <= 1 + 1e-9
+    assert told.fractions[norm] < 0.99
+    assert told.intercept == whole[-1]
+    assert f"with b as a weight on a column of ones: l1 {told.counted['l1']:.8f}, l2 " in str(told)
+    assert "by norm of w alone, over any b:" in str(told)
+    free = fb.max_margin(OFFSET, HALVES, norm, intercept=True)
+    other = fb.diagnose(OFFSET, HALVES, free.w, intercept=free.intercept)
+    assert other.fractions[norm] == pytest.approx(1, abs=1e-8)
+    assert other.counted[norm] < 0.99
+
+
+def test_diagnose_without_an_intercept_says_so():
+    told = fb.diagnose(APART, [1] * 5, [1, 1, 1, 1])
+    assert (told.intercept, told.counted) == (None, {})
+    assert "by norm without an intercept:" in str(told)
+    assert "column of ones" not in str(told)
+
+
+def test_diagnose_counts_the_intercepts_of_classes_and_of_matrices():
+    points = np.vstack([9 * e + np.random.default_rng(0).normal(size=(4, 3)) for e in np.eye(3)]) + 5
+    labels = np.repeat([0, 1, 2], 4)
+    whole = fb.max_margin(np.column_stack([points, np.ones(12)]), labels).w
+    told = fb.diagnose(points, labels, whole[:, :-1], intercept=whole[:, -1])
+    assert told.counted["l2"] == pytest.approx(1, abs=1e-9)
+    assert told.intercept == pytest.approx(whole[:, -1])
+    square = OFFSET.reshape(5, 2, 2)
+    whole = fb.max_margin(np.column_stack([OFFSET, np.ones(5)]), HALVES).w
+    told = fb.diagnose(square, HALVES, whole[:-1].reshape(2, 2), intercept=whole[-1])
+    assert told.counted["l2"] == pytest.approx(1, abs=1e-9)
+
+
+def test_the_maxima_of_the_last_data_are_kept_to_the_bit(monkeypatch):
+    asked, widest = [], maxima.widest
+
+    def counted(rows, shape, norm, *more):
+        asked.append(norm.name)
+        return widest(rows, shape, norm, *more)
+    monkeypatch.setattr(maxima, "widest", counted)
+    ws = fb.max_margin(OFFSET, HALVES, "l2", intercept=True).w + np.array([[0.0] * 4, [0.1, 0, -0.2, 0]])
+    maxima._LAST.clear()
+    first = [fb.diagnose(OFFSET, HALVES, w, intercept=-1.0) for w in ws]
+    listed = [name for name in asked if name in first[0].fractions]
+    assert sorted(listed) == sorted([*first[0].fractions, "l1", "l2", "linf"])      # once each, and with ones
+    again = []
+    for w in ws:                                                        # each as if nothing were known
+        maxima._LAST.clear()
+        again.append(fb.diagnose(OFFSET, HALVES, w, intercept=-1.0))
+    for one, other in zip(first, again, strict=True):
+        assert (one.fractions, one.gaps, one.counted, one.angles, one.p) == (other.fractions, other.gaps, other.counted,
+                                                                           other.angles, other.p)
+    asked.clear()
+    moved = OFFSET.copy()
+    fb.diagnose(moved, HALVES, ws[0], intercept=-1.0)                   # of the same content
+    assert "l1.25" not in asked
+    moved[0] *= 2
+    for changed in ((moved, HALVES, -1.0), (OFFSET, [1, 0, 1, 1, 1], None), (OFFSET, HALVES, -1.0)):
+        asked.clear()
+        with contextlib.suppress(ValueError):                           # (not separable, perhaps)
+            fb.diagnose(*changed[:2], ws[0], intercept=changed[2])
+            assert "l1.25" in asked
 
 
 def test_margins_of_classes_are_those_over_all_other_classes():

@@ -70,6 +70,8 @@ class Method(Portable):
         The largest ‖∇L‖₂ that the method is handed.
     point : Point, optional
         Where the gradient is asked for again, before the method sees it.
+    average : (β, c), optional
+        A mean of the parameters behind the update c: of all (β = 0), or fading by β an update.
     constraint : (Q, c), optional
         Equations Qu = c, with orthonormal rows, that each update keeps.
     decay : float, default 0
@@ -133,6 +135,7 @@ class Method(Portable):
     sampling: Sampling = field(default_factory=Sampling)
     clip: float | None = None
     point: Point | None = None
+    average: tuple[float, int] | None = None
     constraint: tuple[np.ndarray, np.ndarray] | None = None
     decay: float = 0.0
     shrink: float = 0.0
@@ -265,7 +268,7 @@ class Method(Portable):
         """
         number, g = known(self.params, self.direction, self.advance), self.geometry
         # bursts scale by the gradient, as it is
-        if self.unscaled or not self.exact:
+        if self.unscaled or not self.bare:
             return 0
         if number == fused.STEEPEST and isinstance(g, Norm):
             return known(g.params, g.steepest, g.dual_norm, g.norm) or number
@@ -320,6 +323,11 @@ class Method(Portable):
         return not noise and self.clip is None and self.point is None
 
     @property
+    def bare(self) -> bool:
+        """Whether it is `exact`, and no mean is kept."""
+        return self.exact and self.average is None
+
+    @property
     def stated(self) -> bool:
         """Whether the gradient that it is handed is one that theorems speak of: that of all
         samples, or in gradient and mirror descent that of a batch, eq. (2).
@@ -330,13 +338,12 @@ class Method(Portable):
 
     @property
     def before(self) -> tuple[np.ndarray, list[Piece]]:
-        """What stands before the method's own pieces: the numbers of the sampler, noise and point,
-        and the pieces of the point (itself, steepest, dual norm).
-        """
+        """The numbers of sampler, noise, mean and point; the point's piece, steepest, dual norm."""
         sampling, point = self.sampling, self.point
-        if self.exact:
+        if self.bare:
             return sampling.params, [gradient, _no_map, _no_value]
-        noise = [sampling.label_noise, sampling.gradient_noise, self.clip or np.inf]
+        mean = self.average or (0.0, 0.0)
+        noise = [sampling.label_noise, sampling.gradient_noise, self.clip or np.inf, *mean]
         if point is None:
             return np.array([*sampling.params, *noise, 0.0]), [gradient, _no_map, _no_value]
         numbers = np.array([*sampling.params, *noise, point.params.size, *point.params,
@@ -462,13 +469,12 @@ def maker(factory: Callable[..., Method]) -> Callable[..., Method]:
     return recorded(make)
 
 
-def _with(made: Method, clip: float | None = None, **draws: Any) -> Method:
+def _with(made: Method, clip: float | None = None, average: str | float | None = None,
+          average_from: int = 0, **draws: Any) -> Method:
     """A method with what the arguments say that all of them take."""
     # (an array is no number: it is refused below, by its name)
-    given = [name for name, value in draws.items()
-             if name not in ("rng", "replace", "rounding")
+    given = [name for name, value in draws.items() if name not in ("rng", "replace", "rounding")
              and (isinstance(value, (list, tuple, np.ndarray)) or value)]
-    # (of a method that another one was made of)
     if made.point is not None and given and made.sampling.random:
         raise ValueError(f"{given[0]} must be given where all that is drawn is, to the method or "
                          f"to what is made of it, got it beside {made!r}")
@@ -478,8 +484,9 @@ def _with(made: Method, clip: float | None = None, **draws: Any) -> Method:
         raise ValueError("precision must be None for a method that keeps ∇ψ(w), a sum of "
                          f"gradients, or a constraint, got it beside {made!r}")
     limit = made.clip if clip is None else checks.number("clip", clip, above=0)
-    unchanged = sampling == made.sampling and limit == made.clip
-    return made if unchanged else replace(made, sampling=sampling, clip=limit)
+    mean = noisy.mean(average, average_from) or made.average
+    same = (sampling, limit, mean) == (made.sampling, made.clip, made.average)
+    return made if same else replace(made, sampling=sampling, clip=limit, average=mean)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,5 +1,5 @@
 """What every method takes beside its own arguments: batches, noise, a bound on the gradient, the
-precision of its parameters.
+precision of its parameters, a mean of them.
 """
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastbias.engine.noise import DIGITS
 from fastbias.pieces.methods.sampling import Replace, Sampling, seed, stochastic
 from fastbias.pieces.recipe import Seed
 
-__all__ = ["SHARED", "described", "drawn", "taking"]
+__all__ = ["SHARED", "described", "drawn", "mean", "taking"]
 
 _TOLD = {
     "batch": """batch : int ≥ 1, optional
@@ -39,13 +39,22 @@ _TOLD = {
     "rounding": """rounding : "nearest" or "stochastic", default "nearest"
         To the nearest, of two as near the even one; or to one of the two neighbours by chance, so
         that the mean stays.""",
+    "average": """average : "mean" or float, optional
+        Keep a mean of the parameters beside the run, which it does not change: "mean", that of all
+        updates behind ``average_from`` (Polyak & Ruppert), or 0 < β < 1, ū⁺ = βū + (1 − β)u⁺,
+        which begins with the first of them. ``trace.averaged()`` is the run seen there. As
+        ``torch.optim.swa_utils.AveragedModel`` with its ``get_swa_avg_fn()`` or
+        ``get_ema_avg_fn(β)``.""",
+    "average_from": """average_from : int ≥ 0, default 0
+        The update behind which ``average`` begins; up to there ū is u.""",
     "rng": """rng : int or numpy Generator, optional
         Seed. What an update draws depends on (seed, t) alone.""",
 }
 _DEFAULTS: dict[str, tuple[Any, Any]] = {
     "batch": (None, int | None), "replace": (True, Replace), "label_noise": (0.0, float),
     "gradient_noise": (0.0, float), "clip": (None, float | None),
-    "precision": (None, int | str | None), "rounding": ("nearest", str), "rng": (None, Seed)}
+    "precision": (None, int | str | None), "rounding": ("nearest", str),
+    "average": (None, str | float | None), "average_from": (0, int), "rng": (None, Seed)}
 FORMATS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": DIGITS}
 SHARED = tuple(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default,
                                  annotation=annotation)
@@ -106,3 +115,19 @@ def _bits(precision: int | str | None, rounding: str) -> int:
         precision = FORMATS[checks.name("precision", precision, tuple(FORMATS))]
     bits = checks.whole("precision", precision, least=1, most=DIGITS)
     return -bits if rounding == "stochastic" else bits
+
+
+def mean(average: str | float | None, average_from: int) -> tuple[float, int] | None:
+    """What a mean keeps of itself at an update (0: it is that of all), and where it begins."""
+    begin = checks.whole("average_from", average_from)
+    if average is None:
+        if begin:
+            raise ValueError(f"average_from must be 0 without average, got {begin}")
+        return None
+    if isinstance(average, str):
+        checks.name("average", average, ("mean",))
+        return 0.0, begin
+    beta = checks.number("average", average, above=0)
+    if beta >= 1:
+        raise ValueError(f'average must be "mean" or a number under 1, got {beta:g}')
+    return beta, begin

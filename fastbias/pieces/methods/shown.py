@@ -45,4 +45,8 @@ def _shared(method: Any) -> list[str]:
         words.append(f"precision={abs(sampling.bits)}")
     if sampling.bits < 0:
         words.append('rounding="stochastic"')
+    if method.average is not None:
+        fade, begin = method.average
+        words.append(f"average={fade:g}" if fade else 'average="mean"')
+        words += [f"average_from={begin}"] * bool(begin)
     return words

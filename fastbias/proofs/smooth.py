@@ -1,0 +1,278 @@
+"""Maximum margins, minimum norms and projections where ∇ψ(w) = ∇ψ(w0) + Zᵀν has no end of digits:
+Newton's method on ν, in a hundred digits, with derivatives in floats.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Context, Decimal, localcontext
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbias.checks import foreign
+from fastbias.proofs.lifting import independent
+from fastbias.proofs.wholes import Pair, Whole, ratios, solved, together
+
+__all__ = ["DIGITS", "Link", "Smooth", "cosh", "decimals", "entropy", "hypentropy", "lp"]
+
+DIGITS = 110          # of what is computed; some are lost where equations are nearly singular
+BITS = 320            # of what is handed out, each number by itself
+REACHED = Decimal(10) ** -75     # of an equation's terms: solved
+NEAR = Decimal(10) ** -8         # where derivatives need not be taken again
+STEPS, ROUNDS = 40, 20           # of Newton's method, and of letting rows in and out
+LIGHT = 1e-9          # of the largest weight: rows with less may have none
+UNDER = Decimal(10) ** -60       # margins that are 1, and weights that are 0, relatively
+SLACK = 1 + Fraction(1, 2 ** 190)    # by which w is longer, so that margins are at least 1
+SINGULAR = 1e-13      # of the largest singular value: 0, of rows that depend on each other
+
+
+Forth = Callable[[Decimal], tuple[Decimal, Decimal]]
+
+
+class Link(NamedTuple):
+    """A potential ψ = Σ ψ_i: what the checker calls it, its number, and the w with ψ'(w) = ψ'(s) +
+    t, beside dw/dt; whether s may be any, or 0 alone; and, where that w is no smooth function of t,
+    ψ'(w), beside dw/dt again.
+    """
+
+    name: str
+    parameter: Fraction | None
+    anywhere: bool
+    back: Callable[[Decimal, Decimal], tuple[Decimal, Decimal]]
+    forth: Forth | None = None
+
+
+def lp(p: float) -> Link:
+    """ψ = |w|^p/p, from s = 0."""
+    with localcontext(Context(prec=DIGITS)):
+        low = Decimal(p) - 1
+
+    def back(_: Decimal, t: Decimal) -> tuple[Decimal, Decimal]:
+        if not t:
+            return t, t
+        size = abs(t) ** (1 / low)
+        return size.copy_sign(t), size / abs(t) / low
+
+    def forth(w: Decimal) -> tuple[Decimal, Decimal]:
+        if not w:
+            return w, w
+        size = abs(w) ** low
+        return size.copy_sign(w), abs(w) / size / low
+    return Link("lp", Fraction(p), False, back, forth if p > 2 else None)
+
+
+def _entropic(s: Decimal, t: Decimal) -> tuple[Decimal, Decimal]:
+    w = s * t.exp()
+    return w, w
+
+
+def _arsinh(x: Decimal) -> Decimal:
+    return (abs(x) + (x * x + 1).sqrt()).ln().copy_sign(x)
+
+
+def _levelled(_: Decimal, t: Decimal) -> tuple[Decimal, Decimal]:
+    return _arsinh(t), 1 / (t * t + 1).sqrt()
+
+
+def hypentropy(beta: float) -> Link:
+    """ψ' = arsinh(w/β)."""
+    b = Decimal(beta)
+
+    def back(s: Decimal, t: Decimal) -> tuple[Decimal, Decimal]:
+        e = (_arsinh(s / b) + t).exp()
+        return b * (e - 1 / e) / 2, b * (e + 1 / e) / 2
+    return Link("hypentropy", Fraction(beta), True, back)
+
+
+entropy = Link("entropy", None, True, _entropic)
+"""ψ' = log w."""
+
+cosh = Link("cosh", None, False, _levelled)
+"""ψ' = sinh w, from s = 0."""
+
+
+class Smooth:
+    """min D_ψ(w, w0) subject to ⟨w, z_n⟩ ≥ y_n, or = y_n: w but for its free entries; Z (N, D), y
+    (N,), w0 (d,) of float64. There is a w (d,) of decimals near by.
+    """
+
+    def __init__(self, Z: np.ndarray, goal: np.ndarray, whole: Whole, link: Link,
+                 start: np.ndarray, near: np.ndarray) -> None:
+        self.whole, self.link, self.d = whole, link, whole.bound
+        self.Z, self.goal = decimals(Z), decimals(goal)
+        self.start, self.near = decimals(start), near
+
+    def equal(self, nu: np.ndarray, scale: Decimal) -> Iterator[Pair]:
+        """The solution where all are equations, from floats ν (N,) times a number: exact in w, on
+        independent rows.
+        """
+        with localcontext(Context(prec=DIGITS)):
+            order = np.argsort(-np.abs(nu), kind="stable").tolist()
+            rows = independent(self.whole.residues, order)
+            found = self._solved(rows, decimals(nu[rows]) * scale)
+            if found is None:
+                return
+            w = self._meeting(rows, _dyadic(found[0]))
+            weights = self._balanced(rows, _dyadic(found[1]))
+        if w is not None and weights is not None:
+            yield w, weights
+
+    def holding(self, lam: np.ndarray, scale: Decimal) -> Iterator[Pair]:
+        """The solution of the inequalities, from floats λ (N,) times a number."""
+        with localcontext(Context(prec=DIGITS)):
+            found = self._held(lam, scale)
+            if found is None:
+                return
+            rows, w, nu = found
+            longer = [v * SLACK for v in _dyadic(w)]
+            weights = self._balanced(rows, _dyadic(nu))
+        if weights is not None:
+            yield longer, weights
+
+    def _held(self, lam: np.ndarray, scale: Decimal) -> tuple[list[int], Any, Any] | None:
+        """Which rows hold w, w, and their weights."""
+        rows = np.flatnonzero(lam > LIGHT * lam.max()).tolist()
+        nu = decimals(lam) * scale
+        for _ in range(ROUNDS):
+            found = self._solved(rows, nu[rows]) if rows else None
+            if found is None:
+                return None
+            w, weights = found
+            margins, top = self.Z @ w - self.goal, max(map(abs, weights))
+            short = int(np.argmin(margins))
+            pulling = [n for n, v in zip(rows, weights, strict=True) if v < -UNDER * top]
+            if not pulling and margins[short] >= -UNDER * abs(self.goal[short]):
+                kept = [v > 0 for v in weights]
+                return [n for n, k in zip(rows, kept, strict=True) if k], w, weights[kept]
+            # (one that pulls w away from the others is none that holds it)
+            nu[rows] = weights
+            if pulling:
+                rows.remove(min(pulling, key=lambda n: nu[n]))
+            else:
+                rows = sorted({*rows, short})
+                nu[short] = Decimal(0)
+        return None
+
+    def _solved(self, rows: list[int], nu: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """W (D,) and weights of so many rows that hold it: w as ν says, or beside it."""
+        for way in (None, self.link.forth) if self.link.forth else (None,):
+            # (steps that lead beyond all numbers)
+            with suppress(ArithmeticError):
+                found = self._newton(rows, nu, way)
+                if found is not None:
+                    return found
+        return None
+
+    def _newton(self, rows: list[int], nu: np.ndarray,
+                forth: Forth | None) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same, one way or the other."""
+        Z, F = self.Z[rows][:, :self.d], self.Z[rows][:, self.d:]
+        b, solve, least, w = F[0] * 0, None, Decimal("inf"), self.near
+        for _ in range(STEPS):
+            t = nu @ Z
+            w, slopes, apart, size = self._linked(t, w, forth)
+            off = self.goal[rows] - Z @ w - F @ b
+            left = -(nu @ F)
+            terms = [abs(Z) @ abs(w) + abs(F) @ abs(b) + abs(self.goal[rows]), abs(nu) @ abs(F),
+                     size]
+            worst = max(abs(x) / (y or 1) for part in zip((off, left, apart), terms, strict=True)
+                        for x, y in zip(*part, strict=True))
+            if worst < REACHED:
+                return np.append(w, b), nu
+            if not worst.is_finite() or worst > 100 * least:
+                return None
+            if solve is None or worst > NEAR:
+                solve = _newton(Z, F, slopes)
+            least = min(least, worst)
+            more, further = solve(off - Z @ (slopes * apart), left)
+            w = w + slopes * (apart + more @ Z)
+            nu, b = nu + more, b + further
+        return None
+
+    def _linked(self, t: np.ndarray, w: np.ndarray,
+                forth: Forth | None) -> tuple[np.ndarray, ...]:
+        """W for this Zᵀν, dw/dt, by how much ∇ψ(w) falls short of it, and its size."""
+        if forth is None:
+            w, slopes = np.array([self.link.back(s, x) for s, x in
+                                  zip(self.start, t, strict=True)], object).T
+            return w, slopes, t * 0, t * 0
+        pulls, slopes = np.array([forth(v) for v in w], object).T
+        return w, slopes, t - pulls, abs(pulls)
+
+    def _meeting(self, rows: list[int], w: list[Fraction]) -> list[Fraction] | None:
+        """W (D,) that meets equations exactly: some entries, the largest, are solved for."""
+        whole = self.whole
+        order = sorted(range(len(w)), key=lambda j: (j < self.d, -abs(w[j])))
+        columns = independent(np.ascontiguousarray(whole.residues[rows].T), order)
+        if len(columns) != len(rows):
+            return None
+        rest = [j for j in range(len(w)) if j not in set(columns)]
+        top, low = together([w[j] for j in rest])
+        right = whole.goal[rows] * low - whole.rows[rows][:, rest] @ top
+        x = solved(whole.rows[rows][:, columns], [Fraction(v, low) for v in right.tolist()])
+        if x is None:
+            return None
+        for j, v in zip(columns, ratios(*x), strict=True):
+            w[j] = v
+        return w
+
+    def _balanced(self, rows: list[int], nu: list[Fraction]) -> list[Fraction] | None:
+        """Weights (N,) that no free column feels: those of the heaviest rows are solved for."""
+        found = [Fraction()] * len(self.Z)
+        F = self.whole.rows[rows][:, self.d:]
+        heavy = sorted(range(len(rows)), key=lambda i: -abs(nu[i]))
+        basis = independent(np.ascontiguousarray(self.whole.residues[rows][:, self.d:]), heavy)
+        columns = independent(np.ascontiguousarray(self.whole.residues[rows][:, self.d:].T),
+                              range(self.whole.free))
+        if basis:
+            # in the units of whole rows
+            units = [1 << int(self.whole.shifts[n]) for n in rows]
+            rest = [i for i in range(len(rows)) if i not in set(basis)]
+            top, low = together([nu[i] / units[i] for i in rest])
+            x = solved(np.ascontiguousarray(F[basis][:, columns].T),
+                       [Fraction(-v, low) for v in (top @ F[rest][:, columns]).tolist()])
+            if x is None:
+                return None
+            for i, v in zip(basis, ratios(*x), strict=True):
+                nu[i] = v * units[i]
+        for n, v in zip(rows, nu, strict=True):
+            found[n] = v
+        return found
+
+
+def _newton(Z: np.ndarray, F: np.ndarray, slopes: np.ndarray
+            ) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """Steps of ν and b that make up for so much, by derivatives in floats: rows of size one."""
+    B = Z * np.array([v.sqrt() for v in slopes], object)
+    c = np.array([max(map(abs, row)) or Decimal(1) for row in B], object)
+    flat, free = np.asarray(B / c[:, None], float), F / c[:, None]
+    unit = np.array([max(map(abs, column)) or Decimal(1) for column in free.T], object)
+    sides = np.asarray(free / unit, float).reshape(free.shape)
+    J = np.block([[flat @ flat.T, sides], [sides.T, np.zeros(2 * (len(unit),))]])
+    inverse = foreign.ask("Newton's equations", "numpy.linalg.pinv", J, rcond=SINGULAR,
+                          hermitian=True)
+
+    def step(off: np.ndarray, left: np.ndarray) -> Any:
+        right = np.concatenate([off / c, left / unit])
+        top = max(map(abs, right)) or Decimal(1)
+        x = decimals(inverse @ np.asarray(right / top, float)) * top
+        return x[:len(c)] / c, x[len(c):] / unit
+    return step
+
+
+def decimals(A: np.ndarray) -> np.ndarray:
+    """Floats as decimals, without rounding."""
+    found = np.empty(A.shape, object)
+    found.ravel()[:] = [Decimal(v) for v in A.ravel().tolist()]
+    return found
+
+
+def _dyadic(values: np.ndarray) -> list[Fraction]:
+    """Decimals as binary fractions of so many bits."""
+    found = []
+    for value in map(Fraction, values):
+        shift = BITS - value.numerator.bit_length() + value.denominator.bit_length()
+        found.append(Fraction(round(value * Fraction(2) ** shift)) / Fraction(2) ** shift)
+    return found
