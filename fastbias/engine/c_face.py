@@ -20,7 +20,7 @@ from fastbias.engine.abi import (
     packed_room,
 )
 from fastbias.engine.arguments import ENTRIES
-from fastbias.engine.compiled import callback, inner, viewing
+from fastbias.engine.compiled import callback, viewing
 from fastbias.engine.loop import _descend as descend
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.outputs import goals
@@ -55,7 +55,7 @@ def _lacking(wanted, pointer):
     return wanted and missing(pointer)
 
 
-@inner
+@viewing
 def _sizes_fit(sizes):
     """Whether each of the sizes of vectors may be one."""
     fine = True
@@ -64,7 +64,7 @@ def _sizes_fit(sizes):
     return fine
 
 
-@inner
+@viewing
 def _ends(s):
     """Where each of eight vectors that stand end to end ends (a tuple: nothing is allocated)."""
     a, b, c = s[0], s[0] + s[1], s[0] + s[1] + s[2]

@@ -24,9 +24,11 @@ def cached(long: bool = False, **options: Any) -> Callable[[Callable[..., Any]],
     division; ``long`` is what a user waits for when it is compiled, and counts no references, as
     `inner`.
     """
+    # (said either way, or it would be as whoever is compiled first has it)
+    counted: dict[str, Any] = {"_nrt": not long, **options}
+
     def decorate(function: Callable[..., Any]) -> Any:
-        # (said either way, or it would be as whoever is compiled first has it)
-        compiled = njit(nogil=True, error_model="numpy", _nrt=not long, **options)(function)
+        compiled: Any = njit(nogil=True, error_model="numpy", **counted)(function)
         if JIT:
             compiled._cache = cache.of(function, long=long)
         return compiled

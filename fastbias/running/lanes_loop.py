@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from fastbias.engine.abi import LOG_LOSS, Records, Status
 from fastbias.engine.compiled import inner, kernel, pointer
 from fastbias.engine.dense_pass import REACH
-from fastbias.engine.fused import REFRESH
+from fastbias.engine.moves import REFRESH
 from fastbias.engine.simd import lent
 from fastbias.running.lanes_burst import Lanes, as_burst, views
 
