@@ -153,17 +153,7 @@ def _filled_fits(X, N, control, packed):
         return True
     if (control[PACKED] != 0 or X.shape[0] == 0) and not laid_out(packed, N, X.shape[1], filled):
         return False
-    return X.shape[0] == 0 or _entries(X) == filled
-
-
-@inner
-def _entries(X):
-    """How many entries of X are not 0."""
-    found = 0
-    for n in range(X.shape[0]):
-        for j in range(X.shape[1]):
-            found += X[n, j] != 0.0
-    return found
+    return X.shape[0] == 0 or np.count_nonzero(X) == filled
 
 
 @inner

@@ -20,7 +20,7 @@ from fastbias.engine.abi import (
     packed_room,
 )
 from fastbias.engine.arguments import ENTRIES
-from fastbias.engine.compiled import callback, viewing
+from fastbias.engine.compiled import callback, inner
 from fastbias.engine.loop import _descend as descend
 from fastbias.engine.moves import COORDINATE
 from fastbias.engine.outputs import goals
@@ -40,7 +40,7 @@ def missing(typing: Any, pointer: Any) -> Any:
     return types.boolean(pointer), code
 
 
-@viewing
+@inner
 def _any_missing(pointers):
     """Whether one of several C pointers is NULL."""
     none = False
@@ -49,13 +49,13 @@ def _any_missing(pointers):
     return none
 
 
-@viewing
+@inner
 def _lacking(wanted, pointer):
     """Whether what is wanted is NULL."""
     return wanted and missing(pointer)
 
 
-@viewing
+@inner
 def _sizes_fit(sizes):
     """Whether each of the sizes of vectors may be one."""
     fine = True
@@ -64,7 +64,7 @@ def _sizes_fit(sizes):
     return fine
 
 
-@viewing
+@inner
 def _ends(s):
     """Where each of eight vectors that stand end to end ends (a tuple: nothing is allocated)."""
     a, b, c = s[0], s[0] + s[1], s[0] + s[1] + s[2]
@@ -72,13 +72,13 @@ def _ends(s):
     return a, b, c, d, e, f, f + s[6], f + s[6] + s[7]
 
 
-@viewing
+@inner
 def _sparse(X, control):
     """Whether there is no X because ``packed`` holds sparse rows."""
     return missing(X) and not missing(control) and carray(control, (CONTROL,))[FILLED] > 0
 
 
-@viewing
+@inner
 def _matrix(X, N, d, sparse):
     """Whether X may be an (N, d) array, or sizes those of sparse rows without one."""
     if not (0 < N < ENTRIES and 0 < d < ENTRIES):
@@ -86,13 +86,13 @@ def _matrix(X, N, d, sparse):
     return sparse or (not missing(X) and ENTRIES // d >= N)
 
 
-@viewing
+@inner
 def _memory(n, rows, space):
     """Whether there may be (rows + 1, n) and (space,) arrays."""
     return 0 < n < ENTRIES and 0 < rows < ENTRIES // n - 1 and 0 <= space < ENTRIES
 
 
-@viewing
+@inner
 def _rows_fit(K, n, steps, rows_u, rows_log_loss):
     """Whether there may be K rows of n, and pointers to them where there are any."""
     if not 0 <= K <= ENTRIES // n:
@@ -100,7 +100,7 @@ def _rows_fit(K, n, steps, rows_u, rows_log_loss):
     return K == 0 or not (missing(steps) or _any_missing((rows_u, rows_log_loss)))
 
 
-@viewing
+@inner
 def _slices(p, ends):
     """The vectors of Params, which stand end to end, and behind them the weights, if any."""
     a, b, c, d, e, f, g, h = ends

@@ -13,22 +13,17 @@ from numba.extending import intrinsic
 
 from fastbias.engine import cache
 
-__all__ = ["JIT", "cached", "callback", "inner", "kernel", "long_kernel", "pasted", "pointer",
-           "viewing"]
+__all__ = ["JIT", "cached", "callback", "inner", "kernel", "long_kernel", "pasted", "pointer"]
 
 JIT = not vars(numba.config)["DISABLE_JIT"]
 
 
 def cached(long: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Numba's ``njit`` with the disk cache of `fastbias.engine.cache`, without the GIL, with IEEE
-    division; ``long`` is what a user waits for when it is compiled, and counts no references, as
-    `inner`.
+    division; ``long`` is what a user waits for when it is compiled.
     """
-    # (said either way, or it would be as whoever is compiled first has it)
-    counted: dict[str, Any] = {"_nrt": not long, **options}
-
     def decorate(function: Callable[..., Any]) -> Any:
-        compiled: Any = njit(nogil=True, error_model="numpy", **counted)(function)
+        compiled = njit(nogil=True, error_model="numpy", **options)(function)
         if JIT:
             compiled._cache = cache.of(function, long=long)
         return compiled
@@ -45,18 +40,9 @@ def inner(function: Callable[..., Any]) -> Any:
     """Decorator of kernels that only other kernels call: no door for Python, no place in the cache.
 
     Where arguments are tuples of arrays, to take them apart for Python would take longer to compile
-    than what is done with them. Nor are references to arrays counted: whoever calls holds them, and
-    around a loop Numba counted each of them by a call, which at (50, 20) cost a sixth of a step.
-    So nothing is allocated in one, and what comes back from one must have no owner
-    (`fastbias.engine.simd.view`).
+    than what is done with them.
     """
-    return viewing(function, counted=False)
-
-
-def viewing(function: Callable[..., Any], counted: bool = True) -> Any:
-    """The same of kernels that return an array, whose references Numba insists on counting."""
-    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True,
-                               "_nrt": counted}
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(nogil=True, error_model="numpy", **options)(function)
 
 

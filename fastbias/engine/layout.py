@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbias.engine.abi import eights, lengths, padded, room
 from fastbias.engine.atomics import numbers_at
-from fastbias.engine.compiled import inner, viewing
+from fastbias.engine.compiled import inner
 from fastbias.engine.simd import inlined, view
 from fastbias.engine.team import PARTS_AT, parts_room
 from fastbias.engine.weighing import NONE
@@ -71,7 +71,7 @@ class Scratch(NamedTuple):
     trial: Any  # (K N,)  and of a point that is tried
 
 
-@viewing
+@inner
 def _cut(work, sizes, i):
     """The i-th vector of work, with its padding."""
     inlined()
@@ -102,7 +102,7 @@ def swept(N, d, n, control):
     return room(N, d, n, control) - padded(lengths(N, d, n, control)[12])
 
 
-@viewing
+@inner
 def parts(work, N, d, n, control, board):
     """``Data.parts``: the team's, which the board knows, or in ``Buffers.work`` behind all else;
     what pads them is a number.
@@ -116,7 +116,7 @@ def parts(work, N, d, n, control, board):
     return found
 
 
-@viewing
+@inner
 def part(data, g, i):
     """Where slab i has its gradient: the first in g itself; in Gram space all do, each its rows."""
     inlined()
@@ -142,7 +142,7 @@ def rows_of(data, i):
     return 16 * (i * blocks // data.slabs), min(data.N, 16 * ((i + 1) * blocks // data.slabs))
 
 
-@viewing
+@inner
 def targets(data):
     """Of packed data: y, padded with zeros, and behind it what `fastbias.engine.dense_pass.weights`
     wants beside it.
@@ -159,7 +159,7 @@ def _beside(weighed):
     return 2 if weighed == NONE else 4
 
 
-@viewing
+@inner
 def alone(data, q, least):
     """Of ``Scratch.q``: (2 K,) for what one sample is asked and says, where samples are weighed as
     ``least`` says, or more carefully; else (0,).
@@ -169,14 +169,14 @@ def alone(data, q, least):
     return view(q, padded(data.outputs * data.N), size)
 
 
-@viewing
+@inner
 def sample_weights(data, start, size):
     """The weights of ``size`` samples from one on; not to be read where there are none."""
     inlined()
     return view(data.packed, data.begin + start, size)
 
 
-@viewing
+@inner
 def columns(data):
     """Of packed data with a transpose: X column after column, each padded with zeros."""
     inlined()

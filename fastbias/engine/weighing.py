@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbias.engine.abi import WEIGH, WEIGHTED
-from fastbias.engine.compiled import inner, kernel, viewing
+from fastbias.engine.compiled import inner, kernel
 from fastbias.engine.simd import view
 
 __all__ = ["MILD", "NONE", "PLAIN", "WILD", "how", "inside", "pushed", "valued",
@@ -44,7 +44,7 @@ def how(c):
     return PLAIN
 
 
-@viewing
+@inner
 def _predictions(p, n, N, one):
     """The predictions (K,) of sample n; ``one`` (2 K,) is scratch."""
     K = p.size // N

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from numba import types
 
-from fastbias.engine.compiled import JIT, callback, inner, pasted, pointer, viewing
+from fastbias.engine.compiled import JIT, callback, inner, pasted, pointer
 from fastbias.engine.dense_pass import LOG2E, LOGISTIC, NEVER, SQUARED, WINDOW, moved, weights
 from fastbias.engine.simd import (
     absolute,
@@ -97,7 +97,7 @@ class Rates(NamedTuple):
     two: Any
 
 
-@viewing
+@inner
 def views(work, N, d):
     """``Lanes.work`` cut up."""
     q, z, p = 8 * d, 8 * (d + N), 8 * (d + N + 1)

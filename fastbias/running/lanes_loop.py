@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastbias.engine.abi import LOG_LOSS, Records, Status
-from fastbias.engine.compiled import inner, kernel, pointer, viewing
+from fastbias.engine.compiled import inner, kernel, pointer
 from fastbias.engine.dense_pass import REACH
 from fastbias.engine.moves import REFRESH
 from fastbias.engine.simd import lent
@@ -147,7 +147,7 @@ def _looked(job, lanes, views, records, k, row):
     return running, row + due
 
 
-@viewing
+@inner
 def _eight(job, lanes, records):
     """Run eight lanes from where they stand to the stop; how many still run."""
     steps, k, stop = records.steps, job.k, job.stop

@@ -24,7 +24,7 @@ FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 FILES = trees(PACKAGE)
 # what makes names that compiled code may call
 INTRINSIC = ("pointer", "_either", "_splat", "_load", "_count")
-COMPILED = {"piece", "kernel", "long_kernel", "inner", "pasted", "viewing", "_sums"}
+COMPILED = {"piece", "kernel", "long_kernel", "inner", "pasted", "_sums"}
 
 
 def noun(name):
