@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from fastbias.engine import abi, driver, helpers
+from tests.helpers import JIT
 from tests.helpers.threads import needs_threads, plan
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """An interruption of the compiler is none of a run."""
+    if JIT:
+        for threads in (1, 3):
+            plan(threads).run(10)
 
 
 @needs_threads
