@@ -132,7 +132,7 @@ def separation(found: Separation, ax: Axes | None = None) -> Axes:
     >>> import fastbias as fb
     >>> ax = fb.plots.separation(fb.separation([[1], [2], [3]], [0, 0, 1], names=["dose"]))
     >>> ax.get_title()
-    'complete'
+    'complete separation'
     """
     if not isinstance(found, Separation):
         raise TypeError(f"found must be a Separation, got {checks.short(found)}")

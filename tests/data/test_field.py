@@ -144,7 +144,7 @@ def test_rows_that_count_nothing_have_no_margin(ask):
 def test_what_is_in_the_way_is_told_with_the_way_out(ask):
     code, text = ask("separation", "indexed")
     assert code == 2
-    assert "leave it out by drop='Unnamed: 0'" in text
+    assert "leave it out by --drop 'Unnamed: 0'" in text
     code, text = ask("margin", "widest", "--target", "lable")
     assert code == 2
     assert "did you mean 'label'?" in text

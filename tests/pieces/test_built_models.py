@@ -202,7 +202,8 @@ def test_of_deeper_models_the_runs_own_direction_is_measured(name):
                    start=model.start(0.5, rng=3) if name != "powers" else model.start(0.5))
     with pytest.raises(fb.NoTheorem, match="needs a run first"):
         plan.limit()
-    trace = plan.run(10**6, until=-3000)
+    # before steps η/L outgrow the model, which the limit refuses
+    trace = plan.run(10**6, until=-2500 if name == "powers" else -600)
     limit, residuals = plan.limit(), trace.kkt_residual()
     assert limit.theorem.startswith("a stationary point")
     assert residuals[-1] == pytest.approx(limit.duality_gap, rel=1e-6)

@@ -100,10 +100,10 @@ def _filled(params, u, k, N, d, c, out):
 
 @piece(MAP, needs=_units)
 def _values(params, u, out):
-    steady()
     N = out.size
     if params.size < HEAD or params.size < HEAD + N * int(params[0]):
         return SHORT
+    steady()
     d, offset = int(params[0]), int(params[1])
     k = (u.size - offset) // (d + 2)
     c = u[u.size - 1] if offset > 0 else 0.0
@@ -210,10 +210,10 @@ def _pulled_by_all(params, u, v, k, N, d, out):
 
 @piece(MAP_AT, needs=_units)
 def _values_pullback(params, u, v, out):
-    steady()
     N = v.size
     if params.size < HEAD or params.size < HEAD + N * int(params[0]):
         return SHORT
+    steady()
     d, offset = int(params[0]), int(params[1])
     k = (u.size - offset) // (d + 2)
     if offset > 0:
