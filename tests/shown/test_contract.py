@@ -151,6 +151,7 @@ def test_a_run_and_its_trace(tmp_path):
     assert fb.Plan.load(tmp_path / "copy").t == 1000
 
 
+@pytest.mark.long
 def test_statuses():
     assert {status.name for status in fb.Status} >= {"OK", "NOT_FINITE", "OUT_OF_DOMAIN", "STALLED", "REACHED", "UNBOUNDED"}
     assert set(fb.abi.MESSAGES) >= {int(status) for status in fb.Status}
@@ -211,6 +212,7 @@ def test_rays_and_separation():
     assert told.dual is not None
 
 
+@pytest.mark.long
 def test_far_and_continuous():
     plan = fb.Plan(*PARTED, loss="exponential", method=fb.methods.gradient_descent(0.01))
     assert plan.flow(time=10.0, rtol=1e-10).w.shape[1] == 2
@@ -223,6 +225,7 @@ def test_far_and_continuous():
     assert plan.fast_forward(1e6, record=np.array([1e5, 5e5, 999_999, 1e6])).increment().shape == (2,)
 
 
+@pytest.mark.long
 def test_sweeps_and_estimators():
     pytest.importorskip("sklearn")
     from fastbias import sklearn
@@ -263,6 +266,7 @@ def test_proofs_are_checked_by_whoever_has_python(tmp_path):
         file.write_text(json.dumps(document))
 
 
+@pytest.mark.long
 def test_what_an_optimiser_prefers():
     told = fb.axioms.examine(fb.methods.gradient_descent(0.01), loss="squared", rng=0)
     assert set(told.holds) == set(told.moves)
