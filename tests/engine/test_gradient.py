@@ -18,7 +18,7 @@ def sharp(pieces, params, X, y, buffers, rho, out):
     params, X, y, buffers = lent(params), lent(X), lent(y), lent(buffers)
     data = _laid(X, y, params.weights, buffers, buffers.order[:0])
     scratch = _room_of(data, buffers)
-    run = Run(calls_of(pieces, params), params, X, data, buffers, scratch, 1)
+    run = Run(calls_of(pieces, params), params, X, data, buffers, scratch, 1, buffers.u)
     at, g, n = scratch.at, scratch.g, buffers.u.size
     for j in range(n):
         at[j] = buffers.u[j]
