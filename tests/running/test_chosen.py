@@ -250,6 +250,7 @@ def test_no_advice_where_the_step_is_not_the_reason():
         fb.Plan(X, Y, loss="squared", method=m.gradient_descent("auto", 1.5))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("X", "y", "loss"), [
     ([[0.0, 0.0]], [0.0], "squared"), ([[0.0]], [1], "logistic"), ([[1e8]], [1], "squared"), ([[1e-8]], [1], "squared"),
     ([[2.0]], [0.0], "squared")])

@@ -240,6 +240,7 @@ def test_of_other_methods_nothing_is_claimed(method, loss, words):
         C.limit(TWO, method=method, loss=loss)
 
 
+@pytest.mark.long
 def test_steps_divided_by_the_loss_of_a_task_end_elsewhere():
     """The refusal above is no caution: η/L of one task weighs it as much as one that is nearly unlearnt."""
     some = [([[1.0, 0.0]], [1]), ([[0.6, 0.8]], [1]), ([[0.6, 0.8]], [1])]
