@@ -18,12 +18,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Unsolved", "ask", "guarded", "library", "uninterrupted"]
+__all__ = ["Heard", "Unsolved", "ask", "guarded", "library", "uninterrupted"]
 
 HERE = os.path.dirname(os.path.dirname(__file__))
 _PLACES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -31,7 +31,8 @@ _PLACES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "pureli
 _SPECS = map(importlib.util.find_spec, ("numpy", "scipy", "cvxpy"))
 _PLACES |= {os.path.dirname(os.path.dirname(s.origin)) for s in _SPECS if s and s.origin}
 LIBRARIES = tuple(place for place in _PLACES if place)
-
+# functions that nobody called from Python: LLVM asks for a module's code, or hands it over
+_ALONE = ("_raw_object_cache_notify", "_raw_object_cache_getbuffer", "__del__")
 
 
 class Unsolved(ArithmeticError):  # noqa: N818 (it names the event)
@@ -56,6 +57,42 @@ def uninterrupted() -> Iterator[list[Any]]:
         signal.signal(signal.SIGINT, before)
         if came and callable(before):
             before(*came[0])
+
+
+class Heard:
+    """A block, such as one that compiles, in which Ctrl-C and SIGTERM raise what they raise
+    elsewhere, at the latest at its end.
+
+    What a handler raises while C calls Python back, as LLVM does after its seconds in which no
+    handler runs, goes no further than that call: it is printed, and the block goes on.
+    """
+
+    def __enter__(self) -> None:
+        self.before: dict[int, Any] = {}
+        self.came: list[int] = []
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if callable(handler := signal.getsignal(number)):
+                    self.before[number] = handler
+                    signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Do as the handler before does, now or, where nobody would hear of it, at the end."""
+        self.came.append(number)
+        outer = frame
+        while outer is not None:
+            if outer.f_code.co_name in _ALONE:
+                return
+            outer = outer.f_back
+        self.before[number](number, frame)
+        self.came.pop()                                   # it raises nothing
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        # (an error may be what followed from the call that was cut short)
+        if self.came and (error is None or isinstance(error, Exception)):
+            self.before[self.came[0]](self.came[0], None)
 
 
 def library(name: str) -> ModuleType:

@@ -242,6 +242,9 @@ def _chosen(source: Source, target: object, drop: list[object],
         if goal in (*left, counts):
             raise ValueError(f"{'drop' if goal in left else 'weights'} must not name the target "
                              f"column {goal!r}")
+        if not isinstance(target, str) and columns.UNNAMED.fullmatch(goal):
+            raise ValueError(f"columns of {source.name} must have names, got one without where y "
+                             f"was looked for: name it as target={goal!r}, or another one")
     if counts in left:
         raise ValueError(f"drop must not name the column of weights {counts!r}")
     used = [name for name in names if name not in left]

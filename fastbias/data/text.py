@@ -33,6 +33,7 @@ GAPS = frozenset((
 """What stands for a gap: all that pandas takes for one, and what others write."""
 COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")             # a number with a decimal comma
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")          # … or one in groups of three digits
+SAID = re.compile(r'"?sep=.?"?,*', re.IGNORECASE)
 POINT = re.compile(r"[+-]?\d*\.\d*([eE][+-]?\d+)?")
 
 
@@ -84,7 +85,9 @@ def _lines(path: str, name: str) -> list[str]:
             path, sep="\x01", quoting=csv.QUOTE_NONE, header=None, names=["line"], dtype=str,
             na_filter=False, skip_blank_lines=False))
     except UnicodeDecodeError as error:
-        raise ValueError(f"path must name a text file in UTF-8, got {name}: {error}") from None
+        raise ValueError(f"path must name a text file in UTF-8, got {name}, which is none "
+                         f"at byte {error.start}: save it as UTF-8, or read it by pandas.read_csv "
+                         "with encoding=, and hand over the DataFrame") from None
     except pandas.errors.EmptyDataError:
         return []
     except OSError:                                       # it says which file, and why
@@ -130,6 +133,8 @@ def _cut(lines: list[str]) -> tuple[str, str, list[list[str]]]:
     """The text of a table without its comments, its separator, and its first rows."""
     # (a line stays a line, so that errors count them right)
     plain = ["" if line.startswith("#") else line for line in lines]
+    if plain and SAID.fullmatch(plain[0].strip()):        # what Excel reads; here it is seen
+        plain[0] = ""
     separator, rows = _separated(plain)
     if plain == lines or not rows or separator == " ":
         return "\n".join(plain), separator, rows

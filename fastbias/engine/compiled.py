@@ -11,11 +11,19 @@ from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic
 
+from fastbias.checks.foreign import Heard
 from fastbias.engine import cache
 
 __all__ = ["JIT", "cached", "callback", "inner", "kernel", "long_kernel", "pasted", "pointer"]
 
 JIT = not vars(numba.config)["DISABLE_JIT"]
+
+
+def _heard(compile_: Callable[..., Any]) -> Callable[..., Any]:
+    def compiling(*signature: Any) -> Any:
+        with Heard():
+            return compile_(*signature)
+    return compiling
 
 
 def cached(long: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -26,6 +34,7 @@ def cached(long: bool = False, **options: Any) -> Callable[[Callable[..., Any]],
         compiled = njit(nogil=True, error_model="numpy", **options)(function)
         if JIT:
             compiled._cache = cache.of(function, long=long)
+            compiled.compile = _heard(compiled.compile)
         return compiled
     return decorate
 
@@ -63,7 +72,7 @@ def callback(function: Callable[..., Any], signature: Any, made_of: str = "",
     compiled: Any = CFunc(function, normalize_signature(signature), locals={},
                           options={"error_model": "numpy"})
     compiled._cache = cache.of(function, made_of, long)
-    compiled.compile()
+    _heard(compiled.compile)()
     return compiled
 
 

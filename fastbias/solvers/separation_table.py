@@ -65,9 +65,13 @@ def _rows(found: Separation) -> list[Row]:
     if not found.pairs:
         return [_row(name, found.coefficients, found.finite, found.standard_errors, found.error)
                 for name in found.coefficients]
-    return [(clipped(f"{b} / {a}", WIDE), *_row(name, kinds, found.finite[a, b],
+    return [(clipped(f"{_label(b)} / {_label(a)}", WIDE), *_row(name, kinds, found.finite[a, b],
                                          found.standard_errors[a, b], found.error))
             for (a, b), kinds in found.pairs.items() for name in kinds]
+
+
+def _label(value: object) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _row(name: str, kinds: dict[str, str], finite: dict[str, float],

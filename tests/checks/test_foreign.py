@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from fastbias.checks import foreign
-from tests.helpers import ROOT
+from fastbias.engine import compiled
+from tests.helpers import JIT, ROOT
+
+
+@pytest.fixture
+def interruptible():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_a_library_raises_becomes_one_sentence_of_ours():
@@ -43,16 +51,60 @@ def test_warnings_do_not_leak():
             np.log(np.zeros(1))
 
 
-def test_an_interrupt_during_an_import_comes_after_it(tmp_path, monkeypatch):
+def test_an_interrupt_during_an_import_comes_after_it(tmp_path, monkeypatch, interruptible):
     (tmp_path / "slow_to_import.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhole = True\n")
     monkeypatch.syspath_prepend(tmp_path)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            foreign.library("slow_to_import")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        foreign.library("slow_to_import")
     assert sys.modules.pop("slow_to_import").whole
+
+
+class Late:
+    """What is interrupted as it goes, where an exception would only be printed."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_nobody_would_hear_of_comes_at_the_end(interruptible):
+    done = []
+    with pytest.raises(KeyboardInterrupt), foreign.Heard():
+        Late()
+        done.append("to the end")
+    with pytest.raises(KeyboardInterrupt), foreign.Heard():
+        Late()
+        done.append("fails")
+        raise RuntimeError("of a call that was cut short")
+    with pytest.raises(KeyboardInterrupt), foreign.Heard():
+        signal.raise_signal(signal.SIGINT)
+        done.append("never")
+    assert done == ["to the end", "fails"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(not JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("where", ["_object_cache_notify", "_object_cache_getbuffer"])
+def test_an_interrupt_while_llvm_compiles_is_not_lost(interruptible, monkeypatch, where):
+    """It is handled in the first Python that runs then: what LLVM calls with the code that it has made."""
+    from numba.core.registry import cpu_target
+    engine = cpu_target.target_context.codegen()._engine._ee
+    true, places = getattr(engine, where), [where]
+
+    def first(*given):
+        if places:
+            places.pop()
+            signal.raise_signal(signal.SIGINT)
+        return true(*given)
+    monkeypatch.setattr(engine, where, first)
+    for compile_, call in ((compiled.kernel, lambda made: made(2.0)),
+                           (lambda f: compiled.callback(f, "float64(float64)"), lambda made: made.ctypes(2.0))):
+        def twice(x):
+            return 2 * x
+        places = [where]
+        with pytest.raises(KeyboardInterrupt):
+            call(compile_(twice))
+        assert places == []
+        assert call(compile_(twice)) == 4.0
 
 
 def test_libraries_that_lie_elsewhere_are_libraries_too():

@@ -35,7 +35,7 @@ def rows(found):
     '"a","b","y"\n"1","2.5","0"\n"3","-4","1"\n', "a;b;y\n1;2,5;0\n3;-4;1\n", "a b y\n1 2,5 0\n3 -4 1\n",
     "a,b,y,\n1,2.5,0,\n3,-4,1,\n", "a,b,y\n1,2.5,0,\n3,-4,1,\n", "a,b,y\n1,2.5,0\n,,\n3,-4,1\n,,\n",
     "# from somewhere\n#\na,b,y\n# a comment, or two\n1,2.5,0\n\n3,-4,1\n", "# a,b,y\n1,2.5,0\n3,-4,1\n", "a, b, y\n1, 2.5, 0\n3, -4, 1",
-    "a,\tb,\ty\n1,\t2.5,\t0\n3,\t-4,\t1\n",
+    "a,\tb,\ty\n1,\t2.5,\t0\n3,\t-4,\t1\n", "sep=;\na;b;y\n1;2.5;0\n3;-4;1\n", '"sep=,"\na,b,y\n1,2.5,0\n3,-4,1\n',
 ])
 def test_the_same_table_in_many_ways(table, text):
     found = fb.data.read(table(text))
@@ -84,6 +84,14 @@ def test_names_of_rows_are_no_feature(table, text):
     name = str(told.value).split("'")[1]                     # the hint helps
     assert rows(fb.data.read(path, drop=name)) == [[1, 2], [4, 5]]
     assert rows(fb.data.read(path, -1, drop=-4)) == [[1, 2], [4, 5]]
+
+
+def test_what_has_no_name_is_no_target_unless_it_is_asked_for(table):
+    path = table("a,b,\n1,2,0\n3,4,1\n")
+    with pytest.raises(ValueError, match="names, got one without where y was looked for: name it as target='Unnamed: 2', or") as told:
+        fb.data.read(path)
+    assert fb.data.read(path, str(told.value).split("'")[1]).y.tolist() == [0, 1]
+    assert fb.data.read(path, "b", drop=2).y.tolist() == [2, 4]
 
 
 def test_decimal_commas_only_where_they_can_be_nothing_else(table):
@@ -291,7 +299,7 @@ def test_of_many_columns_the_near_ones_are_named(table):
     ('a,b\n1,"2\n3,4\n', "must have 2 cells in every row"),
     ("a,a,b\n1,2,3\n", "columns of my.csv must have different names, got 'a' more than once"),
     ("a, a,b\n1,2,3\n", "got 'a' more than once"), ("(intercept),y\n1,2\n", "not '.intercept.'"),
-    ("a,b\n1,\0\n", "NUL in line 2"), (b"a,\xff\n1,2\n", "UTF-8"), ("a,b\n1,2\n".encode("utf-16"), "UTF-8")])
+    ("a,b\n1,\0\n", "NUL in line 2"), (b"a,\xff\n1,2\n", "none at byte 2: save it as UTF-8"), ("a,b\n1,2\n".encode("utf-16"), "UTF-8")])
 def test_files_that_are_no_table(table, text, words):
     with pytest.raises(ValueError, match=words) as told:
         fb.data.read(table(text))

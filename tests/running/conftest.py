@@ -1,4 +1,4 @@
-"""What tests of several threads set."""
+"""What tests of several threads set, and the tables of those of the command line."""
 import pytest
 
 from fastbias.engine import driver
@@ -11,3 +11,11 @@ def eager(monkeypatch):
     monkeypatch.setattr(driver, "PAYS", 0)
     monkeypatch.setattr(driver, "TELLING", -1.0)                         # tried from the second chunk on, and never given up
     monkeypatch.setattr(driver, "GAIN", 0.0)
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(text, name="my.csv"):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+    return write

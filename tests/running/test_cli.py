@@ -20,22 +20,10 @@ from fastbias.pieces.recipe import recorded
 from fastbias.running import cli
 from fastbias.running.cli.words import SHELVES, Words, factories, takers
 from tests.helpers import JIT
+from tests.helpers.command import command
 
 TWO = "a,b,kind\n0.5,1.5,yes\n1.5,0.5,yes\n-2,-2,no\n-1,-3,no\n"
 SQUARES = "a,b,y\n1,2,1\n"
-
-
-@pytest.fixture
-def table(tmp_path):
-    def write(text, name="my.csv"):
-        (tmp_path / name).write_text(text)
-        return str(tmp_path / name)
-    return write
-
-
-def command(capsys, *words):
-    code = cli.main([str(w) for w in words])
-    return code, *capsys.readouterr()
 
 
 def told(thing):

@@ -5,22 +5,10 @@ import pytest
 
 import fastbias as fb
 from fastbias.running import cli
+from tests.helpers.command import command
 
 TWO = "a,b,kind\n0.5,1.5,yes\n1.5,0.5,yes\n-2,-2,no\n-1,-3,no\n"
 SQUARES = "a,b,y\n3,4,5\n"
-
-
-@pytest.fixture
-def table(tmp_path):
-    def write(text, name="my.csv"):
-        (tmp_path / name).write_text(text)
-        return str(tmp_path / name)
-    return write
-
-
-def command(capsys, *words):
-    code = cli.main([str(w) for w in words])
-    return code, *capsys.readouterr()
 
 
 @pytest.mark.parametrize(("name", "argument"), [("momentum", "dual_momentum"), ("dual_momentum", "dual_momentum"),

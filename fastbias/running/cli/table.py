@@ -93,7 +93,7 @@ def _as_options(told: str, options: argparse.Namespace) -> str:
 
     def option(found: re.Match[str]) -> str:
         return f"--{found[1]} {shlex.quote(ast.literal_eval(found[2]))}"
-    return re.sub(r"\b(drop|missing|categories)=" + TEXT, option, told)
+    return re.sub(r"\b(target|drop|missing|categories)=" + TEXT, option, told)
 
 
 def counted(options: argparse.Namespace) -> data.Table:
