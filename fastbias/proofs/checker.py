@@ -1,42 +1,39 @@
 """Check a proof by itself, ``python -I -S checker.py FILE``: all is computed again, in integers.
 
-Any w with Zw ≥ 1 and λ ≥ 0 with Σλ = 1 have 1 ≤ ‖w‖ ‖Zᵀλ‖⋆, any w with Zw = goal have ⟨λ, goal⟩ ≤
-‖w‖ ‖Zᵀλ‖⋆: where both are equal no w is better. Nor is one if ∇ψ(w) = ∇ψ(start) + Zᵀλ, which must
-hold to 2⁻¹⁰³ of log w, w or ∇ψ where it has no end of digits. ``free`` entries are in no norm.
+As Zw ≥ 1, λ ≥ 0, Σλ = 1 have 1 ≤ ‖w‖ ‖Zᵀλ‖⋆, and Zw = goal ⟨λ, goal⟩ ≤ ‖w‖ ‖Zᵀλ‖⋆, no w is better
+where both are equal (to 2⁻¹⁰³, of matrices) or ∇ψ(w) = ∇ψ(start) + Zᵀλ (to 2⁻¹⁰³ of log w, w, ∇ψ).
+No norm has ``free`` entries. With Zᵀλ = 0, and λ > 0 but on strict rows, margins elsewhere are 0.
 """
 import json
 import sys
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
-from math import isqrt, lcm
-from operator import mul
+from math import gcd, isqrt, lcm
+from operator import mul, sub
 from re import fullmatch
 
-CLAIMS = {"maximum margin": ["norm", "matrix", "value"], "separable": [], "inseparable": [],
-          "minimum norm": ["norm", "matrix", "value", "goal"], "separation": ["strict"],
-          "projection": ["norm", "matrix", "value", "goal", "start"]}
-ALWAYS = ["format", "claim", "rows", "free", "primal", "dual", "seal"]
-NUMBER, LONGEST, PRIME = "(0|-?[1-9][0-9]*)(/[1-9][0-9]*)?", 10**5, 10**100 + 267
-FORMAT, ONE, CLOSE = "fastbias proof 1", 2**256, Fraction(1, 2**103)
-LINKS = {"l1": lambda *_: 0, "linf": lambda *_: 0, "l2": lambda v, s, t, _: v - s - t,
-         "quadratic": lambda v, s, t, _: v - s - t, "cosh": lambda v, s, t, _: arsinh(t) - v,
+BEST, FORMAT, CLOSE = "norm matrix value ", "fastbias proof 1", Fraction(1, 2**103)
+CLAIMS = {"separable": "", "inseparable": "", "separation": "strict", "maximum margin": BEST,
+          "minimum norm": BEST + "goal", "projection": BEST + "goal start"}
+EXACT, MATRICES = ["l1", "linf", "l2", "quadratic"], ["spectral", "nuclear", "psd"]
+GIVEN = {"lp": str, "hypentropy": str, **dict.fromkeys(["quadratic", *MATRICES], list)}
+LINKS = {"l2": lambda v, s, t, _: v - s - t, "cosh": lambda v, s, t, _: log(t, True) - v,
          "entropy": lambda v, s, t, _: log(v) - log(s) - t,
-         "hypentropy": lambda v, s, t, a: arsinh(v / a) - arsinh(s / a) - t,
+         "hypentropy": lambda v, s, t, a: log(v / a, True) - log(s / a, True) - t,
          "lp": lambda v, s, t, a: (v or t) and (log(t * v) - a * log(abs(v))) / (a - 1)}
 
-def demand(holds: bool, line: str, why: str) -> None:
+def demand(holds: object, line: str, why: str) -> None:
     """Refuse a document where something does not hold, and name the line."""
     if not holds:
         raise ValueError(f"the proof fails at line {line!r}: {why}")
 
 def number(text: str, line: str) -> Fraction:
     """An integer or a fraction in lowest terms, "-3" or "1/8"; nothing else is a number."""
-    demand(type(text) is str and len(text) <= LONGEST and fullmatch(NUMBER, text) is not None, line,
-           "a number must be digits, or digits over digits, in a string")
-    parts = [int(Decimal(part)) for part in text.split("/")]            # (int itself has a limit)
-    value = Fraction(*parts)
-    demand(len(parts) == 1 or value.denominator == parts[1] > 1, line, "it is not in lowest terms")
-    return value
+    demand(type(text) is str and len(text) <= 10**5 and fullmatch(
+        "(0|-?[1-9][0-9]*)(/([2-9]|[1-9][0-9]+))?", text), line, "it must be digits, or a fraction")
+    top, low = (int(Decimal(part)) for part in (text + "/1").split("/")[:2])    # (int has a limit)
+    demand(gcd(top, low) == 1, line, "it is not in lowest terms")
+    return Fraction(top, low)
 
 def table(rows: list, count: int, width: int, line: str) -> tuple[list[list[int]], int]:
     """So many rows of numbers, as whole numbers over one number."""
@@ -49,70 +46,75 @@ def table(rows: list, count: int, width: int, line: str) -> tuple[list[list[int]
 def seal(document: dict) -> str:
     """What an altered document has not: no proof of anything, it notices slips alone."""
     body = {key: value for key, value in document.items() if key != "seal"}
-    return str(int.from_bytes(json.dumps(body, sort_keys=True).encode(), "big") % PRIME)
+    return str(int.from_bytes(json.dumps(body, sort_keys=True).encode(), "big") % (10**100 + 267))
 
-def positive(A: list[list[int]]) -> None:
+def positive(A: list, line: str) -> None:
     """Demand that a matrix is symmetric and positive definite: pivots are minors (Bareiss)."""
-    demand([list(column) for column in zip(*A)] == A, "matrix", "it must be symmetric")
-    last = 1
+    demand([list(column) for column in zip(*A)] == A, line, "it must be symmetric")
+    last, low = 1, lcm(*(Fraction(x).denominator for row in A for x in row))
+    A = [[int(x * low) for x in row] for row in A]
     while A:
         t, A = A[0], A[1:]
-        demand(t[0] > 0, "matrix", "it must be positive definite")
+        demand(t[0] > 0, line, "it must be positive definite")
         A, last = [[(t[0] * a - r[0] * b) // last for a, b in zip(r[1:], t[1:])] for r in A], t[0]
 
-def log(x: Fraction) -> Fraction:
-    """log x to 2⁻²⁰⁰: 2 artanh((y − 1)/(y + 1)) of y within [½, 2], and of as many twos."""
+def log(x: Fraction, root: bool = False) -> Fraction:
+    """log x, or arsinh x = ±log(|x| + √(x² + 1)), to 2⁻²⁰⁰: of whole numbers decimals know it."""
+    if root:
+        return log(abs(x) + Fraction(isqrt((x * x + 1) * 4**256 // 1), 2**256)) * [-1, 1][x > 0]
     demand(x > 0, "primal", "it leaves the domain, or has another sign than ∇ψ")
-    total, twos = 0, x.numerator.bit_length() - x.denominator.bit_length()
-    for y, times in ((x / Fraction(2)**twos, 2), (Fraction(2), 2 * twos)):
-        power = (y.numerator - y.denominator) * ONE // (y.numerator + y.denominator)
-        square = power * power // ONE
-        for k in range(1, 161, 2):
-            total, power = total + times * (power // k), power * square // ONE
-    return Fraction(total, ONE)
-
-def arsinh(x: Fraction) -> Fraction:
-    """log(x + √(x² + 1)), which is odd, as well."""
-    top, low = abs(x.numerator) * ONE, x.denominator * ONE
-    return log(Fraction(top + isqrt(top * top + low * low), low)) * (1 if x > 0 else -1)
+    ln = Context(prec=120, Emax=MAX_EMAX, Emin=MIN_EMIN).ln
+    return Fraction(ln(Decimal(x.numerator))) - Fraction(ln(Decimal(x.denominator)))
 
 def best(document: dict, w: tuple, g: tuple, top: Fraction) -> None:
-    """Whether w and g = Zᵀλ, over one number each, prove of each other that w is best."""
-    norm, given, margin, d = document["norm"], document["matrix"], "goal" not in document, len(w[0])
-    value, most = number(document["value"], "value"), CLOSE * (norm not in [*LINKS][:4])
+    """Whether w and g = Zᵀλ, over one number each, prove w best: λ/value, of margins 1/value."""
+    norm, given, d = document["norm"], document["matrix"], len(w[0])
+    demand(norm in [*EXACT, *LINKS, *MATRICES], "norm", "nobody knows this norm here")
+    demand(type(given) is GIVEN.get(norm, type(None)), "matrix", "whose?")
+    value, most = number(document["value"], "value"), CLOSE * (norm not in EXACT)
     (start,), low = table([document.get("start", ["0"] * d)], 1, d, "start")
-    demand(norm in [*LINKS], "norm", "nobody knows this norm here")
-    demand((given is not None) is (norm in ("quadratic", "lp", "hypentropy")), "matrix", "whose?")
-    demand(value > 0 or not margin, "value", "it must be over 0")
-    v, s, t = ([Fraction(x, y) for x in row] for row, y in (w, (start, low), g))
-    left = sum(map(mul, v, t)) - top if margin else top - sum(map(mul, s, t)) - value
-    if norm in ("l1", "linf"):
-        off, pull = [abs(x - y) for x, y in zip(v, s)], list(map(abs, t))
-        size, dual = (sum(off), max(pull)) if norm == "l1" else (max(off), sum(pull))
-        good = size * value == 1 and dual == value if margin else size == value and dual <= 1
-        demand(good, "dual", "its dual norm, or the norm of w, is another one")
-    elif norm == "quadratic":
-        D, per = table(given, d, d, "matrix")
-        positive(D)
-        v, s = ([Fraction(sum(map(mul, r, x)), y * per) for r in D] for x, y in (w, (start, low)))
-    a = number(given, "matrix") if norm in ("lp", "hypentropy") else Fraction(2)
-    demand(a > (norm == "lp") + Fraction(1, 2**60), "matrix", "it is too small")
-    demand(norm not in ("lp", "cosh") or not any(start), "start", "it must be 0")
-    off = [LINKS[norm](x, y, u / value if margin else u, a) for x, y, u in zip(v, s, t)]
-    demand(max(map(abs, off)) <= most, "dual", "∇ψ(w) is not what value and dual say")
-    demand(0 <= left <= most * margin, "value", "another one")
+    demand(norm not in ("lp", "cosh", *MATRICES) or not any(start), "start", "it must be 0")
+    demand(value > 0 or "goal" in document, "value", "it must be over 0")
+    value, per, top = (value, 1, top) if "goal" in document else (1 / value, value, 1 / value)
+    v, s, t = ([*map(Fraction, x, [y] * d)] for x, y in (w, (start, low), (g[0], g[1] * per)))
+    demand(value == top - sum(map(mul, s, t)), "value", "it is another one")
+    demand(0 <= sum(map(mul, v, t)) - top <= most * abs(top), "value", "there is a gap")
+    if norm in MATRICES:
+        # Σσ(A) ≤ ½‖L‖² + ½‖R‖² + Σ|A − LRᵀ|; and σ(B) < c where c²I ≻ BBᵀ
+        order, m = 1 - 2 * (norm == "spectral"), {*map(type, given)} == {list} and len(given[0])
+        demand(m > 0 == d % m, "matrix", "it has another shape")
+        a, c = (value + value * most, Fraction(1))[::order]
+        A, B = ([x[i:i + d // m] for i in range(0, d, d // m)] for x in (v, t)[::order])
+        F, u = table(given, m + d // m, m, "matrix")
+        e = sum(abs(x * u**2 - sum(map(mul, f, g))) for f, r in zip(F, A) for g, x in zip(F[m:], r))
+        demand(2 * e + sum(sum(map(mul, f, f)) for f in F) <= 2 * a * u**2, "matrix", "too large")
+        ball = [[c * c * (x is y) - sum(map(mul, x, y)) for y in B] for x in B]
+        cone = [[(x is y) - z for y, z in zip(B, x)] for x in B]
+        for form, line in [(cone, "dual"), (A, "primal")] if norm == "psd" else [(ball, "dual")]:
+            positive(form, line)
+    elif norm in ("l1", "linf"):
+        own, dual = (sum, max)[::2 * (norm == "l1") - 1]
+        demand(own(map(abs, map(sub, v, s))) <= value and dual(map(abs, t)) <= 1, "dual", "> 1")
+    else:
+        a = number(given, "matrix") if type(given) is str else Fraction(2)
+        demand(a > (norm == "lp") + Fraction(1, 2**60), "matrix", "it is too small")
+        if norm == "quadratic":
+            D, per = table(given, d, d, "matrix")
+            positive(D, "matrix")
+            v, s = ([sum(map(mul, r, x)) / per for r in D] for x in (v, s))
+        off = max(map(abs, map(LINKS.get(norm, LINKS["l2"]), v, s, t, [a] * d)))
+        demand(off <= most, "dual", "∇ψ(w) is not what value and dual say")
 
 def check(document: dict) -> bool:
     """True where a document proves its claim; else ValueError, which names the line that fails."""
     claim = document.get("claim", "") if type(document) is dict else ""
     demand(claim in [*CLAIMS], "claim", "there must be one that is known")
-    wanted, equations = ALWAYS + CLAIMS[claim], "goal" in CLAIMS[claim]
-    for key in {*document} ^ {*wanted}:
-        demand(False, str(key)[:40], "missing, or not to be here")
+    wanted = ("format claim rows free primal dual seal " + CLAIMS[claim]).split()
+    demand(not (odd := {*document} ^ {*wanted}), str(*[*odd][:1])[:40], "missing or not to be here")
     demand(document["format"] == FORMAT, "format", f"it must be {FORMAT!r}")
     Z, free = document["rows"], number(document["free"], "free")
     demand(type(Z) is list and [list] == [type(z) for z in Z[:1]] and Z[0] != [], "rows", "no row")
-    count, size, strict = len(Z), len(Z[0]), document.get("strict", [True] * len(Z))
+    count, size, on = len(Z), len(Z[0]), document.get("strict", [True] * len(Z))
     demand(free.denominator == 1 and 0 <= free < size, "free", "it must be less than columns")
     Z, low = table(Z, count, size, "rows")
     (goal,), under = table([document.get("goal", ["1"] * count)], 1, count, "goal")
@@ -121,17 +123,15 @@ def check(document: dict) -> bool:
     (lam,), unit = table([document["dual"]], 1, count * (claim != "separable"), "dual")
     margins, pull = [sum(map(mul, z, w)) for z in Z if w], [sum(map(mul, lam, z)) for z in zip(*Z)]
     reached, d = Fraction(sum(map(mul, lam, goal)), unit * under), size - int(free)
-    demand(equations or (not any(lam) and claim in ("separable", "separation"))
+    demand("goal" in wanted or (not any(lam) and claim in ("separable", "separation"))
            or (min(lam) >= 0 and reached == 1), "dual", "there must be weights of sum 1")
     if "value" in wanted:
         off = [m * under - v * low * scale for m, v in zip(margins, goal)]
-        demand(not any(off) if equations else min(off) >= 0, "primal", "Zw is not as it should be")
+        demand(not any(off) if "goal" in wanted else min(off) >= 0, "primal", "Zw is another one")
         best(document, (w[:d], scale), (pull[:d], low * unit), reached)
     elif w:
-        demand(strict == [m > 0 for m in margins] and {*map(type, strict)} == {bool}, "strict",
-               "margins say otherwise")
-        # (where Zᵀλ is 0, and λ > 0 on all rows but these, no other margin is under 0 either)
-        demand([v == 0 for v in lam or [0] * count] == strict, "dual", "0 on strict rows alone")
+        demand(on == [m > 0 for m in margins] and {*map(type, on)} == {bool}, "strict", "not these")
+        demand([v == 0 for v in lam or [0] * count] == on, "dual", "0 on strict rows alone")
     demand(not any(pull[d if "value" in wanted else 0:]), "dual", "Zᵀλ must be 0")
     demand(document["seal"] == seal(document), "seal", "something was altered since it was made")
     return True

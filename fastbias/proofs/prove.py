@@ -15,7 +15,7 @@ from fastbias import checks
 from fastbias.data.rows import Rows
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
-from fastbias.proofs import smooth
+from fastbias.proofs import matrices, smooth
 from fastbias.proofs.checker import check
 from fastbias.proofs.documents import floats, sealed, text, texts
 from fastbias.proofs.polytopes import Polytope
@@ -42,6 +42,7 @@ class _Norm(NamedTuple):
     square: bool = False          # ‖w‖² = wᵀDw
     D: np.ndarray | None = None   # None for ones
     link: smooth.Link | None = None
+    shape: tuple[int, ...] = ()   # of matrices
 
 
 def document(found: Limit | Separability | Separation) -> dict[str, Any]:
@@ -75,6 +76,8 @@ def _of_limit(limit: Limit) -> dict[str, Any]:
         lines["goal"] = floats(goal)
     if asked.start is not None:
         lines["start"] = floats(start)
+    if norm.shape:
+        return _of_matrices(limit, norm, whole, (flat, nu), lines)
     for w, weights in _found(norm, asked, whole, start, (flat, nu, limit.margin)):
         total = sum(weights)
         value = _value(norm, whole, (w, weights), start, asked.goal)
@@ -92,6 +95,28 @@ def _of_limit(limit: Limit) -> dict[str, Any]:
                       "these numbers, or it is off by more than rounding")
 
 
+def _of_matrices(limit: Limit, norm: _Norm, whole: Whole, near: tuple[np.ndarray, np.ndarray],
+                 lines: dict[str, Any]) -> dict[str, Any]:
+    """The same of norms of matrices, with the factors that bound a sum of singular values."""
+    asked, (w, nu) = limit.asked, near
+    assert asked is not None
+    equal, told = asked.goal is not None, limit.margin
+    goal = np.ones(nu.size) if asked.goal is None else asked.goal
+    if equal:
+        told = float(asked.norm(w[:whole.bound]))
+    face = matrices.Face(np.asarray(asked.rows.dense(), float), goal, whole, norm.name, norm.shape)
+    # (w of a margin has a least margin of one)
+    size = told if equal else 1 / told
+    for found in face.solutions(w if equal else w * size, nu, size, equal):
+        lines.update(primal=texts(found.w), dual=texts(found.weights), value=text(found.value),
+                     matrix=[texts(row) for row in found.factors])
+        document = _checked(sealed(asked.claim, whole.free, **lines))
+        if document is not None and abs(Fraction(told) / found.value - 1) <= 2 * VALUE:
+            return document
+    raise LookupError(f"no proof was found of this limit in the {norm.name} norm: no face of fixed "
+                      "rank was found in a hundred digits, or it is off by more than rounding")
+
+
 def _norm(asked: Asked) -> _Norm:
     """What is known of a norm or potential; LookupError where no exact proof is."""
     # (by what they declare, which laws hold them to, not by their names)
@@ -100,6 +125,9 @@ def _norm(asked: Asked) -> _Norm:
         return _Norm(NAMES[ball])
     if matrix is np.eye:
         return _Norm("l2", True, None)
+    name = getattr(asked.norm, "recipe", ("", {}))[0]
+    if isinstance(asked.norm, Norm) and asked.norm.shape and name in ("spectral", "nuclear"):
+        return _Norm("psd" if asked.cone else name, shape=asked.norm.shape)
     if matrix is None:
         link = _link(asked)
         return _Norm(link.name, link=link)
@@ -127,8 +155,9 @@ def _link(asked: Asked) -> smooth.Link:
         made = {"power": smooth.lp, "hypentropy": smooth.hypentropy}.get(name)
         found = made(float(numbers[0])) if made and numbers else None
     if found is None:
-        raise LookupError("norm must be l1, l2, linf, lp, quadratic, entropy, power, cosh or "
-                          f"hypentropy of one number to have a proof, got {norm.name}")
+        raise LookupError("norm must be l1, l2, linf, lp, quadratic, spectral, nuclear, entropy, "
+                          "power, cosh or hypentropy of one number to have a proof, got "
+                          f"{norm.name}")
     if asked.start is not None and asked.start.any() and not found.anywhere:
         raise LookupError(f"w0 must be 0 to have a proof in the {norm.name} potential, got "
                           f"{checks.short(asked.start)}")

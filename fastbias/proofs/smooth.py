@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbias.checks import foreign
 from fastbias.proofs.lifting import independent
-from fastbias.proofs.wholes import Pair, Whole, ratios, solved, together
+from fastbias.proofs.wholes import Pair, Whole
 
 __all__ = ["DIGITS", "Link", "Smooth", "cosh", "entropy", "hypentropy", "lp"]
 
@@ -103,8 +103,8 @@ class Smooth:
             found = self._solved(rows, decimals(nu[rows]) * scale)
             if found is None:
                 return
-            w = self._meeting(rows, _dyadic(found[0]))
-            weights = self._balanced(rows, _dyadic(found[1]))
+            w = self.whole.meeting(rows, _dyadic(found[0]))
+            weights = self.whole.balanced(rows, _dyadic(found[1]))
         if w is not None and weights is not None:
             yield w, weights
 
@@ -116,7 +116,7 @@ class Smooth:
                 return
             rows, w, nu = found
             longer = [v * SLACK for v in _dyadic(w)]
-            weights = self._balanced(rows, _dyadic(nu))
+            weights = self.whole.balanced(rows, _dyadic(nu))
         if weights is not None:
             yield longer, weights
 
@@ -178,46 +178,6 @@ class Smooth:
             more, further = solve(off, left)
             nu, b = nu + more, b + further
         return None
-
-    def _meeting(self, rows: list[int], w: list[Fraction]) -> list[Fraction] | None:
-        """W (D,) that meets equations exactly: some entries, the largest, are solved for."""
-        whole = self.whole
-        order = sorted(range(len(w)), key=lambda j: (j < self.d, -abs(w[j])))
-        columns = independent(np.ascontiguousarray(whole.residues[rows].T), order)
-        if len(columns) != len(rows):
-            return None
-        rest = [j for j in range(len(w)) if j not in set(columns)]
-        top, low = together([w[j] for j in rest])
-        right = whole.goal[rows] * low - whole.rows[rows][:, rest] @ top
-        x = solved(whole.rows[rows][:, columns], [Fraction(v, low) for v in right.tolist()])
-        if x is None:
-            return None
-        for j, v in zip(columns, ratios(*x), strict=True):
-            w[j] = v
-        return w
-
-    def _balanced(self, rows: list[int], nu: list[Fraction]) -> list[Fraction] | None:
-        """Weights (N,) that no free column feels: those of the heaviest rows are solved for."""
-        found = [Fraction()] * len(self.Z)
-        F = self.whole.rows[rows][:, self.d:]
-        heavy = sorted(range(len(rows)), key=lambda i: -abs(nu[i]))
-        basis = independent(np.ascontiguousarray(self.whole.residues[rows][:, self.d:]), heavy)
-        columns = independent(np.ascontiguousarray(self.whole.residues[rows][:, self.d:].T),
-                              range(self.whole.free))
-        if basis:
-            # in the units of whole rows
-            units = [1 << int(self.whole.shifts[n]) for n in rows]
-            rest = [i for i in range(len(rows)) if i not in set(basis)]
-            top, low = together([nu[i] / units[i] for i in rest])
-            x = solved(np.ascontiguousarray(F[basis][:, columns].T),
-                       [Fraction(-v, low) for v in (top @ F[rest][:, columns]).tolist()])
-            if x is None:
-                return None
-            for i, v in zip(basis, ratios(*x), strict=True):
-                nu[i] = v * units[i]
-        for n, v in zip(rows, nu, strict=True):
-            found[n] = v
-        return found
 
 
 def _newton(Z: np.ndarray, F: np.ndarray, slopes: np.ndarray

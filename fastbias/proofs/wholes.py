@@ -7,7 +7,7 @@ from math import lcm
 
 import numpy as np
 
-from fastbias.proofs.lifting import modular, solve
+from fastbias.proofs.lifting import independent, modular, solve
 
 __all__ = ["Pair", "Whole", "binary", "ratios", "solved", "together"]
 
@@ -39,6 +39,45 @@ class Whole:
         found = [Fraction()] * len(self.rows)
         for n, v in zip(rows, top, strict=True):
             found[n] = Fraction(v << int(self.shifts[n]), low)
+        return found
+
+    def meeting(self, rows: list[int], w: list[Fraction]) -> list[Fraction] | None:
+        """W (D,) that meets equations exactly: some entries, the largest, are solved for."""
+        order = sorted(range(len(w)), key=lambda j: (j < self.bound, -abs(w[j])))
+        columns = independent(np.ascontiguousarray(self.residues[rows].T), order)
+        if len(columns) != len(rows):
+            return None
+        rest = [j for j in range(len(w)) if j not in set(columns)]
+        top, low = together([w[j] for j in rest])
+        right = self.goal[rows] * low - self.rows[rows][:, rest] @ top
+        x = solved(self.rows[rows][:, columns], [Fraction(v, low) for v in right.tolist()])
+        if x is None:
+            return None
+        for j, v in zip(columns, ratios(*x), strict=True):
+            w[j] = v
+        return w
+
+    def balanced(self, rows: list[int], nu: list[Fraction]) -> list[Fraction] | None:
+        """Weights (N,) that no free column feels: those of the heaviest rows are solved for."""
+        found = [Fraction()] * len(self.rows)
+        F = self.rows[rows][:, self.bound:]
+        heavy = sorted(range(len(rows)), key=lambda i: -abs(nu[i]))
+        basis = independent(np.ascontiguousarray(self.residues[rows][:, self.bound:]), heavy)
+        columns = independent(np.ascontiguousarray(self.residues[rows][:, self.bound:].T),
+                              range(self.free))
+        if basis:
+            # in the units of whole rows
+            units = [1 << int(self.shifts[n]) for n in rows]
+            rest = [i for i in range(len(rows)) if i not in set(basis)]
+            top, low = together([nu[i] / units[i] for i in rest])
+            x = solved(np.ascontiguousarray(F[basis][:, columns].T),
+                       [Fraction(-v, low) for v in (top @ F[rest][:, columns]).tolist()])
+            if x is None:
+                return None
+            for i, v in zip(basis, ratios(*x), strict=True):
+                nu[i] = v * units[i]
+        for n, v in zip(rows, nu, strict=True):
+            found[n] = v
         return found
 
 

@@ -65,6 +65,7 @@ class Asked(NamedTuple):
     norm: Norm | Potential
     goal: np.ndarray | None = None
     start: np.ndarray | None = None
+    cone: bool = False         # of W ⪰ 0 alone
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,7 +151,8 @@ class Limit(Shown):
         or with a file of 150 lines that needs Python alone.
 
         Of maximum margins, minimum norms and projections: exactly in ℓ1, ℓ2, ℓ∞ and quadratic
-        norms, and to 2⁻¹⁰⁰ in ℓp and the entropy, hypentropy, power and cosh potentials.
+        norms, and to 2⁻¹⁰⁰ in ℓp, spectral and nuclear norms, on the cone of W ⪰ 0, and in the
+        entropy, hypentropy, power and cosh potentials.
 
         Returns
         -------
@@ -162,7 +164,8 @@ class Limit(Shown):
             w may be best, ``primal`` may be another one than this. Of ψ = Σ|w|^p/p and other
             potentials ∇ψ(w) is ∇ψ(w0) + Zᵀν to 2⁻¹⁰³ of log w (ℓp), ∇ψ(w) (entropies) or w
             (cosh), ν = dual/value for margins; ``value`` is γ^p, or ⟨Zᵀν, w − w0⟩, which is
-            ‖w‖^p in ℓp; ``matrix`` is p, or β.
+            ‖w‖^p in ℓp; ``matrix`` is p, or β; of matrices W it is factors L, R (m + n, m) of W
+            (nuclear, cone) or Σ λ_n z_n/γ (spectral).
 
         Raises
         ------
@@ -170,7 +173,7 @@ class Limit(Shown):
             Where there is none, and why: of other norms and potentials, of several outputs, of more
             than 300 000 numbers, 250 rows that hold w, or 100 columns in a quadratic norm, of
             equations that hold to rounding alone, and where multipliers were not found in a
-            hundred digits (entries of w that are 0 in ℓp, p > 2, say).
+            hundred digits (entries of w that are 0 in ℓp, p > 2, or faces of no fixed rank, say).
 
         References
         ----------

@@ -20,11 +20,11 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.sizes import ratio, row_lengths
-from fastbias.data.rows import signed, zero_rows
+from fastbias.data.rows import Rows, signed, zero_rows
 from fastbias.pieces import norms
 from fastbias.pieces.norms.proximal import Shrink, Slope, least, quotients
 from fastbias.solvers.bounds import Bounds
-from fastbias.solvers.limit import CERTIFIED, PAPER, Hypothesis, Limit
+from fastbias.solvers.limit import CERTIFIED, PAPER, Asked, Hypothesis, Limit
 from fastbias.solvers.programs import Pair, solve_tightly
 from fastbias.solvers.search import SETTLED, settle
 from fastbias.solvers.separability import Separability
@@ -287,11 +287,11 @@ def widest(Z: np.ndarray, n: int, start: np.ndarray) -> Limit:
     else:
         best = _among_many(Z / unit, n, start)
     best.prove()
-    certified = best.gap <= CERTIFIED
+    certified, norm = best.gap <= CERTIFIED, norms.nuclear(n, n)
     return Limit(best.w.reshape(n, n), "direction",
                  "maximum margin over positive semidefinite matrices", f"{PAPER}, Theorem 7",
                  (_unique(best, n, certified),), certified, best.gap, best.lam, best.lower * unit,
-                 norms.nuclear(n, n))
+                 norm, asked=Asked("maximum margin", Rows(Z), norm, cone=True))
 
 
 def _largest_margin(Z: np.ndarray, n: int, W: np.ndarray, lam: np.ndarray) -> Bounds:

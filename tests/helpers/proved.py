@@ -12,7 +12,8 @@ import fastbias as fb
 FLAVOURS = ("floats", "integers", "duplicates", "ties", "few", "columns")
 KINDS = ("margin l1", "margin l2", "margin linf", "margin D", "margin diagonal", "norm l1", "norm l2", "norm linf",
          "projection", "projection D", "separability", "separation")
-ENCLOSED = ("margin lp", "norm lp", "projection entropy", "projection hypentropy", "projection cosh", "projection power")
+ENCLOSED = ("margin lp", "norm lp", "projection entropy", "projection hypentropy", "projection cosh", "projection power",
+            "margin spectral", "margin nuclear", "margin psd", "norm spectral", "norm nuclear")
 
 
 def data(rng, N, d, flavour):
@@ -39,6 +40,7 @@ def matrix(rng, d, flavour):
     return (D + D.T) / 2
 
 
+MATRICES = "spectral", "nuclear", "psd"
 SMOOTH = {"entropy": lambda rng: fb.potentials.entropy, "cosh": lambda rng: fb.potentials.cosh,
           "hypentropy": lambda rng: fb.potentials.hypentropy(10.0 ** rng.uniform(-3, 1)),
           "power": lambda rng: fb.potentials.power(exponent(rng))}
@@ -70,8 +72,13 @@ def problem(seed, most=(300, 60), kinds=KINDS):
         d = d if d > N else d + 1
         if norm == "D":
             d, N = min(d, 80), min(N, 60, min(d, 80) - 1)
+    m = n = max(1, int(np.sqrt(d)))
+    if norm in MATRICES:                                    # (m, n), square on the cone
+        n = m if norm == "psd" else m + int(rng.integers(3))
+        d, N = m * n, max(1, min(N, m * n - 1)) if what == "norm" else N
     X = data(rng, N, d, flavour)
-    w = rng.integers(-3, 4, size=d) * (rng.random(d) < 0.3) * 1.0 if flavour != "floats" else rng.normal(size=d)
+    sparse = 0.3 if norm not in MATRICES else 1.0
+    w = rng.integers(-3, 4, size=d) * (rng.random(d) < sparse) * 1.0 if flavour != "floats" else rng.normal(size=d)
     named = f"{seed}: {kind} {flavour} {N} x {d}{' b' if free else ''}"
     if what == "norm":
         y = X @ w if flavour in ("integers", "few", "ties") else rng.normal(size=N)
@@ -79,7 +86,7 @@ def problem(seed, most=(300, 60), kinds=KINDS):
             y = X @ np.round(w)
             X, y = np.unique(X, axis=0), None
             y = rng.normal(size=len(X))
-        of = fb.norms.lp(exponent(rng)) if norm == "lp" else norm
+        of = fb.norms.lp(exponent(rng)) if norm == "lp" else getattr(fb.norms, norm)(m, n) if norm in MATRICES else norm
         return named, lambda: fb.minimum_norm(X, y, of, intercept=free)
     if what == "projection":
         X = np.unique(X, axis=0) if flavour == "duplicates" else X
@@ -89,6 +96,10 @@ def problem(seed, most=(300, 60), kinds=KINDS):
         psi = fb.potentials.quadratic(matrix(rng, d, flavour)) if norm else fb.potentials.euclidean
         w0 = rng.integers(-2, 3, size=d) * 1.0
         return named, lambda: fb.bregman_projection(X, y, psi, w0)
+    if norm == "psd":                                       # what some W ⪰ 0 separates
+        X = np.swapaxes(X.reshape(N, m, m), 1, 2) + X.reshape(N, m, m)
+        W = np.cov(rng.normal(size=(m, m + 1)))
+        return named, lambda: fb.psd_margin(X, np.where((X * W).sum(axis=(1, 2)) >= 0, 1.0, -1.0))
     score = X @ rng.normal(size=d) + free * 0.3
     y = np.where(score >= np.median(score) * free, 1.0, -1.0)
     if what in ("separability", "separation") and rng.random() < 0.6:
@@ -102,7 +113,8 @@ def problem(seed, most=(300, 60), kinds=KINDS):
         return named, lambda: fb.separability(X, y, intercept=free)
     if what == "separation":
         return named, lambda: fb.separation(X, y, intercept=free)
-    of = {"D": lambda: fb.norms.quadratic(matrix(rng, d, flavour)),
+    of = {"D": lambda: fb.norms.quadratic(matrix(rng, d, flavour)), "spectral": lambda: fb.norms.spectral(m, n),
+          "nuclear": lambda: fb.norms.nuclear(m, n),
           "diagonal": lambda: fb.norms.quadratic(rng.uniform(0.5, 2, d)), "lp": lambda: fb.norms.lp(exponent(rng))}.get(norm, lambda: norm)()
     return named, lambda: fb.max_margin(X, y, of, intercept=free)
 
@@ -132,6 +144,15 @@ def holds(document):
     value, g = Fraction(document["value"]), pull[:d]
     if any(pull[d:]):
         return False
+    if norm in MATRICES:
+        margin, m = claim == "maximum margin", len(document["matrix"][0])
+        met = min(margins) >= 1 and weighted if margin else margins == vector("goal")
+        with mpmath.workprec(700):
+            size, dual, told = singular(norm, w[:d], m), singular(norm, g, m, dual=True), mpmath.mpf(value.numerator) / value.denominator
+            reached = dot(lam, vector("goal")) if not margin else Fraction(1)
+            low, high = (1 / size, dual) if margin else (mpmath.mpf(reached.numerator) / reached.denominator / dual, size)
+            return bool(met) and bool(low <= high * (1 + mpmath.mpf(2) ** -400)) and bool(
+                max(abs(low / told - 1), abs(high / told - 1)) < mpmath.mpf(2) ** -100)
     if norm not in ("l1", "l2", "linf", "quadratic"):
         at = vector("start") if claim == "projection" else [Fraction()] * d
         enough = (min(margins) >= 1 and weighted and value > 0 and 0 <= dot(g, w[:d]) - 1 <= Fraction(1, 2 ** 100)
@@ -154,6 +175,17 @@ def holds(document):
     goal = vector("goal")
     optimal = dual <= 1 and dot(lam, goal) == size == value if dual is not None else bend == g and value == size
     return margins == goal and optimal
+
+
+def singular(norm, entries, m, dual=False):
+    """The norm of a matrix with m rows, or its dual norm, by its singular values; on the cone by eigenvalues."""
+    A = mpmath.matrix([[mpmath.mpf(x.numerator) / x.denominator for x in entries[i:i + len(entries) // m]]
+                       for i in range(0, len(entries), len(entries) // m)])
+    if norm == "psd":
+        values = mpmath.eigsy(A, eigvals_only=True)
+        return max(values) if dual else sum(values) if min(values) >= 0 else mpmath.inf
+    values = mpmath.svd_r(A if A.rows >= A.cols else A.T, compute_uv=False)
+    return max(values) if dual is (norm == "nuclear") else sum(values)
 
 
 def parted(norm, parameter, w, start, pull):

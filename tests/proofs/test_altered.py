@@ -123,8 +123,8 @@ def test_files_that_are_no_documents_are_refused_by_the_checker_alone(tmp_path, 
 
 
 def test_it_names_the_line():
-    for key, value, line in (("value", "1", "dual"), ("value", "0", "value"), ("norm", "l1", "dual"), ("primal", ["1", "1"], "dual"),
-                             ("primal", ["1/9", "1/9"], "primal"), ("dual", ["1", "0", "0", "0"], "dual"),
+    for key, value, line in (("value", "1", "dual"), ("value", "0", "value"), ("norm", "l1", "dual"), ("primal", ["1", "1"], "value"),
+                             ("primal", ["1/9", "1/9"], "primal"), ("dual", ["1", "0", "0", "0"], "value"),
                              ("dual", ["2", "-1", "0", "0"], "dual"), ("free", "2", "free"), ("free", "1/2", "free"),
                              ("format", "fastbias proof 2", "format"), ("seal", "1", "seal"), ("matrix", [["1"]], "matrix"),
                              ("rows", [], "rows"), ("rows", [[]], "rows"), ("rows", [["1/3", "1"]] * 4, "rows")):

@@ -47,7 +47,7 @@ def test_where_there_is_no_proof_it_says_so(proved):
     command, table, path = proved
     code, text = command("margin", table, "--norm", "group([[0, 1]])", "--proof", str(path))
     assert code == 0
-    assert "no proof: norm must be l1, l2, linf, lp, quadratic, entropy," in text
+    assert "no proof: norm must be l1, l2, linf, lp, quadratic, spectral," in text
     assert not path.exists()
 
 

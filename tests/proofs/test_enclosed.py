@@ -33,10 +33,10 @@ def test_logarithms_are_as_near_as_they_say():
     with mpmath.workprec(4000):
         for x in [*numbers, *(1 / x for x in numbers)]:
             real = mpmath.mpf(x.numerator) / x.denominator
-            for found, true in ((checker.log(x), mpmath.log(real)), (checker.arsinh(x), mpmath.asinh(real)),
-                                (checker.arsinh(-x), -mpmath.asinh(real))):
+            for found, true in ((checker.log(x), mpmath.log(real)), (checker.log(x, True), mpmath.asinh(real)),
+                                (checker.log(-x, True), -mpmath.asinh(real))):
                 assert abs(mpmath.mpf(found.numerator) / found.denominator - true) < mpmath.mpf(2) ** -200, x
-    assert checker.arsinh(Fraction()) == 0
+    assert checker.log(Fraction(), True) == 0
     for x in (Fraction(), Fraction(-1, 3)):
         with pytest.raises(ValueError, match="line 'primal': it leaves the domain"):
             checker.log(x)
@@ -153,7 +153,7 @@ def test_domains_and_starts():
     entropic = fb.bregman_projection([[1.0, 1, 2]], [1], "entropy", [1.0, 2, 0.5]).proof()
     assert holds(entropic)
     for start in (["-1", "2", "1/2"], ["0", "2", "1/2"]):
-        with pytest.raises(ValueError, match="line 'primal': it leaves the domain"):
+        with pytest.raises(ValueError, match="line 'value'"):
             checker.check(sealed(entropic, start=start))
     # a w off the domain that meets the equations
     with pytest.raises(ValueError, match="line 'primal': it leaves the domain"):

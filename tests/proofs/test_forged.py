@@ -13,6 +13,10 @@ SLOPE = [["1", "0"], ["0", "3"]]
 TINY = f"{2 ** 110 + 1}/{2 ** 110}"
 FAR = f"{2 ** 100 + 1}/{2 ** 100}"
 
+CORNER = [["1", "0"], ["0", "0"]] * 2
+LEAST_ONE = f"1/{2 ** 110}"
+MATRIX = {**ONES, "claim": "maximum margin", "primal": ["1", "0", "0", "0"], "dual": ["1"]}
+
 GOOD = {
     "l1": {**MARGIN, "norm": "l1", "value": "1/2"},
     "l2": {**MARGIN, "norm": "l2", "value": "1/2"},
@@ -31,6 +35,13 @@ GOOD = {
     "next l1": {**NEXT, "norm": "l1", "start": ["1", "1"], "primal": ["0", "1"], "dual": ["-1"], "value": "1"},
     "entropy": {**NEXT, "norm": "entropy", "start": ["1/3", "2/3"], "primal": ["1/3", "2/3"], "dual": ["0"], "value": "0"},
     "cosh": {**NEXT, "norm": "cosh", "goal": ["0"], "start": ["0", "0"], "primal": ["0", "0"], "dual": ["0"], "value": "0"},
+    # ⟨W, Z⟩ of Z = I, of Z = e1 e1ᵀ, and of Z = diag(1, 4) on the cone
+    "nuclear": {**MATRIX, "norm": "nuclear", "rows": [["1", "0", "0", "1"]], "matrix": CORNER, "value": TINY},
+    "spectral": {**MATRIX, "norm": "spectral", "rows": [["1", "0", "0", "0"]], "matrix": CORNER, "value": "1"},
+    "psd": {**MATRIX, "norm": "psd", "rows": [["1", "0", "0", "4"]], "matrix": [["0", "0"], ["0", "1/2"]] * 2,
+            "primal": [LEAST_ONE, "0", "0", "1/4"], "value": f"{2 ** 110 + 1}/{2 ** 108}"},
+    "least nuclear": {**MATRIX, "claim": "minimum norm", "goal": ["1"], "norm": "nuclear", "rows": [["1", "0", "0", "1"]],
+                      "matrix": CORNER, "dual": [f"{2 ** 110 - 1}/{2 ** 110}"], "value": f"{2 ** 110 - 1}/{2 ** 110}"},
     "separable": {**ONES, "claim": "separable", "primal": ["1", "1"], "dual": []},
     "inseparable": {**ONES, "claim": "inseparable", "rows": [["1", "2"], ["-3", "-6"]], "primal": [], "dual": ["3/4", "1/4"]},
     "parted": {**ONES, "claim": "separation", "rows": [["1", "1"], ["0", "1"], ["0", "-1"]], "primal": ["1", "0"],
@@ -62,7 +73,7 @@ FORGED = [
     ("l1", {"dual": ["1", "0"]}, "dual"), ("linf", {"dual": ["1", "0"], "primal": ["1", "2"], "value": "1"}, "dual"),
     ("least l1", {"primal": ["1", "0"], "dual": ["1"], "value": "1"}, "dual"),
     ("least l1", {"primal": ["1", "0"]}, "dual"), ("least linf", {"primal": ["1", "0"], "value": "1"}, "value"),
-    ("least l1", {"dual": ["1/4"]}, "value"), ("next l1", {"start": ["0", "1"]}, "dual"),
+    ("least l1", {"dual": ["1/4"]}, "value"), ("next l1", {"start": ["0", "1"]}, "value"),
     # weight on a row with slack: the margin would be too large
     ("l2", {"rows": [["1", "0"], ["0", "1"], ["1", "1"]], "dual": ["1/3", "1/3", "1/3"], "value": "2/3"}, "value"),
     ("l3", {"rows": [["1", "0"], ["0", "1"], ["1", "1"]], "dual": ["1/3", "1/3", "1/3"], "value": "2/3"}, "value"),
@@ -71,10 +82,10 @@ FORGED = [
     ("D", {"matrix": [["1", "2"], ["2", "1"]], "value": "1/6", "dual": ["1/2", "1/2"]}, "matrix"),
     ("D", {"matrix": [["1", "1"], ["1", "1"]], "dual": ["1/2", "1/2"]}, "matrix"),
     # what is exact has no gap at all
-    ("l2", {"primal": [TINY, "1"]}, "dual"), ("D", {"primal": [TINY, "1"]}, "dual"),
+    ("l2", {"primal": [TINY, "1"]}, "value"), ("D", {"primal": [TINY, "1"]}, "value"),
     ("least lp", {"value": f"{2 ** 110 - 5}/{5 * 2 ** 110}"}, "value"), ("least lp", {"value": f"{2 ** 110 + 5}/{5 * 2 ** 110}"}, "value"),
     # and what is enclosed little
-    ("l3", {"primal": [FAR, "1"]}, "dual"), ("l3", {"value": "1/3"}, "dual"), ("l3", {"matrix": "1"}, "matrix"),
+    ("l3", {"primal": [FAR, "1"]}, "value"), ("l3", {"value": "1/3"}, "dual"), ("l3", {"matrix": "1"}, "matrix"),
     ("l3", {"matrix": "1/2"}, "matrix"), ("l3", {"rows": [["1", "0"], ["0", "-1"]], "primal": ["1", "-1"], "dual": ["1", "0"]}, "primal"),
     ("least lp", {"primal": ["0", "1/2"]}, "primal"), ("least lp", {"primal": ["3/5", "1/5"]}, "dual"),
     # starts and domains
@@ -83,6 +94,26 @@ FORGED = [
     ("entropy", {"start": ["-1/3", "2/3"]}, "primal"), ("entropy", {"goal": ["-1"], "start": ["-1/3", "-2/3"],
                                                                   "primal": ["-1/3", "-2/3"]}, "primal"),
     ("entropy", {"start": ["2/3", "1/3"]}, "dual"), ("entropy", {"value": "1"}, "value"),
+    # matrices: factors that are none, of another shape, too short, too long; their roles exchanged
+    *[(name, {"matrix": bad}, "matrix") for name in ("nuclear", "spectral", "psd") for bad in (
+        None, "2", [], [[]], ["1", "0", "0", "0"], [["1"]], CORNER[:3], [*CORNER, ["0", "0"]], [["1", "0", "0"]] * 4,
+        [["1", FAR], ["0", "0"]] * 2, [["1", f"1/{2 ** 50}"], ["0", "0"]] * 2)],
+    ("nuclear", {"matrix": [["1"], ["0"], ["0"], ["0"], ["1"]]}, "matrix"), ("nuclear", {"norm": "spectral"}, "matrix"),
+    ("spectral", {"norm": "nuclear"}, "dual"), ("nuclear", {"norm": "psd"}, "primal"),
+    # a value under or over what it is, by little and by much; W that is longer, or not in the cone
+    ("nuclear", {"value": "1"}, "dual"), ("nuclear", {"value": "1/2"}, "dual"), ("nuclear", {"value": "2"}, "matrix"),
+    ("nuclear", {"value": FAR}, "matrix"), ("spectral", {"value": "1/2"}, "matrix"), ("spectral", {"value": FAR}, "matrix"),
+    ("spectral", {"value": f"{2 ** 100 - 1}/{2 ** 100}"}, "matrix"), ("psd", {"value": "4"}, "dual"),
+    ("spectral", {"primal": ["1", "0", "0", "2"]}, "dual"), ("spectral", {"primal": ["1", "2", "0", "0"]}, "dual"),
+    ("nuclear", {"primal": ["1", "0", "0", "1"]}, "value"), ("nuclear", {"primal": ["1", "1", "0", "0"]}, "matrix"),
+    ("psd", {"primal": ["0", "0", "0", "1/4"]}, "primal"), ("psd", {"primal": [LEAST_ONE, "0", LEAST_ONE, "1/4"]}, "primal"),
+    ("psd", {"primal": [LEAST_ONE, "1", "1", "1/4"]}, "matrix"), ("psd", {"primal": ["0", "1/4", "1/4", "1/4"]}, "matrix"),
+    # −I would have a margin without the cone; rows that are not symmetric say nothing on it
+    ("psd", {"rows": [["-1", "0", "0", "-1"]], "primal": ["-1/2", "0", "0", "-1/2"], "value": TINY}, "matrix"),
+    ("psd", {"rows": [["1", "1", "0", "4"]]}, "dual"),
+    ("least nuclear", {"value": "1"}, "value"), ("least nuclear", {"dual": ["1"], "value": "1"}, "dual"),
+    ("least nuclear", {"primal": ["2", "0", "0", "-1"]}, "matrix"), ("least nuclear", {"primal": ["1", "0", "0", "1"]}, "primal"),
+    ("least nuclear", {"claim": "projection", "start": ["1", "0", "0", "0"]}, "start"),
     # strict rows: a margin of 0, a weight on one, none on another
     ("separable", {"primal": ["1", "0"]}, "strict"), ("parted", {"strict": [True, True, False]}, "strict"),
     ("parted", {"dual": ["0", "0", "0"]}, "dual"), ("parted", {"dual": ["1/3", "1/3", "1/3"]}, "dual"),
