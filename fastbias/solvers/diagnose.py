@@ -111,7 +111,8 @@ class Diagnosis(Shown):
 
     def _report(self) -> Report:
         tied = len(self.ties) > 1
-        mark = "<- tied" if tied else "<- best" if self.near else "<- nearest"
+        wrong = max(self.fractions.values()) <= 0.0       # of one sign in all norms
+        mark = "" if wrong else "<- tied" if tied else "<- best" if self.near else "<- nearest"
         marked = self.ties or (self.best,)
         rows = [(name, f"{value:.8f}", Bar(value), mark if name in marked else "")
                 for name, value in self.fractions.items()]
@@ -120,9 +121,12 @@ class Diagnosis(Shown):
         if low < 0.999 * high:                            # more than the search's own width
             told = f"any p from {low:.6g} to {high:.6g}"
         used = "without an intercept" if self.intercept is None else "of w alone, over any b"
-        lines: Report = [f"margin as a fraction of the maximum, by norm {used}:", Table(rows),
-                         f"{told} (fraction {self.fraction:.10f})",
-                         f"maxima known to {max(self.gaps.values(), default=np.nan):.1e}"]
+        lines: Report = [f"margin as a fraction of the maximum, by norm {used}:", Table(rows)]
+        if wrong:
+            return [*lines, "w does not separate the samples: one at least lies on its wrong side, "
+                    "or on the border", *checks.mapping(self.classes)]
+        lines += [f"{told} (fraction {self.fraction:.10f})",
+                  f"maxima known to {max(self.gaps.values(), default=np.nan):.1e}"]
         if tied:
             lines.append(f"a tie: w does not tell {', '.join(self.ties)} apart")
         if not self.near:

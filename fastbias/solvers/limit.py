@@ -248,7 +248,8 @@ def _supported(support: np.ndarray | None) -> str:
         return ""
     first = ", ".join(map(str, support[:SUPPORTS].tolist()))
     left = f", … {support.size - SUPPORTS} more" if support.size > SUPPORTS else ""
-    return f", on {support.size} support vectors: rows {first}{left}"
+    many = "s" if support.size > 1 else ""
+    return f", on {support.size} support vector{many}: row{many} {first}{left}"
 
 
 class NoTheorem(LookupError):  # noqa: N818 (the contract's name)

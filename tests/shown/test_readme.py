@@ -70,8 +70,10 @@ def test_python_blocks_run(page, code, tmp_path, monkeypatch, capsys):
     if "mine" in names:
         c = np.array([1, 2, 4])  # the minimum weighted norm: w ∝ x / c
         wanted = [1, 2, 3] / c
-        found = np.fromstring(shown.strip("[] \n"), sep=" ")
+        end, margin = shown.splitlines()
+        found = np.fromstring(end.strip("[] "), sep=" ")
         assert found == pytest.approx(4 * wanted / (wanted @ [1, 2, 3]), rel=1e-7)
+        assert margin.endswith(" True")
 
 
 def lines(code):

@@ -91,6 +91,8 @@ def test_diagnose_says_when_a_direction_is_at_no_maximum():
     wrong = fb.diagnose(APART, [1] * 5, [-1, 0, 0, 0])
     assert not wrong.near
     assert wrong.fraction < 0
+    assert "w does not separate the samples" in str(wrong)
+    assert "<-" not in str(wrong)
 
 
 def test_diagnose_says_the_angle_to_the_nearest_maximum():
