@@ -151,8 +151,8 @@ def _link(asked: Asked) -> smooth.Link:
     if own is norm:
         found = {"entropy": smooth.entropy, "cosh": smooth.cosh}.get(name)
     else:
-        numbers = [v for v in given.values() if np.ndim(v) == 0]
         made = {"power": smooth.lp, "hypentropy": smooth.hypentropy}.get(name)
+        numbers = [v for v in given.values() if np.ndim(v) == 0] if made else []
         found = made(float(numbers[0])) if made and numbers else None
     if found is None:
         raise LookupError("norm must be l1, l2, linf, lp, quadratic, spectral, nuclear, entropy, "

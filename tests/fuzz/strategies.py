@@ -362,7 +362,7 @@ STRATEGIES: dict[str, Any] = {
     "updates": lambda c: c.kept.get("gradients", np.ones((1, c.d))) * c.pick((-0.1, 1.0, -1e-9)),
     "features": lambda c: c.X, "last_layer.labels": lambda c: c.y, "last_layer.weights": lambda c: c.w,
     "last_layer.intercept": numeric(None, 0.0), "last_layer.step_size": numeric(0.1, 1.0),
-    "transformation": lambda c: type("Still", (), {"init": lambda self, u: (), "update": lambda self, g, s, u: (0 * g, s)})(),
+    "transformation": lambda c: type("Still", (), {"init": lambda self, u: (), "update": lambda self, g, s, u: (np.zeros_like(g), s)})(),
     "descend.until": numeric(-np.inf), "descend.records": lambda c: fb.abi.Records(
         np.zeros(1, np.int64), np.zeros((1, c.plan().u.size)), np.zeros(1)), "PiecewiseLinear.slope": numeric(0.0, 1.0),
 }

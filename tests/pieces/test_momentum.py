@@ -1,4 +1,6 @@
 """Momentum in the gradient, decoupled decay and the adaptive methods beside the recursions that are published."""
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -272,6 +274,7 @@ def test_reprs_say_what_is_run():
     assert repr(m.signum(0.1, momentum=0.5, nesterov=0.2, weight_decay=0.1)) == \
         "signum(linf, constant(0.1), momentum=0.5, nesterov=0.2, weight_decay=0.1)"
     assert repr(m.adamw(0.1)) == "adamw(constant(0.1), weight_decay=0.01)"
+    assert repr(m.rmsprop(0.1, momentum=Fraction(1, 4))) == "rmsprop(constant(0.1), momentum=0.25)"
     assert repr(m.sign_descent(0.1)) == "sign_descent(linf, constant(0.1))"
 
 

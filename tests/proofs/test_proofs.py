@@ -298,3 +298,10 @@ def test_weights_on_copies_stay_where_they_are():
     # and where floats say nonsense, too
     for nonsense in ([1.0, 0, 0, 0, 0], [0, 0, 0, 0, 1.0], [0.2] * 5):
         assert dataclasses.replace(limit, dual=np.array(nonsense)).rung == "exact"
+
+
+def test_norms_of_several_lists_have_no_proof():
+    limit = fb.max_margin([[1.0, 2.0, 0.0], [0.0, -1.0, 1.0]], [1, -1], norm=fb.norms.group([[0, 2], [1]]))
+    with pytest.raises(LookupError, match="norm must be l1"):
+        limit.proof()
+    assert limit.rung == "float"

@@ -22,7 +22,7 @@ def shown(method: Any) -> str:
     words += _shared(method)
     if method.averages == "fading":                        # (momentum in the gradient)
         called = vars(method).get("recipe", ("", {}))[1]
-        words += [f"{label}={called[label]:g}" for label in ("momentum", "nesterov")
+        words += [f"{label}={float(called[label]):g}" for label in ("momentum", "nesterov")
                   if called.get(label)]
     if method.decay or method.shrink:
         words.append(f"weight_decay={method.decay or method.shrink:g}")
