@@ -1,7 +1,6 @@
 """What is being solved: data, loss, method, model and start, checked and converted once.
 
-`Data` is what a trace refers to; a `Problem`, which adds how it is solved, is what a plan runs and
-the theory reasons about.
+A trace refers to `Data`; plans run, and theory asks, a `Problem`, which adds how it is solved.
 """
 from __future__ import annotations
 
@@ -57,7 +56,7 @@ class TooLarge(ValueError):  # noqa: N818 (it says what X is)
     """Sparse data would have to be made dense, and are too large for that."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Data:
     """Data X (N, d), y (N,) and the loss they are seen through: float64, contiguous, finite.
 
@@ -81,6 +80,9 @@ class Data:
     # K, how many columns of targets there are; 0 where y was a vector
     columns: int = field(default=0, kw_only=True)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.X.shape}, {self.loss.name}>"
+
     @property
     def size(self) -> int:
         """The number of entries of a predictor."""
@@ -99,8 +101,7 @@ class Data:
     @property
     def each(self) -> np.ndarray | None:
         """The weight of each entry of y; None where all are 1."""
-        return self.weights if self.weights is None else np.tile(self.weights,
-                                                                 max(1, self.columns))
+        return None if self.weights is None else np.tile(self.weights, max(1, self.columns))
 
     @property
     def labelled(self) -> bool:
@@ -218,7 +219,7 @@ class Data:
         return spread(self.even[0])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Problem(Data):
     """Data with a method, a model, the start u(0) (n,), and the step rule made for these data."""
 
@@ -246,8 +247,7 @@ class Problem(Data):
         """Return log L at u (n,), also where the predictions are beyond float64."""
         # a run that ended there may stand at 1e308
         with np.errstate(over="ignore", invalid="ignore"):
-            w = self.predictor(u)
-            p = self.predictions(w)
+            p = self.predictions(w := self.predictor(u))
         if np.isfinite(p).all() or not np.isfinite(w).all():
             return float(call_weighed(self.loss.log_loss, self.loss.params, self.each, p, self.y))
         # powers of two are taken out of w and X, and put back in log space

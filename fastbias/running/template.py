@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ ARGUMENTS = {"step_size": ("step_size",), "momentum": ("momentum", "dual_momentu
 NAMES = (*list(ARGUMENTS)[:-1], "start", "y", "seed")
 MIRRORED = {"dual_momentum", "primal_momentum"}      # what lanes have no number for
 BAND = 1024           # runs of a task: some 50 ms of 10⁴ updates
+SHOWN = 4             # failures that are named
 MILD = 1e100          # starts and targets up to here have a finite loss on data up to here
 
 
@@ -286,6 +288,9 @@ class Traces(Sequence[Trace | None]):
     def __init__(self, columns: Columns) -> None:
         self.columns, self.own = columns, dict[int, Trace | None]()
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} traces, made when they are asked for>"
+
     def __len__(self) -> int:
         return len(self.columns.points)
 
@@ -305,6 +310,9 @@ class Plans(Sequence[Plan | None]):
     def __init__(self, template: Plan, points: Sequence[Point]) -> None:
         self.template, self.points = template, points
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} plans, made when they are asked for>"
+
     def __len__(self) -> int:
         return len(self.points)
 
@@ -322,6 +330,11 @@ class Failures(MutableMapping[int, Exception]):
 
     def __init__(self, columns: Columns) -> None:
         self.columns, self.own = columns, dict[int, Exception]()
+
+    def __repr__(self) -> str:
+        some = [f"run {i} {type(self[i]).__name__}" for i in islice(self, SHOWN)]
+        more = [f"{len(self) - SHOWN} more"] * (len(self) > SHOWN)
+        return f"<failures: {', '.join([*some, *more]) or 'none'}>"
 
     def _stopped(self) -> np.ndarray:
         found = self.columns.found

@@ -122,7 +122,7 @@ def test_a_direction_that_is_0_has_no_margin():
 
 
 @pytest.mark.parametrize(("arguments", "y", "told"), [
-    ({"norm": "l7"}, [0, 1], "norm must be one of"), ({"norm": 0.5}, [0, 1], "p must be"),
+    ({"norm": "l7"}, [0, 1], "norm must be one of"), ({"norm": 0.5}, [0, 1], "norm must be a number >= 1"),
     ({"norm": "spectral"}, [0, 1], "norm must be one of vectors"), ({}, [1, 1], "two classes or more, got 1 class: 1"),
     ({}, [0.5, 0.7], "Unknown label type"), ({"fit_intercept": 1}, [0, 1], "^fit_intercept must be True or False"),
 ])

@@ -8,7 +8,9 @@ import pytest
 
 import fastbias as fb
 from fastbias.checks import shown
-from fastbias.checks.shown import Bar, Spark, Table
+from fastbias.checks.shown import Bar, Shown, Spark, Table
+from fastbias.discovery.hunting import Found
+from fastbias.discovery.identifying import Identity
 from fastbias.trace.elsewhere import Evaluation
 
 EMPTY = {"br", "rect", "circle", "polyline"}             # tags that need no end
@@ -92,6 +94,20 @@ def results():
         "plan on classes": fb.Plan(X, np.arange(40), loss="cross_entropy", method=fb.methods.gradient_descent(0.1)),
         "relu": fb.relu.fit(np.arange(300.0), rng.normal(size=300)),
     }
+    some = {f"norm {i}": i / 99 for i in range(99)}
+    axioms = dict.fromkeys(fb.axioms.AXIOMS, 0.5)
+    failed = fb.sweep(fb.Plan(X[:, :2], y, loss="logistic", method=fb.methods.gradient_descent(0.1)), {"step_size": [-1.0] * 60}, steps=1)
+    out |= {
+        "examination": fb.axioms.Examination(dict.fromkeys(axioms, True), axioms, axioms, {"kind": "tree"}, 9, {}),
+        "steepness": fb.bridges.Steepness("lp", 1.5, 0.1, some, 1.0, "varying"),
+        "last layer": fb.bridges.LastLayer(some, "norm 98", 1.0, {0.1**k: 10.0 * k for k in range(40)}, out["diagnosis"], out["limit"]),
+        "hunt": Found(rng.normal(size=(300, 300)), None, 0.5, 7, "a statement " * 90),
+        "identity": Identity("quadratic", np.eye(300), 0.1, some),
+        "projections": fb.continual.Projections(tall, np.zeros(299, int), (), np.zeros(299), True),
+        "widest": fb.relu.margin(rng.normal(size=(30, 2)), np.arange(30) % 2), "failures": failed.failures, "traces": failed.traces,
+        "plans": failed.plans, "points": failed.points, "problem": out["plan"].problem,
+        "average": fb.Plan(X, y, loss="logistic", method=fb.methods.gradient_descent(0.1, average="mean")).run(3).averaged(),
+    }
     out["rates"] = out["trace"].rates(dataclasses.replace(limit(wide), kind="point"))
     out["series"] = out["rates"][0]
     out["function"] = out["relu"].function
@@ -101,12 +117,15 @@ def results():
 
 RESULTS = ("trace", "trace of matrices", "trace of one", "trace of nothing", "trace without w", "limit", "limit of classes",
            "ray", "no theorem", "separability", "overlap", "classes", "evaluation", "diagnosis", "l1 path", "ball path",
-           "sweep", "separation", "features", "plan", "plan on classes", "relu", "rates", "series", "function",
+           "sweep", "separation", "examination", "steepness", "last layer", "hunt", "identity", "projections", "widest", "failures",
+           "traces", "plans", "points", "problem", "average", "features", "plan", "plan on classes", "relu", "rates", "series", "function",
            "trace with names", "limit with names")
 
 
 def test_all_are_looked_at():
     assert set(results()) == set(RESULTS)
+    assert {kind for kind in Shown.__subclasses__() if kind.__module__.startswith("fastbias")} <= {*map(type, results().values())}
+    assert repr(results()["failures"]) == "<failures: " + "".join(f"run {i} ValueError, " for i in range(4)) + "56 more>"
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -123,7 +142,8 @@ def test_nothing_prints_more_than_thirty_lines(name):
 
 
 @pytest.mark.parametrize("name", ["trace", "limit", "no theorem", "sweep", "separation", "diagnosis", "separability",
-                                  "rates", "series", "evaluation", "l1 path", "ball path", "relu"])
+                                  "rates", "series", "evaluation", "l1 path", "ball path", "relu",
+                                  "examination", "steepness", "last layer", "hunt", "identity", "projections", "widest", "average"])
 def test_results_show_themselves_in_notebooks(name):
     page = results()[name]._repr_html_()
     assert page.startswith(("<p><strong>", "<table>\n<tr><th>limit direction</th>"))
