@@ -173,7 +173,8 @@ def holds(document):
             bend == [size * v for v in g] and value * size == 1
         return min(margins) >= 1 and bool(weighted) and optimal
     goal = vector("goal")
-    optimal = dual <= 1 and dot(lam, goal) == size == value if dual is not None else bend == g and value == size
+    at = vector("start")[:d] if claim == "projection" else [Fraction()] * d
+    optimal = dual <= 1 and dot(lam, goal) - dot(g, at) == size == value if dual is not None else bend == g and value == size
     return margins == goal and optimal
 
 
