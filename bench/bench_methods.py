@@ -59,6 +59,7 @@ OTHERS = {                                                 # loss, and the metho
     "muon": ("exponential", lambda d: m.muon(TINY)),
     "dual_acceleration": ("exponential", lambda d: m.dual_acceleration()),
     "sharpness_aware": ("exponential", lambda d: m.sharpness_aware(m.gradient_descent(TINY), 0.1)),
+    "projected": ("exponential", lambda d: m.projected(m.gradient_descent(TINY), "simplex")),
     "noise": ("exponential", lambda d: m.gradient_descent(TINY, label_noise=0.1, gradient_noise=TINY, clip=1.0, rng=0)),
 }
 sizes = pytest.mark.parametrize("size", [s if s in SHORT else pytest.param(s, marks=pytest.mark.full) for s in SIZES],

@@ -246,6 +246,11 @@ def _as_it_is(problem: Problem) -> None:
     if method.clip is not None:
         raise NoTheorem(f"{method!r} cuts its gradients, which no row of the table speaks "
                         f"of{clean}", PAPER)
+    if method.within is not None:
+        raise NoTheorem(f"{method!r} projects its parameters on a set, which no row of the table "
+                        "speaks of: where w ∈ W is asked for the paper leaves the bias open (§5), "
+                        "but for equations; the nearest are Theorem 1a, mirror descent with "
+                        "constraint=(G, h), and the same method without", f"{PAPER}, §5")
     if method.point is not None:
         known = " (of single samples it makes diagonal networks sparser, Andriushchenko, " \
             "Flammarion 2022, but no limit is named)" if sparse else ""

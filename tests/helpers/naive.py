@@ -3,6 +3,7 @@
 Every function yields the iterates w(0), w(1), …; nothing here imports the library.
 """
 import numpy as np
+import scipy.optimize
 
 from tests.helpers.naive_tasks import SHARED, Noise, Task, at
 
@@ -208,7 +209,7 @@ def along(task, w, steps, step_size, direction, p=2):
     yield w
     for k in range(steps):
         move = direction(task.gradient(w, k), k, w)
-        w = w + task.step(step_size, k, w, move, lambda x: length(x, conjugate(p))) * move
+        w = task.onto(w + task.step(step_size, k, w, move, lambda x: length(x, conjugate(p))) * move)
         yield w
 
 
@@ -221,7 +222,7 @@ def heavy_ball(task, w, steps, step_size, momentum=0.0, nesterov=0.0, weight_dec
         ahead = w + at(nesterov, k) * delta
         move = -task.gradient(ahead, k) - weight_decay * ahead
         eta = task.step(step_size, k, w, move, np.linalg.norm)
-        before, w = w, w + at(momentum, k) * delta + eta * move
+        before, w = w, task.onto(w + at(momentum, k) * delta + eta * move)
         yield w
 
 
@@ -279,7 +280,7 @@ def decayed(task, w, steps, step_size, direction, weight_decay=0.0, momentum=0.0
         move = direction(task.gradient(w, k), k, w)
         eta = task.step(step_size, k, w, move, np.linalg.norm)
         before, b = b, momentum * b + move
-        w = w - weight_decay * eta * w + eta * (b + nesterov * (b - before))
+        w = task.onto(w - weight_decay * eta * w + eta * (b + nesterov * (b - before)))
         yield w
 
 
@@ -428,6 +429,7 @@ METHODS = {
     "lion": lion,
     "muon": muon,
     "dual_acceleration": dual_acceleration,
+    "projected": lambda task, w, steps, method, **own: METHODS[method.recipe[0]](task, w, steps, **bare(method)),
     "sharpness_aware": lambda task, w, steps, method, **own: METHODS[method.recipe[0]](task, w, steps, **bare(method)),
 }
 
@@ -441,7 +443,7 @@ def shared(method):
     """The shared arguments of a method, and the seed that it draws by."""
     arguments = method.recipe[1]
     given = {name: arguments[name] for name in SHARED if name in arguments and arguments[name] is not SHARED[name]}
-    if method.recipe[0] == "sharpness_aware" and not set(given) - {"rng", "replace"}:
+    if "method" in arguments and not set(given) - {"rng", "replace"}:
         return shared(arguments["method"])
     seeds = np.random.default_rng(given.get("rng")).integers(2 ** 53, size=2)
     return given | {"seed": int(seeds[int(arguments.get("ties") == "random")])}
@@ -451,6 +453,8 @@ def task_of(method, X, y, loss):
     """The task that a method has, from how it was made."""
     name, arguments = method.recipe
     noise = Noise(len(X), **shared(method))
+    if name == "projected":
+        return Task(X, y, loss, noise=noise, onto=lambda w: nearest(w, arguments["onto"], arguments.get("size", 1.0)))
     if name != "sharpness_aware":
         return Task(X, y, loss, noise=noise)
     p = exponent(arguments.get("norm", "l2"))
@@ -458,6 +462,16 @@ def task_of(method, X, y, loss):
     def uphill(g):
         return -unit(steepest_direction(g, p), p) if g.any() else 0 * g
     return Task(X, y, loss, noise=noise, uphill=uphill, rho=arguments["rho"], each=arguments.get("per_sample", False))
+
+
+def nearest(w, onto, size):
+    """The nearest point of a set; of the simplex by bisection."""
+    if onto == "ball":
+        return w if np.linalg.norm(w) <= size else size * w / np.linalg.norm(w)
+    if onto == "simplex":
+        tau = scipy.optimize.brentq(lambda tau: np.maximum(w - tau, 0).sum() - size, w.min() - size, w.max(), xtol=1e-15)
+        return np.maximum(w - tau, 0)
+    return np.clip(w, *((0, np.inf) if onto == "orthant" else onto))
 
 
 def unit(x, p):

@@ -74,13 +74,14 @@ class Noise:
 
 class Task:
     """Data, a loss by its plain formula, the samples of update k (all of them without), noise, and the way up that
-    sharpness-aware methods go: the unit steepest ascent of a gradient, ρ of it, for each sample or for all.
+    sharpness-aware methods go: the unit steepest ascent of a gradient, ρ of it, for each sample or for all; and where
+    updates are brought to (``onto``).
     """
 
-    def __init__(self, X, y, loss="squared", samples=None, noise=None, uphill=None, rho=0.0, each=False):
+    def __init__(self, X, y, loss="squared", samples=None, noise=None, uphill=None, rho=0.0, each=False, onto=lambda w: w):
         self.X, self.y, self.loss, self.noise = X, y, loss, noise or Noise(len(X))
         self.samples = samples or self.noise.samples
-        self.uphill, self.rho, self.each = uphill, rho, each
+        self.uphill, self.rho, self.each, self.onto = uphill, rho, each, onto
 
     def value(self, w):
         p = self.X @ w

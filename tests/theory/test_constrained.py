@@ -251,3 +251,54 @@ def test_the_last_step_decides_the_asymptote():
 def test_bad_rules(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+# --- sets that are no theorem's --------------------------------------------------------------------------------------
+
+KEPT = {(-0.2, 0.5): lambda u: np.clip(u, -0.2, 0.5), "orthant": lambda u: np.maximum(u, 0),
+        "ball": lambda u: u / max(1.0, np.linalg.norm(u))}
+
+
+@pytest.mark.parametrize("onto", KEPT, ids=str)
+def test_parameters_kept_in_a_set_end_at_its_minimum_and_have_no_theorem(onto, tmp_path):
+    """Full column rank: one minimum in W, w = P(w − ∇L(w)); going on from a file is bitwise the same."""
+    A, b = np.array([[1.0, 2.0], [2.0, -1.0], [1.0, 1.0]]), np.array([3.0, -1.0, 1.0])
+    plan = fb.Plan(A, b, loss="squared", method=fb.methods.projected(fb.methods.gradient_descent(0.05, 0.3), onto))
+    w = plan.run(400).w[-1]
+    assert np.allclose(w, KEPT[onto](w - 2 * A.T @ (A @ w - b)), atol=1e-9)
+    for asked in (plan.limit, plan.max_step):
+        with pytest.raises(fb.NoTheorem, match="leaves the bias open"):
+            asked()
+    with pytest.raises(LookupError):
+        plan.fast_forward(10.0)
+    with pytest.raises(ValueError, match="flow"):
+        plan.flow(1.0)
+    plan.save(tmp_path / "plan.npz")
+    again = fb.Plan.load(tmp_path / "plan.npz")
+    assert again.problem.method.within == plan.problem.method.within
+    assert np.array_equal(again.run(7).u, plan.run(7).u)
+
+
+@pytest.mark.parametrize("start", [[0.3, 0.3, 0.4], [1e300, 1e300, -1e300], [5.0, 5.0, 5.0], [1e16, 1.0, 0.0], [-3.0, -3.0, -9.0]])
+def test_the_simplex_is_met_from_anywhere(start):
+    method = fb.methods.projected(fb.methods.gradient_descent(1e-300), "simplex", 1.0)
+    w = fb.Plan(np.eye(3), np.zeros(3), loss=fb.losses.huber(1.0), method=method, start=start).run(1).w[-1]
+    order = np.sort(start)[::-1]
+    assert w.sum() == pytest.approx(1.0, abs=1e-14)
+    assert (w >= 0).all()
+    assert w.max() == (1.0 if order[0] - order[1] >= 1 else w[np.argmax(start)])
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda m: m.projected(m.mirror_descent("entropy", 0.1), "ball"), "must keep nothing"),
+    (lambda m: m.projected(m.dual_acceleration(), "ball"), "must keep nothing"),
+    (lambda m: m.projected(m.sign_descent(0.1), "cube"), "onto must be one of"),
+    (lambda m: m.projected(m.sign_descent(0.1), (1, 0)), "lower bound under"),
+    (lambda m: m.projected(m.sign_descent(0.1), (0, 1), 2.0), "left at 1"),
+    (lambda m: m.projected(m.sign_descent(0.1), "ball", precision=8), "precision must be None"),
+    (lambda m: m.projected(m.sharpness_aware(m.sign_descent(0.1), 0.1), "ball"), "sharpness_aware takes one"),
+    (lambda m: fb.Plan([[1.0]], [1], loss="exponential", method=m.projected(m.gradient_descent(
+        fb.steps.line_search()), "ball")), "exact line search")])
+def test_what_cannot_be_kept_in_a_set_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make(fb.methods)

@@ -18,7 +18,8 @@ mirror descent                the gradient             dual:    ∇ψ(w) + βΔz
 with decoupled weight decay   each of those of w       (1 − λη) w + η·move
 ============================  =======================  ======================================
 
-sharpness_aware makes of any of these another one, which takes the gradient elsewhere.
+sharpness_aware makes of any of these another one, which takes the gradient elsewhere; projected one
+whose parameters stay in a set.
 
 All evaluate the gradient at w + γΔw. Moves are built from −∇L, so they are added. Momentum
 parameters and step sizes are numbers, or arrays with one entry an update, of which the last goes
@@ -31,7 +32,7 @@ on.
 >>> fb.run([[1, 2]], [1], loss="squared", method=method, steps=200).w[-1].round(6)
 array([0.2, 0.4])
 """
-from fastbias.pieces.methods import adaptive, averaging, mirror, primal, sharpness, signs
+from fastbias.pieces.methods import adaptive, averaging, mirror, primal, sets, sharpness, signs
 from fastbias.pieces.methods.adaptive import adadelta, adagrad, adam, adamw, nadam, rmsprop
 from fastbias.pieces.methods.averaging import dual_acceleration, muon
 from fastbias.pieces.methods.base import Method
@@ -43,16 +44,17 @@ from fastbias.pieces.methods.primal import (
     stagewise,
     steepest_descent,
 )
+from fastbias.pieces.methods.sets import projected
 from fastbias.pieces.methods.sharpness import sharpness_aware
 from fastbias.pieces.methods.signs import lion, sign_descent, signum
 
 __all__ = ["Method", "adadelta", "adagrad", "adam", "adamw", "coordinate_descent",
            "dual_acceleration", "gradient_descent", "lion", "mirror_descent", "muon", "nadam",
-           "natural_gradient", "rmsprop", "sharpness_aware", "sign_descent", "signum", "stagewise",
-           "steepest_descent"]
+           "natural_gradient", "projected", "rmsprop", "sharpness_aware", "sign_descent", "signum",
+           "stagewise", "steepest_descent"]
 
 EXAMPLES: tuple[Method, ...] = primal.EXAMPLES + mirror.EXAMPLES + adaptive.EXAMPLES \
-    + signs.EXAMPLES + averaging.EXAMPLES + sharpness.EXAMPLES + (
+    + signs.EXAMPLES + averaging.EXAMPLES + sets.EXAMPLES + sharpness.EXAMPLES + (
         gradient_descent(0.01, 0.3, label_noise=0.1, gradient_noise=0.1, rng=7),
         mirror_descent("entropy", 0.02, batch=3, label_noise=0.3, replace=False, rng=2),
         steepest_descent("l2", 0.02, normalised=True, batch=4, gradient_noise=0.2, rng=1),

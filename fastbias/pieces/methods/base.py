@@ -17,7 +17,7 @@ from fastbias.engine import fused
 from fastbias.engine.abi import ADVANCE, DIRECTION, MAP, MAP_AT, VALUE, Piece, expect, known, piece
 from fastbias.pieces import steps
 from fastbias.pieces.methods import noisy
-from fastbias.pieces.methods.sampling import Point, Sampling
+from fastbias.pieces.methods.sampling import Point, Sampling, Within
 from fastbias.pieces.methods.shown import shown
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.potentials import Potential
@@ -70,6 +70,8 @@ class Method(Portable):
         The largest ‖∇L‖₂ that the method is handed.
     point : Point, optional
         Where the gradient is asked for again, before the method sees it.
+    within : Within, optional
+        The set that its advance ends in.
     average : (β, c), optional
         A mean of the parameters behind the update c: of all (β = 0), or fading by β an update.
     constraint : (Q, c), optional
@@ -135,6 +137,7 @@ class Method(Portable):
     sampling: Sampling = field(default_factory=Sampling)
     clip: float | None = None
     point: Point | None = None
+    within: Within | None = None
     average: tuple[float, int] | None = None
     constraint: tuple[np.ndarray, np.ndarray] | None = None
     decay: float = 0.0
@@ -180,7 +183,8 @@ class Method(Portable):
         if not callable(self.begin):
             raise TypeError(f"begin of a Method must be callable, got {checks.short(self.begin)}")
         for field_, kinds in (("rule", steps.StepRule), ("sampling", Sampling),
-                              ("geometry", GEOMETRIES), ("point", (Point, type(None)))):
+                              ("geometry", GEOMETRIES), ("point", (Point, type(None))),
+                              ("within", (Within, type(None)))):
             if not isinstance(getattr(self, field_), kinds):
                 raise TypeError(f"{field_} of a Method must be one, got "
                                 f"{checks.short(getattr(self, field_))}")
@@ -196,14 +200,12 @@ class Method(Portable):
         hand no test knows whether its pieces, geometry, numbers and state go together.
         """
         made = self._origin
-        # (what was put there by hand may be anything)
         return isinstance(made, Method) and made in _MADE and self._of(made) \
             and self._momentum_counts(made)
 
     def _of(self, made: Method) -> bool:
         """Whether all but the step rule and momentum is what a factory made."""
-        # closures and pieces count as the same only where they are the same object: no test of a
-        # few points tells functions apart
+        # closures and pieces count as the same only where they are the same object
         same = all(_same(getattr(self, x.name), getattr(made, x.name)) for x in fields(self)
                    if x.name not in ("rule", "beta", "gamma", "_origin"))
         # the weights of dual acceleration are made for its own steps 1/(B² L)
@@ -214,7 +216,7 @@ class Method(Portable):
         # the decay stands beside the γ of the point where it is taken
         if self.decay and not np.array_equal(self.gamma, made.gamma):
             return False
-        # eqs. (3), (7) and (8) are theorems about any β, so these may be given other numbers
+        # eqs. (3), (7) and (8) are theorems about any β
         if self.dual or (self.steepest and self.geometry is None):
             return all(np.isfinite(x).all() and (x >= 0).all() for x in (self.beta, self.gamma))
         return not (self.beta.any() or self.gamma.any())
@@ -316,11 +318,11 @@ class Method(Portable):
     @property
     def exact(self) -> bool:
         """Whether it is handed the gradient as it is, of some samples or of all, at u + γ Δu:
-        without noise, of any length, asked for once; and keeps all digits of u.
+        without noise, of any length, asked for once; and moves as it will, with all digits of u.
         """
         sampling = self.sampling
         noise = sampling.label_noise or sampling.gradient_noise or sampling.bits
-        return not noise and self.clip is None and self.point is None
+        return not noise and self.clip is None and self.point is None and self.within is None
 
     @property
     def bare(self) -> bool:
@@ -433,7 +435,6 @@ def reseeded(arguments: dict[str, Any], rng: Any) -> dict[str, Any]:
 
 
 def _changed(made: Method, changes: dict[str, Any]) -> Method:
-    """A method that was changed by hand."""
     return replace(made, **changes)
 
 
@@ -475,14 +476,14 @@ def _with(made: Method, clip: float | None = None, average: str | float | None =
     # (an array is no number: it is refused below, by its name)
     given = [name for name, value in draws.items() if name not in ("rng", "replace", "rounding")
              and (isinstance(value, (list, tuple, np.ndarray)) or value)]
-    if made.point is not None and given and made.sampling.random:
+    if (made.point or made.within) and given and made.sampling.random:
         raise ValueError(f"{given[0]} must be given where all that is drawn is, to the method or "
                          f"to what is made of it, got it beside {made!r}")
     sampling = noisy.drawn(made.sampling, made.draws, **draws)
-    # what such keep is exact, and would bring back each digit that is rounded away
-    if sampling.bits and (made.dual or made.averages == "all" or made.constraint is not None):
+    # (what such keep is exact, and would bring back each digit that is rounded away)
+    if sampling.bits and (made.dual or made.averages == "all" or made.constraint or made.within):
         raise ValueError("precision must be None for a method that keeps ∇ψ(w), a sum of "
-                         f"gradients, or a constraint, got it beside {made!r}")
+                         f"gradients, a constraint or a set, got it beside {made!r}")
     limit = made.clip if clip is None else checks.number("clip", clip, above=0)
     mean = noisy.mean(average, average_from) or made.average
     same = (sampling, limit, mean) == (made.sampling, made.clip, made.average)

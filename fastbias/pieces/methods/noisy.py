@@ -35,7 +35,7 @@ _TOLD = {
         Significant bits that each parameter is rounded to behind every update, 1 … 53, or the name
         of a format: "bfloat16" (8), "float16" (11), "float32" (24), whose exponents are float64's
         here. Gradients are float64's as ever. None leaves all. Not for methods that keep ∇ψ(w), a
-        sum of gradients, or a constraint.""",
+        sum of gradients, a constraint or a set.""",
     "rounding": """rounding : "nearest" or "stochastic", default "nearest"
         To the nearest, of two as near the even one; or to one of the two neighbours by chance, so
         that the mean stays.""",

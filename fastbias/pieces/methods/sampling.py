@@ -14,7 +14,7 @@ from fastbias.engine.drawing import draw, uniform
 from fastbias.pieces.norms import Norm
 from fastbias.pieces.recipe import Seed
 
-__all__ = ["Point", "Replace", "Sampling", "coordinate", "seed", "stochastic"]
+__all__ = ["Point", "Replace", "Sampling", "Within", "coordinate", "seed", "stochastic"]
 
 INDEPENDENT = "independent"
 
@@ -212,3 +212,13 @@ class Point:
         if size not in (None, n):
             raise ValueError(f"norm must be one of {n} parameters, got the {self.norm.name} norm "
                              f"of {size}")
+
+
+@dataclass(frozen=True)
+class Within:
+    """The set of parameters that each update ends in, and how the method is called that was bound
+    to it.
+    """
+
+    told: str
+    base: str

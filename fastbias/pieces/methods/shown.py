@@ -21,17 +21,21 @@ def shown(method: Any) -> str:
     # what was asked of any method alike
     words += _shared(method)
     if method.averages == "fading":                        # (momentum in the gradient)
-        called = vars(method).get("recipe", ("", {}))[1]
-        words += [f"{label}={float(called[label]):g}" for label in ("momentum", "nesterov")
-                  if called.get(label)]
+        given = vars(method).get("recipe", ("", {}))[1]
+        words += [f"{label}={float(given[label]):g}" for label in ("momentum", "nesterov")
+                  if given.get(label)]
     if method.decay or method.shrink:
         words.append(f"weight_decay={method.decay or method.shrink:g}")
+    called = method.name if method.point is None else method.point.base
+    told = f"{called}({', '.join(words)})"
+    if method.within is not None:
+        told = f"projected({method.within.base}({', '.join(words)}), {method.within.told})"
     if method.point is None:
-        return f"{method.name}({', '.join(words)})"
+        return told
     # SAM: the base inside, where the gradient is taken behind it
     away = f"{method.point.norm.name}, {', '.join(f'{x:g}' for x in method.point.params)}"
     each = ", per sample" if method.point.each else ""
-    return f"{method.name}({method.point.base}({', '.join(words)}), {away}{each})"
+    return f"{method.name}({told}, {away}{each})"
 
 
 def _shared(method: Any) -> list[str]:
