@@ -132,13 +132,14 @@ def examine(optimiser: Optimiser, loss: Loss | str = "squared",
     - "Afriat": a strictly convex function that explains all of them.
 
     A move counts from ten times what both runs were still away, which is measured over the last
-    nine tenths of each, and if it is still there after ten times as many steps.
+    nine tenths of each, and if it is still there after ten times as many steps. Of a function that
+    returns w itself nothing can be measured: 1e-6, relative, is taken for granted.
 
     Parameters
     ----------
     optimiser : Method, or callable
-        A method of ``fb.methods``; or a function of (X (N, d), y (N,)) that returns a `Plan`, or w
-        (d,) itself.
+        A method of ``fb.methods``; or a function of (X (N, d), y (N,)) that returns a `Plan` which
+        has not run yet, or w (d,) itself.
     loss : Loss or its name, default "squared"
         What a method minimises, and which sets are meant.
     rng : int, Generator or None, default 0
@@ -244,15 +245,16 @@ def _verdicts(hunt: _Hunt) -> Examination:
     choices = _kept(hunt)
     relation = related(choices)
     circle: list[int] = []
-    # (the last are circles of any length, which is what a proof is made of)
+    # (the last are circles of any length, which is what a proof is made of; two are one as well)
     for axiom, of_two in (("WARP", True), ("SARP", False)):
-        circle, moves[axiom] = _circle(hunt, choices, relation, of_two)
+        found, moves[axiom] = _circle(hunt, choices, relation, of_two)
+        circle = found or circle
         holds[axiom] = not circle
         resolution[axiom] = max(c.doubt(c) for c in choices)
         evidence[axiom] = tuple((choices[k].X, choices[k].y, choices[k].w) for k in circle)
     proof = _proof(choices, relation, circle)
-    # (a function that nobody found is not refuted)
-    holds["Afriat"] = proof is None or proof["kind"].startswith("one")
+    # a function that nobody found is not refuted, but by a circle
+    holds["Afriat"] = not circle and (proof is None or proof["kind"].startswith("one"))
     moves["Afriat"], resolution["Afriat"] = float(not holds["Afriat"]), 0.0
     return Examination(holds, moves, resolution, proof, hunt.asked, evidence)
 

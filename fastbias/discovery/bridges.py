@@ -245,7 +245,7 @@ def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
         What goes into the last layer.
     labels : (N,) array-like
         Two values, or classes.
-    weights : (d,), or (K, d) for K classes
+    weights : (d,) or (1, d), or (K, d) for K classes
         Of the last layer; what all classes share is taken out.
     intercept : float or (K,), optional
         Its bias.
@@ -274,8 +274,13 @@ def last_layer(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, *,
     (0.894427, 12.2)
     """
     W = checks.array("weights", weights, "a (d,) or (K, d) array", dims=(1, 2))
+    # (scikit-learn has those of two classes as a row)
+    if W.ndim == 2 and len(W) == 1:
+        W = W[0]
     if W.ndim == 2:
         W = W - W.mean(axis=0)
+    if not W.any():
+        raise ValueError("weights must not be 0, nor the same for all classes, to have a direction")
     eta = checks.number("step_size", step_size, above=0)
     seen = diagnose(features, labels, W, intercept=intercept)
     X = checks.array("features", features, "an (N, d) array", dims=2)

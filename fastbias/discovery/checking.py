@@ -33,10 +33,15 @@ def check(document: Mapping[str, Any]) -> bool:
     >>> check(fb.axioms.examine(fb.methods.adagrad(0.3)).proof)
     True
     """
-    kind = document.get("kind")
-    if kind not in KINDS:
+    kind = document.get("kind") if isinstance(document, Mapping) else None
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    KINDS[kind](document)
+    try:
+        KINDS[kind](document)
+    # what is missing, of another kind, or 1/0 proves nothing
+    except (LookupError, TypeError, ZeroDivisionError, OverflowError, AttributeError) as error:
+        raise ValueError(f"the proof fails: its parts cannot be read ({type(error).__name__}: "
+                         f"{error})") from error
     return True
 
 

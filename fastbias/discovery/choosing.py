@@ -2,7 +2,8 @@
 
 A loss with a root has the solutions {w : Xw = y}, and the choice is the point where a run ends. A
 loss of labels has {w : y⟨w, x⟩ ≥ 1}, and the choice is the direction of a run, brought to least
-margin 1. How far a choice is from the limit is measured at two times, never assumed.
+margin 1. How far a choice is from the limit is measured at two times; of what a function returns,
+which cannot be run for longer, it is assumed (`BLIND`).
 """
 from __future__ import annotations
 
@@ -114,7 +115,12 @@ class Chooser:
         """A plan of the problem, or the answer itself."""
         if isinstance(self.optimiser, Method):
             return Plan(X, y, loss=self.loss, method=self.optimiser)
-        return self.optimiser(X, y)
+        # (copies: what is done to them changes no problem)
+        made = self.optimiser(X.copy(), y.copy())
+        if isinstance(made, Plan) and made.t:
+            raise ValueError("optimiser must return a Plan that has not run yet, whose steps are "
+                             f"counted here, got one at t = {made.t}")
+        return made
 
     def _checked(self, X: np.ndarray, y: np.ndarray, w: np.ndarray,
                  radius: float) -> Choice | None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from fastbias import checks
 from fastbias.checks import foreign
 from fastbias.checks.shown import Report, Shown, Table
+from fastbias.checks.sizes import ratio
 from fastbias.discovery.links import FAMILIES, Fit, Sample, fitted, linear, spline
 
 __all__ = ["Identity", "identify"]
@@ -110,7 +111,8 @@ def identify(problems: Sequence[Problem], limits: Sequence[ArrayLike],
     """
     data, w = _checked(problems, limits)
     # relative to what the equations are made of
-    off = max(float(np.abs(X @ x - y).max()) / (float(np.abs(y).max()) + float(np.abs(X).max()))
+    off = max(ratio(float(np.abs(X @ x - y).max()),
+                    float((np.abs(y) + np.abs(X) @ np.abs(x)).max()))
               for (X, y), x in zip(data, w, strict=True))
     if off <= MET:
         return _potential(_points(data, w, _starts(starts, w)), max(NAMED, 100 * off))

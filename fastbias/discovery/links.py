@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.checks.sizes import length
 
 __all__ = ["FAMILIES", "Family", "Fit", "Sample", "fitted", "linear", "spline"]
 
@@ -85,9 +86,9 @@ def _residuals(samples: Sequence[Sample], link: Callable[[np.ndarray], np.ndarra
     with np.errstate(all="ignore"):
         for s in samples:
             z = link(s.w) - (0.0 if s.start is None else link(s.start))
-            size = float(np.linalg.norm(z))
+            size = length(z)
             # where nothing moved nothing is said
-            found.append(s.off @ z / size if 0 < size < np.inf else np.full(len(s.off), np.nan))
+            found.append(s.off @ (z / size) if 0 < size < np.inf else np.full(len(s.off), np.nan))
     return np.concatenate(found)
 
 
@@ -155,14 +156,16 @@ def _linear_equations(samples: Sequence[Sample], upper: list[tuple[int, int]]) -
     blocks = []
     for s in samples:
         w = s.w - (0.0 if s.start is None else s.start)
+        w = w / length(w)
         columns = [s.off[:, i] * w[j] + (s.off[:, j] * w[i] if i != j else 0.0) for i, j in upper]
-        blocks.append(np.array(columns).T / np.linalg.norm(w))
+        blocks.append(np.array(columns).T)
     return np.vstack(blocks)
 
 
 def _matrix(A: np.ndarray, upper: list[tuple[int, int]], d: int) -> np.ndarray | None:
     """The symmetric D that A takes nearest to 0; None where that is not one, or not positive."""
-    values, vectors = np.linalg.svd(A)[1:]
+    # (there are more rows than columns, whose own vectors nobody asks for)
+    values, vectors = np.linalg.svd(A, full_matrices=False)[1:]
     D = np.zeros((d, d))
     # the last singular vector is taken nearest to 0
     for (i, j), x in zip(upper, vectors[-1], strict=True):
@@ -182,6 +185,9 @@ def spline(samples: Sequence[Sample]) -> Fit | None:
     train, test = _halves(samples)
     at = np.concatenate([s.w for s in samples] + [s.start for s in samples if s.start is not None])
     low, high = float(at.min()), float(at.max())
+    # (of a link at one point nothing is known)
+    if low == high:
+        return None
     equations = sum(len(s.off) for s in train)
     best: Fit | None = None
     for blocks in BLOCKS:
@@ -215,7 +221,7 @@ def _smallest(samples: Sequence[Sample], knots: np.ndarray, size: int,
         # a constant is no link, and leaves nothing: taken out
         A = np.vstack([A, np.full(size, np.abs(A).max())])
     # again what is taken nearest to 0, then of a mean slope of one
-    c = np.linalg.svd(A)[2][-1]
+    c = np.linalg.svd(A, full_matrices=False)[2][-1]
     spread = float(knots[-1] - knots[0])
     c = c * (spread / (c[-1] - c[0])) if c[-1] != c[0] else c
     spl = interpolate.BSpline(knots, c, 3)                   # type: ignore[attr-defined]

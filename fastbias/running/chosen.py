@@ -22,6 +22,7 @@ from fastbias.pieces.steps import StepRule
 from fastbias.problem import Problem, make, radius
 from fastbias.running.course import FATAL, Course
 from fastbias.running.interruptions import Store
+from fastbias.running.outside import Outside
 from fastbias.running.targets import Targets
 from fastbias.running.thin import Thin
 from fastbias.solvers.limit import NoTheorem
@@ -226,6 +227,9 @@ def advice(problem: Problem, status: Status, t: int, first: float, last: float) 
     if not (stopped or grown) or rule.search or rule.radius:
         return ""
     told = "" if stopped or not grown else f"; log L has grown from {first:.6g} to {last:.6g}"
+    # (another library's steps are its own, and each trial would ask it for thousands)
+    if isinstance(method, Outside):
+        return told
     # advice must not break a run that has ended
     with suppress(Exception), np.errstate(all="ignore"):
         free: StepRule = steps.loss_scaled(steps.AUTO) if rule.loss else steps.as_rule(steps.AUTO)

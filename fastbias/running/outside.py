@@ -40,6 +40,13 @@ class Outside(Method):
     _: KW_ONLY
     starter: Callable[[np.ndarray], Update] | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # the driver asks for whole updates: what others do around a move would not be done
+        if self.point is not None or self.average is not None:
+            raise TypeError("method must be one of fb.methods to be made sharpness-aware, or to "
+                            f"keep a mean, got {checks.short(self.name)} of another library")
+
     def _call(self) -> NoReturn:
         # its state is the other library's, which a checkpoint does not hold
         raise TypeError(f"method must be one of fb.methods to be saved or sent elsewhere, got "

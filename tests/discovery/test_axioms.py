@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbias as fb
-from fastbias.discovery import checking
+from fastbias.discovery import axioms, checking
 from tests.helpers import JIT
 
 m, P, lp = fb.methods, fb.potentials, fb.norms.lp
@@ -78,6 +78,13 @@ def test_some_verdicts_of_section_2(name):
 
 def least(X, y):
     return np.linalg.pinv(X) @ y
+
+
+def ran(X, y):
+    """A plan that stands elsewhere already."""
+    plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(0.2))
+    plan.run(3)
+    return plan
 
 
 def first_basis(X, y):
@@ -156,7 +163,48 @@ def test_what_is_slow_is_not_called_a_violation():
     assert all(seen.holds.values())
 
 
+def test_what_a_function_does_to_its_data_changes_no_problem(monkeypatch):
+    monkeypatch.setattr(axioms, "BASES", 2)
+    monkeypatch.setattr(axioms, "ROUNDS", 0)
+
+    def careless(X, y):
+        w = least(X, y)
+        X *= 0
+        return w
+
+    assert all(fb.axioms.examine(careless).holds.values())
+
+
+def test_a_circle_of_two_is_a_circle(monkeypatch):
+    # w jumps with the order of the rows, so that equal sets have other choices
+    def turning(X, y):
+        far = np.linalg.svd(X)[2][-1]
+        return least(X, y) + (far if X[0, 0] > X[-1, 0] else 0.0) * np.sign(far[0])
+
+    def only_pairs(hunt, choices, relation, of_two, inner=axioms._circle):
+        circle, move = inner(hunt, choices, relation, of_two)
+        return (circle if of_two else []), move
+
+    monkeypatch.setattr(axioms, "_circle", only_pairs)
+    monkeypatch.setattr(axioms, "refuted", lambda choices, circle: None)
+    seen = fb.axioms.examine(turning)
+    assert not seen.holds["WARP"]
+    assert not seen.holds["SARP"]
+    assert not seen.holds["Afriat"]
+    assert seen.proof is None
+
+
+@pytest.mark.parametrize("document", [None, [], {"kind": []}, {"kind": "no convex function explains these choices"},
+                                      {"kind": "gradient descent below 2/lambda goes round", "z": [["1/0", 1]]},
+                                      {"kind": "AdaBoost stays under the largest margin", "M": 3}])
+def test_what_is_no_document_is_refused_in_a_sentence(document):
+    with pytest.raises(ValueError, match="kind must be one of|the proof fails: its parts cannot be read"):
+        checking.check(document)
+
+
 def test_bad_arguments():
+    with pytest.raises(ValueError, match="optimiser must return a Plan that has not run yet"):
+        fb.axioms.examine(ran)
     with pytest.raises(TypeError, match="optimiser must be a method of fb.methods, or a function"):
         fb.axioms.examine(3)
     with pytest.raises(ValueError, match="loss must be one of numbers or of two labels"):

@@ -127,6 +127,25 @@ def test_directions_that_no_norm_prefers_are_given_no_name():
     assert fb.identify(problems, w).name == "none"
 
 
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_limits_of_any_size(size):
+    rng = np.random.default_rng(0)
+    problems = [drawn(rng) for _ in range(20)]
+    limits = [size * (np.linalg.pinv(X) @ y) for X, y in problems]
+    assert fb.identify([(X, size * y) for X, y in problems], limits).name == "euclidean"
+    # small ones are no solutions by being small
+    with pytest.raises(ValueError, match="limits must solve Xw = y"):
+        fb.identify([(X, size * y) for X, y in problems], [2 * w for w in limits])
+
+
+def test_problems_that_say_little():
+    # the same point again and again: a link at one point is none
+    assert fb.identify([([[1, 2, 3]], [6])] * 8, [[1, 1, 1]] * 8).name == "none"
+    zeros = fb.identify([([[0, 0, 0]], [0])] * 8, [[1, 2, 3]] * 8)
+    assert zeros.name == "none"
+    assert zeros.residual > 0.5
+
+
 def test_bad_arguments():
     X, y = np.array([[1.0, 2, 3]]), np.array([6.0])
     with pytest.raises(ValueError, match="problems must leave 6 directions free together"):

@@ -109,6 +109,25 @@ def test_what_its_state_does_not_allow_is_refused(tmp_path):
         fb.bridges.from_optax(3)
 
 
+def test_what_is_done_around_its_updates_is_refused():
+    with pytest.raises(TypeError, match="method must be one of fb.methods to be made sharpness-aware"):
+        m.sharpness_aware(fb.bridges.from_optax(Heavy()), 0.1)
+
+
+def test_a_loss_that_grows_asks_for_no_more_updates_than_were_asked_for():
+    class Uphill(Heavy):
+        asked = 0
+
+        def update(self, gradient, state, params=None):
+            self.asked += 1
+            return 0.1 * gradient, state
+
+    theirs = Uphill()
+    trace = plan(fb.bridges.from_optax(theirs)).run(5)
+    assert theirs.asked == 5
+    assert "log L has grown" in trace.message
+
+
 def test_it_is_examined_and_named_as_any_method():
     problems = [(x := np.random.default_rng(k).normal(size=(2, 4)) / 4, x @ np.arange(4.0)) for k in range(6)]
     limits = [fb.Plan(x, y, loss="squared", method=fb.bridges.from_optax(Heavy())).run(4000, until=-60).w[-1]

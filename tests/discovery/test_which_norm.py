@@ -1,4 +1,6 @@
 """In which norm is an update steepest? Directions are written here from eq. (11), not taken from pieces."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -104,7 +106,22 @@ def test_steps_to_go_of_classes_and_of_weights_that_are_there():
     assert "steps not known" in repr(far)
 
 
+def test_weights_of_two_classes_as_scikit_learn_has_them(monkeypatch):
+    asked = []
+
+    def diagnose(X, y, W, intercept):
+        asked.append((W.tolist(), intercept))
+        return SimpleNamespace(fractions={}, best="")
+    monkeypatch.setattr(fb.bridges, "diagnose", diagnose)
+    monkeypatch.setattr(fb.bridges, "_to_go", lambda X, labels, W, margin, eta: {1.0: W.tolist()})
+    seen = fb.bridges.last_layer([[1, 0], [0, 2], [-1, -1]], [1, 1, 0], [[2, 1.5]], intercept=[0.5])
+    assert asked == [([2, 1.5], [0.5])]
+    assert seen.steps == {1.0: [2, 1.5, 0.5]}
+
+
 def test_bad_arguments():
+    with pytest.raises(ValueError, match="weights must not be 0, nor the same for all classes"):
+        fb.bridges.last_layer([[1, 0], [0, 1], [-1, -1]], [0, 1, 2], np.ones((3, 2)))
     with pytest.raises(ValueError, match="step_size must be"):
         fb.bridges.last_layer([[1, 0], [0, 2], [-1, -1]], [1, 1, 0], [2, 1], step_size=0)
     with pytest.raises(ValueError, match="updates must have the shape"):
