@@ -14,6 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.np.arrayobj import populate_array
 
+from fastbias.engine.lending import Lent
 from fastbias.engine.simd import _either
 
 __all__ = ["breathe", "drawn", "numbers_at", "place_of", "put", "seen", "swapped",
@@ -118,10 +119,10 @@ def _array_at(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 @_either(lambda address, size: np.ctypeslib.as_array((c_double * size).from_address(address)))
 def numbers_at(typing: Any, address: Any, size: Any) -> Any:
     """The (size,) float64 at an address, which somebody else owns."""
-    return types.Array(types.float64, 1, "C")(types.int64, types.intp), _array_at
+    return Lent(types.float64, 1, "C")(types.int64, types.intp), _array_at
 
 
 @_either(lambda address, size: np.ctypeslib.as_array((c_int64 * size).from_address(address)))
 def wholes_at(typing: Any, address: Any, size: Any) -> Any:
     """The (size,) int64 at an address, which somebody else owns."""
-    return types.Array(types.int64, 1, "C")(types.int64, types.intp), _array_at
+    return Lent(types.int64, 1, "C")(types.int64, types.intp), _array_at

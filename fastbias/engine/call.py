@@ -312,8 +312,13 @@ _RECORDS = (_WHOLES, _MATRIX, _VECTOR)
 
 def _arrays(given: Any, kinds: Any) -> bool:
     """Whether given is a tuple of arrays of these dimensions and dtypes."""
-    return isinstance(given, tuple) and len(given) == len(kinds) and all(
-        _plain(x, *kind) for x, kind in zip(given, kinds, strict=True))
+    if not isinstance(given, tuple) or len(given) != len(kinds):
+        return False
+    # (a loop: this is asked of every call of a run)
+    for x, (dims, dtype) in zip(given, kinds, strict=True):  # noqa: SIM110
+        if not _plain(x, dims, dtype):
+            return False
+    return True
 
 
 def _mistyped(pieces: Any, params: Any, X: Any, y: Any, buffers: Any, records: Any) -> int:

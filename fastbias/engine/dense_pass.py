@@ -18,6 +18,7 @@ import numpy as np
 from fastbias.engine.abi import HURRY, eights
 from fastbias.engine.compiled import inner
 from fastbias.engine.layout import alone, columns, sample_weights, targets
+from fastbias.engine.lending import view
 from fastbias.engine.simd import (
     absolute,
     exp,
@@ -32,7 +33,6 @@ from fastbias.engine.simd import (
     splat8,
     store,
     totals8,
-    view,
 )
 from fastbias.engine.weighing import NONE, WILD, pushed
 

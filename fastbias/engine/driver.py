@@ -49,6 +49,7 @@ PAYS, WORTH, SPARSE = 100_000, 3_000_000, 10
 # how much faster helpers must make it; chunks from so many seconds on tell; chunks until they are
 # tried again, at first and at most
 GAIN, TELLING, SOON, RETRY = 1.1, 1e-3, 16, 256
+_STATUSES = frozenset(map(int, Status))
 
 
 class Driver:
@@ -158,9 +159,6 @@ class Driver:
     @contextmanager
     def _sharing(self) -> Iterator[np.ndarray]:
         """The board of those who share the passes of a chunk, who are there in this block."""
-        if self._slabs == 1:
-            yield NOBODY
-            return
         with at_work(self._team):
             if self._team == 1:
                 yield NOBODY
@@ -180,12 +178,18 @@ class Driver:
         """One call of the loop; where a step is slow, in a thread, which Ctrl-C makes come back in
         the middle of it.
         """
+        def called(board: np.ndarray) -> None:
+            answer.append(by_team(board, self.pieces, self.params, self.X, self.y, self.buffers,
+                                  records, stop, log_target))
+
         def work() -> None:
             begin(self.buffers)
             try:
-                with self._sharing() as board:
-                    answer.append(by_team(board, self.pieces, self.params, self.X, self.y,
-                                          self.buffers, records, stop, log_target))
+                if self._slabs == 1:
+                    called(NOBODY)
+                else:
+                    with self._sharing() as board:
+                        called(board)
             finally:
                 end(self.buffers)
 
@@ -194,7 +198,7 @@ class Driver:
             work()
         else:
             self._aside(work)
-        if not answer or answer[0] not in set(Status):
+        if not answer or answer[0] not in _STATUSES:
             told = f"{answer[0]} ({MESSAGES.get(answer[0], 'unknown')})" if answer else "nothing"
             raise ValueError(f"a piece or the loop must return one of fb.Status, got {told}")
         return answer[0]

@@ -27,6 +27,7 @@ from fastbias.engine.dense_pass import (
     weights,
 )
 from fastbias.engine.layout import columns, targets
+from fastbias.engine.lending import view
 from fastbias.engine.moves import (
     ADAGRAD,
     COORDINATE,
@@ -63,7 +64,6 @@ from fastbias.engine.simd import (
     steady,
     store,
     total,
-    view,
 )
 from fastbias.engine.weighing import inside
 

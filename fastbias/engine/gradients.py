@@ -2,7 +2,7 @@
 what becomes of it on the way.
 
 These steps are `pasted` into the loop. What they hand each other is a `Run`, whose arrays nobody
-counts (`fastbias.engine.simd.lent`).
+counts (`fastbias.engine.lending.lent`).
 """
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from fastbias.engine.batch_pass import batch_gather, batch_margins, batch_weight
 from fastbias.engine.compiled import inner, pasted, pointer
 from fastbias.engine.dense_pass import LOG2, REACH
 from fastbias.engine.layout import alone, sample_weights
+from fastbias.engine.lending import plain, view
 from fastbias.engine.noise import COUNT, OWN, changed, told
 from fastbias.engine.passes import by_piece, weighed
-from fastbias.engine.simd import view
 from fastbias.engine.sparse_pass import drawn_gather, drawn_products
 from fastbias.engine.weighing import NONE, WILD, inside, pushed
 
@@ -105,7 +105,8 @@ def entry(numbers, k):
 @pasted
 def calls_of(pieces, params):
     """The addresses of pieces as what can be called."""
-    geometry = Geometry(params.geometry, _as_map(pieces.steepest), _as_value(pieces.dual_norm),
+    geometry = Geometry(plain(params.geometry), _as_map(pieces.steepest),
+                        _as_value(pieces.dual_norm),
                         _as_map(pieces.link), _as_map(pieces.inverse_link),
                         _as_map_at(pieces.metric))
     return Calls(geometry, _as_slope(pieces.slope), _as_log_loss(pieces.log_loss),
@@ -196,7 +197,7 @@ def _elsewhere(run, k, s):
     calls, sample, scratch, n = run.calls, run.params.sample, run.scratch, run.buffers.u.size
     own, move = int(sample[COUNT]), view(scratch.move, 0, n)
     numbers = view(sample, OWN + own, sample.size - OWN - own)
-    norm = Geometry(numbers, calls.steepest, calls.dual_norm, calls.geometry.link,
+    norm = Geometry(plain(numbers), calls.steepest, calls.dual_norm, calls.geometry.link,
                     calls.geometry.inverse_link, calls.geometry.metric)
     status = calls.point(norm, view(sample, OWN, own), k, s, view(scratch.g, 0, n),
                          view(scratch.at, 0, n), run.buffers.state, move)

@@ -14,7 +14,8 @@ import numpy as np
 from fastbias.engine.abi import eights, lengths, padded, room
 from fastbias.engine.atomics import numbers_at
 from fastbias.engine.compiled import inner
-from fastbias.engine.simd import inlined, view
+from fastbias.engine.lending import view
+from fastbias.engine.simd import inlined
 from fastbias.engine.team import PARTS_AT, parts_room
 from fastbias.engine.weighing import NONE
 

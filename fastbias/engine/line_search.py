@@ -5,8 +5,8 @@ import numpy as np
 
 from fastbias.engine.compiled import inner, kernel
 from fastbias.engine.layout import alone, sample_weights
+from fastbias.engine.lending import view
 from fastbias.engine.passes import products
-from fastbias.engine.simd import view
 from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["quartic", "search"]

@@ -5,7 +5,7 @@ It is resumable (all memory is in the caller's buffers), holds no GIL, allocates
 returns an int status. Running 10⁶ steps in one call or in many gives the same bits.
 
 The steps that it is made of are `pasted` into it: their names are there for the reader alone. What
-they hand each other is a `Run`, whose arrays nobody counts (`fastbias.engine.simd.lent`).
+they hand each other is a `Run`, whose arrays nobody counts (`fastbias.engine.lending.lent`).
 """
 from __future__ import annotations
 
@@ -42,13 +42,14 @@ from fastbias.engine.dense_pass import pack, worth
 from fastbias.engine.fused import Asked, burst
 from fastbias.engine.gradients import HURRIED, MORE, Run, calls_of, entry, handed, lookahead
 from fastbias.engine.layout import Data, Scratch, alone, parts, sample_weights, scratch, swept
+from fastbias.engine.lending import lent, view
 from fastbias.engine.line_search import quartic, search
 from fastbias.engine.moves import COORDINATE, REFRESH
 from fastbias.engine.noise import averaged, rounded
 from fastbias.engine.outputs import goals, outputs, samples
 from fastbias.engine.passes import products
 from fastbias.engine.registers import tiny
-from fastbias.engine.simd import lent, load8, splat8, total, view
+from fastbias.engine.simd import load8, splat8, total
 from fastbias.engine.sparse_pass import lay_out
 from fastbias.engine.team import introduced
 from fastbias.engine.weighing import NONE, PLAIN, how, inside, valued

@@ -24,7 +24,8 @@ from fastbias.engine.dense_pass import (
     weighed_rows,
 )
 from fastbias.engine.layout import Data, Vectors, alone, part, rows_of, said, sample_weights
-from fastbias.engine.simd import inlined, largest, load8, splat8, steady, store, view
+from fastbias.engine.lending import view
+from fastbias.engine.simd import inlined, largest, load8, splat8, steady, store
 from fastbias.engine.sparse_pass import (
     sparse_asked_rows,
     sparse_cleared,

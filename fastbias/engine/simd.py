@@ -33,15 +33,14 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
-from numba.np.arrayobj import populate_array
 
 from fastbias.engine.compiled import JIT, kernel
 
 __all__ = [
     "absolute", "choose_less", "count4", "count8", "exp", "fetch", "fma", "inlined",
-    "inverse_binade", "lane", "larger", "largest", "lent", "load4", "load8", "log", "lowest_bit",
+    "inverse_binade", "lane", "larger", "largest", "load4", "load8", "log", "lowest_bit",
     "most", "near_inverse_cube_root", "negative", "power2", "reaching", "root", "smaller",
-    "splat4", "splat8", "steady", "store", "total", "totals4", "totals8", "view",
+    "splat4", "splat8", "steady", "store", "total", "totals4", "totals8",
 ]
 
 
@@ -420,46 +419,6 @@ def inlined(typing: Any) -> Any:
         builder.function.attributes.add("alwaysinline")
         return context.get_dummy_value()
     return types.none(), code
-
-
-@_either(lambda a, start, size: a[start:start + size])
-def view(typing: Any, a: Any, start: Any, size: Any) -> Any:
-    """a[start:start + size] without counting a reference: to hand pieces a part; never kept."""
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(a)(context, builder, args[0]).data
-        made = context.make_array(a)(context, builder)
-        eight = context.get_constant(types.intp, 8)
-        populate_array(made, data=builder.gep(data, [args[1]]), shape=[args[2]], strides=[eight],
-                       itemsize=eight, meminfo=None)
-        return made._getvalue()
-    return types.Array(types.float64, 1, "C")(a, types.intp, types.intp), code
-
-
-def _lent(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """The value, with no owner known to any array in it."""
-    if isinstance(kind, types.Array):
-        array = context.make_array(kind)(context, builder, value)
-        array.meminfo = cgutils.get_null_value(array.meminfo.type)
-        return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
-        kinds: Any = kind
-        for i, own in enumerate(kinds):
-            part = _lent(context, builder, own, builder.extract_value(value, i))
-            value = builder.insert_value(value, part, i)
-    return value
-
-
-@_either(lambda value: value)
-def lent(typing: Any, value: Any) -> Any:
-    """Arrays, or tuples of them, whose references nobody counts: while the caller holds their
-    owners.
-
-    Counting is an atomic addition, and the compiler does not always see that two undo each other:
-    at every step of a loop they would cost more than a step of a tiny problem.
-    """
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _lent(context, builder, value, args[0])
-    return value(value), code
 
 
 @kernel

@@ -13,8 +13,9 @@ from fastbias.engine.abi import HURRY
 from fastbias.engine.compiled import inner
 from fastbias.engine.dense_pass import joined
 from fastbias.engine.layout import alone, sample_weights
+from fastbias.engine.lending import view
 from fastbias.engine.scattered import gathered, place, put, scattered
-from fastbias.engine.simd import fetch, fma, inlined, load8, splat8, total, view
+from fastbias.engine.simd import fetch, fma, inlined, load8, splat8, total
 from fastbias.engine.weighing import NONE, WILD, pushed
 
 __all__ = ["drawn_gather", "drawn_products", "fill", "laid_out", "lay_out", "sparse_asked_rows",

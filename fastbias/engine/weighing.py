@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbias.engine.abi import WEIGH, WEIGHTED
 from fastbias.engine.compiled import inner, kernel
-from fastbias.engine.simd import view
+from fastbias.engine.lending import view
 
 __all__ = ["MILD", "NONE", "PLAIN", "WILD", "how", "inside", "pushed", "valued",
            "weighted"]

@@ -38,6 +38,7 @@ from fastbias.engine.abi import (
     padded,
     room,
 )
+from fastbias.engine.compiled import JIT
 from fastbias.engine.dense_pass import pack
 from fastbias.engine.driver import Driver
 from fastbias.engine.fused import GRADIENT
@@ -216,6 +217,10 @@ def _combine(rest, back, alpha, w):
                 w[k, j] += alpha[k, n] * back[n, j]
 
 
+if not JIT:  # NumPy would warn where compiled numbers just overflow
+    _combine = np.errstate(all="ignore")(_combine)
+
+
 def _scratch(shown: Buffers, size: int) -> np.ndarray:
     """Room for the loop on α: that of the loop on the parameters, which does not run meanwhile."""
     return shown.work[:size] if shown.work.size >= size else aligned(size)
@@ -318,8 +323,7 @@ class Gram(Driver):
     def _at(self, alpha: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
         """The parameters (K, d) of coefficients (K, N)."""
         w = np.empty((len(alpha), self.rest.size))
-        with np.errstate(all="ignore"):                   # (without the compiler NumPy would warn)
-            _combine(self.rest if rest is None else rest, self.back, alpha, w)
+        _combine(self.rest if rest is None else rest, self.back, alpha, w)
         return w
 
     def _seen(self) -> int:
@@ -344,6 +348,6 @@ class Gram(Driver):
             shown.state[1] = psi.to_dual(shown.u)
             if len(shown.state) > 2 and self.params.beta.any():
                 shown.state[2] = psi.to_dual(shown.state[0])
-        shown.control[[DONE, ROW]] = self.buffers.control[[DONE, ROW]]
+        shown.control[DONE], shown.control[ROW] = self.buffers.control[DONE], end
         self._last = self._seen()
         return True

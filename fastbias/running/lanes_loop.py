@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from fastbias.engine.abi import LOG_LOSS, Records, Status
 from fastbias.engine.compiled import inner, kernel, pointer
 from fastbias.engine.dense_pass import REACH
+from fastbias.engine.lending import lent, plain
 from fastbias.engine.moves import REFRESH
-from fastbias.engine.simd import lent
 from fastbias.running.lanes_burst import Lanes, as_burst, views
 
 __all__ = ["APART", "Job", "abreast"]
@@ -162,7 +162,7 @@ def _eight(job, lanes, records):
             end = min(end, steps[row])
         # a burst may leave numbers that are none
         _kept(lanes, d)
-        burst(job.loss, job.one, job.two, job.X, lanes, end - k)
+        burst(job.loss, job.one, job.two, job.X, plain(lanes), end - k)
         k = end
         for i in range(8):
             if lanes.status[i] == OK and _spoilt(lanes, d, i):

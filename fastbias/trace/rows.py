@@ -27,16 +27,18 @@ def planned(record: ArrayLike | None, begin: int, stop: int, entries: int) -> np
     if counted(record):
         count = checks.whole("record", record, least=2)
         checks.fits("record", record, min(count, stop - begin + 1), entries)
-        inner = log_spaced(begin, stop, count)
-    else:
-        wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1,
-                              empty=True)
-        bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)]
-        if bad.size:
-            raise ValueError(f"record must hold whole steps between {begin} and {stop}, got "
-                             f"{bad[0]:g}")
-        inner = wanted.astype(np.int64)
-    inner = np.unique(inner[(inner > begin) & (inner < stop)])
+        found = log_spaced(begin, stop, count)
+        # (a copy; and near the end of the whole numbers floats round past the stop)
+        return found[(found >= begin) & (found <= stop)]
+    wanted = checks.array("record", record, "a whole number or a (K,) array of steps", dims=1,
+                          empty=True)
+    bad = wanted[(wanted != np.round(wanted)) | (wanted < begin) | (wanted > stop)]
+    if bad.size:
+        raise ValueError(f"record must hold whole steps between {begin} and {stop}, got "
+                         f"{bad[0]:g}")
+    inner = wanted.astype(np.int64)
+    inner = inner[(inner > begin) & (inner < stop)]
+    inner = np.unique(inner) if inner.size > 1 else inner
     return np.concatenate([[begin], inner, [stop] if stop > begin else []]).astype(np.int64)
 
 

@@ -5,8 +5,8 @@ import pytest
 import fastbias as fb
 from fastbias.engine.compiled import kernel
 from fastbias.engine.gradients import Run, calls_of, gradient
+from fastbias.engine.lending import lent
 from fastbias.engine.loop import _laid, _room_of
-from fastbias.engine.simd import lent
 from tests.helpers import JIT
 
 m = fb.methods

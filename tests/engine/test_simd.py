@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastbias.engine.abi import kernel
+from fastbias.engine.lending import view
 from fastbias.engine.simd import (
     absolute,
     choose_less,
@@ -32,7 +33,6 @@ from fastbias.engine.simd import (
     total,
     totals4,
     totals8,
-    view,
 )
 
 RNG = np.random.default_rng(0)
