@@ -235,22 +235,29 @@ def _chosen(source: Source, target: object, drop: list[object],
             weights: object) -> tuple[list[str], str | None, list[str]]:
     """The columns that are y, the one of weights, and all that are used."""
     names = list(source.frame.columns)
-    goals = [names[located("target", one, names)] for one in _targets(target, names)]
+    asked = _targets(target, names)
+    goals = [names[located("target", one, names)] for one in asked]
     left = {names[located("drop", one, names)] for one in drop}
     counts = None if weights is None else names[located("weights", weights, names)]
     for goal in goals:
         if goal in (*left, counts):
             raise ValueError(f"{'drop' if goal in left else 'weights'} must not name the target "
                              f"column {goal!r}")
-        if not isinstance(target, str) and columns.UNNAMED.fullmatch(goal):
-            raise ValueError(f"columns of {source.name} must have names, got one without where y "
-                             f"was looked for: name it as target={goal!r}, or another one")
+    _demand_named(source, asked, goals)
     if counts in left:
         raise ValueError(f"drop must not name the column of weights {counts!r}")
     used = [name for name in names if name not in left]
     if not {*used} - {*goals, counts}:
         raise ValueError(f"drop must leave at least one column for X, got {checks.short(drop)}")
     return goals, counts, used
+
+
+def _demand_named(source: Source, asked: list[object], goals: list[str]) -> None:
+    """Raise ValueError where a target has no name, unless it was called what stands for one."""
+    for one, goal in zip(asked, goals, strict=True):
+        if columns.UNNAMED.fullmatch(goal) and not isinstance(one, str):
+            raise ValueError(f"columns of {source.name} must have names, got one without where y "
+                             f"was looked for: name it as target={goal!r}, or another one")
 
 
 def _targets(target: object, names: list[str]) -> list[object]:

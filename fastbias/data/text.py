@@ -95,6 +95,8 @@ def _lines(path: str, name: str) -> list[str]:
     except Exception as error:                            # of whatever packed the file
         raise ValueError(f"path must name a text file, got {name}: {_said(error)}") from None
     lines: list[str] = found["line"].tolist()
+    if lines and SAID.fullmatch(lines[0].strip()):        # for Excel; here it is looked for
+        lines[0] = ""
     for i, line in enumerate(lines):
         # (UTF-16, most often, which would be taken for texts of one letter)
         if "\0" in line:
@@ -133,8 +135,6 @@ def _cut(lines: list[str]) -> tuple[str, str, list[list[str]]]:
     """The text of a table without its comments, its separator, and its first rows."""
     # (a line stays a line, so that errors count them right)
     plain = ["" if line.startswith("#") else line for line in lines]
-    if plain and SAID.fullmatch(plain[0].strip()):        # what Excel reads; here it is seen
-        plain[0] = ""
     separator, rows = _separated(plain)
     if plain == lines or not rows or separator == " ":
         return "\n".join(plain), separator, rows

@@ -94,6 +94,24 @@ def test_hints_are_options(table, capsys):
     assert "for --categories refuse" in command(capsys, "margin", other, "--categories", "refuse")[2]
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (["path", "--radii", "2,-1"], "fastbias: --radii must be > 0 in every entry, got -1"),
+    (["margin", "--norm", "l3"], "got 'l3': write 3"),
+    (["run", "--loss", "logistic", "--method", "gradient", "--step-size=-1"], "fastbias: --step-size must be a finite number > 0, got -1"),
+    (["run", "--loss", "logistic", "--method", "gradient(-1)"], "fastbias: step_size must be"),
+    (["sweep", "--loss", "logistic", "--method", "gradient", "--grid", "step_size=.1", "--grid", "step_size=.2"], "each argument once")])
+def test_sentences_name_the_option_that_was_given(table, capsys, words, said):
+    code, out, err = command(capsys, words[0], table(TWO), *words[1:])
+    assert code == 2
+    assert said in out + err
+    assert "fb.norms" not in err
+
+
+def test_a_sweep_of_which_no_run_went_through_is_no_success(table, capsys):
+    words = ("sweep", table(TWO), "--loss", "logistic", "--method", "gradient", "--steps", 1, "--grid")
+    assert [command(capsys, *words, f"step_size={values}")[0] for values in ("-1,-2", "-1,.1")] == [1, 0]
+
+
 def test_help_says_where_an_intercept_is_the_default(capsys):
     with pytest.raises(SystemExit):
         cli.main(["separation", "--help"])

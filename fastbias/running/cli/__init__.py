@@ -38,8 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("fastbias: there is not enough memory for this", file=sys.stderr)
     except (ValueError, TypeError, NoTheorem, OSError, ArithmeticError) as error:
-        print(f"fastbias: {' '.join(str(error).split())}", file=sys.stderr)
+        told = _as_option(" ".join(str(error).split()), sys.argv[1:] if argv is None else argv)
+        print(f"fastbias: {told}", file=sys.stderr)
     return BAD
+
+
+def _as_option(told: str, words: Sequence[str]) -> str:
+    """A sentence on an argument as one on the option that it was given by."""
+    first, space, rest = told.partition(" ")
+    option = f"--{first.replace('_', '-')}"
+    given = any(word.partition("=")[0] == option for word in words)
+    return f"{option}{space}{rest}" if given else told
 
 
 def _version() -> str:

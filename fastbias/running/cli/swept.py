@@ -27,7 +27,7 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
                        "fastbias sweep my.csv --loss squared --method gradient --grid "
                        "step_size=.1,.2,.3 momentum=0,.9 --out sweep.csv --plot sweep.png",
                        table, plan_parser(), steps_parser())
-    part.add_argument("--grid", nargs="+", required=True, metavar="NAME=VALUES",
+    part.add_argument("--grid", nargs="+", action="extend", required=True, metavar="NAME=VALUES",
                       help="what to vary: step_size, momentum (as --momentum), dual_momentum, "
                       "primal_momentum, start or seed, and its values with commas between them")
     part.add_argument("--store", metavar="FOLDER", help="keep each outcome there, and do only what "
@@ -71,7 +71,7 @@ def _sweep(options: argparse.Namespace) -> int:
         frame.to_csv(options.out, index=False)
         print(f"wrote {options.out}")
     draw(options, lambda ax: found.plot(options.value, ax))
-    return 0
+    return int(len(found.failures) == len(found))         # where none went through
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

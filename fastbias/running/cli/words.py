@@ -226,9 +226,8 @@ class Words:
         if name not in made and len(begun) == 1:          # gradient: gradient_descent
             name = begun[0]
         if name not in made:
-            raise ValueError(f"{self.label} must be {_wanted(kind)}, got {name!r}"
-                             f"{checks.meant(name, SHELVES[kind][0], _ready(kind))}"
-                             f"{_as_power(kind, name)}")
+            hint = _as_power(kind, name) or checks.meant(name, SHELVES[kind][0], _ready(kind))
+            raise ValueError(f"{self.label} must be {_wanted(kind)}, got {name!r}{hint}")
         return name, made[name]
 
 
