@@ -5,13 +5,14 @@ where both are equal (to 2⁻¹⁰³, of matrices) or ∇ψ(w) = ∇ψ(start) + 
 No norm has ``free`` entries. With Zᵀλ = 0, and λ > 0 but on strict rows, margins elsewhere are 0.
 """
 import json
+import re
 import sys
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
-from math import gcd, isqrt, lcm
+from math import isqrt, lcm
 from operator import mul, sub
-from re import fullmatch
 
+NUMBER = re.compile("(0|-?[1-9][0-9]*)(/([2-9]|[1-9][0-9]+))?").fullmatch
 BEST, FORMAT, CLOSE = "norm matrix value ", "fastbias proof 1", Fraction(1, 2**103)
 CLAIMS = {"separable": "", "inseparable": "", "separation": "strict", "maximum margin": BEST,
           "minimum norm": BEST + "goal", "projection": BEST + "goal start"}
@@ -29,11 +30,10 @@ def demand(holds: object, line: str, why: str) -> None:
 
 def number(text: str, line: str) -> Fraction:
     """An integer or a fraction in lowest terms, "-3" or "1/8"; nothing else is a number."""
-    demand(type(text) is str and len(text) <= 10**5 and fullmatch(
-        "(0|-?[1-9][0-9]*)(/([2-9]|[1-9][0-9]+))?", text), line, "it must be digits, or a fraction")
+    demand(type(text) is str and len(text) <= 10**5 and NUMBER(text), line, "it is no number")
     top, low = (int(Decimal(part)) for part in (text + "/1").split("/")[:2])    # (int has a limit)
-    demand(gcd(top, low) == 1, line, "it is not in lowest terms")
-    return Fraction(top, low)
+    demand((value := Fraction(top, low)).denominator == low, line, "it is not in lowest terms")
+    return value
 
 def table(rows: list, count: int, width: int, line: str) -> tuple[list[list[int]], int]:
     """So many rows of numbers, as whole numbers over one number."""
