@@ -163,6 +163,10 @@ def section_3() -> Iterator[Case]:
     yield Case(family, "η/t²", one, other=other, differ="η = 0.1, 0.02", instead=widest(norms.linf),
                expected="ℓ∞ max margin")
     family = "coordinates"
+    near = [[1.0, 1.2]], [1]
+    one, other = (part(m.coordinate_descent(0.1, ties=ties, tie_tol=0.3), near) for ties in ("first", "average"))
+    yield Case(family, "wide ties", one, other=other, differ="ties first, average", instead=widest(norms.l1),
+               expected="ℓ1 max margin")
     yield Case(family, "ties averaged", part(m.coordinate_descent(bounded, ties="average")))
     yield Case(family, "line search shrunk", part(m.coordinate_descent(steps.line_search(), shrinkage=0.5), CYCLE),
                Steps(20_000))

@@ -43,6 +43,7 @@ from fastbias.theory.asked import (
 )
 from fastbias.theory.asymptotes import (
     FLOW,
+    TIE,
     asymptote,
     flat,
     flat_norm,
@@ -138,6 +139,12 @@ MARGIN: tuple[Row, ...] = (
         hypotheses=lambda p: [*stated_for(p, "exponential"),
                               *known("Ji, Srebro, Telgarsky (2021)"), *classes(p)],
         rates=lambda p: (Rate("margin gap", "t", -2.0),)),
+    Refusal("ties that are wide", f"{PAPER}, Theorem 5",
+        lambda p, flow: p.method.ties is not None and p.method.ties > TIE,
+        reason="where a coordinate that comes near the largest may move in its place, runs end "
+               "under the maximum l1 margin (x = (1, 1.2), tie_tol = 0.3: the first alone moves, "
+               "5/6 of it; with ties=\"average\" 61/66), so no theorem names the limit; the "
+               "nearest is Theorem 5 with the default tie_tol"),
     # any other norm: moves of a length of their own first, as Theorem 5 is about ‖Δ‖ = ‖∇L‖⋆
     Direction("the maximum margin in the method's norm, normalised steps",
               f"{PAPER}, the proof of Theorem 5; {FAN}",

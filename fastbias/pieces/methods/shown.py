@@ -29,7 +29,7 @@ def shown(method: Any) -> str:
     called = method.name if method.point is None else method.point.base
     told = f"{called}({', '.join(words)})"
     if method.within is not None:
-        told = f"projected({method.within.base}({', '.join(words)}), {method.within.told})"
+        told = f"{called}({method.within.base}({', '.join(words)}), {method.within.told})"
     if method.point is None:
         return told
     # SAM: the base inside, where the gradient is taken behind it
