@@ -94,7 +94,7 @@ class Browser:
         while not (value := self.ask(expression)):
             if time.monotonic() > end:
                 raise TimeoutError(expression)
-            time.sleep(0.05)
+            time.sleep(0.01)
         return value
 
     def visit(self, url):

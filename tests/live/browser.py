@@ -11,9 +11,8 @@ READY = "window.live && !window.live.state().waiting"
 class Page(Browser):
     """A window of a browser, as `tests.helpers.browser` has it, and hands."""
 
-    def __init__(self, folder, width=1280, dark=False):
+    def __init__(self, folder):
         super().__init__(folder, PATIENCE)
-        self.dress(width, dark=dark)
 
     def open(self, url, ready=READY):
         """Go to a page and wait until it says that it is ready."""
@@ -45,12 +44,18 @@ class Page(Browser):
         """Press a key on what has the focus."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name)
+        self.frame()
+
+    def frame(self):
+        """Wait for the next frame: pages answer before it, and until then show what was."""
+        self.ask("new Promise(requestAnimationFrame)")
 
     def choose(self, **values):
         """Set sliders and choices by their ids (a_eta is "a-eta")."""
         for name, value in values.items():
             self.ask(f"(() => {{ const e = document.getElementById({json.dumps(name.replace('_', '-'))}); e.value = {json.dumps(str(value))};"
                      " for (const kind of ['input', 'change']) e.dispatchEvent(new Event(kind, {bubbles: true})); })()")
+        self.frame()
 
     def whole(self, path):
         """A picture of all of the page, not of the window alone."""

@@ -31,10 +31,16 @@ def pages():
     return {path.stem: path.as_uri() for path in BUILD.glob("*.html")}
 
 
-@pytest.fixture
-def page(tmp_path):
-    with Page(tmp_path / "chromium") as there:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Page(tmp_path_factory.mktemp("chromium")) as there:
         yield there
+
+
+@pytest.fixture
+def page(browser):
+    browser.dress(1280)
+    return browser
 
 
 def ends(state):
@@ -163,13 +169,13 @@ def test_each_potential_gives_the_numbers_of_the_package(pages, page):
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_every_page_opens_and_fits(pages, width, tmp_path):
-    with Page(tmp_path, width) as page:
-        for name, url in pages.items():
-            page.open(url, ready="true" if name == "index" else READY)
-            assert page.ask("document.documentElement.scrollWidth") <= width, name
-            assert page.ask("document.querySelector('#status.failed')") is None, name
-            assert page.said() == [], name
+def test_every_page_opens_and_fits(pages, width, page):
+    page.dress(width)
+    for name, url in pages.items():
+        page.open(url, ready="true" if name == "index" else READY)
+        assert page.ask("document.documentElement.scrollWidth") <= width, name
+        assert page.ask("document.querySelector('#status.failed')") is None, name
+        assert page.said() == [], name
 
 
 def test_an_error_of_a_page_is_seen(page, tmp_path):
