@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLACK", "BLUE", "COLOURS", "FITTED", "GREY", "MARKERS", "RING", "STAR", "THEORY",
            "YELLOW", "axes_of", "clock", "is_limit", "is_trace", "legend", "logarithmic", "places",
-           "power", "whole_line"]
+           "power", "spelt", "whole_line"]
 
 BLACK, GREY, BLUE, YELLOW = "#000000", "#666666", "#0072B2", "#F0E442"
 # with BLUE and YELLOW: Okabe & Ito (2008)
@@ -46,6 +46,13 @@ def axes_of(ax: Axes | None) -> Axes:
     if not callable(getattr(ax, "plot", None)) or not callable(getattr(ax, "get_figure", None)):
         raise TypeError(f"ax must be a matplotlib Axes, got {checks.short(ax)}")
     return ax
+
+
+def spelt(style: dict[str, Any]) -> dict[str, Any]:
+    """What a line is to look like by matplotlib's full names, whichever were used: lw, c …"""
+    line = foreign.library("matplotlib.lines").Line2D
+    found: dict[str, Any] = foreign.library("matplotlib.cbook").normalize_kwargs(style, line)
+    return found
 
 
 def is_trace(trace: object) -> Trace:

@@ -23,6 +23,7 @@ from fastbias.plots.base import (
     legend,
     logarithmic,
     power,
+    spelt,
 )
 from fastbias.solvers.limit import Limit
 from fastbias.trace import Trace
@@ -280,5 +281,4 @@ def loss(trace: Trace, limit: Limit | None = None, ax: Axes | None = None,
 
 def _styled(style: dict[str, Any], label: str) -> dict[str, Any]:
     """The style of a run's line, with what was asked for."""
-    colour: dict[str, Any] = {} if {"color", "c"} & style.keys() else {"color": BLUE}
-    return {"lw": 2.0, "zorder": 3, "label": label} | colour | style
+    return {"linewidth": 2.0, "zorder": 3, "label": label, "color": BLUE} | spelt(style)

@@ -24,6 +24,7 @@ from fastbias.plots.base import (
     is_trace,
     legend,
     places,
+    spelt,
     whole_line,
 )
 from fastbias.solvers.limit import Limit
@@ -195,7 +196,7 @@ def solutions(X: ArrayLike | checks.Sparse, y: ArrayLike, axes: tuple[int, int] 
         raise ValueError("X must be of rank d − 1 for solutions that are a line, got "
                          f"d = {A.shape[1]}")
     ax = axes_of(ax)
-    _draw_line(ax, line, places(axes, A.shape[1]), style)
+    _draw_line(ax, line, places(axes, A.shape[1]), spelt(style))
     return ax
 
 
@@ -235,9 +236,10 @@ def trajectory(trace: Trace, limit: Limit | None = None, axes: tuple[int, int] =
     _root(ax, trace, (plane[0], plane[1]))
     if limit is not None:
         _goal(ax, is_limit(limit), plane, path)
+    style = spelt(style)
     colour, marker = style.pop("color", BLUE), style.pop("marker", "o")
     name = style.pop("label", "iterates")
-    ax.plot(*path.T, **({"color": colour, "lw": 1.2, "zorder": 2} | style))
+    ax.plot(*path.T, **({"color": colour, "linewidth": 1.2, "zorder": 2} | style))
     # steps are points of their own; a flow has none
     if trace.t.dtype.kind != "f":
         ax.plot(*path.T, ".", color=colour, ms=3, zorder=2)
@@ -302,7 +304,7 @@ def _draw_line(ax: Axes, line: tuple[np.ndarray, np.ndarray], plane: tuple[int, 
     point, along = (part[list(plane)] for part in line)
     # (seen along itself it is a point)
     if np.abs(along).max() > 0:
-        plain: dict[str, Any] = {"color": BLUE, "lw": 2.5, "zorder": 1, "gid": "solutions"}
+        plain: dict[str, Any] = {"color": BLUE, "linewidth": 2.5, "zorder": 1, "gid": "solutions"}
         whole_line(ax, point, along, **(plain | style))
 
 

@@ -327,3 +327,11 @@ def test_separations_say_their_kind_in_words_and_what_whiskers_are():
     complete = fb.separation([[1], [2]], [0, 1]).plot()
     assert complete.get_title() == "complete separation"
     assert complete.get_xlabel() == "coefficient"
+
+
+@pytest.mark.parametrize("what", ["loss", "trajectory"])
+@pytest.mark.parametrize("style", [{"linewidth": 3.0, "c": "red"}, {"lw": 3.0, "color": "red"}])
+def test_styles_have_any_of_their_names(what, style):
+    trace = fb.run([[1, 2]], [1], loss="squared", method=fb.methods.gradient_descent(0.01), steps=3)
+    drawn = [line for line in trace.plot(what, **style).lines if line.get_linewidth() == 3.0]
+    assert [line.get_color() for line in drawn] == ["red"]
