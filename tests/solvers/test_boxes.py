@@ -73,6 +73,7 @@ def test_sparse_rows_stay_sparse(norm, shape, seed, many):
     assert 0 <= 1 - (lower / length) / (dual / sum(lam)) <= Fraction(1, 10**10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", BALLS)
 def test_sparse_rows_have_the_margins_of_dense_ones(norm):
     A, y = sparse(150, 700, 0)

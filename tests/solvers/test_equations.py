@@ -131,6 +131,7 @@ def never_dense(monkeypatch):
     return least
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", NORMS, ids=repr)
 def test_sparse_rows_are_never_dense_as_a_whole(norm, never_dense):
     A, y = thin(60, 3000, 1, 0.01)
@@ -140,6 +141,7 @@ def test_sparse_rows_are_never_dense_as_a_whole(norm, never_dense):
     assert norm(limit.w) <= norm(np.linalg.lstsq(A @ np.eye(3000), y)[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", NORMS, ids=repr)
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
 def test_many_rows_that_depend_on_others(norm, make):
@@ -205,6 +207,7 @@ def test_sparse_rows_have_the_projections_of_dense_ones(psi, count):
     assert product(A.toarray(), limit.w) == pytest.approx(y, abs=1e-10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("psi", [P.entropy, P.squared_lp(1.5), P.cosh], ids=repr)
 def test_many_numbers_have_the_projections_of_few(psi, monkeypatch):
     """By the form of the Hessian, and row by row."""

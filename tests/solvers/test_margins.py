@@ -320,6 +320,7 @@ def rows_of_classes(n, d, K, spread, seed):
     return centres[labels] + spread * rng.normal(size=(n, d)), labels.astype(float)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("n", "d", "K", "spread"), [(120, 20, 5, 0.1), pytest.param(150, 12, 10, 0.3, marks=pytest.mark.slow)])
 def test_margins_of_many_classes_in_norms_of_matrices_are_exact(n, d, K, spread):
     """Where the cone solver alone leaves gaps of 1e-6."""

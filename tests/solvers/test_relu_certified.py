@@ -182,6 +182,7 @@ def test_ties_duplicates_and_points_of_a_plane():
         == pytest.approx(holds(np.vstack([GRID[::-1], GRID]), np.append(signs[::-1], signs), ("margin", "counted", False)).margin)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("d", [20, 1000])
 def test_of_few_points_features_may_be_many(d):
     """Units are then made of the points, however many directions none of them sees."""

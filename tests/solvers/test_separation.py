@@ -348,6 +348,7 @@ labels: +1 is 1, −1 is 0"""
     assert page.count("<tr>") == 4
 
 
+@pytest.mark.long
 def test_long_tables_are_cut_and_names_escaped():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 60)), rng.integers(0, 2, 300)

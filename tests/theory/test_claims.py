@@ -67,6 +67,7 @@ def test_searches_in_quadratic_norms_are_named_but_no_theorem_is_claimed():
         assert holds(told, "L(w_t) → 0") is True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", [
     m.gradient_descent(S.line_search()), m.coordinate_descent(S.line_search()), m.natural_gradient("cosh", S.line_search()),
     m.coordinate_descent(S.line_search(), ties="average", shrinkage=0.5), m.steepest_descent("linf", S.line_search()),

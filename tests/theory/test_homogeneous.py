@@ -73,6 +73,7 @@ def test_another_norm_is_not_what_such_runs_become_stationary_in():
     assert trace.kkt_residual()[-1] > 0.3
 
 
+@pytest.mark.long
 def test_what_is_measured_is_the_divergence_of_its_definition():
     """1 − (γ(u)/γ⋆)² in ℓ∞: γ⋆ by a linear program over the gradients of the margins, as they are by hand."""
     X, y = data(0)
@@ -104,6 +105,7 @@ def test_step_sizes_must_fall_as_the_degree_asks(make, depth, a, holds):
     assert any(h.holds is False for h in told.value.hypotheses) != holds
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [m.adam, m.rmsprop], ids=["adam", "rmsprop"])
 def test_with_an_epsilon_the_norm_is_l2(make):
     model = M.diagonal(2)
@@ -115,6 +117,7 @@ def test_with_an_epsilon_the_norm_is_l2(make):
     assert told.duality_gap < 0.05 < trace.kkt_residual()[0]
 
 
+@pytest.mark.long
 def test_the_flow_of_moves_of_length_one_is_not_asked_for_under_that_name():
     """It is that of steepest descent, run through at another speed, whose row is asked for by its own method."""
     p = plan(m.sign_descent(0.1), loss="logistic")

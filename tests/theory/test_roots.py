@@ -47,6 +47,7 @@ def test_other_losses_steps_and_geometries():
     assert vanishing(m.mirror_descent("entropy", small), flow=True).holds is True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["cosh", "simplex"])
 def test_relatively_smooth_mirror_descent(kind):
     """Just under its bound the loss falls at each step, and like 1/t or faster."""

@@ -216,6 +216,7 @@ def completion(n, known, rank, seed):
     return X, (X * W).sum((1, 2)), W
 
 
+@pytest.mark.long
 def test_minimum_nuclear_norms_of_matrices():
     """Certificates found again by singular values: ‖Σ ν_n X_n‖₂ ≤ 1, so that ⟨ν, y⟩ ≤ ‖W‖⋆."""
     for seed, (n, known, rank) in enumerate([(4, 6, 1), (5, 15, 2), (8, 40, 1), (20, 200, 2)]):

@@ -58,6 +58,7 @@ def test_offsets_of_classes():
         np.testing.assert_allclose(a.offset, b.offset, atol=1e-7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", [methods.gradient_descent(0.002),
                                     methods.steepest_descent(fb.norms.quadratic([1, 2, 3.0]), 0.002),
                                     methods.gradient_descent(0.002, weight_decay=0.5)])
