@@ -127,6 +127,7 @@ def test_where_gradient_descent_is_on_its_way_to_infinity(ask, t, x1):
     assert "ray" in text
 
 
+@pytest.mark.long
 def test_of_raw_numbers_it_is_said_how_far_a_run_is_from_the_fit(ask):
     code, text = ask("run", "paid", "--drop", "one", "--intercept", "--loss", "logistic", "--method", "gradient", "--steps", "1e4",
                      "--quiet")

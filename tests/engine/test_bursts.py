@@ -119,6 +119,7 @@ def test_bits_do_not_depend_on_where_a_run_is_cut_or_looked_at(size):
             assert parts.buffers.kept.tobytes() == whole.buffers.kept.tobytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cut", [1, 5, 10_000])
 @pytest.mark.parametrize("size", [(4, 3), (9, 12)], ids=str)
 @pytest.mark.parametrize("name", ["gd", "heavy", "l1.5", "linf", "entropy", "hypentropy", "first"])

@@ -30,6 +30,7 @@ NAMED = {"orthant": BOX, "simplex": SIMPLEX, "ball": BALL}
 @inner
 def _simplex(u, size):
     """u ← the nearest of u ≥ 0, Σu = size: max(u − τ, 0), τ raised until those over it add up."""
+    # (Michelot: entries that τ has passed stay at 0, so that each pass leaves fewer)
     top, before, count = np.max(u), -1, 0
     tau = -size                                           # under the largest: no sum is long
     while count != before:
@@ -90,6 +91,7 @@ def _advanced(geometry: Any, params: Any, step: Any, beta: Any, move: Any, u: An
     if own < 0:
         return SHORT
     status = _own(geometry, params[:own], step, beta, move, u, state, work, u_new)
+    # (whoever goes on from u⁺, momentum too, goes on from within)
     if status == 0:
         _onto(int(params[own + 2]), params[own], params[own + 1], u_new)
     return status
@@ -111,6 +113,7 @@ def _around(template: Callable[..., Any], own: Piece) -> Piece:
 
 def _bound(label: str, value: Any) -> float:
     """A bound, of which an infinite one is the largest number that there is."""
+    # (a kernel's numbers are finite)
     infinite = isinstance(value, float) and np.isinf(value)
     return float(np.copysign(MOST, value)) if infinite else checks.number(label, value)
 
