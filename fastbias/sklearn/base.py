@@ -93,7 +93,7 @@ def of_shape(norm: Norm | str | float, shape: tuple[int, ...]) -> Norm:
                              f"{norm!r}")
         return shaped[norm](*shape)
     if isinstance(norm, Real) and not isinstance(norm, bool):
-        if not norm >= 1:
+        if not float(norm) >= 1:
             raise ValueError("norm must be a number >= 1, a norm of fb.norms or its name, got "
                              f"{checks.short(norm)}")
         return norms.lp(float(norm))
