@@ -22,16 +22,15 @@ __all__ = ["Lent", "lent", "plain", "view"]
 class Lent(types.Array):
     """An array that somebody else owns, who keeps it for as long as it is looked at."""
 
-    def __init__(self, dtype: Any, ndim: int, layout: str, readonly: bool = False,
-                 name: str | None = None, aligned: bool = True) -> None:
-        super().__init__(dtype, ndim, layout, readonly, name or f"lent({dtype}, {ndim}d, {layout})",
+    def __init__(self, dtype: Any, ndim: int, layout: Any, readonly: bool = False,
+                 aligned: bool = True) -> None:
+        super().__init__(dtype, ndim, layout, readonly, f"lent({dtype}, {ndim}d, {layout})",
                          aligned)
 
-    def copy(self, dtype: Any = None, ndim: int | None = None, layout: str | None = None,
-             readonly: bool | None = None) -> Lent:
+    def copy(self, *changes: Any, **more: Any) -> Any:
         """The type of a part of such an array, which has no owner either."""
-        own = super().copy(dtype, ndim, layout, readonly)
-        return Lent(own.dtype, own.ndim, own.layout, not own.mutable, aligned=own.aligned)
+        own = super().copy(*changes, **more)
+        return Lent(own.dtype, own.ndim, own.layout, not own.mutable, own.aligned)
 
 
 @register_model(Lent)
