@@ -271,7 +271,7 @@ def _around(M: list[list[int]], groups: _Groups, box: list[Interval],
     signs, size = groups.signs, len(box)
     # differences of weights add up to 0, so that what all entries share may be taken out
     J = [[Interval.of(x, BITS) for x in row] for row in _centring(size)]
-    start = [b - c.middle for b, c in zip(box, groups.weights, strict=True)]
+    start = [b - c for b, c in zip(box, groups.weights, strict=True)]
     # the middle goes as a point, with the little that is not known of it
     centre, where, used = groups.weights, box, []
     for _ in range(length):

@@ -51,12 +51,19 @@ def demand(holds: bool, line: str) -> None:
         raise ValueError(f"the proof fails: {line}")
 
 
+def _equal(document: Mapping[str, Any]) -> bool:
+    """Whether solutions meet equations; else margins."""
+    kind = document["solutions"]
+    demand(kind in ("Xw = y", "Xw >= y"), f"solutions are Xw = y or Xw >= y, not {kind!r}")
+    return bool(kind == "Xw = y")
+
+
 def _read(document: Mapping[str, Any]) -> tuple[list[tuple[Matrix, Vector]], list[Vector]]:
     """The problems and choices; each choice must be a solution of its problem."""
     problems = [([read(row) for row in p["X"]], read(p["y"])) for p in document["problems"]]
     chosen = [read(w) for w in document["choices"]]
     demand(len(problems) == len(chosen), "there is a choice of each problem")
-    equal = document["solutions"] == "Xw = y"
+    equal = _equal(document)
     for k, ((X, y), w) in enumerate(zip(problems, chosen, strict=True)):
         p = product(X, w)
         good = p == y if equal else all(a >= b for a, b in zip(p, y, strict=True))
@@ -67,7 +74,7 @@ def _read(document: Mapping[str, Any]) -> tuple[list[tuple[Matrix, Vector]], lis
 def _no_function(document: Mapping[str, Any]) -> None:
     """Σ μ_kj (R_j − R_k − ν_kᵀX_k(w_j − w_k)) would be > 0, and is ≤ 0 whatever R and ν are."""
     problems, chosen = _read(document)
-    equal = document["solutions"] == "Xw = y"
+    equal = _equal(document)
     links = [(int(k), int(j), Fraction(mu)) for k, j, mu in document["multipliers"]]
     demand(bool(links), "there are multipliers")
     demand(all(0 <= i < len(chosen) for k, j, _ in links for i in (k, j)),
@@ -98,7 +105,7 @@ def _balance(links: list[tuple[int, int, Fraction]], chosen: list[Vector]) -> No
 def _one_function(document: Mapping[str, Any]) -> None:
     """R_j > R_k + ν_kᵀ(X_k w_j − y_k) for all w_j ≠ w_k."""
     problems, chosen = _read(document)
-    equal = document["solutions"] == "Xw = y"
+    equal = _equal(document)
     values = read(document["values"])
     multipliers = [read(nu) for nu in document["multipliers"]]
     for k, ((X, y), nu) in enumerate(zip(problems, multipliers, strict=True)):

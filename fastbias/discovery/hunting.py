@@ -38,7 +38,9 @@ class Conjecture:
     smaller : callable
         problem → problems that are simpler, tried in turn.
     prove : callable, optional
-        problem → a proof document, or None where there is none.
+        problem → a proof document, or None where there is none. It counts where
+        ``fastbias.discovery.checking.check`` takes it: documents of a kind of your own need a check
+        of their own, told by ``checking.register({kind: check})``.
 
     Examples
     --------
@@ -77,10 +79,11 @@ CONJECTURES = {
         "coordinate descent with exact line search on exponential loss, on features ±1, tends to "
         "the largest l1 margin", boosting.draw, boosting.violation, boosting.smaller,
         boosting.prove),
-    # (the same problems: shrunken steps do reach the margin, Telgarsky 2013)
+    # (the same problems, and the same proofs: of exact steps)
     "line search keeps the margin": Conjecture(
-        "coordinate descent that reaches the largest l1 margin with shrunken steps reaches it with "
-        "exact line search", boosting.draw, boosting.violation, boosting.smaller, boosting.prove),
+        "coordinate descent that reaches the largest l1 margin with shrunken steps, as Telgarsky "
+        "(2013) proves, reaches it with exact line search", boosting.draw, boosting.violation,
+        boosting.smaller, boosting.prove),
     "small starts find the nuclear norm": Conjecture(
         "gradient flow on UUᵀ and squared loss of some entries of a matrix, from αI, ends at their "
         "completion of least nuclear norm as α → 0", completing.draw, completing.violation,

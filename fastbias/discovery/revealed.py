@@ -237,12 +237,15 @@ def _scaled(sources: Sequence[Choice]) -> Vector | None:
 
 
 def _document(choices: Sequence[Choice], points: Sequence[Vector]) -> Document:
+    moved = [float(np.linalg.norm([float(x) for x in p] - c.w))
+             for p, c in zip(points, choices, strict=True)]
     return {"solutions": "Xw >= y" if choices[0].direction else "Xw = y",
             "problems": [{"X": [written(numbers(row)) for row in c.rows[0]],
                           "y": written(numbers(c.rows[1]))} for c in choices],
             "choices": [written(p) for p in points],
             "measured": [[float(x) for x in c.w] for c in choices],
-            "radius": max(c.radius for c in choices)}
+            # of what was measured from the limit, and of the choices from what was measured
+            "radius": max(*moved, *(c.radius for c in choices))}
 
 
 def _numbers_of(document: Document) -> tuple[list[tuple[Matrix, Vector]], list[Vector]]:
