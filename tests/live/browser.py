@@ -29,13 +29,27 @@ class Page(Browser):
 
     def drag(self, selector, dx, dy):
         """Take what a selector finds by its middle, and move it by so many pixels."""
-        x, y = self.ask(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-                        " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()")
+        x, y = self._middle(selector)
         self._mouse("mouseMoved", x, y, 0)
         self._mouse("mousePressed", x, y, 1)
         for i in range(1, 6):
             self._mouse("mouseMoved", x + dx * i / 5, y + dy * i / 5, 1)
         self._mouse("mouseReleased", x + dx, y + dy, 0)
+
+    def swipe(self, selector, dx, dy):
+        """Put a finger on what a selector finds, and move it by so many pixels."""
+        x, y = self._middle(selector)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for i in range(1, 6):
+            self.call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x + dx * i / 5, "y": y + dy * i / 5}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
+
+    def _middle(self, selector):
+        """Where the middle of what a selector finds is, in the window."""
+        return self.ask(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
+                        " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()")
 
     def _mouse(self, kind, x, y, buttons):
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1)

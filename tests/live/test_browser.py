@@ -78,6 +78,22 @@ def test_keys_move_a_point_and_reset_brings_it_back(pages, page):
     assert page.said() == []
 
 
+def test_a_finger_moves_a_point_and_not_the_page(pages, page):
+    page.dress(390)                                # where the page is longer than the window
+    page.open(pages["geometries"])
+    page.ask("document.addEventListener('pointercancel', () => { live.cancelled = true; })")    # as where it scrolls
+    before, ended = page.ask("live.state().X[0]"), page.ask("live.state().ends")
+    page.swipe("circle.plus", 10, 30)
+    page.frame()
+    page.wait("!live.state().waiting")
+    after = page.ask("live.state().X[0]")
+    assert after[0] > before[0] + .1
+    assert after[1] < before[1] - .1
+    assert page.ask("live.state().ends") != ended
+    assert page.ask("live.cancelled ?? false") is False
+    assert page.said() == []
+
+
 def test_ten_million_updates_go_in_a_worker(pages, page):
     page.open(pages["geometries"])
     page.choose(rule="constant")                  # of this rule updates go in bursts, three times as fast

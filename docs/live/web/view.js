@@ -120,6 +120,8 @@ const view = (() => {
       mark.focus({ preventScroll: true });
       mark.setPointerCapture(event.pointerId);
     });
+    // a finger on a mark moves it, and not the page: not all browsers ask the style of such a mark
+    mark.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     mark.addEventListener("pointermove", (event) => {
       if (mark.hasPointerCapture(event.pointerId)) moved(...plot().under(event));
     });
