@@ -107,7 +107,7 @@ def round_and_round(ax: Axes, document: dict[str, Any]) -> tuple[list[Row], str]
         rows += along(f"from {start:.3g}", trace.t, trace.w[:, 0])
     ax.axhline(best, color=BLACK, lw=1, ls="--")
     ax.set_ylabel("$w$")
-    ax.set_xlabel("steps (dashed: the minimiser; squares: from beside it)", fontsize=10)
+    ax.set_xlabel("steps\n(dashed: the minimiser; squares: from beside it)", fontsize=9)
     return rows, f"{a} once, −{c} × {n}, ηλ = {ratio}: period 2"
 
 
