@@ -82,8 +82,8 @@ def test_the_command_keeps_what_a_stopped_run_did(table, tmp_path, capsys, monke
 @pytest.mark.parametrize(("words", "said"), [
     (("none.csv",), "none.csv"),
     (("{}", "--target", "z"), "target must be one of"),
-    (("{}", "--steps", "1.5"), "steps must be a whole number"),
-    (("{}", "--step-size", "-1"), "step_size must be"),
+    (("{}", "--steps", "1.5"), "--steps must be a whole number"),
+    (("{}", "--step-size", "-1"), "--step-size must be"),
     (("{}", "--norm", "seven", "--method", "steepest"), "--norm must be a number >= 1, inf, or one of l1, l2, linf"),
     (("{}", "--norm", "0.5", "--method", "steepest"), "--norm must be"),
     (("{}", "--momentum", "0.5", "--method", "natural"), "--momentum and --nesterov must be 0 for natural"),
