@@ -59,13 +59,22 @@ def search(slope, loss, p, dp, data, trial, q):
         high, at_high = low, at_low
         low *= 0.5
         at_low = _fall(slope, loss, p, dp, low, data, trial, q)
-    side = 0
-    for k in range(200):  # false position (Illinois), with halving as its safeguard
-        if high - low <= 2.3e-16 * high:
+    # false position (Illinois); with halving where three rounds have not brought a quarter, and no
+    # nearer to an end than a few digits: the root may lie there, and then both ends close in
+    side, before, digit = 0, np.inf, 2.3e-16
+    for k in range(200):
+        width = high - low
+        if width <= 2.3e-16 * high:
             break
-        weight = at_low / (at_low - at_high)
-        middle = low + weight * (high - low)
-        if not low < middle < high or k % 3 == 2:
+        middle = low + at_low / (at_low - at_high) * width
+        if k % 3 == 2:
+            middle = middle if width < 0.25 * before else 0.5 * (low + high)
+            before = width
+        if middle - low < digit * high:
+            middle, digit = low + digit * high, 4.0 * digit
+        elif high - middle < digit * high:
+            middle, digit = high - digit * high, 4.0 * digit
+        if not low < middle < high:
             middle = 0.5 * (low + high)
             if not low < middle < high:
                 break
