@@ -31,8 +31,9 @@ _PLACES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "pureli
 _SPECS = map(importlib.util.find_spec, ("numpy", "scipy", "cvxpy"))
 _PLACES |= {os.path.dirname(os.path.dirname(s.origin)) for s in _SPECS if s and s.origin}
 LIBRARIES = tuple(place for place in _PLACES if place)
-# functions that nobody called from Python: LLVM asks for a module's code, or hands it over
-_ALONE = ("_raw_object_cache_notify", "_raw_object_cache_getbuffer", "__del__")
+# where an exception is lost, as in what C calls or Python calls by itself, or where it aborts the
+# process: what LLVM's bindings free they free again if it comes before they have noted it
+_BINDINGS = os.path.join("llvmlite", "binding")
 
 
 class Unsolved(ArithmeticError):  # noqa: N818 (it names the event)
@@ -64,7 +65,8 @@ class Heard:
     elsewhere, at the latest at its end.
 
     What a handler raises while C calls Python back, as LLVM does after its seconds in which no
-    handler runs, goes no further than that call: it is printed, and the block goes on.
+    handler runs, goes no further than that call: it is printed, and the block goes on. And between
+    C that frees and the line that notes it, it would have the same memory freed twice.
     """
 
     def __enter__(self) -> None:
@@ -81,7 +83,7 @@ class Heard:
         self.came.append(number)
         outer = frame
         while outer is not None:
-            if outer.f_code.co_name in _ALONE:
+            if outer.f_code.co_name == "__del__" or _BINDINGS in outer.f_code.co_filename:
                 return
             outer = outer.f_back
         self.before[number](number, frame)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 
+import llvmlite.binding
 import numpy as np
 import pytest
 
@@ -80,6 +81,16 @@ def test_an_interrupt_that_nobody_would_hear_of_comes_at_the_end(interruptible):
         done.append("never")
     assert done == ["to the end", "fails"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_in_the_bindings_of_llvm_comes_at_the_end(interruptible):
+    """Before the line that notes what was freed it would have it freed twice, which aborts the process."""
+    done = []
+    freeing = compile("signal.raise_signal(signal.SIGINT)\ndone.append('noted')", llvmlite.binding.ffi.__file__, "exec")
+    with pytest.raises(KeyboardInterrupt), foreign.Heard():
+        exec(freeing, {"signal": signal, "done": done})
+        done.append("to the end")
+    assert done == ["noted", "to the end"]
 
 
 @pytest.mark.skipif(not JIT, reason="nothing is compiled")

@@ -85,6 +85,7 @@ def child(seeds: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     last = os.open(os.environ["FUZZ_LAST_WORDS"], os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     faulthandler.enable(last)
+    from fastbias.engine.cache import COMPILING
     from fastbias.forward import continuous
     continuous.CALLS = 30_000                                 # a flow that gives up is to do so soon: here many do
     faulthandler.register(signal.SIGPROF, last, chain=True)   # says where, and ends the process
@@ -100,10 +101,11 @@ def child(seeds: list[int]) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
         sys.stdout.flush()
-        if size := os.fstat(noise).st_size:
-            record["why"].append(f"printed: {os.pread(noise, min(size, 300), 0).decode(errors='replace')!r}")
+        said = os.pread(noise, 300, 0).decode(errors="replace")
+        os.ftruncate(noise, 0)
+        if said := said.replace(f"{COMPILING}\n", ""):       # (which an installation says once)
+            record["why"].append(f"printed: {said!r}")
             record["end"] = "failed"
-            os.ftruncate(noise, 0)
         print(json.dumps(record), file=out)
     shutil.rmtree(folder)
 
