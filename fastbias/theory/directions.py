@@ -141,7 +141,7 @@ MARGIN: tuple[Row, ...] = (
         rates=lambda p: (Rate("margin gap", "t", -2.0),)),
     Refusal("ties that are wide", f"{PAPER}, Theorem 5",
         lambda p, flow: p.method.ties is not None and p.method.ties > TIE,
-        reason="where a coordinate that comes near the largest may move in its place, runs end "
+        reason="where a coordinate that comes near the largest may move in its place, runs may end "
                "under the maximum l1 margin (x = (1, 1.2), tie_tol = 0.3: the first alone moves, "
                "5/6 of it; with ties=\"average\" 61/66), so no theorem names the limit; the "
                "nearest is Theorem 5 with the default tie_tol"),
