@@ -1,6 +1,4 @@
 """Ctrl-C while several threads share a run: it goes on from there, and nobody waits for ever."""
-import os
-import signal
 import threading
 import time
 
@@ -9,6 +7,7 @@ import pytest
 
 from fastbias.engine import abi, driver, helpers
 from tests.helpers import JIT
+from tests.helpers.signals import ctrl_c
 from tests.helpers.threads import needs_threads, plan
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -28,12 +27,9 @@ def test_a_run_that_is_interrupted_goes_on(eager, monkeypatch, large):
     monkeypatch.setattr(driver, "LARGE", large)
     one, times = plan(3), 5
     for i in range(times):
-        timer = threading.Timer(0.05 + 0.013 * i, os.kill, (os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            timer.start()
+            ctrl_c(0.05 + 0.013 * i)
             one.run(10**9, record=2)
-        timer.join()
-        assert threading.active_count() == 1 or "MainThread" in {t.name for t in threading.enumerate()}
     two = plan(1)
     two.run(one.t, record=2)
     assert one.u.tobytes() == two.u.tobytes()
@@ -102,10 +98,8 @@ def test_hundreds_of_ctrl_c_at_any_time(eager, monkeypatch, large):
     monkeypatch.setattr(driver, "LARGE", large)
     one, two, rng = plan(3), plan(1), np.random.default_rng(large)
     for delay in rng.uniform(1e-3, 0.08, 150):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            timer.start()
+            ctrl_c(delay)
             one.run(10**6, record=2)
-        timer.join()
     two.run(one.t, record=2)
     assert one.u.tobytes() == two.u.tobytes()

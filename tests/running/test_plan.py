@@ -1,7 +1,4 @@
 """Long runs: chunks, going on, stopping, records, Ctrl-C, callbacks, and the loop's own statuses."""
-import os
-import signal
-import threading
 import time
 from contextlib import suppress
 
@@ -13,6 +10,7 @@ from hypothesis import strategies as st
 import fastbias as fb
 from fastbias.engine import driver, helpers
 from tests.helpers import JIT
+from tests.helpers.signals import ctrl_c
 
 m = fb.methods
 X, y = fb.data.random_regression(3, 5, rng=0, positive=True)
@@ -224,15 +222,8 @@ def test_progress_shows_a_bar_with_the_log_loss(capsys):
 
 def interrupted(plan, steps, after):
     """Send ourselves Ctrl-C `after` seconds into a run; seconds until it was answered."""
-    sent = []
-
-    def send():
-        sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(after, send)
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        sent = ctrl_c(after)
         plan.run(steps, record=50)
     return time.perf_counter() - sent[0]
 
@@ -350,12 +341,10 @@ def test_a_second_ctrl_c_does_not_leave_the_loop_writing(monkeypatch):
     monkeypatch.setattr(driver, "LARGE", 1)
     plan = new(m.steepest_descent(norm, ETA))
     plan.run(1)
-    timers = [threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)) for after in (0.1, 0.15)]
-    for timer in timers:
-        timer.start()
+    sent = ctrl_c(0.1, 0.15)
     stopped = False
     until = time.perf_counter() + 3
-    while time.perf_counter() < until and not all(timer.finished.is_set() for timer in timers):
+    while time.perf_counter() < until and len(sent) < 2:
         try:                                                   # the second may come late, when the run is over already
             if not stopped:
                 plan.run(10**9)

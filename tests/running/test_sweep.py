@@ -2,8 +2,6 @@
 import multiprocessing
 import os
 import pickle
-import signal
-import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +11,7 @@ import fastbias as fb
 from fastbias.engine.abi import SHIFT
 from fastbias.running import lanes
 from tests.helpers import JIT, naive
+from tests.helpers.signals import ctrl_c
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning") if not JIT else []   # numbers overflow in plain NumPy
 X = np.array([[0.5, 1.5], [1.5, 0.5], [-1.5, -0.5], [2.5, 1.5]])
@@ -323,9 +322,8 @@ def test_until_and_progress(capsys):
 @pytest.mark.parametrize("until", [None, -1e9])
 def test_ctrl_c_ends_it_and_plans_keep_what_was_done(until):
     plans = [factory(1e-3, 0.1 * (i % 3 + 1)) for i in range(8 * os.cpu_count() + 1)]
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        ctrl_c(0.5)
         fb.sweep(plans, steps=10**12, until=until)
     assert plans[0].t > 0
     assert plans[-1].t == 0

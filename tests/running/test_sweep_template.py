@@ -1,9 +1,6 @@
 """One plan as the template of many: columns and lanes against plans that are made one by one."""
 import multiprocessing
-import os
 import pickle
-import signal
-import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 import fastbias as fb
 from fastbias.running import intake, lanes, tables
 from tests.helpers import JIT
+from tests.helpers.signals import ctrl_c
 from tests.running.test_sweep_store import assert_same, kept
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning") if not JIT else []
@@ -242,8 +240,8 @@ def test_adagrads_limit_is_that_of_its_own_run():
 
 @pytest.mark.skipif(not JIT, reason="bands need compiled loops to take long")
 def test_ctrl_c_is_answered_within_a_band(tmp_path):
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
+        ctrl_c(0.5)
         fb.sweep(template(), {"step_size": np.geomspace(1e-4, 1e-3, 5000)}, steps=10**9, record=2, store=tmp_path / "s")
     assert not kept(tmp_path / "s")                         # bands that were cut short are not taken for done
 
