@@ -144,12 +144,12 @@ def _control_fits(control, rows, N, d, n, space):
 
 
 @inner
-def _filled_fits(X, N, control, packed):
-    """Whether packed holds as many entries as control says of rows that are sparse, if any; or
-    will, of an X that is given whole.
+def _filled_fits(X, N, control, packed, known):
+    """Whether packed holds as many entries as control says of rows that are sparse, if any, which
+    is ``known`` from an earlier call or not; or will, of an X that is given whole.
     """
     filled = control[FILLED]
-    if filled == 0:
+    if filled == 0 or (known and control[PACKED] != 0):
         return True
     if (control[PACKED] != 0 or X.shape[0] == 0) and not laid_out(packed, N, X.shape[1], filled):
         return False
@@ -195,7 +195,7 @@ def _order_fits(control, order, N, seen):
 
 
 @inner
-def _buffers_fit(params, X, N, buffers):
+def _buffers_fit(params, X, N, buffers, known):
     """Whether buffers are as large as control, X and the pieces want them, and what they hold is in
     range.
     """
@@ -211,7 +211,7 @@ def _buffers_fit(params, X, N, buffers):
         return False
     return (_numbers_suffice(params, control[BURST])
             and _order_fits(control, buffers.order, N, buffers.work)
-            and _filled_fits(X, N, control, buffers.packed))
+            and _filled_fits(X, N, control, buffers.packed, known))
 
 
 @inner
@@ -266,8 +266,9 @@ def _nowhere(pieces):
 
 
 @kernel
-def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
-    """The number of the first argument that does not fit, or 0."""
+def bad_argument(pieces, params, X, y, buffers, records, end):
+    """The number of the first argument that does not fit, or 0; ``end`` as in `_descend`."""
+    stop_at, until, known = end
     control = buffers.control
     if _nowhere(pieces):
         return 1
@@ -282,7 +283,7 @@ def bad_argument(pieces, params, X, y, buffers, records, stop_at, until):
         return 3
     if N == 0 or (X.shape[0] != N and X.shape[0] != 0):
         return 4
-    if not _buffers_fit(params, X, N, buffers):
+    if not _buffers_fit(params, X, N, buffers, known):
         return 5
     if not _labels_fit(y, control[OUTPUTS]):
         return 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numba import carray, types
 
 from fastbias.engine.abi import (
@@ -142,9 +143,11 @@ def _descend_c(pieces, params, sizes, X, N, d, y, u, n, state, rows, mark, contr
                 carray(packed, (packed_room(N, d, coordinate, filled, weighted(about)),)),
                 carray(kept, (eights(N) if coordinate else 0,))),
         Records(carray(steps, (K,)), carray(rows_u, (K, n)), carray(rows_log_loss, (K,))),
-        (stop_at, until), about[:0])
+        (stop_at, until, UNSEEN), about[:0])
 
 
+# (NumPy's: of Python's own the compiler would make a loop of its own)
+UNSEEN = np.bool_(False)
 _D, _I, _N = types.CPointer(types.float64), types.CPointer(types.int64), types.int64
 _C = types.int64(
     _I, _D, _I,                       # pieces, params, sizes

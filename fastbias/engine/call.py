@@ -270,9 +270,9 @@ def descend(pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray, buffer
     return by_team(NOBODY, pieces, params, X, y, buffers, records, stop_at, until)
 
 
-def by_team(board: np.ndarray, *arguments: Any) -> int:
+def by_team(board: np.ndarray, *arguments: Any, known: bool = False) -> int:
     """`descend` of these arguments, whose passes are shared by those who look at the board: see
-    `fastbias.engine.team`.
+    `fastbias.engine.team`; sparse rows that are ``known`` to fit are not read once more for that.
     """
     pieces, params, X, y, buffers, records, stop_at, until = arguments
     # types first: to compiled code an array of another kind is memory that it misreads
@@ -297,11 +297,11 @@ def by_team(board: np.ndarray, *arguments: Any) -> int:
     wrong = misfit(map(KNOWN.get, pieces), params,
                    (y.size // each, X.shape[1], n, K, rows, 2 * n + extra, batch))
     # plain tuples will do, but compiled code knows ours alone
-    handed = (Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records), stop,
-              least)
+    handed = (Pieces(*pieces), Params(*params), X, y, Buffers(*buffers), Records(*records))
+    end = (stop, least, known)
     if wrong is not None:             # what the arguments say of each other comes first
-        return -(int(bad_argument(*handed)) or wrong[0])
-    return int(_descend(*handed[:6], handed[6:], board))
+        return -(int(bad_argument(*handed, end)) or wrong[0])
+    return int(_descend(*handed, end, board))
 
 
 NOBODY = np.empty(0, np.int64)        # the board of who is alone

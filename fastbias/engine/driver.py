@@ -71,6 +71,7 @@ class Driver:
         self._samples = y.size // max(1, -int(buffers.control[OUTPUTS]))
         self._slabs = int(slabs(self._samples, X.shape[1], buffers.control))
         self._left = b""  # u as the last run left it, where predictions are kept
+        self._known = False                               # sparse rows, to an earlier chunk
 
     @property
     def t(self) -> int:
@@ -91,6 +92,7 @@ class Driver:
         """
         # begin with one: who knows what an update costs
         chunk, kept = max(1, int(self.pace * CHUNK)), self.buffers.kept
+        self._known = False
         if kept.size and self._left not in (b"", self.buffers.u.tobytes()):
             kept[:self.y.size] = self.X @ self.buffers.u  # somebody has written to u since
         try:
@@ -106,7 +108,7 @@ class Driver:
             begun, began = self.t, perf_counter()
             self._team = self._members(min(stop, begun + chunk) - begun)
             status = Status(self.chunk(records, min(stop, begun + chunk), log_target))
-            took = perf_counter() - began
+            took, self._known = perf_counter() - began, True
             self._judged((self.t - begun) / max(took, 1e-9), took)
             self._left = self.buffers.u.tobytes() if kept.size else b""
             if bar is not None:
@@ -180,7 +182,7 @@ class Driver:
         """
         def called(board: np.ndarray) -> None:
             answer.append(by_team(board, self.pieces, self.params, self.X, self.y, self.buffers,
-                                  records, stop, log_target))
+                                  records, stop, log_target, known=self._known))
 
         def work() -> None:
             begin(self.buffers)

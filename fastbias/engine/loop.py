@@ -343,11 +343,11 @@ def _watched(buffers, k):
 @long_kernel
 def _descend(pieces, params, X, y, buffers, records, end, board):
     """The compiled body of `fastbias.engine.call.descend`, which has looked at the types of all
-    arguments; ``end`` is (stop_at, until), ``board`` that of the team who does it, see
-    `fastbias.engine.team`, or (0,).
+    arguments; ``end`` is (stop_at, until, whether a call before this one has looked at the same
+    sparse rows), ``board`` that of the team who does it, see `fastbias.engine.team`, or (0,).
     """
-    stop_at, until = end
-    bad = bad_argument(pieces, params, X, y, buffers, records, stop_at, until)
+    stop_at, until, _ = end
+    bad = bad_argument(pieces, params, X, y, buffers, records, end)
     if bad != 0:
         return -bad
     mean, buffers = _apart(buffers)

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 import fastbias as fb
-from fastbias.engine import abi
+from fastbias.engine import abi, driver
 from fastbias.engine.sparse_pass import BLOCK
 from tests.helpers import JIT
 
@@ -236,6 +236,19 @@ def test_descend_refuses_rows_that_are_none():
                       (base + filled - 1, 2 ** 32 - 1)):
         assert told(packed=changed(at, value)) == -5, (at, value)
     assert told(packed=packed[:-1].copy()) == told(BURST=1) == told(WEIGH=2) == told(GRAM=1) == -5
+
+
+def test_every_run_looks_at_the_rows_and_a_chunk_of_it_need_not(monkeypatch):
+    monkeypatch.setattr(driver, "CHUNK", 1e-9)
+    plan = fb.Plan(sp.csr_matrix(X), Y, loss="logistic", method=m.gradient_descent(0.1))
+    seen, real = [], driver.by_team
+    monkeypatch.setattr(driver, "by_team", lambda *call, known: (seen.append(known), real(*call, known=known))[1])
+    for _ in range(2):
+        plan.run(3)
+    assert seen == [False, True, True, False, True, True]
+    plan.buffers.packed[N] += 1.0
+    with pytest.raises(ValueError, match="argument 5"):
+        plan.run(3)
 
 
 @pytest.mark.parametrize("loss", ["exponential", "squared"])

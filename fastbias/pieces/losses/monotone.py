@@ -14,6 +14,7 @@ import numpy as np
 from fastbias.checks import foreign
 from fastbias.engine import dense_pass
 from fastbias.engine.abi import LOG_LOSS, SLOPE, kernel, piece, twin
+from fastbias.engine.simd import exp, lane, larger, load8, negative, smaller, splat8, store
 from fastbias.pieces.losses.base import Loss
 
 __all__ = ["cross_entropy", "exponential", "logistic", "probit", "sigmoid"]
@@ -22,6 +23,7 @@ EXPONENTIAL, LOGISTIC, SIGMOID, PROBIT = 0.0, 1.0, 2.0, 3.0
 FRACTION = 170                           # terms of Mills' fraction that are enough at 2
 LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
 ROOT_HALF = math.sqrt(0.5)
+GONE = 800.0                             # e^−x is 0 from here on
 
 
 @kernel
@@ -101,13 +103,31 @@ def _least_margin(p, y):
     return least
 
 
+@kernel
+def _exponentials(x, y, s):
+    """y e^(x − s) of eight, for x ≤ s."""
+    return y * exp(larger(-GONE, x - s), 0.0)             # (the second, where it is NaN)
+
+
+@kernel
+def _logistic_slopes(p, y):
+    """1/(1 + e^m) of eight."""
+    e = exp(smaller(GONE / 2, larger(-GONE, negative(y) * p)), 0.0)
+    return e / (e + 1.0)
+
+
 @piece(SLOPE, needs=1)
 def _slope(params, p, y, q):
+    # (what is left of eights does as eights do: no bit says where a sample stands)
+    eights = p.size // 8 * 8
     # 1/(1 + e^m) itself, where it does not vanish
     if params[0] == LOGISTIC:
         largest = 0.0
+        for i in range(0, eights, 8):
+            store(q, i, _logistic_slopes(load8(p, i), load8(y, i)))
+        for i in range(eights, p.size):
+            q[i] = lane(_logistic_slopes(splat8(p[i]), splat8(y[i])), 0)
         for i in range(p.size):
-            q[i] = 1.0 / (1.0 + np.exp(y[i] * p[i]))
             largest = max(largest, q[i])
         # what has vanished then is beyond 1e-270 of it
         if largest > 1e-30:
@@ -126,8 +146,10 @@ def _slope(params, p, y, q):
                 q[i] = y[i] if y[i] * p[i] == least else 0.0
             return s
         s = 0.0
-    for i in range(p.size):
-        q[i] = y[i] * np.exp(q[i] - s)
+    for i in range(0, eights, 8):
+        store(q, i, _exponentials(load8(q, i), load8(y, i), s))
+    for i in range(eights, p.size):
+        q[i] = lane(_exponentials(splat8(q[i]), splat8(y[i]), s), 0)
     return s
 
 
