@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 import fastbias as fb
 from fastbias.theory.moments import growth, taking_over
-from tests.helpers.marks import slow
 from tests.helpers.problems import reached, separable
 
 m = fb.methods
@@ -37,9 +36,14 @@ def against_a_run(A, b, loss, method, far, budget):
     return errors.max(), trace.error_estimate.max()
 
 
+# the more of the two is another, the more seldom it is run
+SELDOM = [(), pytest.mark.slow, pytest.mark.exhaustive]
+
+
 @long
-@pytest.mark.parametrize("loss", ["exponential", *slow("logistic", "probit", "sigmoid")])
-@pytest.mark.parametrize("name", [*FEW, *slow(*(name for name in METHODS if name not in FEW))])
+@pytest.mark.parametrize(("name", "loss"), [
+    pytest.param(name, loss, marks=SELDOM[(name not in FEW) + (loss != "exponential")])
+    for name in METHODS for loss in ("exponential", "logistic", "probit", "sigmoid")])
 def test_it_equals_a_run_of_1e6_steps_within_its_estimate(name, loss):
     error, told = against_a_run(X, y, loss, METHODS[name], 10**6, 200_000)
     assert error <= 1e-6
@@ -48,7 +52,7 @@ def test_it_equals_a_run_of_1e6_steps_within_its_estimate(name, loss):
 
 @long
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", ["exponential", "logistic"])
+@pytest.mark.parametrize("loss", ["exponential", pytest.param("logistic", marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", FEW)
 def test_it_equals_a_run_of_1e7_steps_within_its_estimate(name, loss):
     error, told = against_a_run(X, y, loss, METHODS[name], 10**7, 10**6)
