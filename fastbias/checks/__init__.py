@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastbias.checks import own
+from fastbias.checks import mapped_files, own
+from fastbias.checks.mapped_files import first_beyond
 from fastbias.checks.meant import meant, named, nearest
 from fastbias.checks.sparse import Sparse
 
@@ -34,8 +35,8 @@ MEMORY = (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
           if hasattr(os, "sysconf") else 2**40)     # (Windows has no sysconf: as good as no bound)
 SHOWN = 60                # characters of a value in a message: a sentence stays one line
 COLUMNS = (1 << 31) - 1   # of sparse data: places are 32-bit numbers
-LOOKED = 1 << 20          # entries of a mapped file that are looked at in one go
 COUNTABLE = 1 << 62       # twice such a number still fits into int64, so sums of two do not wrap
+MANY = 20                 # fractions as labels: more of them look like measurements
 SYMMETRIC = 1e-12         # relative: products such as AᵀDA are no more symmetric than rounding
 
 
@@ -132,7 +133,7 @@ def array(label: str, value: object, shape: str, *, dims: int | tuple[int, ...],
         out = np.array(raw, dtype=np.float64, order="C")
     # after the conversion, which may be what made it infinite
     if finite and not np.isfinite(out).all():
-        raise ValueError(f"{label} must be finite, got {_first_beyond(out)}")
+        raise ValueError(f"{label} must be finite, got {first_beyond(out)}")
     return out
 
 
@@ -143,8 +144,8 @@ def matrix(label: str, value: object, *, mapped: bool = False) -> Any:
     ``mapped``: a file of float64 that is mapped to be read (``np.memmap(..., mode="r")``) stays
     where it is, as an array that cannot be written to.
     """
-    if mapped and isinstance(value, np.memmap) and _stays(value):
-        return _mapped(label, value)
+    if mapped and isinstance(value, np.memmap) and mapped_files.stays(value):
+        return mapped_files.read(label, value)
     if hasattr(value, "tocsr") and type(value).__module__.startswith("scipy.sparse"):
         return _compressed(label, value)
     return array(label, value, "an (N, d) or (N, m, n)", dims=(2, 3))
@@ -164,31 +165,8 @@ def _compressed(label: str, given: Any) -> Any:
         found = given.tocsr().astype(np.float64, copy=True)
         found.sum_duplicates()
     if not np.isfinite(found.data).all():
-        raise ValueError(f"{label} must be finite, got {_first_beyond(found.data)}")
+        raise ValueError(f"{label} must be finite, got {first_beyond(found.data)}")
     return found
-
-
-def _mapped(label: str, value: np.memmap) -> np.ndarray:
-    """A mapped file as an array, all of which has been looked at."""
-    rows = np.asarray(value)
-    step = max(1, len(rows) * LOOKED // rows.size)
-    for n in range(0, len(rows), step):
-        if not np.isfinite(rows[n:n + step]).all():
-            raise ValueError(f"{label} must be finite, got {_first_beyond(rows[n:n + step])} in "
-                             f"the rows from {n} on")
-    return rows
-
-
-def _stays(value: np.memmap) -> bool:
-    """Whether a mapped file can be worked with as it is."""
-    return (value.mode == "r" and value.dtype == np.float64 and value.flags.c_contiguous
-            and value.ndim in (2, 3) and value.size > 0)
-
-
-def _first_beyond(x: np.ndarray) -> str:
-    """The first entry that is not finite, and where it stands."""
-    at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-    return f"{x[at]}" + (f" at index {at if len(at) > 1 else at[0]}" if at else "")
 
 
 def _raw(label: str, value: object, shape: str) -> np.ndarray:
@@ -286,8 +264,8 @@ def labels(label: str, value: object, length: int | None = None, *, where: str =
     """Labels (N,) as the numbers that all past this door works with, and what they were called.
 
     Labels are numbers, bools or strings. Two values, sorted, become −1 and +1; one alone must be −1
-    or +1, and stays; three or more, sorted, become the classes 0 … K−1. Categories of pandas are
-    sorted in their own order.
+    or +1, and stays; three or more, sorted, become the classes 0 … K−1 (fractions that differ in
+    most samples are refused). Categories of pandas are sorted in their own order.
 
     Parameters
     ----------
@@ -327,10 +305,16 @@ def _classes(raw: np.ndarray, where: str, signs: bool | None,
     # one label alone does not say which of two it is, but for the two that we work with
     if alone and abs(float(raw[0])) == 1:
         return np.array([-1.0, 1.0])
-    if classes.size >= 2 and not (signs and classes.size > 2):
+    several = classes.size > 2
+    # a measurement that was taken for labels would be a class for each value
+    if (not signs and raw.dtype.kind == "f" and classes.size > max(MANY, raw.size // 2)
+        and (classes != np.floor(classes)).any()):
+        raise ValueError(f"labels must be few values, whole numbers or strings{where}, got "
+                         f"{classes.size} different numbers of {raw.size}")
+    if classes.size >= 2 and not (signs and several):
         return classes if order is None else order[np.isin(order, classes)]
     wanted = ("have two values or more" if signs is False else "have two values"
-              if classes.size > 2 else "be −1 or +1 where they are all the same")
+              if several else "be −1 or +1 where they are all the same")
     raise ValueError(f"labels must {wanted}{where}, got {_listed(raw)}")
 
 

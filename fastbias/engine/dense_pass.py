@@ -50,13 +50,14 @@ NEVER = -1e15                         # −m of what pads the samples: its weigh
 WINDOW, STRIDE, REACH = 150.0, 128.0, 128.0 * 2.0 ** 33
 NEAR = 4096                           # entries of X that stay in the first cache
 BLOCK = 4096                          # entries of X that a pass reads twice while they are near
+TWO = np.float64(2.0)                 # (Python's own power would raise where it overflows)
 FAR = 20.0                            # log of how much larger a scale lets all before it shrink
 
 
 @inner
 def unscaled(k0):
     """2^−k0; a power is dear, and most runs are at 1."""
-    return 1.0 if k0 == 0.0 else 2.0 ** -k0
+    return 1.0 if k0 == 0.0 else TWO ** -k0
 
 
 @inner

@@ -74,6 +74,17 @@ def test_two_classes_with_weights_of_their_own_are_cross_entropys():
     assert fb.Plan(X, [-1, 1, -1, 1], loss="cross_entropy", method=GD).problem.y.tolist() == [0, 1, 0, 1]
 
 
+def test_measurements_are_no_labels():
+    """Of 60 samples each would be a class of its own, and 1,770 pairs of classes be looked at for minutes."""
+    rng = np.random.default_rng(0)
+    A, y = rng.normal(size=(60, 2)), rng.random(60)
+    for ask in (fb.separation, fb.separability, lambda A, y: fb.Plan(A, y, loss="cross_entropy", method=GD)):
+        with pytest.raises(ValueError, match="labels must be few values, whole numbers or strings.*, got 60 different numbers of 60"):
+            ask(A, y)
+    few = np.round(3 * y) / 2                                               # of several samples each they are
+    assert fb.separability(A, few).classes.tolist() == [0.0, 0.5, 1.0, 1.5]
+
+
 def test_losses_with_a_root_keep_y_as_numbers():
     plan = fb.Plan(X, [0, 1, 0, 1], loss="squared", method=GD)
     assert plan.problem.y.tolist() == [0, 1, 0, 1]
@@ -133,7 +144,7 @@ def test_what_labels_were_called_survives_saving_and_pickling(tmp_path):
 def test_numbers_that_are_no_labels_do_not_fill_the_memory():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="labels must be so few that all pairs of them fit into memory, got 2000 classes"):
-        fb.separability(rng.normal(size=(2000, 2)), rng.normal(size=2000))
+        fb.separability(rng.normal(size=(2000, 2)), rng.permutation(2000))
 
 
 def test_rows_of_zeros_are_said():
