@@ -51,17 +51,20 @@ def told(p):
 @some(1, ())
 @pytest.mark.parametrize("name", WIDEST)
 def test_scaled_steps_come_to_the_maximum_margin(name, seeds):
-    """Steps η/L, which of degree 2 end O(η) under it."""
+    """Steps η/L, which of degree 2 end O(η) under it: where columns are of sizes apart that is a tenth for η = 0.005."""
     last = []
     for seed in seeds:
-        p = plan(WIDEST[name], seed, m.gradient_descent(S.loss_scaled(1e-3)), "exponential")
-        limit = told(p)
-        assert limit.certified, seed
-        ratio = p.run(1_000_000, record=30, until=-1e100).margin(limit.norm) / limit.margin
-        assert ratio.max() <= 1 + 1e-9, (seed, ratio.max())
+        for eta, steps in ((5e-3, 200_000), (1e-3, 1_000_000), (2e-4, 5_000_000)):
+            p = plan(WIDEST[name], seed, m.gradient_descent(S.loss_scaled(eta)), "exponential")
+            limit = told(p)
+            assert limit.certified, seed
+            ratio = p.run(steps, record=30, until=-1e100).margin(limit.norm) / limit.margin
+            assert ratio.max() <= 1 + 1e-9, (seed, ratio.max())
+            if ratio[-1] > 0.98:
+                break
         last.append(ratio[-1])
     print(f"{name}: {min(last):.4f} and more of the margin, {np.median(last):.5f} in the middle")
-    assert min(last) > 0.97
+    assert min(last) > 0.98
 
 
 @some(1, pytest.mark.slow)
@@ -97,3 +100,43 @@ def test_deeper_ones_become_stationary(name, seeds):
     print(f"{name}: residuals up to {max(last):.1e}, {np.median(last):.1e} in the middle; {len(unanswered)} unanswered")
     assert max(last) < 0.05
     assert len(unanswered) < 0.4 * len(seeds), unanswered
+
+
+# --- losses with a root ----------------------------------------------------------------------------------------------
+
+MIRRORS = {"u∘v": M.diagonal(2), "u₊² − u₋²": M.diagonal(2, signed=True), "u₊v₊ − u₋v₋": M.diagonal(2, signed=True, tied=False),
+           "u²": M.diagonal(2, tied=True), "u³": M.diagonal(3, tied=True), "u⁴": M.diagonal(4, tied=True),
+           "u₊³ − u₋³": M.diagonal(3, signed=True), "deep 1": M.deep_linear(1)}
+
+
+def realisable(model, seed):
+    """Fewer rows than columns, perhaps doubled, of whole numbers or sizes apart, a start (even or not) and a loss with a root."""
+    rng = np.random.default_rng(seed)
+    N = int(rng.integers(1, 4))
+    d, kind = int(rng.integers(N + 1, 8)), seed % 5
+    X = rng.normal(size=(N, d)) * 10 ** rng.uniform(-1, 1)
+    X = X * 10.0 ** rng.uniform(-1, 1, size=d) if kind == 2 else np.round(2 * X) if kind == 3 else X
+    X = np.vstack([X, X[0]]) if kind == 1 else X * 10.0 ** rng.uniform(-1, 1, size=(N, 1)) if kind == 4 else X
+    n, scale = model.parameters(d), 10 ** rng.uniform(-1.5, 0.3)
+    start = np.full(n, scale) if seed % 2 else scale * (0.1 + np.abs(rng.normal(size=n)))
+    # a w of the signs that its start lets it have: that of powers is one of powers
+    w = model.predictor(np.abs(rng.normal(size=n)), d) if model.name.endswith("tied)") else rng.normal(size=d)
+    return X, X @ w * 10 ** rng.uniform(-1, 0.5), start, fb.losses.huber(0.7) if seed % 3 == 0 else fb.losses.squared
+
+
+@some(1, ())
+@pytest.mark.parametrize("name", MIRRORS)
+def test_flows_end_at_the_projection_in_the_potential_of_the_model(name, seeds):
+    last, unsure = [], []
+    for seed in seeds:
+        X, y, start, loss = realisable(MIRRORS[name], seed)
+        p = fb.Plan(X, y, loss=loss, method=m.gradient_descent(1e-3), model=MIRRORS[name], start=start)
+        limit = p.limit(flow=True)
+        assert not any(h.holds is False for h in limit.hypotheses), seed
+        if not limit.certified:
+            unsure.append(seed)
+            continue
+        last.append(p.flow().gap(limit)[-1] / np.abs(limit.w).max())
+        assert last[-1] <= 1e-7, (seed, last[-1])
+    print(f"{name}: {max(last):.1e} and less from the limit; {len(unsure)} not certified")
+    assert len(unsure) <= 0.2 * len(seeds), unsure
