@@ -244,8 +244,11 @@ def of_mirrors(problem: Problem) -> list[Hypothesis]:
                                f"{problem.rule!r}; seen only in a run"))
     # in between, ψ is a power of its norm
     if not of_a_flow(problem) and psi.horizon in (1.0, np.inf):
-        rows.append(Hypothesis("finite steps go where the mirror flow goes", None,
-                               f"{PESME} speak of the flow η → 0"))
+        told = f"{PESME} speak of the flow η → 0"
+        # (where w grows like e^z; of a z that grows like e^w such moves vanish)
+        if psi.horizon == 1.0 and divided(problem) and pace(problem) == 0.0:
+            told += "; η/L moves z by as much at each step, for ever, and may end O(η) away"
+        rows.append(Hypothesis("finite steps go where the mirror flow goes", None, told))
     if momentum(problem):
         rows.append(Hypothesis("momentum keeps the direction", None, "not in the literature"))
     if not ours(psi):

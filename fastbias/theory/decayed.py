@@ -90,7 +90,8 @@ def _moved(problem: Problem, flow: bool, w: np.ndarray) -> list[Hypothesis]:
     small = small_steps(problem)
     there = bool(small.holds and endless(problem).holds) and not momentum(problem)
     away = "" if there else outgrown(problem, w)
+    told = "proved: what is minimised falls by at least a multiple of η‖∇‖² at each step, and " \
+        "Ση = ∞" if there else away or "seen only in a run"
     return [endless(problem), small,
             Hypothesis("w_t → .w, from any start", False if away else shown(there),
-                       away or ("proved: what is minimised falls by at least a multiple of η‖∇‖² at "
-                                "each step, and Ση = ∞" if there else "seen only in a run"))]
+                       told)]

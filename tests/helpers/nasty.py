@@ -37,7 +37,7 @@ def nasty_matrices(seed, m, n, kind="any"):
     rng = np.random.default_rng(seed)
     while True:
         A, U = rng.normal(size=(int(rng.integers(1, 9)), m, n)), rng.normal(size=(m, n))
-        W = {"any": lambda: U, "symmetric": lambda: U + U.T, "psd": lambda: U @ U.T}[kind]()
+        W = U if kind == "any" else U @ U.T if kind == "psd" else U + U.T
         A = A if kind == "any" else A + A.transpose(0, 2, 1)
         A *= np.sign((A * W).sum((1, 2)))[:, None, None]
         if seed % 6 == 1:

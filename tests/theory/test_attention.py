@@ -33,7 +33,7 @@ def plan(X, y, v=None, loss="logistic", eta=2.0):
 @pytest.mark.parametrize("loss", ["exponential", "logistic", "probit"])
 def test_a_limit_is_refused_with_the_reference_and_the_margin_beside_it(held, loss):
     X, y, v = tokens(0)
-    p = plan(X, y, v if held else None, loss, 0.1)
+    p = plan(X, y, v if held else None, loss, 1e-8)
     with pytest.raises(fb.NoTheorem, match=r"fb\.max_margin of these differences") as told:
         p.limit()
     assert told.value.source == "Tarzanagh, Li, Zhang, Oymak (2023)"
