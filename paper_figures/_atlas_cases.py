@@ -354,6 +354,12 @@ def section_4() -> Iterator[Case]:
     one, other = (net(relu, (eye, [0, 0, 1, 1]), relu.start(0.07, rng=seed), "squared", m.gradient_descent(
         0.02, weight_decay=0.01)) for seed in (0, 1))
     yield Case(family, "decay, d = 2", one, Steps(20_000), other, "u(0)")
+    family = "attention"
+    # tokens (place, worth): of the first sample the best, a good one across the worst; of the second all are worth the same
+    tokens = [[[-1, 0.2], [0, 0.05], [1, 0.1]], [[-1, 0.1], [0, 0.1], [1, 0.1]]]
+    head = models.frozen(models.attention(tokens), 1, [0, 10])
+    one, other = (net(head, (np.eye(2), [1, 1]), [side, 0], eta=0.1) for side in (-3, 3))
+    yield Case(family, "v held", one, Steps(100_000), other, "q(0)")
     family = "other methods"
     for loss, data, rule in (("exponential", signals(), steps.loss_scaled), ("squared", regression, steps.constant)):
         one, other = (net(two, data, two.start(0.3), loss, m.adagrad(rule(eta))) for eta in (0.1, 0.01))

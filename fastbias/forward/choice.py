@@ -176,6 +176,8 @@ def _nesterov(problem: Problem) -> Field:
 FIELDS: tuple[Followed | Refused, ...] = (
     Refused(lambda p: not p.method.as_made,
             "it is a method of one's own, and no law tells where its moves lead"),
+    Refused(lambda p: p.method.within is not None,
+            "its parameters are projected on a set, and where such runs lead no field tells"),
     Refused(lambda p: not p.method.stated,
             "it is not handed the gradient as it is, but with noise, cut, or from other points"),
     Refused(lambda p: p.method.decay > 0,

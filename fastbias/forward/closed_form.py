@@ -80,6 +80,8 @@ OTHERS: tuple[Refused, ...] = (
     Refused(lambda p: bool(p.method.sampling.batch),
             "the closed form is for full gradients: with a batch the recursion is another one at "
             "every update"),
+    Refused(lambda p: p.method.within is not None,
+            "the closed form is for parameters that are projected on no set"),
     Refused(lambda p: not p.method.stated,
             "the closed form is for gradients as they are, without noise, of any length, not asked "
             "for at other points"),

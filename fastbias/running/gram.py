@@ -99,6 +99,8 @@ def _obstacle(problem: Problem) -> str | None:
         return f"the {problem.model.name} model"
     if method.sampling.batch:
         return f"{method!r} in batches"
+    if method.within is not None:
+        return f"{method!r}, whose projection leaves the span of the data"
     if not method.bare:
         return f"{method!r}, which is handed, or keeps, more than the gradient"
     # what adds to −∇L, or takes its length away, leads out of the span or needs ‖w‖

@@ -39,10 +39,19 @@ def endless(problem: Problem) -> Hypothesis:
     # Σ 1/k^a is infinite up to a = 1, and what is over L as well; then L stays off 0 where the
     # gradient of log L is bounded, which elsewhere it is not
     a = pace(problem)
-    bounded = not divided(problem) or (problem.model.linear
-                                       and (flat(problem) or problem.method.steepest))
+    bounded = not divided(problem) or (problem.model.linear and (
+        flat(problem) or problem.method.steepest or _steady(problem)))
     return Hypothesis("the step sizes add up to infinity",
                       None if a is None or (a > 1 and not bounded) else a <= 1, _told(problem))
+
+
+def _steady(problem: Problem) -> bool:
+    """Whether updates of steps η/L are bounded moves of a dual variable, which has a w wherever it
+    is: |ℓ'| ≤ ℓ.
+    """
+    method = problem.method
+    return method.dual and not method.primal and bool(method.beta.max() < 1.0) \
+        and named(problem, "exponential", "logistic", "sigmoid", "cross_entropy")
 
 
 def _told(problem: Problem) -> str:
@@ -53,8 +62,9 @@ def _told(problem: Problem) -> str:
 
 
 def goes_on(problem: Problem, flow: bool, source: str) -> None:
-    """Raise NoTheorem where a run is known not to come to its limit: steps that add up to a finite
-    length stop short of it, and momentum that does not fade swings past it for ever.
+    """Raise NoTheorem where a run is known not to come to its limit, or nothing says that it does:
+    steps that add up to a finite length stop short of it, and momentum that does not fade swings
+    past it for ever.
     """
     if flow:
         return
@@ -63,6 +73,10 @@ def goes_on(problem: Problem, flow: bool, source: str) -> None:
         raise NoTheorem("steps that add up to a finite length stop short of the limit, which is "
                         "then another for each of them; the nearest theorem is the same with step "
                         "sizes whose sum is infinite", source, (row,))
+    if row.holds is None and problem.loss.kind == "monotone" and (pace(problem) or 0.0) > 1.0:
+        raise NoTheorem("steps η/(L t^a) with a > 1 add up to infinity only where the loss falls "
+                        "fast enough, which from most starts it does not, and no theorem says so; "
+                        "the nearest is the same with a ≤ 1", source, (row,))
     # near a minimum the roots of the recursion have the product β − ηλγ, which must be under 1
     if beta >= 1 and not problem.method.gamma[-1]:
         raise NoTheorem("momentum β ≥ 1 that does not look ahead never comes to rest; the nearest "
@@ -230,8 +244,11 @@ def of_mirrors(problem: Problem) -> list[Hypothesis]:
                                f"{problem.rule!r}; seen only in a run"))
     # in between, ψ is a power of its norm
     if not of_a_flow(problem) and psi.horizon in (1.0, np.inf):
-        rows.append(Hypothesis("finite steps go where the mirror flow goes", None,
-                               f"{PESME} speak of the flow η → 0"))
+        told = f"{PESME} speak of the flow η → 0"
+        # (where w grows like e^z; of a z that grows like e^w such moves vanish)
+        if psi.horizon == 1.0 and divided(problem) and pace(problem) == 0.0:
+            told += "; η/L moves z by as much at each step, for ever, and may end O(η) away"
+        rows.append(Hypothesis("finite steps go where the mirror flow goes", None, told))
     if momentum(problem):
         rows.append(Hypothesis("momentum keeps the direction", None, "not in the literature"))
     if not ours(psi):

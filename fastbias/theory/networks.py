@@ -12,6 +12,7 @@ import numpy as np
 
 from fastbias.pieces import norms
 from fastbias.pieces.laws import ours
+from fastbias.pieces.models.tokens import TARZANAGH
 from fastbias.pieces.potentials.deep import Deep
 from fastbias.problem import Problem
 from fastbias.solvers import semidefinite
@@ -95,6 +96,14 @@ NETWORK: tuple[Row, ...] = (
         hypotheses=rectified.conditions),
     Direction("a stationary point of min ‖u‖² with margins ≥ 1", LYU,
         lambda p, flow: _monotone(p) and p.model.degree > 0),
+    Refusal("one head of attention", TARZANAGH,
+        lambda p, flow: _monotone(p) and p.model.source == TARZANAGH,
+        reason="with its head v held and losses that fall, the query q of attention turns to where "
+               "the margin ⟨x_iα − x_it, q⟩ of one token α of each sample over its others is "
+               "widest, but which tokens these are the start decides, and the theorem, known from "
+               "its abstract alone, has conditions on their values that no row checks; the nearest "
+               "is fb.max_margin of these differences, all labelled 1, for the tokens that a run "
+               "has picked"),
     Refusal("§4, networks", LYU, lambda p, flow: _monotone(p),
         reason="the theorems on networks with exponential losses ask for a homogeneous F (Lyu & Li "
                "2020), which this model is not, or does not declare (degree=L); the nearest are "

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbias.checks import foreign
 from fastbias.data.rows import Matrix, blocks, largest, sizes
 from fastbias.engine.abi import Piece
 from fastbias.pieces.norms import Norm
@@ -18,11 +19,14 @@ from fastbias.solvers.outputs import first, unfolded
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
 from fastbias.theory.base import gradient, momentum, named, shown, steepest
 
-__all__ = ["STRICT", "MaxStep", "longest_sample", "max_step", "small_steps", "with_energy"]
+__all__ = ["STRICT", "MaxStep", "longest_sample", "max_step", "outgrown", "small_steps",
+           "with_energy"]
 
 TINY = 1e-300
 # a bound that is not admitted itself is undercut by so much, relatively: its Λ is rounded
 STRICT = 1e-13
+# by which a root must be over one, and the part of an error along a direction over its rounding
+OVER, PART = 1e-9, 1e-9
 
 Told = tuple[bool | None, str]       # whether a hypothesis holds, and its evidence
 
@@ -245,6 +249,36 @@ def _sum_of_duals(problem: Problem, unit: float) -> float:
     return 0.5 * float(sum(np.square(max(g.dual(np.outer(pair, x / unit).ravel())
                                          for pair in pairs))
                            for X in blocks(problem.even[0]) for x in X))
+
+
+def outgrown(problem: Problem, w: np.ndarray) -> str:
+    """How the error of gradient descent on the squared loss grows, by its linear recursion, where a
+    constant step is longer than that bears; "" where it is not known to.
+
+    Along a direction of curvature h the error has e⁺ = e + β(e − e⁻) − ηh(e + γ(e − e⁻)), w (d,)
+    being the minimiser; the roots of that say what it is multiplied by at last.
+    """
+    method, rule = problem.method, problem.rule
+    if not (gradient(problem) and problem.model.linear and problem.loss.quadratic
+            and problem.outputs == 1 and problem.small and method.constraint is None
+            and rule_of(problem) == "constant" and rule.params.size == 1
+            and method.beta.size == method.gamma.size == 1
+            and not (method.sampling.batch or method.shrink)
+            and (method.decay or not method.unscaled)):
+        return ""
+    X = problem.whole("a step size is judged").even[0]
+    _, sizes, turn = foreign.ask("the curvature", "numpy.linalg.svd", X, full_matrices=False)
+    eta, beta, gamma = rule(0), float(method.beta[0]), float(method.gamma[0])
+    ahead = eta * (2.0 * sizes ** 2 + method.decay)
+    half = 0.5 * (1.0 + beta - ahead * (1.0 + gamma))
+    turned = np.sqrt((half * half - beta + ahead * gamma).astype(complex))
+    root = np.maximum(np.abs(half + turned), np.abs(half - turned))
+    part = np.abs(turn @ (problem.start - w))
+    grows = (root > 1.0 + OVER) \
+        & (part > PART * (np.linalg.norm(problem.start) + np.linalg.norm(w)))
+    if not grows.any():
+        return ""
+    return f"the error grows {root[grows].max():.4g}-fold at each step, by its linear recursion"
 
 
 def small_steps(problem: Problem) -> Hypothesis:

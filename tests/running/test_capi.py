@@ -46,7 +46,8 @@ def drive(tmp_path_factory):
 
 METHODS = [m.gradient_descent(0.01, 0.5), m.mirror_descent("entropy", 0.01, dual_momentum=0.2),
            m.mirror_descent("entropy", 0.01, constraint=([[1] * 6], [1])), m.gradient_descent(0.005, batch=2, rng=1),
-           m.steepest_descent(fb.norms.lp(1.5), [0.01, 0.005])]
+           m.steepest_descent(fb.norms.lp(1.5), [0.01, 0.005]), m.projected(m.gradient_descent(0.01, 0.5), "simplex", 0.5),
+           m.projected(m.adam(0.01), (-0.01, 0.02))]
 
 
 @needs_compiler

@@ -69,6 +69,21 @@ def test_each_visit_begins_anew():
         assert np.array_equal(row, w)
 
 
+@pytest.mark.parametrize("budget", [1, 4, 50])
+def test_visits_with_momentum_and_steps_that_fall_are_their_twin(budget):
+    """Three tasks, one budget each: Δw and t begin anew at each visit, w goes on; the twin is NumPy alone."""
+    some, eta, beta = tasks(2), 0.2, 0.8
+    trace = C.run(some, method=m.gradient_descent(S.power(eta, 0.5), beta), steps=budget, cycles=4, loss="logistic")
+    w = np.zeros(some[0][0].shape[1])
+    for visit, row in enumerate(trace.w[1:]):
+        move = np.zeros_like(w)
+        for t in range(budget):
+            move = beta * move + eta / np.sqrt(t + 1.0) * logistic(w, *some[visit % 3])
+            w = w + move
+        assert np.allclose(row, w, rtol=1e-12, atol=1e-14), visit
+    assert len(trace.w) == 1 + 3 * 4
+
+
 def test_one_task_is_a_plain_run():
     X, y = tasks(0)[2]
     trace = C.run([(X, y)], method=GD, steps=10, cycles=30)

@@ -43,6 +43,31 @@ def test_steps_that_add_up_to_a_finite_length_have_no_limit(make, rule):
     assert any(h.holds is False and "add up to infinity" in h.statement for h in told.hypotheses)
 
 
+OVER = S.loss_scaled(0.1, 1.5)
+
+
+@pytest.mark.parametrize("loss", ["exponential", "logistic", "sigmoid"])
+@pytest.mark.parametrize("psi", [fb.potentials.hypentropy(1.0), "entropy", "cosh", fb.potentials.power(3)], ids=str)
+def test_steps_over_the_loss_that_fall_too_fast_move_a_dual_variable_by_a_finite_length(psi, loss):
+    told = refused(plan_of(m.mirror_descent(psi, OVER), loss))
+    assert any(h.holds is False and "add up to infinity" in h.statement for h in told.hypotheses)
+    trace = plan_of(m.mirror_descent(psi, OVER), loss).run(200_000, record=np.array([2000, 200_000]))
+    assert trace.log_loss[-1] > trace.log_loss[-2] - 0.05                     # (that of Σ k^{−3/2} is 2.6)
+    plan_of(m.mirror_descent(psi, S.loss_scaled(0.1, 1.0)), loss).limit()
+
+
+@pytest.mark.parametrize(("model", "start"), [(M.deep_linear(3, 2), 0.3), (M.diagonal(2, signed=True), 0.5), (M.diagonal(3), 0.3)],
+                         ids=repr)
+def test_steps_over_the_loss_that_fall_too_fast_have_no_theorem_on_a_model(model, start):
+    """The run stands still, far from the margin."""
+    plan = plan_of(m.gradient_descent(OVER), "exponential", model=model, start=model.start(start, rng=1, size=2))
+    told = refused(plan)
+    assert "a ≤ 1" in told.reason
+    assert [h.holds for h in told.hypotheses if "add up to infinity" in h.statement] == [None]
+    trace = plan.run(100_000, record=np.array([1000, 100_000]))
+    assert trace.log_loss[-1] > trace.log_loss[-2] - 0.05
+
+
 def test_they_stop_short_indeed():
     """By the closed form of gradient descent: Π(1 − 2σ²η_k) of the distance is left along a singular vector."""
     rule = S.power(0.01, 2.0)

@@ -9,6 +9,7 @@ import fastbias as fb
 from fastbias.pieces.potentials.deep import deep
 from fastbias.solvers.orthant import separate_inside, widest_inside
 from fastbias.theory.moments import growth
+from tests.helpers.nasty import nasty
 from tests.helpers.problems import APART, CROSS, SLID, evidence, holds
 
 m, S, P, M = fb.methods, fb.steps, fb.potentials, fb.models
@@ -19,33 +20,6 @@ def some(few, most=50):
     """A few seeds, and the others slow."""
     return pytest.mark.parametrize("seeds", [range(few), pytest.param(range(few, most), marks=pytest.mark.slow)],
                                    ids=[f"{few} problems", f"{most - few} more"])
-
-
-def nasty(seed, positive=False):
-    """A separable problem of no more than ten rows: plain, tied, doubled, of whole numbers, scaled by features or by rows."""
-    rng = np.random.default_rng(seed)
-    while True:
-        N, d = int(rng.integers(1, 11)), int(rng.integers(1, 6))
-        w = rng.normal(size=d)
-        w = np.abs(w) if positive else w
-        Z = rng.normal(size=(N, d))
-        Z = Z * np.sign(Z @ w)[:, None]
-        kind = seed % 6
-        if kind == 1:
-            Z = np.vstack([Z, Z])                                               # each row twice
-        if kind == 2:                                                           # the least two margins tied
-            i, j = np.argsort(Z @ w)[[0, -1]]
-            Z[j] += w * (Z[i] @ w - Z[j] @ w) / (w @ w)
-        if kind == 3:
-            Z = np.round(2 * Z)
-        if kind == 4:
-            Z = Z * 10.0 ** rng.uniform(-1, 1, size=d)
-        if kind == 5:
-            Z = Z * 10.0 ** rng.uniform(-1, 1, size=(N, 1))
-        if (separate_inside(Z).w is not None) if positive else bool(fb.separability(Z, np.ones(len(Z)))):
-            break
-    y = rng.choice([-1.0, 1.0], len(Z))
-    return Z * y[:, None], y, Z
 
 
 # --- networks of depth 3 and more, squared loss ----------------------------------------------------------------------

@@ -177,3 +177,27 @@ def test_rules_that_divide_by_the_loss_want_moves_with_the_gradients_size():
         fb.Plan(X, y, loss="logistic", method=m.muon(0.1))
     with pytest.raises(ValueError, match="momentum must be under 1"):
         m.muon(0.1, 1.0)
+
+
+@pytest.mark.parametrize(("beta", "gamma", "decay"), [(0.0, 0.0, 0.0), (0.7, 0.0, 0.0), (0.7, 0.7, 0.0), (0.0, 0.0, 0.5),
+                                                      (0.7, 0.0, 0.5)])
+@pytest.mark.parametrize("fits", [True, False])
+def test_steps_that_the_recursion_of_the_squared_loss_does_not_bear_are_known_to_run_away(beta, gamma, decay, fits):
+    """Λ = 2σ² + λ and 2(1 + β)/((1 + 2γ)Λ), for momentum with decay too; just under it runs arrive."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(4, 6) if fits else (6, 4))
+    y = rng.normal(size=len(X))
+    bound = 2 * (1 + beta) / (1 + 2 * gamma) / (2 * np.linalg.norm(X, 2) ** 2 + decay)
+    for factor, away in ((0.99, False), (1.01, True)):
+        plan = fb.Plan(X, y, loss="squared", method=m.gradient_descent(factor * bound, beta, gamma, weight_decay=decay))
+        limit = plan.limit()
+        told = [h for h in limit.hypotheses if h.holds is False and "fold at each step" in h.evidence]
+        assert len(told) == away
+        trace = plan.run(20_000, record=np.array([100, 3000, 20_000]), strict=False)
+        if away:
+            assert (trace.status == fb.Status.NOT_FINITE) or trace.gap(limit)[-1] > 1e3 * trace.gap(limit)[0]
+        else:
+            assert trace.gap(limit)[-1] < 1e-6
+    # what is at its limit, or has no part along the direction that grows, does not leave it by this argument
+    still = fb.Plan(X, y, loss="squared", method=m.gradient_descent(2 * bound, beta, gamma, weight_decay=decay), start=limit.w)
+    assert not any("fold at each step" in h.evidence for h in still.limit().hypotheses)

@@ -197,7 +197,9 @@ def frozen(model: Model, layers: Any, values: ArrayLike, size: int | None = None
         params=np.concatenate([[float(mask.size), model.params.size], model.params, mask, fixed]),
         layers=lambda d: list(left), along=None if second is None else along,
         identity=None if identity is None else lambda d, scale: identity(d, scale)[free],
-        degree=len(left) if products else 0, multilinear=products, source="Lyu & Li (2020)")
+        degree=len(left) if products else 0, multilinear=products,
+        # of what is no product theorems are another's, or none
+        source="Lyu & Li (2020)" if products else model.source)
 
 
 EXAMPLES: tuple[Model, ...] = (

@@ -12,7 +12,9 @@ from fastbias.engine.compiled import kernel
 from fastbias.pieces.models.base import Model
 from fastbias.pieces.recipe import recorded
 
-__all__ = ["attention"]
+__all__ = ["TARZANAGH", "attention"]
+
+TARZANAGH = "Tarzanagh, Li, Zhang, Oymak (2023)"
 
 HEAD = 2                # of params: tokens in a sample, and entries of a token; the tokens follow
 
@@ -130,7 +132,7 @@ def attention(X: ArrayLike) -> Model:
     return Model(f"attention({N}×{T}×{d})", _attended, _attended_pullback, size=lambda n: 2 * d,
                  shape=(N,), params=np.concatenate([[float(T), d], tokens.ravel()]),
                  layers=lambda n: [(d,), (d,)], along=lambda u, a, v: _along(tokens, u, a, v),
-                 source="Tarzanagh, Li, Zhang, Oymak (2023)")
+                 source=TARZANAGH)
 
 
 EXAMPLES: tuple[Model, ...] = (
