@@ -196,7 +196,8 @@ def _enclosed(link: smooth.Link, asked: Asked, whole: Whole, start: np.ndarray,
     w, nu, margin = near
     Z = np.asarray(asked.rows.dense(), float)
     goal = np.ones(len(Z)) if asked.goal is None else asked.goal
-    found = smooth.Smooth(Z, goal, whole, link, start)
+    # (w of a margin has a least margin of one)
+    found = smooth.Smooth(Z, goal, whole, link, start, w if asked.goal is not None else w / margin)
     # multipliers of ‖w‖ are those of ‖w‖^p/p but for a power of ‖w‖
     scale = Decimal(1)
     if link.parameter is not None and isinstance(asked.norm, Norm):
