@@ -238,6 +238,9 @@ FORGED = [
     # t on the wrong side of c, of 0
     ("point", {"cells": [["1", "0"], ["1", "1/2"], ["1", "0"]]}, "cells"), ("point", {"cells": [["1", "1/9"], ["1", "1"], ["1", "0"]]}, "cells"),
     ("point", {"cells": [["1", "0"], ["1", "1"], ["1", "1/2"]]}, "cells"), ("slope", {"tree": "1 . . 1 . ."}, "cells"),
+    # t under c where no sign is known: of c > 0, and of c < 0
+    ("point", {"tree": ". .", "cells": [["1", "0"]] * 2}, "cells"),
+    ("slope", {"tree": "0 . . 1 . .", "cells": [["1", "0", "0"], ["1", "1/2", "-1"], ["1", "0", "0"], ["1", "-1", "1/2"]]}, "cells"),
     # what shows that cells are empty: nothing, less than nothing, what is not 0, a row of zeros
     ("point", {"cells": [["1", "0"], ["0", "0"], ["1", "0"]]}, "cells"), ("point", {"cells": [["1", "0"], ["-1", "0"], ["1", "0"]]}, "cells"),
     ("point", {"cells": [["-1", "0"], ["1", "1"], ["1", "0"]]}, "cells"), ("point", {"cells": [["1", "0"], ["0", "1"], ["1", "0"]]}, "cells"),
@@ -269,6 +272,7 @@ def test_what_is_forged_is_refused(name, lines, line):
 
 
 def test_a_row_of_zeros_empties_no_cell():
+    """It is on both sides of all units, and t of it says nothing of any."""
     new = {**POINT, "rows": [["2"], ["0"]], "goal": ["1", "-1"], "offset": "-1", "dual": ["1/2", "1/2"], "primal": [["1", "1"]],
            "tree": "0 . . 1 . .", "cells": [["1", "0", "0"], ["1", "1/2", "0"], ["1", "0", "0"], ["1", "0", "1/2"]]}
     assert fb.proofs.check(sealed(new))
@@ -276,6 +280,9 @@ def test_a_row_of_zeros_empties_no_cell():
         cells = [*new["cells"][:1], ["0", "0", t], *new["cells"][2:]]
         with pytest.raises(ValueError, match="line 'cells'"):
             fb.proofs.check(sealed({**new, "cells": cells}))
+    false = {**new, "value": "1/4", "tree": "1 . . 1 . .", "cells": [["0", "0", "-1"], ["0", "0", "1"]] * 2}
+    with pytest.raises(ValueError, match="'cells': one is empty"):
+        fb.proofs.check(sealed(false))
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:20])
