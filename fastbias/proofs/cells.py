@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbias.checks import foreign
+from fastbias.checks.sizes import row_lengths
 from fastbias.proofs.documents import texts
 from fastbias.proofs.matrices import grid
 from fastbias.proofs.wholes import binary, ratios, solved
@@ -57,7 +58,7 @@ class Tree:
         self.near = np.array([float(v) for v in c])
         self.rows = [n for n, v in enumerate(c) if v]
         self.above = [n for n in np.argsort(-self.near).tolist() if c[n] > 0]
-        self.unit = Z / np.sqrt((Z ** 2).sum(axis=1))[:, None]
+        self.unit = Z / row_lengths(Z)[:, None]
         self.sides = _sides(self.unit[self.above])
         # what must be 0 weighs much; from the mean, where nothing cancels
         X, rest = Z[self.rows, :self.d], HEAVY * Z[self.rows, self.d:]
@@ -228,8 +229,8 @@ def _sides(rows: np.ndarray) -> np.ndarray:
     """
     n, D = rows.shape
     chosen = np.array(list(islice(combinations(range(n), D - 1), RAYS)), int).reshape(-1, D - 1)
-    _, sizes, V = np.linalg.svd(rows[chosen])
-    rays = V[(sizes > ON).all(axis=1), -1] if D > 1 else np.ones((1, 1))
+    _, sizes, V = foreign.ask("the rays of cells", "numpy.linalg.svd", rows[chosen])
+    rays = V[(sizes > ON).all(axis=1), -1]
     at = rays @ rows.T
     signs = np.where(np.abs(at) <= ON, 0, np.sign(at)).astype(np.int8)
     return np.concatenate([signs, -signs])

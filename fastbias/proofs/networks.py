@@ -100,11 +100,14 @@ class _Task(NamedTuple):
         for on in ON:
             units = [self._unit(int(s), v, held, on) for s, v in zip(signs, V, strict=True)]
             for _ in range(JOIN):
-                with localcontext(Context(prec=DIGITS)):
-                    found = _Equations(self, units, held).solved(offset, lam[held])
-                    if found is None:
+                with localcontext(Context(prec=DIGITS)), np.errstate(all="ignore"):
+                    try:
+                        found = _Equations(self, units, held).solved(offset, lam[held])
+                        if found is None:
+                            break
+                        lines, joining = self._written(units, found)
+                    except ArithmeticError:                  # beyond float64, or unsolved
                         break
-                    lines, joining = self._written(units, found)
                 yield lines
                 joining = [unit for i, unit in enumerate(joining)
                            if not any(_same(unit, other) for other in units + joining[:i])]
@@ -194,12 +197,10 @@ class _Equations:
             foreign.ask("the equations of units", "numpy.linalg.lstsq",
                         np.asarray(E, float).T, unit.v, rcond=None)[0]
             for E, unit in zip(self.bases, self.units, strict=True)]))
-        with suppress(ArithmeticError):
-            return self._newton(u, Decimal(offset), decimals(lam))
-        return None
+        return self._newton(u, Decimal(offset), decimals(lam))
 
     def _newton(self, u: Any, o: Decimal, lam: Any) -> _Point | None:
-        """The same."""
+        """The same; equations that lead beyond all numbers raise ArithmeticError."""
         K, h, solve, least = len(u), int(self.task.offset), None, Decimal("inf")
         for _ in range(STEPS):
             lengths, off = self._off(u, o, lam)

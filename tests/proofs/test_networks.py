@@ -340,6 +340,14 @@ def test_it_says_why_there_is_none():
             other.proof()
 
 
+@pytest.mark.parametrize(("scale", "rung"), [(1e-200, "float"), (1e30, "enclosed"), (1e200, "enclosed")])
+def test_points_of_sizes_far_from_one_are_enclosed_or_not(scale, rung):
+    """What leaves float64 on the way has no proof, and nothing warns."""
+    X, y, _, _ = asked(14, 5)
+    rules = ("free", True) if scale < 1 else ("counted", False)
+    assert fb.relu.margin(X * scale, y, *rules).rung == rung
+
+
 def test_a_proof_is_the_callers_own():
     found = fb.relu.margin([3.0, -4.0], [1, -1])
     first = found.proof()
