@@ -25,6 +25,7 @@ STEPS, ROUNDS = 40, 20           # of Newton's method, and of letting rows in an
 LIGHT = 1e-9          # of the largest weight: rows with less may have none
 UNDER = Decimal(10) ** -60       # margins that are 1, and weights that are 0, relatively
 SLACK = 1 + Fraction(1, 2 ** 190)    # by which w is longer, so that margins are at least 1
+NONE = 1e-8           # of the largest entry of w: an entry that is 0
 SLOW, MOST = 3, 120              # steps of no use until derivatives are exact, and rows: seconds
 NOTHING = Decimal(10) ** -90     # of the largest entry: 0, of rows that depend on each other
 SINGULAR = 1e-13      # of the largest singular value: 0, of rows that depend on each other
@@ -99,6 +100,8 @@ class Smooth:
         self.whole, self.link, self.d = whole, link, whole.bound
         self.Z, self.goal = decimals(Z), decimals(goal)
         self.start, self.near = decimals(start), decimals(near)
+        flat = np.abs(near[:self.d])
+        self.still = np.flatnonzero(flat <= NONE * flat.max()).tolist() if link.forth else []
 
     def equal(self, nu: np.ndarray, scale: Decimal) -> Iterator[Pair]:
         """The solution where all are equations, from floats ν (N,) times a number: exact in w, on
@@ -173,9 +176,11 @@ class Smooth:
         """W (D,) and weights of so many rows that hold it."""
         # (steps may lead beyond all numbers)
         with suppress(ArithmeticError):
-            found = self._newton(rows, nu)
+            found = self._newton(rows, nu, [])
             if found is None and self.link.forth is not None and len(rows) <= MOST:
-                found = self._newton(rows, self._weights(rows))
+                found = self._newton(rows, self._weights(rows), [])
+            if found is None and self.still:
+                found = self._newton(rows, nu, self.still)
             return found
         return None
 
@@ -190,21 +195,26 @@ class Smooth:
         step = _exactly(Z, F, slopes)
         return np.asarray(step(self.goal[rows] - Z @ (w - slopes * t), F[0] * 0)[0])
 
-    def _newton(self, rows: list[int], nu: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """The same."""
-        Z, F = self.Z[rows][:, :self.d], self.Z[rows][:, self.d:]
+    def _newton(self, rows: list[int], nu: np.ndarray,
+                still: list[int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same, where some columns are to feel nothing, as free ones do: w is 0 there."""
+        moving = [j for j in range(self.d) if j not in set(still)]
+        others = [*still, *range(self.d, self.Z.shape[1])]
+        Z, F = self.Z[rows][:, moving], self.Z[rows][:, others]
         b, solve, least, slow = F[0] * 0, None, Decimal("inf"), 0
         for _ in range(STEPS):
             t = nu @ Z
             w, slopes = np.array([self.link.back(s, x) for s, x in
-                                  zip(self.start, t, strict=True)], object).T
+                                  zip(self.start[moving], t, strict=True)], object).T
             off = self.goal[rows] - Z @ w - F @ b
             left = -(nu @ F)
             terms = abs(Z) @ abs(w) + abs(F) @ abs(b) + abs(self.goal[rows]), abs(nu) @ abs(F)
             worst = max(abs(x) / (y or 1) for part in zip((off, left), terms, strict=True)
                         for x, y in zip(*part, strict=True))
             if worst < REACHED:
-                return np.append(w, b), nu
+                x = self.Z[0] * 0
+                x[moving], x[others] = w, b
+                return x, nu
             if not worst.is_finite() or worst > 100 * least:
                 return None
             # (columns of unlike units: no float tells what is left of rows without the largest)
