@@ -19,7 +19,8 @@ from fastbias.checks import foreign
 from fastbias.checks.sizes import row_lengths
 from fastbias.proofs.documents import texts
 from fastbias.proofs.matrices import grid
-from fastbias.proofs.wholes import binary, ratios, solved
+from fastbias.proofs.wholes import binary, ratios, together
+from fastbias.solvers.relu.arrangement import flat_basis
 
 __all__ = ["Tight", "Tree"]
 
@@ -55,6 +56,7 @@ class Tree:
         self.Z, self.c, self.most, self.d = Z, c, value ** 2, Z.shape[1] - free
         self.exact = [[Fraction(v) for v in row] for row in Z.tolist()]
         self.whole, self.shifts = binary(Z)
+        self.level = self.whole * 2 ** (self.shifts.max() - self.shifts)[:, None].astype(object)
         self.near = np.array([float(v) for v in c])
         self.rows = [n for n, v in enumerate(c) if v]
         self.above = [n for n in np.argsort(-self.near).tolist() if c[n] > 0]
@@ -106,9 +108,8 @@ class Tree:
 
     def _sum(self, t: Vector) -> Vector:
         """Σ t_n z_n (D,)."""
-        on = [n for n, v in enumerate(t) if v]
-        return [sum((t[n] * self.exact[n][j] for n in on), Fraction())
-                for j in range(self.Z.shape[1])]
+        top, low = together(t)
+        return ratios((top @ self.level).tolist(), low << int(self.shifts.max()))
 
     def _empty(self, side: dict[int, int], n: int) -> Vector | None:
         """What shows that a cell has no inner points, since it is on that side of row n; None where
@@ -123,16 +124,16 @@ class Tree:
         if off > INSIDE:
             return None
         on = [j for j, m in zip(own, mu, strict=True) if m > 0]
-        W, t = self.whole[on], [Fraction()] * len(self.c)
-        x = solved(W @ W.T, (-side[n] * (W @ self.whole[n])).tolist()) if on else None
-        if x is None:
+        relations = flat_basis(self.whole[[*on, n]].T, len(on) + 1)
+        if len(relations) != 1:
             return None
-        t[n] = Fraction(side[n] << int(self.shifts[n]))
-        for j, v in zip(on, ratios(*x), strict=True):
-            if v * side[j] < 0:
-                return None
-            t[j] = v * (1 << int(self.shifts[j]))
-        return None if any(self._sum(t)) else [Fraction(), *t]
+        relation = relations[0] * (1 if relations[0][-1] * side[n] > 0 else -1)
+        if any(v * side[j] < 0 for j, v in zip([*on, n], relation, strict=True)):
+            return None
+        t = [Fraction()] * len(self.c)
+        for j, v in zip([*on, n], relation, strict=True):
+            t[j] = Fraction(int(v) << int(self.shifts[j]))
+        return [Fraction(), *t]
 
     def _leaf(self, side: dict[int, int]) -> Vector:
         """The t of least length."""
@@ -148,8 +149,9 @@ class Tree:
             if self._length(ended) <= self.most:
                 return [Fraction(1), *ended]
             t = self._level(self._projected(ended, inner), side)
-            if self._length(t) <= self.most * (1 + NEAR):
-                if self._length(t) > self.most:
+            length = self._length(t)
+            if length <= self.most * (1 + NEAR):
+                if length > self.most:
                     self._failed(t, sides)
                 break
         return [Fraction(1), *t]

@@ -353,3 +353,15 @@ def test_a_proof_is_the_callers_own():
     first = found.proof()
     first["rows"][0][0] = "7"
     assert found.proof()["rows"][0][0] == "3"
+
+
+def test_cells_are_about_as_many_as_there_are():
+    """P lines through 0 in three dimensions cut P (P − 1) + 2 cells, and what shows that others are empty is no more than these."""
+    rng = np.random.default_rng(20)
+    X, y = rng.normal(size=(20, 2)), rng.permutation(np.where(np.arange(20) % 2, 1.0, -1.0))
+    document = fb.relu.margin(X, y).proof()
+    lam = np.array([float(Fraction(v)) for v in document["dual"]])
+    pulling = [int((lam * y * sign > 0).sum()) for sign in (1, -1)]
+    inner = sum(k == "1" for k, *_ in document["cells"])
+    assert inner == sum(P * (P - 1) + 2 for P in pulling)
+    assert len(document["cells"]) <= 2 * inner
