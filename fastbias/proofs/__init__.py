@@ -57,9 +57,6 @@ def check(document: dict[str, Any]) -> bool:
 
 def _document(found: Limit | Separability | Separation | Widest) -> dict[str, Any]:
     """Prove it; what that takes is loaded when it is first asked for."""
-    if isinstance(found, Widest):
-        of_network: dict[str, Any] = foreign.library("fastbias.proofs.networks").document(found)
-        return of_network
     document: dict[str, Any] = foreign.library("fastbias.proofs.prove").document(found)
     return document
 

@@ -348,6 +348,20 @@ def test_points_of_sizes_far_from_one_are_enclosed_or_not(scale, rung):
     assert fb.relu.margin(X * scale, y, *rules).rung == rung
 
 
+def test_limits_of_theory_have_the_proof_of_their_network():
+    X, y = [[0, 0], [1, 1], [0, 1.0], [1, 0]], [-1, -1, 1, 1]
+    model = fb.models.relu(X, 30, offset=False)
+    plan = fb.Plan(np.eye(4), y, loss="exponential", method=fb.methods.gradient_descent(0.1), model=model,
+                   start=np.random.default_rng(0).normal(size=120))
+    limit = plan.limit()
+    assert (limit.rung, limit.certified) == ("enclosed", True)
+    assert limit.proof() == fb.relu.margin(X, y).proof()
+    off = dataclasses.replace(limit, margin=limit.margin * (1 + 1e-7))
+    assert off.rung == "float"
+    with pytest.raises(LookupError, match="no proof was found of this margin"):
+        off.proof()
+
+
 def test_a_proof_is_the_callers_own():
     found = fb.relu.margin([3.0, -4.0], [1, -1])
     first = found.proof()
