@@ -313,6 +313,9 @@ def alone(path):
 def test_the_checker_needs_python_alone(tmp_path, capsys):
     text = pathlib.Path(network_checker.__file__).read_text()
     assert len(text.splitlines()) <= 150
+    assert [line for line in text.splitlines() if "import " in line] == [
+        "import os", "import sys", "from collections.abc import Iterable", "from fractions import Fraction", "from math import isqrt",
+        "from operator import mul", "    from fastbias.proofs import checker"]
     path = tmp_path / "proof.json"
     path.write_text(json.dumps(fb.relu.margin([3.0, -4.0], [1, -1]).proof()))
     assert alone(path) == (0, "proved: network margin, of 2 rows\n")
