@@ -2,11 +2,11 @@
 
 As Zw ≥ 1, λ ≥ 0, Σλ = 1 have 1 ≤ ‖w‖ ‖Zᵀλ‖⋆, and Zw = goal ⟨λ, goal⟩ ≤ ‖w‖ ‖Zᵀλ‖⋆, no w is better
 where both are equal (to 2⁻¹⁰³, of matrices) or ∇ψ(w) = ∇ψ(start) + Zᵀλ (to 2⁻¹⁰³ of log w, w, ∇ψ).
-No norm has ``free`` entries. With Zᵀλ = 0, and λ > 0 but on strict rows, margins elsewhere are 0.
-"""
+No norm has ``free`` entries. With Zᵀλ = 0, λ > 0 but on strict rows, margins elsewhere are 0."""
 import json
 import re
 import sys
+from collections.abc import Callable
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from math import isqrt, lcm
@@ -136,7 +136,7 @@ def check(document: dict) -> bool:
     demand(document["seal"] == seal(document), "seal", "something was altered since it was made")
     return True
 
-def main(words: list[str]) -> int:
+def main(words: list[str], check: Callable[[dict], bool] = check) -> int:
     """Check the file that is named; 0 where it proves its claim, else 1."""
     try:
         with open(words[0], encoding="utf-8") as file:

@@ -5,6 +5,7 @@ handed out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from fastbias import checks
 from fastbias.data.rows import Rows
 from fastbias.pieces import potentials
 from fastbias.pieces.norms import Norm
-from fastbias.proofs import matrices, smooth
+from fastbias.proofs import matrices, networks, smooth
 from fastbias.proofs.checker import check
 from fastbias.proofs.documents import floats, sealed, text, texts
 from fastbias.proofs.polytopes import Polytope
@@ -23,6 +24,7 @@ from fastbias.proofs.squares import Square
 from fastbias.proofs.surrounds import balanced, surrounding
 from fastbias.proofs.wholes import Pair, Whole, binary, together
 from fastbias.solvers.limit import Asked, Limit
+from fastbias.solvers.relu import Widest
 from fastbias.solvers.separability import Separability
 from fastbias.solvers.separation import Separation
 
@@ -45,8 +47,10 @@ class _Norm(NamedTuple):
     shape: tuple[int, ...] = ()   # of matrices
 
 
-def document(found: Limit | Separability | Separation) -> dict[str, Any]:
+def document(found: Limit | Separability | Separation | Widest) -> dict[str, Any]:
     """The document; LookupError where there is none, and why."""
+    if isinstance(found, Widest):
+        return networks.document(found)
     if isinstance(found, Limit):
         return _of_limit(found)
     return _of_separation(found) if isinstance(found, Separation) else _of_separability(found)
@@ -54,6 +58,8 @@ def document(found: Limit | Separability | Separation) -> dict[str, Any]:
 
 def _of_limit(limit: Limit) -> dict[str, Any]:
     """The same."""
+    if isinstance(limit.asked, Widest):
+        return networks.document(replace(limit.asked, margin=limit.margin))
     if limit.asked is None:
         raise LookupError("limit must be a maximum margin, a minimum norm or a projection, of one "
                           f"output, to have a proof, got {limit.theorem!r}")
@@ -99,7 +105,7 @@ def _of_matrices(limit: Limit, norm: _Norm, whole: Whole, near: tuple[np.ndarray
                  lines: dict[str, Any]) -> dict[str, Any]:
     """The same of norms of matrices, with the factors that bound a sum of singular values."""
     asked, (w, nu) = limit.asked, near
-    assert asked is not None
+    assert isinstance(asked, Asked)
     equal, told = asked.goal is not None, limit.margin
     goal = np.ones(nu.size) if asked.goal is None else asked.goal
     if equal:
@@ -196,7 +202,8 @@ def _enclosed(link: smooth.Link, asked: Asked, whole: Whole, start: np.ndarray,
     w, nu, margin = near
     Z = np.asarray(asked.rows.dense(), float)
     goal = np.ones(len(Z)) if asked.goal is None else asked.goal
-    found = smooth.Smooth(Z, goal, whole, link, start)
+    # (w of a margin has a least margin of one)
+    found = smooth.Smooth(Z, goal, whole, link, start, w if asked.goal is not None else w / margin)
     # multipliers of ‖w‖ are those of ‖w‖^p/p but for a power of ‖w‖
     scale = Decimal(1)
     if link.parameter is not None and isinstance(asked.norm, Norm):

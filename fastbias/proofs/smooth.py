@@ -25,18 +25,22 @@ STEPS, ROUNDS = 40, 20           # of Newton's method, and of letting rows in an
 LIGHT = 1e-9          # of the largest weight: rows with less may have none
 UNDER = Decimal(10) ** -60       # margins that are 1, and weights that are 0, relatively
 SLACK = 1 + Fraction(1, 2 ** 190)    # by which w is longer, so that margins are at least 1
+NONE = 1e-8           # of the largest entry of w: an entry that is 0
+SLOW, MOST = 3, 120              # steps of no use until derivatives are exact, and rows: seconds
+NOTHING = Decimal(10) ** -90     # of the largest entry: 0, of rows that depend on each other
 SINGULAR = 1e-13      # of the largest singular value: 0, of rows that depend on each other
 
 
 class Link(NamedTuple):
     """A potential ψ = Σ ψ_i: what the checker calls it, its number, and the w with ψ'(w) = ψ'(s) +
-    t, beside dw/dt; whether s may be any, or 0 alone.
+    t, beside dw/dt; whether s may be any, or 0 alone; t and dw/dt of w, where floats know w better.
     """
 
     name: str
     parameter: Fraction | None
     anywhere: bool
     back: Callable[[Decimal, Decimal], tuple[Decimal, Decimal]]
+    forth: Callable[[Decimal], tuple[Decimal, Decimal]] | None = None
 
 
 def lp(p: float) -> Link:
@@ -49,7 +53,11 @@ def lp(p: float) -> Link:
             return t, t
         size = abs(t) ** (1 / low)
         return size.copy_sign(t), size / abs(t) / low
-    return Link("lp", Fraction(p), False, back)
+
+    def forth(w: Decimal) -> tuple[Decimal, Decimal]:
+        t = abs(w) ** low if w else w
+        return t.copy_sign(w), abs(w) / t / low if w else w
+    return Link("lp", Fraction(p), False, back, forth)
 
 
 def _entropic(s: Decimal, t: Decimal) -> tuple[Decimal, Decimal]:
@@ -84,14 +92,16 @@ cosh = Link("cosh", None, False, _levelled)
 
 class Smooth:
     """min D_ψ(w, w0) subject to ⟨w, z_n⟩ ≥ y_n, or = y_n: w but for its free entries; Z (N, D), y
-    (N,), w0 (d,) of float64.
+    (N,), w0 (d,) of float64, and floats that w is near to.
     """
 
     def __init__(self, Z: np.ndarray, goal: np.ndarray, whole: Whole, link: Link,
-                 start: np.ndarray) -> None:
+                 start: np.ndarray, near: np.ndarray) -> None:
         self.whole, self.link, self.d = whole, link, whole.bound
         self.Z, self.goal = decimals(Z), decimals(goal)
-        self.start = decimals(start)
+        self.start, self.near = decimals(start), decimals(near)
+        flat = np.abs(near[:self.d])
+        self.still = np.flatnonzero(flat <= NONE * flat.max()).tolist() if link.forth else []
 
     def equal(self, nu: np.ndarray, scale: Decimal) -> Iterator[Pair]:
         """The solution where all are equations, from floats ν (N,) times a number: exact in w, on
@@ -103,8 +113,9 @@ class Smooth:
             found = self._solved(rows, decimals(nu[rows]) * scale)
             if found is None:
                 return
-            w = self.whole.meeting(rows, _dyadic(found[0]))
-            weights = self.whole.balanced(rows, _dyadic(found[1]))
+            x, still = self._stilled(found[0])
+            w = self.whole.meeting(rows, _dyadic(x))
+            weights = self.whole.balanced(rows, _dyadic(found[1]), still)
         if w is not None and weights is not None:
             yield w, weights
 
@@ -115,10 +126,23 @@ class Smooth:
             if found is None:
                 return
             rows, w, nu = found
+            w, still = self._stilled(w)
             longer = [v * SLACK for v in _dyadic(w)]
-            weights = self.whole.balanced(rows, _dyadic(nu))
+            weights = self.whole.balanced(rows, _dyadic(nu), still)
         if weights is not None:
             yield longer, weights
+
+    def _stilled(self, w: Any) -> tuple[Any, list[int]]:
+        """W with exact zeros where it is next to 0, and where these are: of powers, ∇ψ is 0 there,
+        too.
+        """
+        if self.link.forth is None:
+            return w, []
+        top = max(map(abs, w[:self.d]))
+        still = [j for j in range(self.d) if abs(w[j]) < UNDER * top]
+        w = w.copy()
+        w[still] = Decimal(0)
+        return w, still
 
     def _held(self, lam: np.ndarray, scale: Decimal) -> tuple[list[int], Any, Any] | None:
         """Which rows hold w, w, and their weights."""
@@ -152,27 +176,52 @@ class Smooth:
         """W (D,) and weights of so many rows that hold it."""
         # (steps may lead beyond all numbers)
         with suppress(ArithmeticError):
-            return self._newton(rows, nu)
+            found = self._newton(rows, nu, [])
+            if found is None and self.link.forth is not None and len(rows) <= MOST:
+                found = self._newton(rows, self._weights(rows), [])
+            if found is None and self.still:
+                found = self._newton(rows, nu, self.still)
+            return found
         return None
 
-    def _newton(self, rows: list[int], nu: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """The same."""
+    def _weights(self, rows: list[int]) -> np.ndarray:
+        """Weights by one step from w, where these say little: w_i = ±|t_i|^(1/(p−1)) of a t_i that
+        is nothing beside others may count.
+        """
+        assert self.link.forth is not None
         Z, F = self.Z[rows][:, :self.d], self.Z[rows][:, self.d:]
-        b, solve, least = F[0] * 0, None, Decimal("inf")
+        w = self.near[:self.d]
+        t, slopes = np.array([self.link.forth(v) for v in w], object).T
+        step = _exactly(Z, F, slopes)
+        return np.asarray(step(self.goal[rows] - Z @ (w - slopes * t), F[0] * 0)[0])
+
+    def _newton(self, rows: list[int], nu: np.ndarray,
+                still: list[int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same, where some columns are to feel nothing, as free ones do: w is 0 there."""
+        moving = [j for j in range(self.d) if j not in set(still)]
+        others = [*still, *range(self.d, self.Z.shape[1])]
+        Z, F = self.Z[rows][:, moving], self.Z[rows][:, others]
+        b, solve, least, slow = F[0] * 0, None, Decimal("inf"), 0
         for _ in range(STEPS):
             t = nu @ Z
             w, slopes = np.array([self.link.back(s, x) for s, x in
-                                  zip(self.start, t, strict=True)], object).T
+                                  zip(self.start[moving], t, strict=True)], object).T
             off = self.goal[rows] - Z @ w - F @ b
             left = -(nu @ F)
             terms = abs(Z) @ abs(w) + abs(F) @ abs(b) + abs(self.goal[rows]), abs(nu) @ abs(F)
             worst = max(abs(x) / (y or 1) for part in zip((off, left), terms, strict=True)
                         for x, y in zip(*part, strict=True))
             if worst < REACHED:
-                return np.append(w, b), nu
+                x = self.Z[0] * 0
+                x[moving], x[others] = w, b
+                return x, nu
             if not worst.is_finite() or worst > 100 * least:
                 return None
-            if solve is None or worst > NEAR:
+            # (columns of unlike units: no float tells what is left of rows without the largest)
+            slow += worst > least / 2
+            if slow >= SLOW and len(rows) <= MOST:
+                solve = _exactly(Z, F, slopes)
+            elif solve is None or worst > NEAR:
                 solve = _newton(Z, F, slopes)
             least = min(least, worst)
             more, further = solve(off, left)
@@ -198,6 +247,43 @@ def _newton(Z: np.ndarray, F: np.ndarray, slopes: np.ndarray
         x = decimals(inverse @ np.asarray(right / top, float)) * top
         return x[:len(c)] / c, x[len(c):] / unit
     return step
+
+
+def _exactly(Z: np.ndarray, F: np.ndarray, slopes: np.ndarray
+             ) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """The same steps, with derivatives in as many digits as all else."""
+    n, k = F.shape
+    J = np.full((n + k, n + k), Decimal(0), object)
+    J[:n, :n], J[:n, n:], J[n:, :n] = (Z * slopes) @ Z.T, F, F.T
+
+    def step(off: np.ndarray, left: np.ndarray) -> Any:
+        x = _eliminated(J, np.concatenate([off, left]))
+        return x[:n], x[n:]
+    return step
+
+
+def _eliminated(A: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """An x with A x = right (n,), by Gauss's elimination at the largest entries of rows of size
+    one; 0 where rows depend on each other.
+    """
+    sizes = np.array([max(map(abs, row)) or Decimal(1) for row in A], object)
+    T = np.column_stack([A, right]) / sizes[:, None]
+    x, pivots = right * 0, dict[int, int]()
+    for _ in range(len(A)):
+        rest = [i for i in range(len(A)) if i not in pivots]
+        near = abs(T[rest][:, :-1])
+        k, j = divmod(int(np.argmax(near)), len(A))
+        if near[k, j] < NOTHING:
+            break
+        i = rest[k]
+        pivots[i] = j
+        T[i] = T[i] / T[i, j]
+        others = np.arange(len(A)) != i
+        T[others] -= T[others][:, [j]] * T[i]
+        T[others, j] = Decimal(0)
+    for i, j in pivots.items():
+        x[j] = T[i, -1]
+    return x
 
 
 def decimals(A: np.ndarray) -> np.ndarray:

@@ -57,14 +57,17 @@ class Whole:
             w[j] = v
         return w
 
-    def balanced(self, rows: list[int], nu: list[Fraction]) -> list[Fraction] | None:
-        """Weights (N,) that no free column feels: those of the heaviest rows are solved for."""
+    def balanced(self, rows: list[int], nu: list[Fraction],
+                 still: Sequence[int] = ()) -> list[Fraction] | None:
+        """Weights (N,) that no free column feels, nor any that is to be still: those of the
+        heaviest rows are solved for.
+        """
         found = [Fraction()] * len(self.rows)
-        F = self.rows[rows][:, self.bound:]
+        unfelt = [*still, *range(self.bound, self.bound + self.free)]
+        F, residues = self.rows[rows][:, unfelt], self.residues[rows][:, unfelt]
         heavy = sorted(range(len(rows)), key=lambda i: -abs(nu[i]))
-        basis = independent(np.ascontiguousarray(self.residues[rows][:, self.bound:]), heavy)
-        columns = independent(np.ascontiguousarray(self.residues[rows][:, self.bound:].T),
-                              range(self.free))
+        basis = independent(np.ascontiguousarray(residues), heavy)
+        columns = independent(np.ascontiguousarray(residues.T), range(len(unfelt)))
         if basis:
             # in the units of whole rows
             units = [1 << int(self.shifts[n]) for n in rows]

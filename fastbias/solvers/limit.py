@@ -21,6 +21,8 @@ from fastbias.pieces.potentials import Potential
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from fastbias.solvers.relu.least import Widest
+
 __all__ = ["CERTIFIED", "PAPER", "Asked", "Hypothesis", "Limit", "NoTheorem", "Rate",
            "told_intercept"]
 
@@ -113,8 +115,9 @@ class Limit(Shown):
     alpha : (N,), or (N (K − 1),) with K > 2 classes, or None
         Of an ℓ2 margin γ, the multipliers λ/γ² of min ½‖v‖² subject to margins of at least one,
         whose minimiser v = Σ α_n y_n x_n is w/γ; None where they leave float64.
-    asked : Asked, or None
-        The problem that `proof` speaks of: a maximum margin, a minimum norm or a projection.
+    asked : Asked, or fb.relu.Widest, or None
+        The problem that `proof` speaks of: a maximum margin, a minimum norm or a projection; or the
+        network whose margin it is.
 
     Examples
     --------
@@ -144,7 +147,7 @@ class Limit(Shown):
     support: np.ndarray | None = None
     alpha: np.ndarray | None = None
     names: tuple[str, ...] | None = None
-    asked: Asked | None = None
+    asked: Asked | Widest | None = None
 
     def proof(self) -> dict[str, Any]:
         """Prove it over the rationals: a document that anybody can check, with `fb.proofs.check`
@@ -165,7 +168,8 @@ class Limit(Shown):
             potentials ∇ψ(w) is ∇ψ(w0) + Zᵀν to 2⁻¹⁰³ of log w (ℓp), ∇ψ(w) (entropies) or w
             (cosh), ν = dual/value for margins; ``value`` is γ^p, or ⟨Zᵀν, w − w0⟩, which is
             ‖w‖^p in ℓp; ``matrix`` is p, or β; of matrices W it is factors L, R (m + n, m) of W
-            (nuclear, cone) or Σ λ_n z_n/γ (spectral).
+            (nuclear, cone) or Σ λ_n z_n/γ (spectral). Of networks of rectified units it is that of
+            `fb.relu.Widest.proof`.
 
         Raises
         ------
@@ -197,8 +201,10 @@ class Limit(Shown):
         """How sure it is: "exact" where there is a `proof` with no gap at all, "enclosed" where it
         has one to 2⁻¹⁰⁰, else "float".
         """
-        if isinstance(self._proved, str) or self.asked is None:
+        if isinstance(self._proved, str):
             return "float"
+        if not isinstance(self.asked, Asked):
+            return "enclosed"
         norm = self.asked.norm
         return "exact" if (getattr(norm, "ball", None) or norm.matrix) is not None else "enclosed"
 

@@ -60,4 +60,4 @@ def widest_network(problem: Problem) -> Limit:
         raise NoTheorem(f"{VARIATION} was not found: {error}", BACH) from None
     w = found.network(all_) * found.margin
     return Limit(w, "direction", VARIATION, BACH, (), found.certified, found.duality_gap,
-                 found.dual, found.margin)
+                 found.dual, found.margin, asked=found)

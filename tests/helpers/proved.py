@@ -210,7 +210,7 @@ def parted(norm, parameter, w, start, pull):
         return float(abs(off) / scale) if scale else 0.0
 
 
-NUMBERS = ("primal", "dual", "rows", "matrix", "goal", "start", "value", "free")
+NUMBERS = ("primal", "dual", "rows", "matrix", "goal", "start", "value", "free", "cells", "offset")
 ODD = ("nan", "inf", "-inf", "1e5", "1e999999999", "1/0", "0/1", "2/4", "-0", "+1", " 1", "1.5", "0x1", "", "1/2/3", "\u0661",
        "9" * 200_000, None, True, 1, 0.5, float("nan"), [], ["1"], {"1": "1"}, "x")
 

@@ -223,3 +223,38 @@ def test_the_twin_sees_a_gap():
     w, zero = [Fraction(1, 3)], [Fraction()]
     assert parted("lp", "3", w, zero, [Fraction(1, 9)]) < 2 ** -600
     assert parted("lp", "3", w, zero, [Fraction(1, 9) + Fraction(1, 2 ** 20)]) > 2 ** -45
+
+
+@pytest.mark.parametrize(("p", "seed"), [(5.0, 28), (4.25, 20), (6.9, 9), (1.25, 3)])
+def test_columns_of_unlike_units(p, seed):
+    """At 10^±5: steps by floats see the largest columns alone, and λ says nothing of w that are small in ℓp."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(14, 6)) * 10.0 ** rng.uniform(-5, 5, size=6)
+    w = rng.normal(size=6) / np.abs(X).max(axis=0)
+    found = fb.max_margin(X, np.where(X @ w >= 0, 1, -1), fb.norms.lp(p))
+    assert (found.certified, found.rung) == (True, "enclosed")
+    assert holds(found.proof())
+    least = fb.minimum_norm(X[:4], [1.0, -1, 2, 1], fb.norms.lp(p))
+    assert (least.certified, least.rung) == (True, "enclosed")
+    assert holds(least.proof())
+
+
+@pytest.mark.parametrize(("seed", "most"), [(45, (10, 7)), *((seed, (100, 30)) for seed in (9186, 9230, 9548, 9560, 9724))])
+def test_problems_that_had_no_proof(seed, most):
+    """Columns of unlike units, and w with entries that are 0."""
+    (_, found, proof), = answers([seed], most, ENCLOSED)
+    assert isinstance(proof, dict), proof
+    assert found.rung == "enclosed"
+    assert holds(proof)
+
+
+def test_elimination_is_exact_where_rows_depend():
+    from decimal import Context, Decimal, localcontext
+
+    from fastbias.proofs import smooth
+    with localcontext(Context(prec=smooth.DIGITS)):
+        A = smooth.decimals(np.array([[0.0, 2, 1], [2, 0, 1e-30], [0, 4, 2]]))
+        x = smooth._eliminated(A, A @ smooth.decimals(np.array([1.0, 2, 3])))
+        off = A @ x - A @ smooth.decimals(np.array([1.0, 2, 3]))
+    assert max(map(abs, off)) < Decimal(10) ** -100
+    assert 0 in x.tolist()

@@ -1,6 +1,9 @@
 """Small documents, written by hand, that are right but for one thing each: whatever the checker stopped asking, one of these
 would pass.
 """
+from fractions import Fraction
+from math import factorial
+
 import pytest
 
 from fastbias.proofs import checker
@@ -11,6 +14,7 @@ LEAST = {**ONES, "claim": "minimum norm", "rows": [["1", "2"]], "goal": ["1"], "
 NEXT = {**LEAST, "claim": "projection", "rows": [["1", "1"]]}
 SLOPE = [["1", "0"], ["0", "3"]]
 TINY = f"{2 ** 110 + 1}/{2 ** 110}"
+SINH = str(sum((Fraction(1, factorial(k)) for k in range(1, 61, 2)), Fraction()))         # sinh 1, to 2⁻²⁷⁰
 FAR = f"{2 ** 100 + 1}/{2 ** 100}"
 
 CORNER = [["1", "0"], ["0", "0"]] * 2
@@ -22,17 +26,21 @@ GOOD = {
     "l2": {**MARGIN, "norm": "l2", "value": "1/2"},
     "linf": {**MARGIN, "norm": "linf", "value": "1"},
     "D": {**MARGIN, "norm": "quadratic", "matrix": SLOPE, "value": "1/4", "dual": ["1/4", "3/4"]},
+    "halves": {**MARGIN, "norm": "quadratic", "matrix": [["1/2", "0"], ["0", "3/2"]], "value": "1/2", "dual": ["1/4", "3/4"]},
     "l3": {**MARGIN, "norm": "lp", "matrix": "3", "value": "1/2"},
     "b": {**MARGIN, "norm": "l2", "free": "1", "rows": [["3", "0", "1"], ["5", "1", "1"], ["0", "0", "-1"]],
           "primal": ["2/3", "0", "-1"], "dual": ["1/2", "0", "1/2"], "value": "9/4"},
     "least l1": {**LEAST, "norm": "l1", "primal": ["0", "1/2"], "dual": ["1/2"], "value": "1/2"},
     "least l2": {**LEAST, "norm": "l2", "primal": ["1/5", "2/5"], "dual": ["1/5"], "value": "1/5"},
     "least linf": {**LEAST, "norm": "linf", "primal": ["1/3", "1/3"], "dual": ["1/3"], "value": "1/3"},
+    "least p": {**LEAST, "norm": "lp", "matrix": "5/4", "rows": [["1", "1"]], "goal": ["2"], "primal": ["1", "1"], "dual": ["1"],
+                "value": "2"},
     "least lp": {**LEAST, "norm": "lp", "matrix": "2", "primal": ["1/5", "2/5"], "dual": ["1/5"], "value": "1/5"},
     "next l2": {**NEXT, "norm": "l2", "start": ["1", "1"], "primal": ["1/2", "1/2"], "dual": ["-1/2"], "value": "1/2"},
     "next D": {**NEXT, "norm": "quadratic", "matrix": SLOPE, "start": ["1", "1"], "primal": ["1/4", "3/4"], "dual": ["-3/4"],
                "value": "3/4"},
     "next l1": {**NEXT, "norm": "l1", "start": ["1", "1"], "primal": ["0", "1"], "dual": ["-1"], "value": "1"},
+    "far l1": {**NEXT, "norm": "l1", "start": ["2", "0"], "primal": ["1", "0"], "dual": ["-1"], "value": "1"},
     "entropy": {**NEXT, "norm": "entropy", "start": ["1/3", "2/3"], "primal": ["1/3", "2/3"], "dual": ["0"], "value": "0"},
     "cosh": {**NEXT, "norm": "cosh", "goal": ["0"], "start": ["0", "0"], "primal": ["0", "0"], "dual": ["0"], "value": "0"},
     # ⟨W, Z⟩ of Z = I, of Z = e1 e1ᵀ, and of Z = diag(1, 4) on the cone
@@ -81,6 +89,12 @@ FORGED = [
     ("D", {"matrix": [["1", "1"], ["0", "1"]], "value": "1/3", "dual": ["2/3", "1/3"]}, "matrix"),
     ("D", {"matrix": [["1", "2"], ["2", "1"]], "value": "1/6", "dual": ["1/2", "1/2"]}, "matrix"),
     ("D", {"matrix": [["1", "1"], ["1", "1"]], "dual": ["1/2", "1/2"]}, "matrix"),
+    # D without what its fractions are over; near the origin, but not the start
+    ("halves", {"value": "1/4"}, "dual"), ("far l1", {"primal": ["0", "1"]}, "dual"),
+    # an entry of w with another sign than ∇ψ, or a little off
+    ("least lp", {"rows": [["1", "1"]], "goal": ["0"], "matrix": "3", "primal": ["1", "-1"], "dual": ["1"], "value": "0"}, "primal"),
+    ("cosh", {"primal": ["1", "-1"], "dual": [SINH]}, "dual"),
+    ("least p", {"primal": [f"{2 ** 101 + 1}/{2 ** 101}", f"{2 ** 101 - 1}/{2 ** 101}"]}, "dual"),
     # what is exact has no gap at all
     ("l2", {"primal": [TINY, "1"]}, "value"), ("D", {"primal": [TINY, "1"]}, "value"),
     ("least lp", {"value": f"{2 ** 110 - 5}/{5 * 2 ** 110}"}, "value"), ("least lp", {"value": f"{2 ** 110 + 5}/{5 * 2 ** 110}"}, "value"),
@@ -100,6 +114,9 @@ FORGED = [
         [["1", FAR], ["0", "0"]] * 2, [["1", f"1/{2 ** 50}"], ["0", "0"]] * 2)],
     ("nuclear", {"matrix": [["1"], ["0"], ["0"], ["0"], ["1"]]}, "matrix"), ("nuclear", {"norm": "spectral"}, "matrix"),
     ("spectral", {"norm": "nuclear"}, "dual"), ("nuclear", {"norm": "psd"}, "primal"),
+    # factors of a shape that counts one of them twice
+    ("nuclear", {"rows": [["0", "0", "0", "1"]], "primal": ["0", "0", "0", "1"], "value": "2",
+                 "matrix": [["0"] * 3, ["0"] * 3, ["0"] * 3, ["1", "0", "0"]]}, "matrix"),
     # a value under or over what it is, by little and by much; W that is longer, or not in the cone
     ("nuclear", {"value": "1"}, "dual"), ("nuclear", {"value": "1/2"}, "dual"), ("nuclear", {"value": "2"}, "matrix"),
     ("nuclear", {"value": FAR}, "matrix"), ("spectral", {"value": "1/2"}, "matrix"), ("spectral", {"value": FAR}, "matrix"),
@@ -117,6 +134,7 @@ FORGED = [
     # strict rows: a margin of 0, a weight on one, none on another
     ("separable", {"primal": ["1", "0"]}, "strict"), ("parted", {"strict": [True, True, False]}, "strict"),
     ("parted", {"dual": ["0", "0", "0"]}, "dual"), ("parted", {"dual": ["1/3", "1/3", "1/3"]}, "dual"),
+    ("parted", {"rows": [["1", "0"], ["2", "0"]], "primal": ["0", "0"], "dual": ["2", "-1"], "strict": [False, False]}, "dual"),
     ("parted", {"primal": ["0", "0"]}, "strict"), ("parted", {"rows": [["1", "1"], ["0", "1"], ["0", "-2"]]}, "dual")]
 
 

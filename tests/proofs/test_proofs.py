@@ -73,8 +73,8 @@ def test_the_checker_is_one_short_file_of_the_standard_library(tmp_path):
     assert len(path.read_text().splitlines()) <= 150
     loaded = {name.name for node in ast.walk(ast.parse(path.read_text())) for name in getattr(node, "names", [])
               if isinstance(node, (ast.Import, ast.ImportFrom))}
-    assert loaded == {"json", "sys", "MAX_EMAX", "MIN_EMIN", "Context", "Decimal", "Fraction", "isqrt", "lcm", "mul", "sub",
-                      "re"}
+    assert loaded == {"json", "sys", "MAX_EMAX", "MIN_EMIN", "Callable", "Context", "Decimal", "Fraction", "isqrt", "lcm", "mul",
+                      "sub", "re"}
     (tmp_path / "proof.json").write_text(json.dumps(fb.max_margin(X, Y, "l1").proof()))
     assert alone(tmp_path / "proof.json") == (0, "proved: maximum margin, of 4 rows\n")
     assert alone(tmp_path / "nobody.json")[0] == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fastbias.proofs import checker
+from fastbias.proofs import check, checker
 from fastbias.running.cli.table import add_command
 
 __all__ = ["add"]
@@ -20,4 +20,4 @@ def add(commands: Any, table: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     # (the same code that runs alone, without fastbias)
-    return checker.main([options.file])
+    return checker.main([options.file], check)

@@ -4,12 +4,16 @@ width, with their proofs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
+from fastbias.checks import above
 from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import ratio, worst
 from fastbias.solvers.limit import CERTIFIED
@@ -73,6 +77,15 @@ class Interpolant(Shown):
         return [f"{self.network!r} of least cost, {self.cost:.12g}", _told(self)]
 
 
+class Labelled(NamedTuple):
+    """Points (N, d), labels −1 and 1 (N,), whether biases count, and whether an offset is free."""
+
+    X: np.ndarray
+    y: np.ndarray
+    counted: bool
+    offset: bool
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Widest(Shown):
     """A network of the largest margin, with its proof. Others may have the same.
@@ -96,6 +109,8 @@ class Widest(Shown):
         How far the least margin of ``network`` is from one.
     classes : (2,) array
         The labels that are −1 and +1.
+    asked : named tuple, or None
+        The points, signs and rules that `proof` speaks of.
 
     Examples
     --------
@@ -113,6 +128,54 @@ class Widest(Shown):
     certified: bool
     residual: float
     classes: np.ndarray
+    asked: Labelled | None = None
+
+    def proof(self) -> dict[str, Any]:
+        """Prove it over the rationals, to 2⁻¹⁰⁰: a document that anybody can check, with
+        `fb.proofs.check` or with two short files that need Python alone.
+
+        Returns
+        -------
+        dict of strings and lists of strings, as JSON holds them
+            ``rows`` (x_n, 1) and ``goal`` y_n; ``primal``, the units (a, v) with y_n f(x_n) ≥ 1,
+            and ``offset``, None where there is none; ``dual`` λ; ``value``, the margin of cost one;
+            ``free``, "1" where biases do not count. ``tree`` and ``cells`` prove that no unit of
+            size one sees more than ``value`` of λ: the rows, by their numbers, at whose
+            hyperplanes all units are cut in two, again and again, a dot for a cell that is left
+            whole, and of each of these (k, t) with Σ k c_n [⟨z_n, v⟩]₊ ≤ ⟨Σ t_n z_n, v⟩, c = yλ and
+            then −yλ.
+
+        Raises
+        ------
+        LookupError
+            Where there is none, and why: more than 3000 cells, of margins that are not certified,
+            and where units were not found in a hundred digits (points that are nearly on one line,
+            say).
+
+        Examples
+        --------
+        >>> import fastbias as fb
+        >>> best = fb.relu.margin([3.0, -4.0], [1, -1], "free", True)
+        >>> document = best.proof()
+        >>> document["dual"], best.rung, fb.proofs.check(document)
+        (['1/2', '1/2'], 'enclosed', True)
+        """
+        if isinstance(self._proved, str):
+            raise LookupError(self._proved)
+        return deepcopy(self._proved)
+
+    @property
+    def rung(self) -> str:
+        """How sure it is: "enclosed" where there is a `proof`, else "float"."""
+        return "float" if isinstance(self._proved, str) else "enclosed"
+
+    @cached_property
+    def _proved(self) -> dict[str, Any] | str:
+        """The document, or why there is none."""
+        try:
+            return above.document(self)
+        except LookupError as error:
+            return str(error)
 
     @property
     def function(self) -> PiecewiseLinear | Network:
@@ -258,7 +321,8 @@ def margin(X: ArrayLike, y: ArrayLike, biases: str = "counted", offset: bool = F
                          lambda lam: separates(units, f, np.abs(lam), signs, offset))
     lam = np.abs(lam)
     return Widest(ratio(1.0, proof.cost), f, proof.cost, _spread(lam, first, place), proof.gap,
-                  proof.certified, proof.residual, classes)
+                  proof.certified, proof.residual, classes,
+                  Labelled(X[:, None] if X.ndim == 1 else X, y, counted, offset))
 
 
 def _proved(lam: np.ndarray, offset: bool,
