@@ -142,6 +142,9 @@ def _support(problem: Problem, found: Limit) -> Support | None:
         if not 1e-150 < np.abs(x).max() < 1e150:
             return None
     margins = problem.Z @ (found.w.ravel() / found.margin)
+    # a w that rounding has put on the wrong side of thin data has no support vectors
+    if not margins.min() > 0:
+        return None
     near = margins <= margins.min() * (1 + TIE)
     # a sample that stands twice pulls twice, yet counts once for the rank
     c = np.repeat(1.0 if problem.weights is None else problem.weights,

@@ -37,7 +37,7 @@ from fastbias.theory.base import (
 from fastbias.theory.decayed import balanced, solved
 from fastbias.theory.homogeneous import OTHERS, OVERSHOT
 from fastbias.theory.mirrored import CONJECTURE, LI, descent, mirrored, powers, vanishing
-from fastbias.theory.reach import reaches
+from fastbias.theory.reach import STAYS, reaches
 
 __all__ = ["NETWORK", "network"]
 
@@ -305,6 +305,10 @@ def _reachable(problem: Problem, found: Limit, flow: bool) -> Hypothesis:
             "proved: the flow is a mirror flow, which comes to the maximum margin over the signs "
             "that it keeps, slowly where the start favours other entries"))
     if model.sole and ours(model):
+        # one such point, though from balanced factors of the wrong sign a flow ends in 0 before it
+        holds, told = reaches(problem, found, flow)
+        if holds is False or STAYS in told:
+            return Hypothesis(statement, holds, told)
         return Hypothesis(statement, True,
                           "each stationary point of positive margins is the maximum margin: w = Σ "
                           "λ z with λ ≥ 0 on support vectors alone")

@@ -36,6 +36,7 @@ WIDEST, LARGEST = 160, 4_000_000
 DEEP = 40                              # dimensions of 𝒱 up to which its semidefinite program runs
 PRIME = 2 ** 521 - 1                   # the modulus in which ranks are told without rounding
 OPEN = "open: seen only in a run"
+STAYS = "a flow stays away"
 PROVED = "proved for gradients that converge in direction (slowly where the start is lopsided): "
 
 
@@ -73,7 +74,7 @@ def _decided(S: np.ndarray, start: np.ndarray, best: float, flow: bool) -> tuple
             return None, f"{OPEN}; but for rounding, {told}"
         zeros = (False, told) if flow else _within(np.eye(d)[:, _touched(S, start)], S, best)
         return zeros if zeros[0] is False else (
-            None, f"{OPEN}; a flow stays away: {told}, a run until rounding breaks that symmetry")
+            None, f"{OPEN}; {STAYS}: {told}, a run until rounding breaks that symmetry")
     u = V.T @ start
     rest = _complement(_commuting(inner, 1.0) @ (u / np.linalg.norm(u)))
     if rest.shape[1] == 0:

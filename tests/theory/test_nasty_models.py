@@ -119,8 +119,9 @@ def realisable(model, seed):
     X = np.vstack([X, X[0]]) if kind == 1 else X * 10.0 ** rng.uniform(-1, 1, size=(N, 1)) if kind == 4 else X
     n, scale = model.parameters(d), 10 ** rng.uniform(-1.5, 0.3)
     start = np.full(n, scale) if seed % 2 else scale * (0.1 + np.abs(rng.normal(size=n)))
-    # a w of the signs that its start lets it have: that of powers is one of powers
-    w = model.predictor(np.abs(rng.normal(size=n)), d) if model.name.endswith("tied)") else rng.normal(size=d)
+    # a w of the signs that any start lets it have: of one power, and of factors that balance, no others
+    kept = model.degree > 1 and "signed" not in model.name
+    w = model.predictor(np.abs(rng.normal(size=n)), d) if kept else rng.normal(size=d)
     return X, X @ w * 10 ** rng.uniform(-1, 0.5), start, fb.losses.huber(0.7) if seed % 3 == 0 else fb.losses.squared
 
 

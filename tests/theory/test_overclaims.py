@@ -155,3 +155,20 @@ def test_long_steps_are_known_to_end_well_of_losses_of_slope_at_most_one_alone()
     for loss, proved in (("logistic", True), ("probit", None)):
         limit = plan_of(m.gradient_descent(60.0), loss).limit()
         assert next(h.holds for h in limit.hypotheses if h.statement == "L(w_t) → 0") is proved
+
+
+def test_data_so_thin_that_rounding_decides_their_sides_are_not_certified():
+    """Seven rows of rank 2 in three classes, which a w separates by 1e-17: the maximum margin that is found may have any sign."""
+    A = np.array([[0.034976958064175265, -0.1421229224469539, 0.026547354308298722],
+                  [-0.11537648238235203, -0.26277021405060985, 0.03389318521109719],
+                  [-0.1229091756329478, -0.5313819918176393, 0.07785480401094355],
+                  [0.0705806759288227, 0.19357573444120232, -0.02618428279646358],
+                  [-0.13328020519825076, -0.3214550485168582, 0.04212602225917482],
+                  [0.19901969742292802, 0.6184244518998148, -0.08588501383196641],
+                  [0.05896181249017988, 0.05629361846393804, -0.004371837140199179]])
+    plan = fb.Plan(A, [0, 1, 2, 0, 1, 2, 0], loss="cross_entropy", method=m.gradient_descent(0.1))
+    try:
+        limit = plan.limit()
+    except fb.NoTheorem:
+        return
+    assert not limit.certified

@@ -156,6 +156,23 @@ def test_deep_linear_networks_have_one_stationary_point_of_positive_margins():
     assert balance(plan_for(X, deep, np.eye(1, deep.parameters(3))[0])).holds is False       # two layers are 0
 
 
+@pytest.mark.long
+def test_deep_linear_networks_of_balanced_factors_and_the_wrong_sign_end_in_0():
+    """w = uv from u = v keeps its sign: where the data ask for the other one the run comes to rest in the saddle."""
+    model, X = fb.models.deep_linear(2, width=1), [[-1.0], [-0.3]]
+    plan = plan_for(X, model, np.full(2, 0.3), method=m.gradient_descent(0.05))
+    row = balance(plan)
+    assert row.holds is None
+    assert "a flow stays away" in row.evidence
+    with pytest.raises(fb.NoTheorem, match="not generic"):
+        plan.limit(flow=True)
+    assert np.abs(plan.run(20_000).w[-1]).max() < 1e-9
+    for start in ([0.3, 0.31], [0.3, -0.3]):
+        free = plan_for(X, model, start, method=m.gradient_descent(0.05))
+        assert balance(free).holds is True
+        assert free.run(20_000).w[-1][0] < -1
+
+
 def test_a_direction_that_is_one_of_a_face_says_so():
     for X, model in (([np.eye(2)], fb.models.symmetric(2)), ([[1.0, 1.0]], both), ([np.eye(2)], square)):
         limit = plan_for(X, model, model.start(0.3)).limit()
