@@ -1,6 +1,7 @@
 """Limits over the rationals: the checker takes them, alone and beside a twin in fractions, and they are what floats found."""
 import ast
 import copy
+import itertools
 import json
 import math
 import pathlib
@@ -305,3 +306,40 @@ def test_norms_of_several_lists_have_no_proof():
     with pytest.raises(LookupError, match="norm must be l1"):
         limit.proof()
     assert limit.rung == "float"
+
+
+def test_programs_without_ties_find_proofs_by_themselves(monkeypatch):
+    """Where floats say nothing, in ℓ1 and ℓ∞."""
+    from fastbias.proofs import polytopes
+    monkeypatch.setattr(polytopes.Polytope, "_basis", lambda *_: None)
+    told = [(named, isinstance(proof, dict)) for named, _, proof in
+            answers(range(48), (10, 7), ("margin l1", "margin linf", "norm l1", "norm linf"))]
+    assert len(told) >= 40
+    assert all(good for _, good in told), told
+
+
+@pytest.mark.parametrize("way", ["floats", "exact"])
+def test_each_way_to_weights_that_surround_finds_them_by_itself(way, monkeypatch):
+    """From a solver's weights, whatever the units of rows; or by the simplex method in whole numbers."""
+    from fastbias.proofs import surrounds
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(12):
+        Z = rng.normal(size=(9, 3)) * 2.0 ** rng.integers(-30, 30, size=(9, 1))
+        told = fb.separability(Z, np.ones(9))
+        found += [told] * (told.w is None)
+    assert len(found) >= 5
+
+    def refuses(*_):
+        raise ArithmeticError
+    if way == "floats":
+        monkeypatch.setattr(surrounds.exact, "decide", refuses)
+    else:
+        monkeypatch.setattr(surrounds, "balanced", lambda *_: None)
+    assert all(holds(told.proof()) for told in found)
+    # weights on more rows than decide, which are kept as they are
+    import dataclasses
+    for one, two in itertools.pairwise(found):
+        Z = np.vstack([one.rows.dense(), two.rows.dense()])
+        both = dataclasses.replace(fb.separability(Z, np.ones(18)), dual=np.append(one.dual, two.dual) / 2)
+        assert holds(both.proof())
