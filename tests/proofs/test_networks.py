@@ -382,3 +382,10 @@ def test_cells_are_about_as_many_as_there_are():
     inner = sum(k == "1" for k, *_ in document["cells"])
     assert inner == sum(P * (P - 1) + 2 for P in pulling)
     assert len(document["cells"]) <= 2 * inner
+
+
+@pytest.mark.parametrize(("seed", "rules"), [(0, ("free", True)), (28, ("counted", True))])
+def test_leaves_that_floats_leave_a_little_off(seed, rules):
+    """A sum that must be 0 and is so but for rounding, with all t at an end; and a solver that ends too early."""
+    X, y, _, _ = asked(seed)
+    assert fb.relu.margin(X, y, *rules).rung == "enclosed"

@@ -131,6 +131,28 @@ def test_columns_of_unlike_units(seed):
     assert (limit.certified, limit.rung) == (True, "exact")
 
 
+@pytest.mark.parametrize("seed", [3, 38, 47, 57, 69])
+def test_floats_say_which_entries_count_to_the_rows(seed, monkeypatch):
+    """Without a program that would say it again."""
+    from fastbias.proofs import polytopes
+    monkeypatch.setattr(polytopes.Polytope, "_without_ties", lambda *_: None)
+    test_columns_of_unlike_units(seed)
+
+
+def test_whole_rows_solve_for_what_is_largest_and_name_what_lacks_most():
+    near, third = Fraction(3), Fraction(1, 3)
+    whole = wholes.Whole(np.array([[1.0], [1], [1]]), np.array([1.0, 3, 2]), 0)
+    assert whole.lacking([Fraction(0)]) == [1, 2, 0]
+    assert whole.lacking([Fraction(2)]) == [1]
+    line = wholes.Whole(np.array([[1.0, 1]]), np.array([1.0]), 0)
+    assert line.meeting([0], [near, third]) == [1 - third, third]
+    assert wholes.Whole(np.array([[1.0, 1]]), np.array([1.0]), 1).meeting([0], [near, third]) == [near, -2]     # a free one first
+    free = wholes.Whole(np.array([[1.0, 1], [1, 1], [1, -1]]), np.ones(3), 1)
+    assert free.balanced([0, 1, 2], [Fraction(v) for v in (5, 1, 2)]) == [1, 1, 2]
+    assert free.balanced([0, 1, 2], [Fraction(v) for v in (5, 1, 4)], [0]) is not None
+    assert sum(free.balanced([0, 1, 2], [Fraction(v) for v in (5, 1, 4)], [0])) == 0
+
+
 def test_classes_and_intercepts():
     rng = np.random.default_rng(0)
     X, y = rng.integers(-3, 4, size=(12, 3)) * 1.0, np.arange(12) % 3
