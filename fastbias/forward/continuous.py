@@ -188,12 +188,10 @@ def _on_constraint(problem: Problem) -> Problem:
 def _way(problem: Problem) -> _Way:
     """The coordinates where a flow is simplest."""
     method, g = problem.method, problem.method.geometry
-    if method.within is not None:
-        raise NoFlow("method must be one whose parameters are projected on no set, for its flow to "
-                     f"be known, got {method!r}")
     if not (method.as_made and method.stated):
         raise NoFlow("method must be one that fb.methods made, no method of one's own, without "
-                     f"noise and the like, for its flow to be known, got {method!r}")
+                     "noise and the like, projected on no set, for its flow to be known, got "
+                     f"{method!r}")
     if isinstance(g, Norm):
         return _of_norm(problem, g)
     if isinstance(g, Potential):
