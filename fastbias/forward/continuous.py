@@ -189,8 +189,8 @@ def _way(problem: Problem) -> _Way:
     """The coordinates where a flow is simplest."""
     method, g = problem.method, problem.method.geometry
     if not (method.as_made and method.stated):
-        raise NoFlow("method must be one that fb.methods made, projected on no set, without noise "
-                     f"and the like, for its flow to be known, got {method!r}")
+        raise NoFlow("method must be of fb.methods, not one's own, projected on no set, without "
+                     f"noise and the like, for its flow to be known, got {method!r}")
     if isinstance(g, Norm):
         return _of_norm(problem, g)
     if isinstance(g, Potential):
