@@ -212,9 +212,9 @@ def test_of_deeper_models_the_runs_own_direction_is_measured(name):
 
 def test_lengths_and_tokens_are_refused_in_a_sentence():
     X, y = data(4, 3)
-    for model, A, start in ((models.weight_normalised, X, [1.0, 1, 2, 3]), (models.attention(np.ones((4, 2, 3))), np.eye(4),
-                                                                            np.ones(6))):
-        for loss, words in (("exponential", "homogeneous F"), ("squared", "no potential is known")):
+    for model, A, start, why in ((models.weight_normalised, X, [1.0, 1, 2, 3], "homogeneous F"),
+                                 (models.attention(np.ones((4, 2, 3))), np.eye(4), np.ones(6), "the query q")):
+        for loss, words in (("exponential", why), ("squared", "no potential is known")):
             plan = fb.Plan(A, y, loss=loss, method=m.gradient_descent(0.01), model=model, start=start)
             with pytest.raises(fb.NoTheorem, match=words):
                 plan.limit()

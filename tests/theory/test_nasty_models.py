@@ -83,11 +83,11 @@ def test_deep_linear_networks_come_to_it_at_log_t_of_a_million(name, seeds):
     assert min(last) > 0.999
 
 
-@some(1, pytest.mark.slow)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", STATIONARY)
-def test_deeper_ones_become_stationary(name, seeds):
+def test_deeper_ones_become_stationary(name):
     last, unanswered = [], []
-    for seed in seeds:
+    for seed in range(4):
         p = plan(STATIONARY[name], seed, m.gradient_descent(0.02), ("logistic", "exponential")[seed % 2])
         try:
             trace = p.fast_forward(1e6, record=np.array([20.0, 1e3, 1e6]), max_steps=1e6)
@@ -99,7 +99,7 @@ def test_deeper_ones_become_stationary(name, seeds):
         last.append(residual[-1])
     print(f"{name}: residuals up to {max(last):.1e}, {np.median(last):.1e} in the middle; {len(unanswered)} unanswered")
     assert max(last) < 0.05
-    assert len(unanswered) < 0.4 * len(seeds), unanswered
+    assert len(unanswered) <= 2, unanswered
 
 
 # --- losses with a root ----------------------------------------------------------------------------------------------
