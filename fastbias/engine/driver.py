@@ -55,7 +55,8 @@ _STATUSES = frozenset(map(int, Status))
 class Driver:
     """One run's pieces, numbers, data and memory, and how fast it was last seen to go.
 
-    ``threads`` share a pass over X: so many, or "auto".
+    ``threads`` share a pass over X: so many, or "auto". Sparse rows are ``known`` once a chunk of a
+    run has looked at them; who lets others write to them within it takes that back.
     """
 
     def __init__(self, pieces: Pieces, params: Params, X: np.ndarray, y: np.ndarray,
@@ -71,7 +72,7 @@ class Driver:
         self._samples = y.size // max(1, -int(buffers.control[OUTPUTS]))
         self._slabs = int(slabs(self._samples, X.shape[1], buffers.control))
         self._left = b""  # u as the last run left it, where predictions are kept
-        self._known = False                               # sparse rows, to an earlier chunk
+        self.known = False                                # sparse rows, to an earlier chunk
 
     @property
     def t(self) -> int:
@@ -92,7 +93,7 @@ class Driver:
         """
         # begin with one: who knows what an update costs
         chunk, kept = max(1, int(self.pace * CHUNK)), self.buffers.kept
-        self._known = False
+        self.known = False
         if kept.size and self._left not in (b"", self.buffers.u.tobytes()):
             kept[:self.y.size] = self.X @ self.buffers.u  # somebody has written to u since
         try:
@@ -108,7 +109,7 @@ class Driver:
             begun, began = self.t, perf_counter()
             self._team = self._members(min(stop, begun + chunk) - begun)
             status = Status(self.chunk(records, min(stop, begun + chunk), log_target))
-            took, self._known = perf_counter() - began, True
+            took, self.known = perf_counter() - began, True
             self._judged((self.t - begun) / max(took, 1e-9), took)
             self._left = self.buffers.u.tobytes() if kept.size else b""
             if bar is not None:
@@ -182,7 +183,7 @@ class Driver:
         """
         def called(board: np.ndarray) -> None:
             answer.append(by_team(board, self.pieces, self.params, self.X, self.y, self.buffers,
-                                  records, stop, log_target, known=self._known))
+                                  records, stop, log_target, known=self.known))
 
         def work() -> None:
             begin(self.buffers)

@@ -35,6 +35,7 @@ STEPS = 25              # of Newton's method
 REACHED = Decimal(10) ** -85     # errors of equations of size one: solved
 CLOSE = 1e-6            # where derivatives need not be taken again
 SINGULAR = 1e-12        # of the largest singular value: 0
+WIDEST = 40             # features: in a hundred digits a unit costs their number cubed
 JOIN = 4                # times that units join
 AGREEING = 1e-9         # margins in floats and in a document, relatively
 
@@ -70,7 +71,10 @@ def document(found: Widest) -> dict[str, Any]:
     V = np.abs(f.weights)[:, None] * np.column_stack([f.normals, f.shifts])
     if not (found.certified and np.isfinite(V).all()):
         raise LookupError("the margin must be certified in floats to have a proof, got a gap of "
-                          f"{found.duality_gap:.1e}")
+                          f"{found.duality_gap:.1e} and margins {found.residual:.1e} off one")
+    if points.shape[1] > WIDEST:
+        raise LookupError(f"points must have at most {WIDEST} features for a proof to be looked "
+                          f"for, got {points.shape[1]}")
     task = _Task(Z, y, int(not counted), offset)
     given = {"rows": floats(Z), "goal": [str(int(v)) for v in y]}
     for lines in task.solutions(np.sign(f.weights), V, f.offset, found.dual / found.margin):

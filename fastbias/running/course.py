@@ -154,6 +154,7 @@ class Course:
                     status = reached
                     if look is not None:
                         look()
+                        self.driver.known = False
                     if store.due:
                         keep()
                 if advise is not None:

@@ -47,10 +47,12 @@ def endless(problem: Problem) -> Hypothesis:
 
 def _steady(problem: Problem) -> bool:
     """Whether updates of steps η/L are bounded moves of a dual variable, which has a w wherever it
-    is: |ℓ'| ≤ ℓ.
+    is: |ℓ'| ≤ ℓ, of gradients that are those at w.
     """
-    method = problem.method
-    return method.dual and not method.primal and bool(method.beta.max() < 1.0) \
+    method, psi = problem.method, problem.method.geometry
+    everywhere = isinstance(psi, Potential) and psi.dual_domain == (-np.inf, np.inf)
+    return method.dual and not method.primal and everywhere and not method.gamma.any() \
+        and bool(method.beta.max() < 1.0) \
         and named(problem, "exponential", "logistic", "sigmoid", "cross_entropy")
 
 

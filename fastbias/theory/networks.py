@@ -42,6 +42,7 @@ from fastbias.theory.reach import STAYS, reaches
 __all__ = ["NETWORK", "network"]
 
 ZHANG = "Zhang, Xu, Luo, Zhang (2022)"
+PAST = 1e-9           # of log L: as much less is less
 LYU = "Lyu & Li (2020); Gunasekar, Lee, Soudry, Srebro (2018b)"
 
 
@@ -305,19 +306,25 @@ def _reachable(problem: Problem, found: Limit, flow: bool) -> Hypothesis:
             "proved: the flow is a mirror flow, which comes to the maximum margin over the signs "
             "that it keeps, slowly where the start favours other entries"))
     if model.sole and ours(model):
-        # one such point, though from balanced factors of the wrong sign a flow ends in 0 before it
+        # one such point, though from factors that balance a flow may end in 0 before it
         holds, told = reaches(problem, found, flow)
-        if holds is False or STAYS in told:
-            return Hypothesis(statement, holds, told)
-        return Hypothesis(statement, True,
-                          "each stationary point of positive margins is the maximum margin: w = Σ "
-                          "λ z with λ ≥ 0 on support vectors alone")
+        if holds is None and STAYS not in told and _past_zero(problem, flow):
+            holds, told = True, (
+                "each stationary point of positive margins is the maximum margin: w = Σ λ z with λ "
+                "≥ 0 on support vectors alone; and L, which falls, is under its value at w = 0")
+        return Hypothesis(statement, holds, told)
     if model.semidefinite:
         return Hypothesis(statement, True, "a start of full rank (Theorem 7)")
     if model.degree == 1 and model.mirror is not None:
         return Hypothesis(statement, True,
                           "w = u: the flow of the linear model comes there from any start")
     return Hypothesis(statement, *reaches(problem, found, flow))
+
+
+def _past_zero(problem: Problem, flow: bool) -> bool:
+    """Whether L is less than where w is 0 already, and so cannot come to rest there."""
+    u = problem.start if flow else problem.now[0]
+    return problem.log_loss(u) < problem.log_loss(np.zeros_like(u)) - PAST
 
 
 def _stationary(problem: Problem, row: Direction, rows: list[Hypothesis]) -> Limit:

@@ -246,6 +246,8 @@ def test_every_run_looks_at_the_rows_and_a_chunk_of_it_need_not(monkeypatch):
     for _ in range(2):
         plan.run(3)
     assert seen == [False, True, True, False, True, True]
+    plan.run(2, callback=lambda trace: None)                      # which might write there
+    assert seen[6:] == [False, False]
     plan.buffers.packed[N] += 1.0
     with pytest.raises(ValueError, match="argument 5"):
         plan.run(3)

@@ -173,6 +173,17 @@ def test_deep_linear_networks_of_balanced_factors_and_the_wrong_sign_end_in_0():
         assert free.run(20_000).w[-1][0] < -1
 
 
+@pytest.mark.parametrize(("depth", "d"), [(3, 1), (4, 1), (2, 200)])
+def test_where_nothing_proves_that_a_deep_network_leaves_0_it_is_open(depth, d):
+    """Factors that are all alike keep their sign, and the data ask for the other one; of many features nobody looks."""
+    model, X = fb.models.deep_linear(depth, width=1), np.eye(2, d) * [[-1.0], [-0.3]] if d > 1 else [[-1.0], [-0.3]]
+    layers = [np.full(s, 0.3) * (np.eye(1, d).reshape(s) if i == 0 else 1) for i, s in enumerate(model.layers(d))]
+    plan = plan_for(X, model, np.concatenate([layer.ravel() for layer in layers]))
+    assert balance(plan).holds is None
+    far = plan_for(X, model, np.concatenate([(-layer if i == 0 else layer).ravel() for i, layer in enumerate(layers)]))
+    assert balance(far).holds is True                                   # on the way already: L is under that of 0
+
+
 def test_a_direction_that_is_one_of_a_face_says_so():
     for X, model in (([np.eye(2)], fb.models.symmetric(2)), ([[1.0, 1.0]], both), ([np.eye(2)], square)):
         limit = plan_for(X, model, model.start(0.3)).limit()

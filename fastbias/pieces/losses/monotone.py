@@ -105,7 +105,7 @@ def _least_margin(p, y):
 
 @kernel
 def _exponentials(x, y, s):
-    """y e^(x − s) of eight, for x ≤ s."""
+    """y e^(x − s) of eight, for x ≤ s (NaN beyond float64, as where a run has ended)."""
     return y * exp(larger(-GONE, x - s), 0.0)             # (the second, where it is NaN)
 
 

@@ -148,9 +148,9 @@ class Widest(Shown):
         Raises
         ------
         LookupError
-            Where there is none, and why: more than 3000 cells, of margins that are not certified,
-            and where units were not found in a hundred digits (points that are nearly on one line,
-            say).
+            Where there is none, and why: more than 40 features or 3000 cells of a sign, of margins
+            that are not certified, and where units were not found in a hundred digits (points that
+            are nearly on one line, say).
 
         Examples
         --------
