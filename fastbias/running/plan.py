@@ -333,7 +333,8 @@ class Plan:
         ------
         NoTheorem
             Where no theorem covers the combination, or a hypothesis is known to be False; it names
-            the example or proposition that shows why, and the nearest theorem.
+            the example or proposition that shows why, and the nearest theorem. (That steps are too
+            long is told in the limit: it stands, and the run does not come to it.)
         """
         return theory.limit(self._here(), checks.flag("flow", flow))
 

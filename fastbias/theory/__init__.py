@@ -60,8 +60,8 @@ def limit(problem: Problem, flow: bool = False) -> Limit:
     Raises
     ------
     NoTheorem
-        Where none covers it, a hypothesis is known to be False, or a piece of the user's own may
-        not be believed.
+        Where none covers it, a hypothesis is known to be False (but that steps are too long, which
+        is told in the limit), or a piece of the user's own may not be believed.
     """
     # numbers beyond float64 are looked for where they matter
     with np.errstate(all="ignore"), _told():

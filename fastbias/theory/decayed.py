@@ -12,7 +12,7 @@ from fastbias.solvers.limit import CERTIFIED, Hypothesis, Limit
 from fastbias.solvers.minimiser import Minimiser, minimise, sure
 from fastbias.theory.asked import endless
 from fastbias.theory.base import gradient, momentum, shown
-from fastbias.theory.stepsizes import small_steps, within_reach
+from fastbias.theory.stepsizes import outgrown, small_steps
 
 __all__ = ["balanced", "solved"]
 
@@ -34,16 +34,14 @@ def solved(problem: Problem) -> bool:
 
 def balanced(problem: Problem, flow: bool, theorem: str, source: str) -> Limit:
     """Where the decay and the loss balance, λw = −∇L(w)."""
-    moved, decay = _moved(problem, flow), problem.method.decay
+    decay = problem.method.decay
     found = _ridge(problem) if problem.loss.quadratic else minimise(problem, decay=decay)
     w, far = found.w, float(np.linalg.norm(found.errors))
-    if not flow:
-        within_reach(problem, w, source)
     dual = problem.loss.push(problem.predictions(w), problem.y, problem.weights)
     rows = [Hypothesis("L(w) + ½λ‖w‖² is strictly convex", True,
                        f"λ = {decay:g} or more is its curvature; the minimiser is within "
                        f"{far:.1e} of .w"),
-            *moved, *ill_scaled(problem)]
+            *_moved(problem, flow, found.w), *ill_scaled(problem)]
     return Limit(w.reshape(problem.shape), "point", theorem, source, tuple(rows), found.certified,
                  found.residual, dual)
 
@@ -85,13 +83,15 @@ def _fall(problem: Problem, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return g, np.abs(push) @ np.abs(problem.X) + decay * np.abs(w)
 
 
-def _moved(problem: Problem, flow: bool) -> list[Hypothesis]:
+def _moved(problem: Problem, flow: bool, w: np.ndarray) -> list[Hypothesis]:
     """Whether the steps lead there."""
     if flow:
         return [Hypothesis("η → 0: the flow", True, "asked for")]
     small = small_steps(problem)
     there = bool(small.holds and endless(problem).holds) and not momentum(problem)
+    away = "" if there else outgrown(problem, w)
+    told = "proved: what is minimised falls by at least a multiple of η‖∇‖² at each step, and " \
+        "Ση = ∞" if there else away or "seen only in a run"
     return [endless(problem), small,
-            Hypothesis("w_t → .w, from any start", shown(there),
-                       "proved: what is minimised falls by at least a multiple of η‖∇‖² at each "
-                       "step, and Ση = ∞" if there else "seen only in a run")]
+            Hypothesis("w_t → .w, from any start", False if away else shown(there),
+                       told)]

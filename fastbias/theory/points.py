@@ -4,6 +4,7 @@ of the start.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from fastbias.theory.base import (
     quadratic,
     shown,
 )
-from fastbias.theory.stepsizes import max_step, within_reach
+from fastbias.theory.stepsizes import max_step, outgrown
 from fastbias.theory.uncovered import NO_POINT
 
 __all__ = ["ROOT", "point"]
@@ -141,11 +142,14 @@ more.
 """
 
 
-def _vanishing(problem: Problem, flow: bool, inside: bool, what: str = "L(w_t)") -> Hypothesis:
-    """Whether the steps are small enough that L, or its gradient, goes to 0; ``inside``: it does so
-    somewhere in dom ψ.
+def _vanishing(problem: Problem, flow: bool, found: Limit, what: str = "L(w_t)") -> Hypothesis:
+    """Whether the steps are small enough that L, or its gradient, goes to 0, as it does at a limit
+    in dom ψ.
     """
-    holds, told = _falls(problem, flow) if inside else (None, SEEN)
+    holds, told = _falls(problem, flow) if found.certified else (None, SEEN)
+    away = "" if flow or holds or not found.certified else outgrown(problem, found.w.ravel())
+    if away:
+        holds, told = False, f"{problem.rule!r} is too long: {away}"
     return Hypothesis(f"the steps are small enough that {what} → 0", holds, told)
 
 
@@ -240,13 +244,11 @@ def _least_squares(problem: Problem, psi: Potential, rows: list[Hypothesis]) -> 
     w = found.w.T if problem.columns else found.w.ravel()
     gap = float(np.max([found.duality_gap, off_normal(X, y, w)]))
     met = found.certified and gap <= CERTIFIED
-    if met:
-        within_reach(problem, found.w.ravel(), f"{PAPER}, §2.1")
     rows = [*rows, *_in_span(problem),
             Hypothesis("XᵀXw = Xᵀy has a solution in dom ψ" if problem.weights is None
                        else "XᵀCXw = XᵀCy, C the weights, has a solution in dom ψ",
                        shown(met), f"residual {gap:.1e}"),
-            _vanishing(problem, False, met, "∇L(w_t)")]
+            _vanishing(problem, False, replace(found, certified=met), "∇L(w_t)")]
     return Limit(found.w.reshape(problem.shape), "point",
                  "least squares: the data are not realisable, so no theorem of the paper speaks; "
                  "the span argument of §2.1 gives argmin D_ψ(w, w(0)) over the least-squares "
@@ -285,9 +287,7 @@ def point(problem: Problem, flow: bool) -> Limit:
     rows.append(Hypothesis("ψ is strictly convex and the start lies in its domain", True,
                            f"ψ: {psi.name}"))
     rows += row.hypotheses(problem)
-    if found.certified and not flow:
-        within_reach(problem, found.w.ravel(), row.source)
-    rows.append(_vanishing(problem, flow, found.certified))
+    rows.append(_vanishing(problem, flow, found))
     rows += ill_scaled(problem)
     return Limit(found.w.reshape(problem.shape), "point", row.name, row.source, tuple(rows),
                  found.certified, found.duality_gap, found.dual, asked=found.asked)

@@ -19,8 +19,8 @@ from fastbias.solvers.outputs import first, unfolded
 from fastbias.theory.asymptotes import flat, flat_norm, pace, rule_of
 from fastbias.theory.base import gradient, momentum, named, shown, steepest
 
-__all__ = ["STRICT", "MaxStep", "longest_sample", "max_step", "small_steps", "with_energy",
-           "within_reach"]
+__all__ = ["STRICT", "MaxStep", "longest_sample", "max_step", "outgrown", "small_steps",
+           "with_energy"]
 
 TINY = 1e-300
 # a bound that is not admitted itself is undercut by so much, relatively: its Λ is rounded
@@ -251,9 +251,9 @@ def _sum_of_duals(problem: Problem, unit: float) -> float:
                            for X in blocks(problem.even[0]) for x in X))
 
 
-def within_reach(problem: Problem, w: np.ndarray, source: str) -> None:
-    """Raise NoTheorem where gradient descent on the squared loss runs away: a constant step is
-    longer than its linear recursion bears.
+def outgrown(problem: Problem, w: np.ndarray) -> str:
+    """How the error of gradient descent on the squared loss grows, by its linear recursion, where a
+    constant step is longer than that bears; "" where it is not known to.
 
     Along a direction of curvature h the error has e⁺ = e + β(e − e⁻) − ηh(e + γ(e − e⁻)), w (d,)
     being the minimiser; the roots of that say what it is multiplied by at last.
@@ -265,7 +265,7 @@ def within_reach(problem: Problem, w: np.ndarray, source: str) -> None:
             and method.beta.size == method.gamma.size == 1
             and not (method.sampling.batch or method.shrink)
             and (method.decay or not method.unscaled)):
-        return
+        return ""
     X = problem.whole("a step size is judged").even[0]
     _, sizes, turn = foreign.ask("the curvature", "numpy.linalg.svd", X, full_matrices=False)
     eta, beta, gamma = rule(0), float(method.beta[0]), float(method.gamma[0])
@@ -276,10 +276,9 @@ def within_reach(problem: Problem, w: np.ndarray, source: str) -> None:
     part = np.abs(turn @ (problem.start - w))
     grows = (root > 1.0 + OVER) \
         & (part > PART * (np.linalg.norm(problem.start) + np.linalg.norm(w)))
-    if grows.any():
-        raise NoTheorem(f"{rule!r} is too long: by the linear recursion of the squared loss the "
-                        f"error grows {root[grows].max():.12g}-fold at each step; the nearest "
-                        "theorem is the same with steps under plan.max_step()", source)
+    if not grows.any():
+        return ""
+    return f"the error grows {root[grows].max():.12g}-fold at each step, by its linear recursion"
 
 
 def small_steps(problem: Problem) -> Hypothesis:
