@@ -46,6 +46,7 @@ def test_steps_that_add_up_to_a_finite_length_have_no_limit(make, rule):
 OVER = S.loss_scaled(0.1, 1.5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["exponential", "logistic", "sigmoid"])
 @pytest.mark.parametrize("psi", [fb.potentials.hypentropy(1.0), "entropy", "cosh", fb.potentials.power(3)], ids=str)
 def test_steps_over_the_loss_that_fall_too_fast_move_a_dual_variable_by_a_finite_length(psi, loss):
@@ -59,6 +60,7 @@ def test_steps_over_the_loss_that_fall_too_fast_move_a_dual_variable_by_a_finite
     assert [h.holds for h in ahead.limit().hypotheses if "add up to infinity" in h.statement] == [None]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("model", "start"), [(M.deep_linear(3, 2), 0.3), (M.diagonal(2, signed=True), 0.5), (M.diagonal(3), 0.3)],
                          ids=repr)
 def test_steps_over_the_loss_that_fall_too_fast_have_no_theorem_on_a_model(model, start):

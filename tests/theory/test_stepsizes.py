@@ -179,6 +179,7 @@ def test_rules_that_divide_by_the_loss_want_moves_with_the_gradients_size():
         m.muon(0.1, 1.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("beta", "gamma", "decay"), [(0.0, 0.0, 0.0), (0.7, 0.0, 0.0), (0.7, 0.7, 0.0), (0.0, 0.0, 0.5),
                                                       (0.7, 0.0, 0.5)])
 @pytest.mark.parametrize("fits", [True, False])
