@@ -192,8 +192,15 @@ def _norm(problem: Problem) -> Norm | Potential | Piece | None:
 
 
 def _unit(X: Matrix) -> float:
-    """A power of two of the size of X, to divide by before lengths are squared."""
+    """A power of two of the size of X to divide by before lengths are squared.
+
+    Raises `NoTheorem` where √c_n x_n is beyond float64: 1/Λ is below it then.
+    """
     top = float(largest(X, 0).max())
+    if not np.isfinite(top):
+        raise NoTheorem("the largest step size that theory admits is no number of float64, as the "
+                        "weighed samples √c_n x_n are not; the nearest is the same on data that "
+                        "are scaled down", "the descent lemma")
     return float(np.exp2(np.floor(np.log2(top)))) if top > 0 else 1.0
 
 

@@ -215,3 +215,12 @@ def test_weights_as_small_as_float64_allows_are_a_certificate():
     assert oracles.separated({"X": X, "y": y}, told, False) is None
     spoilt = dataclasses.replace(told, dual=told.dual + np.array([0, 0, 0, 1e-318, 0, 0]))
     assert "leaves" in oracles.separated({"X": X, "y": y}, spoilt, False)
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_weights_that_make_samples_infinite_are_refused_in_words(norm):
+    """√c x is of size 1e350: the bound 2/Λ that theory has is under 1e-700."""
+    method = fb.methods.steepest_descent(norm, 1e-3)
+    plan = fb.Plan([[1e200, 2e200], [-3e200, 1e200]], [1.0, -1.0], loss="logistic", method=method, weights=[1e300, 1.0])
+    with pytest.raises(fb.NoTheorem, match="no number of float64"):
+        plan.max_step()
