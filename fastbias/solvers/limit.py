@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fastbias.solvers.relu.least import Widest
 
-__all__ = ["CERTIFIED", "PAPER", "Asked", "Hypothesis", "Limit", "NoTheorem", "Rate",
+__all__ = ["CERTIFIED", "PAPER", "Asked", "Hypothesis", "Limit", "NoTheorem", "Proved", "Rate",
            "told_intercept"]
 
 # A relative gap or residual at which an answer counts as certified: three digits over what exact
@@ -70,8 +70,39 @@ class Asked(NamedTuple):
     cone: bool = False         # of W ⪰ 0 alone
 
 
+class Proved(Shown):
+    """An answer that may have a proof over the rationals: `above.document` of it."""
+
+    @property
+    def rung(self) -> str:
+        """How sure it is: "exact" where there is a `proof` with no gap at all, "enclosed" where it
+        has one to 2⁻¹⁰⁰, else "float".
+        """
+        if isinstance(self._proved, str):
+            return "float"
+        return "exact" if self._gapless() else "enclosed"
+
+    def _gapless(self) -> bool:
+        """Whether its proof, where it has one, leaves no gap."""
+        return False
+
+    def _document(self) -> dict[str, Any]:
+        """A copy of its proof; LookupError where it has none, and why."""
+        if isinstance(self._proved, str):
+            raise LookupError(self._proved)
+        return deepcopy(self._proved)
+
+    @cached_property
+    def _proved(self) -> dict[str, Any] | str:
+        """The document, or why there is none."""
+        try:
+            return above.document(self)
+        except LookupError as error:
+            return str(error)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Limit(Shown):
+class Limit(Proved):
     """Where theory says a run goes, with proof.
 
     Parameters
@@ -192,29 +223,13 @@ class Limit(Shown):
         >>> fb.proofs.check(document)
         True
         """
-        if isinstance(self._proved, str):
-            raise LookupError(self._proved)
-        return deepcopy(self._proved)
+        return self._document()
 
-    @property
-    def rung(self) -> str:
-        """How sure it is: "exact" where there is a `proof` with no gap at all, "enclosed" where it
-        has one to 2⁻¹⁰⁰, else "float".
-        """
-        if isinstance(self._proved, str):
-            return "float"
+    def _gapless(self) -> bool:
         if not isinstance(self.asked, Asked):
-            return "enclosed"
+            return False
         norm = self.asked.norm
-        return "exact" if (getattr(norm, "ball", None) or norm.matrix) is not None else "enclosed"
-
-    @cached_property
-    def _proved(self) -> dict[str, Any] | str:
-        """The document, or why there is none."""
-        try:
-            return above.document(self)
-        except LookupError as error:
-            return str(error)
+        return (getattr(norm, "ball", None) or norm.matrix) is not None
 
     def plot(self, X: ArrayLike | checks.Sparse | None = None, y: ArrayLike | None = None,
              ax: Axes | None = None) -> Axes:

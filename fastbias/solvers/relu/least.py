@@ -4,19 +4,16 @@ width, with their proofs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbias import checks
-from fastbias.checks import above
 from fastbias.checks.shown import Report, Shown
 from fastbias.checks.sizes import ratio, worst
-from fastbias.solvers.limit import CERTIFIED
+from fastbias.solvers.limit import CERTIFIED, Proved
 from fastbias.solvers.relu import line
 from fastbias.solvers.relu.certificate import Proof, interpolates, separates
 from fastbias.solvers.relu.exchange import Pair, Task, balanced, solve
@@ -87,7 +84,7 @@ class Labelled(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Widest(Shown):
+class Widest(Proved):
     """A network of the largest margin, with its proof. Others may have the same.
 
     Parameters
@@ -160,22 +157,7 @@ class Widest(Shown):
         >>> document["dual"], best.rung, fb.proofs.check(document)
         (['1/2', '1/2'], 'enclosed', True)
         """
-        if isinstance(self._proved, str):
-            raise LookupError(self._proved)
-        return deepcopy(self._proved)
-
-    @property
-    def rung(self) -> str:
-        """How sure it is: "enclosed" where there is a `proof`, else "float"."""
-        return "float" if isinstance(self._proved, str) else "enclosed"
-
-    @cached_property
-    def _proved(self) -> dict[str, Any] | str:
-        """The document, or why there is none."""
-        try:
-            return above.document(self)
-        except LookupError as error:
-            return str(error)
+        return self._document()
 
     @property
     def function(self) -> PiecewiseLinear | Network:
