@@ -1,5 +1,6 @@
 """Shared by all tests: hypothesis profile, and what a pass without the compiler leaves out."""
 import signal
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -19,8 +20,14 @@ FIRST = ["pieces/test_methods.py", "solvers/test_exact.py", "house/test_types.py
          "fuzz/test_exact_separability.py", "checks/test_sizes.py", "house/test_measure.py",
          "solvers/test_equations.py", "solvers/test_separation.py", "solvers/test_boxes.py", "solvers/test_cones.py",
          "solvers/test_powers.py", "solvers/test_shared.py", "solvers/test_margins.py", "engine/test_cache.py"]
+EACH = 3
 # kinds of tests that are left out unless `-m` names them, and where they are run
 ELSEWHERE = {"slow": "run by `.ci/run`", "exhaustive": "run by `make exhaustive`"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--third", action="store_true", help="of a test of many cases run a third, not the same of each test: "
+                     "for passes that run over again what `make test` has run")
 
 
 def pytest_configure(config):
@@ -31,9 +38,15 @@ def pytest_collection_modifyitems(config, items):
     rank = {f"tests/{name}": i for i, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(FIRST)))
     asked = config.getoption("-m") or ""
-    for item in items:
+    third = config.getoption("third")
+    named = [item.nodeid.partition("[")[0] for item in items]
+    cases, seen = Counter(named), Counter()
+    for item, name in zip(items, named, strict=True):
         if not JIT and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="too many steps without the compiler"))
+        if third and cases[name] >= EACH and (seen[name] + len(name)) % EACH:
+            item.add_marker(pytest.mark.skip(reason="another third of its cases is run"))
+        seen[name] += 1
         for marker, where in ELSEWHERE.items():
             if item.get_closest_marker(marker) and marker not in asked:
                 item.add_marker(pytest.mark.skip(reason=where))

@@ -16,9 +16,9 @@ m, S, P, M = fb.methods, fb.steps, fb.potentials, fb.models
 long = pytest.mark.long
 
 
-def some(few, most=50):
+def some(few, most=50, others=pytest.mark.slow):
     """A few seeds, and the others slow."""
-    return pytest.mark.parametrize("seeds", [range(few), pytest.param(range(few, most), marks=pytest.mark.slow)],
+    return pytest.mark.parametrize("seeds", [range(few), pytest.param(range(few, most), marks=others)],
                                    ids=[f"{few} problems", f"{most - few} more"])
 
 
@@ -44,7 +44,7 @@ def regression(seed):
 
 
 @long
-@some(2)
+@some(2, others=pytest.mark.exhaustive)
 def test_flows_of_deep_networks_end_at_the_projection_in_their_potential(seeds):
     sure = 0
     for seed in seeds:
@@ -257,7 +257,7 @@ def test_the_exponential_loss_is_refused_where_it_runs_away_and_there_alone(eta)
 # --- a Gaussian tail -------------------------------------------------------------------------------------------------
 
 @long
-@some(2)
+@some(2, others=pytest.mark.exhaustive)
 def test_the_probit_loss_goes_to_the_l2_maximum_margin(seeds):
     for seed in seeds:
         X, y, _ = nasty(seed)
