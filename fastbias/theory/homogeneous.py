@@ -60,7 +60,8 @@ def _overshot(problem: Problem) -> float | None:
     norm = _own(problem) if problem.method.geometry is not None else norms.l2
     with np.errstate(all="ignore"):
         now = problem.least(problem.predictor(u))
-        then = problem.least(problem.predictor(before)) * (norm(u) / norm(before)) ** L
+        grew = np.float64(norm(u)) / norm(before)
+        then = problem.least(problem.predictor(before)) * grew ** L
         near = now <= NEAR * now.min()
         if not (now.min() > 0 and np.isfinite(then).all()):
             return None

@@ -153,3 +153,11 @@ def test_others_are_refused(method):
 def test_losses_with_a_root_have_no_such_point(method):
     with pytest.raises(fb.NoTheorem, match="no characterisation is known"):
         plan(method, rows=(data(0)[0], np.arange(5.0)), loss="squared").limit()
+
+
+def test_an_update_that_grows_beyond_float64_shows_no_overshoot():
+    """‖u‖ grows by 1e130, whose cube is none; before it was there u is 0 to rounding."""
+    method = fb.methods.gradient_descent(fb.steps.loss_scaled(1.0))
+    plan = fb.Plan([[1e250]], [1.0], loss="exponential", method=method, model=fb.models.diagonal(3), start=[1e-120] * 3)
+    plan.run(1)
+    assert [h.holds for h in plan.limit().hypotheses if "local smoothness" in h.statement] == [None]
