@@ -335,6 +335,9 @@ class Plan:
             Where no theorem covers the combination, or a hypothesis is known to be False; it names
             the example or proposition that shows why, and the nearest theorem. (That steps are too
             long is told in the limit: it stands, and the run does not come to it.)
+        ArithmeticError
+            Where there is a limit that float64 cannot tell, as on data that are separable by less
+            than rounding.
         """
         return theory.limit(self._here(), checks.flag("flow", flow))
 
