@@ -83,23 +83,46 @@ def test_deep_linear_networks_come_to_it_at_log_t_of_a_million(name, seeds):
     assert min(last) > 0.999
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("name", STATIONARY)
-def test_deeper_ones_become_stationary(name):
-    last, unanswered = [], []
-    for seed in range(4):
-        p = plan(STATIONARY[name], seed, m.gradient_descent(0.02), ("logistic", "exponential")[seed % 2])
+def followed(name, seed):
+    """How stationary a run is, where followed far: of degree 2 by steps η/L to L = e^(−1e100), of degree 3, which does not
+    bear these, by fast-forward to log t = 1e8; None where its loss is not seen to go to 0, and that theory refuses to say.
+    """
+    if name in ("uuᵀ − vvᵀ", "u∘(a∘v)"):
+        steps = [(m.gradient_descent(S.loss_scaled(eta)), most) for eta, most in ((1e-3, 6_000_000), (2e-4, 6_000_000))]
+    else:
+        steps = [(m.gradient_descent(eta), most) for eta, most in ((0.02, 1e6), (0.005, 4e6), (0.001, 2e7))]
+    for method, most in steps:
+        p = plan(STATIONARY[name], seed, method, ("logistic", "exponential")[seed % 2])
         try:
-            trace = p.fast_forward(1e6, record=np.array([20.0, 1e3, 1e6]), max_steps=1e6)
-        except fb.NoTheorem:                                                    # signs or a rank that the model cannot make
-            unanswered.append(seed)
+            if method.rule.name == "loss_scaled":
+                trace = p.run(most, record=30, until=-1e100)
+            else:
+                trace = p.fast_forward(1e8, record=np.array([20.0, 1e3, 1e6, 1e8]), max_steps=most)
+        except (fb.NoTheorem, fb.RunStopped):                         # at rest, on its way, or by steps that are too long
             continue
-        residual = trace.kkt_residual()
-        assert residual[-1] <= residual[-3] + 1e-9, (seed, residual)
-        last.append(residual[-1])
-    print(f"{name}: residuals up to {max(last):.1e}, {np.median(last):.1e} in the middle; {len(unanswered)} unanswered")
-    assert max(last) < 0.05
-    assert len(unanswered) <= 2, unanswered
+        if trace.log_loss[-1] < -1e3:
+            return trace.kkt_residual()
+    with pytest.raises(fb.NoTheorem, match="margins that are positive"):
+        p.run(1_000_000, record=2)
+        p.limit()
+    return None
+
+
+@some(6, pytest.mark.slow)
+@pytest.mark.parametrize("name", STATIONARY)
+def test_deeper_ones_become_stationary(name, seeds):
+    """Not at each moment: a face that is left late is stationary while it lasts, and what is left then comes down as slowly as
+    (log t)^(−1/4). Where signs or ranks keep the loss from 0, theory names no point.
+    """
+    found = {seed: followed(name, seed) for seed in seeds}
+    answered = {seed: residual for seed, residual in found.items() if residual is not None}
+    unanswered = sorted(set(found) - set(answered))
+    last = [residual[-1] for residual in answered.values()]
+    print(f"{name}: residuals up to {max(last):.1e}, {np.median(last):.1e} in the middle; unanswered {unanswered}")
+    for seed, residual in answered.items():
+        assert residual[-1] < 0.02 or residual[-1] < 0.8 * residual[-2], (seed, residual)
+    assert np.median(last) < 0.01
+    assert len(answered) > len(seeds) // 2, unanswered
 
 
 # --- losses with a root ----------------------------------------------------------------------------------------------
