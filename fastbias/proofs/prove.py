@@ -60,7 +60,7 @@ def _of_limit(limit: Limit) -> dict[str, Any]:
     """The same."""
     if isinstance(limit.asked, Widest):
         return networks.document(replace(limit.asked, margin=limit.margin))
-    if limit.asked is None:
+    if not isinstance(limit.asked, Asked):
         raise LookupError("limit must be a maximum margin, a minimum norm or a projection, of one "
                           f"output, to have a proof, got {limit.theorem!r}")
     asked, norm = limit.asked, _norm(limit.asked)

@@ -21,8 +21,6 @@ from fastbias.pieces.potentials import Potential
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fastbias.solvers.relu.least import Widest
-
 __all__ = ["CERTIFIED", "PAPER", "Asked", "Hypothesis", "Limit", "NoTheorem", "Proved", "Rate",
            "told_intercept"]
 
@@ -178,7 +176,7 @@ class Limit(Proved):
     support: np.ndarray | None = None
     alpha: np.ndarray | None = None
     names: tuple[str, ...] | None = None
-    asked: Asked | Widest | None = None
+    asked: Asked | Proved | None = None
 
     def proof(self) -> dict[str, Any]:
         """Prove it over the rationals: a document that anybody can check, with `fb.proofs.check`
